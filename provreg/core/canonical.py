@@ -1,0 +1,76 @@
+"""JSON as provreg signs it (RFC 8785), and as it reads it: strict, bounded, our errors only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import rfc8785
+
+from provreg.errors import FormatError
+
+_DEPTH = 64
+
+
+def canonical(document: Any) -> bytes:
+    """The RFC 8785 bytes of `document`.
+
+    Raises FormatError for what canonical JSON cannot hold: integers beyond 2**53, NaN, lone
+    surrogates.
+    """
+    try:
+        return rfc8785.dumps(document)
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise FormatError(f"not representable as canonical JSON: {error}") from None
+
+
+def parse_json(data: bytes, *, what: str, limit: int) -> Any:
+    """Parses `data`, at most `limit` bytes, refusing what two parsers could read differently.
+
+    Duplicate keys, NaN and infinities, invalid UTF-8, lone surrogates and nesting deeper than 64
+    raise FormatError; `what` names the document in the message.
+    """
+    if len(data) > limit:
+        raise FormatError(f"{what} has {len(data)} bytes, more than the {limit} allowed")
+    try:
+        document = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+        )
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what} is not valid JSON: {error}") from None
+    _bound_depth(document, what)
+    return document
+
+
+def parse_canonical(data: bytes, *, what: str, limit: int) -> Any:
+    """As `parse_json`, and refuses bytes that are not the canonical form of what they say."""
+    document = parse_json(data, what=what, limit=limit)
+    if canonical(document) != data:
+        raise FormatError(f"{what} is not in canonical form (RFC 8785)")
+    return document
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bound_depth(document: Any, what: str) -> None:
+    level = [document]
+    for _ in range(_DEPTH):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return
+    raise FormatError(f"{what} is nested deeper than {_DEPTH}")

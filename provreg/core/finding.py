@@ -1,0 +1,34 @@
+"""What a check reports about one sample or one object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+FindingKind = Literal["changed", "missing", "stranger", "moved", "relabeled", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sample of the data that is not as the signed manifest says.
+
+    `changed`: other bytes under the id. `missing`: in the manifest only. `stranger`: in the data
+    only. `moved`: a missing sample's bytes under another id. `relabeled`: bytes as signed, under
+    the same or another id, with another label. `unreadable`: could not be read to be checked.
+
+    `expected` and `found` are digests for `changed`, labels for `relabeled`; `found_id` is where a
+    moved or relabeled sample stands now. `source` and `labeler` answer for the signed sample.
+    """
+
+    kind: FindingKind
+    id: str
+    expected: str | None = None
+    found: str | None = None
+    found_id: str | None = None
+    source: str | None = None
+    labeler: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that say something; `kind` and `id` always."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,64 @@
+"""Names: datasets and references to their versions (docs/concepts.md, "References")."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from provreg.core.digest import parse_digest
+from provreg.core.text import quoted
+from provreg.errors import FormatError, UsageError
+
+DATASET_NAME = r"[a-z0-9][a-z0-9._-]{0,127}"
+_REFERENCE = re.compile(r"([^@]+)(?:@(.+))?")
+
+
+def check_dataset_name(name: str) -> str:
+    """`name`, or UsageError: 1 to 128 of a-z 0-9 . _ -, beginning with a letter or digit, no `..`."""
+    if re.fullmatch(DATASET_NAME, name) is None or ".." in name:
+        raise UsageError(
+            f"{quoted(name)} is not a dataset name",
+            hint="use 1 to 128 of a-z, 0-9, '.', '_', '-', beginning with a letter or a digit",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`name`, `name@latest`, `name@3` or `name@sha256:…`.
+
+    At most one of `version` and `head` is set; with neither, the newest version is meant.
+    """
+
+    dataset: str
+    version: int | None = None
+    head: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Raises UsageError for anything that is not a reference."""
+        match = _REFERENCE.fullmatch(text)
+        if match is None:
+            raise _not_a_reference(text)
+        dataset, selector = check_dataset_name(match[1]), match[2]
+        if selector is None or selector == "latest":
+            return cls(dataset)
+        if re.fullmatch(r"[1-9][0-9]{0,7}", selector):
+            return cls(dataset, version=int(selector))
+        try:
+            algorithm, _ = parse_digest(selector)
+        except FormatError:
+            raise _not_a_reference(text) from None
+        if algorithm != "sha256":
+            raise _not_a_reference(text)
+        return cls(dataset, head=selector)
+
+    def __str__(self) -> str:
+        selector = self.head or self.version
+        return self.dataset if selector is None else f"{self.dataset}@{selector}"
+
+
+def _not_a_reference(text: str) -> UsageError:
+    return UsageError(
+        f"{quoted(text)} is not a reference", hint="write name, name@3, name@latest or name@sha256:…"
+    )
