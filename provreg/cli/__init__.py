@@ -1,0 +1,10 @@
+"""The command line: one command a file, the only place that prints and sets exit codes."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """The `provreg` command."""
+    from provreg.cli.app import run
+
+    run()

@@ -40,5 +40,7 @@ def parse_digest(text: str) -> tuple[str, bytes]:
     """
     match = _WRITTEN.fullmatch(text)
     if match is None:
-        raise FormatError(f"{quoted(text)} is not a digest (blake3:… or sha256:… and 64 hex digits)")
+        raise FormatError(
+            f"{quoted(text)} is not a digest (blake3:… or sha256:… and 64 hex digits)"
+        )
     return match[1], bytes.fromhex(match[2])

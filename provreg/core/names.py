@@ -14,7 +14,7 @@ _REFERENCE = re.compile(r"([^@]+)(?:@(.+))?")
 
 
 def check_dataset_name(name: str) -> str:
-    """`name`, or UsageError: 1 to 128 of a-z 0-9 . _ -, beginning with a letter or digit, no `..`."""
+    """`name`; UsageError unless 1 to 128 of a-z 0-9 . _ -, first a letter or digit, no `..`."""
     if re.fullmatch(DATASET_NAME, name) is None or ".." in name:
         raise UsageError(
             f"{quoted(name)} is not a dataset name",
@@ -60,5 +60,6 @@ class Reference:
 
 def _not_a_reference(text: str) -> UsageError:
     return UsageError(
-        f"{quoted(text)} is not a reference", hint="write name, name@3, name@latest or name@sha256:…"
+        f"{quoted(text)} is not a reference",
+        hint="write name, name@3, name@latest or name@sha256:…",
     )

@@ -1,0 +1,1 @@
+"""provreg: know where every training sample came from, and refuse what was touched."""

@@ -1,0 +1,213 @@
+"""The columns of a table and their logical types (docs/format/row.md, "Types").
+
+A logical type says what a value is, not how wide it is stored: int8 and uint64 are both `int`. It
+is written in heads as JSON: the name of a scalar, or an object with one key: `{"decimal": scale}`,
+`{"list": T}`, `{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from provreg.core.document import Fields
+from provreg.core.text import quoted
+from provreg.errors import FormatError
+
+MAX_DEPTH = 16
+MAX_FIELDS = 16_384
+MAX_NAME = 4096
+MAX_SCALE = 76
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A type without parameters, by its written name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decimal:
+    """Decimal numbers with `scale` digits after the point (before it, if negative)."""
+
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    element: LogicalType
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Named fields; their order does not count in what is hashed."""
+
+    fields: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    key: LogicalType
+    value: LogicalType
+
+
+LogicalType = Scalar | Decimal | List | Struct | Map
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table or a field of a struct."""
+
+    name: str
+    type: LogicalType
+
+
+BOOL, INT, TEXT, BINARY = Scalar("bool"), Scalar("int"), Scalar("text"), Scalar("binary")
+FLOAT16, FLOAT32, FLOAT64 = Scalar("float16"), Scalar("float32"), Scalar("float64")
+TIMESTAMP, TIMESTAMP_UTC = Scalar("timestamp"), Scalar("timestamp-utc")
+DATE, TIME, DURATION = Scalar("date"), Scalar("time"), Scalar("duration")
+
+# What has been seen to hold nothing but nulls so far. It fits every type and is never written.
+NULL = Scalar("null")
+
+_SCALARS = {
+    scalar.name: scalar
+    for scalar in (
+        BOOL, INT, TEXT, BINARY, FLOAT16, FLOAT32, FLOAT64,
+        TIMESTAMP, TIMESTAMP_UTC, DATE, TIME, DURATION,
+    )
+}  # fmt: skip
+
+
+def columns_to_json(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
+    """The JSON form of a column schema, in its order."""
+    return [{"name": column.name, "type": type_to_json(column.type)} for column in columns]
+
+
+def type_to_json(logical: LogicalType) -> Any:
+    match logical:
+        case Scalar():
+            return logical.name
+        case Decimal():
+            return {"decimal": logical.scale}
+        case List():
+            return {"list": type_to_json(logical.element)}
+        case Struct():
+            return {"struct": columns_to_json(logical.fields)}
+        case Map():
+            return {"map": [type_to_json(logical.key), type_to_json(logical.value)]}
+
+
+def columns_from_json(document: Any, what: str) -> tuple[Column, ...]:
+    """The strict inverse of `columns_to_json`; `what` names the document in messages.
+
+    Raises FormatError, also for a name that stands twice, types nested deeper than MAX_DEPTH and
+    more than MAX_FIELDS columns and fields in all.
+    """
+    return _Parser(what).columns(document, depth=0)
+
+
+def type_from_json(document: Any, what: str) -> LogicalType:
+    """The strict inverse of `type_to_json`. Raises FormatError."""
+    return _Parser(what).type(document, depth=1)
+
+
+class _Parser:
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._left = MAX_FIELDS
+
+    def columns(self, document: Any, depth: int) -> tuple[Column, ...]:
+        if not isinstance(document, list):
+            raise self._wrong("columns are not an array")
+        self._left -= len(document)
+        if self._left < 0:
+            raise self._wrong(f"more than {MAX_FIELDS} columns")
+        columns = tuple(self._column(item, depth) for item in document)
+        if len({column.name for column in columns}) != len(columns):
+            raise self._wrong("a column's name stands twice")
+        return columns
+
+    def _column(self, document: Any, depth: int) -> Column:
+        fields = Fields(document, f"{self._what}: a column")
+        column = Column(
+            fields.text("name", limit=MAX_NAME), self.type(fields.raw("type"), depth + 1)
+        )
+        fields.done()
+        return column
+
+    def type(self, document: Any, depth: int) -> LogicalType:
+        if depth > MAX_DEPTH:
+            raise self._wrong(f"types are nested deeper than {MAX_DEPTH}")
+        if isinstance(document, str):
+            if document not in _SCALARS:
+                raise self._wrong(f"unknown type {quoted(document)}")
+            return _SCALARS[document]
+        match document:
+            case {"decimal": int(scale), **rest} if not rest and not isinstance(scale, bool):
+                if abs(scale) > MAX_SCALE:
+                    raise self._wrong(f"a decimal's scale of {scale} is beyond {MAX_SCALE}")
+                return Decimal(scale)
+            case {"list": element, **rest} if not rest:
+                return List(self.type(element, depth + 1))
+            case {"struct": fields, **rest} if not rest:
+                return Struct(self.columns(fields, depth))
+            case {"map": [key, value], **rest} if not rest:
+                return Map(self.type(key, depth + 1), self.type(value, depth + 1))
+        raise self._wrong("not a type")
+
+    def _wrong(self, complaint: str) -> FormatError:
+        return FormatError(f"{self._what}: {complaint}")
+
+
+def merged(left: LogicalType, right: LogicalType, *, json: bool = False) -> LogicalType | None:
+    """The type that holds the values of both, or None where there is none.
+
+    NULL gives way to anything. Structs must have the same fields. With `json`, JSON's own
+    looseness is taken in: integers among float64 are float64, and a field may be absent.
+    """
+    if NULL in (left, right):
+        return right if left == NULL else left
+    match left, right:
+        case (Scalar(), Scalar()) if json and {left, right} == {INT, FLOAT64}:
+            return FLOAT64
+        case List(), List():
+            element = merged(left.element, right.element, json=json)
+            return None if element is None else List(element)
+        case Map(), Map():
+            key = merged(left.key, right.key, json=json)
+            value = merged(left.value, right.value, json=json)
+            return None if key is None or value is None else Map(key, value)
+        case Struct(), Struct():
+            return _merged_structs(left, right, json)
+    return left if left == right else None
+
+
+def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:
+    types = {field.name: field.type for field in left.fields}
+    if not json and types.keys() != {field.name for field in right.fields}:
+        return None
+    for field in right.fields:
+        both = merged(types.get(field.name, NULL), field.type, json=json)
+        if both is None:
+            return None
+        types[field.name] = both
+    return Struct(tuple(Column(name, logical) for name, logical in types.items()))
+
+
+def holds(schema: LogicalType, found: LogicalType) -> bool:
+    """Whether values of the type `found` are of the type `schema` too, without any conversion."""
+    return merged(schema, found) == schema
+
+
+def settled(logical: LogicalType) -> LogicalType:
+    """`logical` with TEXT where only nulls were seen: a schema has to say something."""
+    match logical:
+        case List():
+            return List(settled(logical.element))
+        case Struct():
+            return Struct(tuple(Column(f.name, settled(f.type)) for f in logical.fields))
+        case Map():
+            return Map(settled(logical.key), settled(logical.value))
+    return TEXT if logical == NULL else logical

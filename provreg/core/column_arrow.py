@@ -1,0 +1,157 @@
+"""Logical column types in Arrow: which Arrow types hold them, and how text is held."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from provreg.core.column import (
+    BINARY,
+    BOOL,
+    DATE,
+    DURATION,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT,
+    MAX_DEPTH,
+    MAX_NAME,
+    MAX_SCALE,
+    NULL,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    Column,
+    Decimal,
+    List,
+    LogicalType,
+    Map,
+    Scalar,
+    Struct,
+)
+from provreg.core.text import quoted
+from provreg.errors import InputError
+
+# How the values of a scalar are held when they come from text. Files that carry their own widths
+# (Parquet) keep them.
+_ARROW = {
+    BOOL: pa.bool_(), INT: pa.int64(), TEXT: pa.string(), BINARY: pa.binary(),
+    FLOAT16: pa.float16(), FLOAT32: pa.float32(), FLOAT64: pa.float64(),
+    TIMESTAMP: pa.timestamp("us"), TIMESTAMP_UTC: pa.timestamp("us", tz="UTC"),
+    DATE: pa.date32(), TIME: pa.time64("ns"), DURATION: pa.duration("ns"),
+}  # fmt: skip
+
+
+def to_arrow(logical: LogicalType) -> pa.DataType:
+    """The Arrow type in which values read from text are held."""
+    match logical:
+        case Scalar():
+            return _ARROW[logical]
+        case Decimal():
+            return pa.decimal256(76, logical.scale)
+        case List():
+            return pa.list_(to_arrow(logical.element))
+        case Struct():
+            return pa.struct([pa.field(f.name, to_arrow(f.type)) for f in logical.fields])
+        case Map():
+            return pa.map_(to_arrow(logical.key), to_arrow(logical.value))
+
+
+def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
+    """The columns of `schema`, in its order; columns of Arrow's null type have the type NULL.
+
+    Raises InputError, naming the column, for names that are empty, too long or stand twice, and for
+    types without a logical type (extension, interval, union, run-end encoded …).
+    """
+    names = [checked_name(field.name) for field in schema]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"the column name {quoted(name)} stands twice")
+    return tuple(
+        Column(name, type_from_arrow(field.type, column=name))
+        for name, field in zip(names, schema, strict=True)
+    )
+
+
+def checked_name(name: str) -> str:
+    """`name`, or InputError: a column's name has 1 to MAX_NAME bytes."""
+    if not 0 < len(name.encode()) <= MAX_NAME:
+        raise InputError(
+            f"a column's name is empty or longer than {MAX_NAME} bytes: {quoted(name)}"
+        )
+    return name
+
+
+def type_from_arrow(arrow: pa.DataType, *, column: str) -> LogicalType:
+    """The logical type of values held as `arrow`; `column` is named in the InputError."""
+    return _from_arrow(arrow, column, depth=1)
+
+
+def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:
+    if depth > MAX_DEPTH:
+        raise InputError(f"column {quoted(column)} is nested deeper than {MAX_DEPTH}")
+    kinds = pa.types
+    if isinstance(arrow, pa.BaseExtensionType):
+        raise _unknown(arrow, column)
+    if kinds.is_dictionary(arrow):
+        return _from_arrow(arrow.value_type, column, depth)
+    if kinds.is_map(arrow):
+        key = _from_arrow(arrow.key_type, column, depth + 1)
+        return Map(key, _from_arrow(arrow.item_type, column, depth + 1))
+    if any(test(arrow) for test in _LISTS):
+        return List(_from_arrow(arrow.value_type, column, depth + 1))
+    return (
+        _struct_from_arrow(arrow, column, depth) if kinds.is_struct(arrow) else _flat(arrow, column)
+    )
+
+
+def _struct_from_arrow(arrow: pa.DataType, column: str, depth: int) -> Struct:
+    fields = tuple(Column(f.name, _from_arrow(f.type, column, depth + 1)) for f in arrow.fields)
+    if len({field.name for field in fields}) != len(fields):
+        raise InputError(f"column {quoted(column)} has a field whose name stands twice")
+    return Struct(fields)
+
+
+def _flat(arrow: pa.DataType, column: str) -> LogicalType:
+    if pa.types.is_decimal(arrow) and abs(arrow.scale) <= MAX_SCALE:
+        return Decimal(arrow.scale)
+    if pa.types.is_timestamp(arrow):
+        return TIMESTAMP if arrow.tz is None else TIMESTAMP_UTC
+    for test, scalar in _TESTS:
+        if test(arrow):
+            return scalar
+    raise _unknown(arrow, column)
+
+
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+_TESTS = (
+    (pa.types.is_null, NULL),
+    (pa.types.is_boolean, BOOL),
+    (pa.types.is_integer, INT),
+    (pa.types.is_float16, FLOAT16),
+    (pa.types.is_float32, FLOAT32),
+    (pa.types.is_float64, FLOAT64),
+    (pa.types.is_string, TEXT),
+    (pa.types.is_large_string, TEXT),
+    (pa.types.is_string_view, TEXT),
+    (pa.types.is_binary, BINARY),
+    (pa.types.is_large_binary, BINARY),
+    (pa.types.is_binary_view, BINARY),
+    (pa.types.is_fixed_size_binary, BINARY),
+    (pa.types.is_date, DATE),
+    (pa.types.is_time, TIME),
+    (pa.types.is_duration, DURATION),
+)
+
+
+def _unknown(arrow: pa.DataType, column: str) -> InputError:
+    return InputError(
+        f"column {quoted(column)} has the type {quoted(str(arrow))}, which cannot be hashed",
+        hint="convert it to numbers, text, binary, times, or lists, structs and maps of these",
+    )

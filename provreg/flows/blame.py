@@ -1,0 +1,137 @@
+"""Blame: since when, from whom and by whose hand, for every sample of a version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.blame import UNTOUCHED, Blame, Fact, blame_touched
+from provreg.core.head import Head
+from provreg.core.text import quoted
+from provreg.errors import NotFoundError
+from provreg.flows.lineage import Ancestor, lineage
+from provreg.flows.verify import Trust
+from provreg.flows.workspace import Workspace
+
+_BATCH = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who answers for a sample's bytes or label, by the version that first said so.
+
+    `source`, `labeler` and `labeled_at` are as that version signed them; `attested` is true only
+    where the labeler's own signature stands behind it. `said_again` is a later version that changed
+    the origin alone.
+    """
+
+    version: Ancestor
+    source: str | None
+    labeler: str | None
+    labeled_at: datetime | None
+    attested: bool = False
+    said_again: Ancestor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLife:
+    """An earlier time in the dataset: the id it had, and the versions it came with and left in."""
+
+    id: str
+    since: Ancestor
+    until: Ancestor
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlame:
+    """The blame of one sample: its bytes, its label, and its earlier lives."""
+
+    id: str
+    content: Attribution
+    label: Attribution
+    earlier: tuple[EarlierLife, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """The blame of a version's samples: `line` is its history, oldest first.
+
+    Iterating yields a SampleBlame for each of `entries`, in order. `touched` holds what changes
+    say of the samples that any change touched; all others have what the first version gave them.
+    """
+
+    entries: pa.Table
+    line: Sequence[Ancestor]
+    touched: dict[str, Blame]
+    changes: pa.Table
+
+    def __iter__(self) -> Iterator[SampleBlame]:
+        columns = ("id", "source", "labeler", "labeled_at")
+        for batch in self.entries.select(columns).to_batches(max_chunksize=_BATCH):
+            for row in batch.to_pylist():
+                yield self._sample(row)
+
+    def _sample(self, now: dict[str, Any]) -> SampleBlame:
+        blame = self.touched.get(now["id"], UNTOUCHED)
+        earlier = tuple(
+            EarlierLife(life.id, self.line[life.since], self.line[life.until])
+            for life in blame.earlier
+        )
+        return SampleBlame(
+            now["id"],
+            self._attribution(blame.content, now, ("source",)),
+            self._attribution(blame.label, now, ("labeler", "labeled_at")),
+            earlier,
+        )
+
+    def _attribution(
+        self, fact: Fact, now: dict[str, Any], decisive: tuple[str, ...]
+    ) -> Attribution:
+        said = now
+        if fact.record is not None:
+            row, side = fact.record.row, fact.record.side
+            said = {
+                name: self.changes.column(f"{side}_{name}")[row].as_py()
+                for name in ("source", "labeler", "labeled_at")
+            }
+        changed = fact.said_again is not None and any(said[name] != now[name] for name in decisive)
+        return Attribution(
+            self.line[fact.since],
+            said["source"],
+            said["labeler"],
+            said["labeled_at"],
+            said_again=self.line[fact.said_again] if changed and fact.said_again else None,
+        )
+
+
+def blame(
+    workspace: Workspace,
+    digest: str,
+    head: Head,
+    entries: pa.Table,
+    trust: Trust | None,
+    ids: Sequence[str] = (),
+) -> Blamed:
+    """The blame of the samples `ids` of a version, of all where none is named.
+
+    `entries` are the version's, checked; the index must be in sync. Raises NotFoundError naming an
+    id that the version does not have.
+    """
+    if ids:
+        found = entries.filter(pc.is_in(entries.column("id"), value_set=pa.array(ids, pa.string())))
+        missing = set(ids) - set(found.column("id").to_pylist())
+        if missing:
+            raise NotFoundError(
+                f"{head.dataset}@{head.version} has no sample {quoted(min(missing))}",
+                sample=min(missing),
+                hint=f"`provreg show {head.dataset}@{head.version}` shows what it has",
+            )
+        entries = found
+    line = lineage(workspace, digest, trust)
+    changes = workspace.index.changes([one.digest for one in line])
+    return Blamed(entries, line, blame_touched(changes), changes)

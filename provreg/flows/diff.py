@@ -1,0 +1,120 @@
+"""Diff with attribution: what changed between two versions, and by which version's hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from provreg.core.blame import Blame, blame_touched
+from provreg.core.change import BIT, Changes
+from provreg.core.head import KINDS
+from provreg.flows.lineage import Ancestor, place_of
+
+_BATCH = 1 << 12
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: its kinds, the entries before and after (dicts by column), and whose it is.
+
+    `version` is the one that made it, None where no published version did (a folder compared with
+    a version) or none between the two can be named.
+    """
+
+    kinds: tuple[str, ...]
+    id: str
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
+    version: Ancestor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """The changes between two versions, or between a version and data not published yet."""
+
+    changes: Changes
+    made_by: MadeBy
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        for start in range(0, len(self.changes), _BATCH):
+            batch = self.changes.slice(start, min(start + _BATCH, len(self.changes)))
+            rows = zip(
+                batch.kinds.tolist(),
+                batch.old_entries().to_pylist(),
+                batch.new_entries().to_pylist(),
+                strict=True,
+            )
+            for bits, before, after in rows:
+                old = before if before["id"] is not None else None
+                new = after if after["id"] is not None else None
+                kinds = tuple(kind for kind in KINDS if bits & BIT[kind])
+                identity = (new or old or {})["id"]
+                yield Change(kinds, identity, old, new, self.made_by.find(identity, bits))
+
+
+class MadeBy:
+    """Which version made each change on the way from one version to a later one."""
+
+    def __init__(self, line: Sequence[Ancestor], changes: pa.Table) -> None:
+        """`line` are the versions after the old one, oldest first; `changes` the index's of them.
+
+        With an empty line no change has a version.
+        """
+        self._line = line
+        self._only = line[0] if len(line) == 1 else None
+        several = len(line) > 1
+        self._touched: dict[str, Blame] = blame_touched(changes) if several else {}
+        self._moves = _moves(changes) if several else {}
+
+    def find(self, identity: str, bits: int) -> Ancestor | None:
+        """The version that made the change with these kinds to the sample `identity`."""
+        if self._only is not None or not self._line:
+            return self._only
+        if bits & BIT["removed"]:
+            place = self._removed_in(identity)
+        else:
+            place = self._made_in(identity, bits)
+        return None if place is None else self._line[place]
+
+    def _made_in(self, identity: str, bits: int) -> int | None:
+        blame = self._touched.get(identity)
+        if blame is None:
+            return None
+        if bits & BIT["relabeled"]:
+            return blame.label.since
+        if bits & (BIT["injected"] | BIT["modified"]):
+            return blame.content.since
+        return blame.touched
+
+    def _removed_in(self, identity: str) -> int | None:
+        """Follows the sample forward, through its names, to the version that removed it."""
+        place, name = -1, identity
+        while True:
+            step = next((move for move in self._moves.get(name, ()) if move[0] > place), None)
+            if step is None:
+                return None
+            if step[1] is None:
+                return step[0]
+            place, name = step[0], step[1]
+
+
+def between(line: Sequence[Ancestor], old: str) -> Sequence[Ancestor]:
+    """The versions of `line` after the head `old`; none where `old` is not on it."""
+    place = place_of(line, old)
+    return [] if place is None else line[place + 1 :]
+
+
+def _moves(changes: pa.Table) -> dict[str, list[tuple[int, str | None]]]:
+    """For each old id, in which places it was renamed to what, or removed (None)."""
+    moves: dict[str, list[tuple[int, str | None]]] = {}
+    columns = (changes.column(name).to_pylist() for name in ("version", "old_id", "new_id"))
+    for place, old, new in zip(*columns, strict=True):
+        if old is not None and old != new:
+            moves.setdefault(old, []).append((place, new))
+    return moves

@@ -1,0 +1,136 @@
+"""Integrity: whether a head and its objects hold together, whoever signed them (steps 6, 10, 11).
+
+Nothing here says that a version is trusted: that is `flows.verify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+
+from provreg.core.head import MAX_HEAD_BYTES, Head, PartRef, parse_head
+from provreg.core.manifest import check_part, check_part_end, check_version
+from provreg.core.text import quoted
+from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, ProvregError
+from provreg.flows.workspace import Workspace
+from provreg.store.parts import read_part
+
+# Told of each step that passed: its number and what was found.
+Report = Callable[[int, str], None]
+
+
+def ignore(*_: object) -> None:
+    """A `Report` where nobody listens."""
+
+
+def recorded(workspace: Workspace, dataset: str, number: int) -> str:
+    try:
+        return workspace.versions.record(dataset, number)
+    except FormatError as error:
+        raise NotTrustedError(
+            f"number {number} of {quoted(dataset)} does not name a head: {error.message}",
+            step=6,
+            hint="a squatted number is not a version: ask for an earlier one by number",
+        ) from None
+
+
+def read_head(workspace: Workspace, digest: str) -> Head:
+    """Step 6: the head whose sha256 is `digest`."""
+    try:
+        return parse_head(workspace.objects.get(digest, limit=MAX_HEAD_BYTES))
+    except (DamagedError, NotFoundError) as error:
+        raise _refused(6, error) from None
+
+
+def history(workspace: Workspace, digest: str) -> Iterator[tuple[str, Head]]:
+    """The head `digest` and its ancestors, newest first, linked by hash; nothing is trusted.
+
+    Raises NotTrustedError (step 9) where a parent is missing or not what its child says.
+    """
+    child: Head | None = None
+    link: str | None = digest
+    while link is not None:
+        try:
+            head = read_head(workspace, link)
+        except NotTrustedError as error:
+            raise NotTrustedError(error.message, step=9, hint=error.hint) from None
+        if child is not None and (
+            (head.dataset, head.uid) != (child.dataset, child.uid) or head.version >= child.version
+        ):
+            raise NotTrustedError(
+                f"the parent of {child.dataset}@{child.version} is {head.dataset}@{head.version}",
+                step=9,
+            )
+        yield link, head
+        child, link = head, head.parent
+
+
+def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.Table:
+    """Steps 10 and 11: the entries of a head, every part's bytes hashed, its content checked once.
+
+    Says nothing of who signed it. Raises NotTrustedError.
+    """
+    parts = []
+    for part in head.parts:
+        data = _read_part_file(workspace, part)
+        known = workspace.parts.get(part)
+        parts.append(_check_content(workspace, part, data) if known is None else known)
+        _check_place(part, parts[-1], last=part is head.parts[-1])
+    entries = pa.concat_tables(parts)
+    try:
+        if not workspace.parts.is_checked(head.root, head.digest()):
+            check_version(head, entries)
+            workspace.parts.mark_checked(head.root, head.digest())
+    except FormatError as error:
+        raise _refused(11, error) from None
+    done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
+    done(11, f"{head.samples:,} samples, root {head.root}")
+    return entries
+
+
+def checked_part(workspace: Workspace, part: PartRef) -> pa.Table:
+    """The entries of one part, checked before or now (steps 10 and 11)."""
+    entries = workspace.parts.get(part)
+    if entries is None:
+        entries = _check_content(workspace, part, _read_part_file(workspace, part))
+    return entries
+
+
+def _read_part_file(workspace: Workspace, part: PartRef) -> bytes:
+    """Step 10: the bytes of a part file, which are those the head names."""
+    try:
+        data = workspace.objects.get(part.file, limit=part.size)
+    except (DamagedError, NotFoundError) as error:
+        raise _refused(10, error) from None
+    if len(data) != part.size:
+        raise NotTrustedError(
+            f"part file {part.file} has {len(data)} bytes, its head says {part.size}", step=10
+        )
+    return data
+
+
+def _check_content(workspace: Workspace, part: PartRef, data: bytes) -> pa.Table:
+    """Step 11: the entries in a part file; remembered, so that it is done once for the pair."""
+    try:
+        entries = read_part(data, rows=part.rows)
+        check_part(entries, part.blocks)
+    except FormatError as error:
+        raise _refused(11, error) from None
+    workspace.parts.put(part, entries)
+    return entries
+
+
+def _check_place(part: PartRef, entries: pa.Table, *, last: bool) -> None:
+    ids = entries.column("id")
+    try:
+        if (ids[0].as_py(), ids[len(ids) - 1].as_py()) != (part.first, part.last):
+            raise FormatError("a part's first and last id are not those its head says")
+        if not last:
+            check_part_end(entries)
+    except FormatError as error:
+        raise _refused(11, error) from None
+
+
+def _refused(step: int, error: ProvregError) -> NotTrustedError:
+    return NotTrustedError(error.message, step=step, hint=error.hint, sample=error.sample)

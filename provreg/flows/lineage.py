@@ -1,0 +1,78 @@
+"""The line of versions that ends in one, and who signed each of them.
+
+Signers are judged under the policy in force when asked, and never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from provreg.core.head import Head
+from provreg.core.policy import Proof, Signature
+from provreg.errors import NotTrustedError
+from provreg.flows.integrity import history
+from provreg.flows.verify import Trust, check_signatures
+from provreg.flows.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A principal of the policy, and the signature it is counted for."""
+
+    principal: str
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """One version of a line. `trusted_because` is None where the policy does not trust it."""
+
+    digest: str
+    head: Head
+    signers: tuple[Signer, ...]
+    trusted_because: str | None
+    refused_because: str | None
+
+    @property
+    def signed_at(self) -> datetime:
+        """The time a signature proves, else the one the head claims."""
+        proven = [
+            signer.signature.signed_at
+            for signer in self.signers
+            if signer.signature.signed_at is not None
+        ]
+        return min(proven, default=self.head.created)
+
+    @property
+    def proof(self) -> Proof:
+        """What vouches for `signed_at`."""
+        proofs = [s.signature.proof for s in self.signers if s.signature.signed_at is not None]
+        return proofs[0] if proofs else "claimed"
+
+
+def lineage(workspace: Workspace, digest: str, trust: Trust | None) -> list[Ancestor]:
+    """The versions from the first to the head `digest`, oldest first.
+
+    Raises NotTrustedError (step 9) where the line is broken.
+    """
+    line = list(history(workspace, digest))
+    return [judged(workspace, link, head, trust) for link, head in reversed(line)]
+
+
+def judged(workspace: Workspace, digest: str, head: Head, trust: Trust | None) -> Ancestor:
+    """`head` with what the policy says of its signatures (steps 1 to 8)."""
+    if trust is None:
+        return Ancestor(digest, head, (), None, "no policy and no key says whom to trust")
+    try:
+        signed = check_signatures(workspace, head.dataset, head.version, digest, trust)
+    except NotTrustedError as error:
+        return Ancestor(digest, head, (), None, f"step {error.step}: {error.message}")
+    signers = tuple(Signer(name, made) for name, made in signed.verdict.approvals)
+    return Ancestor(digest, head, signers, signed.verdict.reason, None)
+
+
+def place_of(line: Sequence[Ancestor], digest: str) -> int | None:
+    """The place of the head `digest` in a line, None where it is not on it."""
+    return next((at for at, one in enumerate(line) if one.digest == digest), None)

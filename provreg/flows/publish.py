@@ -1,0 +1,140 @@
+"""Publishing: objects, head, bundle, then the number; at no point is anything half-published.
+
+A crash leaves objects nobody names. The loser of a race for a number takes its bundle back, so that
+its head cannot be taken for the number's version, and builds on the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from provreg.core.head import Head
+from provreg.core.names import Reference
+from provreg.core.statement import version_statement
+from provreg.errors import NotFoundError, NotTrustedError, StorageError
+from provreg.flows.draft import Draft, seal
+from provreg.flows.verify import Trust, VerifiedVersion, verify
+from provreg.flows.workspace import Workspace
+from provreg.trust.signer import Signer
+
+_MOST_RACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A version that now exists, and how its entries differ from its parent's."""
+
+    head: Head
+    digest: str
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class NotAVersion:
+    """A number above the parent's that does not verify, and why."""
+
+    number: int
+    reason: str
+
+
+def find_parent(
+    workspace: Workspace, dataset: str, trust: Trust | None
+) -> tuple[VerifiedVersion | None, list[NotAVersion]]:
+    """The newest version of `dataset` that verifies, and the numbers above it that do not.
+
+    (None, []) for a dataset that does not exist yet. Raises NotTrustedError where numbers exist but
+    none verifies, where what verifies is older than what this user has seen, or without `trust`.
+    """
+    numbers = workspace.versions.numbers(dataset)
+    skipped: list[NotAVersion] = []
+    if not numbers:
+        return None, skipped
+    if trust is None:
+        raise NotTrustedError(
+            f"{dataset} has versions, and nothing says whom to trust",
+            step=4,
+            hint="name a policy with --policy FILE or a public key with --key FILE.pub",
+        )
+    for number in reversed(numbers):
+        try:
+            version = verify(workspace, Reference(dataset, version=number), trust)
+        except (NotTrustedError, NotFoundError) as error:
+            skipped.append(NotAVersion(number, error.message))
+            continue
+        seen = workspace.seen(dataset)
+        if seen is not None and seen.newest > number:
+            raise NotTrustedError(
+                f"{dataset}@{seen.newest} was seen here and does not verify any more:"
+                f" {skipped[0].reason if skipped else 'it is gone'}",
+                step=9,
+                hint="find out what happened to it before publishing anything",
+            )
+        return version, skipped
+    raise NotTrustedError(
+        f"no version of {dataset} verifies; {dataset}@{skipped[0].number}: {skipped[0].reason}",
+        step=4,
+        hint="trust its signer in the policy, or choose another name for a new dataset",
+    )
+
+
+def publish(
+    workspace: Workspace,
+    make_draft: Callable[[VerifiedVersion | None], Draft],
+    signer: Signer,
+    trust: Trust,
+    *,
+    dataset: str,
+    message: str,
+) -> Published | Draft:
+    """Publishes what `make_draft` makes of the newest verified version.
+
+    Lost races are run again: the winner is verified and `make_draft` called with it. Returns the
+    draft itself, unpublished, where it changes nothing. Raises as `find_parent` and `make_draft`,
+    and StorageError when storage fails or every race is lost.
+    """
+    for _ in range(_MOST_RACES):
+        parent, skipped = find_parent(workspace, dataset, trust)
+        drafted = make_draft(parent)
+        if parent is not None and not len(drafted.changes):
+            return drafted
+        newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
+        published = _try_number(workspace, drafted, signer, number=newest + 1, message=message)
+        if published is not None:
+            return published
+    raise StorageError(
+        f"lost {_MOST_RACES} races for the next number of {dataset}",
+        hint="too many others publish it at once: try again later",
+    )
+
+
+def _try_number(
+    workspace: Workspace, drafted: Draft, signer: Signer, *, number: int, message: str
+) -> Published | None:
+    sealed = seal(drafted, number=number, created=datetime.now(UTC), message=message)
+    head, data = sealed.head, sealed.head.to_bytes()
+    digest = head.digest()
+    statement = version_statement(
+        dataset=head.dataset,
+        version=number,
+        head=digest,
+        uid=head.uid,
+        root=head.root,
+        samples=head.samples,
+    )
+    # Signing can fail or be refused by a person: nothing is written before it succeeded.
+    bundle = signer.sign(statement)
+    workspace.objects.put_all([("blake3", item) for item in sealed.objects])
+    workspace.objects.put_all([("sha256", data)])
+    signature = workspace.versions.add_signature(head.dataset, digest, bundle)
+    claimed = workspace.versions.claim(head.dataset, number, digest)
+    # Two who publish the same samples within one second may have made the very same head.
+    if not claimed and workspace.versions.record(head.dataset, number) != digest:
+        workspace.versions.remove_signature(head.dataset, digest, signature)
+        return None
+    for part, entries in sealed.parts:
+        if workspace.parts.get(part) is None:
+            workspace.parts.put(part, entries)
+    workspace.remember(head, digest)
+    return Published(head, digest, drafted)

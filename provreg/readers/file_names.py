@@ -1,0 +1,79 @@
+"""Which file names can be ids, and which ids would be one file on another system."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from provreg.core.entry import LIMITS, UNSAFE_IN_IDS
+from provreg.core.text import quoted
+from provreg.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_UNSAFE = re.compile(UNSAFE_IN_IDS)
+# With this many characters before it, a name of 255 bytes cannot make an id too long.
+_SHORT_PREFIX = 700
+
+
+def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
+    """The problem of each of `names` that cannot follow `prefix` in an id, as a sentence."""
+    together = "".join(names)
+    if len(prefix) < _SHORT_PREFIX and together.isascii() and together.isprintable():
+        return {}
+    problems = ((name, _problem(prefix + name)) for name in names)
+    return {name: f"{quoted(prefix + name)} {problem}" for name, problem in problems if problem}
+
+
+def _problem(sample: str) -> str:
+    try:
+        size = len(sample.encode())
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    if size > LIMITS["id"]:
+        return f"is longer than {LIMITS['id']} bytes"
+    if _UNSAFE.search(sample):
+        return "contains control or bidirectional characters"
+    return ""
+
+
+def folded(sample: str) -> str:
+    """`sample` as systems that ignore case and composition see it."""
+    if sample.isascii():
+        return sample.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", sample).casefold())
+
+
+def check_twins(runs: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """InputError naming the first two ids that are one under NFC and case folding.
+
+    Ids come as (prefix, names). Neither composition nor case folding reaches across a slash, so
+    only ids whose prefixes fold to the same text can be twins.
+    """
+    groups: dict[str, list[tuple[str, Sequence[str]]]] = {}
+    for prefix, names in runs:
+        groups.setdefault(folded(prefix), []).append((prefix, names))
+    for group in groups.values():
+        if len({prefix for prefix, _ in group}) == 1 and all(
+            _folds_to_itself("".join(names)) for _, names in group
+        ):
+            continue
+        seen: dict[str, str] = {}
+        for prefix, names in group:
+            for name in names:
+                sample = prefix + name
+                twin = seen.setdefault(folded(name), sample)
+                if twin != sample:
+                    raise InputError(
+                        f"{quoted(twin)} and {quoted(sample)} are one file on systems that ignore"
+                        " case or composition",
+                        hint="rename one of them",
+                        sample=sample,
+                    )
+
+
+def _folds_to_itself(text: str) -> bool:
+    """Whether folding changes nothing, so that names that differ stay different."""
+    return text.isascii() and text == text.lower()

@@ -1,0 +1,253 @@
+"""Listing folders: which files are samples, under which ids, and what is left out.
+
+One folder: ids are POSIX paths relative to it. One file: its name. Several paths: each one's own
+name comes first, so that ids stay apart. Ids come sorted by their UTF-8 bytes.
+
+Links to files, and to folders, are followed where their target stays inside the path they were
+found under; a folder link below a followed folder link is refused (a few of them could stand for
+any number of samples), and so is one that leads back to a folder it lies in.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import TYPE_CHECKING
+
+from provreg.core.finding import Finding, FindingKind
+from provreg.core.text import printable, quoted
+from provreg.errors import InputError, ProvregError
+from provreg.readers.descent import DEEPEST, Descent, named
+from provreg.readers.file_names import check_names, check_twins
+from provreg.readers.globs import Globs
+from provreg.readers.links import resolve
+from provreg.readers.runs import Folder, Run, join, lies_in, starting_points
+from provreg.readers.tables_in_folder import refuse_hugging_face
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Files that desktop systems leave behind.
+SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """`runs` in the order of ids; files and folders (each once) left out, counted by reason.
+
+    Reasons: `hidden` (a leading dot), `system` (`SYSTEM_FILES`), `registry`, `filtered` (by the
+    patterns). `findings` is what could not be listed, where that was to be collected.
+    """
+
+    runs: list[Run]
+    left_out: dict[str, int]
+    findings: list[Finding]
+
+    def __len__(self) -> int:
+        return sum(len(run.names) for run in self.runs)
+
+
+def list_samples(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    leave_out: Iterable[str | os.PathLike[str]] = (),
+    collect: bool = False,
+) -> Listing:
+    """The samples below `paths`.
+
+    `include` and `exclude` are patterns over ids (`readers.globs`): taken is what matches one of
+    `include`, if there are any, and none of `exclude`. Folders of `leave_out` are not entered.
+
+    Raises NotFoundError for a path that does not exist, UsageError for paths or patterns that make
+    no sense, StorageError when the disk fails, and InputError, naming the file: for links that
+    dangle or lead out, files that are not regular, names that cannot be ids, two ids that are one
+    on other systems, an unpacked Hugging Face dataset, and a listing without samples. With
+    `collect` everything that belongs to single files becomes a finding, and the rest is listed.
+    """
+    walk = _Walk(
+        include=Globs(include) if include else None,
+        exclude=Globs(exclude) if exclude else None,
+        leave_out=frozenset(os.path.realpath(path) for path in leave_out),
+        collect=collect,
+    )
+    runs: list[Run] = []
+    for start in starting_points(paths, walk.leave_out):
+        runs.extend(walk.runs_below(start))
+    if not collect:
+        check_twins((run.prefix, run.names) for run in runs)
+        if not runs:
+            left_out = ", ".join(f"{count} {reason}" for reason, count in walk.left_out.items())
+            raise InputError(
+                f"{quoted(os.fspath(paths[0]))} holds no samples",
+                hint=f"left out: {left_out}" if left_out else "",
+            )
+    return Listing(runs, walk.left_out, walk.findings)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The rules of one listing, and what they turned up so far."""
+
+    include: Globs | None
+    exclude: Globs | None
+    leave_out: frozenset[str]
+    collect: bool
+    left_out: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def runs_below(self, start: Folder | Run) -> list[Run]:
+        """The runs of one starting point, in the order of ids."""
+        if isinstance(start, Run):
+            kept = self._included("", self._kept("", start.names))
+            return [start] if kept else []
+        runs: list[Run] = []
+        pending: list[Folder | Run] = [start]
+        with _descent(start.root) as descent:
+            while pending:
+                item = pending.pop()
+                if isinstance(item, Run):
+                    runs.append(item)
+                    continue
+                try:
+                    pending.extend(reversed(self._inside(item, descent)))
+                except OSError as error:
+                    self._refuse(item.prefix or item.root, named(error, item.prefix or item.root))
+        return runs
+
+    def _inside(self, folder: Folder, descent: Descent) -> list[Folder | Run]:
+        """The runs and folders right inside `folder`, in the order of their ids."""
+        files: list[str] = []
+        folders: list[str] = []
+        links: list[str] = []
+        others: list[str] = []
+        with os.scandir(descent.folder(folder.folder)) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    files.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                else:
+                    (links if entry.is_symlink() else others).append(entry.name)
+        if not folder.folder and not self.collect:
+            refuse_hugging_face(folder.root, files, folders)
+        files, folders, links, others = (
+            self._kept(folder.prefix, names) for names in (files, folders, links, others)
+        )
+        files = self._included(folder.prefix, files)
+        for name in others:
+            self._refuse(
+                folder.prefix + name, InputError(f"{quoted(folder.prefix + name)} is not a file")
+            )
+        # Keyed as ids sort: a folder's name counts with the slash that follows it.
+        special: dict[str, Folder | Run] = {}
+        for name in folders:
+            below = Folder(
+                folder.root, f"{folder.prefix}{name}/", join(folder.folder, name), folder.linked
+            )
+            if entered := self._entered(below):
+                special[f"{name}/"] = entered
+        for name in links:
+            followed = self._follow(folder, name)
+            if followed is not None:
+                special[name if isinstance(followed, Run) else f"{name}/"] = followed
+        return _interleaved(folder, sorted(files), special)
+
+    def _kept(self, prefix: str, names: list[str]) -> list[str]:
+        """Those of `names`, all in one folder, that are neither left out nor impossible."""
+        kept = [name for name in names if name[0] != "." and name not in SYSTEM_FILES]
+        if len(kept) < len(names):
+            system = sum(name in SYSTEM_FILES for name in names)
+            self._leave_out("system", system)
+            self._leave_out("hidden", len(names) - len(kept) - system)
+        for name, problem in check_names(prefix, kept).items():
+            self._refuse(prefix + name, InputError(problem), kind="stranger")
+            kept.remove(name)
+        if kept and self.exclude:
+            matched = self.exclude.matching([prefix + name for name in kept])
+            kept = list(compress(kept, [not found for found in matched]))
+            self._leave_out("filtered", sum(matched))
+        return kept
+
+    def _included(self, prefix: str, names: list[str]) -> list[str]:
+        """Those of `names`, all of files in one folder, that the patterns ask for."""
+        if not names or self.include is None:
+            return names
+        matched = self.include.matching([prefix + name for name in names])
+        kept = list(compress(names, matched))
+        self._leave_out("filtered", len(names) - len(kept))
+        return kept
+
+    def _follow(self, folder: Folder, name: str) -> Folder | Run | None:
+        """What the link `name` in `folder` stands for; None where it is refused or left out."""
+        sample = folder.prefix + name
+        link = f"{join(folder.root, folder.folder)}/{name}"
+        try:
+            target, leads_to_folder = resolve(folder.root, link, sample)
+            if leads_to_folder and folder.linked:
+                text = f"{quoted(sample)} is a link to a folder, below another such link"
+                raise InputError(text)
+        except InputError as error:
+            self._refuse(sample, error)
+            return None
+        if leads_to_folder:
+            return self._entered(Folder(folder.root, f"{sample}/", target, linked=True))
+        where, _, file = target.rpartition("/")
+        if self._is_registry(join(folder.root, where)):
+            return None
+        if not self._included(folder.prefix, [name]):
+            return None
+        return Run(folder.root, folder.prefix, [name], where, [file])
+
+    def _entered(self, folder: Folder) -> Folder | None:
+        """`folder`, or None where it is refused or left out."""
+        if folder.prefix.count("/") > DEEPEST:
+            text = f"{quoted(folder.prefix)} lies more than {DEEPEST} folders deep"
+            self._refuse(folder.prefix, InputError(text))
+            return None
+        return None if self._is_registry(join(folder.root, folder.folder)) else folder
+
+    def _is_registry(self, path: str) -> bool:
+        """Whether the folder at `path` is one to leave out, or inside one."""
+        found = lies_in(path, self.leave_out)
+        self._leave_out("registry", found)
+        return found
+
+    def _leave_out(self, reason: str, count: int) -> None:
+        if count:
+            self.left_out[reason] = self.left_out.get(reason, 0) + count
+
+    def _refuse(
+        self, sample: str, error: ProvregError, *, kind: FindingKind = "unreadable"
+    ) -> None:
+        if not self.collect:
+            error.sample = sample
+            raise error
+        self.findings.append(Finding(kind, printable(sample)))
+
+
+def _descent(root: str) -> Descent:
+    try:
+        return Descent(root)
+    except OSError as error:
+        raise named(error, root) from None
+
+
+def _interleaved(
+    folder: Folder, files: list[str], special: dict[str, Folder | Run]
+) -> list[Folder | Run]:
+    """`files`, sorted, cut into runs between the folders and links of the same folder."""
+    found: list[Folder | Run] = []
+    begin = 0
+    for key in [*sorted(special), None]:
+        end = len(files) if key is None else bisect_left(files, key, begin)
+        if begin < end:
+            names = files[begin:end]
+            found.append(Run(folder.root, folder.prefix, names, folder.folder, names))
+        if key is not None:
+            found.append(special[key])
+        begin = end
+    return found

@@ -1,0 +1,246 @@
+"""The index: a private DuckDB database of the versions whose integrity holds.
+
+It is made from verified objects and can be deleted at any time. Whether a version is trusted is
+not in it: that is asked of the policy at query time. Entries are not copied into it either, they
+are scanned from the mapped parts (docs/adr/0003-entries-stay-in-arrow.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from provreg.core.change import BIT, Changes, plain
+from provreg.core.entry import ENTRY
+from provreg.core.head import Head
+from provreg.core.text import quoted
+from provreg.errors import DamagedError, UsageError
+
+# Another number means another layout: the file is then deleted and made again.
+_LAYOUT = 1
+_SCHEMA = """
+create table layout (number integer);
+create table versions (
+    head text primary key, dataset text, uid text, version integer, parent text, root text,
+    samples bigint, created timestamptz, message text, counts_true boolean
+);
+create table parts (head text, place integer, part text, entries bigint);
+create table changes (head text, place bigint, kinds utinyint, {old}, {new});
+"""
+_SQL_TYPES = {
+    "id": "text", "content": "blob", "size": "ubigint", "label": "text", "label_digest": "blob",
+    "source": "text", "labeler": "text", "labeled_at": "timestamptz", "split": "text",
+    "delivery": "blob",
+    "annotations": "struct(label text, labeler text, labeled_at timestamptz)[]",
+    "uri": "text", "content_sha256": "blob", "attrs": "text",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedVersion:
+    """One version of the index. `counts_true`: its head counts its changes as they are."""
+
+    head: str
+    dataset: str
+    uid: str
+    version: int
+    parent: str | None
+    root: str
+    samples: int
+    created: datetime
+    message: str
+    counts_true: bool
+
+
+class Index:
+    """The index at `path`. One process may write at a time: hold the cache's lock around both."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def _open(self, *, writing: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        if not self._path.exists() and not writing:
+            with self._open(writing=True):
+                pass
+        try:
+            connection = duckdb.connect(str(self._path), read_only=not writing)
+        except duckdb.Error as error:
+            raise DamagedError(
+                f"the index at {quoted(str(self._path))} cannot be opened: {error}",
+                hint="it holds nothing of its own: delete it, and it is made again",
+            ) from None
+        try:
+            connection.execute("set timezone = 'UTC'")
+            if writing:
+                _create_tables(connection)
+            yield connection
+        except duckdb.Error as error:
+            raise DamagedError(
+                f"the index at {quoted(str(self._path))} is damaged: {error}",
+                hint="it holds nothing of its own: delete it, and it is made again",
+            ) from None
+        finally:
+            connection.close()
+
+    def versions(self, dataset: str | None = None) -> list[IndexedVersion]:
+        """All versions, or those of one dataset, by dataset and number."""
+        query = "select * from versions where ? is null or dataset = ? order by dataset, version"
+        with self._open(writing=False) as connection:
+            rows = connection.execute(query, [dataset, dataset]).fetchall()
+        return [IndexedVersion(*row) for row in rows]
+
+    def add(self, head: Head, digest: str, changes: Changes, *, counts_true: bool) -> None:
+        """Takes in a version whose integrity was checked; `changes` are those to its parent."""
+        place = pa.array(range(len(changes)), pa.int64())
+        columns = {"place": place, "kinds": pa.array(changes.kinds)}
+        for side, entries in (("old", changes.old_entries()), ("new", changes.new_entries())):
+            columns |= {f"{side}_{field.name}": entries.column(field.name) for field in ENTRY}
+        rows = pa.table(columns)
+        with self._open(writing=True) as connection:
+            connection.execute("begin")
+            connection.execute("delete from versions where head = ?", [digest])
+            connection.execute("delete from parts where head = ?", [digest])
+            connection.execute("delete from changes where head = ?", [digest])
+            connection.execute(
+                "insert into versions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    digest, head.dataset, head.uid, head.version, head.parent, head.root,
+                    head.samples, head.created, head.message, counts_true,
+                ],
+            )  # fmt: skip
+            connection.executemany(
+                "insert into parts values (?, ?, ?, ?)",
+                [[digest, at, part.blocks, part.rows] for at, part in enumerate(head.parts)],
+            )
+            if len(rows):
+                connection.register("incoming", rows)
+                connection.execute("insert into changes select ?, * from incoming", [digest])
+            connection.execute("commit")
+
+    def changes(self, heads: Sequence[str]) -> pa.Table:
+        """The changes of the versions `heads`, in that order and by id within one.
+
+        Columns: `version` (the place in `heads`), `kinds` (bits as in `core.change.BIT`), and
+        `old_…` and `new_…` for every column of an entry.
+        """
+        names = [f"{side}_{field.name}" for side in ("old", "new") for field in ENTRY]
+        query = (
+            f"select h.version, c.kinds, {', '.join('c.' + name for name in names)} "
+            "from changes c join wanted h on c.head = h.head order by h.version, c.place"
+        )
+        wanted = pa.table({"head": list(heads), "version": pa.array(range(len(heads)), pa.int32())})
+        with self._open(writing=False) as connection:
+            connection.register("wanted", wanted)
+            table: pa.Table = connection.execute(query).to_arrow_table()
+        return table
+
+    def forget(self, heads: Sequence[str]) -> None:
+        """Drops versions, so that they are taken in anew."""
+        with self._open(writing=True) as connection:
+            for table in ("versions", "parts", "changes"):
+                connection.execute(f"delete from {table} where head in ?", [list(heads)])
+
+    def query(
+        self, sql: str, *, entries: pa.Table, trusted: pa.Table
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """(column names, rows) of one SELECT by the user.
+
+        `entries` has the columns of ENTRY and `part` (logical digest); `trusted` has `head` and
+        `trusted_because`, null where the policy does not trust it. Raises UsageError for a wrong
+        query and for anything that would write, read files or reach the network.
+        """
+        with self._open(writing=False):
+            pass  # makes the file, and shows early that it cannot be opened
+        connection = duckdb.connect(config={"python_enable_replacements": False})
+        try:
+            connection.register("part_entries", entries)
+            connection.register("trust", trusted)
+            connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
+            connection.execute(_VIEWS)
+            connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_external_access = false")
+            connection.execute("set lock_configuration = true")
+            statements = connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise UsageError(
+                    "only one SELECT can be asked of the index",
+                    hint="tables: versions, entries, changes",
+                )
+            result = connection.execute(statements[0])
+            return [column[0] for column in result.description or []], result.fetchall()
+        except duckdb.Error as error:
+            raise UsageError(
+                f"the query failed: {error}", hint="tables: versions, entries, changes"
+            ) from None
+        finally:
+            connection.close()
+
+
+def uses_entries(sql: str) -> bool:
+    """Whether a query may look at the entries, which need not be mapped otherwise."""
+    return "entries" in sql.lower()
+
+
+def with_part(entries: pa.Table, part: str) -> pa.Table:
+    """`entries` with a column that says of which part (logical digest) they are."""
+    plain_columns = {field.name: plain(entries.column(field.name)) for field in ENTRY}
+    constant = pa.DictionaryArray.from_arrays(
+        pa.nulls(entries.num_rows, pa.int32()).fill_null(0), pa.array([part])
+    )
+    return pa.table(plain_columns | {"part": constant})
+
+
+_HEX = ("content", "label_digest", "delivery", "content_sha256")
+
+
+def _shown(name: str, prefix: str = "") -> str:
+    column = prefix + name
+    return f"lower(hex({column})) as {column}" if name in _HEX else column
+
+
+_KINDS_SQL = ", ".join(
+    f"case when kinds & {bit} > 0 then '{kind}' end" for kind, bit in BIT.items()
+)
+_ENTRY_SQL = ", ".join(_shown(name) for name in ENTRY.names)
+_CHANGE_SQL = ", ".join(_shown(name, side) for side in ("old_", "new_") for name in ENTRY.names)
+_VIEWS = f"""
+create view versions as
+    select v.dataset, v.version, v.head, v.parent, v.root, v.samples, v.created, v.message,
+           v.counts_true, t.trusted_because is not null as trusted, t.trusted_because
+    from index.versions v left join trust t on t.head = v.head;
+create view entries as
+    select v.dataset, v.version, {_ENTRY_SQL}
+    from index.versions v join index.parts p on p.head = v.head
+    join part_entries e on e.part = p.part;
+create view changes as
+    select v.dataset, v.version, list_filter([{_KINDS_SQL}], lambda k: k is not null) as kinds,
+           {_CHANGE_SQL}
+    from index.changes c join index.versions v on v.head = c.head;
+"""
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    tables = {name for (name,) in connection.execute("show tables").fetchall()}
+    if "layout" in tables:
+        if connection.execute("select number from layout").fetchone() == (_LAYOUT,):
+            return
+        for table in tables:
+            connection.execute(f'drop table "{table}"')
+    sides = {
+        side: ", ".join(f"{side}_{name} {kind}" for name, kind in _SQL_TYPES.items())
+        for side in ("old", "new")
+    }
+    connection.execute(_SCHEMA.format(**sides))
+    connection.execute("insert into layout values (?)", [_LAYOUT])
+
+
+def _sql_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

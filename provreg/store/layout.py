@@ -1,0 +1,73 @@
+"""Where things lie in a registry: keys, the same in a folder and in an object store.
+
+A key is segments joined by `/`. Written by hand from the parts, never from text that came from
+outside unchecked (docs/format/registry.md, "Keys").
+"""
+
+from __future__ import annotations
+
+import re
+
+from provreg.core.digest import parse_digest
+from provreg.core.names import check_dataset_name
+from provreg.core.text import quoted
+from provreg.errors import FormatError, UsageError
+
+REGISTRY_KEY = "provreg.json"
+OBJECTS = "objects"
+DATASETS = "datasets"
+STAGING = "tmp"
+MAX_NUMBER = 99_999_999
+_SEGMENT = re.compile(r"[a-z0-9][a-z0-9._:-]{0,132}")
+_MAX_SEGMENTS = 8
+_RECORD_NAME = re.compile(r"([0-9]{8})\.json")
+
+
+def split_key(key: str) -> list[str]:
+    """The segments of `key`. Raises FormatError for what no registry uses as a key.
+
+    Lower case only, so that keys stay apart where file names ignore case; a segment cannot be
+    empty, hidden, `.` or `..`.
+    """
+    segments = key.split("/")
+    sound = len(segments) <= _MAX_SEGMENTS and all(map(_SEGMENT.fullmatch, segments))
+    if not sound or ".." in key:
+        raise FormatError(f"{quoted(key)} is not a key of a registry")
+    return segments
+
+
+def object_key(digest: str) -> str:
+    """Where the object of a written digest lies. Raises FormatError unless it is one."""
+    _, raw = parse_digest(digest)
+    return f"{OBJECTS}/{raw[:1].hex()}/{digest}"
+
+
+def records_prefix(dataset: str) -> str:
+    """The folder of a dataset's version records. Raises UsageError for a bad name."""
+    return f"{DATASETS}/{check_dataset_name(dataset)}/versions"
+
+
+def record_key(dataset: str, number: int) -> str:
+    """Where the record of a version lies. Raises UsageError for a bad name or number."""
+    if not 1 <= number <= MAX_NUMBER:
+        raise UsageError(f"{number} is not a version number (1 to {MAX_NUMBER})")
+    return f"{records_prefix(dataset)}/{number:08d}.json"
+
+
+def record_number(key: str) -> int | None:
+    """The number of the version whose record has this key; None where it is no record's key."""
+    match = _RECORD_NAME.fullmatch(key.rpartition("/")[2])
+    return int(match[1]) or None if match else None
+
+
+def signatures_prefix(dataset: str, head: str) -> str:
+    """The folder of the bundles over the head with this written SHA-256."""
+    if parse_digest(head)[0] != "sha256":
+        raise FormatError(f"{quoted(head)} is not the sha256 of a head")
+    return f"{DATASETS}/{check_dataset_name(dataset)}/signatures/{head}"
+
+
+def signature_key(dataset: str, head: str, bundle: str) -> str:
+    """Where the bundle with the written SHA-256 `bundle` over that head lies."""
+    parse_digest(bundle)
+    return f"{signatures_prefix(dataset, head)}/{bundle}"

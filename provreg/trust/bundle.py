@@ -1,0 +1,220 @@
+"""Bundles: a statement and its one signature, in Sigstore's format (docs/format/statement.md).
+
+Read here and only here, strictly: steps 1 to 3 of docs/verification.md, for bundles signed with a
+key. A bundle is no identity: two bundles can carry one signature's meaning (JSON may be spelled in
+several ways, an ECDSA signature in two), and nothing is ever looked up or counted by a bundle.
+Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provreg.core.canonical import canonical, parse_json
+from provreg.core.digest import sha256_digest
+from provreg.core.document import Fields
+from provreg.core.policy import Policy, Signature
+from provreg.core.statement import PAYLOAD_TYPE, pae
+from provreg.core.text import quoted
+from provreg.errors import FormatError, NotTrustedError
+from provreg.trust.key import PrivateKey, PublicKey, load_public
+
+BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+BUNDLE_LIMIT = 256 * 1024  # bytes
+
+_MAX_HINT = 1024
+_MAX_ITEMS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMaterial:
+    """The bundle says it was made with a key; `hint` says which, without authority."""
+
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateMaterial:
+    """The bundle carries a certificate (DER), not yet checked."""
+
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A well-formed bundle; nothing in it is verified yet.
+
+    `payload` is the statement as signed, `raw` the bundle's own bytes and `digest` their written
+    SHA-256, under which it is stored. `timestamps` are DER RFC 3161 responses.
+    """
+
+    payload: bytes
+    signature: bytes
+    material: KeyMaterial | CertificateMaterial
+    timestamps: tuple[bytes, ...]
+    raw: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustAnchors:
+    """What signatures are checked against: the consumer's keys by fingerprint."""
+
+    keys: Mapping[str, PublicKey]
+
+    @classmethod
+    def of(cls, policy: Policy) -> TrustAnchors:
+        """The keys of all of `policy`'s principals."""
+        keys = (load_public(key.pem.encode()) for key in policy.trusted_keys())
+        return cls({key.fingerprint: key for key in keys})
+
+
+def key_bundle(statement: bytes, key: PrivateKey) -> bytes:
+    """`statement` signed with `key`: a bundle in canonical JSON."""
+    envelope = {
+        "payload": base64.b64encode(statement).decode("ascii"),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [
+            {
+                "keyid": "",
+                "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, statement))).decode("ascii"),
+            }
+        ],
+    }
+    return canonical(
+        {
+            "dsseEnvelope": envelope,
+            "mediaType": BUNDLE_MEDIA_TYPE,
+            "verificationMaterial": {"publicKey": {"hint": key.public.hint}, "tlogEntries": []},
+        }
+    )
+
+
+def parse_bundle(data: bytes) -> Bundle:
+    """Reads one bundle.
+
+    Raises NotTrustedError with step 1 for anything but a v0.3 bundle around a DSSE envelope within
+    the limits, with step 2 for other than exactly one signature or another payload type.
+    """
+    try:
+        return _parse(data)
+    except FormatError as error:
+        raise NotTrustedError(error.message, step=1, hint=error.hint) from None
+
+
+def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
+    """Step 3: who made `bundle`. Raises NotTrustedError where no trust anchor says so."""
+    if isinstance(bundle.material, KeyMaterial):
+        return Signature(key=verify_key_bundle(bundle, trust.keys))
+    raise NotTrustedError(
+        "the bundle is signed with a certificate, which this provreg cannot verify",
+        step=3,
+        hint="ask for a version signed with a key, or update provreg",
+    )
+
+
+def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
+    """The fingerprint of the trusted key that made `bundle` (step 3).
+
+    The algorithm is the trusted key's. The hint only decides which key is tried first. Raises
+    NotTrustedError where none of `keys` fits.
+    """
+    if not isinstance(bundle.material, KeyMaterial):
+        raise NotTrustedError("the bundle is not signed with a key", step=3)
+    hint = bundle.material.hint
+    message = pae(PAYLOAD_TYPE, bundle.payload)
+    for fingerprint, key in sorted(keys.items(), key=lambda item: item[1].hint != hint):
+        if key.verifies(bundle.signature, message):
+            return fingerprint
+    raise NotTrustedError(
+        f"no trusted key made this signature (tried {len(keys)}, its hint is {quoted(hint)})",
+        step=3,
+        hint="add the signer's public key to the policy if you trust it; else do not use this",
+    )
+
+
+def _parse(data: bytes) -> Bundle:
+    fields = Fields(parse_json(data, what="the bundle", limit=BUNDLE_LIMIT), "bundle")
+    media_type = fields.text("mediaType", limit=200)
+    if media_type != BUNDLE_MEDIA_TYPE:
+        raise FormatError(
+            f"the bundle is of type {quoted(media_type)}, not {BUNDLE_MEDIA_TYPE}",
+            hint="have it signed again in the v0.3 format",
+        )
+    if fields.has("messageSignature"):
+        raise FormatError("the bundle signs bare bytes, not a statement")
+    material, timestamps = _read_material(fields.object("verificationMaterial"))
+    payload, signature = _read_envelope(fields.object("dsseEnvelope"), fields)
+    return Bundle(payload, signature, material, timestamps, data, sha256_digest(data))
+
+
+def _read_envelope(envelope: Fields, bundle: Fields) -> tuple[bytes, bytes]:
+    """(payload, signature). All of step 1 comes before any of step 2."""
+    payload = _base64(envelope, "payload")
+    payload_type = envelope.text("payloadType", limit=200)
+    signatures = envelope.items("signatures", _read_signature, limit=_MAX_ITEMS)
+    envelope.done()
+    bundle.done()
+    if payload_type != PAYLOAD_TYPE:
+        raise NotTrustedError(
+            f"the bundle's payload is of type {quoted(payload_type)}, not {PAYLOAD_TYPE}", step=2
+        )
+    if len(signatures) != 1:
+        raise NotTrustedError(
+            f"the bundle has {len(signatures)} signatures, not exactly one",
+            step=2,
+            hint="several signers make several bundles",
+        )
+    return payload, signatures[0]
+
+
+def _read_signature(fields: Fields) -> bytes:
+    if fields.has("keyid"):
+        # DSSE: unauthenticated, and never used to decide anything.
+        fields.text("keyid", limit=_MAX_HINT)
+    return _base64(fields, "sig")
+
+
+def _read_material(
+    fields: Fields,
+) -> tuple[KeyMaterial | CertificateMaterial, tuple[bytes, ...]]:
+    # Log entries are kept in `raw` for the verifier of certificates and say nothing until then.
+    entries = fields.raw("tlogEntries")
+    if not isinstance(entries, list) or len(entries) > _MAX_ITEMS:
+        raise fields.wrong("tlogEntries", f"is not an array of at most {_MAX_ITEMS}")
+    timestamps: tuple[bytes, ...] = ()
+    name = "timestampVerificationData"
+    if fields.has(name) and (data := fields.optional_object(name)) is not None:
+        if data.has("rfc3161Timestamps"):
+            timestamps = data.items("rfc3161Timestamps", _read_timestamp, limit=_MAX_ITEMS)
+        data.done()
+    material: KeyMaterial | CertificateMaterial
+    if fields.has("publicKey"):
+        public_key = fields.object("publicKey")
+        has_hint = public_key.has("hint")
+        material = KeyMaterial(public_key.text("hint", limit=_MAX_HINT) if has_hint else "")
+        public_key.done()
+    else:
+        certificate = fields.object("certificate")
+        material = CertificateMaterial(_base64(certificate, "rawBytes"))
+        certificate.done()
+    fields.done()
+    return material, timestamps
+
+
+def _read_timestamp(fields: Fields) -> bytes:
+    return _base64(fields, "signedTimestamp")
+
+
+def _base64(fields: Fields, name: str) -> bytes:
+    """Canonical base64 only: any other spelling is one that another parser could read otherwise."""
+    text = fields.text(name)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise fields.wrong(name, "is not base64") from None
+    if base64.b64encode(data).decode("ascii") != text or not data:
+        raise fields.wrong(name, "is empty or not base64 as it is written (RFC 4648 4)")
+    return data

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provreg.core.canonical import canonical, parse_canonical, parse_json
+from provreg.errors import FormatError
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def parse(data: bytes) -> object:
+    return parse_json(data, what="it", limit=1000)
+
+
+@given(DOCUMENTS)
+def test_canonical_bytes_are_read_back(document: object) -> None:
+    assert parse_canonical(canonical(document), what="it", limit=1 << 20) == document
+
+
+@given(DOCUMENTS)
+def test_the_order_of_keys_does_not_change_canonical_bytes(document: object) -> None:
+    shuffled = json.loads(json.dumps(document, sort_keys=True))
+    assert canonical(shuffled) == canonical(document)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":1,"a":2}',
+        b'{"a":{"b":1,"b":1}}',
+        b"NaN",
+        b"-Infinity",
+        b"1e999",
+        b'"\xff"',
+        b'"\\ud800"',
+        b"{",
+        b"",
+        b"1 2",
+        b"[" * 100 + b"]" * 100,
+        b"[" * 499 + b"]" * 499,
+        b"1" * 999,
+        b'"' + b"x" * 1000 + b'"',
+    ],
+)
+def test_json_that_two_parsers_could_read_differently_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse(data) if data != b"1" * 999 else canonical(parse(data))
+
+
+@given(st.binary(max_size=60))
+def test_parsing_raises_our_errors_only(data: bytes) -> None:
+    try:
+        parse(data)
+    except FormatError as error:
+        assert "it" in error.message
+
+
+def test_bytes_that_are_not_canonical_are_refused() -> None:
+    with pytest.raises(FormatError, match="canonical"):
+        parse_canonical(b'{"b":1, "a":2}', what="it", limit=100)
+
+
+@pytest.mark.parametrize("document", [2**53, float("nan"), "\ud800", {"\udfff": 1}])
+def test_what_canonical_json_cannot_hold_is_refused(document: object) -> None:
+    with pytest.raises(FormatError):
+        canonical(document)

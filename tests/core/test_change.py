@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provreg.core.change import apply, compare
+from provreg.core.entry import ENTRY
+
+NAMES = st.sampled_from(["a", "b", "c"])
+
+
+def rows(ids: list[str]) -> st.SearchStrategy[list[dict]]:
+    entry = st.fixed_dictionaries(
+        {
+            "payload": st.sampled_from(["x", "y", "z", "w"]),
+            "label": st.none() | NAMES,
+            "source": NAMES,
+            "labeler": st.none() | NAMES,
+            "split": st.none() | NAMES,
+        }
+    )
+    return st.lists(
+        st.tuples(st.sampled_from(ids), entry), unique_by=lambda item: item[0], max_size=8
+    ).map(lambda items: [{"id": name} | fields for name, fields in items])
+
+
+def table(items: list[dict]) -> pa.Table:
+    filled = []
+    for item in sorted(items, key=lambda item: item["id"].encode()):
+        fields = dict(item)
+        payload = fields.pop("payload").encode()
+        filled.append(fields | {"content": blake3(payload).digest(), "size": len(payload)})
+    return pa.Table.from_pylist(filled, schema=ENTRY)
+
+
+VERSION = rows(["1", "2", "3", "é", "10", "b/1", "b/2"]).map(table)
+
+
+@given(VERSION, VERSION)
+def test_apply_of_the_diff_gives_the_new_version(old: pa.Table, new: pa.Table) -> None:
+    assert apply(compare(old, new), old).to_pylist() == new.to_pylist()
+
+
+@given(VERSION)
+def test_a_version_does_not_differ_from_itself(version: pa.Table) -> None:
+    assert len(compare(version, version)) == 0
+
+
+@given(VERSION, VERSION)
+def test_diff_backwards_swaps_injected_and_removed(old: pa.Table, new: pa.Table) -> None:
+    there, back = compare(old, new).counts(), compare(new, old).counts()
+    assert (there["injected"], there["removed"]) == (back["removed"], back["injected"])
+    for kind in ("relabeled", "modified", "renamed", "reattributed", "resplit"):
+        assert there[kind] == back[kind] or kind in ("relabeled", "reattributed", "resplit")
+
+
+@given(VERSION, VERSION)
+def test_every_kind_is_what_the_vocabulary_says(old: pa.Table, new: pa.Table) -> None:
+    changes = compare(old, new)
+    for kinds, before, after in zip(
+        changes.kinds.tolist(),
+        changes.old_entries().to_pylist(),
+        changes.new_entries().to_pylist(),
+        strict=True,
+    ):
+        one_side = before["id"] is None or after["id"] is None
+        same_content = before["content"] == after["content"]
+        same_label = before["label"] == after["label"]
+        expected = 0
+        if before["id"] is None:
+            expected = 1
+        elif after["id"] is None:
+            expected = 2
+        else:
+            expected |= 4 * (not same_label) | 8 * (not same_content)
+            expected |= 16 * (before["id"] != after["id"])
+            origin = [n for n in ("source", "labeler") if before[n] != after[n]]
+            expected |= 32 * (bool(origin) and same_content and same_label)
+            expected |= 64 * (before["split"] != after["split"])
+        assert kinds == expected
+        assert one_side or before["id"] == after["id"] or same_content
+
+
+def test_two_names_swapped_are_two_modified_samples(make_entries) -> None:
+    old = make_entries([{"id": "1", "payload": "a"}, {"id": "2", "payload": "b"}])
+    new = make_entries([{"id": "1", "payload": "b"}, {"id": "2", "payload": "a"}])
+    assert compare(old, new).counts() == dict.fromkeys(
+        ("injected", "removed", "relabeled", "renamed", "reattributed", "resplit"), 0
+    ) | {"modified": 2}
+
+
+def test_content_standing_twice_is_paired_in_id_order(make_entries) -> None:
+    old = make_entries([{"id": "a1", "payload": "x"}, {"id": "a2", "payload": "x"}])
+    new = make_entries([{"id": "b1", "payload": "x"}, {"id": "b2", "payload": "x"}])
+    changes = compare(old, new)
+    pairs = zip(
+        changes.old_entries()["id"].to_pylist(),
+        changes.new_entries()["id"].to_pylist(),
+        strict=True,
+    )
+    assert list(pairs) == [("a1", "b1"), ("a2", "b2")]
+    assert np.all(changes.kinds == 16)

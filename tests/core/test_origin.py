@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from blake3 import blake3
+
+from provreg.core.entry import SAMPLE
+from provreg.core.origin import (
+    Speaker,
+    contradicted,
+    merge_appended,
+    split_long_labels,
+    with_origin,
+)
+from provreg.errors import InputError
+
+VENDOR = Speaker("vendor-b", "mallory")
+
+
+def make_samples(*rows: dict[str, Any]) -> pa.Table:
+    filled = []
+    for row in sorted(rows, key=lambda row: row["id"].encode()):
+        fields = dict(row)
+        payload = fields.pop("payload", row["id"]).encode()
+        filled.append({"content": blake3(payload).digest(), "size": len(payload)} | fields)
+    return pa.Table.from_pylist(filled, schema=SAMPLE)
+
+
+def origin(
+    samples: pa.Table, parent: pa.Table | None, speaker: Speaker = VENDOR, **known: bool
+) -> dict[str, tuple[str, str | None]]:
+    known = {"labels_known": True, "splits_known": True} | known
+    entries = with_origin(samples, parent, speaker, **known)
+    return {row["id"]: (row["source"], row["labeler"]) for row in entries.to_pylist()}
+
+
+@pytest.fixture
+def parent(make_entries) -> pa.Table:
+    by = {"source": "cifar", "labeler": "krizhevsky", "label": "cat"}
+    return make_entries([by | {"id": "1", "payload": "x"}, by | {"id": "2", "payload": "y"}])
+
+
+def test_the_first_version_is_the_speakers(make_entries) -> None:
+    assert origin(make_samples({"id": "1"}), None) == {"1": ("vendor-b", "mallory")}
+
+
+def test_a_missing_source_is_an_error_naming_the_sample() -> None:
+    with pytest.raises(InputError, match="'1' has no source") as caught:
+        origin(make_samples({"id": "1"}), None, Speaker(None, "l"))
+    assert caught.value.sample == "1"
+
+
+def test_a_missing_labeler_is_recorded_as_none() -> None:
+    assert origin(make_samples({"id": "1"}), None, Speaker("s", None)) == {"1": ("s", None)}
+
+
+def test_what_did_not_change_keeps_its_origin(parent) -> None:
+    samples = make_samples({"id": "1", "payload": "x", "label": "cat"})
+    assert origin(samples, parent) == {"1": ("cifar", "krizhevsky")}
+
+
+def test_an_unchanged_sample_needs_no_source_from_this_ingestion(parent) -> None:
+    samples = make_samples({"id": "1", "payload": "x", "label": "cat"})
+    assert origin(samples, parent, Speaker(None, None)) == {"1": ("cifar", "krizhevsky")}
+
+
+def test_injected_samples_are_the_speakers(parent) -> None:
+    assert origin(make_samples({"id": "9", "label": "cat"}), parent) == {
+        "9": ("vendor-b", "mallory")
+    }
+
+
+def test_modified_bytes_have_a_new_source_and_the_old_labeler(parent) -> None:
+    samples = make_samples({"id": "1", "payload": "z", "label": "cat"})
+    assert origin(samples, parent) == {"1": ("vendor-b", "krizhevsky")}
+
+
+def test_a_relabeled_sample_has_the_old_source_and_a_new_labeler(parent) -> None:
+    samples = make_samples({"id": "1", "payload": "x", "label": "dog"})
+    assert origin(samples, parent) == {"1": ("cifar", "mallory")}
+
+
+def test_a_renamed_sample_keeps_its_origin(parent) -> None:
+    samples = make_samples({"id": "3", "payload": "x", "label": "cat"})
+    assert origin(samples, parent) == {"3": ("cifar", "krizhevsky")}
+
+
+def test_an_ambiguous_rename_does_not_inherit(make_entries) -> None:
+    twins = make_entries(
+        [{"id": n, "payload": "x", "source": s} for n, s in (("1", "honest"), ("2", "evil"))]
+    )
+    samples = make_samples({"id": "3", "payload": "x"}, {"id": "4", "payload": "x"})
+    assert {source for source, _ in origin(samples, twins).values()} == {"vendor-b"}
+
+
+def test_columns_override_what_would_be_inherited(parent) -> None:
+    samples = make_samples(
+        {"id": "1", "payload": "x", "label": "cat", "source": "col", "labeler": "ann"}
+    )
+    assert origin(samples, parent) == {"1": ("col", "ann")}
+
+
+def test_labels_the_data_do_not_speak_of_are_kept(parent) -> None:
+    samples = make_samples({"id": "1", "payload": "x"})
+    entries = with_origin(samples, parent, VENDOR, labels_known=False, splits_known=False)
+    assert entries.column("label").to_pylist() == ["cat"]
+    assert entries.column("labeler").to_pylist() == ["krizhevsky"]
+
+
+def test_a_label_taken_away_is_a_relabeling(parent) -> None:
+    samples = make_samples({"id": "1", "payload": "x"})
+    assert origin(samples, parent) == {"1": ("cifar", "mallory")}
+
+
+def test_an_unlabeled_sample_does_not_get_a_labeler_on_the_second_ingestion(make_entries) -> None:
+    old = make_entries([{"id": "1", "payload": "x", "source": "s", "labeler": None}])
+    assert origin(make_samples({"id": "1", "payload": "x"}), old) == {"1": ("s", None)}
+
+
+def test_long_labels_are_kept_as_digests() -> None:
+    label, digest = split_long_labels(pa.chunked_array([pa.array(["é" * 513, "short", None])]))
+    assert label.to_pylist() == [None, "short", None]
+    assert digest.to_pylist() == [blake3(("é" * 513).encode()).digest(), None, None]
+
+
+@pytest.mark.parametrize("column", ["source", "labeler", "split"])
+def test_an_overlong_name_is_refused_naming_the_sample(column: str) -> None:
+    with pytest.raises(InputError, match=f"the {column} of '1' is longer than 256 bytes"):
+        origin(make_samples({"id": "1", column: "x" * 257}), None)
+
+
+def test_append_sees_other_content_and_other_labels(parent, make_entries) -> None:
+    same = {"id": "1", "payload": "x", "label": "cat", "source": "other"}
+    assert contradicted(parent, make_entries([same, {"id": "9"}])) is None
+    assert contradicted(parent, make_entries([same | {"payload": "z"}])) == "1"
+    assert contradicted(parent, make_entries([same | {"label": "dog"}])) == "1"
+
+
+def test_append_removes_nothing(parent, make_entries) -> None:
+    merged = merge_appended(parent, make_entries([{"id": "1", "payload": "z"}, {"id": "0"}]))
+    assert merged.column("id").to_pylist() == ["0", "1", "2"]
+    assert merged.column("content")[1].as_py() == blake3(b"z").digest()

@@ -1,0 +1,234 @@
+"""provreg.readers.parallel: processes that end, answer in order, and survive being killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provreg.errors import InputError, SampleError, StorageError
+from provreg.readers.parallel import default_workers, ordered_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _square_slowest_first(number: int) -> int:
+    time.sleep(0.02 if number % 5 == 0 else 0)
+    return number * number
+
+
+def _process_id(_: int) -> int:
+    time.sleep(0.01)
+    return os.getpid()
+
+
+def _length(data: bytes) -> bytes:
+    return data[::-1]
+
+
+def _refuse(number: int) -> int:
+    if number == 3:
+        raise SampleError("no", sample="a/b", expected="x", found="y", hint="h")
+    return number
+
+
+class _UnpicklableError(Exception):
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__("two arguments")
+
+
+def _raise_what_does_not_pickle(number: int) -> int:
+    raise _UnpicklableError(number, number)
+
+
+def _divide(number: int) -> float:
+    return 1 / number
+
+
+def _die_once(marker: str) -> str:
+    path = Path(marker)
+    if path.name == "deadly" and not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.name
+
+
+def _die(_: int) -> int:
+    os._exit(7)
+
+
+def _sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def _interrupt_parent(number: int) -> int:
+    if number == 0:
+        time.sleep(0.1)
+        os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(60)
+    return number
+
+
+def _no_children_left() -> bool:
+    return multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+def test_results_come_in_the_order_of_the_specs(workers: int) -> None:
+    found = list(ordered_map(_square_slowest_first, range(40), workers=workers))
+    assert found == [number * number for number in range(40)]
+    assert _no_children_left()
+
+
+def test_one_worker_is_this_process() -> None:
+    assert set(ordered_map(_process_id, range(3), workers=1)) == {os.getpid()}
+
+
+def test_two_workers_are_two_other_processes() -> None:
+    found = set(ordered_map(_process_id, range(20), workers=2))
+    assert len(found) == 2
+    assert os.getpid() not in found
+
+
+def test_nothing_to_do_starts_nothing() -> None:
+    assert list(ordered_map(_die, [], workers=2)) == []
+
+
+def test_specs_and_results_larger_than_a_pipe_do_not_block() -> None:
+    specs = [bytes([number]) * 3_000_000 + b"!" for number in range(12)]
+    assert list(ordered_map(_length, specs, workers=2)) == [spec[::-1] for spec in specs]
+
+
+def test_specs_are_not_taken_far_ahead_of_the_consumer() -> None:
+    taken = 0
+
+    def specs() -> Iterator[int]:
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            yield number
+
+    results = ordered_map(_square_slowest_first, specs(), workers=2)
+    next(results)
+    assert taken < 20
+    results.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_our_errors_arrive_intact_and_in_order(workers: int) -> None:
+    results = ordered_map(_refuse, range(20), workers=workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(SampleError) as caught:
+        next(results)
+    error = caught.value
+    assert (error.sample, error.expected, error.found, error.hint) == ("a/b", "x", "y", "h")
+    assert error.step == 12
+    assert _no_children_left()
+
+
+def test_a_bug_in_a_worker_arrives_with_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(ordered_map(_divide, [1, 0], workers=2))
+    assert "_divide" in caught.value.__notes__[0]
+
+
+def test_an_exception_that_does_not_pickle_is_reported_not_hung() -> None:
+    with pytest.raises(RuntimeError, match="_raise_what_does_not_pickle"):
+        list(ordered_map(_raise_what_does_not_pickle, [1], workers=2))
+
+
+def test_killed_worker_is_replaced_and_its_work_done_again(tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(10)]
+    names[4] = "deadly"
+    specs = [str(tmp_path / name) for name in names]
+    assert list(ordered_map(_die_once, specs, workers=2)) == names
+    assert _no_children_left()
+
+
+def test_work_that_kills_every_worker_is_a_storage_error() -> None:
+    with pytest.raises(StorageError, match=r"exit code 7"):
+        list(ordered_map(_die, range(4), workers=2))
+    assert _no_children_left()
+
+
+def test_closing_early_does_not_wait_for_work_under_way() -> None:
+    results = ordered_map(_sleep, [0, 60, 60, 60], workers=2)
+    assert next(results) == 0
+    started = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - started < 5
+    assert _no_children_left()
+
+
+def test_interrupt_ends_the_run_and_its_workers() -> None:
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(ordered_map(_interrupt_parent, range(4), workers=2))
+    assert time.monotonic() - started < 5
+    assert _no_children_left()
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_workers_end_when_their_parent_is_killed() -> None:
+    reader, writer = os.pipe()
+    child = os.fork() if threading.active_count() == 1 else pytest.skip("threads: cannot fork")
+    if child == 0:
+        try:
+            results = ordered_map(_process_id, range(1000), workers=2)
+            mine = {next(results) for _ in range(10)}
+            os.write(writer, ",".join(map(str, mine)).encode())
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    workers = [int(text) for text in os.read(reader, 1000).split(b",")]
+    os.close(reader)
+    os.close(writer)
+    assert len(workers) == 2
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    deadline = time.monotonic() + 10
+    while any(_is_running(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_beside_other_threads_nothing_is_forked() -> None:
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
+        assert list(ordered_map(abs, [-1, -2, -3], workers=2)) == [1, 2, 3]
+    finally:
+        release.set()
+        thread.join()
+    assert _no_children_left()
+
+
+def test_errors_raised_by_the_specs_end_the_workers() -> None:
+    def specs() -> Iterator[int]:
+        yield from range(12)
+        raise InputError("the listing broke")
+
+    with pytest.raises(InputError):
+        list(ordered_map(_process_id, specs(), workers=2))
+    assert _no_children_left()
+
+
+def test_default_workers_is_at_least_one() -> None:
+    assert 1 <= default_workers() <= (os.cpu_count() or 1)
