@@ -2,22 +2,248 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provreg.core.names import Reference
+from provreg.errors import NotFoundError, NotTrustedError
 
 if TYPE_CHECKING:
-    from provreg.core.finding import Finding
     from provreg.flows.blame import Blamed
+    from provreg.flows.check import Problem
     from provreg.flows.diff import Diff
-    from provreg.flows.draft import Draft
     from provreg.flows.ingest import Ingestion
     from provreg.flows.lineage import Ancestor
-    from provreg.flows.publish import Published
+    from provreg.flows.publish import Outcome
+    from provreg.flows.sync import Damaged
     from provreg.flows.verify import Step, Trust, VerifiedVersion
     from provreg.flows.workspace import Workspace
-    from provreg.trust.signer import Signer
+    from provreg.store.state import Pin
+    from provreg.trust.signer import KeySigner
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry and whom to trust in it.
+
+    Made by `Registry.open` or `Registry.init`. `warnings` collects what was passed over: files in
+    the registry that are not what their names say.
+    """
+
+    workspace: Workspace
+    trust: Trust | None
+    pins: Mapping[str, Pin]
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def init(cls, folder: Path) -> Path:
+        """Makes an empty registry of `folder`, or leaves one that is there as it is.
+
+        Returns its folder. Raises UsageError for a folder with anything else in it, StorageError.
+        """
+        from provreg.store.folder import init
+
+        init(folder)
+        return folder
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | None = None,
+        *,
+        policy: Path | None = None,
+        key: Path | None = None,
+        lock: Path | None = None,
+        outside: Sequence[Path] = (),
+    ) -> Registry:
+        """The registry in `folder`, by default the nearest `.provreg` upward.
+
+        Whom to trust says `key`, a public key file trusted alone, or `policy`, or a policy found
+        as docs/policy.md tells; data folders in `outside` are never searched for one. `lock` is a
+        file of pins, by default the nearest `provreg.lock` upward. Raises NotFoundError without a
+        registry, NotTrustedError (step 4) for a policy somebody may have planted.
+        """
+        from provreg.flows.trusting import find_trust
+        from provreg.flows.workspace import open_workspace
+        from provreg.store.folder import find, open_registry
+        from provreg.store.pins import find_lock, read_lock
+
+        found = folder or find(Path.cwd())
+        if found is None:
+            raise NotFoundError(
+                "there is no registry here or in any folder above",
+                hint="make one with `provreg init`, or name one with --registry FOLDER",
+            )
+        warnings: list[str] = []
+        workspace = open_workspace(open_registry(found), report=warnings.append)
+        trust = find_trust(policy, key, os.environ, Path.cwd(), (found, *outside))
+        lock_file = lock or find_lock(Path.cwd())
+        pins = {} if lock_file is None else read_lock(lock_file)
+        return cls(workspace, trust, pins, warnings)
+
+    def ingest(
+        self, ingestion: Ingestion, signer: KeySigner, *, progress: Progress | None = None
+    ) -> Outcome:
+        """Reads, signs and publishes the next version, unless nothing changed.
+
+        Where nothing says whom to trust, the signer's own key is: one's own versions can be
+        continued without a policy. Raises as `flows.ingest.ingest`.
+        """
+        from provreg.flows.ingest import ingest
+        from provreg.flows.trusting import trust_signer
+
+        trust = self.trust or trust_signer(signer)
+        return ingest(self.workspace, ingestion, signer, trust, progress=progress)
+
+    def dry_run(
+        self,
+        ingestion: Ingestion,
+        signer: KeySigner | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Outcome:
+        """What `ingest` would do, without doing it."""
+        from provreg.flows.ingest import dry_run
+        from provreg.flows.trusting import trust_signer
+
+        trust = self.trust or (None if signer is None else trust_signer(signer))
+        return dry_run(self.workspace, ingestion, trust, progress=progress)
+
+    def verify(
+        self,
+        reference: str,
+        *,
+        data: Sequence[Path] = (),
+        on_step: Callable[[Step], None] | None = None,
+        progress: Progress | None = None,
+    ) -> VerifiedVersion:
+        """Steps 1 to 11 for `reference`, and 12 where `data` is given.
+
+        Raises NotTrustedError with the step that refused; that of step 12 holds a finding for
+        every sample that is not as signed.
+        """
+        from provreg.flows.integrity import ignore
+        from provreg.flows.verify import verify
+        from provreg.flows.verify_data import verify_data
+
+        listener = on_step or ignore
+        version = verify(
+            self.workspace,
+            Reference.parse(reference),
+            self.require_trust(),
+            pins=self.pins,
+            on_step=listener,
+        )
+        if data:
+            verify_data(
+                version,
+                data,
+                leave_out=(self.workspace.folder,),
+                on_step=listener,
+                progress=progress,
+            )
+        return version
+
+    def diff(self, old: str, new: str) -> Diff:
+        """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
+        from provreg.flows.compare import changes_between
+        from provreg.flows.diff import Diff, MadeBy, between
+        from provreg.flows.lineage import lineage
+
+        self.sync()
+        before, after = self.resolve(old), self.resolve(new)
+        changes = changes_between(self.workspace, before.head, after.head)
+        line = between(lineage(self.workspace, after.digest, self.trust), before.digest)
+        history = self.workspace.index.changes([one.digest for one in line])
+        old_name, new_name = (f"{one.head.dataset}@{one.head.version}" for one in (before, after))
+        return Diff(changes, MadeBy(line, history), old_name, new_name, (before, after))
+
+    def blame(self, reference: str, ids: Sequence[str] = ()) -> Blamed:
+        """Since when, from whom and by whose hand, for `ids` of a version or all its samples."""
+        from provreg.flows.blame import blame
+        from provreg.flows.integrity import load_entries
+
+        self.sync()
+        version = self.resolve(reference)
+        entries = load_entries(self.workspace, version.head)
+        return blame(self.workspace, version.digest, version.head, entries, self.trust, ids)
+
+    def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
+        """Brings the index up to date; returns the numbers whose integrity does not hold."""
+        from provreg.flows.sync import sync
+
+        return sync(self.workspace, progress=progress)
+
+    def log(self, dataset: str) -> list[Ancestor]:
+        """All versions of `dataset` whose integrity holds, newest first, trusted or not."""
+        from provreg.flows.integrity import read_head
+        from provreg.flows.lineage import judged
+
+        self.sync()
+        return [
+            judged(self.workspace, one.head, read_head(self.workspace, one.head), self.trust)
+            for one in reversed(self.workspace.index.versions(dataset))
+        ]
+
+    def datasets(self) -> list[str]:
+        """The names of the datasets in the index, sorted."""
+        return sorted({one.dataset for one in self.workspace.index.versions()})
+
+    def sql(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """(column names, rows) of one SELECT over `versions`, `entries` and `changes`.
+
+        The index must be in sync. Raises UsageError for a wrong query, and for one that would
+        write, read files or reach the network.
+        """
+        from provreg.flows.query import query as ask
+
+        return ask(self.workspace, query, self.trust)
+
+    def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:
+        """Everything in the registry, or in its index, that is not as it should be."""
+        from provreg.flows.check import check_index, check_objects
+
+        if not index:
+            return check_objects(self.workspace, progress=progress)
+        self.sync()
+        return check_index(self.workspace, progress=progress)
+
+    def diff_path(
+        self, old: str, path: Path, *, labels: Path | None = None, progress: Progress | None = None
+    ) -> Diff:
+        """The changes that ingesting `path`, read the way `old` was, would make to it."""
+        from provreg.flows.diff import Diff, MadeBy
+        from provreg.flows.ingest import draft_again
+        from provreg.flows.integrity import load_entries
+
+        before = self.resolve(old)
+        entries = load_entries(self.workspace, before.head)
+        drafted = draft_again(
+            self.workspace, before.head, entries, path, labels=labels, progress=progress
+        )
+        name = f"{before.head.dataset}@{before.head.version}"
+        return Diff(drafted.changes, MadeBy([], None), name, str(path), (before,))
+
+    def resolve(self, reference: str) -> Ancestor:
+        """The head that `reference` stands for, with what the policy says of its signatures."""
+        from provreg.flows.integrity import read_head
+        from provreg.flows.lineage import judged
+        from provreg.flows.verify import locate
+
+        _, digest = locate(self.workspace, Reference.parse(reference))
+        return judged(self.workspace, digest, read_head(self.workspace, digest), self.trust)
+
+    def require_trust(self) -> Trust:
+        """The trust in force; NotTrustedError where nothing says whom to trust."""
+        if self.trust is None:
+            raise NotTrustedError(
+                "nothing says whom to trust",
+                step=4,
+                hint="name a policy with --policy FILE or a public key with --key FILE.pub",
+            )
+        return self.trust

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pyarrow as pa
 
 from provreg.core.column import (
@@ -14,6 +16,7 @@ from provreg.core.column import (
     FLOAT64,
     INT,
     MAX_DEPTH,
+    MAX_FIELDS,
     MAX_NAME,
     MAX_SCALE,
     NULL,
@@ -63,28 +66,22 @@ def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
     Raises InputError, naming the column, for names that are empty, too long or stand twice, and for
     types without a logical type (extension, interval, union, run-end encoded …).
     """
-    names = [checked_name(field.name) for field in schema]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"the column name {quoted(name)} stands twice")
-    return tuple(
-        Column(name, type_from_arrow(field.type, column=name))
-        for name, field in zip(names, schema, strict=True)
-    )
+    check_names([field.name for field in schema])
+    return tuple(Column(f.name, _from_arrow(f.type, f.name, depth=1)) for f in schema)
 
 
-def checked_name(name: str) -> str:
-    """`name`, or InputError: a column's name has 1 to MAX_NAME bytes."""
-    if not 0 < len(name.encode()) <= MAX_NAME:
-        raise InputError(
-            f"a column's name is empty or longer than {MAX_NAME} bytes: {quoted(name)}"
-        )
-    return name
-
-
-def type_from_arrow(arrow: pa.DataType, *, column: str) -> LogicalType:
-    """The logical type of values held as `arrow`; `column` is named in the InputError."""
-    return _from_arrow(arrow, column, depth=1)
+def check_names(names: list[str]) -> None:
+    """Raises InputError unless every name has 1 to MAX_NAME bytes and stands once, and there are at
+    most MAX_FIELDS."""
+    if len(names) > MAX_FIELDS:
+        raise InputError(f"there are {len(names)} columns, more than {MAX_FIELDS}")
+    for name, times in Counter(names).items():
+        if not 0 < len(name.encode()) <= MAX_NAME:
+            raise InputError(
+                f"the column name {quoted(name)} is empty or longer than {MAX_NAME} bytes"
+            )
+        if times > 1:
+            raise InputError(f"the column name {quoted(name)} stands {times} times")
 
 
 def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:

@@ -193,10 +193,11 @@ def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
             return _many(TAG_LIST, array, joined(pieces, len(elements)))
         case Map():
             pair = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
-            pairs = array.cast(pa.large_list(pair)).flatten()
+            lists = array.cast(pa.large_list(pair))
+            pairs = lists.flatten()
             keys, values = pairs.flatten()
             pieces = _elements(keys, logical.key) + _elements(values, logical.value)
-            return _many(TAG_MAP, array, joined(pieces, len(pairs)))
+            return _many(TAG_MAP, lists, joined(pieces, len(pairs)))
 
 
 def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:

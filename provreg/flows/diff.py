@@ -33,10 +33,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """The changes between two versions, or between a version and data not published yet."""
+    """The changes from `old_name` to `new_name`: two versions, or a version and data not published.
+
+    `versions` are those compared, with what the policy says of them.
+    """
 
     changes: Changes
     made_by: MadeBy
+    old_name: str
+    new_name: str
+    versions: Sequence[Ancestor]
 
     def __len__(self) -> int:
         return len(self.changes)
@@ -61,16 +67,17 @@ class Diff:
 class MadeBy:
     """Which version made each change on the way from one version to a later one."""
 
-    def __init__(self, line: Sequence[Ancestor], changes: pa.Table) -> None:
+    def __init__(self, line: Sequence[Ancestor], changes: pa.Table | None) -> None:
         """`line` are the versions after the old one, oldest first; `changes` the index's of them.
 
         With an empty line no change has a version.
         """
         self._line = line
         self._only = line[0] if len(line) == 1 else None
-        several = len(line) > 1
-        self._touched: dict[str, Blame] = blame_touched(changes) if several else {}
-        self._moves = _moves(changes) if several else {}
+        self._touched: dict[str, Blame] = {}
+        self._moves: dict[str, list[tuple[int, str | None]]] = {}
+        if changes is not None and len(line) > 1:
+            self._touched, self._moves = blame_touched(changes), _moves(changes)
 
     def find(self, identity: str, bits: int) -> Ancestor | None:
         """The version that made the change with these kinds to the sample `identity`."""

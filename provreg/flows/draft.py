@@ -27,7 +27,6 @@ from provreg.core.origin import Speaker, contradicted, merge_appended, with_orig
 from provreg.core.text import quoted
 from provreg.core.tree import root
 from provreg.errors import FormatError, InputError
-from provreg.flows.verify import VerifiedVersion
 from provreg.store.parts import write_part
 
 
@@ -47,11 +46,20 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The version a draft continues: its head, the head's digest, and its entries."""
+
+    digest: str
+    head: Head
+    entries: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """The entries of a version to be, and how they differ from its verified parent's."""
+    """The entries of a version to be, and how they differ from its parent's."""
 
     dataset: str
-    parent: VerifiedVersion | None
+    parent: Parent | None
     entries: pa.Table
     changes: Changes
     samples: Samples
@@ -69,7 +77,7 @@ class Sealed:
 def draft(
     dataset: str,
     samples: Samples,
-    parent: VerifiedVersion | None,
+    parent: Parent | None,
     speaker: Speaker,
     *,
     append: bool = False,
@@ -92,7 +100,7 @@ def draft(
         wrong = None if replace else contradicted(before, entries)
         if wrong is not None:
             raise InputError(
-                f"{quoted(wrong)} is already in {parent.reference} with other content or label",
+                f"{quoted(wrong)} is already in {dataset}@{parent.head.version} with other content or label",
                 sample=wrong,
                 hint="give it another id, or pass --replace to put the new one in its place",
             )

@@ -73,7 +73,7 @@ def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.
     """
     parts = []
     for part in head.parts:
-        data = _read_part_file(workspace, part)
+        data = read_part_file(workspace, part)
         known = workspace.parts.get(part)
         parts.append(_check_content(workspace, part, data) if known is None else known)
         _check_place(part, parts[-1], last=part is head.parts[-1])
@@ -93,11 +93,11 @@ def checked_part(workspace: Workspace, part: PartRef) -> pa.Table:
     """The entries of one part, checked before or now (steps 10 and 11)."""
     entries = workspace.parts.get(part)
     if entries is None:
-        entries = _check_content(workspace, part, _read_part_file(workspace, part))
+        entries = _check_content(workspace, part, read_part_file(workspace, part))
     return entries
 
 
-def _read_part_file(workspace: Workspace, part: PartRef) -> bytes:
+def read_part_file(workspace: Workspace, part: PartRef) -> bytes:
     """Step 10: the bytes of a part file, which are those the head names."""
     try:
         data = workspace.objects.get(part.file, limit=part.size)

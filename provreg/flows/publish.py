@@ -6,7 +6,7 @@ its head cannot be taken for the number's version, and builds on the winner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.core.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, StorageError
-from provreg.flows.draft import Draft, seal
+from provreg.flows.draft import Draft, Parent, seal
 from provreg.flows.verify import Trust, VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
@@ -23,20 +23,24 @@ _MOST_RACES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A version that now exists, and how its entries differ from its parent's."""
-
-    head: Head
-    digest: str
-    draft: Draft
-
-
-@dataclass(frozen=True, slots=True)
 class NotAVersion:
     """A number above the parent's that does not verify, and why."""
 
     number: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a draft: the head of the version that now exists and its digest, or None.
+
+    `passed_over` are the numbers above the parent's that are no versions.
+    """
+
+    draft: Draft
+    head: Head | None
+    digest: str | None
+    passed_over: Sequence[NotAVersion]
 
 
 def find_parent(
@@ -79,30 +83,35 @@ def find_parent(
     )
 
 
+def as_parent(version: VerifiedVersion | None) -> Parent | None:
+    """What a draft needs of the verified version it continues."""
+    return None if version is None else Parent(version.digest, version.head, version.entries)
+
+
 def publish(
     workspace: Workspace,
-    make_draft: Callable[[VerifiedVersion | None], Draft],
+    make_draft: Callable[[Parent | None], Draft],
     signer: Signer,
     trust: Trust,
     *,
     dataset: str,
     message: str,
-) -> Published | Draft:
+) -> Outcome:
     """Publishes what `make_draft` makes of the newest verified version.
 
-    Lost races are run again: the winner is verified and `make_draft` called with it. Returns the
-    draft itself, unpublished, where it changes nothing. Raises as `find_parent` and `make_draft`,
-    and StorageError when storage fails or every race is lost.
+    Lost races are run again: the winner is verified and `make_draft` called with it. A draft that
+    changes nothing is not published. Raises as `find_parent` and `make_draft`, and StorageError
+    when storage fails or every race is lost.
     """
     for _ in range(_MOST_RACES):
         parent, skipped = find_parent(workspace, dataset, trust)
-        drafted = make_draft(parent)
+        drafted = make_draft(as_parent(parent))
         if parent is not None and not len(drafted.changes):
-            return drafted
+            return Outcome(drafted, None, None, skipped)
         newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
-        published = _try_number(workspace, drafted, signer, number=newest + 1, message=message)
-        if published is not None:
-            return published
+        head = _try_number(workspace, drafted, signer, number=newest + 1, message=message)
+        if head is not None:
+            return Outcome(drafted, head, head.digest(), skipped)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next number of {dataset}",
         hint="too many others publish it at once: try again later",
@@ -111,7 +120,8 @@ def publish(
 
 def _try_number(
     workspace: Workspace, drafted: Draft, signer: Signer, *, number: int, message: str
-) -> Published | None:
+) -> Head | None:
+    """The head that is now version `number`, None where another took it."""
     sealed = seal(drafted, number=number, created=datetime.now(UTC), message=message)
     head, data = sealed.head, sealed.head.to_bytes()
     digest = head.digest()
@@ -137,4 +147,4 @@ def _try_number(
         if workspace.parts.get(part) is None:
             workspace.parts.put(part, entries)
     workspace.remember(head, digest)
-    return Published(head, digest, drafted)
+    return head

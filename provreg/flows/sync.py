@@ -33,7 +33,7 @@ def sync(
 
     `progress(done, total)` counts versions.
     """
-    wanted = _numbers(workspace)
+    wanted = workspace.numbers()
     known = {(old.dataset, old.version): old.head for old in workspace.index.versions()}
     damaged: list[Damaged] = []
     with workspace.index_lock():
@@ -53,14 +53,6 @@ def sync(
                     progress(place, len(wanted))
         _drop_gone(workspace, known, set(wanted))
     return damaged
-
-
-def _numbers(workspace: Workspace) -> list[tuple[str, int]]:
-    return [
-        (dataset, number)
-        for dataset in workspace.versions.datasets()
-        for number in workspace.versions.numbers(dataset)
-    ]
 
 
 def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> None:

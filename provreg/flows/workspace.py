@@ -1,3 +1,100 @@
-"""One registry, and what this user keeps about it: state, cache and index."""
+"""One registry, and what this user keeps beside it: state, cache and index."""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provreg.core.head import Head
+from provreg.store import state
+from provreg.store.local import LocalStore
+from provreg.store.mapped import MappedParts
+from provreg.store.objects import Objects
+from provreg.store.private import cache_folder, locked, private_folder
+from provreg.store.versions import Versions
+
+if TYPE_CHECKING:
+    from provreg.store.index import Index
+    from provreg.store.stat_cache import StatCache
+
+REVOCATIONS = "revocations"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A registry's stores, and this user's private folders for it.
+
+    `cache` can be deleted at any time; what was seen is kept apart from it.
+    """
+
+    store: LocalStore
+    objects: Objects
+    versions: Versions
+    parts: MappedParts
+    cache: Path
+
+    @property
+    def location(self) -> str:
+        return self.store.location
+
+    @property
+    def index(self) -> Index:
+        """The DuckDB index of this registry; duckdb is loaded only where it is asked for."""
+        from provreg.store.index import Index
+
+        return Index(self.cache / "index.duckdb")
+
+    @property
+    def folder(self) -> Path:
+        """The registry's own folder, which is never data."""
+        return self.store.folder
+
+    def stat_cache(self, paths: Sequence[Path]) -> StatCache:
+        """Digests of files at `paths` read before, for ingestion alone."""
+        from provreg.store.local_devices import local_devices
+        from provreg.store.stat_cache import StatCache
+
+        return StatCache.open(self.cache.parent / "stats", devices=local_devices(paths))
+
+    @contextmanager
+    def index_lock(self, waiting: Callable[[str], None] = lambda _holder: None) -> Iterator[None]:
+        """Keeps other processes of this user from the index; `waiting` is told of a long wait."""
+        with locked(self.cache / "index.lock", "sync", waiting=waiting):
+            yield
+
+    def numbers(self) -> list[tuple[str, int]]:
+        """Every (dataset, number) taken in the registry, a version or not."""
+        return [
+            (dataset, number)
+            for dataset in self.versions.datasets()
+            for number in self.versions.numbers(dataset)
+        ]
+
+    def seen(self, dataset: str) -> state.Seen | None:
+        """What this user has seen of `dataset` in this registry."""
+        return state.load(self.location, dataset)
+
+    def remember(self, head: Head, digest: str) -> None:
+        """Remembers a version that was verified or published."""
+        state.remember(self.location, head.dataset, head.uid, {head.version: digest})
+
+    def has_revocations(self) -> bool:
+        """Whether anything stands where a registry keeps its revocations."""
+        return next(self.store.list(REVOCATIONS), None) is not None
+
+
+def open_workspace(store: LocalStore, *, report: Callable[[str], None]) -> Workspace:
+    """The workspace of the registry in `store`; `report` is told of what is passed over in it."""
+    name = hashlib.sha256(store.location.encode()).hexdigest()[:32]
+    cache = cache_folder()
+    return Workspace(
+        store=store,
+        objects=Objects(store),
+        versions=Versions(store, report),
+        parts=MappedParts(private_folder(cache / "parts")),
+        cache=private_folder(cache / "registries" / name),
+    )

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING, Self
 
 from provreg.core.text import quoted
-from provreg.errors import InputError, ProvregError, StorageError
+from provreg.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
 DEEPEST = 200
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# How to open a file in a folder: never a link's target, and without waiting, as opening a pipe that
+# nobody writes to otherwise does.
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 # Failures of servers and disks, as opposed to files that are simply not readable.
 TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN})
@@ -100,16 +100,6 @@ class Descent:
         self.close()
 
 
-def open_file(name: str, folder: int) -> int:
-    """A descriptor of the file `name` in an open folder; never a link's target, never waiting."""
-    return os.open(name, _FILE, dir_fd=folder)
-
-
-def is_file(mode: int) -> bool:
-    """Whether a mode as `fstat` gives it is that of a regular file."""
-    return stat.S_ISREG(mode)
-
-
 def reason_of(error: OSError) -> str:
     """What an `OSError` means for the file, as the end of a sentence that begins with its name."""
     return _REASONS.get(error.errno or 0, f"cannot be read: {error.strerror}")
@@ -120,9 +110,11 @@ def is_transient(error: OSError) -> bool:
     return error.errno in TRANSIENT
 
 
-def named(error: OSError, sample: str) -> ProvregError:
-    """The error to raise for `sample`: StorageError where the disk or server failed."""
-    expected = error.errno in _REASONS
-    return (InputError if expected else StorageError)(
-        f"{quoted(sample)} {reason_of(error)}", sample=sample
-    )
+def kind_of(error: OSError) -> type[InputError | StorageError]:
+    """StorageError where disk or server are to blame rather than the file."""
+    return InputError if error.errno in _REASONS else StorageError
+
+
+def named(error: OSError, sample: str) -> InputError | StorageError:
+    """The error to raise for `sample`."""
+    return kind_of(error)(f"{quoted(sample)} {reason_of(error)}", sample=sample)

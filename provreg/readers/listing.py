@@ -139,9 +139,8 @@ class _Walk:
         )
         files = self._included(folder.prefix, files)
         for name in others:
-            self._refuse(
-                folder.prefix + name, InputError(f"{quoted(folder.prefix + name)} is not a file")
-            )
+            sample = folder.prefix + name
+            self._refuse(sample, InputError(f"{quoted(sample)} is not a regular file"))
         # Keyed as ids sort: a folder's name counts with the slash that follows it.
         special: dict[str, Folder | Run] = {}
         for name in folders:

@@ -30,28 +30,32 @@ def storage_error(doing: str, path: str, error: OSError) -> StorageError:
     return StorageError(f"cannot {doing} {quoted(path)}: {reason}", hint=hint)
 
 
-def read_regular(path: str | Path, limit: int, *, dir_fd: int | None = None) -> bytes:
-    """All bytes of a regular file, at most `limit`, from one read.
+def read_regular(
+    path: str | Path, limit: int, *, dir_fd: int | None = None, shown: str | None = None
+) -> bytes:
+    """All bytes of a regular file, at most `limit`, from one read; `shown` names it in messages.
 
     Raises DamagedError for a link, pipe, folder or device, and for a longer file; OSError as the
     system does.
     """
     # O_NONBLOCK: opening a planted pipe would otherwise wait for its writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    shown = quoted(shown or str(path))
     try:
         descriptor = os.open(path, flags, dir_fd=dir_fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise _irregular(path) from None
+            raise _irregular(shown) from None
         raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise _irregular(shown)
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _irregular(path)
         # What is announced is allocated at once: never more than the limit, whatever it says.
         data = file.read(min(status.st_size, limit) + 1)
     if len(data) > limit:
-        raise DamagedError(f"{quoted(str(path))} is longer than the {limit} bytes allowed")
+        raise DamagedError(f"{shown} is longer than the {limit} bytes allowed")
     return data
 
 
@@ -92,8 +96,8 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _irregular(path: str | Path) -> DamagedError:
+def _irregular(shown: str) -> DamagedError:
     return DamagedError(
-        f"{quoted(str(path))} is not a regular file",
+        f"{shown} is not a regular file",
         hint="somebody put a link, pipe or folder in its place: look at it, then remove it",
     )

@@ -99,11 +99,7 @@ class Index:
 
     def add(self, head: Head, digest: str, changes: Changes, *, counts_true: bool) -> None:
         """Takes in a version whose integrity was checked; `changes` are those to its parent."""
-        place = pa.array(range(len(changes)), pa.int64())
-        columns = {"place": place, "kinds": pa.array(changes.kinds)}
-        for side, entries in (("old", changes.old_entries()), ("new", changes.new_entries())):
-            columns |= {f"{side}_{field.name}": entries.column(field.name) for field in ENTRY}
-        rows = pa.table(columns)
+        rows = change_rows(changes)
         with self._open(writing=True) as connection:
             connection.execute("begin")
             connection.execute("delete from versions where head = ?", [digest])
@@ -182,6 +178,15 @@ class Index:
             ) from None
         finally:
             connection.close()
+
+
+def change_rows(changes: Changes) -> pa.Table:
+    """A row for each change: its place, kinds, and `old_…` and `new_…` for each entry's column."""
+    place = pa.array(range(len(changes)), pa.int64())
+    columns = {"place": place, "kinds": pa.array(changes.kinds)}
+    for side, entries in (("old", changes.old_entries()), ("new", changes.new_entries())):
+        columns |= {f"{side}_{field.name}": entries.column(field.name) for field in ENTRY}
+    return pa.table(columns)
 
 
 def uses_entries(sql: str) -> bool:

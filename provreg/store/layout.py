@@ -1,7 +1,6 @@
 """Where things lie in a registry: keys, the same in a folder and in an object store.
 
-A key is segments joined by `/`. Written by hand from the parts, never from text that came from
-outside unchecked (docs/format/registry.md, "Keys").
+A key is segments joined by `/`, every one of them checked (docs/format/registry.md, "Keys").
 """
 
 from __future__ import annotations
@@ -60,11 +59,16 @@ def record_number(key: str) -> int | None:
     return int(match[1]) or None if match else None
 
 
-def signatures_prefix(dataset: str, head: str) -> str:
-    """The folder of the bundles over the head with this written SHA-256."""
+def check_head_digest(head: str) -> str:
+    """`head`, the written SHA-256 of a head. Raises FormatError unless it is one."""
     if parse_digest(head)[0] != "sha256":
         raise FormatError(f"{quoted(head)} is not the sha256 of a head")
-    return f"{DATASETS}/{check_dataset_name(dataset)}/signatures/{head}"
+    return head
+
+
+def signatures_prefix(dataset: str, head: str) -> str:
+    """The folder of the bundles over the head with this written SHA-256."""
+    return f"{DATASETS}/{check_dataset_name(dataset)}/signatures/{check_head_digest(head)}"
 
 
 def signature_key(dataset: str, head: str, bundle: str) -> str:

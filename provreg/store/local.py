@@ -40,6 +40,11 @@ class LocalStore:
         """The registry's canonical address: the `file:` URI of the folder, links resolved."""
         return Path(self._root).as_uri()
 
+    @property
+    def folder(self) -> Path:
+        """The registry's folder, links resolved."""
+        return Path(self._root)
+
     def where(self, key: str) -> str:
         """The path of `key`, for messages."""
         return f"{self._root}/{key}"
@@ -60,7 +65,7 @@ class LocalStore:
         """The bytes under `key`, DamagedError if more than `limit`, NotFoundError if none."""
         *folders, name = split_key(key)
         with self._failures("read", key), self._folder(folders) as folder:
-            return read_regular(name, limit, dir_fd=folder)
+            return read_regular(name, limit, dir_fd=folder, shown=self.where(key))
 
     def exists(self, key: str) -> bool:
         """Whether anything stands at `key`, sound or not."""
@@ -77,9 +82,10 @@ class LocalStore:
 
         Names are as they stand and may be any text: strangers are the caller's to report.
         """
+        folders = split_key(prefix)
         with self._failures("list", prefix):
             try:
-                with self._folder(split_key(prefix)) as folder, os.scandir(folder) as entries:
+                with self._folder(folders) as folder, os.scandir(folder) as entries:
                     for entry in entries:
                         yield f"{prefix}/{entry.name}"
             except FileNotFoundError:
@@ -151,7 +157,7 @@ class LocalStore:
 
     def _absent(self) -> bool:
         """False; FileNotFoundError where it is the registry that is gone, an unmounted disk say."""
-        os.stat(self._root)
+        Path(self._root).stat()
         return False
 
     @contextmanager
@@ -160,10 +166,6 @@ class LocalStore:
             yield
         except FileNotFoundError:
             raise NotFoundError(f"there is no {quoted(self.where(key))}") from None
-        except DamagedError as error:
-            raise DamagedError(
-                f"cannot {doing} {quoted(self.where(key))}: {error.message}", hint=error.hint
-            ) from None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise DamagedError(

@@ -1,0 +1,35 @@
+"""`provreg check`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provreg.cli.options import JsonOption, RegistryOption
+from provreg.cli.output import Output
+from provreg.cli.session import open_registry
+from provreg.errors import DamagedError
+
+
+def check(
+    index: Annotated[
+        bool, typer.Option("--index", help="Check the private index against the objects.")
+    ] = False,
+    registry: RegistryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read every object of the registry anew and report what does not hold together."""
+    output = Output(json=json)
+    opened = open_registry(registry, output=output)
+    with output.progress("checking versions") as progress:
+        problems = list(opened.check(index=index, progress=progress))
+    for warning in opened.warnings:
+        output.warn(warning)
+    output.document(
+        {"problems": [{"where": problem.where, "what": problem.what} for problem in problems]}
+    )
+    output.table(("where", "problem"), [(one.where, one.what) for one in problems])
+    if problems:
+        raise typer.Exit(DamagedError.exit_code)
+    output.line("the index says what the objects say" if index else "every object is sound")

@@ -1,0 +1,7 @@
+"""`provreg demo`."""
+
+from __future__ import annotations
+
+
+def demo() -> None:
+    """Tell the whole story in a temporary folder."""

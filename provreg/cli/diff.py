@@ -1,0 +1,165 @@
+"""`provreg diff`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    RegistryOption,
+    VerboseOption,
+)
+from provreg.cli.output import Output
+from provreg.cli.render import (
+    counts_in_words,
+    entry_to_json,
+    label_of,
+    signed_by,
+    signers_to_json,
+    when,
+)
+from provreg.cli.session import open_registry, say_damage
+
+if TYPE_CHECKING:
+    from provreg.flows.diff import Change, Diff
+
+# A list of more changes is not read: it is grouped, with the first few of each group.
+_LISTED = 25
+_EXAMPLES = 3
+
+
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="name, name@3 or name@sha256:…")],
+    new: Annotated[str, typer.Argument(metavar="NEW|PATH", help="A version, or data as a path.")],
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 when anything changed.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Counts, then one change a line, for large diffs.")
+    ] = False,
+    registry: RegistryOption = None,
+    policy: PolicyOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show what changed between two versions, and by whose hand.
+
+    A path as NEW is read the way OLD was and compared as it would be ingested: the gate of a pull
+    request. A path holds a slash; write ./data for a folder beside you.
+    """
+    output = Output(json=json or json_lines, quiet=quiet, verbose=verbose)
+    path = Path(new) if "/" in new or new.startswith(".") else None
+    outside = () if path is None else (path,)
+    opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
+    with output.progress("comparing") as progress:
+        say_damage(opened.sync(), output)
+        if path is None:
+            found = opened.diff(old, new)
+        else:
+            found = opened.diff_path(old, path, progress=progress)
+    for version in found.versions:
+        if version.trusted_because is None:
+            output.warn(
+                f"{version.head.dataset}@{version.head.version} is UNTRUSTED:"
+                f" {version.refused_because}"
+            )
+    counts = found.changes.counts()
+    head = {"old": found.old_name, "new": found.new_name, "counts": counts}
+    if json_lines:
+        print(json_module.dumps(head, ensure_ascii=False))
+        for change in found:
+            print(json_module.dumps(_change_to_json(change), ensure_ascii=False))
+    elif json:
+        output.document(head | {"changes": [_change_to_json(change) for change in found]})
+    else:
+        output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
+        _show(found, output)
+    if exit_code and len(found):
+        raise typer.Exit(1)
+
+
+def _show(found: Diff, output: Output) -> None:
+    if len(found) <= _LISTED or output.verbose:
+        output.table(
+            ("change", "id", "was", "label", "source", "labeler", "by"),
+            [
+                (
+                    " ".join(change.kinds),
+                    change.id,
+                    change.old["id"] if change.old and change.old["id"] != change.id else None,
+                    _labels(change),
+                    (change.new or {}).get("source"),
+                    (change.new or {}).get("labeler"),
+                    _by(change),
+                )
+                for change in found
+            ],
+        )
+        return
+    groups: dict[tuple[str | None, ...], list[str]] = {}
+    totals: dict[tuple[str | None, ...], int] = {}
+    for change in found:
+        group = (
+            " ".join(change.kinds),
+            _labels(change),
+            (change.new or {}).get("source"),
+            (change.new or {}).get("labeler"),
+            _by(change),
+        )
+        totals[group] = totals.get(group, 0) + 1
+        examples = groups.setdefault(group, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(change.id)
+    order = sorted(totals, key=lambda group: -totals[group])
+    output.table(
+        ("samples", "change", "label", "source", "labeler", "by", "first"),
+        [
+            (totals[group], *group, ", ".join(groups[group]))
+            for group in (order if output.verbose else order[:_LISTED])
+        ],
+    )
+    if len(order) > _LISTED and not output.verbose:
+        left = sum(totals[group] for group in order[_LISTED:])
+        output.line(f"… and {left:,} changes in {len(order) - _LISTED:,} more groups (-v, --json)")
+
+
+def _labels(change: Change) -> str | None:
+    before = label_of(change.old) if change.old else None
+    after = label_of(change.new) if change.new else None
+    return after if before == after or before is None else f"{before} -> {after or '-'}"
+
+
+def _by(change: Change) -> str | None:
+    if change.version is None:
+        return None
+    return f"{signed_by(change.version)} in @{change.version.head.version}"
+
+
+def _change_to_json(change: Change) -> dict[str, Any]:
+    entry = change.new or {}
+    version = change.version
+    return {
+        "kinds": list(change.kinds),
+        "id": change.id,
+        "old": entry_to_json(change.old) if change.old else None,
+        "new": entry_to_json(change.new) if change.new else None,
+        "attribution": {
+            "version": None if version is None else version.head.version,
+            "source": entry.get("source"),
+            "labeler": entry.get("labeler"),
+            "labeled_at": when(entry.get("labeled_at")),
+            "attested": False,
+            "signers": [] if version is None else signers_to_json(version),
+            "signed_at": None if version is None else when(version.signed_at),
+            "proof": None if version is None else version.proof,
+        },
+    }

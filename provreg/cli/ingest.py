@@ -1,0 +1,176 @@
+"""`provreg ingest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    RegistryOption,
+    SignOption,
+)
+from provreg.cli.output import Output
+from provreg.cli.render import counts_in_words
+from provreg.cli.session import open_registry, open_signer
+from provreg.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.core.column import LogicalType
+    from provreg.flows.publish import Outcome
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Folders or tables.")],
+    name: Annotated[str, typer.Option("--name", help="The dataset.")],
+    source: Annotated[
+        str | None, typer.Option(help="Where what is new or changed comes from.")
+    ] = None,
+    labeler: Annotated[
+        str | None, typer.Option(help="Who labeled what is new or relabeled.")
+    ] = None,
+    sign: SignOption = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="A line for the log.")] = "",
+    format: Annotated[
+        str | None, typer.Option(help="folder, csv, tsv, json, jsonl or parquet.")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="The column of ids.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="dir (the last folder), none, or a column.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="dir (the first folder), none, or a column.")
+    ] = None,
+    source_column: Annotated[str | None, typer.Option(help="The column of sources.")] = None,
+    labeler_column: Annotated[str | None, typer.Option(help="The column of labelers.")] = None,
+    labeled_at_column: Annotated[
+        str | None, typer.Option(help="The column of labeling times.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", help="NAME:TYPE declares a CSV column's type.")
+    ] = None,
+    null: Annotated[
+        list[str] | None, typer.Option("--null", help="A word that means null in CSV.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="What separates CSV columns.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A file of labels and origins by id.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Take only files whose id matches this pattern.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out files whose id matches this pattern.")
+    ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to what is there; remove nothing.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --append: let ids get other content or labels.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file, also those that look unchanged.")
+    ] = False,
+    registry: RegistryOption = None,
+    policy: PolicyOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take data in as the next version: hash, compare with the verified parent, sign, publish."""
+    from provreg.flows.ingest import Ingestion
+    from provreg.flows.reading import HowToRead
+
+    output = Output(json=json, quiet=quiet)
+    opened = open_registry(registry, policy=policy, key=key, outside=tuple(paths), output=output)
+    signer = open_signer(sign)
+    if signer is None and not dry_run:
+        raise UsageError(
+            "a version must be signed",
+            hint="pass --sign key:FILE (`provreg key generate --out FILE` makes one); keyless"
+            " signing is not built in yet",
+        )
+    how = HowToRead(
+        format=format,
+        id=id,
+        label=label,
+        split=split,
+        source_column=source_column,
+        labeler_column=labeler_column,
+        labeled_at_column=labeled_at_column,
+        types=_types(column or []),
+        null_words=tuple(null) if null else None,
+        delimiter=delimiter,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+    )
+    ingestion = Ingestion(
+        dataset=name,
+        paths=tuple(paths),
+        source=source,
+        labeler=labeler,
+        how=how,
+        labels=labels,
+        append=append,
+        replace=replace,
+        rehash=rehash,
+        message=message,
+    )
+    with output.progress("hashing") as progress:
+        if signer is None or dry_run:
+            outcome = opened.dry_run(ingestion, signer, progress=progress)
+        else:
+            outcome = opened.ingest(ingestion, signer, progress=progress)
+    for warning in opened.warnings:
+        output.warn(warning)
+    _report(outcome, dry_run=dry_run, output=output)
+
+
+def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
+    draft, head = outcome.draft, outcome.head
+    for number in outcome.passed_over:
+        output.warn(f"{draft.dataset}@{number.number} is not built upon: {number.reason}")
+    left_out = draft.samples.reading.get("left_out", {})
+    if left_out:
+        said = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        output.note(f"left out: {said}")
+    counts = draft.changes.counts()
+    document = {
+        "dataset": draft.dataset,
+        "published": head is not None,
+        "version": None if head is None else head.version,
+        "head": outcome.digest,
+        "samples": draft.entries.num_rows,
+        "changes": counts,
+        "left_out": left_out,
+        "reused_digests": draft.samples.reused,
+    }
+    output.document(document)
+    changed = f"{draft.entries.num_rows:,} samples, {counts_in_words(counts)}"
+    if head is not None:
+        output.line(f"{head.dataset}@{head.version} published: {changed}")
+        output.line(f"  head {outcome.digest}")
+    elif dry_run:
+        output.line(f"{draft.dataset} would have {changed}")
+    else:
+        output.line(f"{draft.dataset}: nothing changed, nothing published")
+
+
+def _types(declared: list[str]) -> dict[str, LogicalType]:
+    """The types of `--column NAME:TYPE`, a name as docs/format/row.md has it or JSON."""
+    from provreg.core.column import type_from_json
+
+    types = {}
+    for text in declared:
+        name, colon, written = text.rpartition(":")
+        if not colon:
+            raise UsageError(f"--column {text} has no type", hint="write --column NAME:TYPE")
+        try:
+            types[name] = type_from_json(written, f"--column {name}")
+        except FormatError as error:
+            raise UsageError(error.message, hint="docs/readers.md lists the types") from None
+    return types

@@ -1,0 +1,70 @@
+"""`provreg key`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from provreg.cli.options import JsonOption
+from provreg.cli.output import Output
+from provreg.cli.session import passphrase
+from provreg.errors import UsageError
+
+app = typer.Typer(help="Keys to sign with where no identity provider is.", no_args_is_help=True)
+
+
+class Algorithm(StrEnum):
+    """What `--algorithm` takes."""
+
+    P256 = "p256"
+    ED25519 = "ed25519"
+
+
+@app.callback()
+def _keys() -> None:
+    """Keys to sign with where no identity provider is."""
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option("--out", help="FILE, private; FILE.pub is its public half.")],
+    algorithm: Annotated[
+        Algorithm, typer.Option(help="P-256 is what every Sigstore client accepts.")
+    ] = Algorithm.P256,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Write the private key unencrypted.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a key pair. The passphrase is asked for, or read from PROVREG_PASSWORD."""
+    from provreg.trust.key import generate as generate_key
+    from provreg.trust.keyfile import write_key
+
+    output = Output(json=json)
+    chosen = "" if no_passphrase else _new_passphrase()
+    key = generate_key(algorithm.value)
+    public = write_key(key, out, chosen, unencrypted=no_passphrase)
+    output.document(
+        {"private": str(out), "public": str(public), "fingerprint": key.public.fingerprint}
+    )
+    output.line(f"private key  {out}  keep it secret, and a copy of it safe")
+    output.line(f"public key   {public}  give it to those who verify")
+    output.line(f"fingerprint  {key.public.fingerprint}")
+
+
+def _new_passphrase() -> str:
+    chosen = passphrase("new passphrase: ")
+    if chosen is None:
+        raise UsageError(
+            "there is no terminal to ask for a passphrase",
+            hint="set PROVREG_PASSWORD, or pass --no-passphrase for an unencrypted key",
+        )
+    asked = "PROVREG_PASSWORD" not in os.environ and "COSIGN_PASSWORD" not in os.environ
+    if asked and sys.stdin.isatty() and passphrase("the same again: ") != chosen:
+        raise UsageError("the two passphrases differ", hint="try again")
+    return chosen

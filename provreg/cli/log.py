@@ -1,0 +1,53 @@
+"""`provreg log`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provreg.cli.options import JsonOption, KeyOption, PolicyOption, RegistryOption
+from provreg.cli.output import Output
+from provreg.cli.render import counts_in_words, signed_by, version_to_json, when
+from provreg.cli.session import open_registry, say_damage
+from provreg.core.text import quoted
+from provreg.errors import NotFoundError
+
+
+def log(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")],
+    registry: RegistryOption = None,
+    policy: PolicyOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the versions of a dataset, newest first, and what each changed."""
+    output = Output(json=json)
+    opened = open_registry(registry, policy=policy, key=key, output=output)
+    with output.progress("indexing") as progress:
+        damaged = opened.sync(progress=progress)
+    say_damage([one for one in damaged if one.dataset == name], output)
+    versions = opened.log(name)
+    if not versions:
+        raise NotFoundError(
+            f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"
+        )
+    output.document({"dataset": name, "versions": [version_to_json(one) for one in versions]})
+    output.table(
+        ("version", "created", "samples", "changes", "signed by", "message"),
+        [
+            (
+                one.head.version,
+                when(one.head.created),
+                one.head.samples,
+                counts_in_words(one.head.changes),
+                signed_by(one),
+                one.head.message or None,
+            )
+            for one in versions
+        ],
+    )
+    untrusted = [one for one in versions if one.trusted_because is None]
+    if untrusted:
+        output.note(f"{name}@{untrusted[0].head.version} is untrusted: "
+                    f"{untrusted[0].refused_because}")  # fmt: skip

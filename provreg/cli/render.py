@@ -1,0 +1,116 @@
+"""Versions, signers, changes and entries as people and machines see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from provreg.core.head import KINDS
+
+if TYPE_CHECKING:
+    from provreg.flows.blame import Attribution
+    from provreg.flows.lineage import Ancestor
+
+_SHORT = 12
+
+
+def short(digest: str | None) -> str:
+    """A digest for a table: never compared, only recognised."""
+    if digest is None:
+        return "-"
+    algorithm, _, digits = digest.partition(":")
+    return f"{algorithm}:{digits[:_SHORT]}"
+
+
+def when(moment: datetime | None) -> str | None:
+    """A moment in ISO 8601, UTC."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """The kinds that occurred, with how often: `50 injected, 10 removed`."""
+    said = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
+    return ", ".join(said) or "no changes"
+
+
+def signers_to_json(version: Ancestor) -> list[dict[str, str]]:
+    """Each signer as the design's diff format has it: by key, or by identity and issuer."""
+    found = []
+    for signer in version.signers:
+        made = signer.signature
+        if made.key is not None:
+            found.append({"principal": signer.principal, "key": made.key})
+        else:
+            identity, issuer = made.identity or "", made.issuer or ""
+            found.append({"principal": signer.principal, "identity": identity, "issuer": issuer})
+    return found
+
+
+def signed_by(version: Ancestor) -> str:
+    """The principals that signed a version, or that it is not trusted."""
+    if version.trusted_because is None:
+        return "UNTRUSTED"
+    return ", ".join(signer.principal for signer in version.signers)
+
+
+def version_to_json(version: Ancestor) -> dict[str, Any]:
+    """A version as `log --json` and `show --json` give it."""
+    head = version.head
+    return {
+        "dataset": head.dataset,
+        "version": head.version,
+        "head": version.digest,
+        "uid": head.uid,
+        "parent": head.parent,
+        "root": head.root,
+        "samples": head.samples,
+        "changes": dict(head.changes),
+        "created": when(head.created),
+        "message": head.message,
+        "trusted": version.trusted_because is not None,
+        "because": version.trusted_because or version.refused_because,
+        "signers": signers_to_json(version),
+        "signed_at": when(version.signed_at),
+        "proof": version.proof,
+    }
+
+
+def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
+    """Who answers for the bytes or the label of a sample."""
+    version = attribution.version
+    found: dict[str, Any] = {
+        "version": version.head.version,
+        "source": attribution.source,
+        "labeler": attribution.labeler,
+        "labeled_at": when(attribution.labeled_at),
+        "attested": attribution.attested,
+        "trusted": version.trusted_because is not None,
+        "signers": signers_to_json(version),
+        "signed_at": when(version.signed_at),
+        "proof": version.proof,
+    }
+    if attribution.said_again is not None:
+        found["origin_rewritten_in"] = attribution.said_again.head.version
+    return found
+
+
+def entry_to_json(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry with digests written and times in ISO 8601; fields without a value are left out."""
+    return {name: _value(name, value) for name, value in entry.items() if value is not None}
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return ("sha256:" if name == "content_sha256" else "blake3:") + value.hex()
+    if isinstance(value, datetime):
+        return when(value)
+    if isinstance(value, list):
+        return [entry_to_json(item) for item in value]
+    return value
+
+
+def label_of(entry: Mapping[str, Any]) -> str | None:
+    """An entry's label, or the short digest that stands for a long one."""
+    digest = entry.get("label_digest")
+    return entry.get("label") if digest is None else short(_value("label_digest", digest))

@@ -1,0 +1,64 @@
+"""What most commands begin with: the registry, and whom to trust."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provreg.cli.output import Output
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.sync import Damaged
+    from provreg.registry import Registry
+    from provreg.trust.signer import KeySigner
+
+
+def open_registry(
+    registry: Path | None,
+    *,
+    policy: Path | None = None,
+    key: Path | None = None,
+    outside: tuple[Path, ...] = (),
+    output: Output,
+) -> Registry:
+    """The registry a command works on. `outside` are data folders no policy may come from."""
+    from provreg.registry import Registry
+
+    opened = Registry.open(registry, policy=policy, key=key, outside=outside)
+    if opened.trust is not None and output.verbose:
+        output.note(f"trust: {opened.trust.origin}")
+    return opened
+
+
+def open_signer(sign: str | None) -> KeySigner | None:
+    """The signer that `--sign` names; None where it says none or is not given."""
+    if sign is None or sign == "none":
+        return None
+    kind, _, value = sign.partition(":")
+    if kind != "key" or not value:
+        raise UsageError(
+            f"--sign {sign} is not understood", hint="write --sign key:FILE or --sign none"
+        )
+    from provreg.trust.keyfile import load_private
+    from provreg.trust.signer import KeySigner
+
+    return KeySigner(load_private(Path(value), lambda: passphrase("passphrase of the key: ")))
+
+
+def passphrase(prompt: str) -> str | None:
+    """From PROVREG_PASSWORD, then COSIGN_PASSWORD, then a person at the terminal."""
+    import getpass
+    import sys
+
+    for variable in ("PROVREG_PASSWORD", "COSIGN_PASSWORD"):
+        if variable in os.environ:
+            return os.environ[variable]
+    return getpass.getpass(prompt) if sys.stdin.isatty() else None
+
+
+def say_damage(damaged: list[Damaged], output: Output) -> None:
+    """Warns of numbers that are no versions because their integrity does not hold."""
+    for one in damaged:
+        output.warn(f"{one.dataset}@{one.number} is left out: {one.reason}")

@@ -1,0 +1,131 @@
+"""Checking a registry and its index from the ground up, believing no cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from provreg.core.change import compare
+from provreg.core.entry import ENTRY
+from provreg.core.head import Head, PartRef
+from provreg.core.manifest import check_part
+from provreg.errors import ProvregError
+from provreg.flows.compare import changes_between
+from provreg.flows.integrity import load_entries, read_head, read_part_file, recorded
+from provreg.flows.workspace import Workspace
+from provreg.store.parts import read_part
+from provreg.trust.bundle import parse_bundle
+
+_MAX_TABLE = 1 << 30
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be, and where: a version, an object or the index."""
+
+    where: str
+    what: str
+
+
+def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> Iterator[Problem]:
+    """Reads every object that a version names and recomputes every part.
+
+    `progress(done, total)` counts versions.
+    """
+    numbers = workspace.numbers()
+    sound: set[str] = set()
+    for place, (dataset, number) in enumerate(numbers, start=1):
+        name = f"{dataset}@{number}"
+        try:
+            digest = recorded(workspace, dataset, number)
+            head = read_head(workspace, digest)
+        except ProvregError as error:
+            yield Problem(name, error.message)
+            continue
+        if (head.dataset, head.version) != (dataset, number):
+            yield Problem(name, f"its head is that of {head.dataset}@{head.version}")
+        yield from _check_version(workspace, name, head, sound)
+        yield from _check_bundles(workspace, name, dataset, digest)
+        if progress is not None:
+            progress(place, len(numbers))
+
+
+def check_index(workspace: Workspace, *, progress: Progress | None = None) -> Iterator[Problem]:
+    """Compares the index and the mapped parts with the objects they were made from."""
+    versions = workspace.index.versions()
+    for place, indexed in enumerate(versions, start=1):
+        name = f"index: {indexed.dataset}@{indexed.version}"
+        try:
+            head = read_head(workspace, indexed.head)
+            facts = (head.dataset, head.uid, head.version, head.parent, head.root, head.samples,
+                     head.created, head.message)  # fmt: skip
+            if facts != (indexed.dataset, indexed.uid, indexed.version, indexed.parent,
+                         indexed.root, indexed.samples, indexed.created, indexed.message):  # fmt: skip
+                yield Problem(name, "its row is not what its head says")
+            yield from _check_changes(workspace, name, indexed.head, head)
+            yield from _check_mapped(workspace, name, head)
+        except ProvregError as error:
+            yield Problem(name, error.message)
+        if progress is not None:
+            progress(place, len(versions))
+
+
+def _check_version(
+    workspace: Workspace, name: str, head: Head, sound: set[str]
+) -> Iterator[Problem]:
+    for part in head.parts:
+        if part.blocks + part.file in sound:
+            continue
+        try:
+            check_part(_decoded(workspace, part), part.blocks)
+            workspace.objects.get(part.blocks, limit=_MAX_TABLE)
+            sound.add(part.blocks + part.file)
+        except ProvregError as error:
+            yield Problem(name, error.message)
+    try:
+        for counts in (head.sources, head.labelers):
+            workspace.objects.get(counts.table, limit=_MAX_TABLE)
+        load_entries(workspace, head)
+    except ProvregError as error:
+        yield Problem(name, error.message)
+
+
+def _check_bundles(workspace: Workspace, name: str, dataset: str, digest: str) -> Iterator[Problem]:
+    bundles = list(workspace.versions.signatures(dataset, digest))
+    if not bundles:
+        yield Problem(name, "it has no signature")
+    for bundle, data in bundles:
+        try:
+            parse_bundle(data)
+        except ProvregError as error:
+            yield Problem(f"{name}, bundle {bundle}", error.message)
+
+
+def _check_changes(workspace: Workspace, name: str, digest: str, head: Head) -> Iterator[Problem]:
+    from provreg.store.index import change_rows
+
+    empty = ENTRY.empty_table()
+    if head.parent is None:
+        changes = compare(empty, empty)
+    else:
+        changes = changes_between(workspace, read_head(workspace, head.parent), head)
+        if changes.counts() != head.changes:
+            yield Problem(name, "its head does not count its changes as they are")
+    expected = change_rows(changes).drop_columns(["place"]).to_pylist()
+    if workspace.index.changes([digest]).drop_columns(["version"]).to_pylist() != expected:
+        yield Problem(name, "its changes are not those between its objects")
+
+
+def _check_mapped(workspace: Workspace, name: str, head: Head) -> Iterator[Problem]:
+    for part in head.parts:
+        mapped = workspace.parts.get(part)
+        if mapped is not None and not mapped.equals(_decoded(workspace, part)):
+            yield Problem(name, f"the mapped part {part.blocks} is not that of {part.file}")
+
+
+def _decoded(workspace: Workspace, part: PartRef) -> pa.Table:
+    return read_part(read_part_file(workspace, part), rows=part.rows)

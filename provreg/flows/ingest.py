@@ -1,0 +1,141 @@
+"""Ingestion: read and hash the data once, then draft, sign and publish the next version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from provreg.core.canonical import canonical
+from provreg.core.head import Head
+from provreg.core.leaf import fixed_values
+from provreg.core.names import check_dataset_name
+from provreg.core.origin import Speaker
+from provreg.errors import UsageError
+from provreg.flows.draft import Draft, Parent, draft
+from provreg.flows.publish import Outcome, as_parent, find_parent, publish
+from provreg.flows.reading import HowToRead, Progress, Read, read_new
+from provreg.flows.verify import Trust
+from provreg.flows.workspace import Workspace
+from provreg.trust.signer import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """What a user asks to take in: data, for which dataset, and for whom they speak.
+
+    `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
+    says more, sample by sample. `rehash` believes no stat cache.
+    """
+
+    dataset: str
+    paths: tuple[Path, ...]
+    source: str | None = None
+    labeler: str | None = None
+    how: HowToRead = field(default_factory=HowToRead)
+    labels: Path | None = None
+    append: bool = False
+    replace: bool = False
+    rehash: bool = False
+    message: str = ""
+
+
+def ingest(
+    workspace: Workspace,
+    ingestion: Ingestion,
+    signer: Signer,
+    trust: Trust,
+    *,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Publishes what the data make of the newest verified version, unless that changes nothing.
+
+    Raises InputError naming the sample that
+    cannot be taken in, NotTrustedError where the parent does not verify, StorageError; in every
+    case nothing is published.
+    """
+    make = _drafts(workspace, ingestion, progress)
+    return publish(
+        workspace, make, signer, trust, dataset=ingestion.dataset, message=ingestion.message
+    )
+
+
+def dry_run(
+    workspace: Workspace,
+    ingestion: Ingestion,
+    trust: Trust | None,
+    *,
+    progress: Progress | None = None,
+) -> Outcome:
+    """What `ingest` would publish; raises what it would raise."""
+    parent, passed_over = find_parent(workspace, ingestion.dataset, trust)
+    drafted = _drafts(workspace, ingestion, progress)(as_parent(parent))
+    return Outcome(drafted, None, None, passed_over)
+
+
+def draft_again(
+    workspace: Workspace,
+    head: Head,
+    entries: pa.Table,
+    path: Path,
+    *,
+    labels: Path | None = None,
+    progress: Progress | None = None,
+) -> Draft:
+    """What ingesting `path` after the version of `head` would change; it is never published."""
+    ingestion = Ingestion(head.dataset, (path,), source="(not published)", labels=labels)
+    return _drafts(workspace, ingestion, progress)(Parent(head.digest(), head, entries))
+
+
+def _drafts(
+    workspace: Workspace, ingestion: Ingestion, progress: Progress | None
+) -> Callable[[Parent | None], Draft]:
+    """Makes drafts after any parent; the data are read once for each column schema."""
+    check_dataset_name(ingestion.dataset)
+    if ingestion.replace and not ingestion.append:
+        raise UsageError("--replace is for --append", hint="without --append PATH is everything")
+    reads: dict[bytes, Read] = {}
+
+    def make(parent: Parent | None) -> Draft:
+        inherited = None if parent is None else parent.head.reading
+        key = canonical(None if inherited is None else inherited.get("columns"))
+        if key not in reads:
+            reads[key] = _read(workspace, ingestion, inherited, progress)
+        samples = reads[key].samples
+        return draft(
+            ingestion.dataset,
+            samples,
+            parent,
+            Speaker(ingestion.source, ingestion.labeler),
+            append=ingestion.append,
+            replace=ingestion.replace,
+        )
+
+    return make
+
+
+def _read(
+    workspace: Workspace,
+    ingestion: Ingestion,
+    inherited: dict[str, Any] | None,
+    progress: Progress | None,
+) -> Read:
+    cache = workspace.stat_cache(ingestion.paths)
+    read = read_new(
+        ingestion.paths,
+        ingestion.how,
+        inherited,
+        labels=ingestion.labels,
+        leave_out=(workspace.folder,),
+        known=None if ingestion.rehash else cache,
+        progress=progress,
+    )
+    if read.folder is not None:
+        content = fixed_values(read.folder.table["content"].combine_chunks())
+        digests = content.view(np.uint8).reshape(-1, 32)
+        cache.record(read.folder.stats, digests, read_at_ns=read.folder.read_at_ns)
+    return read

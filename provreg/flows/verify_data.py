@@ -1,0 +1,153 @@
+"""Step 12: every sample's bytes against the signed manifest; nothing missing, no stranger.
+
+Everything that is wrong is collected: an incident needs the whole list, not the first line of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from provreg.core.change import pair, take_entries
+from provreg.core.digest import written
+from provreg.core.finding import Finding
+from provreg.core.origin import split_long_labels
+from provreg.errors import NotTrustedError
+from provreg.flows.reading import Progress, labels_overridden, read_again
+from provreg.flows.verify import Step, VerifiedVersion
+
+_COLUMNS = ("id", "content", "label", "label_digest", "source", "labeler")
+
+Rows = npt.NDArray[np.int64]
+
+
+def verify_data(
+    version: VerifiedVersion,
+    paths: Sequence[Path],
+    *,
+    leave_out: Iterable[Path] = (),
+    on_step: Callable[[Step], None],
+    progress: Progress | None = None,
+) -> None:
+    """Checks the data at `paths` against a verified version.
+
+    Raises NotTrustedError (step 12) with a finding for every sample that is not as signed, and what
+    reading raises where the data cannot be read at all.
+    """
+    read = read_again(paths, version.head.reading, leave_out=leave_out, progress=progress)
+    labels_signed = read.samples.labels_known and not labels_overridden(version.head.reading)
+    unread = {finding.id: finding for finding in read.findings}
+    findings = [
+        finding
+        for finding in compare_with_data(
+            version.entries, read.samples.table, labels_signed=labels_signed
+        )
+        if finding.id not in unread
+    ]
+    findings = sorted([*findings, *unread.values()], key=lambda finding: finding.id.encode())
+    if not findings:
+        on_step(Step(12, True, f"{version.head.samples:,} samples as signed, no stranger"))
+        return
+    counts = Counter(finding.kind for finding in findings)
+    said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    detail = f"{len(findings):,} samples are not as {version.reference} signs them: {said}"
+    on_step(Step(12, False, detail))
+    raise NotTrustedError(
+        detail,
+        step=12,
+        hint="do not train on these data; `provreg diff` against them shows who answers for what",
+        findings=tuple(findings),
+    )
+
+
+def compare_with_data(
+    entries: pa.Table, samples: pa.Table, *, labels_signed: bool
+) -> Iterator[Finding]:
+    """A finding for every difference between `entries` and `samples` (schema SAMPLE, in order).
+
+    `labels_signed`: the labels in the data are those the manifest was made from, so that another
+    label under the same id is a finding. A moved sample whose label changed with its place is
+    `relabeled`, whatever its label was signed from.
+    """
+    label, label_digest = split_long_labels(samples["label"])
+    found = pa.table(
+        {
+            "id": samples["id"],
+            "content": samples["content"],
+            "label": label,
+            "label_digest": label_digest,
+        }
+    )
+    pairs = pair(entries, found)
+    for signed, present in _rows(entries, found, pairs.same_old, pairs.same_new):
+        if signed["content"] != present["content"]:
+            yield _finding("changed", signed, written(present["content"]))
+        elif labels_signed and _label(signed) != _label(present):
+            yield _finding("relabeled", signed, _label(present), expected=_label(signed))
+    for signed, present in _rows(entries, found, pairs.renamed_old, pairs.renamed_new):
+        if _label(present) is not None and _label(signed) != _label(present):
+            yield _finding(
+                "relabeled",
+                signed,
+                _label(present),
+                expected=_label(signed),
+                found_id=present["id"],
+            )
+        else:
+            yield _finding("moved", signed, found_id=present["id"])
+    for signed in take_entries(entries.select(_COLUMNS), pairs.removed).to_pylist():
+        yield _finding("missing", signed)
+    for present in take_entries(found, pairs.added).to_pylist():
+        yield Finding("stranger", present["id"], found=written(present["content"]))
+
+
+def _rows(
+    entries: pa.Table, found: pa.Table, old: Rows, new: Rows
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The pairs that differ, as dicts; equal ones are left out before they become Python."""
+    signed = take_entries(entries.select(_COLUMNS), old)
+    present = take_entries(found, new)
+    differ = np.zeros(len(old), np.bool_)
+    for name in ("id", "content", "label", "label_digest"):
+        differ |= _unequal(signed[name], present[name])
+    rows = pa.array(np.flatnonzero(differ))
+    yield from zip(signed.take(rows).to_pylist(), present.take(rows).to_pylist(), strict=True)
+
+
+def _unequal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    import pyarrow.compute as pc
+
+    same = pc.or_(pc.fill_null(pc.equal(a, b), False), pc.and_(a.is_null(), b.is_null()))
+    return ~np.asarray(same.to_numpy(), np.bool_)
+
+
+def _label(row: dict[str, Any]) -> str | None:
+    """A label to compare and to show: the text, or the written digest of a long one."""
+    digest: bytes | None = row["label_digest"]
+    label: str | None = row["label"]
+    return label if digest is None else written(digest)
+
+
+def _finding(
+    kind: Any,
+    signed: dict[str, Any],
+    found: str | None = None,
+    *,
+    expected: str | None = None,
+    found_id: str | None = None,
+) -> Finding:
+    return Finding(
+        kind,
+        signed["id"],
+        expected=expected if expected is not None else written(signed["content"]),
+        found=found,
+        found_id=found_id,
+        source=signed["source"],
+        labeler=signed["labeler"],
+    )

@@ -1,0 +1,226 @@
+"""A chunk of JSON rows, one object a line, to an Arrow batch under a given schema.
+
+Arrow's parser does the work; it is only trusted with what it is known to read as Python's does. It
+takes several objects on a line, NaN, and a zero byte for the end, and it crashes on a leading
+`null`. So every line is seen to be one object first, and all that it produces is validated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as arrow_json
+
+from provreg.core.column import (
+    BOOL,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT,
+    TEXT,
+    Column,
+    Decimal,
+    List,
+    LogicalType,
+    Map,
+    Scalar,
+    Struct,
+)
+from provreg.core.column_arrow import to_arrow
+from provreg.core.text import quoted
+from provreg.errors import InputError
+from provreg.readers.json_values import Inspection, Path
+from provreg.readers.source_file import MisfitError
+from provreg.readers.typed_text import UNWRITTEN, narrowed, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+_BLANK = b" \t\r"
+_REFUSALS = (pa.ArrowInvalid, UnicodeDecodeError, MisfitError)
+_DIRECT = {
+    BOOL: pa.bool_(),
+    INT: pa.int64(),
+    FLOAT16: pa.float64(),
+    FLOAT32: pa.float32(),
+    FLOAT64: pa.float64(),
+}
+
+
+def rows_of(data: bytes) -> list[bytes]:
+    """The lines of `data` that are not blank, without the blanks around them."""
+    return [row for line in data.split(b"\n") if (row := line.strip(_BLANK))]
+
+
+def batch_of(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
+    """The rows of `data`: one JSON object a line, blank lines between them allowed.
+
+    Raises MisfitError at the first row that is not an object of `columns`.
+    """
+    lines, count = _lines(data)
+    if count == 0:
+        schema = pa.schema([(column.name, to_arrow(column.type)) for column in columns])
+        return pa.RecordBatch.from_pylist([], schema)
+    try:
+        return _parsed(lines, count, columns, frozenset())
+    except _REFUSALS:
+        inspection = Inspection(columns)
+    for number, line in enumerate(rows_of(lines)):
+        inspection.add(number, line)
+    try:
+        return _parsed(lines, count, columns, inspection.beyond)
+    except _REFUSALS as error:
+        row = _first_refused(rows_of(lines), columns, inspection.beyond)
+        raise MisfitError(f"not readable as JSON: {quoted(str(error))}", row=row) from None
+
+
+def _first_refused(
+    lines: list[bytes], columns: tuple[Column, ...], beyond: AbstractSet[Path]
+) -> int:
+    """The index of the first of `lines` that Arrow refuses; it refuses one at least."""
+    low, high = 0, len(lines)
+    while high - low > 1:
+        middle = (low + high) // 2
+        part = lines[low:middle]
+        try:
+            _parsed(b"\n".join(part) + b"\n", len(part), columns, beyond)
+        except _REFUSALS:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def check_types(columns: tuple[Column, ...]) -> None:
+    """Raises InputError, naming the column, for types that JSON cannot hold."""
+    for column in columns:
+        if _unwritten(column.type):
+            raise InputError(f"the type of column {quoted(column.name)} cannot be read from JSON")
+
+
+def _unwritten(logical: LogicalType) -> bool:
+    match logical:
+        case List():
+            return _unwritten(logical.element)
+        case Map():
+            return _unwritten(logical.key) or _unwritten(logical.value)
+        case Struct():
+            return any(_unwritten(field.type) for field in logical.fields)
+    return logical in UNWRITTEN
+
+
+def _lines(data: bytes) -> tuple[bytes, int]:
+    """`data` as lines that begin with `{` and end with `}`, and their number.
+
+    A line can then only hold whole objects: after the `}` nothing but a new one could begin with a
+    `{`. As many objects as lines are one a line. Raises MisfitError.
+    """
+    breaks = data.count(b"\n")
+    if not (data.startswith(b"{") and data.endswith(b"}\n") and data.count(b"}\n{") == breaks - 1):
+        lines = rows_of(data)
+        for row, line in enumerate(lines):
+            if not (line.startswith(b"{") and line.endswith(b"}")):
+                raise MisfitError(
+                    "not one JSON object on one line",
+                    row=row,
+                    hint="JSON Lines have one object a line; the file may also be cut off",
+                )
+        data, breaks = b"".join(line + b"\n" for line in lines), len(lines)
+    if b"\0" in data:
+        raise MisfitError("a zero byte", row=data[: data.index(b"\0")].count(b"\n"))
+    return data, breaks
+
+
+def _parsed(
+    lines: bytes, count: int, columns: tuple[Column, ...], beyond: AbstractSet[Path]
+) -> pa.RecordBatch:
+    """Raises ArrowInvalid, UnicodeDecodeError or MisfitError, with no word on where."""
+    lines.decode()
+    schema = pa.schema(
+        [(column.name, _transport(column.type, (column.name,), beyond)) for column in columns]
+    )
+    table = arrow_json.read_json(
+        pa.BufferReader(lines),
+        arrow_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
+    table.validate(full=True)
+    if table.num_rows != count:
+        raise pa.ArrowInvalid("more than one object on a line")
+    arrays = [
+        _finished(table.column(column.name).combine_chunks(), column.type) for column in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _transport(logical: LogicalType, path: Path, beyond: AbstractSet[Path]) -> pa.DataType:
+    """The Arrow type to parse JSON into: text for what JSON has no values of its own for."""
+    match logical:
+        case List():
+            return pa.list_(_transport(logical.element, (*path, "[]"), beyond))
+        case Struct():
+            return pa.struct(
+                [(f.name, _transport(f.type, (*path, f.name), beyond)) for f in logical.fields]
+            )
+        case Map():
+            pair = (*path, "[]")
+            key = _transport(logical.key, (*pair, "key"), beyond)
+            value = _transport(logical.value, (*pair, "value"), beyond)
+            return pa.list_(pa.struct([("key", key), ("value", value)]))
+        case Decimal():
+            return to_arrow(logical)
+        case Scalar():
+            if logical == INT and path in beyond:
+                return pa.uint64()
+            return _DIRECT.get(logical, pa.string())
+
+
+def _finished(array: pa.Array, logical: LogicalType) -> pa.Array:
+    """`array`, of the transport type, as values of `logical`. Raises MisfitError."""
+    match logical:
+        case List():
+            values = _finished(array.values, logical.element)
+            return pa.ListArray.from_arrays(array.offsets, values, mask=array.is_null())
+        case Struct():
+            children = [
+                _finished(array.field(k), field.type) for k, field in enumerate(logical.fields)
+            ]
+            fields = [
+                pa.field(field.name, child.type)
+                for field, child in zip(logical.fields, children, strict=True)
+            ]
+            return _struct(children, fields, array)
+        case Map():
+            return _map(array, logical)
+        case Scalar():
+            return _finished_scalar(array, logical)
+    return array
+
+
+def _struct(children: list[pa.Array], fields: list[pa.Field], like: pa.Array) -> pa.Array:
+    if not fields:
+        return like
+    return pa.StructArray.from_arrays(children, fields=fields, mask=like.is_null())
+
+
+def _map(array: pa.Array, logical: Map) -> pa.Array:
+    pairs = array.values
+    if pairs.null_count or pairs.field(0).null_count:
+        raise MisfitError("a map's pair or key is null", row=0)
+    keys = _finished(pairs.field(0), logical.key)
+    values = _finished(pairs.field(1), logical.value)
+    return pa.MapArray.from_arrays(array.offsets, keys, values, mask=array.is_null())
+
+
+def _finished_scalar(array: pa.Array, logical: Scalar) -> pa.Array:
+    if logical in (FLOAT16, FLOAT32, FLOAT64):
+        values = narrowed(array) if logical == FLOAT16 else array
+        if not np.isfinite(pc.fill_null(values, 0.0).to_numpy()).all():
+            raise MisfitError("NaN or infinite numbers", row=0)
+        return values
+    if pa.types.is_string(array.type) and logical != TEXT:
+        return parsed(array, logical)
+    return array

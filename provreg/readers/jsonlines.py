@@ -1,0 +1,149 @@
+"""JSON Lines: one object a line, UTF-8. Missing keys and nulls are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from provreg.core.column import Column, LogicalType, settled
+from provreg.core.column_arrow import check_names
+from provreg.core.text import quoted
+from provreg.errors import InputError
+from provreg.readers.json_rows import batch_of, check_types, rows_of
+from provreg.readers.json_values import inferred, merge_columns
+from provreg.readers.parallel import ordered_map
+from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from provreg.readers.table_options import TableOptions
+
+CHUNK = 8 << 20
+MAX_ROW = 64 << 20  # bytes of one row
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_STEP = 1 << 16
+_SURROGATE = re.compile(rb"\\u[dD]")  # perhaps half a pair, which no UTF-8 can hold
+
+
+def columns_of(
+    files: list[SourceFile], options: TableOptions, *, workers: int
+) -> tuple[Column, ...]:
+    """The columns of all rows, as declared or as their values say: reads everything once.
+
+    Raises InputError, also where the values of a column have two types.
+    """
+    columns: dict[str, LogicalType] = {}
+    task = partial(_infer, declared=dict(options.types))
+    pieces = [piece for file in files for piece in slices(file)]
+    for found in ordered_map(task, pieces, workers=workers):
+        merge_columns(columns, found)
+    check_names(list(columns))
+    return tuple(Column(name, settled(logical)) for name, logical in columns.items())
+
+
+def _infer(piece: Slice, *, declared: dict[str, LogicalType]) -> dict[str, LogicalType]:
+    try:
+        return inferred_columns(_read(piece), declared)
+    except MisfitError as misfit:
+        raise misfit.in_file(piece.file.path, rows_before(piece)) from None
+    except InputError as error:
+        raise InputError(f"{shown(piece.file.path)}: {error.message}", hint=error.hint) from None
+
+
+def inferred_columns(data: bytes, declared: dict[str, LogicalType]) -> dict[str, LogicalType]:
+    """The columns of the rows of `data`, NULL where only nulls were seen.
+
+    Raises MisfitError at a row that is no object, InputError as `inferred`.
+    """
+    rows = _parsed_together(data)
+    if rows is None:
+        rows = [_parsed_alone(line, number) for number, line in enumerate(rows_of(data))]
+    found = inferred(rows, frozenset(declared))
+    names = dict.fromkeys(chain.from_iterable(rows))
+    return {name: declared.get(name) or found[name] for name in names}
+
+
+def _parsed_together(data: bytes) -> list[dict[str, Any]] | None:
+    """All rows at once, which is faster; None where they need a closer look."""
+    lines = rows_of(data)
+    if _SURROGATE.search(data):
+        return None
+    try:
+        rows = json.loads((b"[" + b",".join(lines) + b"]").decode())
+    except (ValueError, RecursionError):
+        return None
+    if len(rows) != len(lines) or not all(line.startswith(b"{") for line in lines):
+        return None
+    return rows if all(type(row) is dict for row in rows) else None
+
+
+def _parsed_alone(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode())
+        if _SURROGATE.search(line):
+            json.dumps(row, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise MisfitError(f"not a JSON object: {quoted(str(error))}", row=number) from None
+    if not isinstance(row, dict):
+        raise MisfitError("not a JSON object", row=number)
+    return row
+
+
+def slices(file: SourceFile) -> Iterator[Slice]:
+    """`file` in chunks of about 8 MiB, cut at line ends. Raises InputError for longer rows than
+    MAX_ROW."""
+    start = 0
+    with opened(file) as stream:
+        while start < file.size:
+            stop = _line_end(stream, start + CHUNK, file)
+            yield Slice(file, start, stop, first_row=0 if start == 0 else None)
+            start = stop
+
+
+def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+    """The rows of `piece`, with the columns of `options.columns`, in one batch.
+
+    Raises InputError, and MisfitError for a row that is not an object of these columns.
+    """
+    columns = options.columns or ()
+    check_types(columns)
+    yield batch_of(_read(piece), columns)
+
+
+def rows_before(piece: Slice) -> int:
+    """The number of rows in the file before `piece`, counted: only messages need it."""
+    rows = 0
+    with opened(piece.file) as stream:
+        start = 0
+        while start < piece.start:
+            stop = min(_line_end(stream, start + CHUNK, piece.file), piece.start)
+            stream.seek(start)
+            rows += len(rows_of(stream.read(stop - start)))
+            start = stop
+    return rows
+
+
+def _read(piece: Slice) -> bytes:
+    with opened(piece.file) as stream:
+        stream.seek(piece.start)
+        data = stream.read(piece.stop - piece.start)
+    return data.removeprefix(_BYTE_ORDER_MARK) if piece.start == 0 else data
+
+
+def _line_end(stream: BinaryIO, position: int, file: SourceFile) -> int:
+    """Where the line that holds the byte before `position` ends."""
+    stream.seek(position - 1)
+    for step in range(0, MAX_ROW, _STEP):
+        data = stream.read(_STEP)
+        found = data.find(b"\n")
+        if found >= 0:
+            return position + step + found
+        if len(data) < _STEP:
+            return file.size
+    raise InputError(f"{shown(file.path)}: a line is longer than {MAX_ROW} bytes")

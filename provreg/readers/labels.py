@@ -1,0 +1,116 @@
+"""Labels files: what somebody says of samples, by id (docs/readers.md, "Labels files").
+
+CSV, JSON Lines, a JSON array or Parquet, with a column `id` and any of label, source, labeler,
+labeled_at, split, attrs. What a file leaves null stays as the data say.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.canonical import canonical, parse_json
+from provreg.core.column import Column
+from provreg.core.entry import LIMITS, SAMPLE
+from provreg.core.text import quoted
+from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.source_file import MisfitError
+from provreg.readers.table import (
+    TableOptions,
+    detect_format,
+    iter_rows,
+    options_from_reading,
+    read_table,
+)
+from provreg.readers.table_samples import moments_of, texts_of
+
+LABEL_COLUMNS = ("label", "source", "labeler", "labeled_at", "split", "attrs")
+
+
+def read_labels(path: Path) -> pa.Table:
+    """The rows of a labels file: `id` and those of LABEL_COLUMNS it has, typed as in SAMPLE.
+
+    Raises InputError naming row or id for values that cannot be what their column says and for ids
+    that stand twice, UsageError for a file that is no labels file, NotFoundError, StorageError.
+    """
+    format_ = detect_format([path])
+    if format_ is None:
+        raise UsageError(
+            f"{quoted(str(path))} is no labels file",
+            hint="give a .csv, .tsv, .jsonl, .json or .parquet file",
+        )
+    # The first pass finds the types of the columns and ids that stand twice.
+    reading = read_table([path], format_, TableOptions(id="id")).reading
+    columns = options_from_reading(reading).payload_columns()
+    strangers = [column.name for column in columns if column.name not in LABEL_COLUMNS]
+    if strangers:
+        raise UsageError(
+            f"{quoted(str(path))} has a column {quoted(strangers[0])}",
+            hint=f"a labels file has id and any of {', '.join(LABEL_COLUMNS)}",
+        )
+    batches = [_typed(path, rows, samples, columns) for rows, samples in iter_rows([path], reading)]
+    return pa.Table.from_batches(batches)
+
+
+def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
+    """`samples` (schema SAMPLE) with what `labels` say put over what they had.
+
+    Raises InputError naming an id of the labels file that the data do not have.
+    """
+    unknown = pc.invert(pc.is_in(labels["id"], value_set=samples["id"].combine_chunks()))
+    if pc.any(unknown).as_py():
+        name = labels["id"].filter(unknown)[0].as_py()
+        raise InputError(
+            f"the labels file speaks of {quoted(name)}, which is not in the data",
+            sample=name,
+            hint="ids are as `provreg show` and `--dry-run` print them",
+        )
+    rows = pc.index_in(samples["id"], value_set=labels["id"].combine_chunks())
+    for name in labels.column_names[1:]:
+        said = pc.coalesce(labels[name].take(rows), samples[name])
+        samples = samples.set_column(SAMPLE.get_field_index(name), SAMPLE.field(name), said)
+    return samples
+
+
+def _typed(
+    path: Path, rows: pa.RecordBatch, samples: pa.RecordBatch, columns: tuple[Column, ...]
+) -> pa.RecordBatch:
+    arrays: dict[str, pa.Array] = {"id": samples.column("id")}
+    for column in columns:
+        values, kind = rows.column(column.name), column.type
+        try:
+            if column.name == "attrs":
+                arrays["attrs"] = _attrs(values)
+            elif column.name == "labeled_at":
+                arrays["labeled_at"] = moments_of(values, kind)
+            else:
+                arrays[column.name] = texts_of(values, kind)
+        except (MisfitError, FormatError) as error:
+            complaint = error.complaint if isinstance(error, MisfitError) else error.message
+            raise InputError(
+                f"{quoted(str(path))}, column {quoted(column.name)}: {complaint}"
+            ) from None
+    ordered = ["id", *(name for name in LABEL_COLUMNS if name in arrays)]
+    return pa.RecordBatch.from_arrays([arrays[name] for name in ordered], names=ordered)
+
+
+def _attrs(values: pa.Array) -> pa.Array:
+    """Each object, given as JSON text or as nested fields, as RFC 8785 text."""
+    return pa.array([_one_attrs(value) for value in values.to_pylist()], pa.string())
+
+
+def _one_attrs(value: Any) -> str | None:
+    if value is None:
+        return None
+    limit = LIMITS["attrs"]
+    if isinstance(value, str):
+        value = parse_json(value.encode(), what="attrs", limit=limit)
+    if not isinstance(value, dict):
+        raise FormatError("attrs is not an object")
+    written = canonical(value).decode()
+    if len(written.encode()) > limit:
+        raise FormatError(f"attrs is longer than {limit} bytes")
+    return written

@@ -1,0 +1,126 @@
+"""Parquet files: one, or shards that agree in their columns and logical types, not in widths."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from provreg.core.column import Column, LogicalType, holds, merged, settled
+from provreg.core.column_arrow import columns_from_arrow
+from provreg.core.text import quoted
+from provreg.errors import InputError
+from provreg.readers.source_file import Slice, SourceFile, opened, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from provreg.readers.table_options import TableOptions
+
+_BATCH = 8192  # rows
+# What Arrow raises on files that are cut off, altered or made to hurt.
+_BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    columns: tuple[Column, ...]
+    group_rows: tuple[int, ...]
+
+
+def columns_of(
+    files: list[SourceFile],
+    options: TableOptions,  # noqa: ARG001 - types are declared by the files
+    *,
+    workers: int,  # noqa: ARG001 - only footers are read
+) -> tuple[Column, ...]:
+    """The columns that all files have. Raises InputError where they differ."""
+    types: dict[str, LogicalType] = {}
+    for file in files:
+        columns = _footer(file).columns
+        types = types or {column.name: column.type for column in columns}
+        _check_names(file, columns, types)
+        for column in columns:
+            both = merged(types[column.name], column.type)
+            if both is None:
+                raise _other_type(file, column)
+            types[column.name] = both
+    return tuple(Column(name, settled(logical)) for name, logical in types.items())
+
+
+def slices(file: SourceFile) -> Iterator[Slice]:
+    """A slice per row group. Raises InputError for what is not Parquet."""
+    row = 0
+    for number, rows in enumerate(_footer(file).group_rows):
+        if rows:
+            yield Slice(file, number, number + 1, first_row=row)
+        row += rows
+
+
+def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group, with the columns of `options.columns`, in the file's own widths.
+
+    Raises InputError, also for text that is not UTF-8 (Parquet readers take it on trust).
+    """
+    columns = options.columns or ()
+    names = [column.name for column in columns]
+    types = {column.name: column.type for column in columns}
+    file = piece.file
+    with opened(file) as stream, _our_errors(file):
+        parquet = _open(stream)
+        found = columns_from_arrow(parquet.schema_arrow)
+        _check_names(file, found, types)
+        for column in found:
+            if not holds(types[column.name], column.type):
+                raise _other_type(file, column)
+        groups = list(range(piece.start, piece.stop))
+        for batch in parquet.iter_batches(_BATCH, row_groups=groups, use_threads=False):
+            batch.validate(full=True)
+            yield batch.select(names)
+
+
+def _footer(file: SourceFile) -> _Footer:
+    with opened(file) as stream, _our_errors(file):
+        parquet = _open(stream)
+        metadata = parquet.metadata
+        groups = range(metadata.num_row_groups)
+        rows = tuple(metadata.row_group(number).num_rows for number in groups)
+        return _Footer(columns_from_arrow(parquet.schema_arrow), rows)
+
+
+def _open(stream: BinaryIO) -> pq.ParquetFile:
+    # Never a memory map: what is hashed must be what is handed on.
+    return pq.ParquetFile(stream, memory_map=False, pre_buffer=False)
+
+
+def _check_names(
+    file: SourceFile, found: tuple[Column, ...], expected: dict[str, LogicalType]
+) -> None:
+    names = {column.name for column in found}
+    for name in sorted(names.symmetric_difference(expected)):
+        there = "has an additional" if name in names else "lacks the"
+        raise InputError(f"{shown(file.path)} {there} column {quoted(name)}")
+
+
+def _other_type(file: SourceFile, column: Column) -> InputError:
+    return InputError(
+        f"{shown(file.path)}: the column {quoted(column.name)} has another type than in the schema",
+        hint="types are fixed by the dataset's first version: convert the column",
+    )
+
+
+@contextmanager
+def _our_errors(file: SourceFile) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(
+            f"{shown(file.path)}: not readable as Parquet: {quoted(str(error))}",
+            hint="the file may be cut off or damaged",
+        ) from None

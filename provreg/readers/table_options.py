@@ -1,0 +1,145 @@
+"""What a table's columns are for, and how that is written into the head and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from provreg.core.column import (
+    BOOL,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    Column,
+    LogicalType,
+    columns_from_json,
+    columns_to_json,
+)
+from provreg.core.document import Fields
+from provreg.core.text import quoted
+from provreg.errors import FormatError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READERS = ("csv", "json", "jsonl", "parquet")
+READER_VERSION = 1
+_MAX_NULL_WORDS = 1000
+_WHAT = "head.reading"
+
+_NAMES = (TEXT, INT)
+# The roles, by the name of their option, and the types their columns may have.
+_ROLES: dict[str, tuple[LogicalType, ...]] = {
+    "id": _NAMES,
+    "label": (TEXT, INT, BOOL, FLOAT16, FLOAT32, FLOAT64),
+    "split": _NAMES,
+    "source": _NAMES,
+    "labeler": _NAMES,
+    "labeled_at": (TEXT, TIMESTAMP, TIMESTAMP_UTC),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How to read a table.
+
+    The first six are column names, None where no column has that role. `types` declares column
+    types (CSV columns are text, others what the file or the values say). `null_words` are the
+    unquoted CSV fields that mean null. `delimiter` is CSV's, None for that of the file's kind.
+    `columns` is the schema of all columns, those with roles too: of the dataset's first version,
+    or None when this is the first.
+    """
+
+    id: str | None = None
+    label: str | None = None
+    split: str | None = None
+    source: str | None = None
+    labeler: str | None = None
+    labeled_at: str | None = None
+    types: Mapping[str, LogicalType] = field(default_factory=lambda: MappingProxyType({}))
+    null_words: tuple[str, ...] = ("",)
+    delimiter: str | None = None
+    columns: tuple[Column, ...] | None = None
+
+    def roles(self) -> dict[str, str]:
+        """Role to column name, of the roles that have one."""
+        named = {role: getattr(self, role) for role in _ROLES}
+        return {role: name for role, name in named.items() if name is not None}
+
+    def payload_columns(self) -> tuple[Column, ...]:
+        """The columns that are hashed: those without a role. `columns` must be known."""
+        taken = set(self.roles().values())
+        return tuple(column for column in self.columns or () if column.name not in taken)
+
+
+def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOptions:
+    """`options` for a table of `columns`.
+
+    Raises InputError when a role's or a declared column is not there or has a type that the role
+    cannot have, and when no column is left to be the payload.
+    """
+    types = {column.name: column.type for column in columns}
+    for name in (*options.roles().values(), *options.types):
+        if name not in types:
+            raise InputError(
+                f"there is no column {quoted(name)}",
+                hint="the columns are: " + ", ".join(quoted(name) for name in list(types)[:20]),
+            )
+    for role, name in options.roles().items():
+        if types[name] not in _ROLES[role]:
+            raise InputError(f"the column {quoted(name)} has a type that no {role} can have")
+    for name, logical in options.types.items():
+        if types[name] != logical:
+            raise InputError(
+                f"the column {quoted(name)} was declared with another type than it has",
+                hint="types are fixed by the first version, and by files that carry their own",
+            )
+    settled = replace(options, columns=columns)
+    if not settled.payload_columns():
+        raise InputError("every column is an id, label or origin: nothing is left to be the sample")
+    return settled
+
+
+def check_delimiter(delimiter: str) -> str:
+    """`delimiter`, or UsageError: one ASCII character that has no other meaning in CSV."""
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        raise UsageError(f"{quoted(delimiter)} cannot separate columns", hint="use one character")
+    return delimiter
+
+
+def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
+    """How the table was read, for the head; `options.columns` must be known."""
+    return {
+        "reader": reader,
+        "version": READER_VERSION,
+        "columns": columns_to_json(options.columns or ()),
+        **{role: getattr(options, role) for role in _ROLES},
+        "null_words": list(options.null_words),
+        "delimiter": options.delimiter,
+    }
+
+
+def options_from_reading(reading: Any) -> TableOptions:
+    """The strict inverse of `reading_of`. Raises FormatError."""
+    fields = Fields(reading, _WHAT)
+    if fields.text("reader") not in READERS:
+        raise fields.wrong("reader", "is not a reader of tables")
+    if fields.integer("version") != READER_VERSION:
+        raise fields.wrong("version", f"is not {READER_VERSION}: a newer provreg is needed")
+    columns = columns_from_json(fields.raw("columns"), f"{_WHAT}.columns")
+    roles: dict[str, Any] = {role: fields.optional_text(role) for role in _ROLES}
+    null_words = fields.texts("null_words", limit=_MAX_NULL_WORDS)
+    delimiter = fields.optional_text("delimiter", limit=1)
+    fields.done()
+    try:
+        if delimiter is not None:
+            check_delimiter(delimiter)
+        options = TableOptions(**roles, null_words=null_words, delimiter=delimiter)
+        return with_schema(options, columns)
+    except (InputError, UsageError) as error:
+        raise FormatError(f"{_WHAT}: {error.message}") from None

@@ -1,0 +1,182 @@
+"""Rows to samples: who they are, what they are labeled, what their content hashes to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.column import BOOL, INT, TEXT, LogicalType
+from provreg.core.entry import LIMITS, SAMPLE, TIMESTAMP, UNSAFE_IN_IDS
+from provreg.core.pieces import numbers_of
+from provreg.core.row import hash_rows
+from provreg.core.text import quoted
+from provreg.errors import InputError
+from provreg.readers.source_file import MisfitError
+from provreg.readers.typed_text import moments
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from provreg.readers.table_options import TableOptions
+
+_LIMITED = ("split", "source", "labeler")
+_REMAINING = ("label", "split", "source", "labeler", "labeled_at")
+_PREFIX = np.frombuffer(b"blake3:", np.uint8)
+_WRITTEN = len(_PREFIX) + 64
+
+
+def samples_of(batch: pa.RecordBatch, options: TableOptions) -> pa.RecordBatch:
+    """The samples that the rows of `batch` are, a batch of the schema SAMPLE, in the same order.
+
+    Their ids are null where no column holds ids. Raises MisfitError.
+    """
+    types = {column.name: column.type for column in options.columns or ()}
+    content, size = hash_rows(batch, options.payload_columns())
+    arrays: dict[str, pa.Array] = {"content": content, "size": size}
+    for role, name in options.roles().items():
+        column = batch.column(name)
+        try:
+            if role == "labeled_at":
+                arrays[role] = moments_of(column, types[name])
+            else:
+                arrays[role] = texts_of(column, types[name])
+            _check(role, arrays[role])
+        except MisfitError as misfit:
+            complaint = f"column {quoted(name)}: {misfit.complaint}"
+            raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+    rows = batch.num_rows
+    return pa.RecordBatch.from_arrays(
+        [arrays.get(field.name, pa.nulls(rows, field.type)) for field in SAMPLE], schema=SAMPLE
+    )
+
+
+def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
+    """Text as it is, integers in decimal, true or false, floats as short as they can be told."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if logical in (TEXT, INT, BOOL):
+        return array.cast(pa.string())
+    distinct = array.dictionary_encode()
+    # numpy's str of a scalar of the column's own width: the fewest digits that lead back to it.
+    words = [str(value) for value in distinct.dictionary.to_numpy(zero_copy_only=False)]
+    return pa.array(words, pa.string()).take(distinct.indices)
+
+
+def moments_of(array: pa.Array, logical: LogicalType) -> pa.Array:
+    if logical == TEXT:
+        return moments(array.cast(pa.string()))
+    naive = array.cast(pa.timestamp(array.type.unit))
+    if array.type.unit == "ns":
+        naive = pc.floor_temporal(naive, unit="microsecond")
+    try:
+        return naive.cast(pa.timestamp("us")).cast(TIMESTAMP)
+    except pa.ArrowInvalid:
+        row = int(np.argmax(np.abs(numbers_of(naive.view(pa.int64())).astype(np.float64))))
+        raise MisfitError("too far away for microseconds in 64 bits", row=row) from None
+
+
+def _check(role: str, array: pa.Array) -> None:
+    if role == "id":
+        _refuse_first(array.is_null(), "the row has no id")
+        _refuse_first(pc.equal(pc.binary_length(array), 0), "the id is empty")
+        _refuse_first(
+            pc.match_substring_regex(array, UNSAFE_IN_IDS),
+            "the id holds control or bidirectional characters",
+        )
+    if role == "id" or role in _LIMITED:
+        limit = LIMITS[role]
+        too_long = pc.greater(pc.binary_length(array), limit)
+        _refuse_first(too_long, f"the {role} is longer than {limit} bytes")
+
+
+def _refuse_first(refused: pa.Array, complaint: str) -> None:
+    row = pc.index(refused, pa.scalar(True)).as_py()
+    if row >= 0:
+        raise MisfitError(complaint, row=row)
+
+
+def content_ids(content: pa.Array) -> pa.Array:
+    """`blake3:<hex>` of every digest, an Arrow string array."""
+    digests = _raw(content)
+    written = np.empty((len(content), _WRITTEN), np.uint8)
+    written[:, : len(_PREFIX)] = _PREFIX
+    hexadecimal = np.frombuffer(digests.tobytes().hex().encode(), np.uint8)
+    written[:, len(_PREFIX) :] = hexadecimal.reshape(len(content), 64)
+    offsets = np.arange(len(content) + 1, dtype=np.int32) * _WRITTEN
+    return pa.StringArray.from_buffers(len(content), pa.py_buffer(offsets), pa.py_buffer(written))
+
+
+def numbered_ids(samples: pa.Table) -> pa.ChunkedArray:
+    """Ids for samples without any: their content digests, repeats as `#2`, `#3` …
+
+    Repeats are numbered in the order of their remaining fields: label, split, source, labeler,
+    labeled_at; texts by their bytes, null last. Whose fields are all equal are the same sample
+    several times, so that nothing depends on the order of rows. In the order of `samples`.
+    """
+    rank = _ranks(samples)
+    suffixes = pa.array(["", *(f"#{number}" for number in range(2, int(rank.max()) + 2))])
+    ids = []
+    start = 0
+    for content in samples.column("content").chunks:
+        suffix = suffixes.take(pa.array(rank[start : start + len(content)]))
+        ids.append(pc.binary_join_element_wise(content_ids(content), suffix, ""))
+        start += len(content)
+    return pa.chunked_array(ids, pa.string())
+
+
+def _ranks(samples: pa.Table) -> npt.NDArray[np.int64]:
+    """How many samples of the same content come before each one."""
+    rank = np.zeros(samples.num_rows, np.int64)
+    heads = np.concatenate(
+        [_raw(chunk)[:, :8].copy().view(np.uint64)[:, 0] for chunk in samples["content"].chunks]
+    )
+    # Repeats are rare: only rows whose first 8 bytes occur again are compared as a whole.
+    order = np.argsort(heads, kind="stable")
+    same = heads[order][1:] == heads[order][:-1]
+    rows = order[np.concatenate((same, [False])) | np.concatenate(([False], same))]
+    if len(rows) == 0:
+        return rank
+    repeated = samples.select(["content", *_REMAINING]).take(pa.array(np.sort(rows)))
+    keys = [(name, "ascending") for name in ("content", *_REMAINING)]  # nulls last
+    sorting = pc.sort_indices(repeated, sort_keys=keys).to_numpy()
+    content = _raw(repeated["content"].combine_chunks())[sorting]
+    begins = np.concatenate(([True], (content[1:] != content[:-1]).any(axis=1)))
+    places = np.arange(len(sorting))
+    rank[np.sort(rows)[sorting]] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return rank
+
+
+def _raw(content: pa.Array) -> npt.NDArray[np.uint8]:
+    """(rows, 32) bytes."""
+    data = np.frombuffer(content.buffers()[1], np.uint8)
+    return data[content.offset * 32 : (content.offset + len(content)) * 32].reshape(-1, 32)
+
+
+def check_unique(ids: pa.ChunkedArray, places: list[tuple[str, int]]) -> None:
+    """Raises InputError naming the first repeated id and its first two places.
+
+    `places` are the files, as shown in messages, and their numbers of rows, in the order of `ids`.
+    """
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counted = pc.value_counts(ids)
+    repeated = counted.field("counts").to_numpy() > 1
+    value = counted.field("values")[int(np.argmax(repeated))]
+    first, second = pc.indices_nonzero(pc.equal(ids, value)).to_pylist()[:2]
+    raise InputError(
+        f"the id {quoted(value.as_py())} stands twice: {_place(first, places)}"
+        f" and {_place(second, places)}",
+        hint="ids must be unique: take another column, or none to use content digests",
+        sample=value.as_py(),
+    )
+
+
+def _place(row: int, places: list[tuple[str, int]]) -> str:
+    for file, rows in places:
+        if row < rows:
+            return f"{file}, row {row + 1}"
+        row -= rows
+    raise IndexError(row)

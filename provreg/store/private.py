@@ -1,0 +1,143 @@
+"""The user's own folders: cache, state, configuration. Nobody else may write there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provreg.core.text import printable, quoted
+from provreg.errors import UsageError
+from provreg.store.files import read_regular, replace_file, storage_error
+
+if TYPE_CHECKING:
+    from platformdirs import PlatformDirs
+
+CACHE_VARIABLE = "PROVREG_CACHE"
+STATE_VARIABLE = "PROVREG_STATE"
+CONFIG_VARIABLE = "PROVREG_CONFIG"
+_PATIENCE = 0.5  # seconds before a wait is worth a word
+_POLL = 0.02
+_MAX_PURPOSE = 256
+
+
+def cache_folder() -> Path:
+    """Where what can be made again lies: `PROVREG_CACHE`, or the platform's cache folder."""
+    return _user_folder(CACHE_VARIABLE, lambda platform: platform.user_cache_path)
+
+
+def state_folder() -> Path:
+    """Where what was seen is remembered: `PROVREG_STATE`, or the platform's state folder."""
+    return _user_folder(STATE_VARIABLE, lambda platform: platform.user_state_path)
+
+
+def config_folder() -> Path:
+    """Where the user's policy lies: `PROVREG_CONFIG`, or the platform's configuration folder."""
+    return _user_folder(CONFIG_VARIABLE, lambda platform: platform.user_config_path)
+
+
+def private_folder(path: Path) -> Path:
+    """`path`, made for the user alone where it is missing.
+
+    Raises UsageError where it belongs to somebody else or others may write to it, StorageError.
+    """
+    path = path.absolute()
+    try:
+        for folder in (*reversed(path.parents), path):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        raise storage_error("make the private folder", str(path), error) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise UsageError(f"{quoted(str(path))} is not a folder", hint="move it out of the way")
+    if status.st_uid != os.geteuid():
+        raise UsageError(
+            f"{quoted(str(path))} belongs to user {status.st_uid}, not to you: they could change"
+            " what provreg relies on",
+            hint=f"choose folders of your own with {CACHE_VARIABLE}, {STATE_VARIABLE} and"
+            f" {CONFIG_VARIABLE}",
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"others may write to {quoted(str(path))}: they could change what provreg relies on",
+            hint=f"if nobody did, close it with: chmod go-w {printable(str(path))}",
+        )
+    return path
+
+
+def read_private(path: Path, limit: int) -> bytes | None:
+    """The bytes of a private file, None where there is none.
+
+    Raises DamagedError for more than `limit` bytes or anything but a file, StorageError.
+    """
+    try:
+        return read_regular(path, limit)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error("read", str(path), error) from error
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Gives a private file new content at once, durably. Raises StorageError."""
+    replace_file(path, data, 0o600)
+
+
+def in_silence(_holder: str) -> None:
+    """Waiting without a word."""
+
+
+@contextmanager
+def locked(
+    path: Path, purpose: str, *, waiting: Callable[[str], None] = in_silence
+) -> Iterator[None]:
+    """Holds the lock file `path` against other processes and threads of this user.
+
+    `purpose` says what the holder does. Who has to wait longer than a moment is told once, through
+    `waiting`, what for: the holder's purpose and process. Not reentrant. Raises StorageError.
+    """
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise storage_error("open the lock", str(path), error) from error
+    try:
+        try:
+            _acquire(descriptor, waiting)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{purpose} (process {os.getpid()})".encode(), 0)
+        except OSError as error:
+            raise storage_error("take the lock", str(path), error) from error
+        yield
+    finally:
+        # Closing alone would leave it held while a forked child has the descriptor open.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, waiting: Callable[[str], None]) -> None:
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_POLL)
+        else:
+            return
+    waiting(printable(os.pread(descriptor, _MAX_PURPOSE, 0).decode(errors="replace")))
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _user_folder(variable: str, choose: Callable[[PlatformDirs], Path]) -> Path:
+    named = os.environ.get(variable)
+    if named:
+        return private_folder(Path(named))
+    from platformdirs import PlatformDirs
+
+    return private_folder(choose(PlatformDirs("provreg", appauthor=False)))

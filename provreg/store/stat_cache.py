@@ -1,0 +1,148 @@
+"""The stat cache: digests of files that have not changed since they were read.
+
+It is a convenience of ingestion on the machine of its user. Loaders and verification never see it:
+a write through an old memory mapping can leave size and times as they were.
+
+The file: `MAGIC`, the BLAKE3 digest of all that follows, then the columns of its n entries, sorted
+by key: stats (n by 5 uint64), digests (n by 32 bytes). A file that is not exactly that, or is not
+private to its user, is as good as none.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from blake3 import blake3
+
+from provreg.errors import StorageError
+from provreg.store.files import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+MAGIC = b"provreg stats 1\n"
+MOST_ENTRIES = 4_000_000
+
+_DIGEST = 32
+_HEADER = len(MAGIC) + _DIGEST
+_STATS = 5 * 8
+# A file touched this shortly before it was read may change again without a change of its times.
+_SETTLED_NS = 2_000_000_000
+
+
+class StatCache:
+    """Digests by device, inode, size, mtime_ns and ctime_ns.
+
+    Stats come as uint64 arrays of shape (n, 5) in this order (the times signed, in the same bits),
+    digests as uint8 arrays of shape (n, 32).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        devices: frozenset[int],
+        stats: npt.NDArray[np.uint64],
+        content: npt.NDArray[np.uint8],
+    ) -> None:
+        self._path = path
+        self._devices = np.array(sorted(devices), np.uint64)
+        self._stats = stats
+        self._content = content
+        self._keys = _keys(stats)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, devices: Iterable[int]) -> Self:
+        """The cache at `path`, for files on `devices` (`store.local_devices`) only.
+
+        Empty if there is none, or none that can be relied upon. Raises nothing.
+        """
+        data = _private_bytes(path)
+        count, rest = divmod(len(data) - _HEADER, _STATS + _DIGEST)
+        if (
+            count < 0
+            or rest
+            or not data.startswith(MAGIC)
+            or blake3(memoryview(data)[_HEADER:]).digest() != data[len(MAGIC) : _HEADER]
+        ):
+            data, count = bytes(_HEADER), 0
+        stats = np.frombuffer(data, np.uint64, count * 5, _HEADER).reshape(-1, 5)
+        content = np.frombuffer(data, np.uint8, count * _DIGEST, _HEADER + count * _STATS)
+        return cls(Path(path), frozenset(devices), stats, content.reshape(-1, _DIGEST))
+
+    def __len__(self) -> int:
+        return len(self._stats)
+
+    def lookup(
+        self, stats: npt.NDArray[np.uint64]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+        """(which rows are known, (n,), their digests, (n, 32), zero where not)."""
+        content = np.zeros((len(stats), _DIGEST), np.uint8)
+        if not len(self._stats):
+            return np.zeros(len(stats), np.bool_), content
+        place = np.searchsorted(self._keys, _keys(stats)).clip(max=len(self._keys) - 1)
+        known = (self._stats[place] == stats).all(axis=1)
+        known &= np.isin(stats[:, 0], self._devices)
+        content[known] = self._content[place[known]]
+        return known, content
+
+    def record(
+        self, stats: npt.NDArray[np.uint64], content: npt.NDArray[np.uint8], *, read_at_ns: int
+    ) -> bool:
+        """Remembers what was read after `read_at_ns` (Unix time); whether that could be saved.
+
+        Left out are files touched in the two seconds before `read_at_ns` or later, and files of
+        other devices. New entries replace those of the same file; beyond `MOST_ENTRIES` old go.
+        """
+        touched = stats[:, 3:].view(np.int64).max(axis=1, initial=np.iinfo(np.int64).min)
+        settled = (touched < read_at_ns - _SETTLED_NS) & np.isin(stats[:, 0], self._devices)
+        news = settled & ~self.lookup(stats)[0]
+        if not news.any():
+            return True
+        every = np.concatenate([stats[news], self._stats])
+        # The first of each key is kept: the new before the old.
+        keys, first = np.unique(_keys(every), return_index=True)
+        if len(first) > MOST_ENTRIES:
+            chosen = np.sort(np.argsort(first, kind="stable")[:MOST_ENTRIES])
+            keys, first = keys[chosen], first[chosen]
+        digests = np.concatenate([content[news], self._content])[first]
+        self._keys, self._stats, self._content = keys, every[first], digests
+        return self._save()
+
+    def _save(self) -> bool:
+        body = self._stats.tobytes() + self._content.tobytes()
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(self._path, MAGIC + blake3(body).digest() + body, 0o600)
+        except (OSError, StorageError):  # it costs time next time, not this ingestion
+            return False
+        return True
+
+
+def _keys(stats: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """One number for each (device, inode). Files that share one displace each other: a miss."""
+    mixed: npt.NDArray[np.uint64] = stats[:, 1] ^ (stats[:, 0] * np.uint64(0x9E3779B97F4A7C15))
+    return mixed
+
+
+def _private_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file that is the user's, and nobody else's to read or write."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        with open(opened, "rb") as file:
+            found = os.fstat(file.fileno())
+            private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+            most = _HEADER + MOST_ENTRIES * (_STATS + _DIGEST)
+            if not (private and S_ISREG(found.st_mode) and found.st_size <= most):
+                return b""
+            return file.read(found.st_size)
+    except OSError:
+        return b""

@@ -1,0 +1,159 @@
+"""Version records and signatures of datasets (docs/format/registry.md).
+
+Everything here may have been written by anybody: a record only claims that a head is the version
+of that number, a bundle only claims to be a signature. `flows.verify` finds out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import secrets
+from collections.abc import Callable, Iterator
+
+from provreg.core.canonical import canonical, parse_canonical
+from provreg.core.digest import sha256_digest
+from provreg.core.document import Fields
+from provreg.core.names import check_dataset_name
+from provreg.core.text import quoted
+from provreg.errors import DamagedError, FormatError, InputError, NotFoundError, UsageError
+from provreg.store.layout import (
+    DATASETS,
+    check_head_digest,
+    record_key,
+    record_number,
+    records_prefix,
+    signature_key,
+    signatures_prefix,
+)
+from provreg.store.local import LocalStore
+from provreg.store.objects import create_or_match
+
+MAX_BUNDLE_BYTES = 256 << 10
+MAX_SIGNATURES = 1000
+_MAX_RECORD_BYTES = 1024
+
+
+def _ignore(_message: str) -> None:
+    """A report nobody listens to."""
+
+
+class Versions:
+    """The version records and signatures in `store`.
+
+    `report` is told, in a sentence, of everything that is passed over because it is not what its
+    name says. Methods raise UsageError for a bad dataset name and StorageError.
+    """
+
+    def __init__(self, store: LocalStore, report: Callable[[str], None] = _ignore) -> None:
+        self._store = store
+        self._report = report
+
+    def datasets(self) -> list[str]:
+        """The names that have at least one number, sorted."""
+        return sorted(filter(self._is_dataset, self._names()))
+
+    def numbers(self, dataset: str) -> list[int]:
+        """The numbers taken in `dataset`, ascending; gaps are allowed, none may be a version."""
+        found = []
+        for key in self._store.list(records_prefix(dataset)):
+            number = record_number(key)
+            if number is None:
+                self._report(f"{quoted(self._store.where(key))} is not a version record: ignored")
+            else:
+                found.append(number)
+        return sorted(found)
+
+    def record(self, dataset: str, number: int) -> str:
+        """The head digest the registry names for a version.
+
+        Raises NotFoundError where the number is free, FormatError where what stands there is not a
+        version record.
+        """
+        key = record_key(dataset, number)
+        what = f"the version record {quoted(self._store.where(key))}"
+        try:
+            data = self._store.read(key, _MAX_RECORD_BYTES)
+        except NotFoundError:
+            raise NotFoundError(f"{quoted(dataset)} has no version {number}") from None
+        except DamagedError as error:
+            raise FormatError(error.message, hint=error.hint) from None
+        fields = Fields(parse_canonical(data, what=what, limit=_MAX_RECORD_BYTES), what)
+        head = fields.digest("head", "sha256")
+        fields.text("nonce", pattern="[0-9a-f]{32}")
+        fields.done()
+        return head
+
+    def claim(self, dataset: str, number: int, head: str) -> bool:
+        """Makes `head` the version `number`, durably; False where the number is taken.
+
+        The head, its objects and a signature must be stored before.
+        """
+        key = record_key(dataset, number)
+        record = canonical({"head": check_head_digest(head), "nonce": secrets.token_hex(16)})
+        if self._store.create(key, record):
+            return True
+        # A retried request whose first reply was lost meets its own record: the nonce tells.
+        try:
+            return self._store.read(key, _MAX_RECORD_BYTES) == record
+        except (DamagedError, NotFoundError):
+            return False
+
+    def add_signature(self, dataset: str, head: str, bundle: bytes) -> str:
+        """Stores a bundle over `head`; returns its written SHA-256. Twice is once.
+
+        Raises InputError for more than 256 KiB, DamagedError where other bytes took its place.
+        """
+        if len(bundle) > MAX_BUNDLE_BYTES:
+            raise InputError(
+                f"the bundle has {len(bundle)} bytes, more than the {MAX_BUNDLE_BYTES} allowed",
+                hint="sign again: a bundle is a few kilobytes",
+            )
+        digest = sha256_digest(bundle)
+        create_or_match(self._store, signature_key(dataset, head, digest), bundle)
+        return digest
+
+    def remove_signature(self, dataset: str, head: str, bundle: str) -> None:
+        """Tidies away the signature of a head that lost the race for its number."""
+        self._store.remove(signature_key(dataset, head, bundle))
+
+    def signatures(self, dataset: str, head: str) -> Iterator[tuple[str, bytes]]:
+        """(written SHA-256, bundle) of at most 1,000 bundles over `head`, by digest.
+
+        Bundles whose bytes are not those of their name are passed over. Nothing is verified.
+        """
+        keys = heapq.nsmallest(
+            MAX_SIGNATURES + 1, self._store.list(signatures_prefix(dataset, head))
+        )
+        if len(keys) > MAX_SIGNATURES:
+            self._report(
+                f"{quoted(dataset)} has more than {MAX_SIGNATURES} signatures over {head}: the rest"
+                " is ignored"
+            )
+        for key in keys[:MAX_SIGNATURES]:
+            digest = key.rpartition("/")[2]
+            try:
+                bundle = self._store.read(key, MAX_BUNDLE_BYTES)
+            except (DamagedError, NotFoundError) as error:
+                self._report(f"{error.message}: the signature is ignored")
+                continue
+            if sha256_digest(bundle) == digest:
+                yield digest, bundle
+            else:
+                self._report(
+                    f"the bytes in {quoted(self._store.where(key))} are not those of its name: the"
+                    " signature is ignored"
+                )
+
+    def _names(self) -> Iterator[str]:
+        for key in self._store.list(DATASETS):
+            try:
+                yield check_dataset_name(key.rpartition("/")[2])
+            except UsageError:
+                self._report(f"{quoted(self._store.where(key))} is not a dataset: ignored")
+
+    def _is_dataset(self, name: str) -> bool:
+        try:
+            return bool(self.numbers(name))
+        except DamagedError as error:
+            self._report(f"{error.message}: {quoted(name)} is ignored")
+            return False

@@ -1,0 +1,291 @@
+"""The house of docs/contributing.md, kept by reading the sources: who imports and calls what.
+
+Every rule is a function from the modules of a package to complaints. The real package must give
+none; a small made-up package that breaks the rule must give one, so that the rule is seen to work.
+Imports count wherever they stand: in functions and under `if TYPE_CHECKING` too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from house import House, read_house
+
+PACKAGE = Path(__file__).parents[2] / "provreg"
+
+# From the ground up; what stands on one line are siblings. `core.finding` lies below the errors,
+# which carry findings; the empty name is `provreg/__init__.py`.
+FLOORS = (
+    ("core.finding",),
+    ("errors",),
+    ("core",),
+    ("readers", "store", "trust"),
+    ("flows",),
+    ("registry",),
+    ("",),
+    ("loaders", "reports"),
+    ("cli",),
+    ("__main__",),
+)
+OWNERS = {"duckdb": "store.index", "sigstore": "trust.sigstore", "typer": "cli", "rich": "cli"}
+# Whatever is not listed may reach files, the clock, chance, the network or the environment.
+PURE_LIBRARIES = frozenset(
+    {
+        "__future__", "abc", "base64", "binascii", "bisect", "blake3", "collections", "contextlib",
+        "dataclasses", "datetime", "decimal", "enum", "fnmatch", "functools", "hashlib", "heapq",
+        "itertools", "json", "math", "numpy", "operator", "provreg", "pyarrow", "re", "rfc8785",
+        "string", "struct", "types", "typing", "unicodedata", "zlib",
+    }
+)  # fmt: skip
+IMPURE_PARTS = (
+    "numpy.random", "pyarrow.csv", "pyarrow.dataset", "pyarrow.feather", "pyarrow.flight",
+    "pyarrow.fs", "pyarrow.json", "pyarrow.parquet",
+)  # fmt: skip
+IMPURE_CALLS = frozenset(
+    {
+        "OSFile", "breakpoint", "eval", "exec", "fromfile", "input", "memmap", "memory_map", "now",
+        "open", "print", "today", "tofile", "update_mmap", "utcnow",
+    }
+)  # fmt: skip
+EMPTY_NAMES = frozenset({"common", "helper", "helpers", "misc", "util", "utils"})
+MAX_LINES = 320
+
+
+def floor_of(name: str) -> str | None:
+    """The longest name in FLOORS that the module `name` is or lies in."""
+    known = [unit for floor in FLOORS for unit in floor]
+    inside = [unit for unit in known if unit and f"{name}.".startswith(f"{unit}.")]
+    if not name:
+        return ""
+    return max(inside, key=len, default=None)
+
+
+def height_of(unit: str) -> int:
+    return next(height for height, floor in enumerate(FLOORS) if unit in floor)
+
+
+def imports_point_downwards(house: House) -> Iterator[str]:
+    for module in house.values():
+        own = floor_of(module.name)
+        if own is None:
+            yield f"{module.name} has no place in the house"
+            continue
+        for target in module.inside:
+            other = floor_of(target)
+            if other is None or other == own:
+                continue
+            if height_of(other) > height_of(own):
+                yield f"{module.name} imports {target or 'provreg'}, which stands above it"
+            elif height_of(other) == height_of(own):
+                yield f"{module.name} imports {target}, its sibling"
+
+
+def imports_make_no_circle(house: House) -> Iterator[str]:
+    graph = {name: set(module.inside) - {name} for name, module in house.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield "circle: " + " <- ".join(error.args[1])
+
+
+def libraries_have_one_owner(house: House) -> Iterator[str]:
+    for module in house.values():
+        for library in module.outside:
+            owner = OWNERS.get(library.partition(".")[0])
+            if owner is not None and not f"{module.name}.".startswith(f"{owner}."):
+                yield f"{module.name} imports {library}, which only {owner} may"
+
+
+def imports_are_written_out(house: House) -> Iterator[str]:
+    """An import made of strings would pass by every other rule; only the facade may be lazy so."""
+    for module in house.values():
+        if not module.name:
+            continue
+        for call in module.calls():
+            if call.rpartition(".")[2] in {"__import__", "import_module"}:
+                yield f"{module.name} calls {call}"
+
+
+def core_is_pure(house: House) -> Iterator[str]:
+    for module in house.values():
+        if floor_of(module.name) not in {"core", "core.finding", "errors"}:
+            continue
+        for library in module.outside:
+            listed = library.partition(".")[0] in PURE_LIBRARIES
+            if not listed or any(f"{library}.".startswith(f"{part}.") for part in IMPURE_PARTS):
+                yield f"{module.name} imports {library}: core is pure"
+        for call in module.calls():
+            if call.rpartition(".")[2] in IMPURE_CALLS:
+                yield f"{module.name} calls {call}: core is pure"
+
+
+def only_the_command_line_prints_and_exits(house: House) -> Iterator[str]:
+    for module in house.values():
+        if floor_of(module.name) == "cli":
+            continue
+        for call in module.calls():
+            if call in {"print", "sys.exit", "exit", "quit"}:
+                yield f"{module.name} calls {call}"
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Raise):
+                raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+                if _name(raised) == "SystemExit":
+                    yield f"{module.name} raises SystemExit"
+
+
+def versions_are_verified_in_one_place(house: House) -> Iterator[str]:
+    """Loaders accept nothing but a VerifiedVersion: its constructor is the trust boundary."""
+    for module in house.values():
+        if module.name == "flows.verify":
+            continue
+        for call in module.calls():
+            if call.rpartition(".")[2] == "VerifiedVersion":
+                yield f"{module.name} makes a VerifiedVersion"
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.alias) and node.name == "VerifiedVersion" and node.asname:
+                yield f"{module.name} renames VerifiedVersion"
+            if isinstance(node, ast.ClassDef) and "VerifiedVersion" in map(_name, node.bases):
+                yield f"{module.name} derives from VerifiedVersion"
+
+
+def modules_are_read_in_one_sitting(house: House) -> Iterator[str]:
+    for module in house.values():
+        lines = module.source.count("\n")
+        if lines > MAX_LINES:
+            yield f"{module.name} has {lines} lines, more than {MAX_LINES}"
+
+
+def modules_are_named_after_what_they_do(house: House) -> Iterator[str]:
+    for name in house:
+        if EMPTY_NAMES & set(name.split(".")):
+            yield f"{name} says nothing about what is in it"
+
+
+def _name(node: ast.expr | None) -> str | None:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return None
+
+
+Rule = Callable[[House], Iterator[str]]
+RULES: tuple[Rule, ...] = (
+    imports_point_downwards,
+    imports_make_no_circle,
+    libraries_have_one_owner,
+    imports_are_written_out,
+    core_is_pure,
+    only_the_command_line_prints_and_exits,
+    versions_are_verified_in_one_place,
+    modules_are_read_in_one_sitting,
+    modules_are_named_after_what_they_do,
+)
+VERIFY = "from provreg.flows.verify import VerifiedVersion"
+SOUND = {
+    "__init__.py": "import importlib\nimportlib.import_module('provreg.registry')",
+    "errors.py": "if TYPE_CHECKING:\n    from provreg.core.finding import Finding",
+    "core/finding.py": "Finding = 1",
+    "core/tree.py": "import re\nfrom provreg.errors import E\nre.compile('')",
+    "store/index.py": "import duckdb, os\nfrom provreg.core.tree import A\nopen('x')",
+    "trust/sigstore.py": "from sigstore.verify import Verifier",
+    "flows/verify.py": "from provreg.store.index import Index\nVerifiedVersion(1)",
+    "registry.py": f"{VERIFY}\nfrom provreg.flows import verify",
+    "loaders/arrow.py": "from provreg import open",
+    "cli/__init__.py": "def main():\n    from provreg.cli.app import run",
+    "cli/app.py": "import typer, sys\nfrom provreg.cli import log\nprint(1)\nsys.exit(1)",
+    "cli/log.py": "from rich.table import Table",
+    "__main__.py": "from provreg.cli import main",
+}
+# What is added to the sound house, and what must be said of it.
+BREACHES: tuple[tuple[Rule, str, str, str], ...] = (
+    (imports_point_downwards, "core/a.py", "from provreg.store import index",
+     "core.a imports store.index, which stands above it"),
+    (imports_point_downwards, "core/a.py", "def f():\n    import provreg.flows.verify",
+     "core.a imports flows.verify, which stands above it"),
+    (imports_point_downwards, "errors.py", "if TYPE_CHECKING:\n    import provreg.core.tree",
+     "errors imports core.tree, which stands above it"),
+    (imports_point_downwards, "flows/a.py", "from provreg import open",
+     "flows.a imports provreg, which stands above it"),
+    (imports_point_downwards, "trust/a.py", "from provreg.store.index import Index",
+     "trust.a imports store.index, its sibling"),
+    (imports_point_downwards, "reports/a.py", "from ..loaders import arrow",
+     "reports.a imports loaders.arrow, its sibling"),
+    (imports_point_downwards, "plugins/a.py", "", "plugins.a has no place in the house"),
+    (imports_make_no_circle, "core/finding.py", "if TYPE_CHECKING:\n    import provreg.errors",
+     "circle: "),
+    (libraries_have_one_owner, "store/a.py", "import duckdb",
+     "store.a imports duckdb, which only store.index may"),
+    (libraries_have_one_owner, "trust/a.py", "def f():\n    from sigstore.verify import policy",
+     "trust.a imports sigstore.verify.policy, which only trust.sigstore may"),
+    (libraries_have_one_owner, "flows/a.py", "import typer",
+     "flows.a imports typer, which only cli may"),
+    (libraries_have_one_owner, "reports/a.py", "from rich import table",
+     "reports.a imports rich.table, which only cli may"),
+    (imports_are_written_out, "flows/a.py", "importlib.import_module('duckdb')",
+     "flows.a calls importlib.import_module"),
+    (core_is_pure, "core/a.py", "import os.path", "core.a imports os.path: core is pure"),
+    (core_is_pure, "core/a.py", "from time import time", "core.a imports time.time"),
+    (core_is_pure, "core/a.py", "from pyarrow import parquet", "core.a imports pyarrow.parquet"),
+    (core_is_pure, "core/a.py", "open('x')", "core.a calls open: core is pure"),
+    (core_is_pure, "core/a.py", "datetime.now(UTC)", "core.a calls datetime.now"),
+    (only_the_command_line_prints_and_exits, "flows/a.py", "print(1)", "flows.a calls print"),
+    (only_the_command_line_prints_and_exits, "flows/a.py", "sys.exit(1)", "flows.a calls sys.exit"),
+    (only_the_command_line_prints_and_exits, "flows/a.py", "raise SystemExit(1)",
+     "flows.a raises SystemExit"),
+    (versions_are_verified_in_one_place, "loaders/a.py", "VerifiedVersion(head)",
+     "loaders.a makes a VerifiedVersion"),
+    (versions_are_verified_in_one_place, "flows/a.py", "verify.VerifiedVersion(head)",
+     "flows.a makes a VerifiedVersion"),
+    (versions_are_verified_in_one_place, "flows/a.py", f"{VERIFY} as V",
+     "flows.a renames VerifiedVersion"),
+    (versions_are_verified_in_one_place, "flows/a.py", "class V(VerifiedVersion): ...",
+     "flows.a derives from VerifiedVersion"),
+    (modules_are_read_in_one_sitting, "core/a.py", "\n" * 321, "core.a has 321 lines"),
+    (modules_are_named_after_what_they_do, "core/utils.py", "", "core.utils says nothing"),
+)  # fmt: skip
+
+
+def _built(package: Path, files: Mapping[str, str]) -> House:
+    for name, source in files.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, "utf-8")
+    return read_house(package)
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return read_house(PACKAGE)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_house_keeps_the_rule(house: House, rule: Rule) -> None:
+    assert list(rule(house)) == []
+
+
+@pytest.mark.parametrize(("rule", "path", "source", "complaint"), BREACHES)
+def test_breach_of_a_rule_is_found(
+    tmp_path: Path, rule: Rule, path: str, source: str, complaint: str
+) -> None:
+    complaints = list(rule(_built(tmp_path, SOUND | {path: source})))
+    assert len(complaints) == 1
+    assert complaints[0].startswith(complaint)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_sound_house_gives_no_complaint(tmp_path: Path, rule: Rule) -> None:
+    assert list(rule(_built(tmp_path, SOUND))) == []
+
+
+def test_every_rule_has_a_breach() -> None:
+    assert {rule for rule, *_ in BREACHES} == set(RULES)
+
+
+def test_house_is_read_whole(house: House) -> None:
+    """A rule over a house that was not found would pass."""
+    assert {"", "errors", "core.tree", "core.leaf"} <= house.keys()
+    assert "core.digest" in house["core.tree"].inside

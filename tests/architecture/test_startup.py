@@ -1,0 +1,65 @@
+"""What starting costs: a library is imported when it is needed, not before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = frozenset(
+    {
+        "cryptography", "duckdb", "numpy", "platformdirs", "pyarrow", "pydantic", "rich",
+        "sigstore", "typer",
+    }
+)  # fmt: skip
+HEAVY_FOR_HELP = HEAVY - {"typer"}
+HELP = """
+import sys
+from provreg.cli import main
+sys.argv = ["provreg", *{arguments!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+REPORT = "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+
+
+def _loaded(script: str, folder: Path = ROOT) -> set[str]:
+    """The libraries a fresh interpreter has loaded after `script`, run in `folder`."""
+    result = subprocess.run(
+        [sys.executable, "-c", script + REPORT],
+        cwd=folder,
+        check=False,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert result.returncode == 0, result.stderr
+    modules: list[str] = json.loads(result.stderr.splitlines()[-1])
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_import_provreg_loads_nothing_heavy() -> None:
+    loaded = _loaded("import provreg")
+    assert "provreg" in loaded
+    assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ingest", "--help"], ["verify", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    loaded = _loaded(HELP.format(arguments=arguments))
+    assert "typer" in loaded
+    assert loaded & HEAVY_FOR_HELP == set()
+
+
+def test_heavy_import_is_found(tmp_path: Path) -> None:
+    package = tmp_path / "eager"
+    package.mkdir()
+    (package / "__init__.py").write_text("import eager.table\n", "utf-8")
+    (package / "table.py").write_text("import numpy\n", "utf-8")
+    assert _loaded("import eager", tmp_path) & HEAVY == {"numpy"}

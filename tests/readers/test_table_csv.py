@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provreg.core.column import type_from_json
+from provreg.errors import InputError, ProvregError, UsageError
+from provreg.readers import delimited
+from provreg.readers.source_file import examined
+from provreg.readers.table import TableOptions, iter_rows, read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(
+    path: Path, data: bytes, options: TableOptions | None = None, **types: Any
+) -> list[dict[str, Any]]:
+    """The payload columns of a CSV file."""
+    options = options or TableOptions(types={k: type_from_json(v, "t") for k, v in types.items()})
+    file = path / "t.csv"
+    file.write_bytes(data)
+    reading = read_table([file], "csv", options).reading
+    return [row for rows, _ in iter_rows([file], reading) for row in rows.to_pylist()]
+
+
+def test_columns_are_text_and_an_unquoted_empty_field_is_null(tmp_path: Path) -> None:
+    rows = read(tmp_path, b'a,b\n1,2024-01-01\n,""\nNA, x\n')
+    assert rows == [{"a": "1", "b": "2024-01-01"}, {"a": None, "b": ""}, {"a": "NA", "b": " x"}]
+
+
+def test_null_words_are_null_unless_quoted(tmp_path: Path) -> None:
+    rows = read(tmp_path, b'a,b\nNA,1\n"NA",\n', TableOptions(null_words=("NA",)))
+    assert rows == [{"a": None, "b": "1"}, {"a": "NA", "b": ""}]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbfa,b\n1,2\n",
+        b"a,b\r\n1,2\r\n",
+        b"a,b\r1,2\r",
+        b"a,b\n\n1,2\n\n",
+        b'"a","b"\n"1","2"',
+        b"a,b\n1,2",
+    ],
+)
+def test_byte_order_marks_line_ends_and_blank_lines_make_no_difference(
+    tmp_path: Path, data: bytes
+) -> None:
+    assert read(tmp_path, data) == [{"a": "1", "b": "2"}]
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(cells, cells), min_size=1, max_size=5))
+def test_quoted_fields_are_read_as_pythons_csv_writes_them(
+    tmp_path_factory: Any, rows: list[tuple[str, str]]
+) -> None:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *rows])
+    found = read(tmp_path_factory.getbasetemp(), text.getvalue().encode())
+    assert [(row["a"], row["b"]) for row in found] == rows
+
+
+def test_a_file_of_several_blocks_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "_BLOCK", 256)
+    data = b"a,n\n" + b"".join(b'"x\n%d",%d\n' % (n, n) for n in range(500))
+    rows = read(tmp_path, data, n="int")
+    assert [row["n"] for row in rows] == list(range(500))
+    assert rows[499]["a"] == "x\n499"
+    with pytest.raises(InputError, match=r"row 501: column 'n': 'z'"):
+        read(tmp_path, data + b"x,z\n", n="int")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "CSV"),
+        (b"a,b\n", "no rows"),
+        (b"a,b", "CSV"),
+        (b"a,a\n1,2\n", "'a' stands 2 times"),
+        (b"a,\n1,2\n", "'' is empty"),
+        (b"a,b\n1,2\n1\n", "row 2.*Expected 2 columns, got 1"),
+        (b"a,b\n1,2,3\n", "row 1.*Expected 2 columns, got 3"),
+        (b"a,b\n1,\xff\n", "row 1.*UTF8"),
+        (b"\xff,b\n1,2\n", "UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "UTF-8|CSV"),
+        (b'a,b\n1,"2\n', "never closed"),
+        (b'a,b\n1,"', "never closed"),
+        (b'a\n"', "never closed"),
+        (b'a\n"x\n', "never closed"),
+    ],
+)
+def test_what_is_not_csv_is_refused_by_file_and_row(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path, data)
+    assert "Row #" not in caught.value.message
+
+
+def test_end_marker_in_the_data_is_data(tmp_path: Path) -> None:
+    rows = read(tmp_path, b"a,b\n1,2\nprovreg: end of file,\n")
+    assert rows[-1] == {"a": "provreg: end of file", "b": None}
+    for cut in (b'a,b\n"provreg: end of file,\n', b'a,b\n"provreg: end of file,', b'a,b\n1,"\n'):
+        with pytest.raises(InputError, match="never closed|got 1"):
+            read(tmp_path, cut)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("bool", "TRUE", True),
+        ("int", "-007", -7),
+        ("int", "18446744073709551615", 2**64 - 1),
+        ("float64", "1e3", 1000.0),
+        ("float64", "-inf", float("-inf")),
+        ("float32", "0.1", pa.scalar(0.1, pa.float32()).as_py()),
+        ("float16", "65504", 65504.0),
+        ({"decimal": 2}, "1.5", "1.50"),
+        ("date", "2024-02-29", "2024-02-29"),
+        ("time", "23:59:59.123456", "23:59:59.123456"),
+        ("timestamp", "2024-01-02", "2024-01-02 00:00:00"),
+        ("timestamp", "2024-01-02T03:04:05.000006", "2024-01-02 03:04:05.000006"),
+        ("timestamp-utc", "2024-01-02 03:04+01:00", "2024-01-02 02:04:00+00:00"),
+    ],
+)
+def test_declared_types_are_read(tmp_path: Path, kind: Any, text: str, value: Any) -> None:
+    (row,) = read(tmp_path, f"a\n{text}\n".encode(), a=kind)
+    assert row["a"] == value or str(row["a"]) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("bool", "1"), ("bool", "yes"), ("int", "0x10"), ("int", " 1"), ("int", "1.0"), ("int", "+1"),
+        ("int", "18446744073709551616"), ("int", "-9223372036854775809"), ("int", "１"),
+        ("float64", "1e999"), ("float32", "1e39"), ("float16", "65520"), ("float64", "1,5"),
+        ("float64", "0x1p3"), ({"decimal": 2}, "1.555"), ({"decimal": 2}, "1e2"),
+        ("date", "2024-02-30"), ("date", "2024-2-3"), ("time", "24:00:00"), ("time", "1:00"),
+        ("timestamp", "2024-01-02T03:04:05Z"), ("timestamp", "2024-01-02T03:04:05.0000001"),
+        ("timestamp", "2024-01-02T25:00"), ("timestamp-utc", "2024-01-02T03:04:05"),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_named_with_row_and_column(
+    tmp_path: Path, kind: Any, text: str
+) -> None:
+    good = {"bool": "true", "date": "2024-01-01", "time": "00:00", "timestamp": "2024-01-01"}
+    good["timestamp-utc"] = "2024-01-01T00:00Z"
+    first = good.get(str(kind), "1")
+    data = f'a,b\n{first},\n,\n"{text}",\n{first},\n'.encode()
+    with pytest.raises(InputError, match=r"t\.csv', row 3: column 'a': .* is no"):
+        read(tmp_path, data, a=kind)
+
+
+def test_integers_beyond_int64_beside_negative_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="row 2"):
+        read(tmp_path, b"a\n9223372036854775808\n-1\n", a="int")
+
+
+@pytest.mark.parametrize("kind", ["binary", "duration", {"list": "text"}, {"struct": []}])
+def test_types_that_csv_cannot_hold_are_refused(tmp_path: Path, kind: Any) -> None:
+    with pytest.raises(InputError, match="cannot be read from CSV"):
+        read(tmp_path, b"a\n1\n", a=kind)
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", ";;", "é", ""])
+def test_delimiters_that_are_none_are_refused(tmp_path: Path, delimiter: str) -> None:
+    with pytest.raises(UsageError):
+        read_table([tmp_path], "csv", TableOptions(delimiter=delimiter or "\0"))
+
+
+def test_another_delimiter_is_kept_in_the_reading(tmp_path: Path) -> None:
+    assert read(tmp_path, b"a;b\n1,1;2\n", TableOptions(delimiter=";")) == [{"a": "1,1", "b": "2"}]
+
+
+def test_shards_must_have_the_same_columns_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes(b"a,b\n1,2\n")
+    (tmp_path / "2.csv").write_bytes(b"b,a\n2,1\n")
+    first, second = read_table([tmp_path], "csv", TableOptions()).table["content"].to_pylist()
+    assert first == second
+    (tmp_path / "2.csv").write_bytes(b"b,c\n2,1\n")
+    with pytest.raises(InputError, match=r"2\.csv' lacks the column 'a'"):
+        read_table([tmp_path], "csv", TableOptions())
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | st.text('a,"\n\r\0', max_size=20).map(str.encode))
+def test_any_bytes_are_rows_or_our_error(tmp_path_factory: Any, data: bytes) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.csv"
+    file.write_bytes(data)
+    try:
+        samples = read_table([file], "csv", TableOptions())
+    except ProvregError:
+        return
+    assert samples.table.num_rows
+    assert examined(file).size == len(data)

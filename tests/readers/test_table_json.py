@@ -1,0 +1,339 @@
+"""JSON Lines and arrays, with Python's parser as the truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provreg.core.column import (
+    FLOAT64,
+    INT,
+    TEXT,
+    Column,
+    List,
+    LogicalType,
+    Struct,
+    type_from_json,
+)
+from provreg.errors import InputError, ProvregError
+from provreg.readers import json_array, jsonlines
+from provreg.readers.json_rows import batch_of
+from provreg.readers.source_file import MisfitError
+from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(folder: Path, data: bytes, format_: str = "jsonl", **types: Any) -> list[dict[str, Any]]:
+    """The payload columns of a JSON file."""
+    file = folder / f"t.{format_}"
+    file.write_bytes(data)
+    options = TableOptions(
+        types={name: type_from_json(value, "t") for name, value in types.items()}
+    )
+    reading = read_table([file], format_, options).reading
+    return [row for rows, _ in iter_rows([file], reading) for row in rows.to_pylist()]
+
+
+def types_of(folder: Path, data: bytes) -> dict[str, Any]:
+    file = folder / "t.jsonl"
+    file.write_bytes(data)
+    reading = read_table([file], "jsonl", TableOptions()).reading
+    return {column["name"]: column["type"] for column in reading["columns"]}
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+TYPES: dict[str, tuple[LogicalType, st.SearchStrategy[Any]]] = {
+    "text": (TEXT, text | st.sampled_from(["2024-01-01", "2024-01-01T00:00:00Z", "1", "null"])),
+    "int": (INT, st.integers(-(2**63), 2**63 - 1)),
+    "big": (INT, st.integers(0, 2**64 - 1)),
+    "float": (FLOAT64, st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)),
+    "list": (List(INT), st.lists(st.none() | st.integers(-9, 9), max_size=3)),
+    "lists": (
+        List(List(TEXT)),
+        st.lists(st.none() | st.lists(st.none() | text, max_size=2), max_size=2),
+    ),
+    "struct": (
+        Struct((Column("x", FLOAT64), Column("é", TEXT))),
+        st.fixed_dictionaries({}, optional={"x": st.none() | st.floats(0, 1), "é": text}),
+    ),
+    "structs": (
+        List(Struct((Column("x", INT),))),
+        st.lists(
+            st.none() | st.fixed_dictionaries({"x": st.none() | st.integers(0, 9)}), max_size=3
+        ),
+    ),
+}
+SCHEMA = tuple(Column(name, logical) for name, (logical, _) in TYPES.items())
+objects = st.fixed_dictionaries({}, optional={k: st.none() | v for k, (_, v) in TYPES.items()})
+
+
+def _filled(value: Any, logical: LogicalType) -> Any:
+    """A value as Python parsed it, with what a schema adds: absent fields, floats."""
+    if value is None:
+        return None
+    match logical:
+        case List():
+            return [_filled(element, logical.element) for element in value]
+        case Struct():
+            return {
+                field.name: _filled(value.get(field.name), field.type) for field in logical.fields
+            }
+    return float(value) if logical == FLOAT64 else value
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(objects, min_size=1, max_size=5), st.booleans())
+def test_rows_are_what_pythons_parser_says(rows: list[dict[str, Any]], escaped: bool) -> None:
+    lines = [json.dumps(row, ensure_ascii=escaped).encode() for row in rows]
+    found = batch_of(b"\n".join(lines), SCHEMA).to_pylist()
+    wanted = [_filled(json.loads(line), Struct(SCHEMA)) for line in lines]
+    assert repr(found) == repr(wanted)
+
+
+_TOKENS = ["{", "}", "[", "]", ",", ":", '"a"', '"b"', '"\\u0061"', "1", "-0", "1.5", "1e5", "01", "1.", "null",
+           "true", "NaN", "Infinity", '"x"', '"\\ud800"', '"\\ud83d\\ude00"', "\n", " ", "\r", "\t", "\0", "//",
+           "\v", "'a'", '"\x01"', '"\x7f"', "{}", '{"a":1}', '{"a":1,"b":"x"}', '{"a":null}\n', "\ufeff", "1e999",
+           "18446744073709551616", "9223372036854775808", "-9223372036854775809"]  # fmt: skip
+
+
+def _truth(data: bytes) -> list[dict[str, Any]] | None:
+    """What Python makes of lines of {"a": int, "b": text}; None for what is no such thing."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    rows = []
+    try:
+        for line in data.decode().split("\n"):
+            if not line.strip(" \t\r"):
+                continue
+            row = json.loads(line, object_pairs_hook=unique)
+            assert isinstance(row, dict)
+            assert row.keys() <= {"a", "b"}
+            a, b = row.get("a"), row.get("b")
+            assert a is None or (type(a) is int and -(2**63) <= a < 2**64)
+            assert b is None or (isinstance(b, str) and b.encode())
+            rows.append({"a": a, "b": b})
+    except (AssertionError, ValueError):
+        return None
+    numbers = [row["a"] for row in rows if row["a"] is not None]
+    return None if numbers and min(numbers) < 0 and max(numbers) >= 2**63 else rows
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(st.sampled_from(_TOKENS), max_size=9).map("".join) | st.text(max_size=9))
+def test_hostile_lines_are_read_as_python_does_or_refused(line: str) -> None:
+    columns = (Column("a", INT), Column("b", TEXT))
+    for data in (
+        line.encode("utf-8", "surrogatepass"),
+        b'{"a":1}\n' + line.encode("utf-8", "surrogatepass") + b'\n{"b":"x"}',
+    ):
+        try:
+            found = batch_of(data, columns).to_pylist()
+        except MisfitError:
+            found = None
+        assert found == _truth(data)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"null", b"1", b"[]", b'"x"', b'{"a":1', b'{"a":1}}', b'{"a":1}{"a":2}', b'{"a":1} null {"a":2}',
+        b'{"a":1},', b'{"a":1,"a":2}', b'{"a":1,"\\u0061":2}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}',
+        b'{"s":"\\ud800"}', b'{"s":"\xff"}', b'{"s":"\xed\xa0\x80"}', b'{"s":"\t"}', b'{"a":1}\0}', b"\0", b'{"a":01}',
+        b'{"a":"x"}', b'{"a":18446744073709551616}', b'{"a":-9223372036854775809}', b'{"a":[1]}', b'{"a":1}#',
+        b'{"a":' + b"1" * 5000 + b"}", b'{"s":' + b"[" * 100_000, b'{"s":' + b"[" * 40 + b"]" * 40 + b"}",
+        b'{"\\ud800":1}', b'{"":1}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_no_row_is_refused_by_file_and_row(
+    tmp_path: Path, line: bytes, workers: int
+) -> None:
+    good = b'{"a":1,"s":"x"}\n'
+    file = tmp_path / "t.jsonl"
+    file.write_bytes(good)
+    schema = options_from_reading(read_table([file], "jsonl", TableOptions()).reading)
+    file.write_bytes(good * 2 + b"\n" + line + b"\n" + good)
+    with pytest.raises(InputError):
+        read_table([file], "jsonl", TableOptions(), workers=workers)
+    with pytest.raises(InputError, match=r"t\.jsonl', row 3: "):
+        read_table([file], "jsonl", schema, workers=workers)
+
+
+def test_rows_are_counted_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonlines, "CHUNK", 100)
+    monkeypatch.setattr(jsonlines, "_STEP", 7)
+    data = b"".join(b'{"a":%d}\n\n' % n for n in range(300))
+    for workers in (1, 3):
+        file = tmp_path / "t.jsonl"
+        file.write_bytes(data)
+        samples = read_table(
+            [file],
+            "jsonl",
+            TableOptions(),
+            workers=workers,
+        )
+        assert samples.table.num_rows == 300
+        file.write_bytes(data + b'{"a":"x"}\n')
+        with pytest.raises(InputError, match="row 301: column 'a': 'x' is no int"):
+            read_table([file], "jsonl", options_from_reading(samples.reading), workers=workers)
+    assert [row["a"] for row in read(tmp_path, data)] == list(range(300))
+
+
+def test_types_are_inferred_from_all_rows(tmp_path: Path) -> None:
+    rows = [
+        {
+            "t": "2024-01-01T00:00:00Z",
+            "n": 1,
+            "f": 1,
+            "u": 2**64 - 1,
+            "b": True,
+            "z": None,
+            "l": [],
+        },
+        {"l": [None], "s": {"x": 1}, "f": 0.5, "m": [{"at": "2024-01-01"}]},
+        {"l": [1.5], "s": {"y": "2024-01-01"}, "m": [{"z": None}]},
+    ]
+    assert types_of(tmp_path, b"\n".join(json.dumps(row).encode() for row in rows)) == {
+        "t": "text", "n": "int", "f": "float64", "u": "int", "b": "bool", "z": "text",
+        "l": {"list": "float64"},
+        "s": {"struct": [{"name": "x", "type": "int"}, {"name": "y", "type": "text"}]},
+        "m": {"list": {"struct": [{"name": "at", "type": "text"}, {"name": "z", "type": "text"}]}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values", [(1, "x"), (True, 1), ([1], ["x"]), ({"a": 1}, [1]), (2**64, 2**64), (2**64, 0.5)]
+)
+def test_columns_of_two_types_must_be_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: tuple[Any, Any]
+) -> None:
+    data = b"".join(json.dumps({"a": value}).encode() + b"\n" for value in values)
+    for size in (8 << 20, 1):
+        monkeypatch.setattr(jsonlines, "CHUNK", size)
+        with pytest.raises(InputError, match="column 'a'") as caught:
+            read(tmp_path, data)
+        assert "declare" in caught.value.hint
+
+
+def test_declared_types_override_what_values_say(tmp_path: Path) -> None:
+    data = b'{"f":1,"d":1.5,"at":"2024-01-01","m":[{"key":"k","value":null}],"h":1}\n{"d":"2"}\n'
+    first, second = read(
+        tmp_path,
+        data,
+        f="float32",
+        d={"decimal": 2},
+        at="date",
+        m={"map": ["text", "int"]},
+        h="float16",
+    )
+    assert (str(first["d"]), str(first["at"]), first["m"]) == ("1.50", "2024-01-01", [("k", None)])
+    assert isinstance(first["f"], float)
+    assert isinstance(first["h"], float)
+    assert str(second["d"]) == "2.00"
+    for kind, value in (("date", '"2024-02-30"'), ("float32", "1e39"), ("float16", "1e5"), ({"decimal": 1}, "0.25"),
+                        ("binary", '"x"'), ({"map": ["text", "int"]}, '[{"value":1}]'), ("text", "1")):  # fmt: skip
+        with pytest.raises(InputError):
+            read(tmp_path, b'{"a":%s}\n' % value.encode(), a=kind)
+
+
+def test_declaring_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no column 'b'"):
+        read(tmp_path, b'{"a":1}\n', b="int")
+
+
+def test_big_integers_beside_negative_ones_are_refused(tmp_path: Path) -> None:
+    assert [row["a"] for row in read(tmp_path, b'{"a":9223372036854775808}\n{"a":1}\n')] == [
+        2**63,
+        1,
+    ]
+    with pytest.raises(InputError, match="row 2.*negative"):
+        read(tmp_path, b'{"a":9223372036854775808}\n{"a":-1}\n')
+    nested = [{"s": {"a": 2**63}, "l": [-1]}, {"s": {"a": 0}, "l": [2]}]
+    assert read(tmp_path, b"".join(json.dumps(row).encode() + b"\n" for row in nested)) == nested
+
+
+def test_a_line_beyond_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonlines, "CHUNK", 10)
+    monkeypatch.setattr(jsonlines, "MAX_ROW", 100_000)
+    with pytest.raises(InputError, match="longer"):
+        read(tmp_path, b'{"a":"' + b"x" * 300_000 + b'"}\n')
+
+
+# Arrays
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(objects, min_size=1, max_size=6), st.sampled_from([None, 1, "\t"]), st.integers(1, 40)
+)
+def test_arrays_give_the_same_rows_as_lines(
+    tmp_path_factory: Any, rows: list[dict[str, Any]], indent: Any, chunk: int
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "array.json"
+    file.write_bytes(json.dumps(rows, indent=indent, ensure_ascii=False).encode() + b" \n")
+    options = TableOptions(columns=SCHEMA)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_array, "CHUNK", chunk)
+        reading = read_table([file], "json", options).reading
+        found = [row for batch, _ in iter_rows([file], reading) for row in batch.to_pylist()]
+    assert repr(found) == repr(
+        [_filled(row, Struct(SCHEMA)) for row in json.loads(file.read_bytes())]
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b" ", b"[]", b'{"a":1}', b'{"a":1}\n{"a":2}', b'[{"a":1}', b'[{"a":1},', b'[{"a":1}]]', b'[{"a":1}] x',
+        b'[{"a":1},]', b'[{"a":1} {"a":2}]', b"[1]", b'[{"a":1},null]', b'[{"a":1},{"a"}]', b'[{"a":"\xff"}]', b'[{"a":NaN}]',
+        b'[{"a":1,"a":2}]', b"[" * 100_000, b'[{"a":' + b"[" * 100_000, b'[{"a":"\n"}]', b'[{"a":"\\ud800"}]',
+        b'[{"a":1}]\0', b'[{"a":"x"},{"a":1}]',
+    ],
+)  # fmt: skip
+def test_what_is_no_array_of_objects_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(InputError):
+        read(tmp_path, data, "json")
+
+
+def test_elements_that_do_not_fit_are_named_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_array, "CHUNK", 16)
+    file = tmp_path / "t.json"
+    file.write_bytes(b'[{"a":1}]')
+    options = options_from_reading(read_table([file], "json", TableOptions()).reading)
+    file.write_text(json.dumps([{"a": n} for n in range(50)] + [{"b": 1}], indent=2))
+    with pytest.raises(InputError, match="row 51: the column 'b' is not in the schema"):
+        read_table([file], "json", options)
+
+
+@given(
+    st.binary(max_size=40)
+    | st.lists(st.sampled_from(_TOKENS), max_size=9).map("".join).map(str.encode)
+)
+def test_any_bytes_are_rows_or_our_error(tmp_path_factory: Any, data: bytes) -> None:
+    for format_ in ("json", "jsonl"):
+        file = tmp_path_factory.getbasetemp() / f"any.{format_}"
+        file.write_bytes(data)
+        try:
+            table = read_table([file], format_, TableOptions()).table
+        except ProvregError:
+            continue
+        assert table.num_rows
+
+
+def test_floats_keep_their_sign_of_zero(tmp_path: Path) -> None:
+    (row, *_) = read(tmp_path, b'{"a":-0.0}\n{"a":-0}\n', a="float64")
+    assert math.copysign(1, row["a"]) == -1
