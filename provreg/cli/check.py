@@ -29,7 +29,7 @@ def check(
     output.document(
         {"problems": [{"where": problem.where, "what": problem.what} for problem in problems]}
     )
-    output.table(("where", "problem"), [(one.where, one.what) for one in problems])
     if problems:
+        output.table(("where", "problem"), [(one.where, one.what) for one in problems])
         raise typer.Exit(DamagedError.exit_code)
     output.line("the index says what the objects say" if index else "every object is sound")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,30 +108,38 @@ def _show(found: Diff, output: Output) -> None:
         )
         return
     groups: dict[tuple[str | None, ...], list[str]] = {}
-    totals: dict[tuple[str | None, ...], int] = {}
+    totals: Counter[tuple[str | None, ...]] = Counter()
+    pairs: Counter[tuple[str | None, ...]] = Counter()
     for change in found:
-        group = (
-            " ".join(change.kinds),
-            _labels(change),
-            (change.new or {}).get("source"),
-            (change.new or {}).get("labeler"),
-            _by(change),
-        )
-        totals[group] = totals.get(group, 0) + 1
+        entry = change.new or {}
+        said = (entry.get("source"), entry.get("labeler"), _by(change))
+        group = (" ".join(change.kinds), *said)
+        totals[group] += 1
         examples = groups.setdefault(group, [])
         if len(examples) < _EXAMPLES:
             examples.append(change.id)
-    order = sorted(totals, key=lambda group: -totals[group])
-    output.table(
-        ("samples", "change", "label", "source", "labeler", "by", "first"),
-        [
-            (totals[group], *group, ", ".join(groups[group]))
-            for group in (order if output.verbose else order[:_LISTED])
-        ],
+        if "relabeled" in change.kinds:
+            pairs[_labels(change), *said[1:]] += 1
+    _count(
+        ("samples", "change", "source", "labeler", "by", "first"),
+        [(count, *group, ", ".join(groups[group])) for group, count in totals.most_common()],
+        output,
     )
-    if len(order) > _LISTED and not output.verbose:
-        left = sum(totals[group] for group in order[_LISTED:])
-        output.line(f"… and {left:,} changes in {len(order) - _LISTED:,} more groups (-v, --json)")
+    if pairs:
+        output.line()
+        _count(
+            ("relabeled", "label", "labeler", "by"),
+            [(count, *pair) for pair, count in pairs.most_common()],
+            output,
+        )
+
+
+def _count(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], output: Output) -> None:
+    """A table of groups, the largest first; of many the first ones, and what is left."""
+    output.table(columns, rows[:_LISTED])
+    left = rows[_LISTED:]
+    if left:
+        output.line(f"… and {sum(row[0] for row in left):,} in {len(left):,} more groups")
 
 
 def _labels(change: Change) -> str | None:

@@ -193,7 +193,7 @@ def _kinds(old: pa.Table, new: pa.Table, old_rows: Rows, new_rows: Rows) -> npt.
     def differ(*names: str) -> Mask:
         masks = [_differ(_take(old.column(name), old_rows), _take(new.column(name), new_rows))
                  for name in names]  # fmt: skip
-        return np.logical_or.reduce(masks)
+        return np.asarray(np.logical_or.reduce(masks), np.bool_)
 
     modified = differ("content", "size")
     relabeled = differ("label", "label_digest")

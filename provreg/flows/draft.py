@@ -100,7 +100,8 @@ def draft(
         wrong = None if replace else contradicted(before, entries)
         if wrong is not None:
             raise InputError(
-                f"{quoted(wrong)} is already in {dataset}@{parent.head.version} with other content or label",
+                f"{quoted(wrong)} has other content or another label in"
+                f" {dataset}@{parent.head.version}",
                 sample=wrong,
                 hint="give it another id, or pass --replace to put the new one in its place",
             )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-
 from provreg.core.column import LogicalType
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order

@@ -70,7 +70,7 @@ def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
     if logical == TIME:
         # Arrow reads no times of day, but moments of a day.
         moment = pc.binary_join_element_wise("1970-01-01", texts, "T")
-        return _cast(moment, pa.timestamp("ns"), logical).view(pa.int64()).view(to_arrow(TIME))
+        return _cast(moment, pa.timestamp("ns"), logical, texts).view(to_arrow(TIME))
     return _cast(texts, to_arrow(logical), logical)
 
 
@@ -83,7 +83,7 @@ def moments(texts: pa.Array) -> pa.Array:
     whole = pc.replace_substring_regex(texts, rf"\A({_DAY})\z", r"\1T00:00")
     zoned = pc.match_substring_regex(whole, rf"{_ZONE}\z")
     with_zone = pc.if_else(zoned, whole, pc.binary_join_element_wise(whole, "Z", ""))
-    return _cast(with_zone, to_arrow(TIMESTAMP_UTC), TIMESTAMP_UTC)
+    return _cast(with_zone, to_arrow(TIMESTAMP_UTC), TIMESTAMP_UTC, texts)
 
 
 def _integers(texts: pa.Array) -> pa.Array:
@@ -113,12 +113,15 @@ def narrowed(wide: pa.Array) -> pa.Array:
     return pa.array(values, mask=wide.is_null().to_numpy(zero_copy_only=False))
 
 
-def _cast(texts: pa.Array, arrow: pa.DataType, logical: LogicalType) -> pa.Array:
+def _cast(
+    texts: pa.Array, arrow: pa.DataType, logical: LogicalType, original: pa.Array | None = None
+) -> pa.Array:
+    """`texts` as `arrow`; messages show the `original` ones."""
     try:
         return texts.cast(arrow)
     except pa.ArrowInvalid:
         row = _first_failing(texts, lambda part: part.cast(arrow))
-        raise _misfit(texts, row, logical) from None
+        raise _misfit(texts if original is None else original, row, logical) from None
 
 
 def _first_failing(texts: pa.Array, convert: Callable[[pa.Array], object]) -> int:

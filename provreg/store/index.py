@@ -94,8 +94,9 @@ class Index:
         """All versions, or those of one dataset, by dataset and number."""
         query = "select * from versions where ? is null or dataset = ? order by dataset, version"
         with self._open(writing=False) as connection:
-            rows = connection.execute(query, [dataset, dataset]).fetchall()
-        return [IndexedVersion(*row) for row in rows]
+            # Through Arrow: DuckDB's own conversion of moments to Python needs another package.
+            rows = connection.sql(query, params=[dataset, dataset]).to_arrow_table().to_pylist()
+        return [IndexedVersion(**row) for row in rows]
 
     def add(self, head: Head, digest: str, changes: Changes, *, counts_true: bool) -> None:
         """Takes in a version whose integrity was checked; `changes` are those to its parent."""
@@ -135,7 +136,7 @@ class Index:
         wanted = pa.table({"head": list(heads), "version": pa.array(range(len(heads)), pa.int32())})
         with self._open(writing=False) as connection:
             connection.register("wanted", wanted)
-            table: pa.Table = connection.execute(query).to_arrow_table()
+            table: pa.Table = connection.sql(query).to_arrow_table()
         return table
 
     def forget(self, heads: Sequence[str]) -> None:
@@ -170,8 +171,9 @@ class Index:
                     "only one SELECT can be asked of the index",
                     hint="tables: versions, entries, changes",
                 )
-            result = connection.execute(statements[0])
-            return [column[0] for column in result.description or []], result.fetchall()
+            table = connection.sql(sql).to_arrow_table()
+            columns = [column.to_pylist() for column in table.columns]
+            return table.column_names, list(zip(*columns, strict=True))
         except duckdb.Error as error:
             raise UsageError(
                 f"the query failed: {error}", hint="tables: versions, entries, changes"

@@ -97,10 +97,49 @@ def test_rows_are_what_pythons_parser_says(rows: list[dict[str, Any]], escaped: 
     assert repr(found) == repr(wanted)
 
 
-_TOKENS = ["{", "}", "[", "]", ",", ":", '"a"', '"b"', '"\\u0061"', "1", "-0", "1.5", "1e5", "01", "1.", "null",
-           "true", "NaN", "Infinity", '"x"', '"\\ud800"', '"\\ud83d\\ude00"', "\n", " ", "\r", "\t", "\0", "//",
-           "\v", "'a'", '"\x01"', '"\x7f"', "{}", '{"a":1}', '{"a":1,"b":"x"}', '{"a":null}\n', "\ufeff", "1e999",
-           "18446744073709551616", "9223372036854775808", "-9223372036854775809"]  # fmt: skip
+_TOKENS = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    '"a"',
+    '"b"',
+    '"\\u0061"',
+    "1",
+    "-0",
+    "1.5",
+    "1e5",
+    "01",
+    "1.",
+    "null",
+    "true",
+    "NaN",
+    "Infinity",
+    '"x"',
+    '"\\ud800"',
+    '"\\ud83d\\ude00"',
+    "\n",
+    " ",
+    "\r",
+    "\t",
+    "\0",
+    "//",
+    "\v",
+    "'a'",
+    '"\x01"',
+    '"\x7f"',
+    "{}",
+    '{"a":1}',
+    '{"a":1,"b":"x"}',
+    '{"a":null}\n',
+    "\ufeff",
+    "1e999",
+    "18446744073709551616",
+    "9223372036854775808",
+    "-9223372036854775809",
+]
 
 
 def _truth(data: bytes) -> list[dict[str, Any]] | None:
@@ -146,14 +185,39 @@ def test_hostile_lines_are_read_as_python_does_or_refused(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"null", b"1", b"[]", b'"x"', b'{"a":1', b'{"a":1}}', b'{"a":1}{"a":2}', b'{"a":1} null {"a":2}',
-        b'{"a":1},', b'{"a":1,"a":2}', b'{"a":1,"\\u0061":2}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e999}',
-        b'{"s":"\\ud800"}', b'{"s":"\xff"}', b'{"s":"\xed\xa0\x80"}', b'{"s":"\t"}', b'{"a":1}\0}', b"\0", b'{"a":01}',
-        b'{"a":"x"}', b'{"a":18446744073709551616}', b'{"a":-9223372036854775809}', b'{"a":[1]}', b'{"a":1}#',
-        b'{"a":' + b"1" * 5000 + b"}", b'{"s":' + b"[" * 100_000, b'{"s":' + b"[" * 40 + b"]" * 40 + b"}",
-        b'{"\\ud800":1}', b'{"":1}',
+        b"null",
+        b"1",
+        b"[]",
+        b'"x"',
+        b'{"a":1',
+        b'{"a":1}}',
+        b'{"a":1}{"a":2}',
+        b'{"a":1} null {"a":2}',
+        b'{"a":1},',
+        b'{"a":1,"a":2}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":1e999}',
+        b'{"s":"\\ud800"}',
+        b'{"s":"\xff"}',
+        b'{"s":"\xed\xa0\x80"}',
+        b'{"s":"\t"}',
+        b'{"a":1}\0}',
+        b"\0",
+        b'{"a":01}',
+        b'{"a":"x"}',
+        b'{"a":18446744073709551616}',
+        b'{"a":-9223372036854775809}',
+        b'{"a":[1]}',
+        b'{"a":1}#',
+        b'{"a":' + b"1" * 5000 + b"}",
+        b'{"s":' + b"[" * 100_000,
+        b'{"s":' + b"[" * 40 + b"]" * 40 + b"}",
+        b'{"\\ud800":1}',
+        b'{"":1}',
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_is_no_row_is_refused_by_file_and_row(
     tmp_path: Path, line: bytes, workers: int
@@ -204,11 +268,16 @@ def test_types_are_inferred_from_all_rows(tmp_path: Path) -> None:
         {"l": [1.5], "s": {"y": "2024-01-01"}, "m": [{"z": None}]},
     ]
     assert types_of(tmp_path, b"\n".join(json.dumps(row).encode() for row in rows)) == {
-        "t": "text", "n": "int", "f": "float64", "u": "int", "b": "bool", "z": "text",
+        "t": "text",
+        "n": "int",
+        "f": "float64",
+        "u": "int",
+        "b": "bool",
+        "z": "text",
         "l": {"list": "float64"},
         "s": {"struct": [{"name": "x", "type": "int"}, {"name": "y", "type": "text"}]},
         "m": {"list": {"struct": [{"name": "at", "type": "text"}, {"name": "z", "type": "text"}]}},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -240,8 +309,15 @@ def test_declared_types_override_what_values_say(tmp_path: Path) -> None:
     assert isinstance(first["f"], float)
     assert isinstance(first["h"], float)
     assert str(second["d"]) == "2.00"
-    for kind, value in (("date", '"2024-02-30"'), ("float32", "1e39"), ("float16", "1e5"), ({"decimal": 1}, "0.25"),
-                        ("binary", '"x"'), ({"map": ["text", "int"]}, '[{"value":1}]'), ("text", "1")):  # fmt: skip
+    for kind, value in (
+        ("date", '"2024-02-30"'),
+        ("float32", "1e39"),
+        ("float16", "1e5"),
+        ({"decimal": 1}, "0.25"),
+        ("binary", '"x"'),
+        ({"map": ["text", "int"]}, '[{"value":1}]'),
+        ("text", "1"),
+    ):
         with pytest.raises(InputError):
             read(tmp_path, b'{"a":%s}\n' % value.encode(), a=kind)
 
@@ -256,7 +332,7 @@ def test_big_integers_beside_negative_ones_are_refused(tmp_path: Path) -> None:
         2**63,
         1,
     ]
-    with pytest.raises(InputError, match="row 2.*negative"):
+    with pytest.raises(InputError, match=r"row 2.*negative"):
         read(tmp_path, b'{"a":9223372036854775808}\n{"a":-1}\n')
     nested = [{"s": {"a": 2**63}, "l": [-1]}, {"s": {"a": 0}, "l": [2]}]
     assert read(tmp_path, b"".join(json.dumps(row).encode() + b"\n" for row in nested)) == nested
@@ -296,12 +372,31 @@ def test_arrays_give_the_same_rows_as_lines(
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b" ", b"[]", b'{"a":1}', b'{"a":1}\n{"a":2}', b'[{"a":1}', b'[{"a":1},', b'[{"a":1}]]', b'[{"a":1}] x',
-        b'[{"a":1},]', b'[{"a":1} {"a":2}]', b"[1]", b'[{"a":1},null]', b'[{"a":1},{"a"}]', b'[{"a":"\xff"}]', b'[{"a":NaN}]',
-        b'[{"a":1,"a":2}]', b"[" * 100_000, b'[{"a":' + b"[" * 100_000, b'[{"a":"\n"}]', b'[{"a":"\\ud800"}]',
-        b'[{"a":1}]\0', b'[{"a":"x"},{"a":1}]',
+        b"",
+        b" ",
+        b"[]",
+        b'{"a":1}',
+        b'{"a":1}\n{"a":2}',
+        b'[{"a":1}',
+        b'[{"a":1},',
+        b'[{"a":1}]]',
+        b'[{"a":1}] x',
+        b'[{"a":1},]',
+        b'[{"a":1} {"a":2}]',
+        b"[1]",
+        b'[{"a":1},null]',
+        b'[{"a":1},{"a"}]',
+        b'[{"a":"\xff"}]',
+        b'[{"a":NaN}]',
+        b'[{"a":1,"a":2}]',
+        b"[" * 100_000,
+        b'[{"a":' + b"[" * 100_000,
+        b'[{"a":"\n"}]',
+        b'[{"a":"\\ud800"}]',
+        b'[{"a":1}]\0',
+        b'[{"a":"x"},{"a":1}]',
     ],
-)  # fmt: skip
+)
 def test_what_is_no_array_of_objects_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InputError):
         read(tmp_path, data, "json")

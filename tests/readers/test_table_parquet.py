@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from provreg.core.column import INT
+from provreg.core.row import hash_rows
+from provreg.errors import InputError, ProvregError
+from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = pa.table(
+    {
+        "id": [f"r{n}" for n in range(100)],
+        "text": [None if n % 7 == 0 else "text " * n for n in range(100)],
+        "n": pa.array(range(100), pa.int16()),
+        "nested": [[{"x": n, "y": None}] * (n % 3) for n in range(100)],
+        "map": pa.array([[("k", n)] for n in range(100)], pa.map_(pa.string(), pa.int8())),
+        "at": pa.array(range(100), pa.timestamp("ms", "Europe/Paris")),
+        "coded": pa.array(["a", "b"] * 50).dictionary_encode(),
+        "list": pa.array([[n, None] for n in range(100)], pa.list_(pa.float32(), 2)),
+    }
+)
+OPTIONS = TableOptions(id="id")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_row_groups_are_hashed_as_the_whole_table(tmp_path: Path, workers: int) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=17)
+    seen: list[int] = []
+    samples = read_table([tmp_path], "parquet", OPTIONS, workers=workers, progress=seen.append)
+    options = options_from_reading(samples.reading)
+    contents, sizes = hash_rows(TABLE, options.payload_columns())
+    assert samples.table["content"].to_pylist() == contents.to_pylist()
+    assert samples.table["size"].to_pylist() == sizes.to_pylist()
+    assert samples.table["id"].to_pylist() == TABLE["id"].to_pylist()
+    assert seen == [17, 34, 51, 68, 85, 100]
+
+
+def test_what_is_handed_on_is_what_was_hashed(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=40)
+    samples = read_table([tmp_path], "parquet", OPTIONS)
+    columns = options_from_reading(samples.reading).payload_columns()
+    rows = list(iter_rows([tmp_path], samples.reading))
+    assert pa.Table.from_batches([found for _, found in rows]) == samples.table
+    for payload, found in rows:
+        assert payload.schema.names == [name for name in TABLE.column_names if name != "id"]
+        assert hash_rows(payload, columns)[0].equals(found["content"])
+    assert pa.Table.from_batches([payload for payload, _ in rows])["n"].equals(TABLE["n"])
+
+
+def test_shards_may_differ_in_widths_and_order(tmp_path: Path) -> None:
+    narrow = pa.table({"a": pa.array([1, 2], pa.int8()), "b": ["x", None], "c": pa.nulls(2)})
+    wide = pa.table({"c": [None, "z"], "b": pa.array(["x", None], pa.large_string()), "a": [1, 2]})
+    pq.write_table(narrow, tmp_path / "1.parquet")
+    pq.write_table(wide, tmp_path / "2.parquet")
+    samples = read_table([tmp_path], "parquet", TableOptions())
+    contents = samples.table["content"].to_pylist()
+    assert contents[0] == contents[2]
+    assert contents[1] != contents[3]
+    assert [column["type"] for column in samples.reading["columns"]] == ["int", "text", "text"]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (pa.table({"a": [1]}), "lacks the column 'b'"),
+        (pa.table({"a": [1], "b": ["x"], "c": [1]}), "has an additional column 'c'"),
+        (pa.table({"a": [1.0], "b": ["x"]}), "'a' has another type"),
+        (pa.table({"a": [1], "b": [["x"]]}), "'b' has another type"),
+        (pa.Table.from_arrays([pa.array([1]), pa.array([1])], names=["a", "a"]), "stands 2 times"),
+    ],
+)
+def test_shards_that_disagree_are_refused_by_file_and_column(
+    tmp_path: Path, other: pa.Table, message: str
+) -> None:
+    pq.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "1.parquet")
+    reading = read_table([tmp_path], "parquet", TableOptions()).reading
+    pq.write_table(other, tmp_path / "2.parquet")
+    for options in (TableOptions(), options_from_reading(reading)):
+        with pytest.raises(InputError, match=message):
+            read_table([tmp_path], "parquet", options)
+
+
+def test_declared_types_must_be_the_files_own(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "1.parquet")
+    assert read_table([tmp_path], "parquet", TableOptions(types={"a": INT}))
+    pq.write_table(pa.table({"a": ["1"]}), tmp_path / "1.parquet")
+    with pytest.raises(InputError, match="'a' was declared with another type"):
+        read_table([tmp_path], "parquet", TableOptions(types={"a": INT}))
+
+
+def _bytes(tmp_path: Path) -> bytes:
+    pq.write_table(TABLE, tmp_path / "good.parquet", row_group_size=50)
+    return (tmp_path / "good.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 4, 8, 100, -1, -8, -9, -100])
+def test_truncated_files_are_refused(tmp_path: Path, keep: int) -> None:
+    (tmp_path / "t.parquet").write_bytes(_bytes(tmp_path)[:keep])
+    with pytest.raises(InputError, match="not readable as Parquet"):
+        read_table([tmp_path / "t.parquet"], "parquet", OPTIONS)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=4
+    )
+)
+def test_altered_files_are_rows_or_our_error(tmp_path_factory: Any, flips: Any) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    data = bytearray(_bytes(folder))
+    for place, bits in flips:
+        data[int(place * len(data))] ^= bits
+    file = folder / "altered.parquet"
+    file.write_bytes(data)
+    try:
+        assert read_table([file], "parquet", OPTIONS).table.num_rows
+    except ProvregError:
+        return
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    offsets = pa.py_buffer(np.array([0, 1], np.int32))
+    bad = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
+    pq.write_table(pa.table({"a": bad}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="UTF8"):
+        read_table([tmp_path], "parquet", TableOptions())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pa.array([b"x" * 16], pa.uuid()), pa.array(["{}"], pa.json_())],
+)
+def test_types_without_a_meaning_are_refused_by_column(tmp_path: Path, values: pa.Array) -> None:
+    pq.write_table(pa.table({"odd": values, "a": [1]}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="'odd'"):
+        read_table([tmp_path], "parquet", TableOptions())
+
+
+def test_row_groups_without_rows_are_passed_over(tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.int8())])
+    with pq.ParquetWriter(tmp_path / "t.parquet", schema) as writer:
+        for values in ([], [1], [], [2]):
+            writer.write_table(pa.table({"a": pa.array(values, pa.int8())}))
+    assert read_table([tmp_path], "parquet", TableOptions()).table.num_rows == 2
+
+
+def test_moments_of_labeling_of_any_unit_become_microseconds_of_utc(tmp_path: Path) -> None:
+    moment = dt.datetime(1969, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    for unit, zone in (("s", None), ("ms", "Asia/Tokyo"), ("us", "UTC"), ("ns", None)):
+        values = pa.array([moment.replace(tzinfo=None)], pa.timestamp(unit))
+        if zone:
+            values = values.cast(pa.timestamp(unit, zone))
+        pq.write_table(pa.table({"at": values, "a": [1]}), tmp_path / "t.parquet")
+        table = read_table([tmp_path], "parquet", TableOptions(labeled_at="at")).table
+        assert table["labeled_at"].to_pylist() == [moment]
+    odd = pa.array([-1, 1999], pa.int64()).view(pa.timestamp("ns"))
+    pq.write_table(pa.table({"at": odd, "a": [1, 2]}), tmp_path / "t.parquet")
+    table = read_table([tmp_path], "parquet", TableOptions(labeled_at="at")).table
+    assert table["labeled_at"].cast(pa.int64()).to_pylist() == [-1, 1]
+    far = pa.array([0, 2**62], pa.int64()).view(pa.timestamp("s"))
+    pq.write_table(
+        pa.table({"at": far.view(pa.timestamp("ms")), "a": [1, 2]}), tmp_path / "t.parquet"
+    )
+    with pytest.raises(InputError, match="row 2: column 'at': too far away"):
+        read_table([tmp_path], "parquet", TableOptions(labeled_at="at"))
