@@ -1,1 +1,64 @@
-"""provreg: know where every training sample came from, and refuse what was touched."""
+"""provreg: know where every training sample came from, and refuse what was touched.
+
+    import provreg
+
+    for sample in provreg.load("cifar10@3", data="data/cifar10", policy="policy.toml"):
+        train(sample.payload, sample.label)
+
+Importing this package loads nothing heavy; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from provreg.core.finding import Finding as Finding
+    from provreg.errors import DamagedError as DamagedError
+    from provreg.errors import FormatError as FormatError
+    from provreg.errors import InputError as InputError
+    from provreg.errors import NotFoundError as NotFoundError
+    from provreg.errors import NotTrustedError as NotTrustedError
+    from provreg.errors import ProvregError as ProvregError
+    from provreg.errors import SampleError as SampleError
+    from provreg.errors import StorageError as StorageError
+    from provreg.errors import UsageError as UsageError
+    from provreg.flows.ingest import Ingestion as Ingestion
+    from provreg.flows.reading import HowToRead as HowToRead
+    from provreg.loaders.stream import Sample as Sample
+    from provreg.loaders.stream import VerifiedStream as VerifiedStream
+    from provreg.loaders.stream import load as load
+    from provreg.registry import Registry as Registry
+
+_HOMES = {
+    "provreg.core.finding": ("Finding",),
+    "provreg.errors": (
+        "DamagedError",
+        "FormatError",
+        "InputError",
+        "NotFoundError",
+        "NotTrustedError",
+        "ProvregError",
+        "SampleError",
+        "StorageError",
+        "UsageError",
+    ),
+    "provreg.flows.ingest": ("Ingestion",),
+    "provreg.flows.reading": ("HowToRead",),
+    "provreg.loaders.stream": ("Sample", "VerifiedStream", "load"),
+    "provreg.registry": ("Registry",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'provreg' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

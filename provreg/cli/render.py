@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from provreg.core.head import KINDS
+from provreg.core.kinds import KINDS
 
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.head import KINDS
+from provreg.core.kinds import KINDS
 from provreg.core.leaf import fixed_values
 from provreg.core.tree import BlockList
 

@@ -12,6 +12,7 @@ from typing import Any
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields
+from provreg.core.kinds import KINDS
 from provreg.core.names import DATASET_NAME
 from provreg.core.text import quoted
 from provreg.core.tree import PART_MAX_ENTRIES, root
@@ -20,7 +21,6 @@ from provreg.errors import FormatError
 HEAD_FORMAT = "provreg.head/v1"
 MAX_HEAD_BYTES = 64 << 20
 MAX_PART_BYTES = 4 << 30
-KINDS = ("injected", "removed", "relabeled", "modified", "renamed", "reattributed", "resplit")
 LABEL_TYPES = ("none", "class", "text")
 MAX_CLASSES = 10_000
 TOP_NAMES = 20

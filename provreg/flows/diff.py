@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from provreg.core.blame import Blame, blame_touched
 from provreg.core.change import BIT, Changes
-from provreg.core.head import KINDS
+from provreg.core.kinds import KINDS
 from provreg.flows.lineage import Ancestor, place_of
 
 _BATCH = 1 << 12

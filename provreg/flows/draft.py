@@ -35,7 +35,8 @@ class Samples:
     """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
 
     `labels_known` and `splits_known`: whether the data (or a labels file) speak of them at all.
-    `reused` is the number of digests that came from the stat cache.
+    `reused` is the number of digests that came from the stat cache. `long_labels` are texts over
+    1,024 bytes that no data hold, because a labels file gave them: they are stored as objects.
     """
 
     table: pa.Table
@@ -43,6 +44,7 @@ class Samples:
     labels_known: bool
     splits_known: bool
     reused: int = 0
+    long_labels: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def seal(drafted: Draft, *, number: int, created: datetime, message: str) -> Sea
     """The head and objects of `drafted` as version `number`."""
     parent = None if drafted.parent is None else drafted.parent.head
     stored = {} if parent is None else {part.blocks: part for part in parent.parts}
-    objects: list[bytes] = []
+    objects = list(drafted.samples.long_labels)
     parts: list[tuple[PartRef, pa.Table]] = []
     for part in build_parts(drafted.entries):
         reference = stored.get(part.blocks.logical_digest())

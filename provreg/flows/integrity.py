@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
+from provreg.core.digest import written
 from provreg.core.head import MAX_HEAD_BYTES, Head, PartRef, parse_head
 from provreg.core.manifest import check_part, check_part_end, check_version
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, ProvregError
 from provreg.flows.workspace import Workspace
 from provreg.store.parts import read_part
+
+_MAX_LABEL_BYTES = 64 << 20
 
 # Told of each step that passed: its number and what was found.
 Report = Callable[[int, str], None]
@@ -87,6 +90,14 @@ def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.
     done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
     done(11, f"{head.samples:,} samples, root {head.root}")
     return entries
+
+
+def long_label(workspace: Workspace, digest: bytes) -> str:
+    """The text of a label that its entry names by digest, from the object a labels file left.
+
+    Raises NotFoundError where the label is in the data instead, DamagedError for other bytes.
+    """
+    return workspace.objects.get(written(digest), limit=_MAX_LABEL_BYTES).decode()
 
 
 def checked_part(workspace: Workspace, part: PartRef) -> pa.Table:

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from provreg.core.digest import sha256_digest
 from provreg.core.policy import Policy
 from provreg.core.policy_document import parse_policy
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
+from provreg.store.private import config_folder
 from provreg.trust.key import load_public
 
 POLICY_LIMIT = 256 * 1024  # bytes
@@ -57,7 +56,7 @@ def find_policy(
     named = flag or environment.get(POLICY_VARIABLE)
     if named:
         return load_policy(cwd / named)
-    folder = configuration or platformdirs.user_config_path("provreg", appauthor=False)
+    folder = configuration or config_folder()
     path = folder / CONFIGURED_NAME
     if (data := _read_checked(path, _check_configured)) is not None:
         return _load(path, data)

@@ -15,6 +15,7 @@ from provreg.core.names import Reference
 from provreg.core.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, StorageError
 from provreg.flows.draft import Draft, Parent, seal
+from provreg.flows.integrity import recorded
 from provreg.flows.verify import Trust, VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
@@ -140,7 +141,7 @@ def _try_number(
     signature = workspace.versions.add_signature(head.dataset, digest, bundle)
     claimed = workspace.versions.claim(head.dataset, number, digest)
     # Two who publish the same samples within one second may have made the very same head.
-    if not claimed and workspace.versions.record(head.dataset, number) != digest:
+    if not claimed and not _is_recorded(workspace, head, digest):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
     for part, entries in sealed.parts:
@@ -148,3 +149,10 @@ def _try_number(
             workspace.parts.put(part, entries)
     workspace.remember(head, digest)
     return head
+
+
+def _is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
+    try:
+        return recorded(workspace, head.dataset, head.version) == digest
+    except NotTrustedError:  # squatted with something that is no record
+        return False

@@ -6,10 +6,12 @@ verification reads exactly so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from provreg.core.column import LogicalType
 from provreg.core.finding import Finding
@@ -48,11 +50,16 @@ class HowToRead:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read, and what could not be; `folder` is what the stat cache wants to know."""
+    """What was read, and what could not be.
+
+    `folder` is what the stat cache wants to know. `row_ids` are the ids of a table's samples in the
+    order of its rows.
+    """
 
     samples: Samples
     findings: tuple[Finding, ...] = ()
     folder: folder.FolderSamples | None = None
+    row_ids: pa.ChunkedArray | None = None
 
 
 def read_new(
@@ -92,7 +99,12 @@ def read_new(
     reading = read.samples.reading | {
         LABELS_FILE: [name for name in LABEL_COLUMNS if name in given.column_names]
     }
-    samples = replace(read.samples, table=apply_labels(read.samples.table, given), reading=reading)
+    samples = replace(
+        read.samples,
+        table=apply_labels(read.samples.table, given),
+        reading=reading,
+        long_labels=long_labels(given),
+    )
     return replace(read, samples=samples)
 
 
@@ -116,6 +128,15 @@ def read_again(
         )
     options_of_table = table.options_from_reading(again)
     return _read_table(paths, again["reader"], options_of_table, progress=progress)
+
+
+def rows_again(
+    paths: Sequence[Path], reading: Mapping[str, Any]
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """(payload columns, samples of schema SAMPLE) of a table's rows, in batches, in their order."""
+    again = dict(reading)
+    again.pop(LABELS_FILE, None)
+    return table.iter_rows(paths, again)
 
 
 def labels_overridden(reading: Mapping[str, Any]) -> bool:
@@ -173,7 +194,7 @@ def _read_table(
         labels_known=options.label is not None,
         splits_known=options.split is not None,
     )
-    return Read(samples)
+    return Read(samples, row_ids=found.table["id"])
 
 
 def _folder_options(how: HowToRead, before: dict[str, Any] | None) -> folder.FolderOptions:

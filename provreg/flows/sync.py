@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from provreg.core.change import compare
 from provreg.core.entry import ENTRY
-from provreg.core.head import KINDS, Head
+from provreg.core.head import Head
+from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.compare import changes_between
 from provreg.flows.integrity import load_entries, read_head, recorded

@@ -19,7 +19,8 @@ from provreg.core.digest import written
 from provreg.core.finding import Finding
 from provreg.core.origin import split_long_labels
 from provreg.errors import NotTrustedError
-from provreg.flows.reading import Progress, labels_overridden, read_again
+from provreg.flows.integrity import ignore
+from provreg.flows.reading import Progress, Read, labels_overridden, read_again
 from provreg.flows.verify import Step, VerifiedVersion
 
 _COLUMNS = ("id", "content", "label", "label_digest", "source", "labeler")
@@ -41,6 +42,13 @@ def verify_data(
     reading raises where the data cannot be read at all.
     """
     read = read_again(paths, version.head.reading, leave_out=leave_out, progress=progress)
+    check_read(version, read, on_step=on_step)
+
+
+def check_read(
+    version: VerifiedVersion, read: Read, *, on_step: Callable[[Step], None] = ignore
+) -> None:
+    """Checks what was read from the data; raises NotTrustedError as `verify_data`."""
     labels_signed = read.samples.labels_known and not labels_overridden(version.head.reading)
     unread = {finding.id: finding for finding in read.findings}
     findings = [

@@ -20,8 +20,8 @@ _SHORT_PREFIX = 700
 
 def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
     """The problem of each of `names` that cannot follow `prefix` in an id, as a sentence."""
-    together = "".join(names)
-    if len(prefix) < _SHORT_PREFIX and together.isascii() and together.isprintable():
+    # What Python calls printable has no control, no bidirectional and no surrogate characters.
+    if len(prefix) < _SHORT_PREFIX and "".join(names).isprintable():
         return {}
     problems = ((name, _problem(prefix + name)) for name in names)
     return {name: f"{quoted(prefix + name)} {problem}" for name, problem in problems if problem}
@@ -43,7 +43,7 @@ def folded(sample: str) -> str:
     """`sample` as systems that ignore case and composition see it."""
     if sample.isascii():
         return sample.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", sample).casefold())
+    return unicodedata.normalize("NFC", sample).casefold()
 
 
 def check_twins(runs: Iterable[tuple[str, Sequence[str]]]) -> None:

@@ -1,8 +1,8 @@
 """A chunk of JSON rows, one object a line, to an Arrow batch under a given schema.
 
 Arrow's parser does the work; it is only trusted with what it is known to read as Python's does. It
-takes several objects on a line, NaN, and a zero byte for the end, and it crashes on a leading
-`null`. So every line is seen to be one object first, and all that it produces is validated.
+takes NaN and several objects on a line, and it crashes on a leading `null`. So every line is seen
+to be one object first, and all that comes out is validated.
 """
 
 from __future__ import annotations
@@ -129,8 +129,6 @@ def _lines(data: bytes) -> tuple[bytes, int]:
                     hint="JSON Lines have one object a line; the file may also be cut off",
                 )
         data, breaks = b"".join(line + b"\n" for line in lines), len(lines)
-    if b"\0" in data:
-        raise MisfitError("a zero byte", row=data[: data.index(b"\0")].count(b"\n"))
     return data, breaks
 
 

@@ -75,6 +75,15 @@ def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
     return samples
 
 
+def long_labels(labels: pa.Table) -> list[bytes]:
+    """The distinct label texts of a labels file that entries name by digest only."""
+    if "label" not in labels.column_names:
+        return []
+    texts = labels["label"].unique().drop_null()
+    long = texts.filter(pc.greater(pc.binary_length(texts), LIMITS["label"]))
+    return [text.encode() for text in long.to_pylist()]
+
+
 def _typed(
     path: Path, rows: pa.RecordBatch, samples: pa.RecordBatch, columns: tuple[Column, ...]
 ) -> pa.RecordBatch:

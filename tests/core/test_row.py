@@ -346,6 +346,15 @@ def test_types_that_print_alike_differ() -> None:
     assert len(set(payloads)) == len(values)
 
 
+def test_wrapping_an_integer_around_changes_the_payload() -> None:
+    for value, tag in ((2**63 - 1, 0x02), (2**63, 0x03), (2**64 - 1, 0x03)):
+        (payload,) = _payloads(pa.table({"a": pa.array([value], pa.uint64())}))
+        (wrapped,) = _payloads(pa.table({"a": pa.array([value], pa.uint64()).view(pa.int64())}))
+        assert decode(payload) == ("struct", {"a": ("int", value)})
+        assert payload[10] == tag
+        assert (payload == wrapped) == (value < 2**63)
+
+
 def test_boundary_shifting_attack_changes_the_payload() -> None:
     rows = [
         {"a": "x", "b": "yz"},

@@ -200,6 +200,23 @@ def test_file_truncated_while_being_read(
         hash_files(runs, workers=1)
 
 
+@pytest.mark.parametrize("announced", [0, 3, 3 * BUFFER])
+def test_file_of_another_size_than_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int
+) -> None:
+    runs = runs_of(tmp_path, {"a": b"12345"})
+    original = os.fstat
+
+    def stat(file: int) -> os.stat_result:
+        found = original(file)
+        times = {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns}
+        return os.stat_result((*found[:6], announced, *found[7:]), times)
+
+    monkeypatch.setattr(slices.os, "fstat", stat)
+    with pytest.raises(InputError, match="'a' changed while it was read"):
+        hash_files(runs, workers=1)
+
+
 def test_change_with_times_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = runs_of(tmp_path, {"a": b"before"})
     times = (tmp_path / "a").stat()
@@ -274,6 +291,20 @@ def test_disk_or_server_that_recovers_is_waited_for(
     slept = failing_reads(monkeypatch, number, 2)
     assert hash_files(runs, workers=1).content[0].tobytes() == blake3(b"a").digest()
     assert len(slept) == 2
+
+
+def test_folder_is_opened_again_after_a_server_lost_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = runs_of(tmp_path, {"x/a": b"lost"})
+    failing_reads(monkeypatch, errno.ESTALE, 1)
+
+    def restart(_: float) -> None:
+        (tmp_path / "x").rename(tmp_path / "stale")
+        runs_of(tmp_path, {"x/a": b"back"})
+
+    monkeypatch.setattr(slices.time, "sleep", restart)
+    assert hash_files(runs, workers=1).content[0].tobytes() == blake3(b"back").digest()
 
 
 def test_disk_that_keeps_failing_is_a_storage_error_naming_the_file(

@@ -77,6 +77,11 @@ def _interrupt_parent(number: int) -> int:
     return number
 
 
+def _interrupt_self(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return number
+
+
 def _no_children_left() -> bool:
     return multiprocessing.active_children() == []
 
@@ -176,6 +181,10 @@ def test_interrupt_ends_the_run_and_its_workers() -> None:
     assert _no_children_left()
 
 
+def test_interrupt_of_the_group_leaves_the_workers_to_their_parent() -> None:
+    assert list(ordered_map(_interrupt_self, range(6), workers=2)) == list(range(6))
+
+
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_workers_end_when_their_parent_is_killed() -> None:
     reader, writer = os.pipe()
@@ -213,10 +222,11 @@ def test_beside_other_threads_nothing_is_forked() -> None:
     thread = threading.Thread(target=release.wait)
     thread.start()
     try:
-        assert list(ordered_map(abs, [-1, -2, -3], workers=2)) == [1, 2, 3]
+        parents = set(ordered_map(eval, ["__import__('os').getppid()"] * 3, workers=2))
     finally:
         release.set()
         thread.join()
+    assert os.getpid() not in parents
     assert _no_children_left()
 
 

@@ -404,6 +404,18 @@ def test_a_file_swapped_after_it_was_looked_at_is_refused(
         read_table([file], "jsonl", TableOptions())
 
 
+def test_a_pipe_put_in_a_files_place_does_not_hang_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _jsonl(tmp_path, {"x": 1})
+    state = table_reader.examined(file)
+    file.unlink()
+    os.mkfifo(file)
+    monkeypatch.setattr(table_reader, "examined", lambda _: state)
+    with pytest.raises(InputError, match="not a regular file"):
+        read_table([file], "jsonl", TableOptions())
+
+
 # The reading in the head
 
 

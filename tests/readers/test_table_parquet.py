@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from provreg.core.column import INT
 from provreg.core.row import hash_rows
 from provreg.errors import InputError, ProvregError
+from provreg.readers import parquet
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
 
 if TYPE_CHECKING:
@@ -128,6 +129,17 @@ def test_altered_files_are_rows_or_our_error(tmp_path_factory: Any, flips: Any) 
         assert read_table([file], "parquet", OPTIONS).table.num_rows
     except ProvregError:
         return
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_are_counted_across_batches_and_row_groups(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_BATCH", 7)
+    table = pa.table({"a": range(50), "by": ["x" * 300 if n == 37 else "x" for n in range(50)]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=20)
+    with pytest.raises(InputError, match="row 38: column 'by'"):
+        read_table([tmp_path], "parquet", TableOptions(labeler="by"), workers=workers)
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

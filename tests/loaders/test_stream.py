@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+import provreg
+from provreg.registry import Registry
+from provreg.trust.key import generate
+from provreg.trust.keyfile import write_key
+from provreg.trust.signer import KeySigner
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a registry, a key, and private folders of its own, as the current folder."""
+    for name in ("CACHE", "STATE", "CONFIG"):
+        monkeypatch.setenv(f"PROVREG_{name}", str(tmp_path / f"private-{name}"))
+    monkeypatch.chdir(tmp_path)
+    Registry.init(tmp_path / ".provreg")
+    return tmp_path
+
+
+def publish(path: Path, **more: object) -> None:
+    key = generate("p256")
+    write_key(key, Path("k"), "", unencrypted=True)
+    ingestion = provreg.Ingestion("d", (path,), source="s", labeler="ann", **more)
+    Registry.open().ingest(ingestion, KeySigner(key))
+
+
+def load(path: Path | str) -> provreg.VerifiedStream:
+    return provreg.load("d@1", data=path, key="k.pub")
+
+
+@pytest.fixture
+def folder(place: Path) -> Path:
+    data = place / "data"
+    for name, payload in (("cat/1", b"one"), ("cat/2", b""), ("dog/3", b"three" * 9999)):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_bytes(payload)
+    publish(data)
+    return data
+
+
+def test_a_folder_streams_its_samples_as_signed(folder: Path) -> None:
+    samples = list(load(folder))
+    assert [(one.id, one.payload, one.label) for one in samples] == [
+        ("cat/1", b"one", "cat"),
+        ("cat/2", b"", "cat"),
+        ("dog/3", b"three" * 9999, "dog"),
+    ]
+    assert {(one.source, one.labeler) for one in samples} == {("s", "ann")}
+
+
+def test_a_stream_knows_its_length_and_classes_and_can_be_read_again(folder: Path) -> None:
+    stream = load(folder)
+    assert (len(stream), stream.classes) == (3, ("cat", "dog"))
+    assert list(stream) == list(stream)
+
+
+@pytest.mark.parametrize("poison", [b"xne", b"on", b"oneone", b""])
+def test_a_changed_sample_does_not_load_and_says_who_answers_for_it(
+    folder: Path, poison: bytes
+) -> None:
+    (folder / "cat/1").write_bytes(poison)
+    with pytest.raises(provreg.SampleError, match=r"'cat/1' of d@1 .* 's', labeled by 'ann'") as e:
+        list(load(folder))
+    assert (e.value.sample, e.value.source, e.value.labeler, e.value.step) == (
+        "cat/1", "s", "ann", 12)  # fmt: skip
+    assert e.value.expected != e.value.found
+
+
+def test_a_missing_sample_does_not_load(folder: Path) -> None:
+    (folder / "cat/1").unlink()
+    with pytest.raises(provreg.SampleError, match="has no file") as caught:
+        list(load(folder))
+    assert caught.value.found is None
+
+
+def test_a_stranger_never_loads(folder: Path) -> None:
+    (folder / "cat/stranger").write_bytes(b"evil")
+    assert [one.id for one in load(folder)] == ["cat/1", "cat/2", "dog/3"]
+
+
+def test_a_link_out_of_the_folder_never_loads(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"one")
+    (folder / "cat/1").unlink()
+    (folder / "cat/1").symlink_to(tmp_path / "secret")
+    with pytest.raises(provreg.SampleError):
+        list(load(folder))
+
+
+def test_a_file_swapped_while_streaming_never_gets_through(folder: Path) -> None:
+    stream = iter(load(folder))
+    assert next(stream).payload == b"one"
+    (folder / "dog/3").write_bytes(b"evil" * 9999)
+    with pytest.raises(provreg.SampleError, match="dog/3"):
+        list(stream)
+
+
+def test_sample_errors_survive_pickling(folder: Path) -> None:
+    (folder / "cat/1").write_bytes(b"evil")
+    with pytest.raises(provreg.SampleError) as caught:
+        list(load(folder))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert vars(again) == vars(caught.value)
+
+
+def test_nothing_loads_without_somebody_to_trust(folder: Path) -> None:
+    with pytest.raises(provreg.NotTrustedError, match="nothing says whom to trust"):
+        provreg.load("d@1", data=folder)
+
+
+def rows(path: Path, items: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return path
+
+
+ROWS = [{"text": "b", "y": "1"}, {"text": "a", "y": "0"}, {"text": "b", "y": "0"}]
+
+
+@pytest.fixture
+def table(place: Path) -> Path:
+    path = rows(place / "rows.jsonl", ROWS)
+    publish(path, how=provreg.HowToRead(label="y"))
+    return path
+
+
+def test_a_table_streams_its_rows_in_order_with_signed_labels(table: Path) -> None:
+    assert [(one.payload, one.label) for one in load(table)] == [
+        ({"text": "b"}, "1"), ({"text": "a"}, "0"), ({"text": "b"}, "0"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "poisoned",
+    [
+        [*ROWS[:2], {"text": "evil", "y": "0"}],
+        [*ROWS, {"text": "evil", "y": "0"}],
+        ROWS[:2],
+        [{"text": "b", "y": "1"}, {"text": "a", "y": "1"}, {"text": "b", "y": "0"}],
+    ],
+    ids=["changed", "stranger", "missing", "relabeled"],
+)
+def test_a_poisoned_table_hands_on_no_row(table: Path, poisoned: list[dict]) -> None:
+    rows(table, poisoned)
+    stream = iter(load(table))
+    with pytest.raises(provreg.NotTrustedError):
+        next(stream)
+
+
+def test_a_table_swapped_between_its_two_readings_never_gets_through(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from provreg.loaders import stream
+
+    again = stream.rows_again
+
+    def swap_first(*arguments: object) -> object:
+        rows(table, [{"text": "evil", "y": "1"}, *ROWS[1:]])
+        return again(*arguments)
+
+    monkeypatch.setattr(stream, "rows_again", swap_first)
+    with pytest.raises(provreg.SampleError):
+        list(load(table))
+
+
+def test_long_labels_are_read_from_the_data(place: Path) -> None:
+    long = "é" * 600
+    path = rows(place / "rows.jsonl", [{"text": "a", "y": long}])
+    publish(path, how=provreg.HowToRead(label="y"))
+    assert [one.label for one in load(path)] == [long]
+
+
+def test_long_labels_of_a_labels_file_are_kept_in_the_registry(place: Path) -> None:
+    long = "é" * 600
+    (place / "data").mkdir()
+    (place / "data/1.txt").write_text("x")
+    labels = rows(place / "labels.jsonl", [{"id": "1.txt", "label": long}])
+    publish(place / "data", how=provreg.HowToRead(label="none"), labels=labels)
+    labels.unlink()
+    assert [one.label for one in load(place / "data")] == [long]
