@@ -19,7 +19,7 @@ from provreg.core.manifest import in_order
 from provreg.errors import UsageError
 from provreg.flows.draft import Samples
 from provreg.readers import folder, table
-from provreg.readers.labels import LABEL_COLUMNS, apply_labels, read_labels
+from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
 
 LABELS_FILE = "labels_file"
