@@ -2,74 +2,128 @@
 
 from __future__ import annotations
 
-import json
+import io
+import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from provreg.cli import commands
+from provreg.cli.output import json_text
+from provreg.cli.render import error_to_json
 from provreg.core.text import printable
-from provreg.errors import NotTrustedError, ProvregError
+from provreg.errors import NotTrustedError, ProvregError, StorageError
+
+# What a shell reports of a program ended by these signals.
+INTERRUPTED = 128 + 2
+BROKEN_PIPE = 128 + 13
 
 app = typer.Typer(
     name="provreg",
-    help="Know where every training sample came from, and refuse what was touched.",
     no_args_is_help=True,
     add_completion=False,
     # Plain help keeps `provreg --help` from loading rich.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"provreg {version('provreg')}")
+        except PackageNotFoundError:
+            print("provreg (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _provreg(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Say which provreg this is."
+        ),
+    ] = False,
+) -> None:
+    """Know where every training sample came from, and refuse what was touched."""
+
+
 commands.register(app)
 
 
 def run() -> NoReturn:
     """Runs the command line; expected failures are one line and what to do, never a traceback."""
-    as_json = "--json" in sys.argv
+    as_json = "--json" in sys.argv or "--json-lines" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show is shown escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
-    except ProvregError as error:
-        _report(error, as_json=as_json)
-        code = error.exit_code
-    except typer.TyperException as error:
-        code = _report_usage(error, as_json=as_json)
-    except (typer.Abort, KeyboardInterrupt):
-        print("stopped; nothing was published", file=sys.stderr)
-        code = 130
+        code = _run(as_json=as_json)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("provreg: stopped; a version is published whole or not at all", file=sys.stderr)
+        code = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`provreg log | head`): nothing to say to anyone.
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        # The reader of our output went away (`provreg log x | head`). Nobody is left to be told,
+        # but it is no success: what was refused may not have been said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
+    sys.exit(code)
 
 
-def _report(error: ProvregError, *, as_json: bool) -> None:
-    if not as_json:
+def _run(*, as_json: bool) -> int:
+    try:
+        code = app(prog_name="provreg", standalone_mode=False)
+    except ProvregError as error:
+        return _report(error, as_json=as_json)
+    except typer.TyperException as error:
+        return _report_usage(error, as_json=as_json)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # A disk that is full when we print, a current folder that is gone: nobody's mistake.
+        name = "" if error.filename is None else f" {error.filename!r}"
+        return _report(StorageError(f"{error.strerror or error}{name}"), as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: ProvregError, *, as_json: bool) -> int:
+    if as_json:
+        print(json_text({"error": error_to_json(error), "exit_code": error.exit_code}))
+    else:
         step = f"step {error.step}: " if isinstance(error, NotTrustedError) and error.step else ""
-        print(f"provreg: {step}{printable(error.message)}", file=sys.stderr)
-        if error.hint:
-            print(f"  {printable(error.hint)}", file=sys.stderr)
-        return
-    fields: dict[str, object] = {"kind": error.kind, "message": error.message}
-    if error.hint:
-        fields["hint"] = error.hint
-    if error.sample is not None:
-        fields["sample"] = error.sample
-    if isinstance(error, NotTrustedError):
-        fields["step"] = error.step
-        if error.findings:
-            fields["findings"] = [finding.to_json() for finding in error.findings]
-    print(json.dumps({"error": fields, "exit_code": error.exit_code}, ensure_ascii=False))
+        _say(f"{step}{error.message}", error.hint)
+    return error.exit_code
 
 
 def _report_usage(error: typer.TyperException, *, as_json: bool) -> int:
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
-    code = getattr(error, "exit_code", 2)
+    message = error.format_message()
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = "provreg" if context is None else context.command_path
+    hint = f"`{command} --help` shows how it is called"
+    if message.startswith("Usage: "):
+        # A group of commands and none of them: its help is the answer.
+        if not as_json:
+            print(message, file=sys.stderr)
+            return error.exit_code
+        message = f"{command} needs a command"
     if as_json:
-        fields = {"kind": "usage", "message": message}
-        print(json.dumps({"error": fields, "exit_code": code}, ensure_ascii=False))
+        fields = {"kind": "usage", "message": message, "hint": hint}
+        print(json_text({"error": fields, "exit_code": error.exit_code}))
     else:
-        print(f"provreg: {printable(message)}", file=sys.stderr)
-        print("  `provreg --help` shows the commands", file=sys.stderr)
-    return code if isinstance(code, int) else 2
+        _say(message, hint)
+    return error.exit_code
+
+
+def _say(message: str, hint: str) -> None:
+    print(f"provreg: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(f"  {printable(hint)}", file=sys.stderr)

@@ -12,25 +12,34 @@ RegistryOption = Annotated[
     typer.Option(
         "--registry",
         envvar="PROVREG_REGISTRY",
+        metavar="DIR",
         help="The registry's folder. Default: the nearest .provreg upward.",
     ),
 ]
 PolicyOption = Annotated[
     Path | None,
-    typer.Option("--policy", help="The policy that says whom to trust. See docs/policy.md."),
+    typer.Option(
+        "--policy", metavar="FILE", help="The policy that says whom to trust (docs/policy.md)."
+    ),
 ]
 KeyOption = Annotated[
     Path | None,
-    typer.Option("--key", help="Trust this public key alone, instead of a policy."),
+    typer.Option("--key", metavar="FILE", help="Trust this public key alone, without a policy."),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document (schemas/), errors too.")
+    bool, typer.Option("--json", help="Print one JSON document (schemas/output/), errors too.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say every step.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say whom is trusted; list all, not the first.")
+]
 SignOption = Annotated[
     str | None,
-    typer.Option("--sign", help="key:FILE signs with a private key, none leaves it unsigned."),
+    typer.Option(
+        "--sign", metavar="key:FILE|none", help="Sign with this private key; none is for --dry-run."
+    ),
 ]
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="name, name@3, name@latest or name@sha256:…")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from provreg.core.text import printable
+from provreg.cli.table import NOTHING, lay_out, records
+from provreg.core.text import UNSAFE_CHARACTERS, printable
 
-# A table in a pipe is read by programs that cut columns: it is never wrapped.
-_PIPE_WIDTH = 400
+_UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
 
 
 class Output:
@@ -34,38 +37,66 @@ class Output:
             print(_shown(text), file=sys.stderr)
 
     def warn(self, text: str) -> None:
-        """A warning: on standard error, and in the JSON document's `warnings`."""
+        """A warning: on standard error, or in the JSON document's `warnings`."""
         self._warnings.append(text)
         if not self.json:
             print(f"warning: {_shown(text)}", file=sys.stderr)
 
-    def document(self, document: dict[str, Any]) -> None:
+    def document(self, document: Mapping[str, Any]) -> None:
         """The result for machines."""
         if self.json:
-            if self._warnings:
-                document = document | {"warnings": self._warnings}
-            print(json.dumps(document, ensure_ascii=False))
+            said = {"warnings": self._warnings} if self._warnings else {}
+            print(json_text({**document, **said}))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table with a heading; numbers stand to the right."""
+    def stream(self, document: Mapping[str, Any], name: str, items: Iterable[Any]) -> None:
+        """The result for machines: `document` with an array `name`, an item a line.
+
+        Items are written as they come, so that a million take no more memory than one. The document
+        is not complete, and no JSON, if making an item fails; the exit code then says so.
+        """
+        if not self.json:
+            return
+        head = json_text(document).removesuffix("}")
+        print(f"{head}{', ' if document else ''}{json_text(name)}: [", end="")
+        before = "\n"
+        for item in items:
+            print(before + json_text(item), end="")
+            before = ",\n"
+        said = f', "warnings": {json_text(self._warnings)}' if self._warnings else ""
+        print(f"]{said}}}")
+
+    def lines(self, document: Mapping[str, Any], items: Iterable[Any]) -> None:
+        """The result for machines as JSON Lines: `document`, then an item a line."""
+        self.document(document)
+        for item in items:
+            print(json_text(item))
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        whole: Collection[str] = ("id",),
+    ) -> None:
+        """A table with a heading; numbers stand to the right, the columns `whole` are never folded.
+
+        In a pipe it is as wide as it is: what reads it cuts columns.
+        """
         if self.json:
             return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+        shown = [[_cell(value) for value in row] for row in rows]
+        heading, lines = lay_out(columns, shown, width=_terminal_width(), whole=whole)
+        for line in heading:
+            print(_bold(line))
+        for line in lines:
+            print(line)
 
-        cells = [[_cell(value) for value in row] for row in rows]
-        numbers = [
-            bool(cells) and all(_is_number(row[place]) for row in cells)
-            for place in range(len(columns))
-        ]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name, number in zip(columns, numbers, strict=True):
-            table.add_column(name, justify="right" if number else "left", overflow="fold")
-        for row in cells:
-            table.add_row(*(Text(cell) for cell in row))
-        width = None if sys.stdout.isatty() else _PIPE_WIDTH
-        Console(width=width, highlight=False).print(table)
+    def facts(self, facts: Mapping[str, object]) -> None:
+        """Names and values, a line each; without those that have no value."""
+        if not self.json:
+            pairs = [(name, _cell(value)) for name, value in facts.items() if value is not None]
+            for line in records(pairs):
+                print(line)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
@@ -95,17 +126,31 @@ class Output:
             yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
+def json_text(value: Any) -> str:
+    """`value` as JSON that cannot act on a terminal, in the encoding of standard output."""
+    ascii_only = (sys.stdout.encoding or "").lower() not in {"utf-8", "utf8"}
+    text = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def _shown(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _cell(value: object) -> str:
     if value is None:
-        return "-"
+        return NOTHING
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return printable(str(value))
 
 
-def _is_number(cell: str) -> bool:
-    return cell.lstrip("+-~").replace(",", "").isdigit() or cell == "-"
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _bold(line: str) -> str:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in {None, "", "dumb"}
+    return line if plain or not sys.stdout.isatty() else f"\x1b[1m{line}\x1b[0m"

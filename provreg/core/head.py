@@ -25,6 +25,7 @@ LABEL_TYPES = ("none", "class", "text")
 MAX_CLASSES = 10_000
 TOP_NAMES = 20
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _MAX_PARTS = 1 << 20
 _MAX_MESSAGE = 4096
 # What a head may demand of its reader; this version knows no such demand.
@@ -98,7 +99,7 @@ class Head:
             "sources": _counts_to_json(self.sources),
             "labelers": _counts_to_json(self.labelers),
             "reused_digests": self.reused_digests,
-            "created": self.created.strftime(_TIME),
+            "created": self.created.replace(tzinfo=None).isoformat(timespec="seconds") + "Z",
             "message": self.message,
         }
         return canonical(document)
@@ -214,7 +215,7 @@ def _read_top(fields: Fields) -> tuple[str, int]:
 
 
 def _read_time(fields: Fields) -> datetime:
-    text = fields.text("created", pattern=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+    text = fields.text("created", pattern=_TIME_FORM)
     try:
         return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
     except ValueError:

@@ -16,8 +16,16 @@ import pyarrow.compute as pc
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.change import plain
 from provreg.core.digest import blake3_digest
-from provreg.core.entry import ENTRY, LIMITS, UNSAFE_IN_IDS
-from provreg.core.head import MAX_CLASSES, TOP_NAMES, Head
+from provreg.core.entry import (
+    ENTRY,
+    FIRST_TIME,
+    LAST_TIME,
+    LIMITS,
+    MAX_ANNOTATIONS,
+    TIMESTAMP,
+    UNSAFE_IN_IDS,
+)
+from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.leaf import leaves
 from provreg.core.text import quoted
 from provreg.core.tree import (
@@ -99,7 +107,9 @@ def check_version(head: Head, entries: pa.Table) -> None:
             raise FormatError(f"the head's table of {what}s is not that of its entries")
     labels = {label for label, _ in name_counts(entries.column("label"))}
     long = entries.column("label_digest").null_count < entries.num_rows
-    if label_type_of(labels, long=long) not in (head.label_type, "none"):
+    # A type never goes back: after `text`, a version whose labels could be classes is still `text`.
+    needed = label_type_of(labels, long=long)
+    if LABEL_TYPES.index(needed) > LABEL_TYPES.index(head.label_type):
         raise FormatError(f"the head's label type is {head.label_type}, its labels are not")
     if head.label_type == "class" and not labels <= set(head.classes):
         stranger = min(labels - set(head.classes))
@@ -144,14 +154,14 @@ def check_entries(entries: pa.Table) -> None:
     place = _first_not_ascending(ids)
     if place is not None:
         raise FormatError(f"ids are not ascending and unique at {quoted(ids[place].as_py())}")
-    check_texts(entries)
+    check_values(entries)
     both = pc.and_(entries.column("label").is_valid(), entries.column("label_digest").is_valid())
     if pc.any(both).as_py():
         raise FormatError("an entry has both a label and a label digest")
 
 
-def check_texts(entries: pa.Table) -> None:
-    """Checks the sizes and characters of every text column; raises FormatError naming the id."""
+def check_values(entries: pa.Table) -> None:
+    """Checks sizes, characters and times of every column; raises FormatError naming the id."""
     for name, limit in LIMITS.items():
         column = plain(entries.column(name))
         _refuse_where(pc.greater(pc.binary_length(column), limit), entries, f"{name} is too long")
@@ -164,6 +174,29 @@ def check_texts(entries: pa.Table) -> None:
     attrs = entries.column("attrs")
     for text in attrs.filter(attrs.is_valid()).to_pylist() if attrs.null_count < len(attrs) else []:
         parse_canonical(text.encode(), what="an entry's attrs", limit=LIMITS["attrs"])
+    _refuse_where(_impossible(entries.column("labeled_at")), entries, "labeled_at is no date")
+    annotations = entries.column("annotations")
+    if annotations.null_count < len(annotations):
+        _check_annotations(annotations, entries)
+
+
+def _check_annotations(annotations: pa.ChunkedArray, entries: pa.Table) -> None:
+    many = pc.greater(pc.list_value_length(annotations), MAX_ANNOTATIONS)
+    _refuse_where(many, entries, f"it has more than {MAX_ANNOTATIONS} annotations")
+    column = annotations.combine_chunks()
+    items = column.flatten()
+    owners = entries.take(pc.list_parent_indices(column))
+    _refuse_where(items.is_null(), owners, "an annotation is null")
+    for name in ("label", "labeler"):
+        long = pc.greater(pc.binary_length(items.field(name)), LIMITS[name])
+        _refuse_where(long, owners, f"the {name} of an annotation is too long")
+    late = _impossible(items.field("labeled_at"))
+    _refuse_where(late, owners, "labeled_at of an annotation is no date")
+
+
+def _impossible(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    first, last = (pa.scalar(time, TIMESTAMP) for time in (FIRST_TIME, LAST_TIME))
+    return pc.or_(pc.less(times, first), pc.greater(times, last))
 
 
 def check_path_ids(ids: pa.ChunkedArray) -> None:
@@ -200,7 +233,7 @@ def _first_not_ascending(ids: pa.ChunkedArray) -> int | None:
     return None if place < 0 else place + 1
 
 
-def _refuse_where(mask: pa.ChunkedArray, entries: pa.Table, complaint: str) -> None:
+def _refuse_where(mask: pa.Array | pa.ChunkedArray, entries: pa.Table, complaint: str) -> None:
     place = pc.index(pc.fill_null(mask, False), True).as_py()
     if place >= 0:
         identity = entries.column("id")[place].as_py()

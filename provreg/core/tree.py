@@ -99,18 +99,24 @@ class BlockList:
 
 def cut(ids: pa.ChunkedArray) -> Cuts:
     """Cuts the version whose ids, ascending by bytes, are `ids` (text)."""
-    marks = np.concatenate([_marks(chunk) for chunk in ids.chunks] or [np.empty(0, np.uint32)])
-    lengths = pc.binary_length(ids).to_numpy().astype(np.int64)
-    id_bytes = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    marks, id_bytes = _measure(ids)
     blocks = _cut_blocks(marks, id_bytes)
     return Cuts(blocks, _cut_parts(marks, id_bytes, blocks))
 
 
 def closes_part(ids: pa.ChunkedArray) -> bool:
     """Whether a part that holds exactly `ids` ends there although more entries follow."""
-    id_bytes = int(pc.sum(pc.binary_length(ids)).as_py())
-    last = _marks(ids.slice(len(ids) - 1).combine_chunks())[0]
-    return _ends_part(len(ids), id_bytes, closing=bool(last < _PART_MARK))
+    marks, id_bytes = _measure(ids)
+    blocks = _cut_blocks(marks, id_bytes)
+    start = int(blocks[-2]) if len(blocks) > 1 else 0
+    entries = len(marks) - start
+    whole = (
+        entries == BLOCK_MAX_ENTRIES
+        or id_bytes[-1] - id_bytes[start] >= BLOCK_MAX_ID_BYTES
+        or (entries >= BLOCK_MIN_ENTRIES and marks[-1] < _BLOCK_MARK)
+    )
+    closing = bool(marks[-1] < _PART_MARK)
+    return bool(whole) and _ends_part(len(marks), int(id_bytes[-1]), closing=closing)
 
 
 def block_list(leaves: bytes, ends: Ints) -> BlockList:
@@ -134,6 +140,13 @@ def root(parts: list[tuple[int, str]]) -> str:
     for entries, logical in parts:
         hasher.update(struct.pack("<Q", entries) + parse_digest(logical)[1])
     return "blake3:" + hasher.hexdigest()
+
+
+def _measure(ids: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint32], Ints]:
+    """The marks of `ids`, and how many bytes the ids before each place have, the end included."""
+    marks = np.concatenate([_marks(chunk) for chunk in ids.chunks] or [np.empty(0, np.uint32)])
+    lengths = pc.binary_length(ids).to_numpy().astype(np.int64)
+    return marks, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def _marks(ids: pa.Array) -> npt.NDArray[np.uint32]:

@@ -18,7 +18,7 @@ from provreg.core.manifest import (
     Part,
     build_parts,
     check_path_ids,
-    check_texts,
+    check_values,
     label_type_of,
     name_counts,
     name_table,
@@ -109,7 +109,7 @@ def draft(
             )
         entries = merge_appended(before, entries)
     try:
-        check_texts(entries)
+        check_values(entries)
         if samples.reading["reader"] == "folder":
             check_path_ids(entries.column("id"))
     except FormatError as error:

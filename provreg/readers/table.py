@@ -67,6 +67,7 @@ class _Reader(Protocol):
 
 _READERS: dict[str, _Reader] = {
     "csv": delimited,
+    "tsv": delimited,
     "json": json_array,
     "jsonl": jsonlines,
     "parquet": parquet,
@@ -139,16 +140,16 @@ def read_table(
     not of the schema, for ids that are not unique, and for a table without rows; UsageError for a
     format or an option that is none, NotFoundError, StorageError.
     """
-    reader, options = _resolved(format_, options)
+    options = _with_delimiter(format_, options)
     files = [examined(path) for path in shards(paths, format_)]
     columns = options.columns
     if columns is None:
-        columns = _READERS[reader].columns_of(files, options, workers=workers)
+        columns = _READERS[format_].columns_of(files, options, workers=workers)
     options = with_schema(options, columns)
     batches: list[pa.RecordBatch] = []
     places: dict[Path, int] = {}
     rows = 0
-    for piece, batch in _samples(files, reader, options, workers):
+    for piece, batch in _samples(files, format_, options, workers):
         if batch.num_rows == 0:
             continue
         batches.append(batch)
@@ -163,7 +164,7 @@ def read_table(
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
     else:
         check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
-    return TableSamples(table, reading_of(reader, options))
+    return TableSamples(table, reading_of(format_, options))
 
 
 def iter_rows(
@@ -182,11 +183,10 @@ def iter_rows(
     Raises as `read_table`, and FormatError for a `reading` that is none.
     """
     options = options_from_reading(reading)
-    reader = reading["reader"]
-    format_ = "tsv" if (reader, options.delimiter) == ("csv", "\t") else reader
+    format_ = reading["reader"]
     for path in shards(paths, format_):
-        for piece in _READERS[reader].slices(examined(path)):
-            for rows, samples in _rows(piece, reader, options):
+        for piece in _READERS[format_].slices(examined(path)):
+            for rows, samples in _rows(piece, format_, options):
                 if options.id is None:
                     ids = content_ids(samples.column("content"))
                     yield rows, samples.set_column(0, SAMPLE.field("id"), ids)
@@ -194,44 +194,44 @@ def iter_rows(
                     yield rows, samples
 
 
-def _resolved(format_: str, options: TableOptions) -> tuple[str, TableOptions]:
-    """The reader's name, and `options` with the delimiter settled. Raises UsageError."""
-    if format_ not in _FORMATS.values():
+def _with_delimiter(format_: str, options: TableOptions) -> TableOptions:
+    """`options` with the delimiter settled where there is one. Raises UsageError."""
+    if format_ not in _READERS:
         raise UsageError(f"{quoted(format_)} is not a format of tables")
     if format_ not in ("csv", "tsv"):
-        return format_, options
+        return options
     delimiter = options.delimiter or ("\t" if format_ == "tsv" else ",")
-    return "csv", replace(options, delimiter=check_delimiter(delimiter))
+    return replace(options, delimiter=check_delimiter(delimiter))
 
 
 def _samples(
-    files: list[SourceFile], reader: str, options: TableOptions, workers: int
+    files: list[SourceFile], format_: str, options: TableOptions, workers: int
 ) -> Iterator[tuple[Slice, pa.RecordBatch]]:
-    pieces = [piece for file in files for piece in _READERS[reader].slices(file)]
+    pieces = [piece for file in files for piece in _READERS[format_].slices(file)]
     if workers <= 1 or len(pieces) <= 1:
         for piece in pieces:
-            for _, samples in _rows(piece, reader, options):
+            for _, samples in _rows(piece, format_, options):
                 yield piece, samples
         return
-    task = partial(_slice_samples, reader=reader, options=options)
+    task = partial(_slice_samples, format_=format_, options=options)
     results = ordered_map(task, pieces, workers=min(workers, len(pieces)))
     for piece, found in zip(pieces, results, strict=True):
         for samples in found:
             yield piece, samples
 
 
-def _slice_samples(piece: Slice, *, reader: str, options: TableOptions) -> list[pa.RecordBatch]:
-    return [samples for _, samples in _rows(piece, reader, options)]
+def _slice_samples(piece: Slice, *, format_: str, options: TableOptions) -> list[pa.RecordBatch]:
+    return [samples for _, samples in _rows(piece, format_, options)]
 
 
 def _rows(
-    piece: Slice, reader: str, options: TableOptions
+    piece: Slice, format_: str, options: TableOptions
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """(payload columns, samples), in batches; misfits get their places here."""
     names = [column.name for column in options.payload_columns()]
     rows = 0
     try:
-        for batch in _READERS[reader].batches(piece, options):
+        for batch in _READERS[format_].batches(piece, options):
             try:
                 samples = samples_of(batch, options)
             except MisfitError as misfit:

@@ -27,7 +27,7 @@ from provreg.errors import FormatError, InputError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-READERS = ("csv", "json", "jsonl", "parquet")
+READERS = ("csv", "tsv", "json", "jsonl", "parquet")
 READER_VERSION = 1
 _MAX_NULL_WORDS = 1000
 _WHAT = "head.reading"
@@ -116,7 +116,7 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
     """How the table was read, for the head; `options.columns` must be known."""
     return {
         "reader": reader,
-        "version": READER_VERSION,
+        "reader_version": READER_VERSION,
         "columns": columns_to_json(options.columns or ()),
         **{role: getattr(options, role) for role in _ROLES},
         "null_words": list(options.null_words),
@@ -129,8 +129,8 @@ def options_from_reading(reading: Any) -> TableOptions:
     fields = Fields(reading, _WHAT)
     if fields.text("reader") not in READERS:
         raise fields.wrong("reader", "is not a reader of tables")
-    if fields.integer("version") != READER_VERSION:
-        raise fields.wrong("version", f"is not {READER_VERSION}: a newer provreg is needed")
+    if fields.integer("reader_version") != READER_VERSION:
+        raise fields.wrong("reader_version", f"is not {READER_VERSION}: a newer provreg is needed")
     columns = columns_from_json(fields.raw("columns"), f"{_WHAT}.columns")
     roles: dict[str, Any] = {role: fields.optional_text(role) for role in _ROLES}
     null_words = fields.texts("null_words", limit=_MAX_NULL_WORDS)

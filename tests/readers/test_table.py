@@ -422,7 +422,7 @@ def test_a_pipe_put_in_a_files_place_does_not_hang_the_reader(
 def _readings() -> Iterator[dict[str, Any]]:
     good: dict[str, Any] = {
         "reader": "csv",
-        "version": 1,
+        "reader_version": 1,
         "columns": [{"name": "a", "type": "text"}, {"name": "k", "type": "text"}],
         "id": "k",
         "label": None,
@@ -438,7 +438,7 @@ def _readings() -> Iterator[dict[str, Any]]:
     yield good | {"more": 1}
     for key, value in (
         ("reader", "folder"),
-        ("version", 2),
+        ("reader_version", 2),
         ("columns", []),
         ("id", "b"),
         ("id", 1),
@@ -467,7 +467,7 @@ def test_a_successor_is_read_under_the_first_versions_schema(tmp_path: Path) -> 
     (tmp_path / "t.tsv").write_text("a\tb\nNA\t1\n")
     options = TableOptions(types={"b": INT}, null_words=("NA",))
     first = read_table([tmp_path], "tsv", options)
-    assert first.reading["delimiter"] == "\t"
+    assert (first.reading["reader"], first.reading["delimiter"]) == ("tsv", "\t")
     inherited = options_from_reading(first.reading)
     again = read_table([tmp_path], "tsv", inherited)
     assert again.table == first.table

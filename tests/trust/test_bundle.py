@@ -301,16 +301,16 @@ def test_certificates_are_read_and_fail_closed(p256: PrivateKey) -> None:
 
 
 @settings(max_examples=300)
-@given(data=st.data())
+@given(position=st.integers(0), bit=st.integers(0, 7))
 def test_one_flipped_bit_is_refused_or_changes_nothing(
-    key: PrivateKey, data: st.DataObject
+    key: PrivateKey, position: int, bit: int
 ) -> None:
     """What may survive: bits of the hint, which has no authority, and of `keyid`, DSSE's hint.
 
     Whatever else is accepted must say the same statement by the same key.
     """
     raw = bytearray(key_bundle(STATEMENT, key))
-    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    raw[position % len(raw)] ^= 1 << bit
     try:
         bundle = parse_bundle(bytes(raw))
         signature = verify_bundle(bundle, trusting(key))

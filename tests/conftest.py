@@ -1,0 +1,182 @@
+"""A registry, people with keys, and a consumer of their own: what tests of whole flows begin with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provreg.core.canonical import canonical
+from provreg.core.head import Head
+from provreg.core.policy import Policy, Principal, PublishRule, TrustedKey
+from provreg.core.statement import version_statement
+from provreg.flows.ingest import Ingestion
+from provreg.flows.publish import Outcome
+from provreg.flows.verify import Trust
+from provreg.flows.workspace import open_workspace
+from provreg.registry import Registry
+from provreg.store.folder import init, open_registry
+from provreg.store.state import Pin
+from provreg.trust.key import generate
+from provreg.trust.signer import KeySigner
+
+PRIVATE = ("PROVREG_CACHE", "PROVREG_STATE", "PROVREG_CONFIG")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Bench:
+    """A registry in `folder/registry`, and signers by name, made when first asked for."""
+
+    folder: Path
+    signers: dict[str, KeySigner] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def registry(self) -> Path:
+        return self.folder / "registry"
+
+    def write(self, name: str, files: Mapping[str, bytes | str]) -> Path:
+        """A new folder, or one file where `name` is the only key's name."""
+        folder = self.folder / name
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return folder
+
+    def pets(self, name: str = "pets", count: int = 6, **more: bytes) -> Path:
+        """`count` cats and dogs, each of its own bytes."""
+        files = {f"{'cat' if n % 2 else 'dog'}/{n}.jpg": b"picture %d" % n for n in range(count)}
+        return self.write(name, files | {key.replace("__", "/"): data for key, data in more.items()})
+
+    def signer(self, name: str = "alice") -> KeySigner:
+        if name not in self.signers:
+            self.signers[name] = KeySigner(generate())
+        return self.signers[name]
+
+    def trust(self, *names: str, threshold: int = 1) -> Trust:
+        names = names or ("alice",)
+        principals = tuple(
+            Principal(name, (TrustedKey(key.fingerprint, key.pem),))
+            for name in names
+            for key in (self.signer(name).key.public,)
+        )
+        return Trust(Policy(principals, (PublishRule(("*",), names, threshold),)), "a test")
+
+    def open(
+        self, *trusted: str, threshold: int = 1, pins: Mapping[str, Pin] | None = None
+    ) -> Registry:
+        """The registry as who trusts `trusted` sees it, by default alice alone."""
+        workspace = open_workspace(open_registry(self.registry), report=self.warnings.append)
+        trust = self.trust(*trusted, threshold=threshold)
+        return Registry(workspace, trust, pins or {}, self.warnings)
+
+    def ingest(
+        self,
+        *paths: Path,
+        name: str = "pets",
+        by: str = "alice",
+        trusting: Sequence[str] = (),
+        source: str | None = "shelter",
+        **options: Any,
+    ) -> Outcome:
+        """One ingestion signed by `by`, who trusts `trusting` (and always themself)."""
+        ingestion = Ingestion(name, paths, source=source, **options)
+        registry = self.open(*dict.fromkeys((by, *trusting)))
+        return registry.ingest(ingestion, self.signer(by))
+
+    def forge(self, head: Head, *, by: str = "alice", claim: bool = True) -> str:
+        """What a hostile signer does: any head at all, properly signed and published."""
+        workspace = self.open(by).workspace
+        digest = workspace.objects.put(head.to_bytes(), "sha256")
+        statement = version_statement(
+            dataset=head.dataset, version=head.version, head=digest, uid=head.uid, root=head.root,
+            samples=head.samples,
+        )  # fmt: skip
+        workspace.versions.add_signature(head.dataset, digest, self.signer(by).sign(statement))
+        if claim:
+            workspace.versions.claim(head.dataset, head.version, digest)
+        return digest
+
+    def record(self, number: int, name: str = "pets") -> Path:
+        return self.registry / f"datasets/{name}/versions/{number:08d}.json"
+
+    def point(self, number: int, head: str, name: str = "pets") -> None:
+        """Lets a number's record name any head."""
+        self.overwrite(self.record(number, name), canonical({"head": head, "nonce": "0" * 32}))
+
+    def object(self, digest: str) -> Path:
+        return self.registry / "objects" / digest.partition(":")[2][:2] / digest
+
+    def signatures(self, head: str, name: str = "pets") -> Path:
+        return self.registry / "datasets" / name / "signatures" / head
+
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """Puts other bytes into the place of a read-only file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the registry but staged ones."""
+        return {
+            str(path.relative_to(self.registry)): path.read_bytes()
+            for path in self.registry.rglob("*")
+            if path.is_file() and "tmp" not in path.relative_to(self.registry).parts
+        }
+
+    def forget(self, *variables: str) -> None:
+        """The consumer becomes a new one: without state, cache and index (or those named)."""
+        for variable in variables or PRIVATE:
+            shutil.rmtree(os.environ[variable], ignore_errors=True)
+
+    def key_file(self, name: str = "alice") -> Path:
+        """A public key file, the private one beside it without `.pub`."""
+        path = self.folder / f"{name}.key.pub"
+        key = self.signer(name).key
+        path.write_text(key.public.pem, "utf-8")
+        private = path.with_suffix("")
+        private.write_bytes(key.pem(None))
+        private.chmod(0o600)
+        return path
+
+    def run(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+        """The command line in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "provreg", *map(str, arguments)],
+            cwd=cwd or self.folder,
+            env=os.environ
+            | {"PYTHONPATH": str(ROOT), "PROVREG_REGISTRY": str(self.registry), "COLUMNS": "200"},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A consumer's own folders, empty, and nothing else of the environment."""
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("HOME", str(folder))
+    for variable in PRIVATE:
+        monkeypatch.setenv(variable, str(folder / variable.lower()))
+    for variable in ("PROVREG_POLICY", "PROVREG_REGISTRY", "PROVREG_PASSWORD"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def bench(home: Path, tmp_path: Path) -> Bench:
+    """An empty registry and a consumer who has seen nothing."""
+    made = Bench(tmp_path)
+    init(made.registry)
+    return made
