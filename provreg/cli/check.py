@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, RegistryOption
+from provreg.cli.options import JsonOption, QuietOption, RegistryOption
 from provreg.cli.output import Output
 from provreg.cli.session import open_registry
 from provreg.errors import DamagedError
+
+EXAMPLES = (
+    "provreg check",
+    "provreg check --index",
+)
 
 
 def check(
@@ -18,9 +23,10 @@ def check(
     ] = False,
     registry: RegistryOption = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Read every object of the registry anew and report what does not hold together."""
-    output = Output(json=json)
+    """Read every object anew and report what is damaged."""
+    output = Output(json=json, quiet=quiet)
     opened = open_registry(registry, output=output)
     with output.progress("checking versions") as progress:
         problems = list(opened.check(index=index, progress=progress))
@@ -30,6 +36,8 @@ def check(
         {"problems": [{"where": problem.where, "what": problem.what} for problem in problems]}
     )
     if problems:
-        output.table(("where", "problem"), [(one.where, one.what) for one in problems])
+        output.table(
+            ("where", "problem"), [(one.where, one.what) for one in problems], whole=("where",)
+        )
         raise typer.Exit(DamagedError.exit_code)
     output.line("the index says what the objects say" if index else "every object is sound")

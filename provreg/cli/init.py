@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption
+from provreg.cli.options import JsonOption, QuietOption
 from provreg.cli.output import Output
+
+EXAMPLES = (
+    "provreg init",
+    "provreg init /srv/registry",
+)
 
 
 def init(
@@ -16,14 +21,15 @@ def init(
         Path, typer.Argument(metavar="[DIR]", help="Where the registry is to lie.")
     ] = Path(".provreg"),
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make an empty registry in a folder."""
     from provreg.registry import Registry
 
-    output = Output(json=json)
+    output = Output(json=json, quiet=quiet)
     Registry.init(folder)
     output.document({"registry": str(folder.resolve())})
-    output.line(f"A registry is in {folder.resolve()}. Next:")
-    output.line("  provreg key generate --out my.key")
-    output.line("  provreg ingest DATA --name NAME --source WHERE-FROM --sign key:my.key")
-    output.line("  provreg verify NAME --data DATA --key my.key.pub")
+    output.line(f"{folder.resolve()} is a registry")
+    output.note("  provreg key generate --out my.key")
+    output.note("  provreg ingest DATA --name NAME --source WHERE-FROM --sign key:my.key")
+    output.note("  provreg verify NAME --data DATA --key my.key.pub")

@@ -10,12 +10,16 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption
+from provreg.cli.options import JsonOption, QuietOption
 from provreg.cli.output import Output
 from provreg.cli.session import passphrase
 from provreg.errors import UsageError
 
-app = typer.Typer(help="Keys to sign with where no identity provider is.", no_args_is_help=True)
+EXAMPLES = (
+    "provreg key generate --out my.key",
+    "provreg key generate --out ci.key --no-passphrase",
+    "provreg key generate --out my.key --algorithm ed25519",
+)
 
 
 class Algorithm(StrEnum):
@@ -25,14 +29,8 @@ class Algorithm(StrEnum):
     ED25519 = "ed25519"
 
 
-@app.callback()
-def _keys() -> None:
-    """Keys to sign with where no identity provider is."""
-
-
-@app.command()
 def generate(
-    out: Annotated[Path, typer.Option("--out", help="FILE, private; FILE.pub is its public half.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="FILE is private, FILE.pub its public half.")],
     algorithm: Annotated[
         Algorithm, typer.Option(help="P-256 is what every Sigstore client accepts.")
     ] = Algorithm.P256,
@@ -40,12 +38,16 @@ def generate(
         bool, typer.Option("--no-passphrase", help="Write the private key unencrypted.")
     ] = False,
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Make a key pair. The passphrase is asked for, or read from PROVREG_PASSWORD."""
+    """Make a key pair to sign with.
+
+    The passphrase is asked for, or read from PROVREG_PASSWORD.
+    """
     from provreg.trust.key import generate as generate_key
     from provreg.trust.keyfile import write_key
 
-    output = Output(json=json)
+    output = Output(json=json, quiet=quiet)
     chosen = "" if no_passphrase else _new_passphrase()
     key = generate_key(algorithm.value)
     public = write_key(key, out, chosen, unencrypted=no_passphrase)

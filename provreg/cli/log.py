@@ -6,12 +6,25 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, KeyOption, PolicyOption, RegistryOption
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    RegistryOption,
+    VerboseOption,
+)
 from provreg.cli.output import Output
 from provreg.cli.render import counts_in_words, signed_by, version_to_json, when
-from provreg.cli.session import open_registry, say_damage
+from provreg.cli.session import open_registry, say_damage, say_untrusted
+from provreg.core.names import check_dataset_name
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError
+
+EXAMPLES = (
+    "provreg log cifar10",
+    "provreg log cifar10 --policy policy.toml --json",
+)
 
 
 def log(
@@ -20,9 +33,15 @@ def log(
     policy: PolicyOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """List the versions of a dataset, newest first, and what each changed."""
-    output = Output(json=json)
+    """List the versions of a dataset, newest first.
+
+    Each with what it changed and who signed it; untrusted ones too, marked.
+    """
+    output = Output(json=json, quiet=quiet, verbose=verbose)
+    check_dataset_name(name)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
         damaged = opened.sync(progress=progress)
@@ -32,6 +51,7 @@ def log(
         raise NotFoundError(
             f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"
         )
+    say_untrusted(versions, output)
     output.document({"dataset": name, "versions": [version_to_json(one) for one in versions]})
     output.table(
         ("version", "created", "samples", "changes", "signed by", "message"),
@@ -46,8 +66,5 @@ def log(
             )
             for one in versions
         ],
+        whole=("created",),
     )
-    untrusted = [one for one in versions if one.trusted_because is None]
-    if untrusted:
-        output.note(f"{name}@{untrusted[0].head.version} is untrusted: "
-                    f"{untrusted[0].refused_because}")  # fmt: skip

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from provreg.cli.options import JsonOption, KeyOption, PolicyOption, RegistryOption
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    RegistryOption,
+    VerboseOption,
+)
 from provreg.cli.output import Output
 from provreg.cli.render import signed_by, version_to_json, when
-from provreg.cli.session import open_registry, say_damage
+from provreg.cli.session import open_registry, say_damage, say_untrusted
+
+EXAMPLES = (
+    "provreg ls",
+    "provreg ls --registry /srv/registry --policy policy.toml --json",
+)
 
 
 def ls(
@@ -13,13 +25,20 @@ def ls(
     policy: PolicyOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """List the datasets of the registry, each with its newest version."""
-    output = Output(json=json)
+    """List the datasets, each with its newest version."""
+    output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
-    say_damage(opened.sync(), output)
-    newest = [opened.log(name)[0] for name in opened.datasets()]
+    with output.progress("indexing") as progress:
+        say_damage(opened.sync(progress=progress), output)
+    newest = opened.newest()
+    say_untrusted(newest, output)
     output.document({"datasets": [version_to_json(version) for version in newest]})
+    if not newest:
+        output.note("no datasets yet; `provreg ingest PATH --name NAME …` makes the first")
+        return
     output.table(
         ("dataset", "newest", "samples", "created", "signed by"),
         [
@@ -32,6 +51,5 @@ def ls(
             )
             for version in newest
         ],
+        whole=("dataset", "created"),
     )
-    if not newest:
-        output.note("no datasets yet; `provreg ingest PATH --name NAME …` makes the first")

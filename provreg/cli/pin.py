@@ -11,11 +11,18 @@ from provreg.cli.options import (
     JsonOption,
     KeyOption,
     PolicyOption,
+    QuietOption,
     ReferenceArgument,
     RegistryOption,
+    VerboseOption,
 )
 from provreg.cli.output import Output
 from provreg.cli.session import open_registry
+
+EXAMPLES = (
+    "provreg pin cifar10@3 --policy policy.toml",
+    "provreg pin cifar10 --lock train/provreg.lock",
+)
 
 
 def pin(
@@ -23,22 +30,26 @@ def pin(
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
-    lock: Annotated[Path, typer.Option(help="The lock file to write.")] = Path("provreg.lock"),
+    lock: Annotated[Path, typer.Option(metavar="FILE", help="The lock file to write.")] = Path("provreg.lock"),
     json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """Verify a version and write it into provreg.lock, to be committed beside the code."""
+    """Verify a version and write it into provreg.lock.
+
+    The lock file is committed beside the code: whoever verifies or trains there accepts nothing
+    older and no other history.
+    """
     from provreg.store.pins import read_lock, write_lock
     from provreg.store.state import Pin
 
-    output = Output(json=json)
+    output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     version = opened.verify(reference)
     pins = read_lock(lock) if lock.exists() else {}
     head = version.head
     write_lock(lock, {**pins, head.dataset: Pin(head.uid, head.version, version.digest)})
-    output.document(
-        {"lock": str(lock), "dataset": head.dataset, "version": head.version,
-         "head": version.digest}
-    )  # fmt: skip
+    pinned = {"dataset": head.dataset, "version": head.version, "head": version.digest}
+    output.document({"lock": str(lock), **pinned})
     output.line(f"{lock}: {version.reference} is pinned ({version.digest})")
     output.note("commit it: from now on nothing older, and no other history, is accepted here")

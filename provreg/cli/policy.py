@@ -8,44 +8,55 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, PolicyOption
+from provreg.cli.options import JsonOption, PolicyOption, QuietOption
 from provreg.cli.output import Output
+from provreg.core.text import quoted
 from provreg.errors import NotFoundError, UsageError
 
-app = typer.Typer(help="Whom to trust with what. See docs/policy.md.", no_args_is_help=True)
+INIT_EXAMPLES = (
+    "provreg policy init --key my.key.pub",
+    "provreg policy init --key alice.pub --name alice --out policy.toml",
+)
+CHECK_EXAMPLES = (
+    "provreg policy check",
+    "provreg policy check --policy policy.toml",
+)
 
 
-@app.command("init")
 def init(
-    key: Annotated[Path, typer.Option("--key", help="The public key to trust.")],
-    name: Annotated[str, typer.Option(help="Who holds it: a person or a pipeline.")] = "me",
-    out: Annotated[Path, typer.Option(help="The policy to write.")] = Path("provreg.policy.toml"),
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The public key to trust.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Who holds it: a person or a pipeline.")] = "me",
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The policy to write.")] = Path("provreg.policy.toml"),
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Write a policy to start from: one principal who may publish everything."""
+    """Write a policy to start from: one principal, all datasets."""
     from provreg.core.policy_document import starter_policy
     from provreg.trust.keyfile import load_public_file
 
-    output = Output(json=json)
+    output = Output(json=json, quiet=quiet)
     text = starter_policy(load_public_file(key).pem, name)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
         out.chmod(0o644)
     except FileExistsError:
-        raise UsageError(f"{out} exists", hint="edit it, or choose another --out") from None
+        raise UsageError(
+            f"{quoted(str(out))} exists", hint="edit it, or choose another --out"
+        ) from None
     output.document({"policy": str(out)})
     output.line(f"{out} trusts {key} for every dataset: edit it to fit")
-    output.line(f"  provreg policy check --policy {out}")
+    output.note(f"  provreg policy check --policy {out}")
 
 
-@app.command("check")
-def check(policy: PolicyOption = None, json: JsonOption = False) -> None:
-    """Say in words what the policy in force allows, and where it was found."""
+def check(
+    policy: PolicyOption = None, json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """Say in words what the policy in force allows."""
     from provreg.core.policy import explain
     from provreg.flows.policy_file import find_policy
 
-    output = Output(json=json)
+    output = Output(json=json, quiet=quiet)
     found = find_policy(policy, os.environ, Path.cwd(), ())
     if found is None:
         raise NotFoundError(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.kinds import KINDS
 
+from provreg.errors import NotTrustedError, ProvregError
+
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution
     from provreg.flows.lineage import Ancestor
@@ -28,6 +30,11 @@ def when(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 sample`, `10,000 samples`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def counts_in_words(counts: Mapping[str, int]) -> str:
     """The kinds that occurred, with how often: `50 injected, 10 removed`."""
     said = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
@@ -45,6 +52,11 @@ def signers_to_json(version: Ancestor) -> list[dict[str, str]]:
             identity, issuer = made.identity or "", made.issuer or ""
             found.append({"principal": signer.principal, "identity": identity, "issuer": issuer})
     return found
+
+
+def name_of(version: Ancestor) -> str:
+    """A version as people write it: `cifar10@3`."""
+    return f"{version.head.dataset}@{version.head.version}"
 
 
 def signed_by(version: Ancestor) -> str:
@@ -114,3 +126,17 @@ def label_of(entry: Mapping[str, Any]) -> str | None:
     """An entry's label, or the short digest that stands for a long one."""
     digest = entry.get("label_digest")
     return entry.get("label") if digest is None else short(_value("label_digest", digest))
+
+
+def error_to_json(error: ProvregError) -> dict[str, Any]:
+    """An error as every command gives it (schemas/output/error.v1.json)."""
+    fields: dict[str, Any] = {"kind": error.kind, "message": error.message}
+    if error.hint:
+        fields["hint"] = error.hint
+    if error.sample is not None:
+        fields["sample"] = error.sample
+    if isinstance(error, NotTrustedError):
+        fields["step"] = error.step
+        if error.findings:
+            fields["findings"] = [finding.to_json() for finding in error.findings]
+    return fields

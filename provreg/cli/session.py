@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.cli.output import Output
+from provreg.cli.render import name_of
+from provreg.core.text import quoted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
+    from provreg.flows.lineage import Ancestor
     from provreg.flows.sync import Damaged
     from provreg.registry import Registry
     from provreg.trust.signer import KeySigner
+
+# Of very many untrusted versions the first ones are named.
+_SHOWN = 5
 
 
 def open_registry(
@@ -39,7 +46,7 @@ def open_signer(sign: str | None) -> KeySigner | None:
     kind, _, value = sign.partition(":")
     if kind != "key" or not value:
         raise UsageError(
-            f"--sign {sign} is not understood", hint="write --sign key:FILE or --sign none"
+            f"--sign {quoted(sign)} is not understood", hint="write --sign key:FILE or --sign none"
         )
     from provreg.trust.keyfile import load_private
     from provreg.trust.signer import KeySigner
@@ -62,3 +69,17 @@ def say_damage(damaged: list[Damaged], output: Output) -> None:
     """Warns of numbers that are no versions because their integrity does not hold."""
     for one in damaged:
         output.warn(f"{one.dataset}@{one.number} is left out: {one.reason}")
+
+
+def say_untrusted(versions: Iterable[Ancestor], output: Output) -> None:
+    """Warns of versions that the policy does not trust, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for version in versions:
+        if version.trusted_because is None:
+            reasons.setdefault(version.refused_because or "", []).append(name_of(version))
+    for reason, names in list(reasons.items())[:_SHOWN]:
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        are = "is" if len(names) == 1 else "are"
+        output.warn(f"{', '.join(names[:_SHOWN])}{more} {are} UNTRUSTED: {reason}")
+    if len(reasons) > _SHOWN:
+        output.warn(f"{len(reasons) - _SHOWN:,} more versions are UNTRUSTED, each for its reason")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
 
-from provreg.cli.options import JsonOption, KeyOption, PolicyOption, RegistryOption
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    RegistryOption,
+    VerboseOption,
+)
 from provreg.cli.output import Output
 from provreg.cli.render import when
 from provreg.cli.session import open_registry, say_damage
+
+EXAMPLES = (
+    "provreg sql \"select dataset, version, samples, trusted from versions\"",
+    "provreg sql --json \"select labeler, count(*) as n from entries where version = 3 group by all\"",
+)
 
 
 def sql(
@@ -18,20 +31,31 @@ def sql(
     policy: PolicyOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """Ask the index in SQL: tables versions, entries, changes (docs/sql.md). Read-only."""
-    output = Output(json=json)
+    """Ask the index in SQL, read-only.
+
+    The tables are versions, entries and changes (docs/sql.md).
+    """
+    output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
         say_damage(opened.sync(progress=progress), output)
     columns, rows = opened.sql(query)
-    output.document({"columns": columns, "rows": [[_plain(cell) for cell in row] for row in rows]})
-    output.table(columns, [[_plain(cell) for cell in row] for row in rows])
+    answer = ([_plain(cell) for cell in row] for row in rows)
+    if json:
+        output.stream({"columns": columns}, "rows", answer)
+    else:
+        output.table(columns, list(answer), whole=columns)
 
 
 def _plain(cell: Any) -> Any:
     from datetime import datetime
 
+    if isinstance(cell, float) and not math.isfinite(cell):
+        # JSON has no numbers for these.
+        return str(cell)
     if cell is None or isinstance(cell, bool | int | float | str):
         return cell
     if isinstance(cell, datetime):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from provreg.core.change import compare
 from provreg.core.entry import ENTRY
-from provreg.core.head import Head
+from provreg.core.head import MAX_HEAD_BYTES, Head
 from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.compare import changes_between
 from provreg.flows.integrity import load_entries, read_head, recorded
 from provreg.flows.workspace import Workspace
+
+_NOT_SOUND = (NotTrustedError, DamagedError, NotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +37,68 @@ def sync(
     `progress(done, total)` counts versions.
     """
     wanted = workspace.numbers()
-    known = {(old.dataset, old.version): old.head for old in workspace.index.versions()}
     damaged: list[Damaged] = []
     with workspace.index_lock():
+        parents = {one.head: one.parent for one in workspace.index.versions()}
+        kept: set[str] = set()
         for place, (dataset, number) in enumerate(wanted, start=1):
             try:
                 digest = recorded(workspace, dataset, number)
-                before = known.get((dataset, number))
-                if before == digest:
-                    continue
-                if before is not None:
-                    workspace.index.forget([before])
-                _take_in(workspace, dataset, number, digest)
-            except (NotTrustedError, DamagedError, NotFoundError) as error:
+                _sync_one(workspace, dataset, number, digest, parents)
+                kept.add(digest)
+            except _NOT_SOUND as error:
                 damaged.append(Damaged(dataset, number, error.message))
-            finally:
-                if progress is not None:
-                    progress(place, len(wanted))
-        _drop_gone(workspace, known, set(wanted))
+            if progress is not None:
+                progress(place, len(wanted))
+        damaged += _sync_ancestors(workspace, kept, parents)
+        gone = parents.keys() - kept
+        if gone:
+            workspace.index.forget(sorted(gone))
     return damaged
 
 
-def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> None:
-    """Steps 6, 10 and 11 for one version, and its changes to its parent."""
+def _sync_one(
+    workspace: Workspace, dataset: str, number: int, digest: str, parents: dict[str, str | None]
+) -> None:
+    """Takes in one version unless it is in the index; `parents` (by head) are those that are."""
+    if digest in parents:
+        workspace.objects.get(digest, limit=MAX_HEAD_BYTES)  # what is known must still be provable
+    else:
+        parents[digest] = _take_in(workspace, dataset, number, digest)
+
+
+def _sync_ancestors(
+    workspace: Workspace, kept: set[str], parents: dict[str, str | None]
+) -> list[Damaged]:
+    """Takes in ancestors whose numbers are gone or name other heads, and adds them to `kept`.
+
+    Who deletes a number must not be able to have its changes counted as those of its parent.
+    """
+    damaged = []
+    pending = [parents[digest] for digest in kept]
+    while pending:
+        digest = pending.pop()
+        if digest is None or digest in kept:
+            continue
+        try:
+            head = read_head(workspace, digest)
+            _sync_one(workspace, head.dataset, head.version, digest, parents)
+        except _NOT_SOUND as error:
+            child = next(
+                one
+                for one in workspace.index.versions()
+                if one.parent == digest and one.head in kept
+            )
+            reason = f"its parent {digest} is not to be had: {error.message}"
+            damaged.append(Damaged(child.dataset, child.version, reason))
+            continue
+        kept.add(digest)
+        pending.append(parents[digest])
+    return damaged
+
+
+def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> str | None:
+    """Steps 6, 10 and 11 for one version, and its changes to its parent, whose digest it returns."""
     head = read_head(workspace, digest)
     if (head.dataset, head.version) != (dataset, number):
         raise FormatError(f"the head is that of {head.dataset}@{head.version}")
@@ -71,6 +112,7 @@ def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> No
         changes = changes_between(workspace, _parent(workspace, head), head)
         counts = changes.counts()
     workspace.index.add(head, digest, changes, counts_true=counts == head.changes)
+    return head.parent
 
 
 def _parent(workspace: Workspace, head: Head) -> Head:
@@ -78,11 +120,3 @@ def _parent(workspace: Workspace, head: Head) -> Head:
     if (parent.dataset, parent.uid) != (head.dataset, head.uid) or parent.version >= head.version:
         raise FormatError(f"its parent is {parent.dataset}@{parent.version}")
     return parent
-
-
-def _drop_gone(
-    workspace: Workspace, known: dict[tuple[str, int], str], wanted: set[tuple[str, int]]
-) -> None:
-    gone = [head for key, head in known.items() if key not in wanted]
-    if gone:
-        workspace.index.forget(gone)

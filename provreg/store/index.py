@@ -8,7 +8,7 @@ are scanned from the mapped parts (docs/adr/0003-entries-stay-in-arrow.md).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from provreg.core.entry import ENTRY
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
+from provreg.store.private import locked
 
 # Another number means another layout: the file is then deleted and made again.
 _LAYOUT = 1
@@ -60,40 +61,65 @@ class IndexedVersion:
 
 
 class Index:
-    """The index at `path`. One process may write at a time: hold the cache's lock around both."""
+    """The index at `path`.
+
+    DuckDB lets one process write, or several read: others wait for the lock file beside it. Methods
+    raise DamagedError for a file that is no index, and StorageError.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @contextmanager
     def _open(self, *, writing: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        if not self._path.exists() and not writing:
-            with self._open(writing=True):
-                pass
-        try:
+        if not writing and not self._path.exists():
+            self._make()
+        with self._locked(writing=writing), self._failures():
             connection = duckdb.connect(str(self._path), read_only=not writing)
-        except duckdb.Error as error:
-            raise DamagedError(
-                f"the index at {quoted(str(self._path))} cannot be opened: {error}",
-                hint="it holds nothing of its own: delete it, and it is made again",
-            ) from None
+            try:
+                connection.execute("set timezone = 'UTC'")
+                if writing:
+                    _create_tables(connection)
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._open(writing=False) as connection:
+            current = _layout(connection) == _LAYOUT
+            if current:
+                yield connection
+        if not current:
+            self._make()
+            with self._open(writing=False) as connection:
+                yield connection
+
+    def _make(self) -> None:
+        """Makes the file, or its tables anew where another provreg laid them out."""
+        with self._open(writing=True):
+            pass
+
+    @contextmanager
+    def _locked(self, *, writing: bool) -> Iterator[None]:
+        purpose = "writing to the index" if writing else "reading the index"
+        with locked(self._path.with_suffix(".use"), purpose, shared=not writing):
+            yield
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
         try:
-            connection.execute("set timezone = 'UTC'")
-            if writing:
-                _create_tables(connection)
-            yield connection
+            yield
         except duckdb.Error as error:
             raise DamagedError(
                 f"the index at {quoted(str(self._path))} is damaged: {error}",
                 hint="it holds nothing of its own: delete it, and it is made again",
             ) from None
-        finally:
-            connection.close()
 
     def versions(self, dataset: str | None = None) -> list[IndexedVersion]:
         """All versions, or those of one dataset, by dataset and number."""
         query = "select * from versions where ? is null or dataset = ? order by dataset, version"
-        with self._open(writing=False) as connection:
+        with self._reading() as connection:
             # Through Arrow: DuckDB's own conversion of moments to Python needs another package.
             rows = connection.sql(query, params=[dataset, dataset]).to_arrow_table().to_pylist()
         return [IndexedVersion(**row) for row in rows]
@@ -134,16 +160,24 @@ class Index:
             "from changes c join wanted h on c.head = h.head order by h.version, c.place"
         )
         wanted = pa.table({"head": list(heads), "version": pa.array(range(len(heads)), pa.int32())})
-        with self._open(writing=False) as connection:
+        with self._reading() as connection:
             connection.register("wanted", wanted)
             table: pa.Table = connection.sql(query).to_arrow_table()
         return table
 
+    def parts(self, head: str) -> list[tuple[str, int]]:
+        """(logical digest, entries) of each part of a version, in order."""
+        query = "select part, entries from parts where head = ? order by place"
+        with self._reading() as connection:
+            return connection.execute(query, [head]).fetchall()
+
     def forget(self, heads: Sequence[str]) -> None:
         """Drops versions, so that they are taken in anew."""
         with self._open(writing=True) as connection:
+            connection.execute("begin")
             for table in ("versions", "parts", "changes"):
                 connection.execute(f"delete from {table} where head in ?", [list(heads)])
+            connection.execute("commit")
 
     def query(
         self, sql: str, *, entries: pa.Table, trusted: pa.Table
@@ -154,32 +188,38 @@ class Index:
         `trusted_because`, null where the policy does not trust it. Raises UsageError for a wrong
         query and for anything that would write, read files or reach the network.
         """
-        with self._open(writing=False):
+        with self._reading():
             pass  # makes the file, and shows early that it cannot be opened
         connection = duckdb.connect(config={"python_enable_replacements": False})
-        try:
-            connection.register("part_entries", entries)
-            connection.register("trust", trusted)
-            connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
-            connection.execute(_VIEWS)
-            connection.execute("set timezone = 'UTC'")
-            connection.execute("set enable_external_access = false")
-            connection.execute("set lock_configuration = true")
-            statements = connection.extract_statements(sql)
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise UsageError(
-                    "only one SELECT can be asked of the index",
-                    hint="tables: versions, entries, changes",
-                )
-            table = connection.sql(sql).to_arrow_table()
-            columns = [column.to_pylist() for column in table.columns]
-            return table.column_names, list(zip(*columns, strict=True))
-        except duckdb.Error as error:
+        with closing(connection), self._locked(writing=False):
+            with self._failures():
+                connection.register("part_entries", entries)
+                connection.register("trust", trusted)
+                connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
+                connection.execute(_VIEWS)
+                connection.execute("set timezone = 'UTC'")
+                connection.execute("set enable_external_access = false")
+                connection.execute("set lock_configuration = true")
+            return _select(connection, sql)
+
+
+def _select(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    try:
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise UsageError(
-                f"the query failed: {error}", hint="tables: versions, entries, changes"
-            ) from None
-        finally:
-            connection.close()
+                "only one SELECT can be asked of the index",
+                hint="tables: versions, entries, changes",
+            )
+        table = connection.sql(sql).to_arrow_table()
+    except duckdb.Error as error:
+        raise UsageError(
+            f"the query failed: {error}", hint="tables: versions, entries, changes"
+        ) from None
+    columns = [column.to_pylist() for column in table.columns]
+    return table.column_names, list(zip(*columns, strict=True))
 
 
 def change_rows(changes: Changes) -> pa.Table:
@@ -234,13 +274,23 @@ create view changes as
 """
 
 
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {name for (name,) in connection.execute("show tables").fetchall()}
+
+
+def _layout(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The number of the file's layout; None where it has none, being empty or cut short."""
+    if "layout" not in _tables(connection):
+        return None
+    found = connection.execute("select number from layout").fetchone()
+    return None if found is None else found[0]
+
+
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    tables = {name for (name,) in connection.execute("show tables").fetchall()}
-    if "layout" in tables:
-        if connection.execute("select number from layout").fetchone() == (_LAYOUT,):
-            return
-        for table in tables:
-            connection.execute(f'drop table "{table}"')
+    if _layout(connection) == _LAYOUT:
+        return
+    for table in _tables(connection):
+        connection.execute(f'drop table "{table}"')
     sides = {
         side: ", ".join(f"{side}_{name} {kind}" for name, kind in _SQL_TYPES.items())
         for side in ("old", "new")

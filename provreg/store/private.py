@@ -95,10 +95,15 @@ def in_silence(_holder: str) -> None:
 
 @contextmanager
 def locked(
-    path: Path, purpose: str, *, waiting: Callable[[str], None] = in_silence
+    path: Path,
+    purpose: str,
+    *,
+    shared: bool = False,
+    waiting: Callable[[str], None] = in_silence,
 ) -> Iterator[None]:
     """Holds the lock file `path` against other processes and threads of this user.
 
+    Several may hold it at once where all of them ask for it `shared`.
     `purpose` says what the holder does. Who has to wait longer than a moment is told once, through
     `waiting`, what for: the holder's purpose and process. Not reentrant. Raises StorageError.
     """
@@ -109,7 +114,7 @@ def locked(
         raise storage_error("open the lock", str(path), error) from error
     try:
         try:
-            _acquire(descriptor, waiting)
+            _acquire(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{purpose} (process {os.getpid()})".encode(), 0)
         except OSError as error:
@@ -121,17 +126,17 @@ def locked(
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, waiting: Callable[[str], None]) -> None:
+def _acquire(descriptor: int, how: int, waiting: Callable[[str], None]) -> None:
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(_POLL)
         else:
             return
     waiting(printable(os.pread(descriptor, _MAX_PURPOSE, 0).decode(errors="replace")))
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    fcntl.flock(descriptor, how)
 
 
 def _user_folder(variable: str, choose: Callable[[PlatformDirs], Path]) -> Path:

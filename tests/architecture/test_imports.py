@@ -26,8 +26,8 @@ FLOORS = (
     ("readers", "store", "trust"),
     ("flows",),
     ("registry",),
-    ("",),
     ("loaders", "reports"),
+    ("",),
     ("cli",),
     ("__main__",),
 )
@@ -194,7 +194,7 @@ SOUND = {
     "trust/sigstore.py": "from sigstore.verify import Verifier",
     "flows/verify.py": "from provreg.store.index import Index\nVerifiedVersion(1)",
     "registry.py": f"{VERIFY}\nfrom provreg.flows import verify",
-    "loaders/arrow.py": "from provreg import open",
+    "loaders/arrow.py": "from provreg.registry import Registry",
     "cli/__init__.py": "def main():\n    from provreg.cli.app import run",
     "cli/app.py": "import typer, sys\nfrom provreg.cli import log\nprint(1)\nsys.exit(1)",
     "cli/log.py": "from rich.table import Table",

@@ -206,19 +206,12 @@ def test_the_users_configuration_may_be_a_link_and_not_be_writable_by_others(
     place.refuses("writable by others")
 
 
-def test_the_configuration_folder_is_the_platforms(
+def test_the_configuration_folder_is_the_users_own(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-
-    def platforms(name: str, **_: object) -> Path:
-        asked.append(name)
-        return place.configuration
-
-    monkeypatch.setattr("provreg.flows.policy_file.platformdirs.user_config_path", platforms)
+    monkeypatch.setenv("PROVREG_CONFIG", str(place.configuration))
     place.write(place.configuration / "policy.toml", "configuration")
     assert named(find_policy(None, {}, place.project, [])) == "configuration"
-    assert asked == ["provreg"]
 
 
 @pytest.mark.parametrize(
