@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from provreg.flows.sync import Damaged
     from provreg.flows.verify import Step, Trust, VerifiedVersion
     from provreg.flows.workspace import Workspace
-    from provreg.store.state import Pin
     from provreg.trust.signer import KeySigner
 
 Progress = Callable[[int, int], None]
@@ -37,7 +36,6 @@ class Registry:
 
     workspace: Workspace
     trust: Trust | None
-    pins: Mapping[str, Pin]
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
@@ -80,11 +78,11 @@ class Registry:
                 hint="make one with `provreg init`, or name one with --registry FOLDER",
             )
         warnings: list[str] = []
-        workspace = open_workspace(open_registry(found), report=warnings.append)
-        trust = find_trust(policy, key, os.environ, Path.cwd(), (found, *outside))
         lock_file = lock or find_lock(Path.cwd())
         pins = {} if lock_file is None else read_lock(lock_file)
-        return cls(workspace, trust, pins, warnings)
+        workspace = open_workspace(open_registry(found), pins, report=warnings.append)
+        trust = find_trust(policy, key, os.environ, Path.cwd(), (found, *outside))
+        return cls(workspace, trust, warnings)
 
     def ingest(
         self, ingestion: Ingestion, signer: KeySigner, *, progress: Progress | None = None
@@ -129,17 +127,17 @@ class Registry:
         """
         from provreg.flows.integrity import ignore
         from provreg.flows.verify import verify
-        from provreg.flows.verify_data import verify_data
 
         listener = on_step or ignore
         version = verify(
             self.workspace,
             Reference.parse(reference),
             self.require_trust(),
-            pins=self.pins,
             on_step=listener,
         )
         if data:
+            from provreg.flows.verify_data import verify_data
+
             verify_data(
                 version,
                 data,
@@ -153,13 +151,13 @@ class Registry:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
         from provreg.flows.compare import changes_between
         from provreg.flows.diff import Diff, MadeBy, between
-        from provreg.flows.lineage import lineage
+        from provreg.flows.lineage import changes_on, lineage
 
         self.sync()
         before, after = self.resolve(old), self.resolve(new)
         changes = changes_between(self.workspace, before.head, after.head)
         line = between(lineage(self.workspace, after.digest, self.trust), before.digest)
-        history = self.workspace.index.changes([one.digest for one in line])
+        history = changes_on(self.workspace, line)
         old_name, new_name = (f"{one.head.dataset}@{one.head.version}" for one in (before, after))
         return Diff(changes, MadeBy(line, history), old_name, new_name, (before, after))
 
@@ -190,9 +188,17 @@ class Registry:
             for one in reversed(self.workspace.index.versions(dataset))
         ]
 
-    def datasets(self) -> list[str]:
-        """The names of the datasets in the index, sorted."""
-        return sorted({one.dataset for one in self.workspace.index.versions()})
+    def newest(self) -> list[Ancestor]:
+        """The newest version of every dataset in the index, by name; trusted or not."""
+        from provreg.flows.integrity import read_head
+        from provreg.flows.lineage import judged
+
+        # Versions come by dataset and number: the last of each dataset stays.
+        newest = {one.dataset: one.head for one in self.workspace.index.versions()}
+        return [
+            judged(self.workspace, head, read_head(self.workspace, head), self.trust)
+            for head in newest.values()
+        ]
 
     def sql(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of one SELECT over `versions`, `entries` and `changes`.

@@ -74,9 +74,9 @@ class Bench:
         self, *trusted: str, threshold: int = 1, pins: Mapping[str, Pin] | None = None
     ) -> Registry:
         """The registry as who trusts `trusted` sees it, by default alice alone."""
-        workspace = open_workspace(open_registry(self.registry), report=self.warnings.append)
-        trust = self.trust(*trusted, threshold=threshold)
-        return Registry(workspace, trust, pins or {}, self.warnings)
+        store = open_registry(self.registry)
+        workspace = open_workspace(store, pins or {}, report=self.warnings.append)
+        return Registry(workspace, self.trust(*trusted, threshold=threshold), self.warnings)
 
     def ingest(
         self,

@@ -12,7 +12,7 @@ import typer
 from provreg.cli import commands
 from provreg.cli.output import json_text
 from provreg.cli.render import error_to_json
-from provreg.core.text import printable
+from provreg.core.text import printable, quoted
 from provreg.errors import NotTrustedError, ProvregError, StorageError
 
 # What a shell reports of a program ended by these signals.
@@ -66,14 +66,18 @@ def run() -> NoReturn:
     try:
         code = _run(as_json=as_json)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("provreg: stopped; a version is published whole or not at all", file=sys.stderr)
-        code = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`provreg log x | head`). Nobody is left to be told,
         # but it is no success: what was refused may not have been said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_output()
         code = BROKEN_PIPE
+    except OSError as error:
+        # A disk that is full when we print, a current folder that is gone.
+        _silence_output()
+        name = "" if error.filename is None else f" {quoted(str(error.filename))}"
+        code = _report(StorageError(f"{error.strerror or error}{name}"), as_json=False)
+    if code == INTERRUPTED:
+        print("provreg: stopped; a version is published whole or not at all", file=sys.stderr)
     sys.exit(code)
 
 
@@ -84,15 +88,14 @@ def _run(*, as_json: bool) -> int:
         return _report(error, as_json=as_json)
     except typer.TyperException as error:
         return _report_usage(error, as_json=as_json)
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # A disk that is full when we print, a current folder that is gone: nobody's mistake.
-        name = "" if error.filename is None else f" {error.filename!r}"
-        return _report(StorageError(f"{error.strerror or error}{name}"), as_json=as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _silence_output() -> None:
+    """Lets what is still to be written go nowhere, or the interpreter complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: ProvregError, *, as_json: bool) -> int:
@@ -109,6 +112,8 @@ def _report_usage(error: typer.TyperException, *, as_json: bool) -> int:
     context: typer.Context | None = getattr(error, "ctx", None)
     command = "provreg" if context is None else context.command_path
     hint = f"`{command} --help` shows how it is called"
+    if command == "provreg" and message.startswith("No such option"):
+        hint = "options come after the command: `provreg verify REF --json`"
     if message.startswith("Usage: "):
         # A group of commands and none of them: its help is the answer.
         if not as_json:

@@ -11,16 +11,23 @@ from provreg.cli.options import (
     JsonOption,
     KeyOption,
     PolicyOption,
+    QuietOption,
     ReferenceArgument,
     RegistryOption,
     VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import attribution_to_json, signed_by, when
-from provreg.cli.session import open_registry, say_damage
+from provreg.cli.render import attribution_to_json, signed_by
+from provreg.cli.session import open_registry, say_damage, say_untrusted
 
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution, SampleBlame
+
+EXAMPLES = (
+    "provreg blame cifar10",
+    "provreg blame cifar10@3 train/cat/1042.jpg train/dog/7.jpg",
+    "provreg blame cifar10 -v --json",
+)
 
 _LISTED = 50
 
@@ -34,20 +41,22 @@ def blame(
     policy: PolicyOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Say since when samples have their bytes and their label, from whom and signed by whom.
+    """Say who brought each sample, who labeled it, since when.
 
     More than 50 samples are grouped; -v lists each.
     """
-    output = Output(json=json, verbose=verbose)
+    output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
         say_damage(opened.sync(progress=progress), output)
     blamed = opened.blame(reference, ids or ())
+    say_untrusted(blamed.line, output)
     if json:
-        samples = [_sample_to_json(sample) for sample in blamed]
-        output.document({"ref": reference, "samples": samples})
+        samples = (_sample_to_json(sample) for sample in blamed)
+        output.stream({"ref": reference}, "samples", samples)
     elif blamed.entries.num_rows <= _LISTED or verbose:
         output.table(
             ("id", "bytes since", "source", "label since", "labeler", "signed by", "earlier"),
@@ -78,13 +87,15 @@ def _since(attribution: Attribution) -> str:
     rewritten = ""
     if attribution.said_again is not None:
         rewritten = f", origin rewritten in @{attribution.said_again.head.version}"
-    return f"@{head.version} {when(head.created)}{rewritten}"
+    return f"@{head.version} {head.created.date()}{rewritten}"
 
 
 def _word(attribution: Attribution) -> str:
+    """Whose word it is that this labeler labeled: their own, or only the signer's."""
     if attribution.attested:
         return "attested"
-    return f"asserted by {signed_by(attribution.version)}"
+    trusted = attribution.version.trusted_because is not None
+    return f"asserted by {signed_by(attribution.version)}" if trusted else "asserted, UNTRUSTED"
 
 
 def _earlier(sample: SampleBlame) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,10 +26,19 @@ from provreg.cli.render import (
     signers_to_json,
     when,
 )
-from provreg.cli.session import open_registry, say_damage
+from provreg.cli.session import open_registry, say_damage, say_untrusted
+from provreg.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from provreg.flows.diff import Change, Diff
+    from provreg.registry import Registry
+
+EXAMPLES = (
+    "provreg diff cifar10@2 cifar10@3",
+    "provreg diff cifar10 ./train --exit-code",
+    "provreg diff cifar10 ./train --labels labels.csv",
+    "provreg diff cifar10@1 cifar10@3 --json-lines",
+)
 
 # A list of more changes is not read: it is grouped, with the first few of each group.
 _LISTED = 25
@@ -38,7 +46,7 @@ _EXAMPLES = 3
 
 
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="name, name@3 or name@sha256:…")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A version: name, name@3 …")],
     new: Annotated[str, typer.Argument(metavar="NEW|PATH", help="A version, or data as a path.")],
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 when anything changed.")
@@ -46,6 +54,10 @@ def diff(
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Counts, then one change a line, for large diffs.")
     ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With a PATH: its labels and origins by id."),
+    ] = None,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -53,40 +65,46 @@ def diff(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show what changed between two versions, and by whose hand.
+    """Show what changed, and by whose hand.
 
     A path as NEW is read the way OLD was and compared as it would be ingested: the gate of a pull
-    request. A path holds a slash; write ./data for a folder beside you.
+    request. A path holds a slash; write ./data for a folder beside you. What is not trusted is
+    compared too, and marked.
     """
     output = Output(json=json or json_lines, quiet=quiet, verbose=verbose)
     path = Path(new) if "/" in new or new.startswith(".") else None
     outside = () if path is None else (path,)
     opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
+    with output.progress("indexing") as progress:
+        say_damage(opened.sync(progress=progress), output)
     with output.progress("comparing") as progress:
-        say_damage(opened.sync(), output)
-        if path is None:
-            found = opened.diff(old, new)
+        if path is not None:
+            found = opened.diff_path(old, path, labels=labels, progress=progress)
+        elif labels is not None:
+            raise UsageError("--labels is for a PATH", hint="versions have their own labels")
         else:
-            found = opened.diff_path(old, path, progress=progress)
-    for version in found.versions:
-        if version.trusted_because is None:
-            output.warn(
-                f"{version.head.dataset}@{version.head.version} is UNTRUSTED:"
-                f" {version.refused_because}"
-            )
+            found = _between(opened, old, new)
+    say_untrusted(found.versions, output)
     counts = found.changes.counts()
     head = {"old": found.old_name, "new": found.new_name, "counts": counts}
     if json_lines:
-        print(json_module.dumps(head, ensure_ascii=False))
-        for change in found:
-            print(json_module.dumps(_change_to_json(change), ensure_ascii=False))
+        output.lines(head, map(_change_to_json, found))
     elif json:
-        output.document(head | {"changes": [_change_to_json(change) for change in found]})
+        output.stream(head, "changes", map(_change_to_json, found))
     else:
         output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
         _show(found, output)
     if exit_code and len(found):
         raise typer.Exit(1)
+
+
+def _between(opened: Registry, old: str, new: str) -> Diff:
+    try:
+        return opened.diff(old, new)
+    except NotFoundError as error:
+        if not Path(new).exists():
+            raise
+        raise NotFoundError(error.message, hint=f"for the data beside you write ./{new}") from None
 
 
 def _show(found: Diff, output: Output) -> None:
@@ -105,6 +123,7 @@ def _show(found: Diff, output: Output) -> None:
                 )
                 for change in found
             ],
+            whole=("id", "was"),
         )
         return
     groups: dict[tuple[str | None, ...], list[str]] = {}
@@ -145,7 +164,9 @@ def _count(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], output: Outp
 def _labels(change: Change) -> str | None:
     before = label_of(change.old) if change.old else None
     after = label_of(change.new) if change.new else None
-    return after if before == after or before is None else f"{before} -> {after or '-'}"
+    if before is None or change.new is None or before == after:
+        return after or before
+    return f"{before} -> {after or '-'}"
 
 
 def _by(change: Change) -> str | None:
@@ -168,6 +189,7 @@ def _change_to_json(change: Change) -> dict[str, Any]:
             "labeler": entry.get("labeler"),
             "labeled_at": when(entry.get("labeled_at")),
             "attested": False,
+            "trusted": None if version is None else version.trusted_because is not None,
             "signers": [] if version is None else signers_to_json(version),
             "signed_at": None if version is None else when(version.signed_at),
             "proof": None if version is None else version.proof,

@@ -14,10 +14,12 @@ from provreg.cli.options import (
     QuietOption,
     RegistryOption,
     SignOption,
+    VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import counts_in_words
+from provreg.cli.render import counted, counts_in_words, name_of
 from provreg.cli.session import open_registry, open_signer
+from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -25,45 +27,72 @@ if TYPE_CHECKING:
     from provreg.flows.publish import Outcome
 
 
+EXAMPLES = (
+    "provreg ingest train/ --name cifar10 --source cifar --labeler ann --sign key:my.key",
+    "provreg ingest photos/ --name photos --split dir --source web --sign key:my.key",
+    "provreg ingest new/ --name photos --append --labels new.csv --sign key:my.key -m 'one night'",
+    "provreg ingest calls.csv --name calls --id call --label verdict --source crm --sign key:k",
+    "provreg ingest photos/ --name photos --dry-run",
+)
+
+
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Folders or tables.")],
-    name: Annotated[str, typer.Option("--name", help="The dataset.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The dataset.")],
     source: Annotated[
-        str | None, typer.Option(help="Where what is new or changed comes from.")
+        str | None, typer.Option(metavar="NAME", help="Where what is new or changed comes from.")
     ] = None,
     labeler: Annotated[
-        str | None, typer.Option(help="Who labeled what is new or relabeled.")
+        str | None, typer.Option(metavar="NAME", help="Who labeled what is new or relabeled.")
     ] = None,
     sign: SignOption = None,
-    message: Annotated[str, typer.Option("--message", "-m", help="A line for the log.")] = "",
+    message: Annotated[
+        str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
+    ] = "",
     format: Annotated[
-        str | None, typer.Option(help="folder, csv, tsv, json, jsonl or parquet.")
+        str | None, typer.Option(metavar="FORMAT", help="folder, csv, tsv, json, jsonl or parquet.")
     ] = None,
-    id: Annotated[str | None, typer.Option(help="The column of ids.")] = None,
+    id: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of ids.")] = None,
     label: Annotated[
-        str | None, typer.Option(help="dir (the last folder), none, or a column.")
+        str | None,
+        typer.Option(metavar="dir|none|COLUMN", help="Labels: the last folder, none, or a column."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="dir (the first folder), none, or a column.")
+        str | None,
+        typer.Option(
+            metavar="dir|none|COLUMN", help="Splits: the first folder, none, or a column."
+        ),
     ] = None,
-    source_column: Annotated[str | None, typer.Option(help="The column of sources.")] = None,
-    labeler_column: Annotated[str | None, typer.Option(help="The column of labelers.")] = None,
+    source_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of sources.")
+    ] = None,
+    labeler_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of labelers.")
+    ] = None,
     labeled_at_column: Annotated[
-        str | None, typer.Option(help="The column of labeling times.")
+        str | None, typer.Option(metavar="COLUMN", help="The column of labeling times.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option("--column", help="NAME:TYPE declares a CSV column's type.")
+        list[str] | None,
+        typer.Option("--column", metavar="NAME:TYPE", help="The type of a CSV column. Repeatable."),
     ] = None,
     null: Annotated[
-        list[str] | None, typer.Option("--null", help="A word that means null in CSV.")
+        list[str] | None,
+        typer.Option("--null", metavar="WORD", help="A word that means null in CSV. Repeatable."),
     ] = None,
-    delimiter: Annotated[str | None, typer.Option(help="What separates CSV columns.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="A file of labels and origins by id.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="CHARACTER", help="What separates CSV columns.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file of labels and origins by id.")
+    ] = None,
     include: Annotated[
-        list[str] | None, typer.Option(help="Take only files whose id matches this pattern.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Take only files whose id matches. Repeatable."),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out files whose id matches this pattern.")
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out files whose id matches. Repeatable."),
     ] = None,
     append: Annotated[
         bool, typer.Option("--append", help="Add to what is there; remove nothing.")
@@ -80,12 +109,17 @@ def ingest(
     key: KeyOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """Take data in as the next version: hash, compare with the verified parent, sign, publish."""
+    """Take data in as the next version, signed.
+
+    The data are hashed, compared with the verified parent, signed and published; what did not
+    change keeps its origin. Nothing changed: nothing is published.
+    """
     from provreg.flows.ingest import Ingestion
     from provreg.flows.reading import HowToRead
 
-    output = Output(json=json, quiet=quiet)
+    output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, outside=tuple(paths), output=output)
     signer = open_signer(sign)
     if signer is None and not dry_run:
@@ -127,6 +161,10 @@ def ingest(
             outcome = opened.ingest(ingestion, signer, progress=progress)
     for warning in opened.warnings:
         output.warn(warning)
+    if outcome.head is not None and opened.trust is not None:
+        published = opened.resolve(f"{name}@{outcome.head.version}")
+        if published.trusted_because is None:
+            output.warn(f"{name_of(published)} is UNTRUSTED here: {published.refused_because}")
     _report(outcome, dry_run=dry_run, output=output)
 
 
@@ -150,7 +188,7 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         "reused_digests": draft.samples.reused,
     }
     output.document(document)
-    changed = f"{draft.entries.num_rows:,} samples, {counts_in_words(counts)}"
+    changed = f"{counted(draft.entries.num_rows, 'sample')}, {counts_in_words(counts)}"
     if head is not None:
         output.line(f"{head.dataset}@{head.version} published: {changed}")
         output.line(f"  head {outcome.digest}")
@@ -168,9 +206,11 @@ def _types(declared: list[str]) -> dict[str, LogicalType]:
     for text in declared:
         name, colon, written = text.rpartition(":")
         if not colon:
-            raise UsageError(f"--column {text} has no type", hint="write --column NAME:TYPE")
+            raise UsageError(
+                f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
+            )
         try:
-            types[name] = type_from_json(written, f"--column {name}")
+            types[name] = type_from_json(written, f"--column {quoted(name)}")
         except FormatError as error:
             raise UsageError(error.message, hint="docs/readers.md lists the types") from None
     return types

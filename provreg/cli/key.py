@@ -30,7 +30,10 @@ class Algorithm(StrEnum):
 
 
 def generate(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="FILE is private, FILE.pub its public half.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="FILE is private, FILE.pub its public half."),
+    ],
     algorithm: Annotated[
         Algorithm, typer.Option(help="P-256 is what every Sigstore client accepts.")
     ] = Algorithm.P256,

@@ -85,7 +85,8 @@ class Output:
         if self.json:
             return
         shown = [[_cell(value) for value in row] for row in rows]
-        heading, lines = lay_out(columns, shown, width=_terminal_width(), whole=whole)
+        names = [printable(column) for column in columns]
+        heading, lines = lay_out(names, shown, width=_terminal_width(), whole=whole)
         for line in heading:
             print(_bold(line))
         for line in lines:

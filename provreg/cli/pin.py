@@ -30,7 +30,9 @@ def pin(
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
-    lock: Annotated[Path, typer.Option(metavar="FILE", help="The lock file to write.")] = Path("provreg.lock"),
+    lock: Annotated[Path, typer.Option(metavar="FILE", help="The lock file to write.")] = Path(
+        "provreg.lock"
+    ),
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

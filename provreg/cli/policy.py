@@ -25,13 +25,18 @@ CHECK_EXAMPLES = (
 
 def init(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The public key to trust.")],
-    name: Annotated[str, typer.Option(metavar="NAME", help="Who holds it: a person or a pipeline.")] = "me",
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The policy to write.")] = Path("provreg.policy.toml"),
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Who holds it: a person or a pipeline.")
+    ] = "me",
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The policy to write.")] = Path(
+        "provreg.policy.toml"
+    ),
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a policy to start from: one principal, all datasets."""
     from provreg.core.policy_document import starter_policy
+    from provreg.store.files import storage_error
     from provreg.trust.keyfile import load_public_file
 
     output = Output(json=json, quiet=quiet)
@@ -44,6 +49,8 @@ def init(
         raise UsageError(
             f"{quoted(str(out))} exists", hint="edit it, or choose another --out"
         ) from None
+    except OSError as error:
+        raise storage_error("write", str(out), error) from error
     output.document({"policy": str(out)})
     output.line(f"{out} trusts {key} for every dataset: edit it to fit")
     output.note(f"  provreg policy check --policy {out}")

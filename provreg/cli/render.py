@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.kinds import KINDS
-
 from provreg.errors import NotTrustedError, ProvregError
 
 if TYPE_CHECKING:

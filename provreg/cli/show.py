@@ -10,22 +10,31 @@ from provreg.cli.options import (
     JsonOption,
     KeyOption,
     PolicyOption,
+    QuietOption,
     ReferenceArgument,
     RegistryOption,
+    VerboseOption,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import (
     attribution_to_json,
+    counted,
     counts_in_words,
     entry_to_json,
+    name_of,
     signed_by,
     version_to_json,
     when,
 )
-from provreg.cli.session import open_registry, say_damage
+from provreg.cli.session import open_registry, say_damage, say_untrusted
 
 if TYPE_CHECKING:
     from provreg.registry import Registry
+
+EXAMPLES = (
+    "provreg show cifar10@3",
+    "provreg show cifar10@3 train/cat/1042.jpg",
+)
 
 _SHOWN = 10
 
@@ -39,9 +48,15 @@ def show(
     policy: PolicyOption = None,
     key: KeyOption = None,
     json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
-    """Show a version: who signed it, what it counts and how it was read; or one sample of it."""
-    output = Output(json=json)
+    """Show a version, or one sample of it.
+
+    Of a version: who signed it, what it counts and how it was read. It is not verified: an
+    untrusted one is shown too, and marked.
+    """
+    output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     if sample is None:
         _show_version(opened, reference, output)
@@ -52,6 +67,7 @@ def show(
 def _show_version(opened: Registry, reference: str, output: Output) -> None:
     version = opened.resolve(reference)
     head = version.head
+    say_untrusted([version], output)
     document = version_to_json(version) | {
         "label_type": head.label_type,
         "classes": list(head.classes),
@@ -62,14 +78,15 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "parts": len(head.parts),
     }
     output.document(document)
-    output.line(f"{head.dataset}@{head.version}  {head.message}".rstrip())
     facts = {
+        "version": name_of(version),
+        "message": head.message or None,
         "head": version.digest,
         "root": head.root,
         "dataset uid": head.uid,
         "parent": head.parent,
         "created": f"{when(head.created)} (by the signer's word)",
-        "samples": f"{head.samples:,} in {len(head.parts):,} parts",
+        "samples": f"{head.samples:,} in {counted(len(head.parts), 'part')}",
         "changes": counts_in_words(head.changes),
         "labels": _labels(head.label_type, head.classes),
         "sources": _names(head.sources.top, head.sources.distinct),
@@ -78,7 +95,7 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "signed by": signed_by(version),
         "because": version.trusted_because or version.refused_because,
     }
-    output.table(("", ""), list(facts.items()))
+    output.facts(facts)
 
 
 def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:
@@ -86,15 +103,17 @@ def _show_sample(opened: Registry, reference: str, sample: str, output: Output) 
     blamed = opened.blame(reference, (sample,))
     entry = entry_to_json(blamed.entries.to_pylist()[0])
     (answer,) = blamed
+    attributions = (("bytes", answer.content), ("label", answer.label))
+    versions = {one.version.digest: one.version for _, one in attributions}
+    say_untrusted(versions.values(), output)
     content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
     output.document({"ref": reference, "entry": entry, "content": content, "label": label})
-    output.table(("", ""), list(entry.items()))
-    for what, attribution in (("bytes", answer.content), ("label", answer.label)):
-        version = attribution.version
-        output.line(
-            f"{what} since {version.head.dataset}@{version.head.version},"
-            f" {when(version.head.created)}, signed by {signed_by(version)}"
-        )
+    since = {
+        f"{what} since": f"{name_of(one.version)}, {when(one.version.head.created)},"
+        f" signed by {signed_by(one.version)}"
+        for what, one in attributions
+    }
+    output.facts(entry | since)
 
 
 def _labels(label_type: str, classes: tuple[str, ...]) -> str:

@@ -20,8 +20,8 @@ from provreg.cli.render import when
 from provreg.cli.session import open_registry, say_damage
 
 EXAMPLES = (
-    "provreg sql \"select dataset, version, samples, trusted from versions\"",
-    "provreg sql --json \"select labeler, count(*) as n from entries where version = 3 group by all\"",
+    'provreg sql "select dataset, version, samples, trusted from versions"',
+    "provreg sql --json \"select id, label from entries where labeler = 'mallory'\"",
 )
 
 
@@ -53,10 +53,9 @@ def sql(
 def _plain(cell: Any) -> Any:
     from datetime import datetime
 
-    if isinstance(cell, float) and not math.isfinite(cell):
-        # JSON has no numbers for these.
-        return str(cell)
-    if cell is None or isinstance(cell, bool | int | float | str):
+    # JSON has no number for infinity, and none for what is none: they become texts below.
+    finite = not isinstance(cell, float) or math.isfinite(cell)
+    if cell is None or (isinstance(cell, bool | int | float | str) and finite):
         return cell
     if isinstance(cell, datetime):
         return when(cell)

@@ -18,12 +18,18 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
+from provreg.cli.render import counted, error_to_json, short
 from provreg.cli.session import open_registry
 from provreg.errors import NotTrustedError
 
 if TYPE_CHECKING:
     from provreg.core.finding import Finding
     from provreg.flows.verify import Step, VerifiedVersion
+
+EXAMPLES = (
+    "provreg verify cifar10 --data train/",
+    "provreg verify cifar10@3 --key alice.key.pub -v",
+)
 
 _SHOWN = 20
 
@@ -32,7 +38,11 @@ def verify(
     reference: ReferenceArgument,
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", help="Check every sample of this folder or table too. Repeatable."),
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Check every sample of this folder or table too. Repeatable.",
+        ),
     ] = None,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
@@ -41,9 +51,10 @@ def verify(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Verify a version, and with --data every sample's bytes, in the steps of docs/verification.md.
+    """Verify a version, and with --data every sample.
 
-    Exit code 4 when anything is not as signed; the message says which step refused.
+    The steps are those of docs/verification.md. Exit code 4 when anything is not as signed; the
+    message says which step refused.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     paths = tuple(data or ())
@@ -53,19 +64,23 @@ def verify(
     def on_step(step: Step) -> None:
         steps.append(step)
         if verbose:
-            output.line(f"{'ok' if step.ok else 'NO':2} {step.number:2} {step.name}: {step.detail}")
+            output.line(f"{'ok' if step.ok else 'NO'} {step.number:2} {step.name}: {step.detail}")
 
     try:
         with output.progress("checking samples") as progress:
             version = opened.verify(reference, data=paths, on_step=on_step, progress=progress)
     except NotTrustedError as error:
+        _warn(opened.warnings, output)
         if not json:
             _list(error.findings, output)
             raise
-        output.document(_document(reference, steps, error.findings))
+        document = _document(reference, steps, verified=False)
+        findings = (finding.to_json() for finding in error.findings)
+        why = error_to_json(error)
+        why.pop("findings", None)
+        output.stream(document | {"error": why}, "findings", findings)
         raise typer.Exit(error.exit_code) from None
-    for warning in opened.warnings:
-        output.warn(warning)
+    _warn(opened.warnings, output)
     for skipped in version.skipped:
         output.warn(f"bundle {skipped.bundle} is not counted (step {skipped.step}): "
                     f"{skipped.reason}")  # fmt: skip
@@ -74,30 +89,35 @@ def verify(
             f"neither a pin nor an earlier use vouches for the history of {version.head.dataset}:"
             f" `provreg pin {version.reference}` settles on it"
         )
-    output.document(_document(version.reference, steps, ()) | {"because": version.verdict.reason})
+    document = _document(version.reference, steps, verified=True)
+    output.document(document | {"findings": [], "because": version.verdict.reason})
     _say(version, opened.require_trust().origin, paths, output)
 
 
+def _warn(warnings: list[str], output: Output) -> None:
+    for warning in warnings:
+        output.warn(warning)
+
+
 def _say(version: VerifiedVersion, origin: str, data: tuple[Path, ...], output: Output) -> None:
-    head = version.head
-    what = f"its list of {head.samples:,} samples is as signed"
+    samples = counted(version.head.samples, "sample")
+    what = f"its list of {samples} is as signed"
     if data:
         where = ", ".join(str(path) for path in data)
-        what = f"all {head.samples:,} samples in {where} are as signed"
+        what = f"every sample in {where} is as signed, {samples}"
     output.line(f"{version.reference} is verified: {what}")
     output.line(f"  trusted because {version.verdict.reason}")
     output.line(f"  by {origin}")
 
 
-def _document(reference: str, steps: list[Step], findings: tuple[Finding, ...]) -> dict[str, Any]:
+def _document(reference: str, steps: list[Step], *, verified: bool) -> dict[str, Any]:
     return {
         "ref": reference,
-        "verified": all(step.ok for step in steps),
+        "verified": verified,
         "steps": [
             {"step": step.number, "name": step.name, "ok": step.ok, "detail": step.detail}
             for step in steps
         ],
-        "findings": [finding.to_json() for finding in findings],
     }
 
 
@@ -105,13 +125,25 @@ def _list(findings: tuple[Finding, ...], output: Output) -> None:
     """The findings, a table a kind; of very many the first ones, with how to get all."""
     counts = Counter(finding.kind for finding in findings)
     for kind, count in counts.items():
-        output.line(f"{kind}: {count:,}")
         shown = [finding for finding in findings if finding.kind == kind]
         if not output.verbose:
             shown = shown[:_SHOWN]
-        output.table(
-            ("id", "expected", "found", "now at", "source", "labeler"),
-            [(f.id, f.expected, f.found, f.found_id, f.source, f.labeler) for f in shown],
-        )
+        columns: dict[str, list[str | None]] = {
+            "id": [finding.id for finding in shown],
+            "expected": [_value(finding.expected) for finding in shown],
+            "found": [_value(finding.found) for finding in shown],
+            "now at": [finding.found_id for finding in shown],
+            "source": [finding.source for finding in shown],
+            "labeler": [finding.labeler for finding in shown],
+        }
+        said = {name: cells for name, cells in columns.items() if any(cells)}
+        output.line(f"{kind}: {count:,}")
+        output.table(tuple(said), list(zip(*said.values(), strict=True)), whole=("id", "now at"))
         if len(shown) < count:
-            output.line(f"  … and {count - len(shown):,} more (-v or --json lists all)")
+            output.line(f"… and {count - len(shown):,} more (-v or --json lists all)")
+        output.line()
+
+
+def _value(value: str | None) -> str | None:
+    """A label, or enough of a digest to recognise it."""
+    return short(value) if value is not None and value.startswith("blake3:") else value

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from provreg.core.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.head import Head
 from provreg.core.text import quoted
-from provreg.errors import NotFoundError
-from provreg.flows.lineage import Ancestor, lineage
+from provreg.errors import DamagedError, NotFoundError
+from provreg.flows.lineage import Ancestor, changes_on, lineage
 from provreg.flows.verify import Trust
 from provreg.flows.workspace import Workspace
 
@@ -120,7 +120,7 @@ def blame(
     """The blame of the samples `ids` of a version, of all where none is named.
 
     `entries` are the version's, checked; the index must be in sync. Raises NotFoundError naming an
-    id that the version does not have.
+    id that the version does not have, and DamagedError where a version of its history is damaged.
     """
     if ids:
         found = entries.filter(pc.is_in(entries.column("id"), value_set=pa.array(ids, pa.string())))
@@ -133,5 +133,11 @@ def blame(
             )
         entries = found
     line = lineage(workspace, digest, trust)
-    changes = workspace.index.changes([one.digest for one in line])
+    changes = changes_on(workspace, line)
+    if changes is None:
+        raise DamagedError(
+            f"the history of {head.dataset}@{head.version} cannot be told: a version before it is"
+            " damaged",
+            hint="`provreg check` says which; put its objects back from a copy of the registry",
+        )
     return Blamed(entries, line, blame_touched(changes), changes)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from provreg.core.change import compare, plain
+from provreg.core.change import plain
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part
 from provreg.errors import ProvregError
-from provreg.flows.compare import changes_between
 from provreg.flows.integrity import load_entries, read_head, read_part_file, recorded
+from provreg.flows.sync import changes_of
 from provreg.flows.workspace import Workspace
 from provreg.store.parts import read_part
 from provreg.trust.bundle import parse_bundle
+
+if TYPE_CHECKING:
+    from provreg.store.index import IndexedVersion
 
 _MAX_TABLE = 1 << 30
 
@@ -63,9 +67,12 @@ def check_index(workspace: Workspace, *, progress: Progress | None = None) -> It
         name = f"index: {indexed.dataset}@{indexed.version}"
         try:
             head = read_head(workspace, indexed.head)
-            if any(getattr(indexed, name) != getattr(head, name) for name in _FACTS):
+            parts = [(part.blocks, part.rows) for part in head.parts]
+            if any(getattr(indexed, fact) != getattr(head, fact) for fact in _FACTS):
                 yield Problem(name, "its row is not what its head says")
-            yield from _check_changes(workspace, name, indexed.head, head)
+            if workspace.index.parts(indexed.head) != parts:
+                yield Problem(name, "its parts are not those of its head")
+            yield from _check_changes(workspace, name, indexed, head)
             yield from _check_mapped(workspace, name, head)
         except ProvregError as error:
             yield Problem(name, error.message)
@@ -104,18 +111,18 @@ def _check_bundles(workspace: Workspace, name: str, dataset: str, digest: str) -
             yield Problem(f"{name}, bundle {bundle}", error.message)
 
 
-def _check_changes(workspace: Workspace, name: str, digest: str, head: Head) -> Iterator[Problem]:
+def _check_changes(
+    workspace: Workspace, name: str, indexed: IndexedVersion, head: Head
+) -> Iterator[Problem]:
     from provreg.store.index import change_rows
 
-    empty = ENTRY.empty_table()
-    if head.parent is None:
-        changes = compare(empty, empty)
-    else:
-        changes = changes_between(workspace, read_head(workspace, head.parent), head)
-        if changes.counts() != head.changes:
-            yield Problem(name, "its head does not count its changes as they are")
+    changes, counts = changes_of(workspace, head)
+    if counts != head.changes:
+        yield Problem(name, "its head does not count its changes as they are")
+    if indexed.counts_true != (counts == head.changes):
+        yield Problem(name, "its row does not say whether its head counts its changes as they are")
     expected = change_rows(changes).drop_columns(["place"]).to_pylist()
-    if workspace.index.changes([digest]).drop_columns(["version"]).to_pylist() != expected:
+    if workspace.index.changes([indexed.head]).drop_columns(["version"]).to_pylist() != expected:
         yield Problem(name, "its changes are not those between its objects")
 
 

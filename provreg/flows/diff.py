@@ -70,9 +70,9 @@ class MadeBy:
     def __init__(self, line: Sequence[Ancestor], changes: pa.Table | None) -> None:
         """`line` are the versions after the old one, oldest first; `changes` the index's of them.
 
-        With an empty line no change has a version.
+        With an empty line, or without the changes of several, no change has a version.
         """
-        self._line = line
+        self._line = line if changes is not None or len(line) == 1 else ()
         self._only = line[0] if len(line) == 1 else None
         self._touched: dict[str, Blame] = {}
         self._moves: dict[str, list[tuple[int, str | None]]] = {}
@@ -105,7 +105,8 @@ class MadeBy:
         while True:
             step = next((move for move in self._moves.get(name, ()) if move[0] > place), None)
             if step is None:
-                return None
+                # It lives on, but as another sample: under a new name and then with new bytes.
+                return place if place >= 0 else None
             if step[1] is None:
                 return step[0]
             place, name = step[0], step[1]

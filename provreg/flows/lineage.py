@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import pyarrow as pa
+
 from provreg.core.head import Head
 from provreg.core.policy import Proof, Signature
 from provreg.errors import NotTrustedError
@@ -71,6 +73,16 @@ def judged(workspace: Workspace, digest: str, head: Head, trust: Trust | None) -
         return Ancestor(digest, head, (), None, f"step {error.step}: {error.message}")
     signers = tuple(Signer(name, made) for name, made in signed.verdict.approvals)
     return Ancestor(digest, head, signers, signed.verdict.reason, None)
+
+
+def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | None:
+    """The index's changes of the versions on `line`, None where it does not have all of them.
+
+    Then the objects of one do not hold together, and what it changed is not known.
+    """
+    if {one.digest for one in line} - {one.head for one in workspace.index.versions()}:
+        return None
+    return workspace.index.changes([one.digest for one in line])
 
 
 def place_of(line: Sequence[Ancestor], digest: str) -> int | None:

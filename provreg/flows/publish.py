@@ -136,6 +136,9 @@ def _try_number(
     )
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(statement)
+    for part, entries in sealed.parts:
+        if workspace.parts.get(part) is None:
+            workspace.parts.put(part, entries)
     workspace.objects.put_all([("blake3", item) for item in sealed.objects])
     workspace.objects.put_all([("sha256", data)])
     signature = workspace.versions.add_signature(head.dataset, digest, bundle)
@@ -144,15 +147,18 @@ def _try_number(
     if not claimed and not _is_recorded(workspace, head, digest):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
-    for part, entries in sealed.parts:
-        if workspace.parts.get(part) is None:
-            workspace.parts.put(part, entries)
-    workspace.remember(head, digest)
+    try:
+        workspace.remember(head, digest)
+    except StorageError as error:
+        raise StorageError(
+            f"{head.dataset}@{number} is published, but could not be remembered: {error.message}",
+            hint=error.hint,
+        ) from error
     return head
 
 
 def _is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
     try:
         return recorded(workspace, head.dataset, head.version) == digest
-    except NotTrustedError:  # squatted with something that is no record
+    except (NotTrustedError, NotFoundError):  # squatted with what is no record, or gone again
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from provreg.core.change import compare
+from provreg.core.change import Changes, compare
 from provreg.core.entry import ENTRY
 from provreg.core.head import MAX_HEAD_BYTES, Head
 from provreg.core.kinds import KINDS
@@ -50,7 +50,7 @@ def sync(
                 damaged.append(Damaged(dataset, number, error.message))
             if progress is not None:
                 progress(place, len(wanted))
-        damaged += _sync_ancestors(workspace, kept, parents)
+        _sync_ancestors(workspace, kept, parents)
         gone = parents.keys() - kept
         if gone:
             workspace.index.forget(sorted(gone))
@@ -69,12 +69,12 @@ def _sync_one(
 
 def _sync_ancestors(
     workspace: Workspace, kept: set[str], parents: dict[str, str | None]
-) -> list[Damaged]:
+) -> None:
     """Takes in ancestors whose numbers are gone or name other heads, and adds them to `kept`.
 
-    Who deletes a number must not be able to have its changes counted as those of its parent.
+    Who deletes a number must not be able to have its changes counted as those of its parent. An
+    ancestor that is not sound is left out: a line without it is refused by who needs it whole.
     """
-    damaged = []
     pending = [parents[digest] for digest in kept]
     while pending:
         digest = pending.pop()
@@ -83,18 +83,10 @@ def _sync_ancestors(
         try:
             head = read_head(workspace, digest)
             _sync_one(workspace, head.dataset, head.version, digest, parents)
-        except _NOT_SOUND as error:
-            child = next(
-                one
-                for one in workspace.index.versions()
-                if one.parent == digest and one.head in kept
-            )
-            reason = f"its parent {digest} is not to be had: {error.message}"
-            damaged.append(Damaged(child.dataset, child.version, reason))
+        except _NOT_SOUND:
             continue
         kept.add(digest)
         pending.append(parents[digest])
-    return damaged
 
 
 def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> str | None:
@@ -103,16 +95,19 @@ def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> st
     if (head.dataset, head.version) != (dataset, number):
         raise FormatError(f"the head is that of {head.dataset}@{head.version}")
     load_entries(workspace, head)
+    changes, counts = changes_of(workspace, head)
+    workspace.index.add(head, digest, changes, counts_true=counts == head.changes)
+    return head.parent
+
+
+def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int]]:
+    """The changes of a version to its parent, as the index keeps them, and their true counts."""
     if head.parent is None:
         # What the first version holds needs no list of changes: nothing was before it.
         empty = ENTRY.empty_table()
-        counts = dict.fromkeys(KINDS, 0) | {"injected": head.samples}
-        changes = compare(empty, empty)
-    else:
-        changes = changes_between(workspace, _parent(workspace, head), head)
-        counts = changes.counts()
-    workspace.index.add(head, digest, changes, counts_true=counts == head.changes)
-    return head.parent
+        return compare(empty, empty), dict.fromkeys(KINDS, 0) | {"injected": head.samples}
+    changes = changes_between(workspace, _parent(workspace, head), head)
+    return changes, changes.counts()
 
 
 def _parent(workspace: Workspace, head: Head) -> Head:

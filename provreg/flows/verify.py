@@ -7,7 +7,7 @@ is `flows.verify_data`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -27,7 +27,7 @@ from provreg.flows.integrity import (
     recorded,
 )
 from provreg.flows.workspace import Workspace
-from provreg.store.state import Pin, check_seen
+from provreg.store.state import check_seen
 from provreg.trust.bundle import Bundle, TrustAnchors, parse_bundle, verify_bundle
 
 STEPS = {
@@ -117,7 +117,6 @@ def verify(
     reference: Reference,
     trust: Trust,
     *,
-    pins: Mapping[str, Pin] | None = None,
     on_step: Callable[[Step], None] = ignore,
 ) -> VerifiedVersion:
     """Steps 1 to 11 for `reference`; remembers the version in the user's state.
@@ -135,7 +134,7 @@ def verify(
     try:
         number, digest = locate(workspace, reference)
         signed = check_signatures(workspace, reference.dataset, number, digest, trust, done)
-        first_use = check_history(workspace, reference, signed, (pins or {}), done)
+        first_use = check_history(workspace, reference, signed, done)
         entries = load_entries(workspace, signed.head, done)
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
@@ -209,11 +208,11 @@ def check_signatures(
         raise NotTrustedError(
             f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}", step=5
         )
-    if recorded(workspace, dataset, number) != digest:
+    if _owner(workspace, dataset, number) != digest:
         raise NotTrustedError(
-            f"number {number} of {dataset} belongs to another head than {digest}",
+            f"number {number} of {dataset} does not belong to the head {digest}",
             step=5,
-            hint="this head lost a race or was replaced: it is not a version",
+            hint="this head lost a race, was replaced or its number deleted: it is not a version",
         )
     signatures = tuple(made for _, made in same)
     verdict = judge(trust.policy, dataset, number, signatures)
@@ -240,13 +239,12 @@ def check_history(
     workspace: Workspace,
     reference: Reference,
     signed: Signed,
-    pins: Mapping[str, Pin],
     done: Report,
 ) -> bool:
     """Step 9: descends from what was seen or pinned. True where nothing was."""
     head, digest = signed.head, signed.digest
     seen = workspace.seen(head.dataset)
-    pin = pins.get(head.dataset)
+    pin = workspace.pins.get(head.dataset)
     if pin is not None and pin.uid != head.uid:
         raise NotTrustedError(
             f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})", step=9
@@ -278,6 +276,14 @@ def check_history(
         9, f"on the line of version {max(anchors)}" if anchors else "first use: nothing to compare"
     )
     return not anchors
+
+
+def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:
+    """The head that a number belongs to, None where nothing claims it."""
+    try:
+        return recorded(workspace, dataset, number)
+    except NotFoundError:
+        return None
 
 
 def _check_bundles(

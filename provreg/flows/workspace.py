@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ REVOCATIONS = "revocations"
 class Workspace:
     """A registry's stores, and this user's private folders for it.
 
-    `cache` can be deleted at any time; what was seen is kept apart from it.
+    `cache` can be deleted at any time; what was seen is kept apart from it. `pins` are those of the
+    lock file in force.
     """
 
     store: LocalStore
@@ -36,6 +37,7 @@ class Workspace:
     versions: Versions
     parts: MappedParts
     cache: Path
+    pins: Mapping[str, state.Pin]
 
     @property
     def location(self) -> str:
@@ -87,7 +89,9 @@ class Workspace:
         return next(self.store.list(REVOCATIONS), None) is not None
 
 
-def open_workspace(store: LocalStore, *, report: Callable[[str], None]) -> Workspace:
+def open_workspace(
+    store: LocalStore, pins: Mapping[str, state.Pin], *, report: Callable[[str], None]
+) -> Workspace:
     """The workspace of the registry in `store`; `report` is told of what is passed over in it."""
     name = hashlib.sha256(store.location.encode()).hexdigest()[:32]
     cache = cache_folder()
@@ -97,4 +101,5 @@ def open_workspace(store: LocalStore, *, report: Callable[[str], None]) -> Works
         versions=Versions(store, report),
         parts=MappedParts(private_folder(cache / "parts")),
         cache=private_folder(cache / "registries" / name),
+        pins=pins,
     )

@@ -215,8 +215,10 @@ def _select(
             )
         table = connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
+        # After a blank line DuckDB shows the place in the query, over several lines.
+        complaint = str(error).split("\n\n")[0].replace("\n", " ")
         raise UsageError(
-            f"the query failed: {error}", hint="tables: versions, entries, changes"
+            f"the query failed: {complaint}", hint="tables: versions, entries, changes"
         ) from None
     columns = [column.to_pylist() for column in table.columns]
     return table.column_names, list(zip(*columns, strict=True))
@@ -282,8 +284,8 @@ def _layout(connection: duckdb.DuckDBPyConnection) -> int | None:
     """The number of the file's layout; None where it has none, being empty or cut short."""
     if "layout" not in _tables(connection):
         return None
-    found = connection.execute("select number from layout").fetchone()
-    return None if found is None else found[0]
+    found = connection.execute("select number from layout").fetchall()
+    return found[0][0] if found else None
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:

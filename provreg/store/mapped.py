@@ -15,10 +15,14 @@ import pyarrow as pa
 from provreg.core.digest import parse_digest
 from provreg.core.entry import ENTRY
 from provreg.core.head import PartRef
+from provreg.store.files import storage_error
 
 
 class MappedParts:
-    """The mapped parts in `folder`, which must be private to the user."""
+    """The mapped parts in `folder`, which must be private to the user.
+
+    What writes raises StorageError.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,15 +40,18 @@ class MappedParts:
     def put(self, part: PartRef, entries: pa.Table) -> None:
         """Remembers that `entries` are the checked ones of `part`; whole or not at all."""
         path = self._path(part)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, staged = tempfile.mkstemp(dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, ENTRY) as writer:
-                writer.write_table(entries)
-            Path(staged).replace(path)
-        except BaseException:
-            Path(staged).unlink(missing_ok=True)
-            raise
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, staged = tempfile.mkstemp(dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, ENTRY) as writer:
+                    writer.write_table(entries)
+                Path(staged).replace(path)
+            except BaseException:
+                Path(staged).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise storage_error("write", str(path), error) from error
 
     def is_checked(self, root: str, head: str) -> bool:
         """Whether what `head` says of the entries under `root` was checked as a whole before."""
@@ -53,8 +60,11 @@ class MappedParts:
     def mark_checked(self, root: str, head: str) -> None:
         """Remembers that check."""
         mark = self._mark(root, head)
-        mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mark.touch(mode=0o600)
+        try:
+            mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mark.touch(mode=0o600)
+        except OSError as error:
+            raise storage_error("write", str(mark), error) from error
 
     def _mark(self, root: str, head: str) -> Path:
         return (

@@ -1,0 +1,28 @@
+"""Runs one task in this process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+
+from benchmarks.tasks import Task
+
+# Where each task is: only its own module is imported, for imports count in a cold start.
+_MODULES = {
+    "make_files": "make", "make_rows": "make", "make_lines": "make", "make_versions": "make",
+    "hash_folder": "reading", "hash_rows": "reading", "contents": "registry",
+    "diff": "registry", "neighbours": "registry", "blame": "registry", "impact": "registry",
+    "verify": "registry", "sync": "registry", "sizes": "registry", "part_files": "registry",
+    "small_versions": "registry", "whole_history": "registry",
+    "duckdb_sha256": "duckdb_peer", "duckdb_read": "duckdb_peer", "duckdb_join": "duckdb_peer",
+}  # fmt: skip
+
+
+def main(name: str, *arguments: str) -> None:
+    task: Task = getattr(import_module(f"benchmarks.tasks.{_MODULES[name]}"), name)
+    print(json.dumps(task(*arguments)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

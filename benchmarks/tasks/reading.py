@@ -1,0 +1,38 @@
+"""Reading and hashing alone, without a registry: whole processes, cold start included."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+
+def hash_folder(folder: str) -> dict[str, Any]:
+    """Lists and hashes the files of a folder; `contents` is as `benchmarks.peers.digests` has it."""
+    from provreg.readers.folder import FolderOptions, read_folder
+    from provreg.readers.parallel import default_workers
+
+    found = read_folder([folder], FolderOptions(label="none"), workers=default_workers())
+    return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
+
+
+def hash_rows(path: str, format_: str) -> dict[str, Any]:
+    """Reads and hashes the rows of a table."""
+    from provreg.core.column import FLOAT64, INT
+    from provreg.readers.parallel import default_workers
+    from provreg.readers.table import TableOptions, read_table
+
+    types = {"number": INT, "score": FLOAT64} if format_ == "csv" else {}
+    options = TableOptions(id="key", label="class", types=types)
+    found = read_table([Path(path)], format_, options, workers=default_workers())
+    return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
+
+
+def contents_digest(table: Any) -> str:
+    """SHA-256 over the content digests of samples or entries, in their order."""
+    found = hashlib.sha256()
+    for chunk in table.column("content").chunks:
+        start, width = chunk.offset, 32
+        data = memoryview(chunk.buffers()[1])
+        found.update(data[start * width : (start + len(chunk)) * width])
+    return found.hexdigest()

@@ -1,0 +1,94 @@
+"""One vector: a registry, a consumer, and what verification must say."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from forge import FOLDER, Bundles, Forge, Kept, by, pets, policy, table
+
+# Between a case's kept Parquet files and its JSON.
+Kinds = Mapping[bytes, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`step` and `says`: the step that must refuse and a stable part of its message.
+
+    Without them the version must verify, and have the `facts`. `data` are files by path, checked
+    too (step 12); `seen` and `pin` are what the consumer knows already.
+    """
+
+    name: str
+    claim: str
+    registry: Mapping[str, bytes]
+    step: int | None = None
+    says: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = "pets@1"
+    policy: Mapping[str, Any] = field(default_factory=lambda: policy("alice"))
+    seen: Mapping[str, Any] | None = None
+    pin: Mapping[str, Any] | None = None
+    data: Mapping[str, str] | None = None
+    findings: tuple[tuple[str, str], ...] = ()
+
+    def to_bytes(self, kept: Kept) -> bytes:
+        """The vector as it is stored."""
+        names = {data: f"parts/{name}.parquet" for name, data in kept.files.items()}
+        expect: dict[str, Any] = {"accepted": dict(self.facts)}
+        if self.step is not None:
+            expect = {"refused": {"step": self.step, "says": self.says}}
+            if self.findings:
+                expect["refused"]["findings"] = [list(finding) for finding in self.findings]
+        document = {
+            "claim": self.claim,
+            "reference": self.reference,
+            "expect": expect,
+            "policy": self.policy,
+            "seen": self.seen,
+            "pin": self.pin,
+            "data": self.data,
+            "registry": {key: _stored(data, names) for key, data in sorted(self.registry.items())},
+        }
+        said = {name: value for name, value in document.items() if value is not None}
+        return (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _stored(data: bytes, names: Kinds) -> dict[str, str]:
+    if data in names:
+        return {"file": names[data]}
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def one_version(
+    kept: Kept,
+    name: str,
+    claim: str,
+    step: int | None = None,
+    says: str = "",
+    *,
+    reference: str = "pets@1",
+    trust: Mapping[str, Any] | None = None,
+    bundles: Bundles = by("alice"),
+    change: Callable[[Forge, str], None] | None = None,
+    **version: Any,
+) -> Case:
+    """The six pets as version 1, one thing about it as `version` says; `change` comes last."""
+    forge = Forge(kept)
+    rows = table(pets())
+    digest = forge.version(rows, forge.parts("pets", rows), bundles=bundles, **version)
+    if change is not None:
+        change(forge, digest)
+    facts = forge.facts if step is None else {}
+    return Case(
+        name, claim, forge.files, step, says, facts, reference, trust or policy("alice")
+    )
+
+
+__all__ = ["FOLDER", "Case", "one_version"]

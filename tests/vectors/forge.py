@@ -1,0 +1,314 @@
+"""Making registries byte by byte, sound ones and ones that break one rule.
+
+Everything follows from this code alone, but the Parquet files: writers put their version into them,
+so they are made once, kept in `parts/` and taken from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from provreg.core.canonical import canonical
+from provreg.core.change import compare
+from provreg.core.digest import blake3_digest, sha256_digest
+from provreg.core.entry import ENTRY
+from provreg.core.leaf import claims, leaves
+from provreg.core.manifest import Part, build_parts, name_counts, name_table
+from provreg.core.statement import PAYLOAD_TYPE, pae, version_statement
+from provreg.core.tree import BlockList, block_list, cut, root
+from provreg.store.parts import read_part, write_part
+
+HERE = Path(__file__).parent
+DROP = object()
+UID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+CREATED = "2026-11-22T00:00:00Z"
+FOLDER = {"reader": "folder", "reader_version": 1, "label": "dir", "split": "none", "include": [],
+          "exclude": [], "left_out": {}}  # fmt: skip
+MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+def signing_key(name: str) -> Ed25519PrivateKey:
+    """A key that anybody can make again: it must be trusted nowhere but here."""
+    seed = hashlib.sha256(b"provreg test vectors, the test key of " + name.encode()).digest()
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def public_pem(name: str) -> str:
+    public = signing_key(name).public_key()
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def private_pem(name: str) -> str:
+    key = signing_key(name)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def hint(name: str) -> str:
+    public = signing_key(name).public_key()
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
+
+
+def policy(
+    *names: str, threshold: int = 1, datasets: Sequence[str] = ("*",), **principals: Sequence[str]
+) -> dict[str, Any]:
+    """A policy by which `names` may publish; `principals` gives more, by name and key names."""
+    holders = {name: (name,) for name in names} | principals
+    return {
+        "format": "provreg.policy/v1",
+        "principal": [
+            {"name": name, "keys": [public_pem(key) for key in keys]}
+            for name, keys in holders.items()
+        ],
+        "publish": [{"datasets": list(datasets), "principals": list(names or principals),
+                     "threshold": threshold}],
+    }  # fmt: skip
+
+
+def entry(identity: str, payload: str | None = None, **columns: Any) -> dict[str, Any]:
+    """One entry as a dict; its payload is its id unless given."""
+    data = (identity if payload is None else payload).encode()
+    plain = {"id": identity, "content": blake3(data).digest(), "size": len(data)}
+    return plain | {"source": "shelter"} | columns
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=ENTRY)
+
+
+PETS = {f"{label}/{number}.jpg": f"a picture of a {label}, number {number}"
+        for label in ("cat", "dog") for number in (1, 2, 3)}  # fmt: skip
+
+
+def pets(**columns: Any) -> list[dict[str, Any]]:
+    """Six labeled pictures, the rows most vectors begin with."""
+    return [
+        entry(identity, payload, label=identity.partition("/")[0], labeler="ann", **columns)
+        for identity, payload in PETS.items()
+    ]
+
+
+def document(rows: pa.Table, parts: Sequence[dict[str, Any]], **facts: Any) -> dict[str, Any]:
+    """A true head as JSON, but for what `facts` say; a fact that is DROP is left out."""
+    counts = {}
+    for name in ("source", "labeler"):
+        names = name_counts(rows.column(name))
+        top = [{"name": text, "samples": samples} for text, samples in names[:20]]
+        counts[name + "s"] = {
+            "distinct": len(names), "top": top, "table": blake3_digest(name_table(names))
+        }  # fmt: skip
+    labels = sorted({label for label, _ in name_counts(rows.column("label"))}, key=str.encode)
+    empty = ENTRY.empty_table()
+    head: dict[str, Any] = {
+        "format": "provreg.head/v1",
+        "critical": [],
+        "dataset": "pets",
+        "uid": UID,
+        "version": 1,
+        "parent": None,
+        "root": root([(part["rows"], part["blocks"]) for part in parts]),
+        "samples": sum(part["rows"] for part in parts),
+        "parts": list(parts),
+        "reading": FOLDER,
+        "label_type": "class" if labels else "none",
+        "classes": labels,
+        "changes": compare(empty, empty).counts() | {"injected": rows.num_rows},
+        **counts,
+        "reused_digests": 0,
+        "created": CREATED,
+        "message": "",
+    }
+    return {name: value for name, value in (head | facts).items() if value is not DROP}
+
+
+def envelope(
+    payload: bytes, signers: Sequence[str] = ("alice",), *, kind: str = PAYLOAD_TYPE
+) -> dict[str, Any]:
+    """A DSSE envelope signed by each of `signers`."""
+    signatures = [signing_key(name).sign(pae(kind, payload)) for name in signers]
+    return {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": kind,
+        "signatures": [
+            {"keyid": "", "sig": base64.b64encode(made).decode()} for made in signatures
+        ],
+    }
+
+
+def bundle(payload: bytes, signer: str = "alice", **fields: Any) -> dict[str, Any]:
+    """A bundle as JSON, signed by `signer`, but for what `fields` say."""
+    made: dict[str, Any] = {
+        "dsseEnvelope": envelope(payload, (signer,)),
+        "mediaType": MEDIA_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": hint(signer)}, "tlogEntries": []},
+    }
+    return {name: value for name, value in (made | fields).items() if value is not DROP}
+
+
+Bundles = Callable[[bytes], Sequence[dict[str, Any] | bytes]]
+
+
+def by(*signers: str) -> Bundles:
+    """One sound bundle by each of `signers`."""
+    return lambda payload: [bundle(payload, signer) for signer in signers]
+
+
+@dataclass
+class Kept:
+    """Parquet files: taken from `folder` where they are there, else made."""
+
+    folder: Path
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def file(self, name: str, make: Callable[[], bytes]) -> bytes:
+        path = self.folder / f"{name}.parquet"
+        if name not in self.files:
+            self.files[name] = path.read_bytes() if path.is_file() else make()
+        return self.files[name]
+
+    def of(self, name: str, entries: pa.Table) -> bytes:
+        """The file of `entries`, which a kept one must hold."""
+        data = self.file(name, lambda: write_part(entries))
+        if not read_part(data, rows=entries.num_rows).equals(entries.unify_dictionaries()):
+            held = read_part(data, rows=entries.num_rows).to_pylist()
+            if held != entries.to_pylist():
+                raise ValueError(f"parts/{name}.parquet does not hold the entries of the code")
+        return data
+
+
+@dataclass
+class Forge:
+    """One registry, written key by key."""
+
+    kept: Kept
+    files: dict[str, bytes] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, data: bytes, *, digest: str | None = None) -> str:
+        """Stores an object, under another digest than its own where one is given."""
+        name = digest or blake3_digest(data)
+        self.files[f"objects/{name.partition(':')[2][:2]}/{name}"] = data
+        return name
+
+    def drop(self, digest: str) -> None:
+        del self.files[f"objects/{digest.partition(':')[2][:2]}/{digest}"]
+
+    def part(self, part: Part, data: bytes, **facts: Any) -> dict[str, Any]:
+        """Stores a part's file and block list; what the head says of them."""
+        ids = part.entries.column("id")
+        self.put(part.blocks.to_bytes())
+        true = {
+            "blocks": part.blocks.logical_digest(),
+            "file": self.put(data),
+            "size": len(data),
+            "rows": len(ids),
+            "first": ids[0].as_py(),
+            "last": ids[len(ids) - 1].as_py(),
+        }
+        return {name: value for name, value in (true | facts).items() if value is not DROP}
+
+    def parts(self, name: str, rows: pa.Table) -> list[dict[str, Any]]:
+        """The parts of `rows` as the format cuts them."""
+        made = list(build_parts(rows))
+        names = [name] if len(made) == 1 else [f"{name}-{place}" for place in range(len(made))]
+        return [
+            self.part(part, self.kept.of(label, part.entries))
+            for label, part in zip(names, made, strict=True)
+        ]
+
+    def version(
+        self,
+        rows: pa.Table,
+        parts: Sequence[dict[str, Any]],
+        *,
+        bundles: Bundles = by("alice"),
+        statement: Mapping[str, Any] | None = None,
+        payload: Callable[[bytes], bytes] | None = None,
+        spelled: Callable[[bytes], bytes] | None = None,
+        place: tuple[str, int] | None = None,
+        record: Callable[[str], bytes] | None = None,
+        **facts: Any,
+    ) -> str:
+        """Publishes a head with these `facts`; its digest.
+
+        `statement` changes facts of the statement, `payload` its bytes, `spelled` the head's. The
+        number taken is that of `place`, its record what `record` makes of the head's digest.
+        """
+        for name in ("source", "labeler"):
+            self.put(name_table(name_counts(rows.column(name))))
+        head = document(rows, parts, **facts)
+        data = canonical(head) if spelled is None else spelled(canonical(head))
+        digest = sha256_digest(data)
+        self.put(data, digest=digest)
+        dataset, number = place or (head.get("dataset", "pets"), head.get("version", 1))
+        said = {"dataset": dataset, "version": number, "head": digest, "uid": UID,
+                "root": head.get("root"), "samples": head.get("samples")}  # fmt: skip
+        signed = version_statement(**(said | dict(statement or {})))
+        for made in bundles(signed if payload is None else payload(signed)):
+            self.add_bundle(dataset, digest, made)
+        self.files[record_key(dataset, number)] = (
+            version_record(digest, number) if record is None else record(digest)
+        )
+        self.facts = describe(rows, parts, digest, signed)
+        return digest
+
+    def add_bundle(
+        self, dataset: str, head: str, made: dict[str, Any] | bytes, *, name: str | None = None
+    ) -> None:
+        data = made if isinstance(made, bytes) else canonical(made)
+        name = name or sha256_digest(data)
+        self.files[f"datasets/{dataset}/signatures/{head}/{name}"] = data
+
+
+def record_key(dataset: str, number: int) -> str:
+    return f"datasets/{dataset}/versions/{number:08d}.json"
+
+
+def version_record(digest: str, number: int) -> bytes:
+    return canonical({"head": digest, "nonce": f"{number:032x}"})
+
+
+def describe(
+    rows: pa.Table, parts: Sequence[dict[str, Any]], digest: str, statement: bytes
+) -> dict[str, Any]:
+    """What another implementation must find in a sound version."""
+    facts: dict[str, Any] = {
+        "head": digest,
+        "samples": rows.num_rows,
+        "root": root([(part["rows"], part["blocks"]) for part in parts]),
+        "parts": [part["blocks"] for part in parts],
+        "blocks": [int(count) for part in build_parts(rows) for count in part.blocks.counts],
+        "statement": statement.decode(),
+    }
+    if rows.num_rows <= 20:
+        facts["claims"] = _each(b"".join(claims(batch) for batch in rows.to_batches()))
+        facts["leaves"] = _each(leaves(rows))
+    return facts
+
+
+def _each(digests: bytes) -> list[str]:
+    return [digests[at : at + 32].hex() for at in range(0, len(digests), 32)]
+
+
+def uncut(rows: pa.Table, ends: Sequence[int] | None = None) -> Part:
+    """`rows` as one part, its blocks ending where `ends` say or, by default, where they should."""
+    import numpy as np
+
+    blocks = cut(rows.column("id")).blocks if ends is None else np.array(ends, np.int64)
+    made: BlockList = block_list(leaves(rows), blocks)
+    return Part(rows.combine_chunks(), made)
