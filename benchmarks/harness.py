@@ -214,7 +214,7 @@ class Home:
     def environment(self) -> dict[str, str]:
         names = ("cache", "state", "config")
         own = {f"PROVREG_{name.upper()}": str(self.folder / name) for name in names}
-        return {"HOME": str(self.folder), "PROVREG_PASSWORD": "", **own}
+        return {"HOME": str(self.folder), **own}
 
     def command(self, *arguments: object, before: Callable[[], object] = lambda: None) -> Side:
         """`provreg` with these arguments on this registry."""
@@ -235,5 +235,5 @@ class Home:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         run(Side((*PROVREG, "init", str(self.registry)), environment=self.environment))
-        make_key = (*PROVREG, "key", "generate", "--out", str(self.key))
+        make_key = (*PROVREG, "key", "generate", "--no-passphrase", "--out", str(self.key))
         run(Side(make_key, environment=self.environment))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from provreg.loaders.stream import VerifiedStream as VerifiedStream
     from provreg.loaders.stream import load as load
     from provreg.registry import Registry as Registry
+    from provreg.trust.signer import KeySigner as KeySigner
 
 _HOMES = {
     "provreg.core.finding": ("Finding",),
@@ -48,6 +49,7 @@ _HOMES = {
     "provreg.flows.reading": ("HowToRead",),
     "provreg.loaders.stream": ("Sample", "VerifiedStream", "load"),
     "provreg.registry": ("Registry",),
+    "provreg.trust.signer": ("KeySigner",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

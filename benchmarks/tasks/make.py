@@ -90,7 +90,7 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
     numbers = np.random.default_rng(20)
     table = _entries(count, numbers)
     labels = table.column("label").combine_chunks()
-    signer = KeySigner(load_private(Path(key), lambda: ""))
+    signer = KeySigner(load_private(Path(key), lambda: None))
     trust = trust_signer(signer)
     workspace = Registry.open(Path(registry)).workspace
     samples = Samples(table, _READING, labels_known=True, splits_known=False)

@@ -124,7 +124,7 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     from provreg.trust.signer import KeySigner
 
     opened = Registry.open(Path(registry))
-    signer = KeySigner(load_private(Path(key), lambda: ""))
+    signer = KeySigner(load_private(Path(key), lambda: None))
     how = HowToRead(id="id", label="label")
     times = []
     for file in sorted(Path(folder).iterdir()):

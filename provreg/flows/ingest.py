@@ -125,13 +125,15 @@ def _read(
     progress: Progress | None,
 ) -> Read:
     cache = workspace.stat_cache(ingestion.paths)
+    # An empty cache is no reason to look at every file twice.
+    useful = len(cache) > 0 and not ingestion.rehash
     read = read_new(
         ingestion.paths,
         ingestion.how,
         inherited,
         labels=ingestion.labels,
         leave_out=(workspace.folder,),
-        known=None if ingestion.rehash else cache,
+        known=cache if useful else None,
         progress=progress,
     )
     if read.folder is not None:

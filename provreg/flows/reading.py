@@ -16,7 +16,7 @@ import pyarrow as pa
 from provreg.core.column import LogicalType
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
-from provreg.errors import UsageError
+from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
 from provreg.readers import folder, table
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
@@ -140,8 +140,14 @@ def rows_again(
 
 
 def labels_overridden(reading: Mapping[str, Any]) -> bool:
-    """Whether labels came from a labels file, so that the data's own say nothing."""
-    return "label" in reading.get(LABELS_FILE, ())
+    """Whether labels came from a labels file, so that the data's own say nothing.
+
+    Raises FormatError for a reading that is none.
+    """
+    named = reading.get(LABELS_FILE, [])
+    if not isinstance(named, list) or not set(map(str, named)) <= set(LABEL_COLUMNS):
+        raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
+    return "label" in named
 
 
 def _read_folder(

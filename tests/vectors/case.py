@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from forge import FOLDER, Bundles, Forge, Kept, by, pets, policy, table
+from forge import Bundles, Forge, Kept, by, pets, policy, table
 
 # Between a case's kept Parquet files and its JSON.
 Kinds = Mapping[bytes, str]
@@ -86,9 +86,5 @@ def one_version(
     if change is not None:
         change(forge, digest)
     facts = forge.facts if step is None else {}
-    return Case(
-        name, claim, forge.files, step, says, facts, reference, trust or policy("alice")
-    )
-
-
-__all__ = ["FOLDER", "Case", "one_version"]
+    named = reference.format(head=digest)
+    return Case(name, claim, forge.files, step, says, facts, named, trust or policy("alice"))

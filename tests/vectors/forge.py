@@ -98,12 +98,25 @@ PETS = {f"{label}/{number}.jpg": f"a picture of a {label}, number {number}"
 def pets(**columns: Any) -> list[dict[str, Any]]:
     """Six labeled pictures, the rows most vectors begin with."""
     return [
-        entry(identity, payload, label=identity.partition("/")[0], labeler="ann", **columns)
+        entry(identity, payload)
+        | {"label": identity.partition("/")[0], "labeler": "ann"}
+        | columns
         for identity, payload in PETS.items()
     ]
 
 
-def document(rows: pa.Table, parts: Sequence[dict[str, Any]], **facts: Any) -> dict[str, Any]:
+# With `many` entries the first part ends before SECOND. The id before INSIDE could end it too, and
+# is behind the fewest entries of a part, but stands inside a block.
+INSIDE, SECOND = 16462, 16602
+
+
+def many() -> list[dict[str, Any]]:
+    """16,900 entries, which make two parts."""
+    names = {INSIDE - 1: "16461-167472", SECOND - 1: "16601-23136"}
+    return [entry(names.get(number, f"{number:05}"), "x") for number in range(16900)]
+
+
+def document(rows: pa.Table, parts: Sequence[dict[str, Any]], /, **facts: Any) -> dict[str, Any]:
     """A true head as JSON, but for what `facts` say; a fact that is DROP is left out."""
     counts = {}
     for name in ("source", "labeler"):
@@ -235,6 +248,7 @@ class Forge:
         self,
         rows: pa.Table,
         parts: Sequence[dict[str, Any]],
+        /,
         *,
         bundles: Bundles = by("alice"),
         statement: Mapping[str, Any] | None = None,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from case import Case
-from forge import Forge, Kept, document, entry, pets, table, uncut
+from forge import INSIDE, Forge, Kept, document, entry, many, pets, table, uncut
 
 from provreg.core.entry import ENTRY, LIMITS
 from provreg.store.parts import write_part
@@ -229,7 +229,7 @@ def _file_case(
 
 
 def _cuts(kept: Kept) -> Iterator[Case]:
-    blocks, part = table(_ids(*(f"{number:04}" for number in range(400)))), long_part()
+    blocks, part = table(_ids(*(f"{number:04}" for number in range(400)))), table(many())
     shapes = (
         ("block-too-long", "a block that goes on where it must end", blocks, [[400]],
          "are not those whose blocks"),
@@ -311,12 +311,3 @@ def _stored(kept: Kept) -> Iterator[Case]:
         else:
             forge.put(data, digest=part["file"])
         yield Case(f"part-{name}", f"A part file {how} is refused.", forge.files, 10, says)
-
-
-def long_part() -> pa.Table:
-    """Entries that make two parts; the first of them ends with the id numbered `SECOND - 1`.
-
-    The id before `INSIDE` could end a part too, but stands inside a block.
-    """
-    ids = [f"{number:05}" for number in range(SECOND + 100)]
-    return table([entry(identity, "x") for identity in ids])

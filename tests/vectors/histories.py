@@ -1,0 +1,172 @@
+"""Versions against what a consumer has seen or pinned (step 9), and data against a version (12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from case import Case
+from forge import PETS, UID, Forge, Kept, pets, table
+
+OTHER = "sha256:" + "ab" * 32
+RESPLIT = dict.fromkeys(
+    ("injected", "removed", "relabeled", "modified", "renamed", "reattributed"), 0
+) | {"resplit": 6}
+
+
+def two_versions(
+    kept: Kept, *, parent: str | None = None, number: int = 2, **second: Any
+) -> tuple[Forge, str, str]:
+    """The pets as version 1, and the same in a split as version 2, after `parent` if given."""
+    forge = Forge(kept)
+    rows = table(pets())
+    first = forge.version(rows, forge.parts("pets", rows))
+    rows = table(pets(split="train"))
+    facts = {"parent": parent or first, "version": number, "changes": RESPLIT} | second
+    return forge, first, forge.version(rows, forge.parts("pets-train", rows), **facts)
+
+
+def another_head(forge: Forge, kept: Kept, **facts: Any) -> str:
+    """A sound signed head that no number names."""
+    rows = table(pets(labeler="ben"))
+    numbered = {key: data for key, data in forge.files.items() if "/versions/" in key}
+    digest = forge.version(rows, forge.parts("pets-ben", rows), **facts)
+    forge.files = {key: data for key, data in forge.files.items() if "/versions/" not in key}
+    forge.files |= numbered
+    return digest
+
+
+def seen(uid: str = UID, **versions: str) -> dict[str, Any]:
+    """`versions`: `v1`, `v2` … and the digest of each head."""
+    return {"uid": uid, "versions": {name[1:]: head for name, head in versions.items()}}
+
+
+def pin(version: int, head: str, uid: str = UID) -> dict[str, Any]:
+    return {"uid": uid, "version": version, "head": head}
+
+
+def cases(kept: Kept) -> Iterator[Case]:
+    rows = table(pets())
+    forge = Forge(kept)
+    first = forge.version(rows, forge.parts("pets", rows))
+
+    def refused(name: str, claim: str, says: str, reference: str = "pets", **known: Any) -> Case:
+        return Case(f"history-{name}", claim, forge.files, 9, says, reference=reference, **known)
+
+    yield refused(
+        "went-back", "A registry whose newest version is older than one seen is refused.",
+        "went back: version 2 was seen", seen=seen(v1=first, v2=OTHER),
+    )  # fmt: skip
+    yield refused(
+        "before-the-pin", "A registry whose newest version is older than the pin is refused.",
+        "went back: version 2 was seen or pinned", pin=pin(2, OTHER),
+    )  # fmt: skip
+    yield refused(
+        "other-head-at-a-seen-number", "Another head at a number that was seen is refused.",
+        "version 1 is not the one seen before", seen=seen(v1=OTHER),
+    )  # fmt: skip
+    yield refused(
+        "other-head-by-digest", "Another head at a number that was seen is refused by digest too.",
+        "version 1 is not the one seen before", reference=f"pets@{first}", seen=seen(v1=OTHER),
+    )  # fmt: skip
+    yield refused(
+        "other-head-than-pinned", "Another head at the pinned number is refused.",
+        "does not descend from version 1", pin=pin(1, OTHER),
+    )  # fmt: skip
+    yield refused(
+        "other-uid", "Another dataset under a name that was seen is refused.",
+        "another dataset of the same name", seen=seen(UID[::-1], v1=first),
+    )  # fmt: skip
+    yield refused(
+        "other-uid-than-pinned", "Another dataset under a pinned name is refused.",
+        "pinned as another dataset", pin=pin(1, first, UID[::-1]),
+    )  # fmt: skip
+    yield from _lines(kept)
+    yield from _data(kept)
+
+
+def _lines(kept: Kept) -> Iterator[Case]:
+    def refused(name: str, claim: str, forge: Forge, says: str, **known: Any) -> Case:
+        return Case(f"history-{name}", claim, forge.files, 9, says, **known)
+
+    other = another_head(forge := Forge(kept), kept)
+    kept_files = dict(forge.files)
+    forge, first, second = two_versions(kept, parent=other)
+    forge.files |= {key: data for key, data in kept_files.items() if "/versions/" not in key}
+    says = "pets@2 does not descend from version 1"
+    yield refused(
+        "rewritten", "A version that does not descend from one seen is refused.", forge, says,
+        reference="pets", seen=seen(v1=first),
+    )  # fmt: skip
+    yield refused(
+        "rewritten-before-the-pin", "A version that does not lie on the pinned line is refused.",
+        forge, says, reference="pets@1", pin=pin(2, second),
+    )  # fmt: skip
+    forge, first, _ = two_versions(kept, parent=OTHER)
+    yield refused(
+        "parent-missing", "A version whose parent is not there shows no line.", forge,
+        "there is no", reference="pets", seen=seen(v1=first),
+    )  # fmt: skip
+    for name, facts, says in (
+        ("parent-of-another-dataset", {"dataset": "birds"}, "the parent of pets@2 is birds@1"),
+        ("parent-of-another-uid", {"uid": UID[::-1], "statement": {"uid": UID[::-1]}},
+         "the parent of pets@2 is pets@1"),
+        ("parent-of-a-higher-number", {"version": 3, "parent": OTHER},
+         "the parent of pets@2 is pets@3"),
+    ):  # fmt: skip
+        before = Forge(kept)
+        other = another_head(before, kept, **facts)
+        forge, first, _ = two_versions(kept, parent=other)
+        forge.files |= {key: data for key, data in before.files.items() if "/versions/" not in key}
+        yield refused(
+            name, "A parent that cannot be its child's is refused.", forge, says,
+            reference="pets", seen=seen(v1=first),
+        )  # fmt: skip
+    forge, first, second = two_versions(kept)
+    yield Case(
+        "good-older-number-on-the-line", "An older version can be asked for by its number.",
+        forge.files, facts={"head": first}, reference="pets@1", seen=seen(v1=first, v2=second),
+    )  # fmt: skip
+    yield Case(
+        "good-newest-on-the-line", "The newest version that descends from the pin is taken.",
+        forge.files, facts={"head": second}, reference="pets@latest", pin=pin(1, first),
+    )  # fmt: skip
+    yield Case(
+        "good-by-digest", "A head named by its digest need not be on any line.", forge.files,
+        facts={"head": first}, reference=f"pets@{first}", pin=pin(2, OTHER),
+    )  # fmt: skip
+    forge.files["datasets/pets/versions/00000003.json"] = b"squatted"
+    yield Case(
+        "latest-squatted", "Where the newest number is squatted, the newest version is refused.",
+        forge.files, 6, "does not name a head", reference="pets",
+    )  # fmt: skip
+    forge, first, fourth = two_versions(kept, number=4)
+    forge.files["datasets/pets/versions/00000002.json"] = b"squatted"
+    yield Case(
+        "good-gap-in-the-numbers", "Numbers may be missing, or squatted, between versions.",
+        forge.files, facts={"head": fourth}, reference="pets", seen=seen(v1=first),
+    )  # fmt: skip
+
+
+def _data(kept: Kept) -> Iterator[Case]:
+    rows = table(pets())
+    forge = Forge(kept)
+    forge.version(rows, forge.parts("pets", rows))
+    moved = {("bird" + key[3:] if key == "cat/1.jpg" else key): text for key, text in PETS.items()}
+    renamed = {("cat/9.jpg" if key == "cat/1.jpg" else key): text for key, text in PETS.items()}
+    shapes: tuple[tuple[str, str, Mapping[str, str], tuple[tuple[str, str], ...]], ...] = (
+        ("changed", "A sample with other bytes is found.", PETS | {"cat/1.jpg": "poison"},
+         (("changed", "cat/1.jpg"),)),
+        ("missing", "A missing sample is found.",
+         {key: text for key, text in PETS.items() if key != "dog/2.jpg"},
+         (("missing", "dog/2.jpg"),)),
+        ("stranger", "A file that is no sample is found.", PETS | {"dog/9.jpg": "poison"},
+         (("stranger", "dog/9.jpg"),)),
+        ("relabeled", "A sample in another label's folder is found.", moved,
+         (("relabeled", "cat/1.jpg"),)),
+        ("moved", "A sample under another name is found.", renamed, (("moved", "cat/1.jpg"),)),
+    )  # fmt: skip
+    for name, claim, files, findings in shapes:
+        yield Case(
+            f"data-{name}", claim, forge.files, 12, f"1 {name}", data=files, findings=findings
+        )
