@@ -14,7 +14,21 @@ from benchmarks.references import References
 
 _CIFAR = CHECKOUT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
 # Registries made by other code may have another format: they are made anew when these change.
-_FORMAT_CODE = ("provreg/core", "provreg/store")
+_FORMAT_CODE = ("core/entry", "core/head", "core/leaf", "core/tree", "store/layout", "store/parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A folder of `count` files of `size` bytes each."""
+
+    folder: Path
+    count: int
+    size: int
+
+    def __str__(self) -> str:
+        units = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"), (1, "B"))
+        unit, name = next(one for one in units if self.size >= one[0])
+        return f"{self.count:,} x {self.size // unit:,} {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +41,31 @@ class Bench:
     small: bool
     rounds: int
 
+    @property
+    def entries(self) -> int:
+        """The entries of the large dataset."""
+        return self.size(10_000_000, 50_000)
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """How many of them its second, third … version relabels."""
+        return (10, 100, 320, 5000) if self.small else (10, 1000, 3200, 100_000)
+
     def size(self, full: int, small: int) -> int:
         return small if self.small else full
+
+    def files(self, full: tuple[int, int], small: tuple[int, int]) -> Files:
+        """A folder of files: (how many, of how many bytes)."""
+        count, size = small if self.small else full
+        return Files(self.data("files", count, size), count, size)
+
+    def large(self) -> Home:
+        """Many entries, five versions, ever more changes between neighbours."""
+        return self.registry(self.entries, *self.changes)
+
+    def history(self) -> Home:
+        """Ten versions of a tenth of that, 20 changes in each."""
+        return self.registry(self.size(1_000_000, 20_000), *[20] * 9)
 
     def home(self, name: str) -> Home:
         """An empty registry for one comparison."""
@@ -80,7 +117,6 @@ class Bench:
 
 def _code_digest() -> str:
     found = hashlib.sha256()
-    for folder in _FORMAT_CODE:
-        for file in sorted((CHECKOUT / folder).glob("*.py")):
-            found.update(file.read_bytes())
+    for module in _FORMAT_CODE:
+        found.update((CHECKOUT / "provreg" / f"{module}.py").read_bytes())
     return found.hexdigest()[:12]

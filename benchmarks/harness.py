@@ -86,9 +86,12 @@ def run(side: Side) -> Run:
     return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, said, answer)
 
 
-def alternate(sides: Mapping[str, Side], rounds: int, *, warm: bool = True) -> dict[str, list[Run]]:
-    """`rounds` runs of each side, A B A B …, after one of each that only warms the caches."""
-    if warm:
+def alternate(sides: Mapping[str, Side], rounds: int) -> dict[str, list[Run]]:
+    """`rounds` runs of each side, A B A B …, after one of each that only warms the caches.
+
+    One round is for looking at results, or for what takes minutes: nothing is warmed for it.
+    """
+    if rounds > 1:
         for side in sides.values():
             run(side)
     runs: dict[str, list[Run]] = {name: [] for name in sides}
@@ -102,7 +105,7 @@ def alternate(sides: Mapping[str, Side], rounds: int, *, warm: bool = True) -> d
 class Row:
     """One line of the table.
 
-    `measured` is a median in `unit` (`×` for a ratio to `against`), `low` and `high` the spread of
+    `measured` is a median in `unit` (`x` for a ratio to `against`), `low` and `high` the spread of
     the runs. `target` is the most that the issue allows, None where it only wants to be known.
     `checked` says which results were compared. `ours` and `theirs` are the medians behind a ratio.
     """
@@ -123,7 +126,7 @@ class Row:
     @property
     def verdict(self) -> str:
         if self.target is None:
-            return "–"
+            return "-"
         return "met" if self.measured <= self.target else "MISSED"
 
 
@@ -155,7 +158,7 @@ def ratio(
     ratios = [of(a) / of(b) for a, b in zip(ours, theirs, strict=True)]
     shown = megabytes if of is peak else seconds
     return Row(
-        line, what, statistics.median(ratios), min(ratios), max(ratios), "×", target, against,
+        line, what, statistics.median(ratios), min(ratios), max(ratios), "x", target, against,
         shown(statistics.median(map(of, ours))), shown(statistics.median(map(of, theirs))),
         checked, note,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+from pathlib import Path
 from typing import Any
 
 from benchmarks.tasks import timed
@@ -39,10 +39,7 @@ def duckdb_join(old: str, new: str) -> dict[str, Any]:
     import duckdb
 
     connection = duckdb.connect(config={"threads": _THREADS})
-    sides = []
-    for listing in (old, new):
-        with open(listing, encoding="utf-8") as file:
-            sides.append([path for line in file for path in glob.glob(line.strip())])
+    sides = [Path(listing).read_text("utf-8").splitlines() for listing in (old, new)]
     query = """
         select coalesce(n.id, o.id) as id
         from read_parquet($old) o full join read_parquet($new) n on o.id = n.id

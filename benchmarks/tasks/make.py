@@ -25,21 +25,21 @@ def make_files(folder: str, count: str, size: str) -> dict[str, Any]:
     return {}
 
 
-# A row of about 250 bytes: a text of seven hex digests, two numbers and a short word.
-_NARROW = "concat({}) as text".format(", ".join(f"md5(concat(i, '-{n}'))" for n in range(7)))
-_WIDE = "concat({}) as text".format(", ".join(f"md5(concat(i, '-{n}'))" for n in range(312)))
+# How many hex digests make the text of a row, by its width in bytes.
+_DIGESTS = {"32": 1, "250": 7, "10000": 312}
 
 
 def make_rows(folder: str, format_: str, rows: str, width: str) -> dict[str, Any]:
-    """`rows.FORMAT`: a key, a text, an integer, a float and a class; `width` is 250 or 10000."""
+    """`rows.FORMAT`: a key, a text, two numbers and a class; `width` is 32, 250 or 10000 bytes."""
     import duckdb
 
     Path(folder).mkdir(parents=True)
-    text = {"250": _NARROW, "10000": _WIDE}[width]
+    digests = ", ".join(f"md5(concat(i, '-{number}'))" for number in range(_DIGESTS[width]))
     options = {"parquet": "format parquet", "csv": "format csv, header", "jsonl": "format json"}
     duckdb.sql(
         f"""copy (
-            select 'row-' || lpad(i::varchar, 9, '0') as key, {text}, (i * 7919) % 1000003 as number,
+            select 'row-' || lpad(i::varchar, 9, '0') as key, concat({digests}) as text,
+                   (i * 7919) % 1000003 as number,
                    (i % 8192) / 4096.0::double as score, 'class-' || (i % 100) as class
             from range({int(rows)}) r(i)
         ) to '{folder}/rows.{format_}' ({options[format_]})"""
@@ -48,7 +48,7 @@ def make_rows(folder: str, format_: str, rows: str, width: str) -> dict[str, Any
 
 
 def make_lines(folder: str, lines: str, versions: str) -> dict[str, Any]:
-    """`0001.jsonl` …: versions of a small dataset of texts; each relabels and rewrites ten lines."""
+    """`0001.jsonl` …: versions of a dataset of texts; each relabels or rewrites ten lines."""
     numbers = random.Random(20)
     words = [f"word{number}" for number in range(5000)]
     rows = [

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def hash_folder(folder: str) -> dict[str, Any]:
-    """Lists and hashes the files of a folder; `contents` is as `benchmarks.peers.digests` has it."""
+    """Lists and hashes the files of a folder; `contents` is as `benchmarks.digests` has it."""
     from provreg.readers.folder import FolderOptions, read_folder
     from provreg.readers.parallel import default_workers
 

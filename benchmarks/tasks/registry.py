@@ -15,9 +15,9 @@ from provreg.registry import Registry
 _REPEATS = 5
 
 
-def contents(registry: str, public: str) -> dict[str, Any]:
-    """What the newest version says of its samples."""
-    version = Registry.open(Path(registry), key=Path(public)).verify("data")
+def contents(registry: str, public: str, number: str = "latest") -> dict[str, Any]:
+    """What a version says of its samples."""
+    version = Registry.open(Path(registry), key=Path(public)).verify(f"data@{number}")
     return {"samples": version.entries.num_rows, "contents": contents_digest(version.entries)}
 
 
@@ -104,12 +104,11 @@ def verify(registry: str, public: str) -> dict[str, Any]:
     return {"seconds": taken, "samples": version.entries.num_rows}
 
 
-def sync(registry: str, public: str) -> dict[str, Any]:
-    """Taking the newest version into an index that has all the others."""
+def sync(registry: str, public: str, number: str) -> dict[str, Any]:
+    """Taking one version into an index that has all the others."""
     opened = Registry.open(Path(registry), key=Path(public))
     opened.sync()
-    newest = max(opened.workspace.index.versions(), key=lambda one: one.version)
-    opened.workspace.index.forget([newest.head])
+    opened.workspace.index.forget([opened.resolve(f"data@{number}").digest])
     taken, damaged = timed(opened.sync)
     return {"seconds": taken, "damaged": len(damaged)}
 

@@ -120,7 +120,9 @@ def _labels(label_type: str, classes: tuple[str, ...]) -> str:
     if label_type != "class":
         return label_type
     shown = ", ".join(classes[:_SHOWN])
-    return f"{len(classes):,} classes: {shown}" + (", …" if len(classes) > _SHOWN else "")
+    return f"{counted(len(classes), 'class', 'classes')}: {shown}" + (
+        ", …" if len(classes) > _SHOWN else ""
+    )
 
 
 def _names(top: tuple[tuple[str, int], ...], distinct: int) -> str:

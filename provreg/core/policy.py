@@ -188,6 +188,12 @@ def single_key_policy(fingerprint: str, pem: str) -> Policy:
     return Policy((principal,), (PublishRule(("*",), (name,)),))
 
 
+def single_identity_policy(identity: str, issuer: str) -> Policy:
+    """The policy of `--identity I --issuer U`: that identity alone, for any dataset."""
+    principal = Principal(printable(identity), identities=(Identity(identity, issuer),))
+    return Policy((principal,), (PublishRule(("*",), (principal.name,)),))
+
+
 def explain(policy: Policy) -> list[str]:
     """The policy in words, a line each, safe to print (`provreg policy check`)."""
     lines = [line for principal in policy.principals for line in _describe(principal)]

@@ -251,13 +251,14 @@ def check_history(
         )
     if seen is not None:
         check_seen(seen, head.uid, head.version, digest)
-    anchors = {} if pin is None else {pin.version: pin.head}
+    # A list: pin and memory can name the same number, and both must hold.
+    anchors = [] if pin is None else [(pin.version, pin.head)]
     if seen is not None:
-        anchors[seen.newest] = seen.versions[seen.newest]
+        anchors.append((seen.newest, seen.versions[seen.newest]))
     if reference.head is not None:
         done(9, "named by digest: exempt")
         return not anchors
-    for number, anchor in sorted(anchors.items()):
+    for number, anchor in sorted(anchors):
         older, newer = sorted([(head.version, digest), (number, anchor)])
         if reference.version is None and head.version < number:
             raise NotTrustedError(
@@ -273,7 +274,7 @@ def check_history(
                 hint="the history was rewritten: compare with a colleague's state or lock file",
             )
     done(
-        9, f"on the line of version {max(anchors)}" if anchors else "first use: nothing to compare"
+        9, f"on the line of version {max(anchors)[0]}" if anchors else "first use: nothing to compare"
     )
     return not anchors
 

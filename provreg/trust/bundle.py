@@ -1,7 +1,7 @@
 """Bundles: a statement and its one signature, in Sigstore's format (docs/format/statement.md).
 
-Read here and only here, strictly: steps 1 to 3 of docs/verification.md, for bundles signed with a
-key. A bundle is no identity: two bundles can carry one signature's meaning (JSON may be spelled in
+Read here and only here, strictly: steps 1 to 3 of docs/verification.md. Bundles signed with a key are
+verified here; those with a certificate by whatever `TrustAnchors` was given. A bundle is no identity: two bundles can carry one signature's meaning (JSON may be spelled in
 several ways, an ECDSA signature in two), and nothing is ever looked up or counted by a bundle.
 Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 """
@@ -9,8 +9,8 @@ Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from provreg.core.canonical import canonical, parse_json
 from provreg.core.digest import sha256_digest
@@ -58,17 +58,29 @@ class Bundle:
     digest: str
 
 
+CertificateCheck = Callable[[Bundle], Signature]
+
+
 @dataclass(frozen=True, slots=True)
 class TrustAnchors:
-    """What signatures are checked against: the consumer's keys by fingerprint."""
+    """What signatures are checked against.
+
+    `keys` are the consumer's keys by fingerprint. `certificates` verifies bundles that carry a
+    certificate, and raises NotTrustedError; None where no identity is trusted.
+    """
 
     keys: Mapping[str, PublicKey]
+    certificates: CertificateCheck | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, policy: Policy) -> TrustAnchors:
-        """The keys of all of `policy`'s principals."""
+    def of(cls, policy: Policy, certificates: CertificateCheck | None = None) -> TrustAnchors:
+        """The keys of all of `policy`'s principals; `certificates` if one has an identity.
+
+        Where none has, no certificate could count, and none is parsed.
+        """
         keys = (load_public(key.pem.encode()) for key in policy.trusted_keys())
-        return cls({key.fingerprint: key for key in keys})
+        wanted = any(principal.identities for principal in policy.principals)
+        return cls({key.fingerprint: key for key in keys}, certificates if wanted else None)
 
 
 def key_bundle(statement: bytes, key: PrivateKey) -> bytes:
@@ -108,11 +120,13 @@ def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
     """Step 3: who made `bundle`. Raises NotTrustedError where no trust anchor says so."""
     if isinstance(bundle.material, KeyMaterial):
         return Signature(key=verify_key_bundle(bundle, trust.keys))
-    raise NotTrustedError(
-        "the bundle is signed with a certificate, which this provreg cannot verify",
-        step=3,
-        hint="ask for a version signed with a key, or update provreg",
-    )
+    if trust.certificates is None:
+        raise NotTrustedError(
+            "the bundle is signed with an identity, and only keys are trusted",
+            step=3,
+            hint="trust who signed it with --identity and --issuer, or in a policy",
+        )
+    return trust.certificates(bundle)
 
 
 def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,19 +57,15 @@ COMMANDS = [
     ["show", "pets", "a.txt"],
     ["diff", "pets@1", "pets@2"],
     ["diff", "pets@1", "DATA"],
-    ["blame", "pets"],
     ["blame", "pets", "-v"],
     ["blame", "pets", EVIL],
-    ["verify", "pets"],
     ["verify", "pets", "--data", "DATA"],
     ["verify", EVIL],
     ["sql", "select * from entries"],
-    ["sql", "select * from versions"],
     ["sql", "select * from changes"],
     ["sql", f"select '{EVIL}'"],
     ["sql", f'select 1 as "{EVIL}"'],
     ["check"],
-    ["check", "--index"],
     ["log", EVIL],
     [EVIL],
 ]
@@ -82,11 +80,16 @@ def test_no_command_prints_a_control_character(
     for name, data in strangers.items():
         bench.overwrite(bench.registry / name, data)
     bench.overwrite(bench.registry / "datasets/pets/versions/\u202e\x9b", b"x")
-    for command in COMMANDS:
+
+    def run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
         arguments = [str(poisoned) if word == "DATA" else word for word in command]
         if command[0] not in ("check", EVIL):
             arguments += ["--key", str(key)]
-        ran = bench.run(*arguments, *(["--json"] if as_json else []))
+        return bench.run(*arguments, *(["--json"] if as_json else []))
+
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(run, COMMANDS))
+    for command, ran in zip(COMMANDS, results, strict=True):
         said = ran.stdout + ran.stderr
         assert said, command
         assert b"Traceback" not in said, (command, said)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -31,15 +33,23 @@ from provreg.core.leaf import claims, leaves
 from provreg.core.manifest import Part, build_parts, name_counts, name_table
 from provreg.core.statement import PAYLOAD_TYPE, pae, version_statement
 from provreg.core.tree import BlockList, block_list, cut, root
-from provreg.store.parts import read_part, write_part
+from provreg.store.parts import write_part
 
 HERE = Path(__file__).parent
 DROP = object()
 UID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+OTHER_UID = "00112233445566778899aabbccddeeff"
 CREATED = "2026-11-22T00:00:00Z"
 FOLDER = {"reader": "folder", "reader_version": 1, "label": "dir", "split": "none", "include": [],
           "exclude": [], "left_out": {}}  # fmt: skip
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+FILE_SCHEMA = pa.schema(
+    [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in ENTRY
+    ]
+)
 
 
 def signing_key(name: str) -> Ed25519PrivateKey:
@@ -186,7 +196,7 @@ class Kept:
     """Parquet files: taken from `folder` where they are there, else made."""
 
     folder: Path
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, bytes] = default(default_factory=dict)
 
     def file(self, name: str, make: Callable[[], bytes]) -> bytes:
         path = self.folder / f"{name}.parquet"
@@ -197,10 +207,8 @@ class Kept:
     def of(self, name: str, entries: pa.Table) -> bytes:
         """The file of `entries`, which a kept one must hold."""
         data = self.file(name, lambda: write_part(entries))
-        if not read_part(data, rows=entries.num_rows).equals(entries.unify_dictionaries()):
-            held = read_part(data, rows=entries.num_rows).to_pylist()
-            if held != entries.to_pylist():
-                raise ValueError(f"parts/{name}.parquet does not hold the entries of the code")
+        if not pq.read_table(pa.BufferReader(data)).equals(entries.cast(FILE_SCHEMA)):
+            raise ValueError(f"parts/{name}.parquet does not hold the entries of the code")
         return data
 
 
@@ -209,8 +217,8 @@ class Forge:
     """One registry, written key by key."""
 
     kept: Kept
-    files: dict[str, bytes] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = default(default_factory=dict)
+    facts: dict[str, Any] = default(default_factory=dict)
 
     def put(self, data: bytes, *, digest: str | None = None) -> str:
         """Stores an object, under another digest than its own where one is given."""

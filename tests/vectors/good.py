@@ -86,9 +86,9 @@ ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
     ("unicode-ids", "Ids are sorted by their bytes and not normalised.",
      [entry(identity) for identity in sorted(IDS, key=str.encode)], {"reading": TABLE}),
     ("several-blocks", "Blocks end where their ids say.",
-     [entry(f"{number:04}") for number in range(400)], {}),
+     [entry(f"{number:04}", "x") for number in range(400)], {}),
     ("blocks-of-long-ids", "A block ends with the id that brings its ids to 64 KiB.",
-     [entry(f"{number:04}" + "x" * 4000) for number in range(40)], {}),
+     [entry(f"{number:04}" + "x" * 4000, "x") for number in range(40)], {}),
     ("several-parts", "Parts end where their ids say.", many(), {}),
 )  # fmt: skip
 

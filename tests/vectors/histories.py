@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from case import Case
-from forge import PETS, UID, Forge, Kept, pets, table
+from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
 
 OTHER = "sha256:" + "ab" * 32
 RESPLIT = dict.fromkeys(
@@ -74,12 +74,16 @@ def cases(kept: Kept) -> Iterator[Case]:
         "does not descend from version 1", pin=pin(1, OTHER),
     )  # fmt: skip
     yield refused(
+        "pin-against-what-was-seen", "A pin holds though another head was seen at its number.",
+        "does not descend from version 1", seen=seen(v1=first), pin=pin(1, OTHER),
+    )  # fmt: skip
+    yield refused(
         "other-uid", "Another dataset under a name that was seen is refused.",
-        "another dataset of the same name", seen=seen(UID[::-1], v1=first),
+        "another dataset of the same name", seen=seen(OTHER_UID, v1=first),
     )  # fmt: skip
     yield refused(
         "other-uid-than-pinned", "Another dataset under a pinned name is refused.",
-        "pinned as another dataset", pin=pin(1, first, UID[::-1]),
+        "pinned as another dataset", pin=pin(1, first, OTHER_UID),
     )  # fmt: skip
     yield from _lines(kept)
     yield from _data(kept)
@@ -109,7 +113,7 @@ def _lines(kept: Kept) -> Iterator[Case]:
     )  # fmt: skip
     for name, facts, says in (
         ("parent-of-another-dataset", {"dataset": "birds"}, "the parent of pets@2 is birds@1"),
-        ("parent-of-another-uid", {"uid": UID[::-1], "statement": {"uid": UID[::-1]}},
+        ("parent-of-another-uid", {"uid": OTHER_UID, "statement": {"uid": OTHER_UID}},
          "the parent of pets@2 is pets@1"),
         ("parent-of-a-higher-number", {"version": 3, "parent": OTHER},
          "the parent of pets@2 is pets@3"),

@@ -9,7 +9,7 @@ from typing import Any
 from case import Case, one_version
 from forge import (
     DROP,
-    UID,
+    OTHER_UID,
     Forge,
     Kept,
     bundle,
@@ -120,8 +120,8 @@ BUNDLES: tuple[tuple[str, str, int, str, Callable[[bytes], Made]], ...] = (
      "no trusted key made this signature", _over_bare_payload),
     ("altered-payload", "whose statement was altered after signing", 3,
      "no trusted key made this signature", _altered),
-    ("certificate", "signed with a certificate, which format v1 with keys alone cannot judge", 3,
-     "signed with a certificate", _material(publicKey=DROP, certificate={"rawBytes": "AAAA"})),
+    ("certificate", "signed by an identity where only keys are trusted", 3,
+     "only keys are trusted", _material(publicKey=DROP, certificate={"rawBytes": "AAAA"})),
 )  # fmt: skip
 
 # (name, what it says otherwise, facts of the statement, its bytes)
@@ -129,7 +129,7 @@ STATEMENTS: tuple[tuple[str, str, dict[str, Any], Callable[[bytes], bytes] | Non
     ("other-head", "another head", {"head": OTHER}, None),
     ("other-number", "another number", {"version": 2}, None),
     ("other-dataset", "another dataset", {"dataset": "birds"}, None),
-    ("other-uid", "another uid", {"uid": UID[::-1]}, None),
+    ("other-uid", "another uid", {"uid": OTHER_UID}, None),
     ("other-root", "another root", {"root": "blake3:" + "ab" * 32}, None),
     ("other-samples", "another number of samples", {"samples": 7}, None),
     ("not-canonical", "the same in another spelling", {},
@@ -180,7 +180,7 @@ def cases(kept: Kept) -> Iterator[Case]:
     yield one_version(
         kept, "named-by-digest-but-replaced",
         "A head whose number another head holds is no version, not even by its digest.",
-        5, "belongs to another head", reference="pets@{head}", change=_replaced,
+        5, "does not belong to the head", reference="pets@{head}", change=_replaced,
     )  # fmt: skip
     yield one_version(
         kept, "registry-with-revocations",

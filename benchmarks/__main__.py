@@ -1,0 +1,109 @@
+"""Measures everything and writes the table (docs/performance.md)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.bench import Bench
+from benchmarks.harness import CHECKOUT, BenchmarkError, Row
+from benchmarks.lines import (
+    blames,
+    diffs,
+    files,
+    manifests,
+    memory,
+    peers,
+    small_versions,
+    startup,
+    tables,
+    verifying,
+)
+from benchmarks.references import References
+
+# In this order, so that what a broken-off run leaves is what matters most.
+_GROUPS = (files, diffs, verifying, startup, tables, manifests, blames, small_versions, memory,
+           peers)  # fmt: skip
+_CORES = 2
+_OUTPUT = CHECKOUT / "build" / "benchmarks"
+
+
+def main(words: list[str]) -> int:
+    """Exit codes: 0 all results as they should be, whatever the times; 1 one was wrong."""
+    options = _parser().parse_args(words)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
+    cache = options.cache.absolute()
+    scratch = cache / f"scratch-{os.getpid()}"
+    references = References(cache, install=not options.small)
+    scratch.mkdir(parents=True)
+    bench = Bench(cache, scratch, references, options.small, options.rounds or _rounds(options))
+    rows: list[Row] = []
+    wrong: dict[str, str] = {}
+    begun = time.monotonic()
+    try:
+        for group in _GROUPS:
+            if options.only and group.LINE not in options.only:
+                continue
+            print(f"line {group.LINE}: {group.__name__.rpartition('.')[2]}", file=sys.stderr)
+            try:
+                for row in group.rows(bench):
+                    # Small data have no targets: the start of a process is all they measure.
+                    rows.append(replace(row, target=None) if bench.small else row)
+                    _say(rows[-1], begun)
+            except BenchmarkError as error:
+                wrong[f"line {group.LINE}"] = str(error)
+                print(f"WRONG: {error}", file=sys.stderr)
+            _write(options.output.absolute(), rows, references, wrong)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    print((options.output / "benchmarks.md").read_text("utf-8"))
+    return 1 if wrong else 0
+
+
+def _write(folder: Path, rows: list[Row], references: References, wrong: dict[str, str]) -> None:
+    about = {
+        "machine": report.machine(),
+        "versions": report.versions(references),
+        "not measured": references.missing,
+        "wrong": wrong,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmarks.md").write_text(report.as_markdown(rows, about), "utf-8")
+    (folder / "benchmarks.json").write_text(report.as_json(rows, about), "utf-8")
+
+
+def _say(row: Row, begun: float) -> None:
+    target = "" if row.target is None else f" (at most {row.target:g}: {row.verdict})"
+    at = time.monotonic() - begun
+    print(f"  {at:6.0f} s  {row.what}: {row.measured:.3g} {row.unit}{target}", file=sys.stderr)
+
+
+def _rounds(options: argparse.Namespace) -> int:
+    return 1 if options.small else 5
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--small", action="store_true", help="small data, one round: only results are checked")
+    add("--only", type=int, action="append", metavar="LINE", help="this line; may be repeated")
+    add("--rounds", type=int, help="runs of each side (5)")
+    add("--cache", type=Path, default=_default_cache(), help="keeps data and references")
+    add("--output", type=Path, default=_OUTPUT, help="for benchmarks.md and benchmarks.json")
+    return parser
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "provreg-benchmarks"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""Line 10: peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.bench import Bench
+from benchmarks.harness import Row, absolute, alternate, require, run
+
+LINE = 10
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    path = bench.data("rows", "parquet", bench.entries, 32) / "rows.parquet"
+    home = bench.home("memory")
+    one = run(home.ingest(path, "--id", "key", "--label", "class", fresh=True))
+    found = run(home.task("contents", home.registry, home.public)).answer
+    require(found["samples"] == bench.entries, "all rows are published")
+    yield absolute(LINE, f"ingest {bench.entries:,} rows by command: peak", [one.peak / 1e6], "MB",
+                   target=2000, checked="all rows published",
+                   note=f"largest process, mapped files included; {one.wall:.0f} s")  # fmt: skip
+    large = bench.large()
+    last = len(bench.changes) + 1
+    diff = run(large.task("diff", large.registry, last - 1, last))
+    require(diff.answer["changes"] == bench.changes[-1], "changes")
+    yield absolute(LINE, f"diff 2 x {bench.entries:,} entries, {bench.changes[-1]:,} changes: peak",
+                   [diff.peak / 1e6], "MB", target=2000, checked="number of changes",
+                   note="mapped files included")  # fmt: skip
+    yield _large_files(bench)
+
+
+def _large_files(bench: Bench) -> Row:
+    """Files a hundred times as large may not take more memory."""
+    homes = [bench.home("large"), bench.home("little")]
+    folders = [bench.files((2, 1_000_000_000), (2, 3_000_000)), bench.files((2, 10**7), (2, 10**5))]
+    sides = {
+        str(files): home.ingest(files.folder, fresh=True)
+        for files, home in zip(folders, homes, strict=True)
+    }
+    runs = alternate(sides, 1)
+    large, little = (max(one.peak for one in runs[str(files)]) / 1e6 for files in folders)
+    return absolute(LINE, f"ingest {folders[0]}: peak beyond that of {folders[1]}",
+                    [large - little], "MB", target=32, note=f"{large:.0f} MB in all")  # fmt: skip

@@ -1,0 +1,91 @@
+"""Who a signing certificate names: identity and issuer, or a refusal."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.hazmat.asn1 import decode_der
+from cryptography.x509 import Certificate, UnsupportedGeneralNameType
+
+from provreg.core.text import quoted
+from provreg.errors import NotTrustedError
+
+# Fulcio's extensions, docs/oid-info.md of sigstore/fulcio.
+_ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")  # the text itself
+_ISSUER_V2 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")  # DER UTF8String
+_MAX_TEXT = 2048  # bytes, as in a policy
+
+
+def identity_of(certificate: Certificate) -> tuple[str, str]:
+    """(identity, issuer) of a certificate that is otherwise verified.
+
+    The identity is the one e-mail address or URI of the subject alternative name. Raises
+    NotTrustedError (step 3) for any other number or kind of names, for no issuer, and for two that
+    differ: each policy would read its own.
+    """
+    issuers = {
+        text
+        for text in (_issuer_v1(certificate), _issuer_v2(certificate))
+        if text is not None
+    }
+    if len(issuers) != 1:
+        said = "no issuer" if not issuers else "two issuers that differ"
+        raise NotTrustedError(f"the signing certificate names {said}", step=3)
+    return _subject(certificate), issuers.pop()
+
+
+def _subject(certificate: Certificate) -> str:
+    try:
+        names = list(
+            certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        )
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedGeneralNameType, ValueError):
+        names = []
+    if len(names) == 1 and isinstance(
+        name := names[0], x509.RFC822Name | x509.UniformResourceIdentifier
+    ):
+        return _bounded(name.value, "identity")
+    raise NotTrustedError(
+        "the signing certificate does not name exactly one e-mail address or URI", step=3
+    )
+
+
+def _issuer_v1(certificate: Certificate) -> str | None:
+    value = _extension(certificate, _ISSUER_V1)
+    return None if value is None else _text(value)
+
+
+def _issuer_v2(certificate: Certificate) -> str | None:
+    value = _extension(certificate, _ISSUER_V2)
+    if value is None:
+        return None
+    try:
+        return _bounded(decode_der(str, value), "issuer")
+    except ValueError:
+        raise NotTrustedError(
+            "the signing certificate's issuer is not a UTF8String", step=3
+        ) from None
+
+
+def _extension(certificate: Certificate, kind: x509.ObjectIdentifier) -> bytes | None:
+    try:
+        value = certificate.extensions.get_extension_for_oid(kind).value
+    except x509.ExtensionNotFound:
+        return None
+    except (x509.DuplicateExtension, UnsupportedGeneralNameType, ValueError):
+        raise NotTrustedError("the signing certificate's extensions cannot be read", step=3) from None
+    return value.value if isinstance(value, x509.UnrecognizedExtension) else None
+
+
+def _text(value: bytes) -> str:
+    try:
+        return _bounded(value.decode("utf-8"), "issuer")
+    except UnicodeDecodeError:
+        raise NotTrustedError("the signing certificate's issuer is not UTF-8", step=3) from None
+
+
+def _bounded(text: str, what: str) -> str:
+    if not text or len(text.encode()) > _MAX_TEXT:
+        raise NotTrustedError(
+            f"the signing certificate's {what} is empty or too long: {quoted(text)}", step=3
+        )
+    return text

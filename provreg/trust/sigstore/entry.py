@@ -1,0 +1,128 @@
+"""The log entry of a keyless bundle, read strictly, beyond what sigstore-python compares.
+
+sigstore-python verifies the proof, the checkpoint's signature and the promise. Some fields it does
+not compare with anything; here each of them must agree with one that is signed, so that a bundle
+cannot tell another story than its signatures do.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from provreg.core.document import Fields
+from provreg.errors import FormatError, NotTrustedError
+
+_DECIMAL = r"0|[1-9][0-9]{0,18}"
+_MAX_PATH = 64
+_MAX_CHECKPOINT = 16 * 1024
+# (kind, version) of the entries for in-toto statements, of Rekor 1 and 2.
+_V1, _V2 = ("dsse", "0.0.1"), ("hashedrekord", "0.0.2")
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What a bundle says of its place in the log. `promised` is the log's own word for the time."""
+
+    kind: tuple[str, str]
+    log_id: bytes
+    index: int
+    promised: bool
+    proof_index: int
+    tree_size: int
+    checkpoint_size: int
+
+
+def check_log_entry(document: Fields, known_logs: Collection[bytes]) -> LogEntry:
+    """The one log entry of a bundle's `verificationMaterial`, consistent in itself.
+
+    `known_logs` are the log ids of the trusted root. Raises NotTrustedError (step 1 for its form,
+    3 for what it says). Source: sigstore protobuf-specs, sigstore_rekor.proto, v1.
+    """
+    try:
+        entries = document.items("tlogEntries", _read_entry, limit=1)
+    except FormatError as error:
+        raise NotTrustedError(error.message, step=1, hint=error.hint) from None
+    if not entries:
+        raise NotTrustedError("the keyless bundle has no log entry", step=3)
+    entry = entries[0]
+    if entry.log_id not in known_logs:
+        raise NotTrustedError("the trusted root does not know the bundle's log", step=3)
+    if entry.kind not in {_V1, _V2}:
+        raise NotTrustedError("the bundle's log entry is not of a kind for statements", step=3)
+    if entry.tree_size != entry.checkpoint_size:
+        raise NotTrustedError("the inclusion proof is in a tree of another size", step=3)
+    if entry.kind == _V2 and (entry.promised or entry.index != entry.proof_index):
+        raise NotTrustedError("the log entry contradicts its inclusion proof", step=3)
+    return entry
+
+
+def _read_entry(fields: Fields) -> LogEntry:
+    kind_version = fields.object("kindVersion")
+    kind = kind_version.text("kind", limit=64), kind_version.text("version", limit=64)
+    kind_version.done()
+    log = fields.object("logId")
+    log_id = _bytes(log, "keyId")
+    log.done()
+    index = _number(fields, "logIndex")
+    # Rekor 2 leaves the time out, or writes the zero that stands for it.
+    timed = fields.has("integratedTime") and _number(fields, "integratedTime") != 0
+    promised = _read_promise(fields)
+    if timed != promised:
+        raise fields.wrong("inclusionPromise", "stands without integratedTime, or the reverse")
+    _bytes(fields, "canonicalizedBody")
+    proof = fields.object("inclusionProof")
+    entry = LogEntry(
+        kind=kind,
+        log_id=log_id,
+        index=index,
+        promised=promised,
+        proof_index=_number(proof, "logIndex"),
+        tree_size=_number(proof, "treeSize"),
+        checkpoint_size=_read_checkpoint(proof),
+    )
+    _bytes(proof, "rootHash")
+    for one in proof.texts("hashes", limit=_MAX_PATH) if proof.has("hashes") else ():
+        _decoded(proof, "hashes", one)
+    proof.done()
+    return entry
+
+
+def _read_promise(fields: Fields) -> bool:
+    if not fields.has("inclusionPromise"):
+        return False
+    promise = fields.object("inclusionPromise")
+    _bytes(promise, "signedEntryTimestamp")
+    promise.done()
+    return True
+
+
+def _read_checkpoint(proof: Fields) -> int:
+    """The tree size that the signed checkpoint gives. Source: C2SP tlog-checkpoint."""
+    checkpoint = proof.object("checkpoint")
+    lines = checkpoint.text("envelope", limit=_MAX_CHECKPOINT).split("\n")
+    checkpoint.done()
+    if len(lines) < 3 or re.fullmatch(_DECIMAL, lines[1]) is None:
+        raise proof.wrong("checkpoint", "has no tree size")
+    return int(lines[1])
+
+
+def _number(fields: Fields, name: str) -> int:
+    """A 64-bit integer, which protobuf writes as text in JSON."""
+    return int(fields.text(name, pattern=_DECIMAL))
+
+
+def _bytes(fields: Fields, name: str) -> bytes:
+    return _decoded(fields, name, fields.text(name))
+
+
+def _decoded(fields: Fields, name: str, text: str) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise fields.wrong(name, "is not base64") from None
+    if not data or base64.b64encode(data).decode("ascii") != text:
+        raise fields.wrong(name, "is empty or not base64 as it is written (RFC 4648 4)")
+    return data

@@ -1,0 +1,144 @@
+"""Signing with an identity: a short-lived certificate from Fulcio, an entry in Rekor's log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provreg.core.canonical import canonical
+from provreg.core.policy import Policy, single_identity_policy
+from provreg.errors import NotTrustedError, StorageError
+from provreg.trust.bundle import parse_bundle
+from provreg.trust.sigstore.border import AGAIN, CALL_LIMIT, FULCIO, INSTANCE, REKOR, ask
+from provreg.trust.sigstore.certificate import identity_of
+from provreg.trust.sigstore.root import TrustedRoot, read_trust_config
+from provreg.trust.sigstore.token import TokenSource
+from provreg.trust.sigstore.verify import CertificateVerifier
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from sigstore.models import ClientTrustConfig
+    from sigstore.sign import Signer
+
+# A certificate that ends sooner is not used for another signature: the log must still see it valid.
+_MARGIN = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Which Sigstore signs: a private one by its trust configuration, staging, or public-good."""
+
+    trust_config: Path | None = None
+    staging: bool = False
+
+
+class KeylessSigner:
+    """Signs with the identity that `tokens` gives, at `instance`. No call outlasts `limit` seconds.
+
+    One certificate serves several signatures, as long as it lives.
+    """
+
+    def __init__(
+        self, instance: Instance, tokens: TokenSource, *, limit: float = CALL_LIMIT
+    ) -> None:
+        self._instance = instance
+        self._tokens = tokens
+        self._limit = limit
+        # Read at once: a wrong file is to be known before hours of hashing.
+        self._config_text = (
+            None if instance.trust_config is None else read_trust_config(instance.trust_config)
+        )
+        self._signer: Signer | None = None
+
+    def require_identity(self) -> None:
+        """Raises UsageError now where signing would find no identity later, but asks no person."""
+        self._tokens.unattended(self._limit)
+
+    def policy(self) -> Policy:
+        """The policy that trusts this signer alone. Fetches the certificate that says who it is."""
+        return single_identity_policy(*identity_of(_certificate(self._current())))
+
+    def sign(self, statement: bytes) -> bytes:
+        """A bundle over exactly the bytes of `statement`, which verifies.
+
+        Raises UsageError where there is no identity, StorageError where a service is down, slow or
+        unreadable, NotTrustedError (step 3) where what the services gave does not verify.
+        """
+        from sigstore.dsse import Statement
+
+        signer = self._current()
+        made = ask(REKOR, self._limit, lambda: signer.sign_dsse(Statement(statement)))
+        data = canonical(json.loads(made.to_json()))
+        self._check(data, statement)
+        return data
+
+    def _check(self, data: bytes, statement: bytes) -> None:
+        """Nothing is handed out that verifiers would refuse: signing itself verifies no log."""
+        config = self._config
+        root = TrustedRoot(json.loads(config.trusted_root._inner.to_json()), INSTANCE)
+        try:
+            bundle = parse_bundle(data)
+            CertificateVerifier(root)(bundle)
+        except NotTrustedError as error:
+            raise NotTrustedError(
+                f"what {INSTANCE} made of the signature does not verify: {error.message}",
+                step=3,
+                hint="nothing was published: ask who runs it, or use another instance",
+            ) from None
+        if bundle.payload != statement:
+            raise NotTrustedError(f"{INSTANCE} signed another statement", step=3)
+        if len(bundle.timestamps) != len(config.signing_config.get_tsas()):
+            # The library only logs it, and with a log that gives the time goes on.
+            raise StorageError("the timestamp authority gave no timestamp", hint=AGAIN)
+
+    def _current(self) -> Signer:
+        """The library's signer, with a certificate that lives long enough for one more signature."""
+        signer = self._signer
+        if signer is not None and _certificate(signer).not_valid_after_utc > (
+            datetime.now(UTC) + _MARGIN
+        ):
+            return signer
+        self._signer = self._certified()
+        return self._signer
+
+    def _certified(self) -> Signer:
+        from sigstore.sign import SigningContext
+
+        config = self._config
+        token = self._tokens.unattended(self._limit) or self._tokens.by_browser(
+            ask(INSTANCE, self._limit, config.signing_config.get_oidc_url), self._limit
+        )
+        context = ask(INSTANCE, self._limit, lambda: SigningContext.from_trust_config(config))
+
+        def request() -> Signer:
+            with context.signer(token) as signer:
+                return signer
+
+        signer = ask(FULCIO, self._limit, request)
+        identity, issuer = identity_of(_certificate(signer))
+        if issuer not in {token.issuer, token.federated_issuer}:
+            raise NotTrustedError(
+                f"{FULCIO} vouches for {identity} by {issuer}, the token is by {token.issuer}",
+                step=3,
+                hint="nothing was published: ask who runs this instance of Sigstore",
+            )
+        return signer
+
+    @cached_property
+    def _config(self) -> ClientTrustConfig:
+        from sigstore.models import ClientTrustConfig
+
+        text = self._config_text
+        if text is not None:
+            return ask(INSTANCE, self._limit, lambda: ClientTrustConfig.from_json(text))
+        fetch = ClientTrustConfig.staging if self._instance.staging else ClientTrustConfig.production
+        return ask(INSTANCE, self._limit, fetch)
+
+
+def _certificate(signer: Signer) -> Certificate:
+    # Private, for the library does not say whose certificate it signs with.
+    return signer._signing_cert()

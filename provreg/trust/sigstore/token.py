@@ -1,0 +1,88 @@
+"""Identity tokens: where they come from, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provreg.core.text import quoted
+from provreg.errors import NotFoundError, StorageError, UsageError
+from provreg.trust.sigstore.border import INSTANCE, ISSUER, ask, refused_token
+
+if TYPE_CHECKING:
+    from sigstore.oidc import IdentityToken
+
+TOKEN_VARIABLES = ("PROVREG_IDENTITY_TOKEN", "SIGSTORE_ID_TOKEN")
+TOKEN_LIMIT = 64 * 1024  # bytes
+BROWSER_LIMIT = 300.0  # seconds for a person to sign in
+
+PUBLIC_WARNING = (
+    "your browser opens to sign in: your e-mail address becomes part of a public log"
+    " that nobody can delete it from"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where the identity is from: `file`, else the environment, else the CI service, else a person.
+
+    `warn` tells a person, who is asked in a browser; None where nobody is there to ask.
+    """
+
+    file: Path | None
+    environment: Mapping[str, str]
+    warn: Callable[[str], None] | None
+
+    def unattended(self, limit: float) -> IdentityToken | None:
+        """A token that needs no person, None where there is none.
+
+        Raises UsageError for one that is expired, malformed or for another audience, and where none
+        exists and nobody can be asked; StorageError where the CI service does not give it.
+        """
+        from sigstore.oidc import IdentityError, IdentityToken, detect_credential
+
+        raw = self._given()
+        if raw is None:
+            raw = ask("the CI service's identity provider", limit, detect_credential)
+        if raw is None and self.warn is None:
+            raise UsageError(
+                "there is no identity to sign with",
+                hint=f"set {TOKEN_VARIABLES[0]}, write --sign keyless:FILE with a token in FILE,"
+                " give a CI job the right to identity tokens, or sign on a terminal",
+            )
+        if raw is None:
+            return None
+        try:
+            return IdentityToken(raw)
+        except IdentityError as error:
+            raise refused_token(error) from None
+
+    def by_browser(self, provider: str, limit: float) -> IdentityToken:
+        """Asks the person to sign in at the identity provider with the URL `provider`."""
+        from sigstore.oidc import Issuer
+
+        if self.warn is not None:
+            self.warn(PUBLIC_WARNING)
+        issuer = ask(ISSUER, limit, lambda: Issuer(provider))
+        return ask(f"{INSTANCE}'s sign-in page", BROWSER_LIMIT, issuer.identity_token)
+
+    def _given(self) -> str | None:
+        if self.file is not None:
+            return _read(self.file)
+        variable = next((name for name in TOKEN_VARIABLES if self.environment.get(name)), None)
+        return None if variable is None else self.environment[variable].strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(TOKEN_LIMIT + 1)
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no identity token {quoted(str(path))}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {quoted(str(path))}: {error.strerror}") from error
+    if len(data) > TOKEN_LIMIT or not data.isascii():
+        raise UsageError(f"{quoted(str(path))} is not an identity token")
+    return data.decode("ascii").strip()

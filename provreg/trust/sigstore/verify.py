@@ -1,0 +1,116 @@
+"""Step 3 for bundles with a certificate: verified by sigstore-python, offline (docs/keyless.md)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from provreg.core.canonical import parse_json
+from provreg.core.document import Fields
+from provreg.core.policy import Proof, Signature
+from provreg.core.statement import PAYLOAD_TYPE
+from provreg.core.text import quoted
+from provreg.errors import NotTrustedError, UsageError
+from provreg.trust.bundle import BUNDLE_LIMIT, Bundle, CertificateMaterial
+from provreg.trust.sigstore.border import UNREADABLE
+from provreg.trust.sigstore.certificate import identity_of
+from provreg.trust.sigstore.entry import check_log_entry
+from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot, known_logs
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from sigstore.models import Bundle as SigstoreBundle
+    from sigstore.verify import Verifier
+
+
+class CertificateVerifier:
+    """Verifies keyless bundles under one trusted root, without any network.
+
+    Loading sigstore-python and the root waits for the first bundle.
+    """
+
+    def __init__(self, root: TrustedRoot = PUBLIC_GOOD) -> None:
+        self.root = root
+
+    def __call__(self, bundle: Bundle) -> Signature:
+        """Who made `bundle` and when, by a certificate and log that the trusted root vouches for.
+
+        Raises NotTrustedError (step 3; step 1 for a log entry of another form) for anything less,
+        UsageError where the trusted root itself is none.
+        """
+        from sigstore.errors import Error
+        from sigstore.models import Bundle as SigstoreBundle
+
+        verifier, logs = self._verifier
+        material = Fields(parse_json(bundle.raw, what="the bundle", limit=BUNDLE_LIMIT), "bundle")
+        entry = check_log_entry(material.object("verificationMaterial"), logs)
+        try:
+            theirs = SigstoreBundle.from_json(bundle.raw)
+            kind, payload = verifier.verify_dsse(theirs, _AnyIdentity())
+            signed_at, proof = _time(verifier, theirs, promised=entry.promised)
+        except NotTrustedError:
+            raise
+        except (Error, *UNREADABLE) as error:
+            raise NotTrustedError(
+                f"the keyless signature does not verify under {self.root.origin}:"
+                f" {quoted(str(error) or type(error).__name__)}",
+                step=3,
+                hint="a private instance's trusted root is given with --trusted-root FILE",
+            ) from None
+        certificate = theirs.signing_certificate
+        # Two parsers have read the same bytes: what ours will go on with must be what theirs saw.
+        if (kind, payload, CertificateMaterial(certificate.public_bytes(Encoding.DER))) != (
+            PAYLOAD_TYPE, bundle.payload, bundle.material,
+        ):  # fmt: skip
+            raise NotTrustedError("the keyless signature is over another payload", step=3)
+        identity, issuer = identity_of(certificate)
+        return Signature(identity=identity, issuer=issuer, signed_at=signed_at, proof=proof)
+
+    @cached_property
+    def _verifier(self) -> tuple[Verifier, frozenset[bytes]]:
+        import json
+
+        from sigstore.errors import Error
+        from sigstore.models import TrustedRoot as SigstoreRoot
+        from sigstore.verify import Verifier
+        from sigstore_models.trustroot.v1 import TrustedRoot as RootMessage
+
+        try:
+            text = self.root.text()
+            verifier = Verifier(trusted_root=SigstoreRoot(RootMessage.from_json(text)))
+            return verifier, known_logs(json.loads(text))
+        except (Error, *UNREADABLE) as error:
+            raise UsageError(
+                f"{self.root.origin} cannot be used: {quoted(str(error))}",
+                hint="ask who runs the instance for its trusted_root.json",
+            ) from None
+
+
+class _AnyIdentity:
+    """The library's own policy is not used: whom to trust is decided by ours, in step 4."""
+
+    def verify(self, cert: Certificate) -> None:
+        identity_of(cert)
+
+
+def _time(
+    verifier: Verifier, bundle: SigstoreBundle, *, promised: bool
+) -> tuple[datetime, Proof]:
+    """When a verified bundle was signed, and what vouches for it.
+
+    Where the log promised a time, it is the proof. Every timestamp must hold: the library lets a
+    bad one pass beside a good proof of time.
+    """
+    stamps = bundle.verification_material.timestamp_verification_data
+    asked = 0 if stamps is None else len(stamps.rfc3161_timestamps)
+    # Private, for the library returns no times; the promise itself was verified with the entry.
+    times = verifier._establish_time(bundle)
+    if len(times) != asked + promised:
+        raise NotTrustedError("a timestamp of the bundle does not verify", step=3)
+    logged = times[-1].time
+    if promised:
+        return logged.astimezone(UTC), "log"
+    return min(one.time for one in times).astimezone(UTC), "tsa"

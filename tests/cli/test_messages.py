@@ -1,0 +1,268 @@
+"""What a new user reads: one line of what happened and one of what to do, never a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+def test_provreg_alone_shows_its_commands(provreg: Run) -> None:
+    ran = provreg()
+    assert ran.code == 2
+    assert "Commands:" in ran.err
+    assert ran.out == ""
+
+
+@pytest.mark.parametrize("group", ["key", "policy"])
+def test_a_group_alone_shows_its_commands(provreg: Run, group: str) -> None:
+    ran = provreg(group)
+    assert ran.code == 2
+    assert f"Usage: provreg {group}" in ran.err
+
+
+def test_version_is_said(provreg: Run) -> None:
+    ran = provreg("--version")
+    assert (ran.code, ran.out.split()[0]) == (0, "provreg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["vrify", "x"], "No such command 'vrify'. Did you mean 'verify'?", "provreg --help"),
+        (["ls", "--jsn"], "No such option: --jsn", "`provreg ls --help`"),
+        (["-v", "ls"], "No such option: -v", "options come after the command"),
+        (["ingest"], "Missing argument 'PATH'.", "`provreg ingest --help`"),
+        (["ingest", "x"], "Missing option '--name'.", "`provreg ingest --help`"),
+        (["key", "generate", "--out", "k", "--algorithm", "rsa"], "ed25519", "--help"),
+        (["pin", "pets", "--key", "ann.key.pub", "--policy", "both.toml"], "contradict", "one of"),
+        (["show", "pets@0"], "'pets@0' is not a reference", "name@3"),
+        (["verify", "../x"], "'../x' is not a dataset name", "a-z"),
+        (["log", "pets@1"], "'pets@1' is not a dataset name", "a-z"),
+        (["ingest", "data", "--name", "n", "--sign", "gpg:x"], "--sign 'gpg:x'", "key:FILE"),
+        (["ingest", "data", "--name", "n"], "a version must be signed", "--sign key:FILE"),
+        (["ingest", "data", "--name", "n", "--replace", "--dry-run"], "--replace", "--append"),
+        (["ingest", "data", "--name", "n", "--sign", "key:ann.key"], "has no source", "--source"),
+        (["ingest", "data", "--name", "n", "--column", "x", "--dry-run"], "'x' has", "NAME:TYPE"),
+        (["diff", "pets@1", "pets@2", "--labels", "l.csv"], "--labels is for a PATH", "versions"),
+        (["sql", "selct 1"], "syntax error", "versions, entries, changes"),
+        (["sql", "drop table versions"], "only one SELECT", "versions, entries, changes"),
+        (["init", "data"], "'data' is not empty", "empty folder"),
+        (["policy", "init", "--key", "ann.key.pub"], "'provreg.policy.toml' exists", "--out"),
+        (["key", "generate", "--out", "k"], "no terminal to ask", "PROVREG_PASSWORD"),
+        (["key", "generate", "--out", "ann.key", "--no-passphrase"], "'ann.key' exists", "another"),
+        (["verify", "pets", "--key", "ann.key"], "a private key stands where a public", ".pub"),
+    ],
+)  # fmt: skip
+def test_usage_errors_say_what_to_do(
+    pets: Path, provreg: Run, arguments: list[str], message: str, hint: str
+) -> None:
+    ran = provreg(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    first, second = ran.err.splitlines()
+    assert first.startswith("provreg: ")
+    assert message in first
+    assert hint in second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["verify", "pet"], "there is no dataset 'pet'", "`provreg ls`"),
+        (["log", "pet"], "there is no dataset 'pet'", "`provreg ls`"),
+        (["show", "pets@9"], "pets has no version 9, its newest is 2", "`provreg log pets`"),
+        (["show", "pets", "cat/9.txt"], "pets@2 has no sample 'cat/9.txt'", "provreg show pets@2"),
+        (["blame", "pets", "cat/9.txt"], "pets@2 has no sample 'cat/9.txt'", "provreg show pets@2"),
+        (["diff", "pets", "bad"], "there is no dataset 'bad'", "write ./bad"),
+        (["ls", "--registry", "nowhere"], "no registry in 'nowhere'", "provreg init nowhere"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    pets: Path, provreg: Run, arguments: list[str], message: str, hint: str
+) -> None:
+    ran = provreg(*arguments)
+    assert (ran.code, ran.out) == (3, "")
+    first, second = ran.err.splitlines()
+    assert message in first
+    assert hint in second
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "pets", "--key", "nokey"],
+        ["verify", "pets", "--policy", "nopolicy"],
+        ["verify", "pets@1", "--data", "nodata"],
+        ["ingest", "nodata", "--name", "n", "--sign", "key:ann.key"],
+        ["ingest", "data", "--name", "n", "--sign", "key:nokey"],
+        ["diff", "pets@1", "./nodata"],
+        ["diff", "pets@1", "./data", "--labels", "nolabels.csv"],
+    ],
+)
+def test_missing_files_are_named(pets: Path, provreg: Run, arguments: list[str]) -> None:
+    ran = provreg(*arguments)
+    missing = next(one for one in map(str, arguments) if "no" in one and one != "--name")
+    assert ran.code == 3, ran
+    assert missing.removeprefix("key:").removeprefix("./") in ran.err
+
+
+def test_without_a_registry_init_is_named(provreg: Run) -> None:
+    ran = provreg("ls")
+    assert ran.code == 3
+    assert "provreg init" in ran.err
+
+
+def test_without_a_policy_nothing_is_trusted(pets: Path, provreg: Run) -> None:
+    (pets / "provreg.policy.toml").unlink()
+    ran = provreg("verify", "pets@1")
+    assert ran.code == 4
+    assert ran.err.splitlines()[0] == "provreg: step 4: nothing says whom to trust"
+    assert "--key FILE.pub" in ran.err
+
+
+def test_wrong_key_is_refused(pets: Path, provreg: Run) -> None:
+    ran = provreg("verify", "pets@1", "--key", "mallory.key.pub")
+    assert ran.code == 4
+    assert ran.err.startswith("provreg: step 3: no trusted key made this signature")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ls"], ["log", "pets"], ["show", "pets"], ["show", "pets", "dog/evil.txt"],
+     ["diff", "pets@1", "pets@2"], ["blame", "pets"]],
+)  # fmt: skip
+def test_untrusted_versions_are_shown_and_marked(
+    pets: Path, provreg: Run, command: list[str]
+) -> None:
+    ran = provreg(*command)
+    assert ran.code == 0
+    assert "UNTRUSTED" in ran.out
+    assert "warning: pets@2 is UNTRUSTED: step 3: no trusted key made this" in ran.err
+    assert "pets@1" not in ran.err
+
+
+@pytest.mark.parametrize("command", [["verify", "pets"], ["pin", "pets"]])
+def test_untrusted_versions_are_not_used(pets: Path, provreg: Run, command: list[str]) -> None:
+    assert provreg(*command).code == 4
+    assert not (pets / "provreg.lock").exists()
+
+
+def test_publishing_what_the_policy_will_not_trust_is_warned_of(pets: Path, provreg: Run) -> None:
+    ran = provreg("ingest", "data", "--name", "other", "--source", "s", "--sign", "key:mallory.key")
+    assert ran.code == 0
+    assert ran.err.startswith("warning: other@1 is UNTRUSTED here: step 3")
+
+
+def test_hostile_names_do_not_act_on_the_terminal(pets: Path, provreg: Run) -> None:
+    for arguments in (
+        ["verify", "\x1b[31mpets"],
+        ["show", "pets@1", "\x1b]0;owned\x07"],
+        ["ls", "--registry", "\x1b[2J"],
+        ["ls", "--\x1b[31m"],
+        ["ingest", "\x1b[31m", "--name", "x", "--dry-run"],
+        ["ingest", "data", "--name", "x", "--column", "\x9b31m:int", "--dry-run"],
+        ["ingest", "data", "--name", "x", "--column", "\x9b31m:\x1b[2J", "--dry-run"],
+        ["sql", "select '\x1b[31m' as \"\u202ename\""],
+        ["sql", "select '\x1b[31m' as \"\u202ename\"", "--json"],
+        ["verify", "pets", "--data", "\u202e"],
+        ["verify", "pets", "--json", "--key", "\x9b"],
+    ):
+        ran = provreg(*arguments)
+        shown = ran.out + ran.err
+        assert not {"\x1b", "\x9b", "\u202e", "\x07"} & set(shown), arguments
+
+
+def test_labels_with_escapes_are_shown_escaped(pets: Path, provreg: Run) -> None:
+    rows = '{"key": "a", "text": "t", "label": "\\u001b[2Jgood"}\n'
+    (pets / "rows.jsonl").write_text(rows, "utf-8")
+    ingest = ("ingest", "rows.jsonl", "--name", "rows", "--id", "key", "--label", "label")
+    ran = provreg(*ingest, "--source", "s", "--labeler", "\x1b[1A", "--sign", "key:ann.key")
+    assert ran.code == 0
+    for command in (["show", "rows", "a"], ["blame", "rows"], ["show", "rows"]):
+        shown = provreg(*command).out
+        assert "\\x1b" in shown
+        assert "\x1b" not in shown + provreg(*command, "--json").out
+
+
+def test_quiet_leaves_results_and_warnings(pets: Path, provreg: Run) -> None:
+    (pets / "data/.hidden").touch()
+    ingest = ("ingest", "data", "--name", "quiet", "--source", "s", "--sign", "key:ann.key")
+    assert provreg(*ingest, "--dry-run").err == "left out: 1 hidden\n"
+    assert provreg(*ingest, "--quiet").err == ""
+    ran = provreg("diff", "pets@1", "pets@2", "--quiet")
+    assert "UNTRUSTED" in ran.err
+    assert ran.out.startswith("pets@1 -> pets@2: 1 injected")
+
+
+def test_verbose_says_whom_is_trusted_and_every_step(pets: Path, provreg: Run) -> None:
+    ran = provreg("verify", "pets@1", "--data", "data", "-v")
+    assert ran.code == 0
+    steps = [line.split()[1] for line in ran.out.splitlines() if line.startswith("ok")]
+    assert steps == [str(number) for number in range(1, 13)]
+    assert ran.err.startswith("trust: policy ")
+
+
+def test_verified_ends_with_why_it_is_trusted(pets: Path, provreg: Run) -> None:
+    ran = provreg("verify", "pets@1", "--data", "data")
+    lines = ran.out.splitlines()
+    assert lines[0] == "pets@1 is verified: every sample in data is as signed, 10 samples"
+    assert lines[1].startswith("  trusted because signed by 1 of 1 needed: ann (key sha256:")
+    assert lines[2].startswith("  by policy ")
+
+
+def test_ten_thousand_changes_stay_readable(pets: Path, provreg: Run) -> None:
+    table = pets / "many.csv"
+    ingest = ("ingest", "many.csv", "--name", "many", "--id", "n", "--label", "y",
+              "--sign", "key:ann.key", "--quiet")  # fmt: skip
+    rows = [f"{number:05},text {number},{number % 7}" for number in range(10_000)]
+    table.write_text("\n".join(["n,x,y", *rows]) + "\n", "utf-8")
+    assert provreg(*ingest, "--source", "a", "--labeler", "ann").code == 0
+    rows = [f"{number:05},text {number},{number % 5}" for number in range(10_000)]
+    table.write_text("\n".join(["n,x,y", *rows]) + "\n", "utf-8")
+    assert provreg(*ingest, "--source", "b", "--labeler", "bob").code == 0
+    ran = provreg("diff", "many@1", "many@2")
+    assert len(ran.out.splitlines()) < 40
+    assert "relabeled" in ran.out
+    assert "bob" in ran.out
+    assert len(provreg("blame", "many").out.splitlines()) < 40
+    listed = provreg("diff", "many@1", "many@2", "-v").out.splitlines()
+    assert len(listed) > 8_000
+
+
+def test_a_path_that_cannot_be_written_is_an_error(pets: Path, provreg: Run) -> None:
+    for arguments in (
+        ["policy", "init", "--key", "ann.key.pub", "--out", "none/x.toml"],
+        ["pin", "pets@1", "--lock", "none/provreg.lock"],
+        ["key", "generate", "--out", "none/k", "--no-passphrase"],
+    ):
+        ran = provreg(*arguments)
+        assert ran.code in {3, 6}, ran
+        assert "none/" in ran.err
+
+
+def test_a_damaged_registry_is_said_with_exit_code_5(pets: Path, provreg: Run) -> None:
+    part = max((pets / ".provreg/objects").rglob("blake3*"), key=lambda path: path.stat().st_size)
+    part.chmod(0o600)
+    part.write_bytes(b"x" + part.read_bytes()[1:])
+    ran = provreg("check")
+    assert ran.code == 5
+    assert "sound" not in ran.out
+    shutil.rmtree(pets / ".provreg/datasets/pets/signatures")
+    assert provreg("check").code == 5
+
+
+def test_names_the_terminal_cannot_show_are_escaped(provreg: Run, home: Path) -> None:
+    assert provreg("init", "régistre", encoding="ascii").out == (
+        f"{home}/r\\xe9gistre is a registry\n"
+    )
+    assert provreg("init", "réseau", "--json", encoding="ascii").json == {
+        "registry": f"{home}/réseau"
+    }
+    assert provreg("init", "un\udcffreadable", "--json").json == {
+        "registry": f"{home}/un\udcffreadable"
+    }

@@ -1,0 +1,235 @@
+"""A process killed, or a disk failing, at every single step that ingestion makes on files.
+
+The child counts the calls that change the file system. Killed at the n-th, for every n, it leaves
+the old version or the new one behind, and whoever comes next can go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provreg.errors import NotFoundError, StorageError
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+CHANGING = ("link", "unlink", "mkdir", "fsync", "replace", "rename", "open", "write", "pwrite",
+            "ftruncate")  # fmt: skip
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@contextmanager
+def interrupted(act: Callable[[str], None]) -> Iterator[list[str]]:
+    """Calls `act` before every call that changes the file system; yields the calls so far."""
+    calls: list[str] = []
+    before = {name: getattr(os, name) for name in CHANGING}
+
+    def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            writing = name != "open" or args[1] & _WRITING
+            if writing:
+                calls.append(name)
+                act(name)
+            return real(*args, **options)
+
+        return wrapped
+
+    try:
+        for name, real in before.items():
+            setattr(os, name, wrap(name, real))
+        yield calls
+    finally:
+        for name, real in before.items():
+            setattr(os, name, real)
+
+
+def count_calls(work: Callable[[], object]) -> list[str]:
+    with interrupted(lambda _name: None) as calls:
+        work()
+    return list(calls)
+
+
+def in_child(work: Callable[[], object], kill_at: int) -> int:
+    """Runs `work` in a forked process that is killed at its n-th call; returns its status."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    left = kill_at
+
+    def act(_name: str) -> None:
+        nonlocal left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+
+    try:
+        with interrupted(act):
+            work()
+    finally:
+        os._exit(7)
+
+
+class Saved:
+    """The registry and the consumer's own folders as they are now, to come back to."""
+
+    def __init__(self, bench: Bench, home: Path) -> None:
+        self._folders = (bench.registry, home)
+        self._copy = bench.folder / "saved"
+        for folder in self._folders:
+            shutil.copytree(folder, self._copy / folder.name)
+
+    def restore(self) -> None:
+        for folder in self._folders:
+            shutil.rmtree(folder)
+            # Stat caches look at inodes of the data alone, which stay.
+            shutil.copytree(self._copy / folder.name, folder)
+        os.chdir(self._folders[1])
+
+
+def newest(bench: Bench) -> int:
+    """The version that verifies, 0 where there is none yet; anything else is a failure."""
+    try:
+        return bench.open().verify("pets").head.version
+    except NotFoundError:
+        return 0
+
+
+def check_survived(bench: Bench, data: Path, before: int) -> int:
+    """What holds after any interruption; returns the version that was found."""
+    found = newest(bench)
+    assert found in (before, before + 1)
+    assert list(bench.open().check()) == []
+    outcome = bench.ingest(data, labeler="ann")
+    assert newest(bench) == before + 1
+    assert (outcome.head is None) == (found == before + 1)
+    registry = bench.open()
+    assert registry.sync() == []
+    assert [one.head.version for one in registry.log("pets")] == [*range(before + 1, 0, -1)]
+    assert all(one.trusted_because for one in registry.log("pets"))
+    return found
+
+
+def prepare(bench: Bench, before: int) -> Path:
+    """Data for the next version after `before` others, everything imported and warm."""
+    bench.ingest(bench.pets("warm"), name="warm")
+    bench.open().sync()
+    for number in range(before):
+        bench.ingest(bench.pets(count=6 + number), labeler="ann")
+    return bench.pets(count=20)
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first version", "second version"])
+def test_killed_at_any_step_leaves_the_old_or_the_new_version(
+    bench: Bench, home: Path, before: int
+) -> None:
+    data = prepare(bench, before)
+    saved = Saved(bench, home)
+    steps = count_calls(lambda: bench.ingest(data, labeler="ann"))
+    assert len(steps) > 30
+    assert {"link", "mkdir", "fsync", "replace"} <= set(steps)
+    found = []
+    for step in range(len(steps)):
+        saved.restore()
+        status = in_child(lambda: bench.ingest(data, labeler="ann"), step)
+        assert os.WIFSIGNALED(status), (step, steps[step])
+        found.append(check_survived(bench, data, before))
+    assert set(found) == {before, before + 1}
+    # Once it is there it stays: no later step takes it back.
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
+@pytest.mark.parametrize("before", [0, 1], ids=["first version", "second version"])
+def test_a_failing_disk_at_any_step_is_a_storage_error(
+    bench: Bench, home: Path, before: int, number: int
+) -> None:
+    data = prepare(bench, before)
+    saved = Saved(bench, home)
+    steps = count_calls(lambda: bench.ingest(data, labeler="ann"))
+    failed = 0
+    for step in range(len(steps)):
+        saved.restore()
+        left = step
+
+        def act(_name: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise OSError(number, os.strerror(number))
+
+        try:
+            with interrupted(act):
+                bench.ingest(data, labeler="ann")
+        except StorageError as error:
+            failed += 1
+            assert os.strerror(number) in error.message, (step, steps[step])
+            assert error.hint, (step, steps[step])
+            published = "is published" in error.message
+            assert not published or newest(bench) == before + 1
+        check_survived(bench, data, before)
+    # Most steps matter; what only saves time (the stat cache) may fail in silence.
+    assert failed > len(steps) * 0.7
+
+
+def test_killed_at_any_step_of_a_sync_leaves_an_index_that_is_made_right(
+    bench: Bench, home: Path
+) -> None:
+    prepare(bench, 2)
+    saved = Saved(bench, home)
+    steps = count_calls(lambda: bench.open().sync())
+    for step in range(len(steps)):
+        saved.restore()
+        in_child(lambda: bench.open().sync(), step)
+        registry = bench.open()
+        assert registry.sync() == []
+        assert list(registry.check(index=True)) == []
+
+
+def test_killed_between_any_two_versions_of_a_sync_goes_on(bench: Bench, home: Path) -> None:
+    """DuckDB writes on its own: the kill comes around its transactions."""
+    from provreg.store.index import Index
+
+    prepare(bench, 3)
+    saved = Saved(bench, home)
+    for at in range(4):
+        for moment in ("before", "after"):
+            saved.restore()
+            real, left = Index.add, at
+
+            def add(*args: Any, **options: Any) -> None:
+                nonlocal left
+                if left == 0 and moment == "before":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                real(*args, **options)
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left -= 1
+
+            child = os.fork()
+            if not child:
+                Index.add = add  # type: ignore[method-assign]
+                bench.open().sync()
+                os._exit(0)
+            os.waitpid(child, 0)
+            registry = bench.open()
+            assert registry.sync() == []
+            assert list(registry.check(index=True)) == []
+
+
+def test_what_is_left_behind_is_json_and_objects_only(bench: Bench, home: Path) -> None:
+    data = prepare(bench, 1)
+    steps = count_calls(lambda: bench.ingest(data, labeler="ann"))
+    assert steps
+    assert not any(name.startswith("tmp") for name in bench.files())
+    record = json.loads(bench.record(2).read_bytes())
+    assert sorted(record) == ["head", "nonce"]

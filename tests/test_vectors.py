@@ -1,0 +1,150 @@
+"""Every test vector through verification, and through a second implementation of the format."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provreg.core.canonical import canonical
+from provreg.core.names import Reference
+from provreg.core.policy_document import parse_policy
+from provreg.errors import NotTrustedError
+from provreg.flows.integrity import ignore
+from provreg.flows.verify import Trust, VerifiedVersion, verify
+from provreg.flows.verify_data import verify_data
+from provreg.flows.workspace import Workspace, open_workspace
+from provreg.store import state
+from provreg.store.local import LocalStore
+from provreg.store.state import Pin
+from provreg.trust.key import load_public
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+VECTORS = Path(__file__).parent / "vectors"
+CASES = sorted((VECTORS / "cases").glob("*.json"))
+ACCEPTED = [path for path in CASES if path.stem.startswith("good-")]
+REFUSED = [path for path in CASES if path not in ACCEPTED]
+
+
+def read(path: Path) -> dict[str, Any]:
+    case: dict[str, Any] = json.loads(path.read_bytes())
+    return case
+
+
+def stored(value: dict[str, Any]) -> bytes:
+    """The bytes that a vector's `registry` writes in one of five ways (vectors/README.md)."""
+    if "file" in value:
+        return (VECTORS / value["file"]).read_bytes()
+    if "base64" in value:
+        return base64.b64decode(value["base64"])
+    if "json" in value:
+        return canonical(value["json"])
+    return value["text"].encode() + b" " * value.get("blanks", 0)
+
+
+def registry_of(case: dict[str, Any]) -> dict[str, bytes]:
+    return {key: stored(value) for key, value in case["registry"].items()}
+
+
+def workspace_of(case: dict[str, Any], folder: Path) -> Workspace:
+    for key, data in registry_of(case).items():
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    pins = {"pets": Pin(**case["pin"])} if "pin" in case else {}
+    workspace = open_workspace(LocalStore(folder), pins, report=ignore)
+    if "seen" in case:
+        versions = {int(number): head for number, head in case["seen"]["versions"].items()}
+        state.remember(workspace.location, "pets", case["seen"]["uid"], versions)
+    return workspace
+
+
+def trust_of(case: dict[str, Any]) -> Trust:
+    alice = (VECTORS / "keys/TEST-ONLY-alice.pub").read_text("utf-8")
+    by_default = {
+        "format": "provreg.policy/v1",
+        "principal": [{"name": "alice", "keys": [alice]}],
+        "publish": [{"datasets": ["*"], "principals": ["alice"]}],
+    }
+    document = case.get("policy", by_default)
+    return Trust(
+        parse_policy(document, lambda pem: load_public(pem.encode()).fingerprint), "a vector"
+    )
+
+
+def run(path: Path, folder: Path) -> VerifiedVersion:
+    """What a vector asks for; raises what verification raises."""
+    case = read(path)
+    workspace = workspace_of(case, folder / "registry")
+    version = verify(workspace, Reference.parse(case["reference"]), trust_of(case))
+    if "data" in case:
+        data = folder / "data"
+        for name, text in case["data"].items():
+            (data / name).parent.mkdir(parents=True, exist_ok=True)
+            (data / name).write_text(text, "utf-8")
+        verify_data(version, [data], on_step=ignore)
+    return version
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
+def test_vector_is_refused_at_its_step(path: Path, home: Path, tmp_path: Path) -> None:
+    expected = read(path)["expect"]["refused"]
+    with pytest.raises(NotTrustedError) as caught:
+        run(path, tmp_path)
+    assert (caught.value.step, expected["says"] in caught.value.message) == (
+        expected["step"],
+        True,
+    ), f"step {caught.value.step}: {caught.value.message}"
+    found = [[finding.kind, finding.id] for finding in caught.value.findings]
+    assert found == expected.get("findings", [])
+
+
+@pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: path.stem)
+def test_vector_verifies_and_has_its_facts(path: Path, home: Path, tmp_path: Path) -> None:
+    expected = read(path)["expect"]["accepted"]
+    version = run(path, tmp_path)
+    assert version.digest == expected["head"]
+    if "root" in expected:
+        assert version.head.root == expected["root"]
+        assert version.head.samples == expected["samples"] == version.entries.num_rows
+        assert [part.blocks for part in version.head.parts] == expected["parts"]
+
+
+def test_every_step_has_a_vector() -> None:
+    steps = {read(path)["expect"]["refused"]["step"] for path in REFUSED}
+    assert steps == set(range(1, 13))
+
+
+def test_vectors_break_one_thing_each() -> None:
+    """Two vectors that expect the same of the same bytes would be one."""
+    asked = {canonical({name: read(path).get(name) for name in ("registry", "reference", "policy",
+             "seen", "pin", "data")}) for path in CASES}  # fmt: skip
+    assert len(asked) == len(CASES)
+
+
+def test_vectors_are_small() -> None:
+    files = [path for path in VECTORS.rglob("*") if path.suffix in (".json", ".parquet", ".pem")]
+    assert sum(path.stat().st_size for path in files) < 1_000_000
+
+
+def test_generator_makes_the_same_bytes_again(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, VECTORS / "generate.py", tmp_path], check=True, timeout=60)
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    kept = {
+        str(path.relative_to(VECTORS))
+        for folder in ("cases", "parts", "keys")
+        for path in (VECTORS / folder).iterdir()
+    }
+    assert made == kept
+    assert [name for name in sorted(made) if (tmp_path / name).read_bytes() != (VECTORS / name).read_bytes()] == []
