@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from provreg.flows.lineage import Ancestor
     from provreg.flows.publish import Outcome
     from provreg.flows.sync import Damaged
-    from provreg.flows.verify import Step, Trust, VerifiedVersion
+    from provreg.flows.trusting import Trust
+    from provreg.flows.verify import Step, VerifiedVersion
     from provreg.flows.workspace import Workspace
-    from provreg.trust.signer import KeySigner
+    from provreg.trust.signer import Signer
+    from provreg.trust.sigstore.root import TrustedRoot
 
 Progress = Callable[[int, int], None]
 
@@ -37,6 +39,7 @@ class Registry:
     workspace: Workspace
     trust: Trust | None
     warnings: list[str] = field(default_factory=list)
+    root: TrustedRoot | None = None
 
     @classmethod
     def init(cls, folder: Path) -> Path:
@@ -56,17 +59,23 @@ class Registry:
         *,
         policy: Path | None = None,
         key: Path | None = None,
+        identity: str | None = None,
+        issuer: str | None = None,
+        trusted_root: Path | None = None,
+        staging: bool = False,
         lock: Path | None = None,
         outside: Sequence[Path] = (),
     ) -> Registry:
         """The registry in `folder`, by default the nearest `.provreg` upward.
 
-        Whom to trust says `key`, a public key file trusted alone, or `policy`, or a policy found
-        as docs/policy.md tells; data folders in `outside` are never searched for one. `lock` is a
+        Whom to trust says `key`, a public key file trusted alone, or `identity` by `issuer`, or
+        `policy`, or a policy found as docs/policy.md tells; data folders in `outside` are never
+        searched for one. Keyless signatures are verified against `trusted_root`, by default
+        PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/keyless.md). `lock` is a
         file of pins, by default the nearest `provreg.lock` upward. Raises NotFoundError without a
         registry, NotTrustedError (step 4) for a policy somebody may have planted.
         """
-        from provreg.flows.trusting import find_trust
+        from provreg.flows.trusting import find_root, find_trust
         from provreg.flows.workspace import open_workspace
         from provreg.store.folder import find, open_registry
         from provreg.store.pins import find_lock, read_lock
@@ -81,35 +90,43 @@ class Registry:
         lock_file = lock or find_lock(Path.cwd())
         pins = {} if lock_file is None else read_lock(lock_file)
         workspace = open_workspace(open_registry(found), pins, report=warnings.append)
-        trust = find_trust(policy, key, os.environ, Path.cwd(), (found, *outside))
-        return cls(workspace, trust, warnings)
+        root = find_root(trusted_root, os.environ, staging=staging)
+        trust = find_trust(
+            policy,
+            key,
+            os.environ,
+            Path.cwd(),
+            (found, *outside),
+            identity=identity,
+            issuer=issuer,
+            root=root,
+        )
+        return cls(workspace, trust, warnings, root)
 
     def ingest(
-        self, ingestion: Ingestion, signer: KeySigner, *, progress: Progress | None = None
+        self, ingestion: Ingestion, signer: Signer, *, progress: Progress | None = None
     ) -> Outcome:
         """Reads, signs and publishes the next version, unless nothing changed.
 
-        Where nothing says whom to trust, the signer's own key is: one's own versions can be
-        continued without a policy. Raises as `flows.ingest.ingest`.
+        Where nothing says whom to trust, the signer itself is: one's own versions can be continued
+        without a policy. Raises as `flows.ingest.ingest`.
         """
         from provreg.flows.ingest import ingest
-        from provreg.flows.trusting import trust_signer
 
-        trust = self.trust or trust_signer(signer)
+        trust = self.trust or self._own_trust(signer)
         return ingest(self.workspace, ingestion, signer, trust, progress=progress)
 
     def dry_run(
         self,
         ingestion: Ingestion,
-        signer: KeySigner | None = None,
+        signer: Signer | None = None,
         *,
         progress: Progress | None = None,
     ) -> Outcome:
         """What `ingest` would do, without doing it."""
         from provreg.flows.ingest import dry_run
-        from provreg.flows.trusting import trust_signer
 
-        trust = self.trust or (None if signer is None else trust_signer(signer))
+        trust = self.trust or (None if signer is None else self._own_trust(signer))
         return dry_run(self.workspace, ingestion, trust, progress=progress)
 
     def verify(
@@ -253,3 +270,9 @@ class Registry:
                 hint="name a policy with --policy FILE or a public key with --key FILE.pub",
             )
         return self.trust
+
+    def _own_trust(self, signer: Signer) -> Trust:
+        from provreg.flows.trusting import trust_signer
+        from provreg.trust.sigstore.root import PUBLIC_GOOD
+
+        return trust_signer(signer, self.root or PUBLIC_GOOD)

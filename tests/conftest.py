@@ -19,7 +19,7 @@ from provreg.core.policy import Policy, Principal, PublishRule, TrustedKey
 from provreg.core.statement import version_statement
 from provreg.flows.ingest import Ingestion
 from provreg.flows.publish import Outcome
-from provreg.flows.verify import Trust
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import open_workspace
 from provreg.registry import Registry
 from provreg.store.folder import init, open_registry

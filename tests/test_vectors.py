@@ -20,7 +20,8 @@ from provreg.core.names import Reference
 from provreg.core.policy_document import parse_policy
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore
-from provreg.flows.verify import Trust, VerifiedVersion, verify
+from provreg.flows.trusting import Trust
+from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace, open_workspace
 from provreg.store import state

@@ -14,6 +14,9 @@ from provreg.cli.options import (
     QuietOption,
     RegistryOption,
     SignOption,
+    StagingOption,
+    TrustConfigOption,
+    TrustedRootOption,
     VerboseOption,
 )
 from provreg.cli.output import Output
@@ -107,6 +110,9 @@ def ingest(
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
+    trust_config: TrustConfigOption = None,
+    trusted_root: TrustedRootOption = None,
+    staging: StagingOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -120,13 +126,21 @@ def ingest(
     from provreg.flows.reading import HowToRead
 
     output = Output(json=json, quiet=quiet, verbose=verbose)
-    opened = open_registry(registry, policy=policy, key=key, outside=tuple(paths), output=output)
-    signer = open_signer(sign)
+    opened = open_registry(
+        registry,
+        policy=policy,
+        key=key,
+        trusted_root=trusted_root or trust_config,
+        staging=staging,
+        outside=tuple(paths),
+        output=output,
+    )
+    signer = open_signer(sign, trust_config=trust_config, staging=staging, output=output)
     if signer is None and not dry_run:
         raise UsageError(
             "a version must be signed",
-            hint="pass --sign key:FILE (`provreg key generate --out FILE` makes one); keyless"
-            " signing is not built in yet",
+            hint="pass --sign key:FILE (`provreg key generate --out FILE` makes one), or"
+            " --sign keyless to sign with your identity",
         )
     how = HowToRead(
         format=format,

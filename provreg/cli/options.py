@@ -38,8 +38,29 @@ VerboseOption = Annotated[
 SignOption = Annotated[
     str | None,
     typer.Option(
-        "--sign", metavar="key:FILE|none", help="Sign with this private key; none is for --dry-run."
+        "--sign",
+        metavar="key:FILE|keyless|none",
+        help="Sign with this private key, or with your identity; none is for --dry-run.",
     ),
+]
+TrustConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust-config",
+        metavar="FILE",
+        help="With --sign keyless: sign at this private Sigstore (docs/keyless.md).",
+    ),
+]
+TrustedRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trusted-root",
+        metavar="FILE",
+        help="Verify identities against this root. Default: PROVREG_TRUSTED_ROOT, public Sigstore.",
+    ),
+]
+StagingOption = Annotated[
+    bool, typer.Option("--staging", help="Use Sigstore's staging instance, for trials.")
 ]
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="name, name@3, name@latest or name@sha256:…")

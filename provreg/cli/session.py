@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from provreg.flows.lineage import Ancestor
     from provreg.flows.sync import Damaged
     from provreg.registry import Registry
-    from provreg.trust.signer import KeySigner
+    from provreg.trust.signer import Signer
 
 # Of very many untrusted versions the first ones are named.
 _SHOWN = 5
@@ -27,26 +28,48 @@ def open_registry(
     *,
     policy: Path | None = None,
     key: Path | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+    trusted_root: Path | None = None,
+    staging: bool = False,
     outside: tuple[Path, ...] = (),
     output: Output,
 ) -> Registry:
     """The registry a command works on. `outside` are data folders no policy may come from."""
     from provreg.registry import Registry
 
-    opened = Registry.open(registry, policy=policy, key=key, outside=outside)
+    opened = Registry.open(
+        registry,
+        policy=policy,
+        key=key,
+        identity=identity,
+        issuer=issuer,
+        trusted_root=trusted_root,
+        staging=staging,
+        outside=outside,
+    )
     if opened.trust is not None and output.verbose:
         output.note(f"trust: {opened.trust.origin}")
     return opened
 
 
-def open_signer(sign: str | None) -> KeySigner | None:
+def open_signer(
+    sign: str | None,
+    *,
+    trust_config: Path | None = None,
+    staging: bool = False,
+    output: Output,
+) -> Signer | None:
     """The signer that `--sign` names; None where it says none or is not given."""
     if sign is None or sign == "none":
         return None
     kind, _, value = sign.partition(":")
+    if kind == "keyless":
+        return _open_keyless(Path(value) if value else None, trust_config, staging, output)
     if kind != "key" or not value:
         raise UsageError(
-            f"--sign {quoted(sign)} is not understood", hint="write --sign key:FILE or --sign none"
+            f"--sign {quoted(sign)} is not understood",
+            hint="write --sign key:FILE, --sign keyless or --sign none",
         )
     from provreg.trust.keyfile import load_private
     from provreg.trust.signer import KeySigner
@@ -54,10 +77,26 @@ def open_signer(sign: str | None) -> KeySigner | None:
     return KeySigner(load_private(Path(value), lambda: passphrase("passphrase of the key: ")))
 
 
+def _open_keyless(
+    token: Path | None, trust_config: Path | None, staging: bool, output: Output
+) -> Signer:
+    """A signer with an identity, which must be there before any hashing begins."""
+    from provreg.trust.sigstore.sign import Instance, KeylessSigner
+    from provreg.trust.sigstore.token import TokenSource
+
+    if staging and trust_config is not None:
+        raise UsageError("--staging and --trust-config contradict each other")
+    person = output.warn if sys.stdin.isatty() else None
+    signer = KeylessSigner(
+        Instance(trust_config, staging=staging), TokenSource(token, os.environ, person)
+    )
+    signer.require_identity()
+    return signer
+
+
 def passphrase(prompt: str) -> str | None:
     """From PROVREG_PASSWORD, then COSIGN_PASSWORD, then a person at the terminal."""
     import getpass
-    import sys
 
     for variable in ("PROVREG_PASSWORD", "COSIGN_PASSWORD"):
         if variable in os.environ:

@@ -15,6 +15,8 @@ from provreg.cli.options import (
     QuietOption,
     ReferenceArgument,
     RegistryOption,
+    StagingOption,
+    TrustedRootOption,
     VerboseOption,
 )
 from provreg.cli.output import Output
@@ -47,6 +49,18 @@ def verify(
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity", metavar="TEXT", help="Trust this identity alone, with --issuer."
+        ),
+    ] = None,
+    issuer: Annotated[
+        str | None,
+        typer.Option("--issuer", metavar="URL", help="Who must vouch for --identity."),
+    ] = None,
+    trusted_root: TrustedRootOption = None,
+    staging: StagingOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -58,7 +72,17 @@ def verify(
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     paths = tuple(data or ())
-    opened = open_registry(registry, policy=policy, key=key, outside=paths, output=output)
+    opened = open_registry(
+        registry,
+        policy=policy,
+        key=key,
+        identity=identity,
+        issuer=issuer,
+        trusted_root=trusted_root,
+        staging=staging,
+        outside=paths,
+        output=output,
+    )
     steps: list[Step] = []
 
     def on_step(step: Step) -> None:

@@ -31,6 +31,7 @@ from provreg.core.text import quoted
 from provreg.core.tree import (
     PART_MAX_ENTRIES,
     BlockList,
+    Ints,
     block_list,
     closes_part,
     cut,
@@ -58,21 +59,23 @@ def in_order(entries: pa.Table) -> pa.Table:
     return pa.concat_tables(runs)
 
 
-def repeated_id(entries: pa.Table) -> str | None:
-    """The first id that stands twice in `entries`, which are in order."""
-    place = _first_not_ascending(entries.column("id"))
-    return None if place is None else entries.column("id")[place].as_py()
+def cut_parts(entries: pa.Table) -> Iterator[tuple[pa.Table, Ints]]:
+    """Cuts a version's entries (schema ENTRY, ids ascending and unique) into parts, in order.
 
-
-def build_parts(entries: pa.Table) -> Iterator[Part]:
-    """Cuts a version's entries (schema ENTRY, ids ascending and unique) into parts, in order."""
+    Yields each part's entries and the ends of its blocks in them.
+    """
     cuts = cut(entries.column("id"))
     first_block = start = 0
     for last_block in cuts.parts.tolist():
         ends = cuts.blocks[first_block:last_block]
-        part = entries.slice(start, int(ends[-1]) - start).combine_chunks()
-        yield Part(part, block_list(leaves(part), ends - start))
+        yield entries.slice(start, int(ends[-1]) - start), ends - start
         first_block, start = last_block, int(ends[-1])
+
+
+def build_parts(entries: pa.Table) -> Iterator[Part]:
+    """The parts of a version's entries (schema ENTRY, ids ascending and unique), in order."""
+    for part, ends in cut_parts(entries):
+        yield Part(part.combine_chunks(), block_list(leaves(part), ends))
 
 
 def check_part(entries: pa.Table, logical: str) -> None:

@@ -15,7 +15,7 @@ from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.lineage import Ancestor, changes_on, lineage
-from provreg.flows.verify import Trust
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 
 _BATCH = 1 << 14

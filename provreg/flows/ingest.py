@@ -19,7 +19,7 @@ from provreg.errors import UsageError
 from provreg.flows.draft import Draft, Parent, draft
 from provreg.flows.publish import Outcome, as_parent, find_parent, publish
 from provreg.flows.reading import HowToRead, Progress, Read, read_new
-from provreg.flows.verify import Trust
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 

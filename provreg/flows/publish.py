@@ -14,9 +14,11 @@ from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.core.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, StorageError
-from provreg.flows.draft import Draft, Parent, seal
+from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
-from provreg.flows.verify import Trust, VerifiedVersion, verify
+from provreg.flows.seal import seal
+from provreg.flows.trusting import Trust
+from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 

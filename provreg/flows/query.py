@@ -9,7 +9,7 @@ import pyarrow as pa
 from provreg.core.entry import ENTRY
 from provreg.flows.integrity import checked_part, read_head
 from provreg.flows.lineage import judged
-from provreg.flows.verify import Trust
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.store.index import uses_entries, with_part
 

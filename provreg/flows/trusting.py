@@ -1,18 +1,40 @@
-"""Whom to trust: a public key the user names, or the policy in force."""
+"""Whom to trust: a public key or an identity that the user names, or the policy in force."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from provreg.core.policy import short_fingerprint, single_key_policy
+from provreg.core.policy import Policy, short_fingerprint, single_identity_policy, single_key_policy
 from provreg.core.text import printable
 from provreg.errors import UsageError
 from provreg.flows.policy_file import find_policy
-from provreg.flows.verify import Trust
+from provreg.trust.bundle import TrustAnchors
 from provreg.trust.key import PublicKey
 from provreg.trust.keyfile import load_public_file
-from provreg.trust.signer import KeySigner
+from provreg.trust.signer import Signer
+from provreg.trust.sigstore.root import PUBLIC_GOOD, STAGING, TrustedRoot, read_trusted_root
+from provreg.trust.sigstore.verify import CertificateVerifier
+
+ROOT_VARIABLE = "PROVREG_TRUSTED_ROOT"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The policy in force and where it is from, as it is shown to people.
+
+    `root` is what the certificates of keyless signatures are verified against.
+    """
+
+    policy: Policy
+    origin: str
+    root: TrustedRoot = PUBLIC_GOOD
+    anchors: TrustAnchors = field(init=False)
+
+    def __post_init__(self) -> None:
+        anchors = TrustAnchors.of(self.policy, CertificateVerifier(self.root))
+        object.__setattr__(self, "anchors", anchors)
 
 
 def find_trust(
@@ -21,19 +43,45 @@ def find_trust(
     environment: Mapping[str, str],
     cwd: Path,
     outside: Sequence[Path],
+    *,
+    identity: str | None = None,
+    issuer: str | None = None,
+    root: TrustedRoot = PUBLIC_GOOD,
 ) -> Trust | None:
-    """The trust that `key` or a policy gives; None where there is neither.
+    """The trust that `key`, `identity` by `issuer`, or a policy gives; None where there is none.
 
-    Raises UsageError for both, and as `flows.policy_file.find_policy`.
+    Certificates are verified against `root`. Raises UsageError for two of them and for an identity
+    without an issuer, and as `flows.policy_file.find_policy`.
     """
+    if sum(one is not None for one in (policy, key, identity or issuer)) > 1:
+        raise UsageError(
+            "--policy, --key and --identity contradict each other", hint="give one of them"
+        )
     if key is not None:
-        if policy is not None:
-            raise UsageError("--policy and --key contradict each other", hint="give one of them")
         return trust_key(load_public_file(key), f"--key {printable(str(key))}")
+    if identity is not None or issuer is not None:
+        return _trust_identity(identity, issuer, root)
     found = find_policy(policy, environment, cwd, outside)
     if found is None:
         return None
-    return Trust(found.policy, f"policy {printable(str(found.path))} ({found.digest})")
+    return Trust(found.policy, f"policy {printable(str(found.path))} ({found.digest})", root)
+
+
+def find_root(
+    file: Path | None, environment: Mapping[str, str], *, staging: bool = False
+) -> TrustedRoot:
+    """What certificates are verified against: `file`, PROVREG_TRUSTED_ROOT, or an embedded root.
+
+    Raises UsageError for both a file and `staging`, and as `trust.sigstore.root.read_trusted_root`.
+    """
+    if staging and file is not None:
+        raise UsageError(
+            "--staging and a file of one's own contradict each other", hint="give one of them"
+        )
+    if staging:
+        return STAGING
+    named = file or environment.get(ROOT_VARIABLE)
+    return read_trusted_root(Path(named)) if named else PUBLIC_GOOD
 
 
 def trust_key(key: PublicKey, origin: str) -> Trust:
@@ -42,6 +90,17 @@ def trust_key(key: PublicKey, origin: str) -> Trust:
     return Trust(single_key_policy(key.fingerprint, key.pem), shown)
 
 
-def trust_signer(signer: KeySigner) -> Trust:
+def trust_signer(signer: Signer, root: TrustedRoot = PUBLIC_GOOD) -> Trust:
     """The trust in whoever signs: enough to continue one's own versions."""
-    return trust_key(signer.key.public, "the signing key itself")
+    policy = signer.policy()
+    return Trust(policy, f"the signer itself, {policy.principals[0].name}", root)
+
+
+def _trust_identity(identity: str | None, issuer: str | None, root: TrustedRoot) -> Trust:
+    if not identity or not issuer:
+        raise UsageError(
+            "--identity and --issuer belong together",
+            hint="anyone can run an issuer that vouches for any identity: name the one you mean",
+        )
+    shown = f"--identity {printable(identity)} --issuer {printable(issuer)}, {root.origin}"
+    return Trust(single_identity_policy(identity, issuer), shown, root)

@@ -7,14 +7,14 @@ is `flows.verify_data`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.core.policy import Policy, Signature, Verdict, judge
+from provreg.core.policy import Signature, Verdict, judge
 from provreg.core.statement import version_statement
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError
@@ -26,9 +26,10 @@ from provreg.flows.integrity import (
     read_head,
     recorded,
 )
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.store.state import check_seen
-from provreg.trust.bundle import Bundle, TrustAnchors, parse_bundle, verify_bundle
+from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
 
 STEPS = {
     1: "bundle",
@@ -57,18 +58,6 @@ class Step:
     @property
     def name(self) -> str:
         return STEPS[self.number]
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """The policy in force and where it is from, as it is shown to people."""
-
-    policy: Policy
-    origin: str
-    anchors: TrustAnchors = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "anchors", TrustAnchors.of(self.policy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +220,16 @@ def check_signatures(
     done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
     done(6, digest)
     done(7, f"{len(verdict.approvals)} of {verdict.threshold} needed, by {trust.origin}")
-    done(8, "nothing is revoked; a key's signature has no time that could expire")
+    done(8, f"nothing is revoked; {_signed_when(signatures)}")
     return Signed(digest, head, verdict, signatures, tuple(skipped))
+
+
+def _signed_when(signatures: Sequence[Signature]) -> str:
+    times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
+             for made in signatures if made.signed_at is not None]  # fmt: skip
+    if not times:
+        return "a key's signature has no time that could expire"
+    return f"signed {', '.join(times)}, while the certificate was valid"
 
 
 def check_history(

@@ -45,7 +45,7 @@ class MappedParts:
             handle, staged = tempfile.mkstemp(dir=path.parent)
             try:
                 with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, ENTRY) as writer:
-                    writer.write_table(entries)
+                    writer.write_table(entries.combine_chunks())
                 Path(staged).replace(path)
             except BaseException:
                 Path(staged).unlink(missing_ok=True)

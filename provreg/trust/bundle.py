@@ -1,8 +1,9 @@
 """Bundles: a statement and its one signature, in Sigstore's format (docs/format/statement.md).
 
-Read here and only here, strictly: steps 1 to 3 of docs/verification.md. Bundles signed with a key are
-verified here; those with a certificate by whatever `TrustAnchors` was given. A bundle is no identity: two bundles can carry one signature's meaning (JSON may be spelled in
-several ways, an ECDSA signature in two), and nothing is ever looked up or counted by a bundle.
+Read here and only here, strictly: steps 1 to 3 of docs/verification.md. Signatures with a key are
+verified here, those with a certificate by what `TrustAnchors` holds for them. A bundle is no
+identity: two bundles can carry one signature's meaning (JSON may be spelled in several ways, an
+ECDSA signature in two), and nothing is ever looked up or counted by a bundle.
 Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 """
 
@@ -122,7 +123,7 @@ def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
         return Signature(key=verify_key_bundle(bundle, trust.keys))
     if trust.certificates is None:
         raise NotTrustedError(
-            "the bundle is signed with an identity, and only keys are trusted",
+            "the bundle is signed with a certificate, and only keys are trusted",
             step=3,
             hint="trust who signed it with --identity and --issuer, or in a policy",
         )

@@ -46,7 +46,9 @@ class Fulcio:
         leaf = self.certify(x509.load_pem_x509_csr(pem).public_key(), str(claims["sub"]))
         chain = [leaf, self.authority.certificate]
         certificates = [one.public_bytes(Encoding.PEM).decode() for one in chain]
-        return Reply.json({"signedCertificateEmbeddedSct": {"chain": {"certificates": certificates}}})
+        return Reply.json(
+            {"signedCertificateEmbeddedSct": {"chain": {"certificates": certificates}}}
+        )
 
     def certify(self, public: object, subject: str) -> x509.Certificate:
         """A certificate for `subject`, an e-mail address or a URI."""

@@ -113,7 +113,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             server.answer(self)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 (the name http.server looks for)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -66,38 +66,43 @@ def ask(service: str, limit: float, call: Callable[[], T]) -> T:
         return future.result(limit)
     except ProvregError:
         raise
-    except (*_library_errors(), *UNREADABLE, OSError) as error:
+    except _expected() as error:
         if not future.done():
             late = f"{service} did not answer within {limit:g} seconds"
             raise StorageError(late, hint=AGAIN) from None
         raise _translated(service, error) from error
 
 
-def _library_errors() -> tuple[type[Exception], ...]:
+def _expected() -> tuple[type[Exception], ...]:
+    """Every class that may come out of the library; it is loaded when this is asked."""
     import requests
-    from sigstore._internal.fulcio import FulcioClientError
+    from sigstore._internal.fulcio.client import ExpiredCertificate, FulcioClientError
     from sigstore._internal.rekor import RekorClientError
     from sigstore.errors import Error
     from sigstore.oidc import ExpiredIdentity, IssuerError
 
     return (
         Error,
+        ExpiredCertificate,
         ExpiredIdentity,
         FulcioClientError,
         IssuerError,
         RekorClientError,
         requests.RequestException,
+        OSError,
+        *UNREADABLE,
     )
 
 
 def _translated(service: str, error: Exception) -> ProvregError:
     import requests
+    from sigstore._internal.fulcio.client import ExpiredCertificate
     from sigstore.errors import NetworkError, TUFError, VerificationError
     from sigstore.oidc import ExpiredIdentity, IdentityError
 
     if isinstance(error, ExpiredIdentity | IdentityError):
         return refused_token(error)
-    if isinstance(error, VerificationError):
+    if isinstance(error, VerificationError | ExpiredCertificate):
         return NotTrustedError(
             f"{service} answered what does not verify: {_said(error)}",
             step=3,

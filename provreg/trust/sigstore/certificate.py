@@ -23,9 +23,7 @@ def identity_of(certificate: Certificate) -> tuple[str, str]:
     differ: each policy would read its own.
     """
     issuers = {
-        text
-        for text in (_issuer_v1(certificate), _issuer_v2(certificate))
-        if text is not None
+        text for text in (_issuer_v1(certificate), _issuer_v2(certificate)) if text is not None
     }
     if len(issuers) != 1:
         said = "no issuer" if not issuers else "two issuers that differ"
@@ -34,16 +32,10 @@ def identity_of(certificate: Certificate) -> tuple[str, str]:
 
 
 def _subject(certificate: Certificate) -> str:
-    try:
-        names = list(
-            certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        )
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedGeneralNameType, ValueError):
-        names = []
-    if len(names) == 1 and isinstance(
-        name := names[0], x509.RFC822Name | x509.UniformResourceIdentifier
-    ):
-        return _bounded(name.value, "identity")
+    value = _extension(certificate, x509.SubjectAlternativeName.oid)
+    names = list(value) if isinstance(value, x509.SubjectAlternativeName) else []
+    if len(names) == 1 and isinstance(names[0], x509.RFC822Name | x509.UniformResourceIdentifier):
+        return _bounded(names[0].value, "identity")
     raise NotTrustedError(
         "the signing certificate does not name exactly one e-mail address or URI", step=3
     )
@@ -51,36 +43,34 @@ def _subject(certificate: Certificate) -> str:
 
 def _issuer_v1(certificate: Certificate) -> str | None:
     value = _extension(certificate, _ISSUER_V1)
-    return None if value is None else _text(value)
+    if not isinstance(value, x509.UnrecognizedExtension):
+        return None
+    try:
+        return _bounded(value.value.decode("utf-8"), "issuer")
+    except UnicodeDecodeError:
+        raise NotTrustedError("the signing certificate's issuer is not UTF-8", step=3) from None
 
 
 def _issuer_v2(certificate: Certificate) -> str | None:
     value = _extension(certificate, _ISSUER_V2)
-    if value is None:
+    if not isinstance(value, x509.UnrecognizedExtension):
         return None
     try:
-        return _bounded(decode_der(str, value), "issuer")
+        return _bounded(decode_der(str, value.value), "issuer")
     except ValueError:
         raise NotTrustedError(
             "the signing certificate's issuer is not a UTF8String", step=3
         ) from None
 
 
-def _extension(certificate: Certificate, kind: x509.ObjectIdentifier) -> bytes | None:
+def _extension(certificate: Certificate, kind: x509.ObjectIdentifier) -> object:
+    """The extension's value, None where there is none."""
     try:
-        value = certificate.extensions.get_extension_for_oid(kind).value
+        return certificate.extensions.get_extension_for_oid(kind).value
     except x509.ExtensionNotFound:
         return None
     except (x509.DuplicateExtension, UnsupportedGeneralNameType, ValueError):
-        raise NotTrustedError("the signing certificate's extensions cannot be read", step=3) from None
-    return value.value if isinstance(value, x509.UnrecognizedExtension) else None
-
-
-def _text(value: bytes) -> str:
-    try:
-        return _bounded(value.decode("utf-8"), "issuer")
-    except UnicodeDecodeError:
-        raise NotTrustedError("the signing certificate's issuer is not UTF-8", step=3) from None
+        raise NotTrustedError("the signing certificate has unreadable extensions", step=3) from None
 
 
 def _bounded(text: str, what: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.canonical import canonical
 from provreg.core.policy import Policy, single_identity_policy
+from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError
 from provreg.trust.bundle import parse_bundle
 from provreg.trust.sigstore.border import AGAIN, CALL_LIMIT, FULCIO, INSTANCE, REKOR, ask
@@ -36,6 +37,14 @@ class Instance:
     staging: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The library's signer, which holds a key in memory, and the certificate for that key."""
+
+    signer: Signer
+    certificate: Certificate
+
+
 class KeylessSigner:
     """Signs with the identity that `tokens` gives, at `instance`. No call outlasts `limit` seconds.
 
@@ -52,7 +61,7 @@ class KeylessSigner:
         self._config_text = (
             None if instance.trust_config is None else read_trust_config(instance.trust_config)
         )
-        self._signer: Signer | None = None
+        self._certified: Certified | None = None
 
     def require_identity(self) -> None:
         """Raises UsageError now where signing would find no identity later, but asks no person."""
@@ -60,7 +69,7 @@ class KeylessSigner:
 
     def policy(self) -> Policy:
         """The policy that trusts this signer alone. Fetches the certificate that says who it is."""
-        return single_identity_policy(*identity_of(_certificate(self._current())))
+        return single_identity_policy(*identity_of(self._current().certificate))
 
     def sign(self, statement: bytes) -> bytes:
         """A bundle over exactly the bytes of `statement`, which verifies.
@@ -70,16 +79,16 @@ class KeylessSigner:
         """
         from sigstore.dsse import Statement
 
-        signer = self._current()
-        made = ask(REKOR, self._limit, lambda: signer.sign_dsse(Statement(statement)))
+        signer = self._current().signer
+        asked = f"{REKOR} or its timestamp authority" if self._stamps() else REKOR
+        made = ask(asked, self._limit, lambda: signer.sign_dsse(Statement(statement)))
         data = canonical(json.loads(made.to_json()))
         self._check(data, statement)
         return data
 
     def _check(self, data: bytes, statement: bytes) -> None:
         """Nothing is handed out that verifiers would refuse: signing itself verifies no log."""
-        config = self._config
-        root = TrustedRoot(json.loads(config.trusted_root._inner.to_json()), INSTANCE)
+        root = TrustedRoot(json.loads(self._config.trusted_root._inner.to_json()), INSTANCE)
         try:
             bundle = parse_bundle(data)
             CertificateVerifier(root)(bundle)
@@ -91,21 +100,22 @@ class KeylessSigner:
             ) from None
         if bundle.payload != statement:
             raise NotTrustedError(f"{INSTANCE} signed another statement", step=3)
-        if len(bundle.timestamps) != len(config.signing_config.get_tsas()):
+        if len(bundle.timestamps) != self._stamps():
             # The library only logs it, and with a log that gives the time goes on.
             raise StorageError("the timestamp authority gave no timestamp", hint=AGAIN)
 
-    def _current(self) -> Signer:
-        """The library's signer, with a certificate that lives long enough for one more signature."""
-        signer = self._signer
-        if signer is not None and _certificate(signer).not_valid_after_utc > (
-            datetime.now(UTC) + _MARGIN
-        ):
-            return signer
-        self._signer = self._certified()
-        return self._signer
+    def _stamps(self) -> int:
+        """How many timestamps a signature must have."""
+        return len(self._config.signing_config.get_tsas())
 
-    def _certified(self) -> Signer:
+    def _current(self) -> Certified:
+        """A certificate that lives long enough for a signature, with the library's signer."""
+        soon = datetime.now(UTC) + _MARGIN
+        if self._certified is None or self._certified.certificate.not_valid_after_utc < soon:
+            self._certified = self._certify()
+        return self._certified
+
+    def _certify(self) -> Certified:
         from sigstore.sign import SigningContext
 
         config = self._config
@@ -114,19 +124,21 @@ class KeylessSigner:
         )
         context = ask(INSTANCE, self._limit, lambda: SigningContext.from_trust_config(config))
 
-        def request() -> Signer:
+        def request() -> Certified:
             with context.signer(token) as signer:
-                return signer
+                # Private, for the library does not say whose certificate it signs with.
+                return Certified(signer, signer._signing_cert())
 
-        signer = ask(FULCIO, self._limit, request)
-        identity, issuer = identity_of(_certificate(signer))
+        certified = ask(FULCIO, self._limit, request)
+        identity, issuer = identity_of(certified.certificate)
         if issuer not in {token.issuer, token.federated_issuer}:
             raise NotTrustedError(
-                f"{FULCIO} vouches for {identity} by {issuer}, the token is by {token.issuer}",
+                f"{FULCIO} vouches for {quoted(identity)} by {quoted(issuer)},"
+                f" but the token is by {quoted(token.issuer)}",
                 step=3,
                 hint="nothing was published: ask who runs this instance of Sigstore",
             )
-        return signer
+        return certified
 
     @cached_property
     def _config(self) -> ClientTrustConfig:
@@ -135,10 +147,7 @@ class KeylessSigner:
         text = self._config_text
         if text is not None:
             return ask(INSTANCE, self._limit, lambda: ClientTrustConfig.from_json(text))
-        fetch = ClientTrustConfig.staging if self._instance.staging else ClientTrustConfig.production
+        fetch = (
+            ClientTrustConfig.staging if self._instance.staging else ClientTrustConfig.production
+        )
         return ask(INSTANCE, self._limit, fetch)
-
-
-def _certificate(signer: Signer) -> Certificate:
-    # Private, for the library does not say whose certificate it signs with.
-    return signer._signing_cert()

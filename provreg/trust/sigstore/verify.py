@@ -96,9 +96,7 @@ class _AnyIdentity:
         identity_of(cert)
 
 
-def _time(
-    verifier: Verifier, bundle: SigstoreBundle, *, promised: bool
-) -> tuple[datetime, Proof]:
+def _time(verifier: Verifier, bundle: SigstoreBundle, *, promised: bool) -> tuple[datetime, Proof]:
     """When a verified bundle was signed, and what vouches for it.
 
     Where the log promised a time, it is the proof. Every timestamp must hold: the library lets a

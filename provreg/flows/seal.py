@@ -1,0 +1,130 @@
+"""Sealing: a draft becomes a head and the objects it needs, nothing written or signed yet."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import pyarrow as pa
+
+from provreg.core.digest import blake3_digest
+from provreg.core.head import TOP_NAMES, Head, NameCounts, PartRef
+from provreg.core.leaf import leaves
+from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
+from provreg.core.tree import Ints, block_list, root
+from provreg.flows.draft import Draft
+from provreg.readers.parallel import default_workers, ordered_map
+from provreg.store.parts import write_part
+
+# Starting a process costs what hashing and writing some 10,000 entries does.
+_WORTH_PROCESSES = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A version ready to be signed: its head, and every object it needs that may be new."""
+
+    head: Head
+    objects: Sequence[bytes]
+    parts: Sequence[tuple[PartRef, pa.Table]]
+
+
+def seal(drafted: Draft, *, number: int, created: datetime, message: str) -> Sealed:
+    """The head and objects of `drafted` as version `number`."""
+    parent = None if drafted.parent is None else drafted.parent.head
+    parts, part_objects = _parts(drafted.entries, () if parent is None else parent.parts)
+    objects = [*drafted.samples.long_labels, *part_objects]
+    counts = {}
+    for name in ("source", "labeler"):
+        table = name_counts(drafted.entries.column(name))
+        objects.append(name_table(table))
+        counts[name] = NameCounts(len(table), tuple(table[:TOP_NAMES]), blake3_digest(objects[-1]))
+    label_type, classes = _classes(drafted.entries, parent)
+    head = Head(
+        dataset=drafted.dataset,
+        uid=secrets.token_hex(16) if parent is None else parent.uid,
+        version=number,
+        parent=None if drafted.parent is None else drafted.parent.digest,
+        root=root([(part.rows, part.blocks) for part, _ in parts]),
+        samples=drafted.entries.num_rows,
+        parts=tuple(part for part, _ in parts),
+        reading=drafted.samples.reading,
+        label_type=label_type,
+        classes=classes,
+        changes=drafted.changes.counts(),
+        sources=counts["source"],
+        labelers=counts["labeler"],
+        reused_digests=drafted.samples.reused,
+        created=created.replace(microsecond=0),
+        message=message,
+    )
+    return Sealed(head, objects, parts)
+
+
+def _parts(
+    entries: pa.Table, before: Sequence[PartRef]
+) -> tuple[list[tuple[PartRef, pa.Table]], list[bytes]]:
+    """The parts of a version and the objects they need; a part the parent has keeps its file."""
+    stored = {part.blocks: part for part in before}
+    pieces = list(cut_parts(entries))
+    workers = default_workers() if entries.num_rows >= _WORTH_PROCESSES else 1
+    made = ordered_map(
+        partial(_made, stored=frozenset(stored)),
+        ((_to_ipc(part), ends) for part, ends in pieces),
+        workers=workers,
+    )
+    parts: list[tuple[PartRef, pa.Table]] = []
+    objects: list[bytes] = []
+    for (part, _), (blocks, data) in zip(pieces, made, strict=True):
+        logical = blake3_digest(blocks)
+        if data is None:
+            reference = stored[logical]
+        else:
+            objects += [data, blocks]
+            reference = _reference(part, logical, data)
+        parts.append((reference, part))
+    return parts, objects
+
+
+def _made(spec: tuple[pa.Buffer, Ints], *, stored: frozenset[str]) -> tuple[bytes, bytes | None]:
+    """(block list, part file) of one part; no file where one is `stored` already."""
+    entries = pa.ipc.open_stream(spec[0]).read_all().combine_chunks()
+    blocks = block_list(leaves(entries), spec[1]).to_bytes()
+    return blocks, None if blake3_digest(blocks) in stored else write_part(entries)
+
+
+def _to_ipc(part: pa.Table) -> pa.Buffer:
+    """A part on its own: pickled as a slice it would carry the buffers of the whole version."""
+    sink = pa.BufferOutputStream()
+    whole = part.combine_chunks()
+    with pa.ipc.new_stream(sink, whole.schema) as writer:
+        writer.write_table(whole)
+    return sink.getvalue()
+
+
+def _reference(part: pa.Table, logical: str, data: bytes) -> PartRef:
+    ids = part.column("id")
+    return PartRef(
+        blocks=logical,
+        file=blake3_digest(data),
+        size=len(data),
+        rows=len(ids),
+        first=ids[0].as_py(),
+        last=ids[len(ids) - 1].as_py(),
+    )
+
+
+def _classes(entries: pa.Table, parent: Head | None) -> tuple[str, tuple[str, ...]]:
+    """(label type, classes): the parent's classes keep their indices, new ones are appended."""
+    labels = [label for label, _ in name_counts(entries.column("label"))]
+    long = entries.column("label_digest").null_count < entries.num_rows
+    before = () if parent is None else parent.classes
+    known = set(before)
+    label_type = label_type_of(known.union(labels), long=long)
+    if label_type != "class" or (parent is not None and parent.label_type == "text"):
+        return ("none", ()) if label_type == "none" else ("text", ())
+    added = sorted((label for label in labels if label not in known), key=str.encode)
+    return "class", (*before, *added)
