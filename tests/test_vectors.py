@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import base64
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.core.canonical import canonical
+from provreg.core.leaf import leaves
 from provreg.core.names import Reference
 from provreg.core.policy_document import parse_policy
 from provreg.errors import NotTrustedError
@@ -122,6 +123,101 @@ def test_vector_verifies_and_has_its_facts(path: Path, home: Path, tmp_path: Pat
         assert [part.blocks for part in version.head.parts] == expected["parts"]
 
 
+@pytest.fixture(scope="module")
+def second() -> Iterator[ModuleType]:
+    """The second reader: modules in `vectors/` that import nothing of provreg."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(VECTORS))
+        yield importlib.import_module("second_reader")
+
+
+def test_the_second_reader_shares_no_code() -> None:
+    files = sorted(VECTORS.glob("second_*.py"))
+    assert len(files) == 3
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.startswith("provreg")]
+
+
+def number_of(case: dict[str, Any]) -> tuple[str, int]:
+    """The version that a vector's reference means by the names of records alone."""
+    dataset, _, selector = case["reference"].partition("@")
+    if selector.isdecimal():
+        return dataset, int(selector)
+    records = [key for key in case["registry"] if key.startswith(f"datasets/{dataset}/versions/")]
+    return dataset, max(int(key[-13:-5]) for key in records)
+
+
+@pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: path.stem)
+def test_the_second_reader_finds_the_same(path: Path, second: ModuleType) -> None:
+    case = read(path)
+    if "@sha256:" in case["reference"]:
+        case["reference"] = "pets@1"
+    facts = second.read_version(registry_of(case), *number_of(case))
+    expected = case["expect"]["accepted"]
+    assert {name: facts[name] for name in expected} == expected
+
+
+FORMAT_STEPS = (6, 10, 11)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in REFUSED if read(path)["expect"]["refused"]["step"] in FORMAT_STEPS],
+    ids=lambda path: path.stem,
+)
+def test_the_second_reader_refuses_what_the_format_refuses(path: Path, second: ModuleType) -> None:
+    case = read(path)
+    with pytest.raises(second.Refused):
+        second.read_version(registry_of(case), *number_of(case))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in REFUSED if path.stem.startswith(("statement-", "bundle-altered"))],
+    ids=lambda path: path.stem,
+)
+def test_no_bundle_signs_the_statement_the_second_reader_makes(
+    path: Path, second: ModuleType
+) -> None:
+    case = read(path)
+    made = second.read_version(registry_of(case), "pets", 1)["statement"].encode()
+    bundles = [value["json"] for key, value in case["registry"].items() if "/signatures/" in key]
+    assert bundles
+    assert [b for b in bundles if base64.b64decode(b["dsseEnvelope"]["payload"]) == made] == []
+
+
+def test_the_second_reader_finds_the_same_in_a_registry_of_provreg(
+    bench: Bench, second: ModuleType
+) -> None:
+    data = bench.pets(count=300)
+    labels = bench.folder / "labels.csv"
+    rows = [
+        f"cat/{n}.jpg,{'tabby' * (n % 500)},ann,2026-11-22T10:00:{n % 60:02}Z"
+        for n in range(1, 300, 2)
+    ]
+    labels.write_text("\n".join(["id,label,labeler,labeled_at", *rows]) + "\n", "utf-8")
+    bench.ingest(data)
+    bench.ingest(data, labels=labels)
+    files = bench.files()
+    for number in (1, 2):
+        version = bench.open().verify(f"pets@{number}")
+        facts = second.read_version(files, "pets", number)
+        own = leaves(version.entries)
+        assert facts["head"] == version.digest
+        assert facts["root"] == version.head.root
+        assert facts["parts"] == [part.blocks for part in version.head.parts]
+        assert facts["leaves"] == [own[at : at + 32].hex() for at in range(0, len(own), 32)]
+        [bundle] = [
+            json.loads(data)
+            for key, data in files.items()
+            if key.startswith(f"datasets/pets/signatures/{version.digest}/")
+        ]
+        assert base64.b64decode(bundle["dsseEnvelope"]["payload"]) == facts["statement"].encode()
+
+
 def test_every_step_has_a_vector() -> None:
     steps = {read(path)["expect"]["refused"]["step"] for path in REFUSED}
     assert steps == set(range(1, 13))
@@ -148,4 +244,8 @@ def test_generator_makes_the_same_bytes_again(tmp_path: Path) -> None:
         for path in (VECTORS / folder).iterdir()
     }
     assert made == kept
-    assert [name for name in sorted(made) if (tmp_path / name).read_bytes() != (VECTORS / name).read_bytes()] == []
+    assert [
+        name
+        for name in sorted(made)
+        if (tmp_path / name).read_bytes() != (VECTORS / name).read_bytes()
+    ] == []

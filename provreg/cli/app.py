@@ -8,6 +8,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_command
 
 from provreg.cli import commands
 from provreg.cli.output import json_text
@@ -82,15 +83,20 @@ def run() -> NoReturn:
 
 
 def _run(*, as_json: bool) -> int:
+    command = get_command(app)
     try:
-        code = app(prog_name="provreg", standalone_mode=False)
+        # Not `app()`, which ends with code 1 where the reader of our output went away.
+        with command.make_context("provreg", sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
     except ProvregError as error:
         return _report(error, as_json=as_json)
     except typer.TyperException as error:
         return _report_usage(error, as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _silence_output() -> None:

@@ -55,7 +55,10 @@ def demo(
         Path | None, typer.Option("--keep", help="Tell the story in this folder and leave it.")
     ] = None,
 ) -> None:
-    """Sign, poison, refuse, find out: the whole story in a temporary folder, in under a minute."""
+    """Tell the whole story: sign, poison, refuse, find out.
+
+    In a temporary folder, in under a minute.
+    """
     if find_spec("sklearn") is None or find_spec("PIL") is None:
         raise UsageError(
             "the demo needs the images that come with scikit-learn",

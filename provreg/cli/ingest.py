@@ -32,11 +32,24 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "provreg ingest train/ --name cifar10 --source cifar --labeler ann --sign key:my.key",
-    "provreg ingest photos/ --name photos --split dir --source web --sign key:my.key",
-    "provreg ingest new/ --name photos --append --labels new.csv --sign key:my.key -m 'one night'",
-    "provreg ingest calls.csv --name calls --id call --label verdict --source crm --sign key:k",
-    "provreg ingest photos/ --name photos --dry-run",
+    "provreg ingest train/ --name cifar10 --dry-run",
+    "provreg ingest web/ --name web --split dir --include '*.jpg' --exclude old/ --source web"
+    " --sign key:my.key",
+    "provreg ingest web/ --name web --label none --labels labels.csv --sign key:my.key",
+    "provreg ingest new/ --name web --append --source web -m 'one night' --sign key:my.key",
+    "provreg ingest fixed/ --name web --append --replace --rehash --sign key:my.key",
+    "provreg ingest calls.csv --name calls --id call --label verdict --source crm"
+    " --sign key:my.key",
+    "provreg ingest calls.txt --name calls --format csv --delimiter ';' --null NA --column size:int"
+    " --source crm --sign key:my.key",
+    "provreg ingest calls.jsonl --name calls --source-column from --labeler-column by"
+    " --labeled-at-column at --sign key:my.key",
+    "provreg ingest train/ --name trial --source me --sign keyless --trust-config sigstore.json",
+    "provreg ingest train/ --name trial --source me --sign keyless --staging"
+    " --trusted-root root.json",
 )
+
+_MAX_TYPE = 1 << 16
 
 
 def ingest(
@@ -213,18 +226,26 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
 
 
 def _types(declared: list[str]) -> dict[str, LogicalType]:
-    """The types of `--column NAME:TYPE`, a name as docs/format/row.md has it or JSON."""
+    """The types of `--column NAME:TYPE`: a type's name or JSON form (docs/format/row.md)."""
+    from provreg.core.canonical import parse_json
     from provreg.core.column import type_from_json
 
     types = {}
     for text in declared:
-        name, colon, written = text.rpartition(":")
-        if not colon:
-            raise UsageError(
-                f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
-            )
+        name, nested, rest = text.partition(":{")
+        if not nested:
+            name, colon, rest = text.rpartition(":")
+            if not colon:
+                raise UsageError(
+                    f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
+                )
+        what = f"--column {quoted(name)}"
         try:
-            types[name] = type_from_json(written, f"--column {quoted(name)}")
+            written = rest
+            if nested:
+                data = f"{{{rest}".encode("utf-8", "surrogateescape")
+                written = parse_json(data, what=what, limit=_MAX_TYPE)
+            types[name] = type_from_json(written, what)
         except FormatError as error:
-            raise UsageError(error.message, hint="docs/readers.md lists the types") from None
+            raise UsageError(error.message, hint="docs/format/row.md lists the types") from None
     return types

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "provreg verify cifar10 --data train/",
     "provreg verify cifar10@3 --key alice.key.pub -v",
+    "provreg verify cifar10 --identity ann@example.org --issuer https://id.example.org",
+    "provreg verify trial --policy policy.toml --staging",
+    "provreg verify trial --policy policy.toml --trusted-root root.json",
 )
 
 _SHOWN = 20

@@ -214,13 +214,13 @@ def check_path_ids(ids: pa.ChunkedArray) -> None:
 
 
 def folded_twin(ids: pa.ChunkedArray) -> tuple[str, str] | None:
-    """Two ids that are equal after NFC and case folding, or None."""
+    """Two of `ids`, which are all different, that are equal after NFC and case folding, or None."""
     folded = pc.utf8_lower(ids)
     plain_ascii = pc.string_is_ascii(ids)
     if not pc.all(plain_ascii).as_py():
         texts = [unicodedata.normalize("NFC", text).casefold() for text in ids.to_pylist()]
         folded = pa.chunked_array([pa.array(texts, pa.string())])
-    if pc.count_distinct(folded).as_py() == len(ids):
+    if pc.all(pc.equal(folded, ids)).as_py() or pc.count_distinct(folded).as_py() == len(ids):
         return None
     repeated = next(text for text, times in Counter(folded.to_pylist()).items() if times > 1)
     first, second, *_ = ids.filter(pc.equal(folded, repeated)).to_pylist()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provreg.core.change import Changes, compare
 from provreg.core.entry import ENTRY
@@ -72,9 +73,14 @@ def draft(
     label is refused unless `replace`. Raises InputError naming the sample.
     """
     before = ENTRY.empty_table() if parent is None else parent.entries
+    continued = before
+    if append:
+        # A sample that PATH lacks is not gone: what holds its bytes is a copy, and no rename of it.
+        ids = samples.table.column("id").combine_chunks()
+        continued = before.filter(pc.is_in(before.column("id"), value_set=ids))
     entries = with_origin(
         samples.table,
-        None if parent is None else before,
+        None if parent is None else continued,
         speaker,
         labels_known=samples.labels_known,
         splits_known=samples.splits_known,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,14 @@ from provreg.core.origin import Speaker
 from provreg.errors import UsageError
 from provreg.flows.draft import Draft, Parent, draft
 from provreg.flows.publish import Outcome, as_parent, find_parent, publish
-from provreg.flows.reading import HowToRead, Progress, Read, read_new
+from provreg.flows.reading import (
+    HowToRead,
+    Progress,
+    Read,
+    options_said,
+    read_new,
+    still_overridden,
+)
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
@@ -94,7 +101,7 @@ def draft_again(
 def _drafts(
     workspace: Workspace, ingestion: Ingestion, progress: Progress | None
 ) -> Callable[[Parent | None], Draft]:
-    """Makes drafts after any parent; the data are read once for each column schema."""
+    """Makes drafts after any parent; the data are read once for each way to read them."""
     check_dataset_name(ingestion.dataset)
     if ingestion.replace and not ingestion.append:
         raise UsageError("--replace is for --append", hint="without --append PATH is everything")
@@ -102,10 +109,12 @@ def _drafts(
 
     def make(parent: Parent | None) -> Draft:
         inherited = None if parent is None else parent.head.reading
-        key = canonical(None if inherited is None else inherited.get("columns"))
+        key = canonical(options_said(inherited))
         if key not in reads:
             reads[key] = _read(workspace, ingestion, inherited, progress)
         samples = reads[key].samples
+        if ingestion.append and inherited is not None:
+            samples = replace(samples, reading=still_overridden(samples.reading, inherited))
         return draft(
             ingestion.dataset,
             samples,

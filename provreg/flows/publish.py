@@ -52,11 +52,16 @@ def find_parent(
     """The newest version of `dataset` that verifies, and the numbers above it that do not.
 
     (None, []) for a dataset that does not exist yet. Raises NotTrustedError where numbers exist but
-    none verifies, where what verifies is older than what this user has seen, or without `trust`.
+    none verifies, where what verifies is older than what this user has seen or pinned, or without
+    `trust`.
     """
+    # Before the numbers are listed: what others publish meanwhile is no rollback.
+    known = _newest_known(workspace, dataset)
     numbers = workspace.versions.numbers(dataset)
     skipped: list[NotAVersion] = []
     if not numbers:
+        if known:
+            raise _went_back(dataset, known, skipped)
         return None, skipped
     if trust is None:
         raise NotTrustedError(
@@ -70,19 +75,28 @@ def find_parent(
         except (NotTrustedError, NotFoundError) as error:
             skipped.append(NotAVersion(number, error.message))
             continue
-        seen = workspace.seen(dataset)
-        if seen is not None and seen.newest > number:
-            raise NotTrustedError(
-                f"{dataset}@{seen.newest} was seen here and does not verify any more:"
-                f" {skipped[0].reason if skipped else 'it is gone'}",
-                step=9,
-                hint="find out what happened to it before publishing anything",
-            )
+        if known > number:
+            raise _went_back(dataset, known, skipped)
         return version, skipped
     raise NotTrustedError(
         f"no version of {dataset} verifies; {dataset}@{skipped[0].number}: {skipped[0].reason}",
         step=4,
         hint="trust its signer in the policy, or choose another name for a new dataset",
+    )
+
+
+def _newest_known(workspace: Workspace, dataset: str) -> int:
+    """The highest number this user has seen or pinned, 0 where there is none."""
+    seen, pin = workspace.seen(dataset), workspace.pins.get(dataset)
+    return max(0 if seen is None else seen.newest, 0 if pin is None else pin.version)
+
+
+def _went_back(dataset: str, known: int, skipped: Sequence[NotAVersion]) -> NotTrustedError:
+    reason = next((one.reason for one in skipped if one.number == known), "it is gone")
+    return NotTrustedError(
+        f"{dataset}@{known} was seen or pinned here and does not verify any more: {reason}",
+        step=9,
+        hint="find out what happened to it before publishing anything",
     )
 
 

@@ -144,10 +144,32 @@ def labels_overridden(reading: Mapping[str, Any]) -> bool:
 
     Raises FormatError for a reading that is none.
     """
+    return "label" in _given_by_file(reading)
+
+
+def still_overridden(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str, Any]:
+    """`reading` of an append: what a labels file said of the parent's samples still holds.
+
+    Raises FormatError for an inherited reading that is none.
+    """
+    named = {*_given_by_file(inherited), *_given_by_file(reading)}
+    if not named:
+        return reading
+    return reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
+
+
+def options_said(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What of a head's reading its successor inherits: how to read, and not what came of it."""
+    if reading is None:
+        return None
+    return {name: said for name, said in reading.items() if name not in (LABELS_FILE, "left_out")}
+
+
+def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
     named = reading.get(LABELS_FILE, [])
-    if not isinstance(named, list) or not set(map(str, named)) <= set(LABEL_COLUMNS):
+    if not isinstance(named, list) or not all(name in LABEL_COLUMNS for name in named):
         raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
-    return "label" in named
+    return named
 
 
 def _read_folder(

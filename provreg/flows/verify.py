@@ -28,7 +28,7 @@ from provreg.flows.integrity import (
 )
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.store.state import check_seen
+from provreg.store.state import Seen, check_seen
 from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
 
 STEPS = {
@@ -120,10 +120,12 @@ def verify(
         steps.append(Step(number, True, detail))
         on_step(steps[-1])
 
+    # Before the numbers are listed: what others publish meanwhile is no rollback.
+    seen = workspace.seen(reference.dataset)
     try:
         number, digest = locate(workspace, reference)
         signed = check_signatures(workspace, reference.dataset, number, digest, trust, done)
-        first_use = check_history(workspace, reference, signed, done)
+        first_use = check_history(workspace, reference, signed, seen, done)
         entries = load_entries(workspace, signed.head, done)
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
@@ -236,11 +238,11 @@ def check_history(
     workspace: Workspace,
     reference: Reference,
     signed: Signed,
+    seen: Seen | None,
     done: Report,
 ) -> bool:
     """Step 9: descends from what was seen or pinned. True where nothing was."""
     head, digest = signed.head, signed.digest
-    seen = workspace.seen(head.dataset)
     pin = workspace.pins.get(head.dataset)
     if pin is not None and pin.uid != head.uid:
         raise NotTrustedError(

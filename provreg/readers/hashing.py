@@ -62,9 +62,12 @@ def hash_files(
     returned as failures instead.
     """
     ends = list(accumulate(len(run.files) for run in runs))
-    if (ends or [0])[-1] < _FEW_FILES and stat_files(runs, workers=1)[:, 2].sum() < _FEW_BYTES:
-        workers = 1
     pace = _Pace(progress)
+    if (ends or [0])[-1] < _FEW_FILES:
+        sizes = stat_files(runs, workers=1)[:, 2]
+        if sizes.sum() < _FEW_BYTES:
+            workers = 1
+        pace.expect(sizes)
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
     specs = (Slice(places, with_sha256, collect) for places in _cut(runs, pace.files_a_spec))
@@ -135,12 +138,18 @@ class _Pace:
     def __init__(self, progress: Callable[[int, int], None] | None) -> None:
         self._progress = progress
         self._files = self._bytes = 0
+        self._expected: int | None = None
         self._told = time.monotonic()
 
+    def expect(self, sizes: npt.NDArray[np.uint64]) -> None:
+        """Tells the sizes beforehand, so that a few large files are shared out from the first."""
+        if len(sizes):
+            self._expected = int(sizes.sum()) // len(sizes)
+
     def files_a_spec(self) -> int:
-        if not self._files:
+        mean = self._bytes // self._files if self._files else self._expected
+        if mean is None:
             return _FIRST_FILES
-        mean = self._bytes // self._files
         return max(1, min(_MOST_FILES, _MOST_BYTES // (mean + 1)))
 
     def advance(self, stats: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError, ProvregError
+from provreg.flows.ingest import Ingestion
 from provreg.store.state import Pin
 
 if TYPE_CHECKING:
@@ -150,12 +151,24 @@ def test_a_rollback_is_refused_by_a_pin_where_no_state_survives(bench: Bench) ->
     assert caught.value.step == 9
 
 
-def test_nothing_is_published_upon_a_rollback(bench: Bench) -> None:
-    publish(bench, 2)
-    bench.record(2).unlink()
-    with pytest.raises(NotTrustedError, match="seen here") as caught:
-        bench.ingest(bench.pets("more", count=20))
+@pytest.mark.parametrize("deleted", [[2], [1, 2]], ids=["the newest", "all"])
+@pytest.mark.parametrize("memory", ["state", "pin"])
+def test_nothing_is_published_upon_a_rollback(
+    bench: Bench, deleted: list[int], memory: str
+) -> None:
+    _, two = publish(bench, 2)
+    for number in deleted:
+        bench.record(number).unlink()
+    pins = {}
+    if memory == "pin":
+        pins = {"pets": Pin(two.head.uid, 2, head_of(two))}
+        bench.forget()
+    ingestion = Ingestion("pets", (bench.pets("more", count=20),), source="shelter")
+    before = bench.files()
+    with pytest.raises(NotTrustedError, match="seen or pinned") as caught:
+        bench.open(pins=pins).ingest(ingestion, bench.signer())
     assert caught.value.step == 9
+    assert bench.files() == before
 
 
 def test_a_replaced_version_is_refused_by_who_saw_it(bench: Bench) -> None:

@@ -29,6 +29,8 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 # The demo takes a minute and is no reader of hostile input.
 COMMANDS = {path: command for path, command in commands(get_command(app)) if path != ("demo",)}
+# These make provreg ask a Sigstore on the network for its keys.
+ONLINE = {"--staging", "--identity"}
 # Nothing here may name a place outside of the test's own folder.
 TEXT = st.text(
     st.characters(exclude_characters="\x00/~.", exclude_categories=["Cs"]), max_size=12
@@ -51,6 +53,8 @@ def arguments_of(path: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
     for one in COMMANDS[path].params:
         if one.param_type_name == "argument":
             positions.append(value)
+        elif one.opts[0] in ONLINE:
+            continue
         elif one.is_flag:
             options.append(st.just([one.opts[0]]))
         elif "--help" not in one.opts:

@@ -222,3 +222,22 @@ def test_readers_wait_for_a_writer_and_then_succeed(bench: Bench) -> None:
         assert len(ask()) == 1
         assert time.monotonic() - begun > 0.5
         assert os.waitpid(writer, 0)[1] == 0
+
+
+def test_a_reader_is_not_told_of_a_rollback_by_a_publication_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from provreg.store.versions import Versions
+
+    bench.ingest(bench.pets())
+    numbers, later = Versions.numbers, [9]
+
+    def listing(self: Versions, dataset: str) -> list[int]:
+        found = numbers(self, dataset)
+        if later:
+            bench.ingest(bench.pets("more", count=later.pop()))
+        return found
+
+    monkeypatch.setattr(Versions, "numbers", listing)
+    assert bench.open().verify("pets").head.version == 1
+    assert bench.open().verify("pets").head.version == 2

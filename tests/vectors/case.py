@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from forge import Bundles, Forge, Kept, by, pets, policy, table
+from forge import Forge, Kept, pets, table
+from signing import BY_ALICE, Bundles, policy
 
 from provreg.core.canonical import parse_canonical
 from provreg.errors import FormatError
-
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ class Case:
             "pin": self.pin,
             "data": self.data,
         }
-        fields = [f"{_json(name)}:{_json(value)}" for name, value in said.items() if value is not None]
+        fields = [
+            f"{_json(name)}:{_json(value)}" for name, value in said.items() if value is not None
+        ]
         keys = ",\n".join(f" {_json(key)}:{_json(value)}" for key, value in registry.items())
         return ("{" + ",\n".join(fields) + ',\n"registry":{\n' + keys + "\n}}\n").encode()
 
@@ -90,7 +92,7 @@ def one_version(
     *,
     reference: str = "pets@1",
     trust: Mapping[str, Any] | None = None,
-    bundles: Bundles = by("alice"),
+    bundles: Bundles = BY_ALICE,
     change: Callable[[Forge, str], None] | None = None,
     **version: Any,
 ) -> Case:

@@ -6,8 +6,6 @@ so they are made once, kept in `parts/` and taken from there.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
@@ -17,13 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from signing import BY_ALICE, DROP, Bundles
 
 from provreg.core.canonical import canonical
 from provreg.core.change import compare
@@ -31,18 +23,16 @@ from provreg.core.digest import blake3_digest, sha256_digest
 from provreg.core.entry import ENTRY
 from provreg.core.leaf import claims, leaves
 from provreg.core.manifest import Part, build_parts, name_counts, name_table
-from provreg.core.statement import PAYLOAD_TYPE, pae, version_statement
+from provreg.core.statement import version_statement
 from provreg.core.tree import BlockList, block_list, cut, root
 from provreg.store.parts import write_part
 
 HERE = Path(__file__).parent
-DROP = object()
 UID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 OTHER_UID = "00112233445566778899aabbccddeeff"
 CREATED = "2026-11-22T00:00:00Z"
 FOLDER = {"reader": "folder", "reader_version": 1, "label": "dir", "split": "none", "include": [],
           "exclude": [], "left_out": {}}  # fmt: skip
-MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 FILE_SCHEMA = pa.schema(
     [
@@ -50,44 +40,6 @@ FILE_SCHEMA = pa.schema(
         for field in ENTRY
     ]
 )
-
-
-def signing_key(name: str) -> Ed25519PrivateKey:
-    """A key that anybody can make again: it must be trusted nowhere but here."""
-    seed = hashlib.sha256(b"provreg test vectors, the test key of " + name.encode()).digest()
-    return Ed25519PrivateKey.from_private_bytes(seed)
-
-
-def public_pem(name: str) -> str:
-    public = signing_key(name).public_key()
-    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-
-def private_pem(name: str) -> str:
-    key = signing_key(name)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def hint(name: str) -> str:
-    public = signing_key(name).public_key()
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(der).digest()).decode()
-
-
-def policy(
-    *names: str, threshold: int = 1, datasets: Sequence[str] = ("*",), **principals: Sequence[str]
-) -> dict[str, Any]:
-    """A policy by which `names` may publish; `principals` gives more, by name and key names."""
-    holders = {name: (name,) for name in names} | principals
-    return {
-        "format": "provreg.policy/v1",
-        "principal": [
-            {"name": name, "keys": [public_pem(key) for key in keys]}
-            for name, keys in holders.items()
-        ],
-        "publish": [{"datasets": list(datasets), "principals": list(names or principals),
-                     "threshold": threshold}],
-    }  # fmt: skip
 
 
 def entry(identity: str, payload: str | None = None, **columns: Any) -> dict[str, Any]:
@@ -108,9 +60,7 @@ PETS = {f"{label}/{number}.jpg": f"a picture of a {label}, number {number}"
 def pets(**columns: Any) -> list[dict[str, Any]]:
     """Six labeled pictures, the rows most vectors begin with."""
     return [
-        entry(identity, payload)
-        | {"label": identity.partition("/")[0], "labeler": "ann"}
-        | columns
+        entry(identity, payload) | {"label": identity.partition("/")[0], "labeler": "ann"} | columns
         for identity, payload in PETS.items()
     ]
 
@@ -157,38 +107,6 @@ def document(rows: pa.Table, parts: Sequence[dict[str, Any]], /, **facts: Any) -
         "message": "",
     }
     return {name: value for name, value in (head | facts).items() if value is not DROP}
-
-
-def envelope(
-    payload: bytes, signers: Sequence[str] = ("alice",), *, kind: str = PAYLOAD_TYPE
-) -> dict[str, Any]:
-    """A DSSE envelope signed by each of `signers`."""
-    signatures = [signing_key(name).sign(pae(kind, payload)) for name in signers]
-    return {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": kind,
-        "signatures": [
-            {"keyid": "", "sig": base64.b64encode(made).decode()} for made in signatures
-        ],
-    }
-
-
-def bundle(payload: bytes, signer: str = "alice", **fields: Any) -> dict[str, Any]:
-    """A bundle as JSON, signed by `signer`, but for what `fields` say."""
-    made: dict[str, Any] = {
-        "dsseEnvelope": envelope(payload, (signer,)),
-        "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": hint(signer)}, "tlogEntries": []},
-    }
-    return {name: value for name, value in (made | fields).items() if value is not DROP}
-
-
-Bundles = Callable[[bytes], Sequence[dict[str, Any] | bytes]]
-
-
-def by(*signers: str) -> Bundles:
-    """One sound bundle by each of `signers`."""
-    return lambda payload: [bundle(payload, signer) for signer in signers]
 
 
 @dataclass
@@ -258,7 +176,7 @@ class Forge:
         parts: Sequence[dict[str, Any]],
         /,
         *,
-        bundles: Bundles = by("alice"),
+        bundles: Bundles = BY_ALICE,
         statement: Mapping[str, Any] | None = None,
         payload: Callable[[bytes], bytes] | None = None,
         spelled: Callable[[bytes], bytes] | None = None,

@@ -15,15 +15,17 @@ import good
 import heads
 import histories
 import manifests
+import part_files
 import signatures
 from case import Case
-from forge import HERE, Kept, private_pem, public_pem
+from forge import HERE, Kept
+from signing import private_pem, public_pem
 
 KEYS = ("alice", "bob")
 
 
 def all_cases(kept: Kept) -> Iterator[Case]:
-    for chapter in (good, signatures, heads, histories, manifests):
+    for chapter in (good, signatures, heads, histories, manifests, part_files):
         yield from chapter.cases(kept)
 
 

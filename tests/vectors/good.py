@@ -15,7 +15,8 @@ from case import Case, one_version
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from forge import PETS, Forge, Kept, bundle, by, entry, envelope, many, pets, policy, table
+from forge import PETS, Forge, Kept, entry, many, pets, table
+from signing import bundle, by, envelope, policy
 
 from provreg.core.canonical import canonical
 from provreg.core.manifest import in_order
@@ -66,8 +67,10 @@ def _annotated() -> list[dict[str, Any]]:
     ]
 
 
-IDS = ("Zebra", "a b", "a/b", "cafe\u0301", "caf\u00e9", "e\u0301", "stra\u00dfe", "\u0394", "\u6f22\u5b57",
-       "\uff5e", "\U0001f600", "\U0010ffff")  # fmt: skip
+IDS = (
+    "Zebra", "a b", "a/b", "cafe\u0301", "caf\u00e9", "e\u0301", "stra\u00dfe", "\u0394",
+    "\u6f22\u5b57", "\uff5e", "\U0001f600", "\U0010ffff",
+)  # fmt: skip
 
 # (name, what it is, rows, facts of the head)
 ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
@@ -118,7 +121,9 @@ def cases(kept: Kept) -> Iterator[Case]:
 
 
 def _without_tables(forge: Forge, _head: str) -> None:
-    forge.files = {key: data for key, data in forge.files.items() if not data.startswith(b'[{"name"')}
+    forge.files = {
+        key: data for key, data in forge.files.items() if not data.startswith(b'[{"name"')
+    }
 
 
 def _typed_table(kept: Kept) -> Case:
@@ -172,9 +177,7 @@ def _signed(kept: Kept) -> Iterator[Case]:
     def signed(payload: bytes) -> list[dict[str, Any] | bytes]:
         scheme = ec.ECDSA(SHA256(), deterministic_signing=True)
         made = base64.b64encode(p256.sign(pae(PAYLOAD_TYPE, payload), scheme)).decode()
-        return [
-            bundle(payload, dsseEnvelope=envelope(payload) | {"signatures": [{"sig": made}]})
-        ]
+        return [bundle(payload, dsseEnvelope=envelope(payload) | {"signatures": [{"sig": made}]})]
 
     yield one_version(
         kept, "good-p256-key", "A version signed with a P-256 key.", trust=trust, bundles=signed

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from case import Case, one_version
-from forge import DROP, FOLDER, UID, Kept, version_record
+from forge import FOLDER, UID, Kept, version_record
+from signing import DROP
 
 from provreg.core.canonical import canonical
 
@@ -138,5 +139,3 @@ def cases(kept: Kept) -> Iterator[Case]:
 def _replace(forge: Any, head: str, old: bytes, new: bytes) -> None:
     [key] = [key for key in forge.files if key.endswith(head) and key.startswith("objects/")]
     forge.files[key] = forge.files[key].replace(old, new)
-
-

@@ -7,22 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from case import Case, one_version
-from forge import (
-    DROP,
-    OTHER_UID,
-    Forge,
-    Kept,
-    bundle,
-    by,
-    envelope,
-    hint,
-    pets,
-    policy,
-    record_key,
-    signing_key,
-    table,
-    version_record,
-)
+from forge import OTHER_UID, Forge, Kept, pets, record_key, table, version_record
+from signing import DROP, bundle, by, envelope, hint, policy, signing_key
 
 from provreg.core.canonical import canonical
 
@@ -83,7 +69,7 @@ BUNDLES: tuple[tuple[str, str, int, str, Callable[[bytes], Made]], ...] = (
      lambda payload: canonical(bundle(payload)) + b"{}"),
     ("key-twice", "with a key twice", 1, "a key stands twice", _twice),
     ("not-a-number", "with NaN in it", 1, "NaN",
-     lambda payload: canonical(bundle(payload)).replace(b'"tlogEntries":[]', b'"tlogEntries":[NaN]')),
+     lambda payload: canonical(bundle(payload)).replace(b"Entries\":[", b"Entries\":[NaN")),
     ("nested-too-deep", "nested deeper than 64", 1, "nested deeper than 64", _deep),
     ("media-type", "of another media type", 1, "the bundle is of type",
      _changed(mediaType="application/vnd.dev.sigstore.bundle+json;version=0.3")),
@@ -139,7 +125,7 @@ STATEMENTS: tuple[tuple[str, str, dict[str, Any], Callable[[bytes], bytes] | Non
     ("other-predicate-type", "the same under another predicate type", {},
      lambda payload: payload.replace(b"version/v1", b"version/v2")),
     ("two-subjects", "two subjects", {},
-     lambda payload: payload.replace(b'"subject":[', b'"subject":[{"digest":{"sha256":"00"},"name":"x"},')),
+     lambda payload: payload.replace(b'"subject":[', b'"subject":[{"digest":{},"name":"x"},')),
 )  # fmt: skip
 
 
@@ -242,5 +228,3 @@ def _as_number_2(forge: Forge, head: str) -> None:
 def _replaced(forge: Forge, head: str) -> None:
     rows = table(pets(split="train"))
     forge.version(rows, forge.parts("pets-train", rows))
-
-

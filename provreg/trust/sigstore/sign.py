@@ -79,11 +79,13 @@ class KeylessSigner:
         """
         from sigstore.dsse import Statement
 
-        signer = self._current().signer
+        # What a lying authority certified is not used again: it is kept when all has verified.
+        certified, self._certified = self._current(), None
         asked = f"{REKOR} or its timestamp authority" if self._stamps() else REKOR
-        made = ask(asked, self._limit, lambda: signer.sign_dsse(Statement(statement)))
+        made = ask(asked, self._limit, lambda: certified.signer.sign_dsse(Statement(statement)))
         data = canonical(json.loads(made.to_json()))
         self._check(data, statement)
+        self._certified = certified
         return data
 
     def _check(self, data: bytes, statement: bytes) -> None:

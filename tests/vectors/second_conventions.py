@@ -1,0 +1,71 @@
+"""What the second reader (`second_reader.py`) takes from docs/format/README.md, "Conventions"."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from blake3 import blake3
+
+
+class Refused(Exception):  # noqa: N818
+    """The registry breaks a rule of the format."""
+
+
+def refuse_unless(holds: bool, why: str) -> None:
+    if not holds:
+        raise Refused(why)
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785, as far as the format needs it: its keys are ASCII, its numbers integers."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode()
+
+
+def parse(data: bytes, limit: int) -> Any:
+    refuse_unless(len(data) <= limit, "too long")
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_keys_once, parse_constant=_none)
+        refuse_unless(_depth(value) <= 64, "too deep")
+        canon = canonical(value)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"no JSON: {error}") from None
+    refuse_unless(canon == data, "not canonical")
+    return value
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    refuse_unless(len(dict(pairs)) == len(pairs), "a key twice")
+    return dict(pairs)
+
+
+def _none(name: str) -> Any:
+    raise Refused(name)
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 1
+
+
+def digest(algorithm: str, data: bytes) -> str:
+    made = blake3(data) if algorithm == "blake3" else hashlib.sha256(data)
+    return f"{algorithm}:{made.hexdigest()}"
+
+
+def raw(written: str) -> bytes:
+    return bytes.fromhex(written.partition(":")[2])
+
+
+def fetch(registry: Mapping[str, bytes], written: str, limit: int) -> bytes:
+    algorithm, _, digits = written.partition(":")
+    data = registry.get(f"objects/{digits[:2]}/{written}")
+    if data is None:
+        raise Refused(f"{written} is missing")
+    refuse_unless(len(data) <= limit, "longer than allowed")
+    refuse_unless(digest(algorithm, data) == written, f"{written} is damaged")
+    return data
