@@ -54,7 +54,9 @@ class Bench:
     def pets(self, name: str = "pets", count: int = 6, **more: bytes) -> Path:
         """`count` cats and dogs, each of its own bytes."""
         files = {f"{'cat' if n % 2 else 'dog'}/{n}.jpg": b"picture %d" % n for n in range(count)}
-        return self.write(name, files | {key.replace("__", "/"): data for key, data in more.items()})
+        return self.write(
+            name, files | {key.replace("__", "/"): data for key, data in more.items()}
+        )
 
     def signer(self, name: str = "alice") -> KeySigner:
         if name not in self.signers:
@@ -147,7 +149,9 @@ class Bench:
         private.chmod(0o600)
         return path
 
-    def run(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *arguments: str | Path, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """The command line in a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", "provreg", *map(str, arguments)],

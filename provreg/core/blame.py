@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provreg.core.change import BIT
 
@@ -31,8 +32,9 @@ class Record:
 class Fact:
     """Since which version (its place in the history) something holds, and where it is recorded.
 
-    `record` None means the entry as it stands now. `said_again` is the last version that changed
-    the origin alone, None where none did.
+    `record` None means the entry as it stands now. `said_again` is the last version that rewrote
+    who is said to answer for it (a content's source, a label's labeler or time) though it stayed
+    the same, None where none did.
     """
 
     since: int
@@ -79,12 +81,14 @@ def blame_touched(history: pa.Table) -> dict[str, Blame]:
     """The blame of every sample of the newest version that a change touched, by id.
 
     `history` are the changes of a chain of versions, oldest first: columns `version` (place in the
-    chain), `kinds`, `old_id`, `new_id`, `old_content`, `new_content`. Samples that are not in the
-    result are `UNTOUCHED`. A sample that was removed and came back, under its id or with its bytes,
-    has its earlier lives.
+    chain), `kinds`, and `old_…` and `new_…` for id, content, source, labeler and labeled_at.
+    Samples that are not in the result are `UNTOUCHED`. A sample that was removed and came back,
+    under its id or with its bytes, has its earlier lives.
     """
     columns = ("version", "kinds", "old_id", "new_id", "old_content", "new_content")
-    rows = list(zip(*(history.column(name).to_pylist() for name in columns), strict=True))
+    lists = [history.column(name).to_pylist() for name in columns]
+    lists += [_differ(history, "source"), _differ(history, "labeler", "labeled_at")]
+    rows = list(zip(*lists, strict=True))
     walk = _Walk()
     start = 0
     while start < len(rows):
@@ -98,8 +102,9 @@ def blame_touched(history: pa.Table) -> dict[str, Blame]:
 
 def _step(walk: _Walk, rows: Sequence[tuple[Any, ...]], first_row: int) -> None:
     # All old ids are taken out before any new id is put in: names may be swapped in one version.
-    before = {old: walk.alive.pop(old, UNTOUCHED) for _, _, old, _, _, _ in rows if old is not None}
-    for offset, (version, kinds, old, new, old_content, new_content) in enumerate(rows):
+    before = {old: walk.alive.pop(old, UNTOUCHED) for _, _, old, *_ in rows if old is not None}
+    for offset, fields in enumerate(rows):
+        version, kinds, old, new, old_content, new_content, *rewritten = fields
         row = first_row + offset
         if new is None:
             _end(walk, Life(old, before[old].born, version), old_content)
@@ -108,24 +113,38 @@ def _step(walk: _Walk, rows: Sequence[tuple[Any, ...]], first_row: int) -> None:
             earlier = dict.fromkeys(walk.ended.get(new, []) + walk.ended.get(new_content, []))
             walk.alive[new] = Blame(fact, fact, tuple(earlier), version, version)
         else:
-            walk.alive[new] = _changed(before[old], version, kinds, row)
+            walk.alive[new] = _changed(before[old], version, kinds, rewritten, row)
 
 
-def _changed(blame: Blame, version: int, kinds: int, row: int) -> Blame:
+def _differ(history: pa.Table, *names: str) -> list[bool]:
+    """For each change, whether one of these fields is another after it."""
+    differ = pa.array([False] * len(history))
+    for name in names:
+        old, new = history.column(f"old_{name}"), history.column(f"new_{name}")
+        same = pc.or_(
+            pc.fill_null(pc.equal(old, new), False), pc.and_(old.is_null(), new.is_null())
+        )
+        differ = pc.or_(differ, pc.invert(same))
+    found: list[bool] = differ.to_pylist()
+    return found
+
+
+def _changed(blame: Blame, version: int, kinds: int, rewritten: Sequence[bool], row: int) -> Blame:
     now = Fact(version, Record("new", row))
-    content = now if kinds & _CONTENT else _kept(blame.content, version, kinds, row)
-    label = now if kinds & _LABEL else _kept(blame.label, version, kinds, row)
+    source, labeler = rewritten
+    content = now if kinds & _CONTENT else _kept(blame.content, version, row, rewritten=source)
+    label = now if kinds & _LABEL else _kept(blame.label, version, row, rewritten=labeler)
     return replace(blame, content=content, label=label, touched=version)
 
 
-def _kept(fact: Fact, version: int, kinds: int, row: int) -> Fact:
+def _kept(fact: Fact, version: int, row: int, *, rewritten: bool) -> Fact:
     """A fact that a change did not touch, though it may have been written under another name.
 
     What was said first stays recorded: a later version that rewrites only the origin must not be
     able to put its words into the first signer's mouth.
     """
     record = fact.record or Record("old", row)
-    said_again = version if kinds & BIT["reattributed"] else fact.said_again
+    said_again = version if rewritten else fact.said_again
     return Fact(fact.since, record, said_again)
 
 

@@ -26,8 +26,8 @@ class Attribution:
     """Who answers for a sample's bytes or label, by the version that first said so.
 
     `source`, `labeler` and `labeled_at` are as that version signed them; `attested` is true only
-    where the labeler's own signature stands behind it. `said_again` is a later version that changed
-    the origin alone.
+    where the labeler's own signature stands behind it. `said_again` is a later version that
+    rewrote this while the bytes or the label stayed.
     """
 
     version: Ancestor

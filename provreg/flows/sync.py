@@ -29,6 +29,15 @@ class Damaged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A version of the index: where its head belongs, and its parent's digest."""
+
+    dataset: str
+    number: int
+    parent: str | None
+
+
 def sync(
     workspace: Workspace, *, progress: Callable[[int, int], None] | None = None
 ) -> list[Damaged]:
@@ -39,65 +48,74 @@ def sync(
     wanted = workspace.numbers()
     damaged: list[Damaged] = []
     with workspace.index_lock():
-        parents = {one.head: one.parent for one in workspace.index.versions()}
+        known = {
+            one.head: _Known(one.dataset, one.version, one.parent)
+            for one in workspace.index.versions()
+        }
         kept: set[str] = set()
         for place, (dataset, number) in enumerate(wanted, start=1):
             try:
                 digest = recorded(workspace, dataset, number)
-                _sync_one(workspace, dataset, number, digest, parents)
+                _sync_one(workspace, dataset, number, digest, known)
                 kept.add(digest)
             except _NOT_SOUND as error:
                 damaged.append(Damaged(dataset, number, error.message))
             if progress is not None:
                 progress(place, len(wanted))
-        _sync_ancestors(workspace, kept, parents)
-        gone = parents.keys() - kept
+        _sync_ancestors(workspace, kept, known)
+        gone = known.keys() - kept
         if gone:
             workspace.index.forget(sorted(gone))
     return damaged
 
 
 def _sync_one(
-    workspace: Workspace, dataset: str, number: int, digest: str, parents: dict[str, str | None]
+    workspace: Workspace, dataset: str, number: int, digest: str, known: dict[str, _Known]
 ) -> None:
-    """Takes in one version unless it is in the index; `parents` (by head) are those that are."""
-    if digest in parents:
+    """Takes in one version unless it is in the index; `known` (by head) are those that are."""
+    if digest in known:
+        before = known[digest]
+        if (before.dataset, before.number) != (dataset, number):
+            raise _head_of(before.dataset, before.number)
         workspace.objects.get(digest, limit=MAX_HEAD_BYTES)  # what is known must still be provable
     else:
-        parents[digest] = _take_in(workspace, dataset, number, digest)
+        parent = _take_in(workspace, dataset, number, digest)
+        known[digest] = _Known(dataset, number, parent)
 
 
-def _sync_ancestors(
-    workspace: Workspace, kept: set[str], parents: dict[str, str | None]
-) -> None:
+def _sync_ancestors(workspace: Workspace, kept: set[str], known: dict[str, _Known]) -> None:
     """Takes in ancestors whose numbers are gone or name other heads, and adds them to `kept`.
 
     Who deletes a number must not be able to have its changes counted as those of its parent. An
     ancestor that is not sound is left out: a line without it is refused by who needs it whole.
     """
-    pending = [parents[digest] for digest in kept]
+    pending = [known[digest].parent for digest in kept]
     while pending:
         digest = pending.pop()
         if digest is None or digest in kept:
             continue
         try:
             head = read_head(workspace, digest)
-            _sync_one(workspace, head.dataset, head.version, digest, parents)
+            _sync_one(workspace, head.dataset, head.version, digest, known)
         except _NOT_SOUND:
             continue
         kept.add(digest)
-        pending.append(parents[digest])
+        pending.append(known[digest].parent)
 
 
 def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> str | None:
     """Steps 6, 10 and 11 for one version, and its changes to its parent, whose digest it returns."""
     head = read_head(workspace, digest)
     if (head.dataset, head.version) != (dataset, number):
-        raise FormatError(f"the head is that of {head.dataset}@{head.version}")
+        raise _head_of(head.dataset, head.version)
     load_entries(workspace, head)
     changes, counts = changes_of(workspace, head)
     workspace.index.add(head, digest, changes, counts_true=counts == head.changes)
     return head.parent
+
+
+def _head_of(dataset: str, number: int) -> FormatError:
+    return FormatError(f"the head is that of {dataset}@{number}")
 
 
 def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int]]:

@@ -273,7 +273,8 @@ def check_history(
                 hint="the history was rewritten: compare with a colleague's state or lock file",
             )
     done(
-        9, f"on the line of version {max(anchors)[0]}" if anchors else "first use: nothing to compare"
+        9,
+        f"on the line of version {max(anchors)[0]}" if anchors else "first use: nothing to compare",
     )
     return not anchors
 

@@ -126,9 +126,7 @@ HEAD_LIES: dict[str, Callable[[Head], Head]] = {
         head, parts=(replace(head.parts[0], size=head.parts[0].size + 1),)
     ),
     "a huge part": lambda head: replace(head, parts=(replace(head.parts[0], size=4 << 30),)),
-    "sources": lambda head: replace(
-        head, sources=replace(head.sources, top=(("archive", 6),))
-    ),
+    "sources": lambda head: replace(head, sources=replace(head.sources, top=(("archive", 6),))),
     "fewer sources": lambda head: replace(head, sources=replace(head.sources, distinct=0, top=())),
     "the table of sources": lambda head: replace(
         head, sources=replace(head.sources, table="blake3:" + "0" * 64)
@@ -285,9 +283,7 @@ def test_one_sound_file_does_not_vouch_for_another(bench: Bench) -> None:
     bench.forge(head)
     bench.open().verify("pets")
     other = write_part(entries_of(["a", "b"], label=["cat", "dog"]))
-    part = replace(
-        head.parts[0], file=bench.open().workspace.objects.put(other), size=len(other)
-    )
+    part = replace(head.parts[0], file=bench.open().workspace.objects.put(other), size=len(other))
     bench.forge(replace(with_parts(head, [part]), version=3, parent=head.digest()))
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets")

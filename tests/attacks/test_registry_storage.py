@@ -28,8 +28,7 @@ def refused(bench: Bench, reference: str = "pets", *trusted: str) -> NotTrustedE
 def publish(bench: Bench, versions: int = 1, name: str = "pets") -> list[Outcome]:
     """Versions that grow by two samples each."""
     return [
-        bench.ingest(bench.pets(f"{name}{n}", count=6 + 2 * n), name=name)
-        for n in range(versions)
+        bench.ingest(bench.pets(f"{name}{n}", count=6 + 2 * n), name=name) for n in range(versions)
     ]
 
 

@@ -72,11 +72,12 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_no_command_prints_a_control_character(
-    bench: Bench, poisoned: Path, as_json: bool
-) -> None:
+def test_no_command_prints_a_control_character(bench: Bench, poisoned: Path, as_json: bool) -> None:
     key = bench.key_file()
-    strangers = {"datasets/pets/versions/\x1b[2J": b"x", "datasets/pets/versions/00000009.json": b"x"}
+    strangers = {
+        "datasets/pets/versions/\x1b[2J": b"x",
+        "datasets/pets/versions/00000009.json": b"x",
+    }
     for name, data in strangers.items():
         bench.overwrite(bench.registry / name, data)
     bench.overwrite(bench.registry / "datasets/pets/versions/\u202e\x9b", b"x")

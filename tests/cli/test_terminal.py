@@ -33,9 +33,13 @@ def on_a_terminal(
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     with subprocess.Popen(
-        [sys.executable, "-c", TAKE_TERMINAL, *PROVREG, *arguments], env=environment, stdin=follower, stdout=follower, stderr=follower,
+        [sys.executable, "-c", TAKE_TERMINAL, *PROVREG, *arguments],
+        env=environment,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
         start_new_session=True,
-    ) as process:  # fmt: skip
+    ) as process:
         os.close(follower)
         shown, typed = b"", not interrupt
         while True:

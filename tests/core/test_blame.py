@@ -21,12 +21,10 @@ def blame_of(make_entries: Any) -> Any:
             before, after = changes.old_entries(), changes.new_entries()
             places = pa.array([place] * len(changes), pa.int64())
             columns = {"version": places, "kinds": pa.array(changes.kinds)}
-            for name in ("id", "content"):
+            for name in ("id", "content", "source", "labeler", "labeled_at"):
                 columns |= {f"old_{name}": before[name], f"new_{name}": after[name]}
             history.append(pa.table(columns))
-        empty = pa.table({name: [] for name in ("version", "kinds", "old_id", "new_id",
-                                                "old_content", "new_content")})  # fmt: skip
-        return blame_touched(pa.concat_tables(history) if history else empty)
+        return blame_touched(pa.concat_tables(history))
 
     return run
 

@@ -306,7 +306,11 @@ def test_a_row_that_does_not_fit_the_schema_is_refused_by_row(bench: Bench) -> N
 
 
 def test_rows_without_ids_are_named_by_content(bench: Bench) -> None:
-    rows = [{"text": "one", "label": "x"}, {"text": "one", "label": "y"}, {"text": "two", "label": "x"}]
+    rows = [
+        {"text": "one", "label": "x"},
+        {"text": "one", "label": "y"},
+        {"text": "two", "label": "x"},
+    ]
     path = rows_as(bench, "jsonl", rows)
     bench.ingest(path, how=HowToRead(label="label"))
     bench.open().verify("pets", data=[path])

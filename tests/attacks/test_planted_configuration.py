@@ -1,0 +1,83 @@
+"""Policies, pins and registries planted where the victim works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from provreg.flows.policy_file import POLICY_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Bench
+
+
+def policy(bench: Bench, name: str) -> str:
+    return (
+        "format = 'provreg.policy/v1'\n[[principal]]\n"
+        f"name = '{name}'\nkeys = ['''{bench.signer(name).key.public.pem}''']\n"
+        f"[[publish]]\ndatasets = ['*']\nprincipals = ['{name}']\n"
+    )
+
+
+@pytest.fixture
+def poisoned(bench: Bench) -> Path:
+    """Data and a version of it by mallory, whom nobody trusts; returns the data."""
+    data = bench.pets()
+    bench.ingest(data, by="mallory")
+    bench.forget()
+    return data
+
+
+@pytest.mark.parametrize("place", ["data", "below the data", "registry"])
+def test_a_policy_planted_in_data_or_registry_makes_nothing_trusted(
+    bench: Bench, poisoned: Path, place: str
+) -> None:
+    folder = {"data": poisoned, "below the data": poisoned, "registry": bench.registry}[place]
+    (folder / POLICY_NAME).write_text(policy(bench, "mallory"), "utf-8")
+    cwd = poisoned / "cat" if place == "below the data" else folder
+    ran = bench.run("verify", "pets", "--data", poisoned, cwd=cwd)
+    assert ran.returncode == 4
+    assert b"step 4" in ran.stderr
+
+
+def test_a_policy_others_can_write_makes_nothing_trusted(bench: Bench, poisoned: Path) -> None:
+    work = bench.folder / "work"
+    work.mkdir()
+    (work / POLICY_NAME).write_text(policy(bench, "mallory"), "utf-8")
+    (work / POLICY_NAME).chmod(0o666)
+    ran = bench.run("verify", "pets", cwd=work)
+    assert ran.returncode == 4
+    # The same file, closed: trusted, and it is said by which file and digest.
+    (work / POLICY_NAME).chmod(0o644)
+    ran = bench.run("verify", "pets", cwd=work)
+    assert ran.returncode == 0, ran.stderr
+    assert b"sha256:" in ran.stdout
+    assert POLICY_NAME.encode() in ran.stdout
+
+
+def test_without_any_policy_nothing_is_trusted(bench: Bench, poisoned: Path) -> None:
+    ran = bench.run("verify", "pets", cwd=bench.folder)
+    assert ran.returncode == 4
+    assert b"--policy" in ran.stderr
+
+
+def test_an_empty_policy_allows_nothing(bench: Bench, poisoned: Path) -> None:
+    path = bench.folder / "empty.toml"
+    path.write_text("format = 'provreg.policy/v1'\n", "utf-8")
+    ran = bench.run("verify", "pets", "--policy", path)
+    assert ran.returncode == 4
+
+
+def test_a_planted_lock_file_can_only_refuse_more(bench: Bench, poisoned: Path) -> None:
+    work = bench.folder / "work"
+    work.mkdir()
+    (work / "provreg.lock").write_text(
+        '{"format": "provreg.lock/v1", "datasets": {"pets": {"uid": "' + "0" * 32
+        + '", "version": 1, "head": "sha256:' + "0" * 64 + '"}}}', "utf-8",
+    )  # fmt: skip
+    ran = bench.run("verify", "pets", "--key", bench.key_file("mallory"), cwd=work)
+    assert ran.returncode == 4
+    assert b"step 9" in ran.stderr

@@ -1,0 +1,145 @@
+"""Comparing by blocks gives what comparing whole versions gives."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from blake3 import blake3
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provreg.core.change import Changes, compare
+from provreg.core.entry import ENTRY
+from provreg.core.head import Head, NameCounts, PartRef
+from provreg.core.kinds import KINDS
+from provreg.core.manifest import build_parts
+from provreg.errors import DamagedError
+from provreg.flows import compare as compare_flow
+from provreg.flows.compare import changes_between
+from provreg.flows.workspace import Workspace
+from provreg.store.parts import write_part
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+COUNT = 700
+
+
+def entry(identity: str, payload: int, label: int, source: int = 0) -> dict[str, Any]:
+    return {"id": identity, "content": blake3(b"%d" % payload).digest(), "size": payload,
+            "source": f"s{source}", "label": f"l{label}"}  # fmt: skip
+
+
+def first_version() -> dict[str, dict[str, Any]]:
+    # Payloads repeat, so that renames are ambiguous too.
+    return {f"{n:05}": entry(f"{n:05}", n % 500, n % 3) for n in range(COUNT)}
+
+
+def changed(chance: random.Random) -> dict[str, dict[str, Any]]:
+    """The first version after up to 30 changes of all kinds."""
+    rows = first_version()
+    for _ in range(chance.randint(0, 30)):
+        identity = chance.choice(sorted(rows))
+        kind = chance.choice(KINDS)
+        match kind:
+            case "injected":
+                rows[new] = entry(
+                    new := f"{chance.randrange(COUNT):05}.{chance.randrange(9)}",
+                    chance.randrange(600),
+                    1,
+                )
+            case "removed":
+                del rows[identity]
+            case "relabeled":
+                rows[identity] |= {"label": "other"}
+            case "modified":
+                rows[identity] |= {"content": blake3(b"%f" % chance.random()).digest()}
+            case "renamed":
+                new = f"{chance.randrange(COUNT):05}-renamed"
+                rows[new] = rows.pop(identity) | {"id": new}
+            case "reattributed":
+                rows[identity] |= {"source": "other"}
+            case _:
+                rows[identity] |= {"split": "test"}
+    return rows
+
+
+def store(workspace: Workspace, rows: dict[str, dict[str, Any]]) -> tuple[Head, pa.Table]:
+    entries = pa.Table.from_pylist(
+        sorted(rows.values(), key=lambda row: row["id"].encode()), schema=ENTRY
+    )
+    references = []
+    for part in build_parts(entries):
+        data = write_part(part.entries)
+        ids = part.entries["id"]
+        references.append(
+            PartRef(
+                workspace.objects.put(part.blocks.to_bytes()), workspace.objects.put(data),
+                len(data), len(ids), ids[0].as_py(), ids[-1].as_py(),
+            )
+        )  # fmt: skip
+    none = NameCounts(0, (), "")
+    head = Head(
+        "d", "", 1, None, "", len(entries), tuple(references), {}, "none", (), {}, none, none, 0,
+        None, "",
+    )  # type: ignore[arg-type]  # fmt: skip
+    return head, entries
+
+
+def told(changes: Changes) -> list[Any]:
+    return [
+        changes.kinds.tolist(),
+        changes.ids().to_pylist(),
+        changes.old_entries().to_pylist(),
+        changes.new_entries().to_pylist(),
+    ]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(chance=st.randoms(use_true_random=False))
+def test_diff_by_blocks_is_the_diff_of_whole_versions(bench: Bench, chance: random.Random) -> None:
+    workspace = bench.open().workspace
+    old, old_entries = store(workspace, first_version())
+    new, new_entries = store(workspace, changed(chance))
+    assert told(changes_between(workspace, old, new)) == told(compare(old_entries, new_entries))
+    assert told(changes_between(workspace, new, old)) == told(compare(new_entries, old_entries))
+
+
+def test_only_blocks_that_differ_are_joined(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = []
+
+    def spy(old: pa.Table, new: pa.Table) -> Changes:
+        joined.append((old.num_rows, new.num_rows))
+        return compare(old, new)
+
+    monkeypatch.setattr(compare_flow, "compare", spy)
+    workspace = bench.open().workspace
+    rows = first_version()
+    old, _ = store(workspace, rows)
+    rows["00001"] |= {"label": "other"}
+    new, _ = store(workspace, rows)
+    assert changes_between(workspace, old, new).counts()["relabeled"] == 1
+    [(one, other)] = joined
+    assert one == other < COUNT
+    assert len(changes_between(workspace, new, new)) == 0
+    assert joined[-1] == (0, 0)
+
+
+def test_a_block_list_that_is_another_parts_is_not_believed(bench: Bench, tmp_path: Path) -> None:
+    workspace = bench.open().workspace
+    old, _ = store(workspace, first_version())
+    new, _ = store(workspace, changed(random.Random(1)))
+    path = bench.object(new.parts[0].blocks)
+    bench.overwrite(path, bench.object(old.parts[0].blocks).read_bytes())
+    with pytest.raises(DamagedError):
+        changes_between(workspace, old, new)
+    missing = replace(new, parts=(replace(new.parts[0], blocks="blake3:" + "00" * 32),))
+    with pytest.raises(Exception, match="there is no"):
+        changes_between(workspace, old, missing)

@@ -1,0 +1,86 @@
+"""Every night a delivery with its labels; every pull request through a gate."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+Person = Callable[[str], Any]
+
+
+def test_nightly_deliveries_are_appended_with_their_own_labels(person: Person) -> None:
+    ci = person("ci")
+    ci.trusts(ci)
+    sign = "--name calls --label none --sign key:my.key --json"
+    for night in (1, 2, 3):
+        rows = ["id,label,source,labeler,labeled_at"]
+        for number in range(10):
+            name = f"{night}-{number}.wav"
+            ci.write(f"night{night}/{name}", f"sound {night} {number}")
+            rows.append(f"{name},{'yes' if number % 3 else 'no'},desk{night},dora,2026-01-0{night}")
+        ci.write(f"night{night}.csv", "\n".join(rows) + "\n")
+        more = "" if night == 1 else "--append"
+        ingested = ci(f"ingest night{night} {sign} --labels night{night}.csv {more}").json
+        assert ingested["version"] == night
+        assert ingested["samples"] == night * 10
+        assert ingested["changes"]["injected"] == 10
+        assert sum(ingested["changes"].values()) == 10
+
+    # The same night again: nothing changed, nothing published.
+    again = ci(f"ingest night3 {sign} --labels night3.csv --append").json
+    assert again["published"] is False
+    # A delivery that contradicts what is there names the sample, and publishes nothing.
+    ci.write("night3/3-4.wav", "another sound")
+    refused = ci(f"ingest night3 {sign} --labels night3.csv --append", code=2).json
+    assert refused["error"]["sample"] == "3-4.wav"
+    assert len(ci("log calls --json").json["versions"]) == 3
+    (sample,) = ci("blame calls 2-0.wav --json").json["samples"]
+    assert sample["content"]["since"] == sample["label"]["since"] == 2
+    assert sample["content"]["source"] == "desk2"
+    assert sample["label"]["labeler"] == "dora"
+    assert sample["label"]["labeled_at"].startswith("2026-01-02")
+
+
+def test_pull_request_gate_stops_what_was_not_announced(person: Person) -> None:
+    ci = person("ci")
+    ci.trusts(ci)
+    for kind in ("cat", "dog"):
+        for number in range(8):
+            ci.write(f"train/{kind}/{number}.txt", f"{kind} {number}")
+    ci("ingest train --name pets --source web --labeler ann --sign key:my.key")
+
+    gate = "diff pets ./train --exit-code"
+    assert "no changes" in ci(gate).out
+    pull_request = shutil.copytree(ci.folder / "train", ci.folder / "pr/train")
+    (pull_request / "cat/1.txt").rename(pull_request / "dog/stray.txt")
+    (pull_request / "cat/9.txt").write_text("new", "utf-8")
+    stopped = ci("diff pets ./pr/train --exit-code", code=1).out
+    assert "1 injected, 1 relabeled, 1 renamed" in stopped
+    for said in ("cat/9.txt", "cat/1.txt", "dog/stray.txt", "cat -> dog"):
+        assert said in stopped
+    # Looking publishes nothing.
+    assert len(ci("log pets --json").json["versions"]) == 1
+
+
+def test_gate_reads_labels_from_the_pull_requests_file(person: Person) -> None:
+    ci = person("ci")
+    ci.trusts(ci)
+    rows = ["id,label,labeler"]
+    for number in range(8):
+        ci.write(f"sounds/{number}.wav", f"sound {number}")
+        rows.append(f"{number}.wav,yes,dora")
+    ci.write("labels.csv", "\n".join(rows) + "\n")
+    ci(
+        "ingest sounds --name sounds --label none --labels labels.csv --source desk"
+        " --sign key:my.key"
+    )
+    gate = "diff sounds ./sounds --labels labels.csv --exit-code"
+    assert "no changes" in ci(gate).out
+    ci.write("labels.csv", "\n".join([*rows[:-1], "7.wav,no,mallory"]) + "\n")
+    stopped = ci(f"{gate} --json", code=1).json
+    (change,) = stopped["changes"]
+    assert (change["id"], change["kinds"]) == ("7.wav", ["relabeled"])
+    assert (change["old"]["label"], change["new"]["label"]) == ("yes", "no")
+    assert change["attribution"]["labeler"] == "mallory"
+    assert change["attribution"]["version"] is None

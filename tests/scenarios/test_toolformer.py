@@ -1,0 +1,55 @@
+"""Real data: five versions of a table, each a filtered one of the last; ids from content."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Person = Callable[[str], Any]
+NAMES = ("dedupe-only", "similarity-0.9", "similarity-0.8", "similarity-0.7", "similarity-0.6")
+
+
+def _counted(rows: list[dict[str, str]]) -> Counter[str]:
+    return Counter(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def test_five_versions_of_toolformer(person: Person, toolformer: Path) -> None:
+    ann = person("ann")
+    ann.trusts(ann)
+    contents = []
+    for name in NAMES:
+        data = lzma.decompress((toolformer / f"{name}.json.xz").read_bytes())
+        (ann.folder / f"{name}.json").write_bytes(data)
+        contents.append(_counted(json.loads(data)))
+        ann(f"ingest {name}.json --name toolformer --source toolformer --sign key:my.key -m {name}")
+
+    versions = ann("log toolformer --json").json["versions"][::-1]
+    assert [version["message"] for version in versions] == list(NAMES)
+    assert [version["samples"] for version in versions] == [sum(c.values()) for c in contents]
+    for number in range(1, 5):
+        old, new = contents[number - 1], contents[number]
+        expected = {"injected": (new - old).total(), "removed": (old - new).total()}
+        changes = versions[number]["changes"]
+        assert {kind: count for kind, count in changes.items() if count} == {
+            kind: count for kind, count in expected.items() if count
+        }
+
+    # What the strictest version has and the first does not, named.
+    diff = ann("diff toolformer@1 toolformer@5 --json").json
+    strangers = [change["id"] for change in diff["changes"] if change["kinds"] == ["injected"]]
+    assert diff["counts"]["injected"] == len(strangers) == 9
+    only_there = [json.loads(row) for row in (contents[4] - contents[0]).elements()]
+    ann.write("nine.json", json.dumps(only_there))
+    ann("ingest nine.json --name nine --source toolformer --sign key:my.key")
+    asked = ann("sql --json \"select id from entries where dataset = 'nine' order by id\"").json
+    assert [name for (name,) in asked["rows"]] == strangers
+    shown = ann("diff toolformer@1 toolformer@5").out
+    assert f"toolformer@1 -> toolformer@5: 9 injected, {diff['counts']['removed']:,} removed" in (
+        shown
+    )
+    assert len(shown.splitlines()) < 40
+    ann("verify toolformer@3 --data similarity-0.8.json")
