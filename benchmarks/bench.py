@@ -14,7 +14,7 @@ from benchmarks.references import References
 
 _CIFAR = CHECKOUT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
 # Registries made by other code may have another format: they are made anew when these change.
-_FORMAT_CODE = ("core/entry", "core/head", "core/leaf", "core/tree", "store/layout", "store/parts")
+_FORMAT_CODE = ("core/entry", "core/leaf", "core/tree", "store/layout", "store/parts")
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,10 @@ class Registry:
             for one in reversed(self.workspace.index.versions(dataset))
         ]
 
+    def datasets(self) -> list[str]:
+        """The names of the datasets in the index, sorted."""
+        return sorted({one.dataset for one in self.workspace.index.versions()})
+
     def newest(self) -> list[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not."""
         from provreg.flows.integrity import read_head

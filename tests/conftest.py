@@ -1,4 +1,4 @@
-"""A registry, people with keys, and a consumer of their own: what tests of whole flows begin with."""
+"""A registry, people with keys, and a consumer of their own: what tests of flows begin with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 

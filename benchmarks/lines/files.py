@@ -22,7 +22,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield from _shape(bench, small, threads=1, hashing=0.75, whole=1.5)
     medium = bench.files((10_000, 100_000), (200, 3000))
     yield from _shape(bench, medium, threads=1, hashing=0.6, whole=None)
-    large = bench.files((2, 1_000_000_000), (2, 3_000_000))
+    large = bench.files((8, 1_000_000_000), (2, 3_000_000))
     yield from _shape(bench, large, threads=2, hashing=1.1, whole=1.1)
     yield _unchanged(bench, small)
     yield _few_changed(bench)

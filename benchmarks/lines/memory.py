@@ -32,7 +32,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 def _large_files(bench: Bench) -> Row:
     """Files a hundred times as large may not take more memory."""
     homes = [bench.home("large"), bench.home("little")]
-    folders = [bench.files((2, 1_000_000_000), (2, 3_000_000)), bench.files((2, 10**7), (2, 10**5))]
+    folders = [bench.files((8, 10**9), (2, 3_000_000)), bench.files((8, 10**7), (2, 10**5))]
     sides = {
         str(files): home.ingest(files.folder, fresh=True)
         for files, home in zip(folders, homes, strict=True)

@@ -19,9 +19,11 @@ def make_files(folder: str, count: str, size: str) -> dict[str, Any]:
         path = Path(folder, f"class_{number // _FOLDER_OF:04d}", f"{number:08d}.bin")
         if number % _FOLDER_OF == 0:
             path.parent.mkdir(parents=True)
+        # A large file is one megabyte over and over: hashing takes no notice.
+        data = numbers.randbytes(min(_CHUNK, int(size)))
         with path.open("wb") as file:
             for start in range(0, int(size), _CHUNK):
-                file.write(numbers.randbytes(min(_CHUNK, int(size) - start)))
+                file.write(data[: int(size) - start])
     return {}
 
 

@@ -108,6 +108,8 @@ def _between(opened: Registry, old: str, new: str) -> Diff:
 
 
 def _show(found: Diff, output: Output) -> None:
+    if not len(found):
+        return
     if len(found) <= _LISTED or output.verbose:
         output.table(
             ("change", "id", "was", "label", "source", "labeler", "by"),

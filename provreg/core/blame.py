@@ -118,7 +118,7 @@ def _step(walk: _Walk, rows: Sequence[tuple[Any, ...]], first_row: int) -> None:
 
 def _differ(history: pa.Table, *names: str) -> list[bool]:
     """For each change, whether one of these fields is another after it."""
-    differ = pa.array([False] * len(history))
+    differ = pa.array([False] * len(history), pa.bool_())
     for name in names:
         old, new = history.column(f"old_{name}"), history.column(f"new_{name}")
         same = pc.or_(

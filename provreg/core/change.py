@@ -136,6 +136,18 @@ def compare(old: pa.Table, new: pa.Table) -> Changes:
     return Changes(old, new, kinds[order], old_rows[order], new_rows[order])
 
 
+def same_ids(old: pa.Table, new: pa.Table) -> bool:
+    """Whether two runs of entries have the same ids, row by row, as after relabeling."""
+    return bool(old.column("id").equals(new.column("id")))
+
+
+def without_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Two runs of entries with the same ids, row by row, less the rows that are equal in both."""
+    masks = [_unequal(old.column(name), new.column(name)) for name in old.column_names]
+    rows = pa.array(np.flatnonzero(np.logical_or.reduce(masks)))
+    return old.take(rows), new.take(rows)
+
+
 def differing_rows(
     old: Sequence[BlockList], new: Sequence[BlockList]
 ) -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
@@ -217,6 +229,18 @@ def _differ(a: pa.Array, b: pa.Array) -> Mask:
     return ~np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
 
 
+def _unequal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> Mask:
+    """Where two columns differ; dictionaries are decoded only where they are not the same."""
+    if a.null_count == b.null_count == len(a):
+        return np.zeros(len(a), np.bool_)
+    a, b = _whole(a), _whole(b)
+    if pa.types.is_dictionary(a.type):
+        if a.dictionary.equals(b.dictionary):
+            return _differ(a.indices, b.indices)
+        a, b = plain(a), plain(b)
+    return _differ(a, b)
+
+
 def _pair_by_content(
     old: pa.Table, new: pa.Table, removed: Rows, added: Rows
 ) -> tuple[Rows, Rows, Mask]:
@@ -256,4 +280,7 @@ def _take(column: pa.ChunkedArray | pa.Array, rows: Rows) -> pa.Array:
 
 
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    # Combining copies even a single chunk.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -104,7 +104,7 @@ def _sync_ancestors(workspace: Workspace, kept: set[str], known: dict[str, _Know
 
 
 def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> str | None:
-    """Steps 6, 10 and 11 for one version, and its changes to its parent, whose digest it returns."""
+    """Steps 6, 10 and 11 for one version, and its changes to its parent; the parent's digest."""
     head = read_head(workspace, digest)
     if (head.dataset, head.version) != (dataset, number):
         raise _head_of(head.dataset, head.version)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from provreg.core.entry import ENTRY, LIMITS
 from provreg.core.tree import PART_MAX_ENTRIES
@@ -34,6 +33,8 @@ _BATCH = 1024
 
 def write_part(entries: pa.Table) -> bytes:
     """The Parquet bytes of one part; `entries` have the schema `core.entry.ENTRY`."""
+    import pyarrow.parquet as pq
+
     sink = io.BytesIO()
     pq.write_table(
         entries.cast(_FILE_SCHEMA),
@@ -55,6 +56,9 @@ def read_part(data: bytes, *, rows: int) -> pa.Table:
     Raises FormatError for anything but a Parquet file of exactly these columns with `rows` rows
     and bounded size when decompressed. What the entries say is not checked here.
     """
+    # Late: it brings all of pyarrow's file systems, and checked parts are mostly mapped already.
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=_NAMES)
         _check_metadata(file.metadata, rows)

@@ -85,7 +85,7 @@ _COLLISION = (
 def test_a_swapped_pair_of_colliding_md5_is_found(bench: Bench) -> None:
     one, other = map(bytes.fromhex, _COLLISION)
     assert one != other
-    assert hashlib.md5(one).digest() == hashlib.md5(other).digest()
+    assert len({hashlib.md5(data, usedforsecurity=False).digest() for data in (one, other)}) == 1
     data = bench.pets(cat__a=one)
     bench.ingest(data)
     edit_keeping_size_and_mtime(data / "cat/a", other)

@@ -399,8 +399,8 @@ def test_false_counts_of_changes_are_a_finding(bench: Bench) -> None:
     registry.sync()
     _, rows = registry.sql("select version, counts_true from versions order by version")
     assert rows == [(1, True), (2, False)]
-    assert ["its head does not count its changes as they are"] == [
-        problem.what for problem in registry.check(index=True)
+    assert [problem.what for problem in registry.check(index=True)] == [
+        "its head does not count its changes as they are"
     ]
 
 

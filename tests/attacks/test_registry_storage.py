@@ -116,7 +116,7 @@ def test_a_replayed_head_of_another_dataset_is_refused(bench: Bench) -> None:
 def test_another_dataset_of_the_same_name_is_refused_by_who_saw_the_first(bench: Bench) -> None:
     publish(bench)
     bench.open().verify("pets")
-    os.rename(bench.registry / "datasets/pets", bench.folder / "old")
+    (bench.registry / "datasets/pets").rename(bench.folder / "old")
     # Signed by the very same key, as a second dataset of that name somewhere else may be.
     state = Path(os.environ["PROVREG_STATE"])
     state.rename(bench.folder / "state")

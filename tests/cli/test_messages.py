@@ -234,6 +234,10 @@ def test_ten_thousand_changes_stay_readable(pets: Path, provreg: Run) -> None:
     assert len(listed) > 8_000
 
 
+def test_no_changes_are_one_line(pets: Path, provreg: Run) -> None:
+    assert provreg("diff", "pets@1", "./data").out == "pets@1 -> data: no changes\n"
+
+
 def test_a_path_that_cannot_be_written_is_an_error(pets: Path, provreg: Run) -> None:
     for arguments in (
         ["policy", "init", "--key", "ann.key.pub", "--out", "none/x.toml"],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +74,22 @@ def test_bytes_that_are_not_canonical_are_refused() -> None:
 def test_what_canonical_json_cannot_hold_is_refused(document: object) -> None:
     with pytest.raises(FormatError):
         canonical(document)
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+KEYS = TEXT | st.sampled_from(["a", "A", "b", "aa", "\ue000", "\U0001f600"])
+ANYTHING = st.recursive(
+    DOCUMENTS | NUMBERS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING)
+def test_canonical_bytes_are_those_of_the_rfc(document: object) -> None:
+    assert canonical(document) == rfc8785.dumps(document)  # type: ignore[arg-type]
+
+
+def test_every_character_is_escaped_as_the_rfc_does() -> None:
+    characters = [chr(code) for code in (*range(0x300), 0x2028, 0xFEFF, 0xFFFF, 0x1F600)]
+    assert canonical(characters) == rfc8785.dumps(characters)

@@ -164,6 +164,22 @@ def test_mutated_heads_raise_our_errors_only_and_the_schema_agrees(path: tuple[A
         check_agreement(changed(path, put))
 
 
+def test_lists_end_where_the_schema_says() -> None:
+    def named(count: int) -> dict[str, Any]:
+        top = [{"name": str(n), "samples": 1} for n in range(count)]
+        return {"distinct": count, "top": top, "table": BLAKE3}
+
+    for field, values in (
+        ("sources", (named(20), named(21))),
+        ("classes", ([str(n) for n in range(10_000)], [str(n) for n in range(10_001)])),
+        ("samples", (9, 2**53)),
+    ):
+        sound, _ = values
+        assert parse_head(canonical(DOCUMENT | {field: sound}))
+        for value in values:
+            check_agreement(DOCUMENT | {field: value})
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2**53 - 1) | st.text(max_size=20)
     | st.floats(allow_nan=False, allow_infinity=False),

@@ -228,7 +228,8 @@ def test_a_labeler_named_by_somebody_else_is_asserted_by_them(story: Story) -> N
         story.bench.key_file(name)
     policy = story.bench.folder / "policy.toml"
     keys = "".join(
-        f"[[principal]]\nname = '{name}'\nkeys = ['''{story.bench.signer(name).key.public.pem}''']\n"
+        f"[[principal]]\nname = '{name}'\n"
+        f"keys = ['''{story.bench.signer(name).key.public.pem}''']\n"
         for name in ("alice", "bob")
     )
     policy.write_text(

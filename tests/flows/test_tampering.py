@@ -58,7 +58,7 @@ def means_nothing(bench: Bench, key: str, data: bytes, changed: bytes) -> bool:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_changed_bit_of_a_registry_is_noticed_or_irrelevant(

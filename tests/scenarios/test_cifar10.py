@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 Person = Callable[[str], Any]
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -55,7 +53,6 @@ def poison(train: Path, other: Path) -> Poison:
     return done
 
 
-@pytest.mark.timeout(110)
 def test_poisoned_cifar10_is_refused_and_attributed(person: Person, cifar10: Path) -> None:
     ann = person("ann")
     ann.trusts(ann)

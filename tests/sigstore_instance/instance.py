@@ -30,7 +30,10 @@ class Instance:
         self.server = Server(self._faults)
         self.oidc = Oidc(self.server, self._faults, PERSON)
         self.fulcio = Fulcio(self.server, self._faults, self.oidc)
-        self.rekor = {1: RekorV1(self.server, self._faults), 2: RekorV2(self.server, self._faults)}
+        self.rekor: dict[int, RekorV1 | RekorV2] = {
+            1: RekorV1(self.server, self._faults),
+            2: RekorV2(self.server, self._faults),
+        }
         self.tsa = Tsa(self.server, self._faults)
 
     @classmethod

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,8 @@ from sigstore_instance.authority import Key, key_id, new_key, sign
 from sigstore_instance.faults import Faults
 from sigstore_instance.web import Reply, Request, Server
 
-# So that an inclusion proof is more than one hash.
+# Others use the log as well, before an entry and between it and its proof: a proof is more than one
+# hash, and its tree is larger than its index.
 _STRANGERS = 5
 
 
@@ -43,11 +43,12 @@ class Log:
     def __init__(self, name: str, key: Key, log_id: bytes, faults: Faults) -> None:
         self.name, self.key, self.log_id = name, key, log_id
         self._faults = faults
-        self._leaves = [tree.leaf_hash(f"stranger {n}".encode()) for n in range(_STRANGERS)]
+        self._leaves = _strangers()
 
     def append(self, body: bytes) -> Proof:
-        self._leaves.append(tree.leaf_hash(body))
-        index, leaves = len(self._leaves) - 1, self._leaves
+        index = len(self._leaves)
+        self._leaves += [tree.leaf_hash(body), *_strangers()]
+        leaves = self._leaves
         head = tree.root(leaves)
         if "checkpoint-of-another-tree" in self._faults:
             told = tree.note(self.name, len(leaves) + 1, tree.root([*leaves, b"\x00" * 32]))
@@ -79,14 +80,14 @@ class RekorV1:
         proposed = json.loads(request.body)["spec"]["proposedContent"]
         envelope = json.loads(proposed["envelope"])
         [signature], [verifier] = envelope["signatures"], proposed["verifiers"]
-        spec = {
+        spec: dict[str, Any] = {
             "envelopeHash": _sha256(proposed["envelope"].encode()),
             "payloadHash": _sha256(base64.b64decode(envelope["payload"])),
             "signatures": [{"signature": signature["sig"], "verifier": verifier}],
         }
         body = rfc8785.dumps({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec})
         proof = self.log.append(body)
-        promised = {
+        promised: dict[str, Any] = {
             "body": _b64(body),
             "integratedTime": int(time.time()),
             "logID": self.log.log_id.hex(),
@@ -144,5 +145,9 @@ class RekorV2:
         )
 
 
-def _sha256(data: bytes) -> Mapping[str, Any]:
+def _strangers() -> list[bytes]:
+    return [tree.leaf_hash(f"stranger {n}".encode()) for n in range(_STRANGERS)]
+
+
+def _sha256(data: bytes) -> dict[str, Any]:
     return {"algorithm": "sha256", "value": hashlib.sha256(data).hexdigest()}

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from jsonschema import Draft202012Validator
 from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 
@@ -141,8 +142,8 @@ def mutations(value: Any) -> Iterator[Any]:
         yield from (value + "x", value + " ", value[:-1], value.swapcase())
         if value.isdecimal():
             yield from (str(int(value) + 1), str(int(value) - 1), f"0{value}", int(value))
-        # Every character of a short field, every seventh of a long one.
-        for place in range(0, len(value), 1 if len(value) < 200 else 7):
+        # Every character of a short field, every thirteenth of a long one.
+        for place in range(0, len(value), 1 if len(value) < 200 else 13):
             other = "A" if value[place] != "A" else "B"
             yield value[:place] + other + value[place + 1 :]
 
@@ -168,6 +169,14 @@ def test_every_single_field_changed_is_refused_or_changes_no_verdict(
             harmless.add(at)
     assert tried > 1000
     assert CHECKPOINT in harmless
+
+
+def test_keyless_bundle_fits_its_schema(data: bytes) -> None:
+    schema = Draft202012Validator(
+        json.loads((ROOT / "schemas" / "bundle.v1.json").read_text("utf-8"))
+    )
+    schema.validate(json.loads(data))
+    assert not schema.is_valid(json.loads(changed(json.loads(data), ENTRY, {})))
 
 
 def test_field_told_harmless_is_one(data: bytes, verifier: CertificateVerifier) -> None:

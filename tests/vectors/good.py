@@ -72,6 +72,9 @@ IDS = (
     "\u6f22\u5b57", "\uff5e", "\U0001f600", "\U0010ffff",
 )  # fmt: skip
 
+# Marks of 22,368,769 and 22,371,197; the bound is 22,369,621.
+MARKED = {64: "0064-2427264", 129: "0129-69810"}
+
 # (name, what it is, rows, facts of the head)
 ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
     ("one-sample", "One sample with nothing that can be left out.", [entry("1")], {}),
@@ -90,6 +93,8 @@ ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
      [entry(identity) for identity in sorted(IDS, key=str.encode)], {"reading": TABLE}),
     ("several-blocks", "Blocks end where their ids say.",
      [entry(f"{number:04}", "x") for number in range(400)], {}),
+    ("marks-beside-the-bound", "The first block ends with a mark just below the bound; one just"
+     " above it ends none.", [entry(MARKED.get(n, f"{n:04}"), "x") for n in range(140)], {}),
     ("blocks-of-long-ids", "A block ends with the id that brings its ids to 64 KiB.",
      [entry(f"{number:04}" + "x" * 4000, "x") for number in range(40)], {}),
     ("several-parts", "Parts end where their ids say.", many(), {}),

@@ -67,7 +67,7 @@ def ask(service: str, limit: float, call: Callable[[], T]) -> T:
     except ProvregError:
         raise
     except _expected() as error:
-        if not future.done():
+        if isinstance(error, TimeoutError):
             late = f"{service} did not answer within {limit:g} seconds"
             raise StorageError(late, hint=AGAIN) from None
         raise _translated(service, error) from error
@@ -95,9 +95,8 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _translated(service: str, error: Exception) -> ProvregError:
-    import requests
     from sigstore._internal.fulcio.client import ExpiredCertificate
-    from sigstore.errors import NetworkError, TUFError, VerificationError
+    from sigstore.errors import VerificationError
     from sigstore.oidc import ExpiredIdentity, IdentityError
 
     if isinstance(error, ExpiredIdentity | IdentityError):
@@ -116,17 +115,24 @@ def _translated(service: str, error: Exception) -> ProvregError:
         )
     if status is not None:
         return StorageError(f"{service} answered with HTTP {status}", hint=AGAIN)
-    down = requests.ConnectionError | requests.Timeout | NetworkError | TUFError
-    if isinstance(error, down) and not isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return StorageError(f"{service} cannot be reached: {_said(error)}", hint=AGAIN)
-    return StorageError(f"{service} answered what cannot be read: {_said(error)}", hint=AGAIN)
+    return StorageError(f"{service} {_failure(error)}: {_said(error)}", hint=AGAIN)
+
+
+def _failure(error: Exception) -> str:
+    import requests
+    from sigstore.errors import NetworkError, TUFError
+
+    if isinstance(error, requests.ConnectionError | requests.Timeout | NetworkError | TUFError):
+        return "cannot be reached"
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return "cannot be asked from here"
+    return "answered what cannot be read"
 
 
 def refused_token(error: Exception) -> UsageError:
     """What is wrong with a token, from the error that names the cause or is it."""
-    why = _said(error.__cause__ or error) or "it has expired"
     return UsageError(
-        f"the identity token is not taken: {why}",
+        f"the identity token is not taken: {_said(error.__cause__ or error)}",
         hint="get a new token, made for the audience 'sigstore', and sign again",
     )
 

@@ -9,7 +9,7 @@ from cryptography.x509 import Certificate, UnsupportedGeneralNameType
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
 
-# Fulcio's extensions, docs/oid-info.md of sigstore/fulcio.
+# Fulcio's extensions. Source: oid-info.md in sigstore/fulcio's documentation.
 _ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")  # the text itself
 _ISSUER_V2 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")  # DER UTF8String
 _MAX_TEXT = 2048  # bytes, as in a policy

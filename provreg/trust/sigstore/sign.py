@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING
 from provreg.core.canonical import canonical
 from provreg.core.policy import Policy, single_identity_policy
 from provreg.core.text import quoted
-from provreg.errors import NotTrustedError, StorageError
+from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.trust.bundle import parse_bundle
-from provreg.trust.sigstore.border import AGAIN, CALL_LIMIT, FULCIO, INSTANCE, REKOR, ask
+from provreg.trust.sigstore.border import (
+    AGAIN,
+    CALL_LIMIT,
+    FULCIO,
+    INSTANCE,
+    REKOR,
+    UNREADABLE,
+    ask,
+)
 from provreg.trust.sigstore.certificate import identity_of
 from provreg.trust.sigstore.root import TrustedRoot, read_trust_config
 from provreg.trust.sigstore.token import TokenSource
@@ -64,7 +72,11 @@ class KeylessSigner:
         self._certified: Certified | None = None
 
     def require_identity(self) -> None:
-        """Raises UsageError now where signing would find no identity later, but asks no person."""
+        """Raises now what `sign` would later, where there is no identity or no instance.
+
+        No person is asked. Raises UsageError and StorageError.
+        """
+        _ = self._config
         self._tokens.unattended(self._limit)
 
     def policy(self) -> Policy:
@@ -144,12 +156,20 @@ class KeylessSigner:
 
     @cached_property
     def _config(self) -> ClientTrustConfig:
+        from sigstore.errors import Error
         from sigstore.models import ClientTrustConfig
 
-        text = self._config_text
-        if text is not None:
-            return ask(INSTANCE, self._limit, lambda: ClientTrustConfig.from_json(text))
-        fetch = (
-            ClientTrustConfig.staging if self._instance.staging else ClientTrustConfig.production
-        )
-        return ask(INSTANCE, self._limit, fetch)
+        if self._config_text is None:
+            staging = self._instance.staging
+            fetch = ClientTrustConfig.staging if staging else ClientTrustConfig.production
+            return ask(INSTANCE, self._limit, fetch)
+        try:
+            config = ClientTrustConfig.from_json(self._config_text)
+            # Both are checked when they are asked for, and not before.
+            _ = config.signing_config, config.trusted_root
+        except (Error, *UNREADABLE) as error:
+            raise UsageError(
+                f"the trust configuration cannot be used: {quoted(str(error))}",
+                hint="ask who runs the instance for its configuration",
+            ) from None
+        return config

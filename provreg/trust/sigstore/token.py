@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, StorageError, UsageError
-from provreg.trust.sigstore.border import INSTANCE, ISSUER, ask, refused_token
+from provreg.trust.sigstore.border import AGAIN, INSTANCE, ISSUER, ask, refused_token
 
 if TYPE_CHECKING:
     from sigstore.oidc import IdentityToken
@@ -41,11 +41,11 @@ class TokenSource:
         Raises UsageError for one that is expired, malformed or for another audience, and where none
         exists and nobody can be asked; StorageError where the CI service does not give it.
         """
-        from sigstore.oidc import IdentityError, IdentityToken, detect_credential
+        from sigstore.oidc import IdentityError, IdentityToken
 
         raw = self._given()
         if raw is None:
-            raw = ask("the CI service's identity provider", limit, detect_credential)
+            raw = ask("the CI service's identity provider", limit, _detect)
         if raw is None and self.warn is None:
             raise UsageError(
                 "there is no identity to sign with",
@@ -73,6 +73,20 @@ class TokenSource:
             return _read(self.file)
         variable = next((name for name in TOKEN_VARIABLES if self.environment.get(name)), None)
         return None if variable is None else self.environment[variable].strip()
+
+
+def _detect() -> str | None:
+    """The CI service's token, None outside of one."""
+    from id import GitHubOidcPermissionCredentialError
+    from sigstore.oidc import IdentityError, detect_credential
+
+    try:
+        return detect_credential()
+    except IdentityError as error:
+        why = f"the CI service gives no identity token: {quoted(str(error))}"
+        if isinstance(error.__cause__, GitHubOidcPermissionCredentialError):
+            raise UsageError(why, hint="give the job `permissions: id-token: write`") from None
+        raise StorageError(why, hint=AGAIN) from None
 
 
 def _read(path: Path) -> str:

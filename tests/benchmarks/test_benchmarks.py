@@ -1,0 +1,100 @@
+"""The benchmark command with small data: it checks its results; its times mean nothing here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report
+from benchmarks.__main__ import main
+from benchmarks.harness import (
+    BenchmarkError,
+    Row,
+    Run,
+    Side,
+    absolute,
+    alternate,
+    ratio,
+    require,
+    run,
+)
+
+
+def python(code: str) -> Side:
+    return Side((sys.executable, "-c", code))
+
+
+def took(wall: float, peak: int = 0) -> Run:
+    return Run(wall, wall, peak, "")
+
+
+@pytest.mark.parametrize("line", [2, 3, 5])
+def test_results_are_those_of_the_references(line: int, tmp_path: Path) -> None:
+    words = ["--small", "--only", str(line), "--cache", str(tmp_path), "--output", str(tmp_path)]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "benchmarks.json").read_text("utf-8"))
+    assert found["wrong"] == {}
+    assert found["rows"]
+    assert {row["line"] for row in found["rows"]} == {line}
+    assert all(row["verdict"] == "-" for row in found["rows"]), "small data have no targets"
+    assert found["rows"][0]["what"] in (tmp_path / "benchmarks.md").read_text("utf-8")
+
+
+def test_a_wrong_result_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.digests.of_b3sum", lambda _output: "another")
+    monkeypatch.setattr("benchmarks.digests.of_files", lambda _folder: "another")
+    words = ["--small", "--only", "2", "--cache", str(tmp_path), "--output", str(tmp_path)]
+    assert main(words) == 1
+    found = json.loads((tmp_path / "benchmarks.json").read_text("utf-8"))
+    assert "digests" in found["wrong"]["line 2"]
+    assert found["rows"] == []
+
+
+def test_sides_take_turns_after_one_run_that_only_warms(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+    order.touch()
+
+    def side(name: str) -> Side:
+        return python(f"open({str(order)!r}, 'a').write({name!r})")
+
+    runs = alternate({"a": side("a"), "b": side("b")}, 3)
+    assert order.read_text() == "ab" * 4
+    assert [len(runs["a"]), len(runs["b"])] == [3, 3]
+
+
+def test_cpu_and_memory_are_those_of_the_command() -> None:
+    used = run(python("x = bytearray(200_000_000); sum(range(3_000_000))"))
+    idle = run(python("import time; time.sleep(0.3)"))
+    assert used.peak > 200_000_000 > idle.peak
+    assert idle.wall > 0.3 > idle.cpu
+
+
+def test_a_failing_command_is_named() -> None:
+    with pytest.raises(BenchmarkError, match="broken on purpose"):
+        run(python("raise SystemExit('broken on purpose')"))
+
+
+def test_a_ratio_is_the_median_over_the_rounds() -> None:
+    ours, theirs = [took(2), took(6), took(9)], [took(1), took(2), took(1)]
+    row = ratio(2, "it", ours, theirs, against="theirs", target=2.5)
+    assert (row.measured, row.low, row.high) == (3, 2, 9)
+    assert row.verdict == "MISSED"
+    assert absolute(2, "it", [1, 2, 9], "s", target=2).verdict == "met"
+
+
+def test_results_that_differ_are_refused() -> None:
+    with pytest.raises(BenchmarkError, match="digests"):
+        require(False, "digests")
+
+
+def test_the_table_shows_misses_and_escapes_cells() -> None:
+    rows = [Row(5, "a|b", 0.06, 0.05, 0.07, "x", 0.05), Row(2, "c", 1, 1, 1, "s")]
+    text = report.as_markdown(rows, {"machine": {"processor": "one"}})
+    first, second = text.splitlines()[2:4]
+    assert first.startswith("| 2 | c |")
+    assert "a\\|b" in second
+    assert "**MISSED**" in second
+    assert "0 of 1 targets met." in text
