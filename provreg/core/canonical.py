@@ -22,7 +22,7 @@ def canonical(document: Any) -> bytes:
     """
     try:
         if _is_plain(document):
-            # Twelve times as fast, and every question parses heads, which can have thousands of classes.
+            # Twelve times as fast, and every question parses heads with all their classes.
             return json.dumps(
                 document, ensure_ascii=False, sort_keys=True, separators=(",", ":")
             ).encode("utf-8")

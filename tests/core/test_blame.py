@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ def blame_of(make_entries: Any) -> Any:
     def run(*versions: list[dict[str, Any]]) -> dict[str, Blame]:
         tables = [make_entries(rows) for rows in versions]
         history = []
-        for place, (old, new) in enumerate(zip(tables, tables[1:], strict=False), start=1):
+        for place, (old, new) in enumerate(pairwise(tables), start=1):
             changes = compare(old, new)
             before, after = changes.old_entries(), changes.new_entries()
             places = pa.array([place] * len(changes), pa.int64())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 import rfc8785
@@ -59,10 +60,8 @@ def test_json_that_two_parsers_could_read_differently_is_refused(data: bytes) ->
 
 @given(st.binary(max_size=60))
 def test_parsing_raises_our_errors_only(data: bytes) -> None:
-    try:
+    with suppress(FormatError):
         parse(data)
-    except FormatError as error:
-        assert "it" in error.message
 
 
 def test_bytes_that_are_not_canonical_are_refused() -> None:
