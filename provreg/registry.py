@@ -33,13 +33,15 @@ class Registry:
     """A registry and whom to trust in it.
 
     Made by `Registry.open` or `Registry.init`. `warnings` collects what was passed over: files in
-    the registry that are not what their names say.
+    the registry that are not what their names say. `damaged` are the numbers whose integrity did
+    not hold when the index was last brought up to date.
     """
 
     workspace: Workspace
     trust: Trust | None
-    warnings: list[str] = field(default_factory=list)
     root: TrustedRoot | None = None
+    warnings: list[str] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
 
     @classmethod
     def init(cls, folder: Path) -> Path:
@@ -65,6 +67,7 @@ class Registry:
         staging: bool = False,
         lock: Path | None = None,
         outside: Sequence[Path] = (),
+        notice: Callable[[str], None] | None = None,
     ) -> Registry:
         """The registry in `folder`, by default the nearest `.provreg` upward.
 
@@ -72,8 +75,9 @@ class Registry:
         `policy`, or a policy found as docs/policy.md tells; data folders in `outside` are never
         searched for one. Keyless signatures are verified against `trusted_root`, by default
         PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/keyless.md). `lock` is a
-        file of pins, by default the nearest `provreg.lock` upward. Raises NotFoundError without a
-        registry, NotTrustedError (step 4) for a policy somebody may have planted.
+        file of pins, by default the nearest `provreg.lock` upward. `notice` hears whom a long wait
+        is for. Raises NotFoundError without a registry, NotTrustedError (step 4) for a policy
+        somebody may have planted.
         """
         from provreg.flows.trusting import find_root, find_trust
         from provreg.flows.workspace import open_workspace
@@ -89,7 +93,9 @@ class Registry:
         warnings: list[str] = []
         lock_file = lock or find_lock(Path.cwd())
         pins = {} if lock_file is None else read_lock(lock_file)
-        workspace = open_workspace(open_registry(found), pins, report=warnings.append)
+        workspace = open_workspace(
+            open_registry(found), pins, report=warnings.append, notice=notice
+        )
         root = find_root(trusted_root, os.environ, staging=staging)
         trust = find_trust(
             policy,
@@ -101,7 +107,7 @@ class Registry:
             issuer=issuer,
             root=root,
         )
-        return cls(workspace, trust, warnings, root)
+        return cls(workspace, trust, root, warnings)
 
     def ingest(
         self, ingestion: Ingestion, signer: Signer, *, progress: Progress | None = None
@@ -164,13 +170,13 @@ class Registry:
             )
         return version
 
-    def diff(self, old: str, new: str) -> Diff:
+    def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
         from provreg.flows.compare import changes_between
         from provreg.flows.diff import Diff, MadeBy, between
         from provreg.flows.lineage import changes_on, lineage
 
-        self.sync()
+        self.sync(progress=progress)
         before, after = self.resolve(old), self.resolve(new)
         changes = changes_between(self.workspace, before.head, after.head)
         line = between(lineage(self.workspace, after.digest, self.trust), before.digest)
@@ -178,42 +184,42 @@ class Registry:
         old_name, new_name = (f"{one.head.dataset}@{one.head.version}" for one in (before, after))
         return Diff(changes, MadeBy(line, history), old_name, new_name, (before, after))
 
-    def blame(self, reference: str, ids: Sequence[str] = ()) -> Blamed:
+    def blame(
+        self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None
+    ) -> Blamed:
         """Since when, from whom and by whose hand, for `ids` of a version or all its samples."""
         from provreg.flows.blame import blame
         from provreg.flows.integrity import load_entries
 
-        self.sync()
+        self.sync(progress=progress)
         version = self.resolve(reference)
         entries = load_entries(self.workspace, version.head)
         return blame(self.workspace, version.digest, version.head, entries, self.trust, ids)
 
     def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
-        """Brings the index up to date; returns the numbers whose integrity does not hold."""
+        """Brings the index up to date, as every question to it does first; returns `damaged`."""
         from provreg.flows.sync import sync
 
-        return sync(self.workspace, progress=progress)
+        self.damaged[:] = sync(self.workspace, progress=progress)
+        return self.damaged
 
-    def log(self, dataset: str) -> list[Ancestor]:
+    def log(self, dataset: str, *, progress: Progress | None = None) -> list[Ancestor]:
         """All versions of `dataset` whose integrity holds, newest first, trusted or not."""
         from provreg.flows.integrity import read_head
         from provreg.flows.lineage import judged
 
-        self.sync()
+        self.sync(progress=progress)
         return [
             judged(self.workspace, one.head, read_head(self.workspace, one.head), self.trust)
             for one in reversed(self.workspace.index.versions(dataset))
         ]
 
-    def datasets(self) -> list[str]:
-        """The names of the datasets in the index, sorted."""
-        return sorted({one.dataset for one in self.workspace.index.versions()})
-
-    def newest(self) -> list[Ancestor]:
+    def newest(self, *, progress: Progress | None = None) -> list[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not."""
         from provreg.flows.integrity import read_head
         from provreg.flows.lineage import judged
 
+        self.sync(progress=progress)
         # Versions come by dataset and number: the last of each dataset stays.
         newest = {one.dataset: one.head for one in self.workspace.index.versions()}
         return [
@@ -221,14 +227,17 @@ class Registry:
             for head in newest.values()
         ]
 
-    def sql(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def sql(
+        self, query: str, *, progress: Progress | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of one SELECT over `versions`, `entries` and `changes`.
 
-        The index must be in sync. Raises UsageError for a wrong query, and for one that would
+        Raises UsageError for a wrong query, and for one that would
         write, read files or reach the network.
         """
         from provreg.flows.query import query as ask
 
+        self.sync(progress=progress)
         return ask(self.workspace, query, self.trust)
 
     def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:

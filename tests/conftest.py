@@ -78,7 +78,9 @@ class Bench:
         """The registry as who trusts `trusted` sees it, by default alice alone."""
         store = open_registry(self.registry)
         workspace = open_workspace(store, pins or {}, report=self.warnings.append)
-        return Registry(workspace, self.trust(*trusted, threshold=threshold), self.warnings)
+        return Registry(
+            workspace, self.trust(*trusted, threshold=threshold), warnings=self.warnings
+        )
 
     def ingest(
         self,

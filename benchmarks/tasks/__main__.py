@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
 
@@ -20,6 +21,7 @@ _MODULES = {
 
 
 def main(name: str, *arguments: str) -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the `provreg` command does
     task: Task = getattr(import_module(f"benchmarks.tasks.{_MODULES[name]}"), name)
     print(json.dumps(task(*arguments)))
 

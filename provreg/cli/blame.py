@@ -51,8 +51,8 @@ def blame(
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
-        say_damage(opened.sync(progress=progress), output)
-    blamed = opened.blame(reference, ids or ())
+        blamed = opened.blame(reference, ids or (), progress=progress)
+    say_damage(opened.damaged, output)
     say_untrusted(blamed.line, output)
     if json:
         samples = (_sample_to_json(sample) for sample in blamed)

@@ -31,7 +31,7 @@ from provreg.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from provreg.flows.diff import Change, Diff
-    from provreg.registry import Registry
+    from provreg.registry import Progress, Registry
 
 EXAMPLES = (
     "provreg diff cifar10@2 cifar10@3",
@@ -75,15 +75,14 @@ def diff(
     path = Path(new) if "/" in new or new.startswith(".") else None
     outside = () if path is None else (path,)
     opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
-    with output.progress("indexing") as progress:
-        say_damage(opened.sync(progress=progress), output)
     with output.progress("comparing") as progress:
         if path is not None:
             found = opened.diff_path(old, path, labels=labels, progress=progress)
         elif labels is not None:
             raise UsageError("--labels is for a PATH", hint="versions have their own labels")
         else:
-            found = _between(opened, old, new)
+            found = _between(opened, old, new, progress)
+    say_damage(opened.damaged, output)
     say_untrusted(found.versions, output)
     counts = found.changes.counts()
     head = {"old": found.old_name, "new": found.new_name, "counts": counts}
@@ -98,9 +97,9 @@ def diff(
         raise typer.Exit(1)
 
 
-def _between(opened: Registry, old: str, new: str) -> Diff:
+def _between(opened: Registry, old: str, new: str, progress: Progress | None) -> Diff:
     try:
-        return opened.diff(old, new)
+        return opened.diff(old, new, progress=progress)
     except NotFoundError as error:
         if not Path(new).exists():
             raise

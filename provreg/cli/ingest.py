@@ -20,7 +20,7 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import counted, counts_in_words, name_of
+from provreg.cli.render import counted, counts_in_words
 from provreg.cli.session import open_registry, open_signer
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
@@ -188,10 +188,8 @@ def ingest(
             outcome = opened.ingest(ingestion, signer, progress=progress)
     for warning in opened.warnings:
         output.warn(warning)
-    if outcome.head is not None and opened.trust is not None:
-        published = opened.resolve(f"{name}@{outcome.head.version}")
-        if published.trusted_because is None:
-            output.warn(f"{name_of(published)} is UNTRUSTED here: {published.refused_because}")
+    if outcome.head is not None and outcome.untrusted is not None:
+        output.warn(f"{name}@{outcome.head.version} is UNTRUSTED here: {outcome.untrusted}")
     _report(outcome, dry_run=dry_run, output=output)
 
 

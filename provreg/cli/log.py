@@ -44,9 +44,8 @@ def log(
     check_dataset_name(name)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
-        damaged = opened.sync(progress=progress)
-    say_damage([one for one in damaged if one.dataset == name], output)
-    versions = opened.log(name)
+        versions = opened.log(name, progress=progress)
+    say_damage([one for one in opened.damaged if one.dataset == name], output)
     if not versions:
         raise NotFoundError(
             f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"

@@ -32,8 +32,8 @@ def ls(
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
-        say_damage(opened.sync(progress=progress), output)
-    newest = opened.newest()
+        newest = opened.newest(progress=progress)
+    say_damage(opened.damaged, output)
     say_untrusted(newest, output)
     output.document({"datasets": [version_to_json(version) for version in newest]})
     if not newest:

@@ -121,10 +121,14 @@ class Output:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            # Its thread would keep worker processes from being forked.
+            auto_refresh=False,
         )
         with bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total or None)
+            yield lambda done, total: bar.update(
+                task, completed=done, total=total or None, refresh=True
+            )
 
 
 def json_text(value: Any) -> str:

@@ -47,6 +47,7 @@ def open_registry(
         trusted_root=trusted_root,
         staging=staging,
         outside=outside,
+        notice=output.note,
     )
     if opened.trust is not None and output.verbose:
         output.note(f"trust: {opened.trust.origin}")

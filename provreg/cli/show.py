@@ -99,8 +99,8 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
 
 
 def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:
-    say_damage(opened.sync(), output)
     blamed = opened.blame(reference, (sample,))
+    say_damage(opened.damaged, output)
     entry = entry_to_json(blamed.entries.to_pylist()[0])
     (answer,) = blamed
     attributions = (("bytes", answer.content), ("label", answer.label))

@@ -41,8 +41,8 @@ def sql(
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     with output.progress("indexing") as progress:
-        say_damage(opened.sync(progress=progress), output)
-    columns, rows = opened.sql(query)
+        columns, rows = opened.sql(query, progress=progress)
+    say_damage(opened.damaged, output)
     answer = ([_plain(cell) for cell in row] for row in rows)
     if json:
         output.stream({"columns": columns}, "rows", answer)

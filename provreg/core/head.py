@@ -141,6 +141,22 @@ def parse_head(data: bytes) -> Head:
     return head
 
 
+def check_parent(child: Head, parent: Head) -> None:
+    """Checks that `parent`, the head `child.parent` names, can be before `child`.
+
+    Raises FormatError for another dataset, a number that does not grow, and for classes that lose
+    or change an index: a model's outputs would mean other labels, and no diff would show it.
+    """
+    name = f"{child.dataset}@{child.version}"
+    if (parent.dataset, parent.uid) != (child.dataset, child.uid) or (
+        parent.version >= child.version
+    ):
+        raise FormatError(f"the parent of {name} is {parent.dataset}@{parent.version}")
+    kept = child.classes[: len(parent.classes)]
+    if child.label_type == parent.label_type == "class" and kept != parent.classes:
+        raise FormatError(f"{name} gives other indices to the classes of its parent")
+
+
 def _check_format(fields: Fields) -> None:
     written = fields.text("format", limit=100)
     if written != HEAD_FORMAT:

@@ -18,7 +18,7 @@ from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
 from provreg.flows.seal import seal
 from provreg.flows.trusting import Trust
-from provreg.flows.verify import VerifiedVersion, verify
+from provreg.flows.verify import VerifiedVersion, check_signatures, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 
@@ -37,13 +37,15 @@ class NotAVersion:
 class Outcome:
     """What came of a draft: the head of the version that now exists and its digest, or None.
 
-    `passed_over` are the numbers above the parent's that are no versions.
+    `passed_over` are the numbers above the parent's that are no versions. `untrusted` says why the
+    policy in force does not trust what was published: more must sign it, or others.
     """
 
     draft: Draft
     head: Head | None
     digest: str | None
     passed_over: Sequence[NotAVersion]
+    untrusted: str | None = None
 
 
 def find_parent(
@@ -128,7 +130,8 @@ def publish(
         newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
         head = _try_number(workspace, drafted, signer, number=newest + 1, message=message)
         if head is not None:
-            return Outcome(drafted, head, head.digest(), skipped)
+            untrusted = _remember_if_trusted(workspace, head, trust)
+            return Outcome(drafted, head, head.digest(), skipped, untrusted)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next number of {dataset}",
         hint="too many others publish it at once: try again later",
@@ -163,14 +166,27 @@ def _try_number(
     if not claimed and not _is_recorded(workspace, head, digest):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
+    return head
+
+
+def _remember_if_trusted(workspace: Workspace, head: Head, trust: Trust) -> str | None:
+    """Remembers what was published; why not, where the policy does not trust it (yet).
+
+    A version that was remembered and does not verify would keep its own publisher from continuing.
+    """
+    digest = head.digest()
     try:
+        check_signatures(workspace, head.dataset, head.version, digest, trust)
         workspace.remember(head, digest)
+    except NotTrustedError as error:
+        return f"step {error.step}: {error.message}"
     except StorageError as error:
         raise StorageError(
-            f"{head.dataset}@{number} is published, but could not be remembered: {error.message}",
+            f"{head.dataset}@{head.version} is published, but could not be remembered:"
+            f" {error.message}",
             hint=error.hint,
         ) from error
-    return head
+    return None
 
 
 def _is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from provreg.core.change import Changes, compare
 from provreg.core.entry import ENTRY
-from provreg.core.head import MAX_HEAD_BYTES, Head
+from provreg.core.head import MAX_HEAD_BYTES, Head, check_parent
 from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.compare import changes_between
@@ -130,6 +130,5 @@ def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int
 
 def _parent(workspace: Workspace, head: Head) -> Head:
     parent = read_head(workspace, head.parent or "")
-    if (parent.dataset, parent.uid) != (head.dataset, head.uid) or parent.version >= head.version:
-        raise FormatError(f"its parent is {parent.dataset}@{parent.version}")
+    check_parent(head, parent)
     return parent

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from provreg.core.policy import Policy, short_fingerprint, single_identity_policy, single_key_policy
+from provreg.core.policy import (
+    Policy,
+    Signature,
+    short_fingerprint,
+    single_identity_policy,
+    single_key_policy,
+)
 from provreg.core.text import printable
 from provreg.errors import UsageError
 from provreg.flows.policy_file import find_policy
-from provreg.trust.bundle import TrustAnchors
+from provreg.trust.bundle import Bundle, TrustAnchors
 from provreg.trust.key import PublicKey
 from provreg.trust.keyfile import load_public_file
 from provreg.trust.signer import Signer
 from provreg.trust.sigstore.root import PUBLIC_GOOD, STAGING, TrustedRoot, read_trusted_root
-from provreg.trust.sigstore.verify import CertificateVerifier
 
 ROOT_VARIABLE = "PROVREG_TRUSTED_ROOT"
 
@@ -33,8 +38,13 @@ class Trust:
     anchors: TrustAnchors = field(init=False)
 
     def __post_init__(self) -> None:
-        anchors = TrustAnchors.of(self.policy, CertificateVerifier(self.root))
-        object.__setattr__(self, "anchors", anchors)
+        object.__setattr__(self, "anchors", TrustAnchors.of(self.policy, self._check_certificate))
+
+    def _check_certificate(self, bundle: Bundle) -> Signature:
+        # Late: most trust is in keys, and parsing certificates takes 30 ms to load.
+        from provreg.trust.sigstore.verify import CertificateVerifier
+
+        return CertificateVerifier(self.root)(bundle)
 
 
 def find_trust(

@@ -29,7 +29,7 @@ class Workspace:
     """A registry's stores, and this user's private folders for it.
 
     `cache` can be deleted at any time; what was seen is kept apart from it. `pins` are those of the
-    lock file in force.
+    lock file in force. `notice` hears whom a long wait is for.
     """
 
     store: LocalStore
@@ -38,6 +38,7 @@ class Workspace:
     parts: MappedParts
     cache: Path
     pins: Mapping[str, state.Pin]
+    notice: Callable[[str], None]
 
     @property
     def location(self) -> str:
@@ -63,8 +64,12 @@ class Workspace:
         return StatCache.open(self.cache.parent / "stats", devices=local_devices(paths))
 
     @contextmanager
-    def index_lock(self, waiting: Callable[[str], None] = lambda _holder: None) -> Iterator[None]:
-        """Keeps other processes of this user from the index; `waiting` is told of a long wait."""
+    def index_lock(self) -> Iterator[None]:
+        """Keeps other processes of this user from syncing the index."""
+
+        def waiting(holder: str) -> None:
+            self.notice(f"waiting for {holder}")
+
         with locked(self.cache / "index.lock", "sync", waiting=waiting):
             yield
 
@@ -89,8 +94,16 @@ class Workspace:
         return next(self.store.list(REVOCATIONS), None) is not None
 
 
+def _ignore(_message: str) -> None:
+    """A notice nobody listens to."""
+
+
 def open_workspace(
-    store: LocalStore, pins: Mapping[str, state.Pin], *, report: Callable[[str], None]
+    store: LocalStore,
+    pins: Mapping[str, state.Pin],
+    *,
+    report: Callable[[str], None],
+    notice: Callable[[str], None] | None = None,
 ) -> Workspace:
     """The workspace of the registry in `store`; `report` is told of what is passed over in it."""
     name = hashlib.sha256(store.location.encode()).hexdigest()[:32]
@@ -102,4 +115,5 @@ def open_workspace(
         parts=MappedParts(private_folder(cache / "parts")),
         cache=private_folder(cache / "registries" / name),
         pins=pins,
+        notice=notice or _ignore,
     )
