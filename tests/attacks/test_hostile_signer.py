@@ -424,3 +424,19 @@ def test_a_parent_that_is_its_own_child_is_refused(bench: Bench) -> None:
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets")
     assert caught.value.step == 9
+
+
+def test_class_indices_that_were_swapped_are_refused(bench: Bench) -> None:
+    first = bench.ingest(bench.pets())
+    bench.open().verify("pets")
+    assert first.head is not None
+    assert first.head.classes == ("cat", "dog")
+    swapped = replace(
+        first.head, version=2, parent=first.digest, classes=("dog", "cat"),
+        changes=dict.fromkeys(first.head.changes, 0),
+    )  # fmt: skip
+    bench.forge(swapped)
+    with pytest.raises(NotTrustedError, match="other indices to the classes") as refused:
+        bench.open().verify("pets")
+    assert refused.value.step == 9
+    assert [one.number for one in bench.open().sync()] == [2]

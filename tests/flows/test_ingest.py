@@ -385,3 +385,20 @@ def test_a_file_the_stat_cache_was_wrong_about_is_right_after_a_rehash(bench: Be
     assert counts(wrong) == {"modified": 3}
     assert wrong.draft.samples.reused == 3
     assert bench.ingest(data, rehash=True).head is None
+
+
+def test_a_version_the_policy_does_not_trust_does_not_keep_its_publisher_from_continuing(
+    bench: Bench,
+) -> None:
+    data = bench.pets()
+    bench.ingest(data)
+    bench.write("pets", {"cat/new.jpg": b"new"})
+    stranger = bench.open("alice").ingest(
+        Ingestion("pets", (data,), source="shelter"), bench.signer("mallory")
+    )
+    assert stranger.head is not None
+    assert stranger.untrusted is not None
+    again = bench.ingest(data)
+    assert again.head is not None
+    assert (again.head.version, again.untrusted) == (3, None)
+    assert [one.number for one in again.passed_over] == [2]
