@@ -176,13 +176,17 @@ class Registry:
         from provreg.flows.diff import Diff, MadeBy, between
         from provreg.flows.lineage import changes_on, lineage
 
-        self.sync(progress=progress)
         before, after = self.resolve(old), self.resolve(new)
         changes = changes_between(self.workspace, before.head, after.head)
-        line = between(lineage(self.workspace, after.digest, self.trust), before.digest)
-        history = changes_on(self.workspace, line)
+        if after.head.parent == before.digest:
+            # One version made all of it: neither the index nor the history has more to say.
+            made_by = MadeBy([after], None)
+        else:
+            self.sync(progress=progress)
+            line = between(lineage(self.workspace, after.digest, self.trust), before.digest)
+            made_by = MadeBy(line, changes_on(self.workspace, line))
         old_name, new_name = (f"{one.head.dataset}@{one.head.version}" for one in (before, after))
-        return Diff(changes, MadeBy(line, history), old_name, new_name, (before, after))
+        return Diff(changes, made_by, old_name, new_name, (before, after))
 
     def blame(
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None

@@ -13,7 +13,9 @@ from benchmarks.harness import (
     Side,
     absolute,
     alternate,
+    megabytes,
     peak,
+    private_peak,
     ratio,
     require,
     run,
@@ -34,28 +36,43 @@ def rows(bench: Bench) -> Iterator[Row]:
         what = f"diff of 2 x {bench.entries:,} entries, {changes:,} changes"
         target = _TARGETS.get(changes)
         if changes == bench.changes[2]:
-            yield ratio(LINE, f"{what}: peak memory", runs["ours"], runs["join"], against=_JOIN,
-                        of=peak, target=0.3, checked=checked,
-                        note="resident set, mapped files included")  # fmt: skip
+            yield from _memory(bench, home, number - 1, number, what)
         yield ratio(LINE, what, runs["ours"], runs["join"], against=_JOIN, target=target,
                     checked=checked)  # fmt: skip
     yield _neighbours(bench)
 
 
-def _compared(bench: Bench, home: Home, old: int, new: int) -> dict[str, list[Run]]:
+def _sides(bench: Bench, home: Home, old: int, new: int) -> dict[str, Side]:
     listings = []
     for number in (old, new):
         listing = bench.scratch / f"parts-{number}"
         run(home.task("part_files", home.registry, home.public, number, listing))
         listings.append(listing)
-    sides = {
+    return {
         "ours": home.task("diff", home.registry, old, new),
         "join": home.task("duckdb_join", *listings),
     }
+
+
+def _compared(bench: Bench, home: Home, old: int, new: int) -> dict[str, list[Run]]:
+    sides = _sides(bench, home, old, new)
     runs = alternate(sides, min(3, bench.rounds))
     ours, join = (runs[name][-1].answer["ids"] for name in sides)
     require(ours == join, f"diff of versions {old} and {new}")
     return runs
+
+
+def _memory(bench: Bench, home: Home, old: int, new: int, what: str) -> Iterator[Row]:
+    sides = _sides(bench, home, old, new)
+    runs = alternate(sides, 1)
+    yield ratio(LINE, f"{what}: peak resident", runs["ours"], runs["join"], against=_JOIN, of=peak,
+                note="mapped files included")  # fmt: skip
+    ours, join = (private_peak(side) for side in sides.values())
+    yield Row(
+        LINE, f"{what}: peak private memory", ours / join, ours / join, ours / join, "x", 0.3,
+        _JOIN, megabytes(ours), megabytes(join), "the same ids as the join's",
+        "what the process cannot be asked to give back",
+    )  # fmt: skip
 
 
 def _neighbours(bench: Bench) -> Row:

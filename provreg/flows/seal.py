@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -70,10 +71,12 @@ def _parts(
     """The parts of a version and the objects they need; a part the parent has keeps its file."""
     stored = {part.blocks: part for part in before}
     pieces = list(cut_parts(entries))
+    starts = [0, *accumulate(part.num_rows for part, _ in pieces)]
     workers = default_workers() if entries.num_rows >= _WORTH_PROCESSES else 1
+    # Forked workers have the entries already: only the places of the parts go through pipes.
     made = ordered_map(
-        partial(_made, stored=frozenset(stored)),
-        ((_to_ipc(part), ends) for part, ends in pieces),
+        partial(_made, entries, frozenset(stored)),
+        zip(starts, (ends for _, ends in pieces), strict=False),
         workers=workers,
     )
     parts: list[tuple[PartRef, pa.Table]] = []
@@ -89,20 +92,17 @@ def _parts(
     return parts, objects
 
 
-def _made(spec: tuple[pa.Buffer, Ints], *, stored: frozenset[str]) -> tuple[bytes, bytes | None]:
-    """(block list, part file) of one part; no file where one is `stored` already."""
-    entries = pa.ipc.open_stream(spec[0]).read_all().combine_chunks()
-    blocks = block_list(leaves(entries), spec[1]).to_bytes()
-    return blocks, None if blake3_digest(blocks) in stored else write_part(entries)
+def _made(
+    entries: pa.Table, stored: frozenset[str], place: tuple[int, Ints]
+) -> tuple[bytes, bytes | None]:
+    """(block list, part file) of the part that starts at a row and has its blocks end so.
 
-
-def _to_ipc(part: pa.Table) -> pa.Buffer:
-    """A part on its own: pickled as a slice it would carry the buffers of the whole version."""
-    sink = pa.BufferOutputStream()
-    whole = part.combine_chunks()
-    with pa.ipc.new_stream(sink, whole.schema) as writer:
-        writer.write_table(whole)
-    return sink.getvalue()
+    No file where one is `stored` already.
+    """
+    start, ends = place
+    part = entries.slice(start, int(ends[-1])).combine_chunks()
+    blocks = block_list(leaves(part), ends).to_bytes()
+    return blocks, None if blake3_digest(blocks) in stored else write_part(part)
 
 
 def _reference(part: pa.Table, logical: str, data: bytes) -> PartRef:
