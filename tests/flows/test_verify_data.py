@@ -98,7 +98,7 @@ def test_an_unreadable_sample_is_found_and_the_rest_is_checked(bench: Bench) -> 
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser reads everything")
 def test_a_sample_without_permission_is_unreadable(bench: Bench) -> None:
     data = bench.pets()
     bench.ingest(data)
