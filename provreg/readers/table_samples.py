@@ -160,7 +160,9 @@ def check_unique(ids: pa.ChunkedArray, places: list[tuple[str, int]]) -> None:
 
     `places` are the files, as shown in messages, and their numbers of rows, in the order of `ids`.
     """
-    if pc.count_distinct(ids).as_py() == len(ids):
+    ascending = pc.all(pc.less(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py()
+    # Most tables are in order, and to see that takes a thirtieth of the time.
+    if ascending or pc.count_distinct(ids).as_py() == len(ids):
         return
     counted = pc.value_counts(ids)
     repeated = counted.field("counts").to_numpy() > 1
