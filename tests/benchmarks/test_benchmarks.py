@@ -23,7 +23,6 @@ from benchmarks.harness import (
     run,
 )
 
-
 ROOT = Path(__file__).parents[2]
 
 
