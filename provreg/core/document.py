@@ -48,12 +48,6 @@ class Fields:
             raise self.wrong(name, f"is {value}, not between {minimum} and {maximum}")
         return value
 
-    def boolean(self, name: str) -> bool:
-        value = self._take(name)
-        if not isinstance(value, bool):
-            raise self.wrong(name, "is not true or false")
-        return value
-
     def digest(self, name: str, algorithm: str) -> str:
         value = self.text(name, limit=80)
         if parse_digest(value)[0] != algorithm:

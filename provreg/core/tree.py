@@ -54,10 +54,6 @@ class Cuts:
     blocks: Ints
     parts: Ints
 
-    def part_ends(self) -> Ints:
-        """The ends of the parts in entries."""
-        return self.blocks[self.parts - 1]
-
 
 @dataclass(frozen=True, slots=True)
 class BlockList:

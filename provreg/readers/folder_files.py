@@ -108,12 +108,6 @@ class FolderFiles:
         self.close()
 
 
-def open_sample(root: str | os.PathLike[str], sample: str, *, limit: int) -> bytes:
-    """`FolderFiles.read` for one sample of one folder."""
-    with FolderFiles([root]) as files:
-        return files.read(sample, limit=limit)
-
-
 def _read(file: int, sample: str, limit: int) -> bytes:
     found = os.fstat(file)
     if not S_ISREG(found.st_mode):

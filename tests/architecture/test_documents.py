@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 HOSTS = tuple(
     ".".join(labels)
     for labels in (
-        ("pypi", "org"), ("pypi", "python", "org"), ("pythonhosted", "org"), ("anaconda", "org"),
+        ("pypi", "org"), ("pypi", "python", "org"), ("python" "hosted", "org"), ("anaconda", "org"),
         ("anaconda", "com"), ("npmjs", "org"), ("npmjs", "com"), ("crates", "io"),
     )
 )  # fmt: skip

@@ -23,7 +23,7 @@ from provreg.readers.folder import (
     options_from_reading,
     read_folder,
 )
-from provreg.readers.folder_files import FolderFiles, open_sample
+from provreg.readers.folder_files import FolderFiles
 from provreg.readers.globs import Globs
 from provreg.readers.listing import list_samples
 
@@ -609,6 +609,11 @@ def test_reading_that_is_not_ours_is_refused(change: dict[str, object]) -> None:
 
 
 # ---- single samples
+
+
+def open_sample(root: Path, sample: str, *, limit: int) -> bytes:
+    with FolderFiles([root]) as files:
+        return files.read(sample, limit=limit)
 
 
 @pytest.mark.parametrize(
