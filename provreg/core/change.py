@@ -93,7 +93,7 @@ def pair(old: pa.Table, new: pa.Table) -> Pairing:
 
     Both tables need `id` (ascending) and `content`.
     """
-    found = pc.index_in(new.column("id"), value_set=_whole(old.column("id")))
+    found = pc.index_in(new.column("id"), value_set=whole(old.column("id")))
     place = pc.fill_null(found, -1).to_numpy().astype(np.int64)
     same_new = np.flatnonzero(place >= 0)
     same_old = place[same_new]
@@ -143,7 +143,7 @@ def same_ids(old: pa.Table, new: pa.Table) -> bool:
 
 def without_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Two runs of entries with the same ids, row by row, less the rows that are equal in both."""
-    masks = [_unequal(old.column(name), new.column(name)) for name in old.column_names]
+    masks = [unequal(old.column(name), new.column(name)) for name in old.column_names]
     rows = pa.array(np.flatnonzero(np.logical_or.reduce(masks)))
     return old.take(rows), new.take(rows)
 
@@ -165,7 +165,7 @@ def differing_rows(
 def apply(changes: Changes, old: pa.Table) -> pa.Table:
     """The version that `changes` make of the whole version `old`, ascending by id."""
     gone = _take(changes.old.column("id"), changes.old_rows[changes.old_rows >= 0])
-    kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=_whole(gone))))
+    kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=whole(gone))))
     come = changes.new.take(pa.array(changes.new_rows[changes.new_rows >= 0]))
     return pa.concat_tables([kept, come]).unify_dictionaries().sort_by("id")
 
@@ -229,11 +229,14 @@ def _differ(a: pa.Array, b: pa.Array) -> Mask:
     return ~np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _unequal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> Mask:
-    """Where two columns differ; dictionaries are decoded only where they are not the same."""
+def unequal(a: pa.ChunkedArray | pa.Array, b: pa.ChunkedArray | pa.Array) -> Mask:
+    """Where two columns of one type differ; null is equal to null, and to nothing else.
+
+    Dictionaries are decoded only where they are not the same.
+    """
     if a.null_count == b.null_count == len(a):
         return np.zeros(len(a), np.bool_)
-    a, b = _whole(a), _whole(b)
+    a, b = whole(a), whole(b)
     if pa.types.is_dictionary(a.type):
         if a.dictionary.equals(b.dictionary):
             return _differ(a.indices, b.indices)
@@ -276,10 +279,11 @@ def _take(column: pa.ChunkedArray | pa.Array, rows: Rows) -> pa.Array:
     taken = column.take(pa.array(rows, mask=rows < 0))
     if pa.types.is_dictionary(taken.type):
         taken = taken.cast(taken.type.value_type)
-    return _whole(taken)
+    return whole(taken)
 
 
-def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """`column` as one array."""
     if not isinstance(column, pa.ChunkedArray):
         return column
     # Combining copies even a single chunk.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from provreg.core.change import Pairing, pair, plain
+from provreg.core.change import Pairing, pair, plain, unequal, whole
 from provreg.core.entry import DIGEST, ENTRY, LIMITS
 from provreg.core.text import quoted
 from provreg.errors import InputError
@@ -59,9 +59,9 @@ def with_origin(
         label = pc.if_else(silent, old_label, label)
         label_digest = pc.if_else(silent, old_label_digest, label_digest)
     same_label = (
-        (continued >= 0) & _equal(label, old_label) & _equal(label_digest, old_label_digest)
+        (continued >= 0) & ~unequal(label, old_label) & ~unequal(label_digest, old_label_digest)
     )
-    split = _whole(samples.column("split"))
+    split = whole(samples.column("split"))
     if not splits_known:
         split = pc.coalesce(split, _at(parent, "split", continued))
 
@@ -69,7 +69,7 @@ def with_origin(
         return _at(parent, name, np.where(where, continued, -1))
 
     source = pc.coalesce(
-        _whole(samples.column("source")),
+        whole(samples.column("source")),
         inherited("source", same_content),
         _constant(speaker.source, samples.num_rows),
     )
@@ -85,9 +85,9 @@ def with_origin(
         "label": label,
         "label_digest": label_digest,
         "source": source,
-        "labeler": pc.coalesce(_whole(samples.column("labeler")), labeler_now),
+        "labeler": pc.coalesce(whole(samples.column("labeler")), labeler_now),
         "labeled_at": pc.coalesce(
-            _whole(samples.column("labeled_at")), inherited("labeled_at", same_label)
+            whole(samples.column("labeled_at")), inherited("labeled_at", same_label)
         ),
         "split": split,
         "delivery": inherited("delivery", same_content & same_label),
@@ -95,7 +95,7 @@ def with_origin(
         "uri": inherited("uri", same_content),
         "content_sha256": inherited("content_sha256", same_content),
         "attrs": pc.coalesce(
-            _whole(samples.column("attrs")), inherited("attrs", same_content & same_label)
+            whole(samples.column("attrs")), inherited("attrs", same_content & same_label)
         ),
     }
     return _as_entries(columns)
@@ -104,7 +104,7 @@ def with_origin(
 def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
     """The parent's entries, with those of `appended` added or put in their place, in order."""
     kept = parent.filter(
-        pc.invert(pc.is_in(parent.column("id"), value_set=_whole(appended.column("id"))))
+        pc.invert(pc.is_in(parent.column("id"), value_set=whole(appended.column("id"))))
     )
     return pa.concat_tables([kept, appended]).unify_dictionaries().sort_by("id")
 
@@ -115,22 +115,22 @@ def contradicted(parent: pa.Table, appended: pa.Table) -> str | None:
     same = np.ones(len(pairs.same_new), np.bool_)
     for name in ("content", "label", "label_digest"):
         old = _at(parent, name, pairs.same_old)
-        same &= _equal(_at(appended, name, pairs.same_new), old)
+        same &= ~unequal(_at(appended, name, pairs.same_new), old)
     wrong = pairs.same_new[~same]
     return appended.column("id")[int(wrong[0])].as_py() if len(wrong) else None
 
 
 def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
     """(label, label_digest): labels over 1,024 bytes are replaced by the BLAKE3 of their text."""
-    whole = _whole(labels)
-    long = pc.fill_null(pc.greater(pc.binary_length(whole), LIMITS["label"]), False)
+    texts = whole(labels)
+    long = pc.fill_null(pc.greater(pc.binary_length(texts), LIMITS["label"]), False)
     if not pc.any(long).as_py():
-        return whole, pa.nulls(len(whole), DIGEST)
+        return texts, pa.nulls(len(texts), DIGEST)
     digests = [
         blake3(label.encode()).digest() if is_long else None
-        for label, is_long in zip(whole.to_pylist(), long.to_pylist(), strict=True)
+        for label, is_long in zip(texts.to_pylist(), long.to_pylist(), strict=True)
     ]
-    return pc.if_else(long, pa.scalar(None, pa.string()), whole), pa.array(digests, DIGEST)
+    return pc.if_else(long, pa.scalar(None, pa.string()), texts), pa.array(digests, DIGEST)
 
 
 def _first_version(samples: pa.Table, speaker: Speaker) -> pa.Table:
@@ -141,10 +141,8 @@ def _first_version(samples: pa.Table, speaker: Speaker) -> pa.Table:
     columns |= {
         "label": label,
         "label_digest": label_digest,
-        "source": pc.coalesce(_whole(samples.column("source")), _constant(speaker.source, count)),
-        "labeler": pc.coalesce(
-            _whole(samples.column("labeler")), _constant(speaker.labeler, count)
-        ),
+        "source": pc.coalesce(whole(samples.column("source")), _constant(speaker.source, count)),
+        "labeler": pc.coalesce(whole(samples.column("labeler")), _constant(speaker.labeler, count)),
     }
     return _as_entries(columns)
 
@@ -169,19 +167,19 @@ def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
                     f"the {name} of {quoted(sample)} is longer than {limit} bytes", sample=sample
                 )
     count = len(ids)
-    whole = [
-        _whole(columns[field.name]).cast(field.type)
+    arrays = [
+        whole(columns[field.name]).cast(field.type)
         if field.name in columns and not pa.types.is_dictionary(field.type)
         else _encoded(columns.get(field.name), field, count)
         for field in ENTRY
     ]
-    return pa.table(whole, schema=ENTRY)
+    return pa.table(arrays, schema=ENTRY)
 
 
 def _encoded(column: pa.Array | pa.ChunkedArray | None, field: pa.Field, count: int) -> pa.Array:
     if column is None:
         return pa.nulls(count, field.type)
-    return _whole(column).dictionary_encode()
+    return whole(column).dictionary_encode()
 
 
 def _parent_rows(pairs: Pairing, count: int) -> Rows:
@@ -193,23 +191,13 @@ def _parent_rows(pairs: Pairing, count: int) -> Rows:
 
 
 def _kept(samples: pa.Table, parent: pa.Table, continued: Rows, name: str) -> Mask:
-    return (continued >= 0) & _equal(_whole(samples.column(name)), _at(parent, name, continued))
-
-
-def _equal(a: pa.Array, b: pa.Array) -> Mask:
-    """Where two columns agree; null agrees with null."""
-    equal = pc.or_(pc.fill_null(pc.equal(a, b), False), pc.and_(a.is_null(), b.is_null()))
-    return np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)
+    return (continued >= 0) & ~unequal(whole(samples.column(name)), _at(parent, name, continued))
 
 
 def _at(entries: pa.Table, name: str, rows: Rows) -> pa.Array:
     taken = plain(entries.column(name)).take(pa.array(rows, mask=rows < 0))
-    return _whole(taken)
+    return whole(taken)
 
 
 def _constant(value: str | None, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), count)
-
-
-def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from provreg.core.change import pair, take_entries
+from provreg.core.change import pair, take_entries, unequal
 from provreg.core.digest import written
 from provreg.core.finding import Finding
 from provreg.core.origin import split_long_labels
@@ -123,16 +123,9 @@ def _rows(
     present = take_entries(found, new)
     differ = np.zeros(len(old), np.bool_)
     for name in ("id", "content", "label", "label_digest"):
-        differ |= _unequal(signed[name], present[name])
+        differ |= unequal(signed[name], present[name])
     rows = pa.array(np.flatnonzero(differ))
     yield from zip(signed.take(rows).to_pylist(), present.take(rows).to_pylist(), strict=True)
-
-
-def _unequal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    import pyarrow.compute as pc
-
-    same = pc.or_(pc.fill_null(pc.equal(a, b), False), pc.and_(a.is_null(), b.is_null()))
-    return ~np.asarray(same.to_numpy(), np.bool_)
 
 
 def _label(row: dict[str, Any]) -> str | None:
