@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,3 +186,22 @@ def bench(home: Path, tmp_path: Path) -> Bench:
     made = Bench(tmp_path)
     init(made.registry)
     return made
+
+
+@pytest.fixture(scope="session")
+def model_signing() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real model_signing, of PROVREG_OMS_PYTHON or `.venv-oms`."""
+    python = Path(os.environ.get("PROVREG_OMS_PYTHON", ROOT / ".venv-oms/bin/python"))
+    if not python.exists():
+        pytest.skip("needs .venv-oms (bash .ci/peers)")
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-m", "model_signing", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run

@@ -84,8 +84,12 @@ class TrustAnchors:
         return cls({key.fingerprint: key for key in keys}, certificates if wanted else None)
 
 
-def key_bundle(statement: bytes, key: PrivateKey) -> bytes:
-    """`statement` signed with `key`: a bundle in canonical JSON."""
+def key_bundle(statement: bytes, key: PrivateKey, *, hint: str | None = None) -> bytes:
+    """`statement` signed with `key`: a bundle in canonical JSON.
+
+    `hint` tells verifiers which key it was, by default in cosign's convention.
+    """
+    material = {"publicKey": {"hint": hint or key.public.hint}, "tlogEntries": []}
     envelope = {
         "payload": base64.b64encode(statement).decode("ascii"),
         "payloadType": PAYLOAD_TYPE,
@@ -100,7 +104,7 @@ def key_bundle(statement: bytes, key: PrivateKey) -> bytes:
         {
             "dsseEnvelope": envelope,
             "mediaType": BUNDLE_MEDIA_TYPE,
-            "verificationMaterial": {"publicKey": {"hint": key.public.hint}, "tlogEntries": []},
+            "verificationMaterial": material,
         }
     )
 
