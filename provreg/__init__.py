@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
     from provreg.flows.ingest import Ingestion as Ingestion
-    from provreg.flows.reading import HowToRead as HowToRead
     from provreg.loaders.stream import Sample as Sample
     from provreg.loaders.stream import VerifiedStream as VerifiedStream
     from provreg.loaders.stream import load as load
+    from provreg.readers.reader import HowToRead as HowToRead
     from provreg.registry import Registry as Registry
     from provreg.trust.signer import KeySigner as KeySigner
 
@@ -46,7 +46,7 @@ _HOMES = {
         "UsageError",
     ),
     "provreg.flows.ingest": ("Ingestion",),
-    "provreg.flows.reading": ("HowToRead",),
+    "provreg.readers.reader": ("HowToRead",),
     "provreg.loaders.stream": ("Sample", "VerifiedStream", "load"),
     "provreg.registry": ("Registry",),
     "provreg.trust.signer": ("KeySigner",),

@@ -118,7 +118,7 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     import time
 
     from provreg.flows.ingest import Ingestion
-    from provreg.flows.reading import HowToRead
+    from provreg.readers.reader import HowToRead
     from provreg.trust.keyfile import load_private
     from provreg.trust.signer import KeySigner
 

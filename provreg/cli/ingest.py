@@ -136,7 +136,7 @@ def ingest(
     change keeps its origin. Nothing changed: nothing is published.
     """
     from provreg.flows.ingest import Ingestion
-    from provreg.flows.reading import HowToRead
+    from provreg.readers.reader import HowToRead
 
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(

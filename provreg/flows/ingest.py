@@ -7,27 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from provreg.core.canonical import canonical
 from provreg.core.head import Head
-from provreg.core.leaf import fixed_values
 from provreg.core.names import check_dataset_name
 from provreg.core.origin import Speaker
 from provreg.errors import UsageError
 from provreg.flows.draft import Draft, Parent, draft
 from provreg.flows.publish import Outcome, as_parent, find_parent, publish
-from provreg.flows.reading import (
-    HowToRead,
-    Progress,
-    Read,
-    options_said,
-    read_new,
-    still_overridden,
-)
+from provreg.flows.reading import Progress, Read, options_said, read_new, still_overridden
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+from provreg.readers.reader import HowToRead
 from provreg.trust.signer import Signer
 
 
@@ -145,8 +137,6 @@ def _read(
         known=cache if useful else None,
         progress=progress,
     )
-    if read.folder is not None:
-        content = fixed_values(read.folder.table["content"].combine_chunks())
-        digests = content.view(np.uint8).reshape(-1, 32)
-        cache.record(read.folder.stats, digests, read_at_ns=read.folder.read_at_ns)
+    if read.files is not None:
+        cache.record(read.files.stats, read.files.content, read_at_ns=read.files.read_at_ns)
     return read

@@ -6,21 +6,31 @@ verification reads exactly so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from provreg.core.column import LogicalType
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
+from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
-from provreg.readers import folder, table
+from provreg.readers.catalog import detect, reader_of
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
+from provreg.readers.reader import (
+    FileStats,
+    HowToRead,
+    KnownDigests,
+    Reader,
+    SampleFiles,
+    SampleStream,
+    Work,
+    check_options,
+)
 
 LABELS_FILE = "labels_file"
 
@@ -28,37 +38,16 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class HowToRead:
-    """What a user said about reading; what is None is inherited, or the reader's default.
-
-    `label` and `split` are `dir`, `none` or a column. `types` declares columns of CSV files.
-    """
-
-    format: str | None = None
-    id: str | None = None
-    label: str | None = None
-    split: str | None = None
-    source_column: str | None = None
-    labeler_column: str | None = None
-    labeled_at_column: str | None = None
-    types: Mapping[str, LogicalType] = field(default_factory=dict)
-    null_words: tuple[str, ...] | None = None
-    delimiter: str | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Read:
     """What was read, and what could not be.
 
-    `folder` is what the stat cache wants to know. `row_ids` are the ids of a table's samples in the
-    order of its rows.
+    `files` is what the stat cache wants to know. `row_ids` are the ids of the samples in the order
+    of the data.
     """
 
     samples: Samples
     findings: tuple[Finding, ...] = ()
-    folder: folder.FolderSamples | None = None
+    files: FileStats | None = None
     row_ids: pa.ChunkedArray | None = None
 
 
@@ -69,7 +58,7 @@ def read_new(
     *,
     labels: Path | None = None,
     leave_out: Iterable[Path] = (),
-    known: folder.KnownDigests | None = None,
+    known: KnownDigests | None = None,
     progress: Progress | None = None,
 ) -> Read:
     """Reads `paths` for ingestion; `inherited` is the reading of the parent's head.
@@ -77,22 +66,18 @@ def read_new(
     Raises InputError naming the sample that cannot be taken in, UsageError for options that do not
     fit the data or the parent, NotFoundError, StorageError.
     """
-    before = None if inherited is None else dict(inherited)
-    if before is not None:
-        before.pop(LABELS_FILE, None)
-    format_ = how.format or table.detect_format(paths) or folder.READER
-    if before is not None and (format_ == folder.READER) != (before["reader"] == folder.READER):
+    before = None if inherited is None else _of_reader(inherited)
+    format_ = how.format or detect(paths)
+    reader = reader_of(format_)
+    if before is not None and reader_of(before["reader"]) is not reader:
         raise UsageError(
             f"this dataset is read as {before['reader']}, the data look like {format_}",
             hint="give data of the same kind, or another --name for a new dataset",
         )
-    if format_ == folder.READER:
-        options = _folder_options(how, before)
-        read = _read_folder(
-            paths, options, leave_out=leave_out, known=known, progress=progress, collect=False
-        )
-    else:
-        read = _read_table(paths, format_, _table_options(how, before), progress=progress)
+    check_options(how, reader, format_)
+    options = reader.settle(format_, how, before)
+    work = Work(leave_out, default_workers(), known, progress=_counted(progress))
+    read = _read(reader, paths, format_, options, work)
     if labels is None:
         return read
     given = read_labels(labels)
@@ -119,24 +104,34 @@ def read_again(
 
     Believes no cache. Raises as `read_new`, and FormatError for a reading that is none.
     """
-    again = dict(reading)
-    again.pop(LABELS_FILE, None)
-    if again.get("reader") == folder.READER:
-        options = folder.options_from_reading(again)
-        return _read_folder(
-            paths, options, leave_out=leave_out, known=None, progress=progress, collect=True
-        )
-    options_of_table = table.options_from_reading(again)
-    return _read_table(paths, again["reader"], options_of_table, progress=progress)
+    again = _of_reader(reading)
+    reader, format_ = _reader_again(again)
+    options = reader.options_from_reading(again)
+    work = Work(leave_out, default_workers(), collect=True, progress=_counted(progress))
+    return _read(reader, paths, format_, options, work)
 
 
-def rows_again(
-    paths: Sequence[Path], reading: Mapping[str, Any]
-) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """(payload columns, samples of schema SAMPLE) of a table's rows, in batches, in their order."""
-    again = dict(reading)
-    again.pop(LABELS_FILE, None)
-    return table.iter_rows(paths, again)
+def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFiles | None:
+    """The samples' bytes by id, where data read so can be read sample by sample; else None.
+
+    Raises as `read_again`.
+    """
+    again = _of_reader(reading)
+    reader, format_ = _reader_again(again)
+    return reader.files(paths, format_, reader.options_from_reading(again))
+
+
+def rows_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleStream:
+    """(payloads, samples of schema SAMPLE) in batches, in their order, of data that are streamed.
+
+    Raises UsageError where `files_again` reads them, else as `read_again`.
+    """
+    again = _of_reader(reading)
+    reader, format_ = _reader_again(again)
+    stream = reader.stream(paths, format_, reader.options_from_reading(again))
+    if stream is None:
+        raise UsageError(f"data read as {quoted(format_)} are read by id")
+    return stream
 
 
 def labels_overridden(reading: Mapping[str, Any]) -> bool:
@@ -172,101 +167,30 @@ def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
     return named
 
 
-def _read_folder(
-    paths: Sequence[Path],
-    options: folder.FolderOptions,
-    *,
-    leave_out: Iterable[Path],
-    known: folder.KnownDigests | None,
-    progress: Progress | None,
-    collect: bool,
-) -> Read:
-    def advance(files: int, _size: int) -> None:
-        if progress is not None:
-            progress(files, 0)
-
-    found = folder.read_folder(
-        paths,
-        options,
-        leave_out=leave_out,
-        workers=default_workers(),
-        known=known,
-        collect=collect,
-        progress=advance,
-    )
-    samples = Samples(
-        found.table,
-        found.reading,
-        labels_known=options.label == "dir",
-        splits_known=options.split == "dir",
-        reused=found.reused,
-    )
-    return Read(samples, found.findings, found)
+def _of_reader(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """What the reader itself said; without what a labels file said."""
+    return {name: said for name, said in reading.items() if name != LABELS_FILE}
 
 
-def _read_table(
-    paths: Sequence[Path],
-    format_: str,
-    options: table.TableOptions,
-    *,
-    progress: Progress | None,
-) -> Read:
-    def advance(rows: int) -> None:
-        if progress is not None:
-            progress(rows, 0)
+def _reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
+    """The reader that a head names, and its format."""
+    format_ = reading.get("reader")
+    if not isinstance(format_, str):
+        raise FormatError("head.reading: reader is not text")
+    return reader_of(format_), format_
 
-    found = table.read_table(paths, format_, options, workers=default_workers(), progress=advance)
+
+def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:
+    found = reader.read(paths, format_, options, work)
     samples = Samples(
         in_order(found.table),
         found.reading,
-        labels_known=options.label is not None,
-        splits_known=options.split is not None,
+        labels_known=found.labels_known,
+        splits_known=found.splits_known,
+        reused=found.reused,
     )
-    return Read(samples, row_ids=found.table["id"])
+    return Read(samples, found.findings, found.files, found.table["id"])
 
 
-def _folder_options(how: HowToRead, before: dict[str, Any] | None) -> folder.FolderOptions:
-    for name in ("id", "source_column", "labeler_column", "labeled_at_column", "delimiter"):
-        if getattr(how, name) is not None:
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for tables, and the data are a folder of files",
-                hint="say what each sample is with --labels FILE",
-            )
-    old = folder.FolderOptions() if before is None else folder.options_from_reading(before)
-    return folder.FolderOptions(
-        label=how.label or old.label,
-        split=how.split or old.split,
-        include=how.include or old.include,
-        exclude=how.exclude or old.exclude,
-    )
-
-
-def _table_options(how: HowToRead, before: dict[str, Any] | None) -> table.TableOptions:
-    if how.include or how.exclude:
-        raise UsageError("--include and --exclude are for folders of files, not for tables")
-    old = table.TableOptions() if before is None else table.options_from_reading(before)
-    if before is not None and how.types:
-        raise UsageError(
-            "the types of columns are fixed by the first version",
-            hint="leave --column away, or begin a new dataset with another --name",
-        )
-    for name, said in (("label", how.label), ("split", how.split)):
-        if said == "dir":
-            raise UsageError(f"--{name} dir is for folders of files: name a column, or none")
-
-    def chosen(said: str | None, inherited: str | None) -> str | None:
-        return inherited if said is None else None if said == "none" else said
-
-    null_words, delimiter = how.null_words, how.delimiter
-    return table.TableOptions(
-        id=chosen(how.id, old.id),
-        label=chosen(how.label, old.label),
-        split=chosen(how.split, old.split),
-        source=chosen(how.source_column, old.source),
-        labeler=chosen(how.labeler_column, old.labeler),
-        labeled_at=chosen(how.labeled_at_column, old.labeled_at),
-        types=how.types,
-        null_words=old.null_words if null_words is None else null_words,
-        delimiter=old.delimiter if delimiter is None else delimiter,
-        columns=old.columns,
-    )
+def _counted(progress: Progress | None) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(done, 0)

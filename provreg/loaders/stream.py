@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
@@ -19,11 +20,11 @@ from provreg.core.digest import written
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, SampleError
 from provreg.flows.integrity import long_label
-from provreg.flows.reading import read_again, rows_again
+from provreg.flows.reading import files_again, read_again, rows_again
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.verify_data import check_read
 from provreg.flows.workspace import Workspace
-from provreg.readers.folder_files import FolderFiles
+from provreg.readers.reader import SampleFiles
 from provreg.registry import Registry
 
 _BATCH = 1 << 12
@@ -59,7 +60,6 @@ class VerifiedStream:
         self.version = version
         self._workspace = workspace
         self._paths = paths
-        self._is_folder = version.head.reading["reader"] == "folder"
 
     def __len__(self) -> int:
         return self.version.head.samples
@@ -70,10 +70,11 @@ class VerifiedStream:
         return self.version.head.classes
 
     def __iter__(self) -> Iterator[Sample]:
-        return self._files() if self._is_folder else self._rows()
+        files = files_again(self._paths, self.version.head.reading)
+        return self._rows() if files is None else self._files(files)
 
-    def _files(self) -> Iterator[Sample]:
-        with FolderFiles(self._paths) as files:
+    def _files(self, files: SampleFiles) -> Iterator[Sample]:
+        with files:
             for batch in self.version.entries.select(_COLUMNS).to_batches(max_chunksize=_BATCH):
                 for entry in batch.to_pylist():
                     yield self._sample(entry, self._read(files, entry))
@@ -90,17 +91,18 @@ class VerifiedStream:
         signed = self.version.entries.select(_COLUMNS)
         places = pc.index_in(read.row_ids, value_set=signed["id"].combine_chunks())
         start = 0
-        for rows, found in rows_again(self._paths, reading):
-            entries = signed.take(places.slice(start, rows.num_rows))
-            start += rows.num_rows
+        for payloads, found in rows_again(self._paths, reading):
+            entries = signed.take(places.slice(start, found.num_rows))
+            start += found.num_rows
+            rows = payloads.to_pylist() if isinstance(payloads, pa.RecordBatch) else payloads
             read_now = zip(found["content"].to_pylist(), found["label"].to_pylist(), strict=True)
             for entry, row, (content, label) in zip(
-                entries.to_pylist(), rows.to_pylist(), read_now, strict=True
+                entries.to_pylist(), rows, read_now, strict=True
             ):
                 self._check(entry, content)
                 yield self._sample(entry, row, label)
 
-    def _read(self, files: FolderFiles, entry: dict[str, Any]) -> bytes:
+    def _read(self, files: SampleFiles, entry: dict[str, Any]) -> bytes:
         """A sample's bytes: read once, hashed, and those that were hashed."""
         try:
             payload = files.read(entry["id"], limit=entry["size"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,35 +15,29 @@ from provreg.core.entry import DIGEST, LIMITS, SAMPLE
 from provreg.core.finding import Finding
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.folder_files import FolderFiles
 from provreg.readers.globs import MOST_PATTERNS, Globs
 from provreg.readers.hashing import hash_files, stat_files
 from provreg.readers.listing import list_samples
+from provreg.readers.reader import FileStats, Found, SampleStream
 from provreg.readers.runs import Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
+    from provreg.readers.reader import HowToRead, KnownDigests, Work
+
 READER = "folder"
 READER_VERSION = 1
+FORMATS = (READER,)
+OPTIONS = frozenset({"label", "split", "include", "exclude"})
 _WHAT = "head.reading"
 _FROM = r"dir|none"
 _LEFT_OUT = ("hidden", "system", "registry", "filtered")
-
-
-class KnownDigests(Protocol):
-    """Digests of files that have not changed since they were read last (the stat cache)."""
-
-    def lookup(
-        self, stats: npt.NDArray[np.uint64]
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
-        """(which rows are known, (n,), their digests, (n, 32), zero where not).
-
-        `stats` has shape (n, 5): device, inode, size, mtime_ns, ctime_ns (these two signed).
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +62,6 @@ class FolderOptions:
                 Globs(patterns)
 
 
-@dataclass(frozen=True, slots=True)
-class FolderSamples:
-    """What a folder holds.
-
-    `table`: one row a sample, schema `core.entry.SAMPLE`, sorted by id. `reading`: for the head.
-    `reused`: how many digests were known already. `findings`: what could not be read, by id, where
-    that was to be collected; those samples are not in the table. `stats`: uint64 of shape
-    (rows, 5), as `KnownDigests` has them, and `read_at_ns`, the time before the first was taken:
-    what the stat cache is to remember.
-    """
-
-    table: pa.Table
-    reading: dict[str, Any]
-    reused: int
-    findings: tuple[Finding, ...]
-    stats: npt.NDArray[np.uint64]
-    read_at_ns: int
-
-
 def read_folder(
     paths: Sequence[str | os.PathLike[str]],
     options: FolderOptions,
@@ -96,7 +71,7 @@ def read_folder(
     known: KnownDigests | None = None,
     collect: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> FolderSamples:
+) -> Found:
     """Lists and hashes the samples below `paths`, in up to `workers` processes.
 
     Folders of `leave_out` (the registry) are not entered. With `known`, files it has a digest for
@@ -138,14 +113,51 @@ def read_folder(
         readable = np.ones(total, np.bool_)
         readable[failed] = False
         table, stats = table.filter(pa.array(readable)), stats[readable]
-    return FolderSamples(
+        content = content[readable]
+    return Found(
         table,
         _reading(options, listing.left_out),
-        int(found.sum()),
-        tuple(sorted(findings, key=lambda finding: finding.id)),
-        stats,
-        read_at_ns,
+        labels_known=options.label == "dir",
+        splits_known=options.split == "dir",
+        reused=int(found.sum()),
+        findings=tuple(sorted(findings, key=lambda finding: finding.id)),
+        files=FileStats(stats, content, read_at_ns),
     )
+
+
+def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> FolderOptions:
+    """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
+    old = FolderOptions() if before is None else options_from_reading(before)
+    return FolderOptions(
+        label=how.label or old.label,
+        split=how.split or old.split,
+        include=how.include or old.include,
+        exclude=how.exclude or old.exclude,
+    )
+
+
+def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work) -> Found:
+    """As `read_folder`."""
+    progress = work.progress
+    return read_folder(
+        paths,
+        options,
+        leave_out=work.leave_out,
+        workers=work.workers,
+        known=work.known,
+        collect=work.collect,
+        progress=None if progress is None else lambda files, _bytes: progress(files),
+    )
+
+
+def files(paths: Sequence[Path], _format: str, _options: FolderOptions) -> FolderFiles:
+    """The files by the ids they have as samples."""
+    return FolderFiles(paths)
+
+
+def stream(_paths: Sequence[Path], _format: str, _options: FolderOptions) -> SampleStream | None:
+    """None: files are read by id."""
+    return None
 
 
 def options_from_reading(reading: Any) -> FolderOptions:

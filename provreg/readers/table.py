@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
-from provreg.errors import InputError, NotFoundError, StorageError, UsageError
+from provreg.errors import InputError, UsageError
 from provreg.readers import delimited, json_array, jsonlines, parquet
 from provreg.readers.parallel import ordered_map
+from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, examined, shown
+from provreg.readers.table_files import detect_format, shards
 from provreg.readers.table_options import (
     TableOptions,
     check_delimiter,
     options_from_reading,
     reading_of,
+    settled_options,
     with_schema,
 )
 from provreg.readers.table_samples import check_unique, content_ids, numbered_ids, samples_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from provreg.core.column import Column
+    from provreg.readers.reader import HowToRead, Work
 
 __all__ = [
+    "OPTIONS",
     "TableOptions",
     "TableSamples",
     "detect_format",
+    "files",
     "iter_rows",
     "options_from_reading",
+    "read",
     "read_table",
+    "settle",
     "shards",
+    "stream",
 ]
-
-# The files' extension, the format it stands for.
-_FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
-_LEFT_OUT = "Thumbs.db"
 
 
 class _Reader(Protocol):
@@ -64,6 +60,10 @@ class _Reader(Protocol):
 
     def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
 
+
+OPTIONS = frozenset(
+    {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
+) | {"types", "null_words", "delimiter"}
 
 _READERS: dict[str, _Reader] = {
     "csv": delimited,
@@ -85,42 +85,31 @@ class TableSamples:
     reading: dict[str, Any]
 
 
-def detect_format(paths: Sequence[Path]) -> str | None:
-    """`csv`, `tsv`, `json`, `jsonl` or `parquet` where all files at `paths` are of this one kind.
-
-    None where they are not, or there are none. Raises NotFoundError, StorageError, and InputError
-    for tables that are compressed as a whole.
-    """
-    kinds: set[str | None] = set()
-    for file in _files(paths):
-        kind = _format_of(file)
-        if kind is None and file.suffix.lower() in _COMPRESSED and _format_of(Path(file.stem)):
-            raise InputError(
-                f"{shown(file)} is compressed", hint="decompress it, or convert it to Parquet"
-            )
-        kinds.add(kind)
-        if kind is None or len(kinds) > 1:
-            return None
-    return kinds.pop() if kinds else None
+def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> TableOptions:
+    """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
+    old = TableOptions() if before is None else options_from_reading(before)
+    return settled_options(how, old)
 
 
-def shards(paths: Sequence[Path], format_: str) -> list[Path]:
-    """The files to read: those named, and those of the format in the folders named, by path.
+def read(paths: Sequence[Path], format_: str, options: TableOptions, work: Work) -> Found:
+    """As `read_table`."""
+    found = read_table(paths, format_, options, workers=work.workers, progress=work.progress)
+    return Found(
+        found.table,
+        found.reading,
+        labels_known=options.label is not None,
+        splits_known=options.split is not None,
+    )
 
-    Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
-    StorageError.
-    """
-    found = [
-        file
-        for path in paths
-        for file in _files([path])
-        if not path.is_dir() or _format_of(file) == format_
-    ]
-    if len(set(found)) != len(found):
-        raise UsageError("a file is named twice")
-    if not found:
-        raise InputError(f"there are no {format_} files")
-    return sorted(found, key=os.fsencode)
+
+def files(_paths: Sequence[Path], _format: str, _options: TableOptions) -> SampleFiles | None:
+    """None: rows come one after another."""
+    return None
+
+
+def stream(paths: Sequence[Path], format_: str, options: TableOptions) -> SampleStream:
+    """The rows, as `iter_rows`."""
+    return stream_files([examined(path) for path in shards(paths, format_)], format_, options)
 
 
 def read_table(
@@ -141,7 +130,24 @@ def read_table(
     format or an option that is none, NotFoundError, StorageError.
     """
     options = _with_delimiter(format_, options)
-    files = [examined(path) for path in shards(paths, format_)]
+    found = [examined(path) for path in shards(paths, format_)]
+    table, options = read_files(found, format_, options, workers=workers, progress=progress)
+    return TableSamples(table, reading_of(format_, options))
+
+
+def read_files(
+    files: list[SourceFile],
+    format_: str,
+    options: TableOptions,
+    *,
+    splits: Mapping[Path, str | None] | None = None,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[pa.Table, TableOptions]:
+    """The samples of all rows of `files`, and the options with their columns settled.
+
+    `splits` are those of whole files, where files and not rows have them. Raises as `read_table`.
+    """
     columns = options.columns
     if columns is None:
         columns = _READERS[format_].columns_of(files, options, workers=workers)
@@ -152,7 +158,7 @@ def read_table(
     for piece, batch in _samples(files, format_, options, workers):
         if batch.num_rows == 0:
             continue
-        batches.append(batch)
+        batches.append(_in_split(batch, piece.file.path, splits))
         places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
         rows += batch.num_rows
         if progress is not None:
@@ -164,11 +170,11 @@ def read_table(
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
     else:
         check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
-    return TableSamples(table, reading_of(format_, options))
+    return table, options
 
 
 def iter_rows(
-    paths: Sequence[Path], reading: dict[str, Any]
+    paths: Sequence[Path], reading: Mapping[str, Any]
 ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """The rows again, as the head's `reading` says: (payload columns, samples), in batches.
 
@@ -182,16 +188,39 @@ def iter_rows(
 
     Raises as `read_table`, and FormatError for a `reading` that is none.
     """
-    options = options_from_reading(reading)
-    format_ = reading["reader"]
-    for path in shards(paths, format_):
-        for piece in _READERS[format_].slices(examined(path)):
-            for rows, samples in _rows(piece, format_, options):
+    options, format_ = options_from_reading(reading), reading["reader"]
+    found = [examined(path) for path in shards(paths, format_)]
+    return stream_files(found, format_, options)
+
+
+def stream_files(
+    files: list[SourceFile],
+    format_: str,
+    options: TableOptions,
+    *,
+    splits: Mapping[Path, str | None] | None = None,
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """The rows of `files` as `iter_rows` gives them; `splits` as in `read_files`."""
+    for file in files:
+        for piece in _READERS[format_].slices(file):
+            for rows, batch in _rows(piece, format_, options):
+                samples = _in_split(batch, file.path, splits)
                 if options.id is None:
                     ids = content_ids(samples.column("content"))
                     yield rows, samples.set_column(0, SAMPLE.field("id"), ids)
                 else:
                     yield rows, samples
+
+
+def _in_split(
+    samples: pa.RecordBatch, path: Path, splits: Mapping[Path, str | None] | None
+) -> pa.RecordBatch:
+    """`samples`, in the split of their file."""
+    if splits is None:
+        return samples
+    place = SAMPLE.get_field_index("split")
+    names = pa.repeat(pa.scalar(splits[path], pa.string()), samples.num_rows)
+    return samples.set_column(place, SAMPLE.field("split"), names)
 
 
 def _with_delimiter(format_: str, options: TableOptions) -> TableOptions:
@@ -245,27 +274,3 @@ def _rows(
         if before is None:
             before = jsonlines.rows_before(piece)
         raise misfit.in_file(piece.file.path, before) from None
-
-
-def _format_of(path: Path) -> str | None:
-    return _FORMATS.get(path.suffix.lower())
-
-
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files at `paths` and, but for hidden ones, in the folders there. Links to folders are
-    not followed."""
-    for path in paths:
-        if not path.exists():
-            raise NotFoundError(f"there is no file or folder {shown(path)}")
-        if not path.is_dir():
-            yield path
-            continue
-        for folder, below, names in os.walk(path, onerror=_raise_storage_error):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in sorted(names):
-                if not name.startswith(".") and name != _LEFT_OUT:
-                    yield Path(folder, name)
-
-
-def _raise_storage_error(error: OSError) -> NoReturn:
-    raise StorageError(f"a folder cannot be listed: {error}") from error

@@ -23,9 +23,12 @@ from provreg.core.column import (
 from provreg.core.document import Fields
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.reader import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from provreg.readers.reader import HowToRead
 
 READERS = ("csv", "tsv", "json", "jsonl", "parquet")
 READER_VERSION = 1
@@ -75,6 +78,31 @@ class TableOptions:
         """The columns that are hashed: those without a role. `columns` must be known."""
         taken = set(self.roles().values())
         return tuple(column for column in self.columns or () if column.name not in taken)
+
+
+def settled_options(how: HowToRead, old: TableOptions) -> TableOptions:
+    """What was said, over `old`. Raises UsageError."""
+    if old.columns is not None and how.types:
+        raise UsageError(
+            "the types of columns are fixed by the first version",
+            hint="leave --column away, or begin a new dataset with another --name",
+        )
+    for name, said in (("label", how.label), ("split", how.split)):
+        if said == "dir":
+            raise UsageError(f"--{name} dir is for folders of files: name a column, or none")
+    null_words, delimiter = how.null_words, how.delimiter
+    return TableOptions(
+        id=chosen(how.id, old.id),
+        label=chosen(how.label, old.label),
+        split=chosen(how.split, old.split),
+        source=chosen(how.source_column, old.source),
+        labeler=chosen(how.labeler_column, old.labeler),
+        labeled_at=chosen(how.labeled_at_column, old.labeled_at),
+        types=how.types,
+        null_words=old.null_words if null_words is None else null_words,
+        delimiter=old.delimiter if delimiter is None else delimiter,
+        columns=old.columns,
+    )
 
 
 def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOptions:

@@ -239,7 +239,7 @@ def test_a_changed_row_of_a_table_is_found(bench: Bench, suffix: str) -> None:
     import pyarrow.json
     import pyarrow.parquet as pq
 
-    from provreg.flows.reading import HowToRead
+    from provreg.readers.reader import HowToRead
 
     def write(texts: list[str], labels: list[str]) -> Path:
         path = bench.folder / f"table.{suffix}"

@@ -137,7 +137,7 @@ def test_comparing_reads_only_blocks_that_differ(
     rows = "".join(f'{{"key": "{n:05}", "text": "{n}"}}\n' for n in range(5000))
     path = bench.folder / "rows.jsonl"
     path.write_text(rows, "utf-8")
-    from provreg.flows.reading import HowToRead
+    from provreg.readers.reader import HowToRead
 
     old = bench.ingest(path, how=HowToRead(id="key")).head
     path.write_text(rows.replace('"text": "77"', '"text": "changed"'), "utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 from provreg.errors import InputError, NotFoundError, NotTrustedError, UsageError
 from provreg.flows.ingest import Ingestion
-from provreg.flows.reading import HowToRead
+from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
     from provreg.flows.publish import Outcome

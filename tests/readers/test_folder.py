@@ -19,13 +19,13 @@ from provreg.errors import FormatError, InputError, NotFoundError, UsageError
 from provreg.readers import hashing, listing
 from provreg.readers.folder import (
     FolderOptions,
-    FolderSamples,
     options_from_reading,
     read_folder,
 )
 from provreg.readers.folder_files import FolderFiles
 from provreg.readers.globs import Globs
 from provreg.readers.listing import list_samples
+from provreg.readers.reader import Found
 
 NO_LABEL = FolderOptions(label="none")
 
@@ -39,7 +39,7 @@ def make(root: Path, *ids: str, data: str = "") -> Path:
     return root
 
 
-def ids_of(samples: FolderSamples) -> list[str]:
+def ids_of(samples: Found) -> list[str]:
     found: list[str] = samples.table["id"].to_pylist()
     return found
 
@@ -490,7 +490,7 @@ def test_file_that_vanishes_is_named_or_collected(
     samples = read_folder([tmp_path], NO_LABEL, collect=True)
     assert ids_of(samples) == ["a", "c"]
     assert [(finding.kind, finding.id) for finding in samples.findings] == [("unreadable", "b")]
-    assert len(samples.stats) == 2
+    assert len(samples.files.stats) == 2
 
 
 def after_listing(monkeypatch: pytest.MonkeyPatch, act: object) -> None:
@@ -548,7 +548,7 @@ def test_known_digests_are_reused_and_their_files_not_read(tmp_path: Path) -> No
     assert samples.table["size"].to_pylist() == [1, 3, 3, 1]
     assert seen[-1] == (4, 8)
     plain = read_folder([tmp_path], NO_LABEL)
-    assert (plain.stats == samples.stats).all()
+    assert (plain.files.stats == samples.files.stats).all()
 
 
 def test_everything_known_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

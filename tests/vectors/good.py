@@ -22,7 +22,8 @@ from provreg.core.canonical import canonical
 from provreg.core.manifest import in_order
 from provreg.core.origin import Speaker, with_origin
 from provreg.core.statement import PAYLOAD_TYPE, pae
-from provreg.flows.reading import HowToRead, read_new
+from provreg.flows.reading import read_new
+from provreg.readers.reader import HowToRead
 
 TABLE = {"reader": "jsonl"}
 LONG = "a label of more than 1,024 bytes, for example a long answer to a question " * 20

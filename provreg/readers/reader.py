@@ -1,0 +1,193 @@
+"""What a reader is: the one shape that all formats have (docs/contributing.md, "Adding a reader").
+
+A reader is a module, or an object of another package, with the attributes of `Reader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+from provreg.core.column import LogicalType
+from provreg.core.text import quoted
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from provreg.core.finding import Finding
+
+# Samples that are handed on: rows' columns, files' bytes, or members by name.
+Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
+# (payloads, samples of schema SAMPLE) in batches, in the order of `Found.table`.
+SampleStream: TypeAlias = "Iterator[tuple[Payloads, pa.RecordBatch]]"
+
+
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """What a user said about reading; what is None or empty is inherited, or the reader's default.
+
+    `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
+    column, a member. `types` declares columns of CSV files.
+    """
+
+    format: str | None = None
+    id: str | None = None
+    label: str | None = None
+    split: str | None = None
+    source_column: str | None = None
+    labeler_column: str | None = None
+    labeled_at_column: str | None = None
+    types: Mapping[str, LogicalType] = field(default_factory=dict)
+    null_words: tuple[str, ...] | None = None
+    delimiter: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def said(self) -> frozenset[str]:
+        """The names of the fields that say something, but for `format`."""
+        named = (one.name for one in fields(self) if one.name != "format")
+        return frozenset(name for name in named if getattr(self, name) not in (None, (), {}))
+
+
+class KnownDigests(Protocol):
+    """Digests of files that have not changed since they were read last (the stat cache)."""
+
+    def lookup(
+        self, stats: npt.NDArray[np.uint64]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+        """(which rows are known, (n,), their digests, (n, 32), zero where not).
+
+        `stats` has shape (n, 5): device, inode, size, mtime_ns, ctime_ns (these two signed).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How a reading is to be done, which changes nothing of what comes out.
+
+    Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
+    not be read; verification passes none. With `collect`, samples that cannot be read become
+    findings where the reader can tell them apart. `progress` hears how many samples are done.
+    """
+
+    leave_out: Iterable[Path] = ()
+    workers: int = 1
+    known: KnownDigests | None = None
+    collect: bool = False
+    progress: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileStats:
+    """What the stat cache is to remember: uint64 of shape (n, 5) as `KnownDigests` has them, the
+    files' digests, uint8 of shape (n, 32), and the time before the first was taken."""
+
+    stats: npt.NDArray[np.uint64]
+    content: npt.NDArray[np.uint8]
+    read_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a reader found.
+
+    `table`: a row a sample, schema `core.entry.SAMPLE`, unique ids, in the order of the data.
+    `reading`: for the head; with it the same is found again. `labels_known`, `splits_known`:
+    whether the data speak of them at all. `reused`: how many digests were known already.
+    `findings`: what could not be read, by id, where that was to be collected.
+    """
+
+    table: pa.Table
+    reading: dict[str, Any]
+    labels_known: bool
+    splits_known: bool
+    reused: int = 0
+    findings: tuple[Finding, ...] = ()
+    files: FileStats | None = None
+
+
+class SampleFiles(Protocol):
+    """Samples whose bytes can be read one by one, by id. Serves one thread at a time."""
+
+    def read(self, sample: str, *, limit: int) -> bytes:
+        """The bytes of `sample`, read once; `limit + 1` of them if there are more than `limit`.
+
+        Raises NotFoundError, InputError and StorageError, each naming the sample.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Reader(Protocol):
+    """One way to make samples of data.
+
+    `format_` is one of the reader's formats, `options` what `settle` or `options_from_reading`
+    gave. All methods raise provreg's errors only, InputError naming the sample that cannot be taken
+    in.
+    """
+
+    @property
+    def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - modules have constants
+        """The fields of HowToRead that mean something to this reader."""
+        ...
+
+    def settle(self, format_: str, how: HowToRead, before: Mapping[str, Any] | None, /) -> Any:
+        """What was said, over what the parent's reading `before` says, over the defaults."""
+        ...
+
+    def options_from_reading(self, reading: Mapping[str, Any], /) -> Any:
+        """The options that a head's `reading` was made with; FormatError where it is none."""
+        ...
+
+    def read(self, paths: Sequence[Path], format_: str, options: Any, work: Work, /) -> Found:
+        """Every sample of the data at `paths`, hashed."""
+        ...
+
+    def files(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleFiles | None:
+        """Access by id, or None where the data can only be streamed."""
+        ...
+
+    def stream(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleStream | None:
+        """Payloads as they come, or None where files are to be read by id.
+
+        They are the very bytes that `content` was computed from. Where ids are content digests,
+        they have no numbers yet (`table_samples.numbered_ids`).
+        """
+        ...
+
+
+def option_name(name: str) -> str:
+    """A field of HowToRead as the command line calls it."""
+    return {"types": "--column", "null_words": "--null"}.get(name, "--" + name.replace("_", "-"))
+
+
+def check_options(how: HowToRead, reader: Reader, format_: str) -> None:
+    """UsageError for an option that means nothing to `reader`."""
+    for name in sorted(how.said() - reader.OPTIONS):
+        raise UsageError(
+            f"{option_name(name)} means nothing to the reader of {quoted(format_)}",
+            hint="it takes " + ", ".join(sorted(map(option_name, reader.OPTIONS))),
+        )
+
+
+def chosen(said: str | None, inherited: str | None) -> str | None:
+    """An option that can be turned off by `none`."""
+    return inherited if said is None else None if said == "none" else said

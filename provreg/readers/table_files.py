@@ -1,0 +1,87 @@
+"""Which files a table is in: those named, or all of one kind in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from provreg.errors import InputError, NotFoundError, StorageError, UsageError
+from provreg.readers.source_file import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# The files' extension, the format it stands for.
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
+_LEFT_OUT = "Thumbs.db"
+
+
+def detect_format(paths: Sequence[Path]) -> str | None:
+    """`csv`, `tsv`, `json`, `jsonl` or `parquet` where all files at `paths` are of this one kind.
+
+    None where they are not, or there are none. Raises NotFoundError, StorageError, and InputError
+    for tables that are compressed as a whole.
+    """
+    kinds: set[str | None] = set()
+    for file in _files(paths):
+        kind = _format_of(file)
+        if kind is None and file.suffix.lower() in _COMPRESSED and _format_of(Path(file.stem)):
+            raise InputError(
+                f"{shown(file)} is compressed", hint="decompress it, or convert it to Parquet"
+            )
+        kinds.add(kind)
+        if kind is None or len(kinds) > 1:
+            return None
+    return kinds.pop() if kinds else None
+
+
+def shards(paths: Sequence[Path], format_: str) -> list[Path]:
+    """The files to read: those named, and those of the format in the folders named, by path.
+
+    Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
+    StorageError.
+    """
+    found = [
+        file
+        for path in paths
+        for file in _files([path])
+        if not path.is_dir() or _format_of(file) == format_
+    ]
+    if len(set(found)) != len(found):
+        raise UsageError("a file is named twice")
+    if not found:
+        raise InputError(f"there are no {format_} files")
+    return sorted(found, key=os.fsencode)
+
+
+def _format_of(path: Path) -> str | None:
+    return _FORMATS.get(path.suffix.lower())
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files at `paths` and, but for hidden ones, in the folders there. Links to folders are
+    not followed."""
+    for path in paths:
+        if not path.exists():
+            raise NotFoundError(f"there is no file or folder {shown(path)}")
+        if not path.is_dir():
+            yield path
+            continue
+        for folder, below, names in os.walk(path, onerror=_raise_storage_error):
+            below[:] = sorted(name for name in below if not name.startswith("."))
+            for name in sorted(names):
+                if not name.startswith(".") and name != _LEFT_OUT:
+                    yield Path(folder, name)
+
+
+def _raise_storage_error(error: OSError) -> NoReturn:
+    raise StorageError(f"a folder cannot be listed: {error}") from error
