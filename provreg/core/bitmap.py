@@ -1,0 +1,67 @@
+"""Which samples of a version: one bit each, in the order of ids (docs/format/run.md, "Bitmap").
+
+Samples are taken in chunks of 4,096. A byte for each chunk says whether none, all, or some of it
+are in; the chunks of which some are follow as bits. One set has one encoding, at most one bit and a
+256th of a bit a sample, and reading it allocates nothing that its number of samples does not allow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from provreg.errors import FormatError
+
+CHUNK = 4096
+_CHUNK_BYTES = CHUNK // 8
+_NONE, _ALL, _SOME = range(3)
+
+
+def pack(members: npt.NDArray[np.bool_]) -> bytes:
+    """The bitmap of `members`, bool of shape (samples,)."""
+    bits = _in_chunks(members)
+    states = _states(bits, len(members))
+    some = np.packbits(bits[states == _SOME], axis=1, bitorder="little")
+    return states.tobytes() + some.tobytes()
+
+
+def unpack(data: bytes, samples: int) -> npt.NDArray[np.bool_]:
+    """bool of shape (samples,): what `pack` was given.
+
+    Raises FormatError for anything but the bitmap of a set of that many samples.
+    """
+    chunks = -(-samples // CHUNK)
+    states = np.frombuffer(data[:chunks], np.uint8)
+    expected = chunks + int(np.count_nonzero(states == _SOME)) * _CHUNK_BYTES
+    if len(states) != chunks or len(data) != expected:
+        raise FormatError(f"the bitmap is not one of {samples} samples: it has {len(data)} bytes")
+    if chunks and int(states.max()) > _SOME:
+        raise FormatError("the bitmap has a chunk of an unknown kind")
+    bits = np.zeros((chunks, CHUNK), np.bool_)
+    bits[states == _ALL] = True
+    some = np.frombuffer(data, np.uint8, offset=chunks).reshape(-1, _CHUNK_BYTES)
+    bits[states == _SOME] = np.unpackbits(some, axis=1, bitorder="little").view(np.bool_)
+    members = bits.reshape(-1)[:samples].copy()
+    if pack(members) != data:
+        raise FormatError("the bitmap does not spell its set in the one way there is")
+    return members
+
+
+def most_bytes(samples: int) -> int:
+    """The size of the largest bitmap of that many samples."""
+    return -(-samples // CHUNK) * (1 + _CHUNK_BYTES)
+
+
+def _in_chunks(members: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """bool of shape (chunks, CHUNK), the last chunk filled up with False."""
+    missing = -len(members) % CHUNK
+    return np.concatenate([members, np.zeros(missing, np.bool_)]).reshape(-1, CHUNK)
+
+
+def _states(bits: npt.NDArray[np.bool_], samples: int) -> npt.NDArray[np.uint8]:
+    counts = np.count_nonzero(bits, axis=1)
+    sizes = np.minimum(samples - np.arange(len(bits)) * CHUNK, CHUNK)
+    states = np.full(len(bits), _SOME, np.uint8)
+    states[counts == 0] = _NONE
+    states[counts == sizes] = _ALL
+    return states
