@@ -15,6 +15,7 @@ from provreg.errors import FormatError, UsageError
 REGISTRY_KEY = "provreg.json"
 OBJECTS = "objects"
 DATASETS = "datasets"
+RUNS = "runs"
 STAGING = "tmp"
 MAX_NUMBER = 99_999_999
 _SEGMENT = re.compile(r"[a-z0-9][a-z0-9._:-]{0,132}")
@@ -75,3 +76,16 @@ def signature_key(dataset: str, head: str, bundle: str) -> str:
     """Where the bundle with the written SHA-256 `bundle` over that head lies."""
     parse_digest(bundle)
     return f"{signatures_prefix(dataset, head)}/{bundle}"
+
+
+def run_prefix(receipt: str) -> str:
+    """The folder of the bundles over the receipt with this written SHA-256."""
+    if parse_digest(receipt)[0] != "sha256":
+        raise FormatError(f"{quoted(receipt)} is not the sha256 of a receipt")
+    return f"{RUNS}/{receipt}"
+
+
+def run_key(receipt: str, bundle: str) -> str:
+    """Where the bundle with the written SHA-256 `bundle` over that receipt lies."""
+    parse_digest(bundle)
+    return f"{run_prefix(receipt)}/{bundle}"

@@ -6,16 +6,15 @@ of that number, a bundle only claims to be a signature. `flows.verify` finds out
 
 from __future__ import annotations
 
-import heapq
 import secrets
 from collections.abc import Callable, Iterator
 
 from provreg.core.canonical import canonical, parse_canonical
-from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields
 from provreg.core.names import check_dataset_name
 from provreg.core.text import quoted
-from provreg.errors import DamagedError, FormatError, InputError, NotFoundError, UsageError
+from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
+from provreg.store.bundles import add_bundle, read_bundles
 from provreg.store.layout import (
     DATASETS,
     check_head_digest,
@@ -26,10 +25,7 @@ from provreg.store.layout import (
     signatures_prefix,
 )
 from provreg.store.local import LocalStore
-from provreg.store.objects import create_or_match
 
-MAX_BUNDLE_BYTES = 256 << 10
-MAX_SIGNATURES = 1000
 _MAX_RECORD_BYTES = 1024
 
 
@@ -103,14 +99,7 @@ class Versions:
 
         Raises InputError for more than 256 KiB, DamagedError where other bytes took its place.
         """
-        if len(bundle) > MAX_BUNDLE_BYTES:
-            raise InputError(
-                f"the bundle has {len(bundle)} bytes, more than the {MAX_BUNDLE_BYTES} allowed",
-                hint="sign again: a bundle is a few kilobytes",
-            )
-        digest = sha256_digest(bundle)
-        create_or_match(self._store, signature_key(dataset, head, digest), bundle)
-        return digest
+        return add_bundle(self._store, lambda digest: signature_key(dataset, head, digest), bundle)
 
     def remove_signature(self, dataset: str, head: str, bundle: str) -> None:
         """Tidies away the signature of a head that lost the race for its number."""
@@ -121,28 +110,8 @@ class Versions:
 
         Bundles whose bytes are not those of their name are passed over. Nothing is verified.
         """
-        keys = heapq.nsmallest(
-            MAX_SIGNATURES + 1, self._store.list(signatures_prefix(dataset, head))
-        )
-        if len(keys) > MAX_SIGNATURES:
-            self._report(
-                f"{quoted(dataset)} has more than {MAX_SIGNATURES} signatures over {head}: the rest"
-                " is ignored"
-            )
-        for key in keys[:MAX_SIGNATURES]:
-            digest = key.rpartition("/")[2]
-            try:
-                bundle = self._store.read(key, MAX_BUNDLE_BYTES)
-            except (DamagedError, NotFoundError) as error:
-                self._report(f"{error.message}: the signature is ignored")
-                continue
-            if sha256_digest(bundle) == digest:
-                yield digest, bundle
-            else:
-                self._report(
-                    f"the bytes in {quoted(self._store.where(key))} are not those of its name: the"
-                    " signature is ignored"
-                )
+        prefix, of = signatures_prefix(dataset, head), f"{quoted(dataset)} under {head}"
+        return read_bundles(self._store, prefix, self._report, of=of)
 
     def _names(self) -> Iterator[str]:
         for key in self._store.list(DATASETS):

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from provreg.core.digest import sha256_digest
 from provreg.errors import DamagedError, FormatError, InputError, NotFoundError, UsageError
-from provreg.store import versions as versions_module
 from provreg.store.layout import record_number
 from provreg.store.local import LocalStore
 from provreg.store.objects import Objects
@@ -244,7 +243,7 @@ def test_signatures_that_are_not_their_name_are_skipped_and_reported(
 def test_a_flood_of_signatures_is_cut_and_reported(
     versions: Versions, reports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(versions_module, "MAX_SIGNATURES", 10)
+    monkeypatch.setattr("provreg.store.bundles.MAX_BUNDLES", 10)
     for n in range(11):
         versions.add_signature("cats", HEAD, b"%d" % n)
     assert len(list(versions.signatures("cats", HEAD))) == 10
