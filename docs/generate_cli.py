@@ -84,6 +84,7 @@ whoever signed it: an incident is made of those. What the policy does not trust 
 | `PROVREG_REGISTRY` | the registry, where `--registry` is not given |
 | `PROVREG_POLICY` | the policy, where `--policy` is not given |
 | `PROVREG_PASSWORD` | the passphrase of private keys; else `COSIGN_PASSWORD`, else it is asked for on a terminal |
+| `PROVREG_TIMESTAMP` | the timestamp authority of signatures with a key, where `--timestamp` is not given |
 | `PROVREG_CACHE`, `PROVREG_STATE`, `PROVREG_CONFIG` | private folders ([State](format/state.md#private-folders)) |
 | `NO_COLOR`, `COLUMNS` | no colours; the width of the terminal |
 """

@@ -15,6 +15,7 @@ from provreg.cli.options import (
     RegistryOption,
     SignOption,
     StagingOption,
+    TimestampOption,
     TrustConfigOption,
     TrustedRootOption,
     VerboseOption,
@@ -44,6 +45,8 @@ EXAMPLES = (
     " --source crm --sign key:my.key",
     "provreg ingest calls.jsonl --name calls --source-column from --labeler-column by"
     " --labeled-at-column at --sign key:my.key",
+    "provreg ingest train/ --name cifar10 --source cifar --sign key:my.key"
+    " --timestamp https://timestamp.sigstore.dev/api/v1/timestamp",
     "provreg ingest train/ --name trial --source me --sign keyless --trust-config sigstore.json",
     "provreg ingest train/ --name trial --source me --sign keyless --staging"
     " --trusted-root root.json",
@@ -123,6 +126,7 @@ def ingest(
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
+    timestamp: TimestampOption = None,
     trust_config: TrustConfigOption = None,
     trusted_root: TrustedRootOption = None,
     staging: StagingOption = False,
@@ -148,7 +152,14 @@ def ingest(
         outside=tuple(paths),
         output=output,
     )
-    signer = open_signer(sign, trust_config=trust_config, staging=staging, output=output)
+    signer = open_signer(
+        sign,
+        opened=opened,
+        timestamp=timestamp,
+        trust_config=trust_config,
+        staging=staging,
+        output=output,
+    )
     if signer is None and not dry_run:
         raise UsageError(
             "a version must be signed",

@@ -43,6 +43,15 @@ SignOption = Annotated[
         help="Sign with this private key, or with your identity; none is for --dry-run.",
     ),
 ]
+TimestampOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timestamp",
+        envvar="PROVREG_TIMESTAMP",
+        metavar="URL",
+        help="With --sign key: have this authority prove the time (docs/format/statement.md).",
+    ),
+]
 TrustConfigOption = Annotated[
     Path | None,
     typer.Option(

@@ -57,11 +57,16 @@ def open_registry(
 def open_signer(
     sign: str | None,
     *,
+    opened: Registry,
+    timestamp: str | None = None,
     trust_config: Path | None = None,
     staging: bool = False,
     output: Output,
 ) -> Signer | None:
-    """The signer that `--sign` names; None where it says none or is not given."""
+    """The signer that `--sign` names; None where it says none or is not given.
+
+    `timestamp` is for keys: a keyless signature's time is proven by its instance.
+    """
     if sign is None or sign == "none":
         return None
     kind, _, value = sign.partition(":")
@@ -75,7 +80,14 @@ def open_signer(
     from provreg.trust.keyfile import load_private
     from provreg.trust.signer import KeySigner
 
-    return KeySigner(load_private(Path(value), lambda: passphrase("passphrase of the key: ")))
+    stamp = None
+    if timestamp is not None:
+        from provreg.trust.sigstore.root import PUBLIC_GOOD
+        from provreg.trust.timestamp import TimestampAuthority
+
+        stamp = TimestampAuthority(timestamp, opened.root or PUBLIC_GOOD).stamp
+    key = load_private(Path(value), lambda: passphrase("passphrase of the key: "))
+    return KeySigner(key, stamp)
 
 
 def _open_keyless(

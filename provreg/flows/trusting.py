@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from provreg.core.policy import (
@@ -29,7 +30,8 @@ ROOT_VARIABLE = "PROVREG_TRUSTED_ROOT"
 class Trust:
     """The policy in force and where it is from, as it is shown to people.
 
-    `root` is what the certificates of keyless signatures are verified against.
+    `root` is what the certificates of keyless signatures, and the timestamps of those with a key,
+    are verified against.
     """
 
     policy: Policy
@@ -38,13 +40,19 @@ class Trust:
     anchors: TrustAnchors = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "anchors", TrustAnchors.of(self.policy, self._check_certificate))
+        anchors = TrustAnchors.of(self.policy, self._check_certificate, self._check_timestamps)
+        object.__setattr__(self, "anchors", anchors)
 
     def _check_certificate(self, bundle: Bundle) -> Signature:
         # Late: most trust is in keys, and parsing certificates takes 30 ms to load.
         from provreg.trust.sigstore.verify import CertificateVerifier
 
         return CertificateVerifier(self.root)(bundle)
+
+    def _check_timestamps(self, signature: bytes, stamps: Sequence[bytes]) -> datetime:
+        from provreg.trust.timestamp import TimestampVerifier
+
+        return TimestampVerifier(self.root)(signature, stamps)
 
 
 def find_trust(
@@ -68,7 +76,7 @@ def find_trust(
             "--policy, --key and --identity contradict each other", hint="give one of them"
         )
     if key is not None:
-        return trust_key(load_public_file(key), f"--key {printable(str(key))}")
+        return trust_key(load_public_file(key), f"--key {printable(str(key))}", root)
     if identity is not None or issuer is not None:
         return _trust_identity(identity, issuer, root)
     found = find_policy(policy, environment, cwd, outside)
@@ -94,10 +102,10 @@ def find_root(
     return read_trusted_root(Path(named)) if named else PUBLIC_GOOD
 
 
-def trust_key(key: PublicKey, origin: str) -> Trust:
+def trust_key(key: PublicKey, origin: str, root: TrustedRoot = PUBLIC_GOOD) -> Trust:
     """The trust in one key alone, for every dataset."""
     shown = f"{origin}, key {short_fingerprint(key.fingerprint)}"
-    return Trust(single_key_policy(key.fingerprint, key.pem), shown)
+    return Trust(single_key_policy(key.fingerprint, key.pem), shown, root)
 
 
 def trust_signer(signer: Signer, root: TrustedRoot = PUBLIC_GOOD) -> Trust:

@@ -10,8 +10,10 @@ Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from provreg.core.canonical import canonical, parse_json
 from provreg.core.digest import sha256_digest
@@ -60,6 +62,10 @@ class Bundle:
 
 
 CertificateCheck = Callable[[Bundle], Signature]
+# When a signature existed at the latest, by its timestamps (`trust.timestamp.TimestampVerifier`).
+TimestampCheck = Callable[[bytes, Sequence[bytes]], datetime]
+# A timestamp over a signature, made now (`trust.timestamp.TimestampAuthority.stamp`).
+Stamp = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +73,48 @@ class TrustAnchors:
     """What signatures are checked against.
 
     `keys` are the consumer's keys by fingerprint. `certificates` verifies bundles that carry a
-    certificate, and raises NotTrustedError; None where no identity is trusted.
+    certificate, and raises NotTrustedError; None where no identity is trusted. `timestamps` does so
+    for the time of a key's signature; None where no timestamp authority is trusted.
     """
 
     keys: Mapping[str, PublicKey]
     certificates: CertificateCheck | None = field(default=None, compare=False)
+    timestamps: TimestampCheck | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, policy: Policy, certificates: CertificateCheck | None = None) -> TrustAnchors:
+    def of(
+        cls,
+        policy: Policy,
+        certificates: CertificateCheck | None = None,
+        timestamps: TimestampCheck | None = None,
+    ) -> TrustAnchors:
         """The keys of all of `policy`'s principals; `certificates` if one has an identity.
 
         Where none has, no certificate could count, and none is parsed.
         """
         keys = (load_public(key.pem.encode()) for key in policy.trusted_keys())
         wanted = any(principal.identities for principal in policy.principals)
-        return cls({key.fingerprint: key for key in keys}, certificates if wanted else None)
+        by_fingerprint = {key.fingerprint: key for key in keys}
+        return cls(by_fingerprint, certificates if wanted else None, timestamps)
 
 
-def key_bundle(statement: bytes, key: PrivateKey, *, hint: str | None = None) -> bytes:
+def key_bundle(
+    statement: bytes, key: PrivateKey, *, hint: str | None = None, stamp: Stamp | None = None
+) -> bytes:
     """`statement` signed with `key`: a bundle in canonical JSON.
 
-    `hint` tells verifiers which key it was, by default in cosign's convention.
+    `hint` tells verifiers which key it was, by default in cosign's convention. `stamp` adds a
+    timestamp over the signature; what it raises goes through.
     """
-    material = {"publicKey": {"hint": hint or key.public.hint}, "tlogEntries": []}
+    signature = key.sign(pae(PAYLOAD_TYPE, statement))
+    material: dict[str, Any] = {"publicKey": {"hint": hint or key.public.hint}, "tlogEntries": []}
+    if stamp is not None:
+        signed = {"signedTimestamp": base64.b64encode(stamp(signature)).decode("ascii")}
+        material["timestampVerificationData"] = {"rfc3161Timestamps": [signed]}
     envelope = {
         "payload": base64.b64encode(statement).decode("ascii"),
         "payloadType": PAYLOAD_TYPE,
-        "signatures": [
-            {
-                "keyid": "",
-                "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, statement))).decode("ascii"),
-            }
-        ],
+        "signatures": [{"keyid": "", "sig": base64.b64encode(signature).decode("ascii")}],
     }
     return canonical(
         {
@@ -122,9 +138,20 @@ def parse_bundle(data: bytes) -> Bundle:
 
 
 def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
-    """Step 3: who made `bundle`. Raises NotTrustedError where no trust anchor says so."""
+    """Step 3: who made `bundle`, and when. Raises NotTrustedError where no trust anchor says so.
+
+    Every timestamp of a key's signature must hold. Without one it has no time.
+    """
     if isinstance(bundle.material, KeyMaterial):
-        return Signature(key=verify_key_bundle(bundle, trust.keys))
+        key = verify_key_bundle(bundle, trust.keys)
+        if not bundle.timestamps:
+            return Signature(key=key)
+        if trust.timestamps is None:
+            raise NotTrustedError(
+                "the signature has a timestamp, and no timestamp authority is trusted", step=3
+            )
+        moment = trust.timestamps(bundle.signature, bundle.timestamps)
+        return Signature(key=key, signed_at=moment, proof="tsa")
     if trust.certificates is None:
         raise NotTrustedError(
             "the bundle is signed with a certificate, and only keys are trusted",

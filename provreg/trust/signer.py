@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from provreg.core.policy import Policy, single_key_policy
-from provreg.trust.bundle import key_bundle
+from provreg.trust.bundle import Stamp, key_bundle
 from provreg.trust.key import PrivateKey
 from provreg.trust.keyfile import load_private
+from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot
 
 
 class Signer(Protocol):
@@ -26,18 +27,37 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeySigner:
-    """Signs with a private key: no network, and nothing that vouches for the time."""
+    """Signs with a private key.
+
+    Without `stamp` (as of `trust.timestamp.TimestampAuthority`) no network is used, and nothing
+    vouches for the time.
+    """
 
     key: PrivateKey
+    stamp: Stamp | None = None
 
     @classmethod
-    def load(cls, path: Path | str, passphrase: str | None = None) -> Self:
-        """The signer with the private key in `path`. Raises as `trust.keyfile.load_private`."""
-        return cls(load_private(Path(path), lambda: passphrase))
+    def load(
+        cls,
+        path: Path | str,
+        passphrase: str | None = None,
+        *,
+        timestamp: str | None = None,
+        root: TrustedRoot = PUBLIC_GOOD,
+    ) -> Self:
+        """The signer with the private key in `path`.
+
+        `timestamp` is the address of a timestamp authority that `root` knows. Raises as
+        `trust.keyfile.load_private`, and UsageError for what is no address.
+        """
+        from provreg.trust.timestamp import TimestampAuthority
+
+        stamp = None if timestamp is None else TimestampAuthority(timestamp, root).stamp
+        return cls(load_private(Path(path), lambda: passphrase), stamp)
 
     def sign(self, statement: bytes) -> bytes:
-        """A bundle over exactly the bytes of `statement`."""
-        return key_bundle(statement, self.key)
+        """A bundle over exactly the bytes of `statement`. What `stamp` raises goes through."""
+        return key_bundle(statement, self.key, stamp=self.stamp)
 
     def policy(self) -> Policy:
         """The policy that trusts this key alone."""

@@ -19,13 +19,20 @@ LIES = (
     "timestamp-outside-certificate",
     "wrong-log-key",
 )
+# What sigstore-python's client does not look at, and ours for signatures with a key does.
+TIMESTAMP_LIES = ("timestamp-of-another-request",)
 # Tokens that their issuer should not have made, or that came too late.
 TOKENS = ("expired-token", "token-for-another-audience")
 SERVICES = ("fulcio", "rekor", "tsa")
 # A service that does not answer as it should: any of them with `service:` before it.
 BREAKDOWNS = ("500", "drips", "garbage", "hangs", "hangs-up", "truncated")
 NAMES = frozenset(
-    {*LIES, *TOKENS, *(f"{service}:{how}" for service in (*SERVICES, "oidc") for how in BREAKDOWNS)}
+    {
+        *LIES,
+        *TIMESTAMP_LIES,
+        *TOKENS,
+        *(f"{service}:{how}" for service in (*SERVICES, "oidc") for how in BREAKDOWNS),
+    }
 )
 
 

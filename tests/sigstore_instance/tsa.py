@@ -61,6 +61,8 @@ class Tsa:
     def _answer(self, request: Request) -> Reply:
         _, imprint, *options = children(request.body)
         nonce = next((one for one in options if one[0] == INTEGER), b"")
+        if "timestamp-of-another-request" in self._faults:
+            nonce = integer(1)
         moment = datetime.now(UTC)
         if "timestamp-outside-certificate" in self._faults:
             moment -= timedelta(days=1)

@@ -269,18 +269,17 @@ def test_spaces_and_order_of_fields_do_not_matter(p256: PrivateKey) -> None:
     assert verify_bundle(parse_bundle(pretty.encode()), trusting(p256))
 
 
-def test_timestamps_and_log_entries_of_key_bundles_are_kept_and_prove_nothing_yet(
-    p256: PrivateKey,
-) -> None:
-    def edit(document: dict[str, Any]) -> None:
-        stamps = {"rfc3161Timestamps": [{"signedTimestamp": "AAEC"}]}
-        document[MATERIAL]["timestampVerificationData"] = stamps
-        document[MATERIAL]["tlogEntries"] = [{"logIndex": "1"}]
-
-    bundle = parse_bundle(edited(p256, edit))
-    assert bundle.timestamps == (b"\x00\x01\x02",)
-    signature = verify_bundle(bundle, trusting(p256))
+def test_log_entries_of_key_bundles_are_kept_and_prove_nothing(p256: PrivateKey) -> None:
+    data = edited(p256, put(MATERIAL, "tlogEntries", value=[{"logIndex": "1"}]))
+    signature = verify_bundle(parse_bundle(data), trusting(p256))
     assert (signature.signed_at, signature.proof) == (None, "claimed")
+
+
+def test_timestamp_where_no_authority_is_trusted_is_refused(p256: PrivateKey) -> None:
+    stamps = {"rfc3161Timestamps": [{"signedTimestamp": "AAEC"}]}
+    data = edited(p256, put(MATERIAL, "timestampVerificationData", value=stamps))
+    assert parse_bundle(data).timestamps == (b"\x00\x01\x02",)
+    assert "no timestamp authority is trusted" in refused(data, 3, trusting(p256)).message
 
 
 def certificate_bundle(key: PrivateKey) -> Bundle:
