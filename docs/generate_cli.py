@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from provreg.cli.app import app
+from provreg.cli.app import command_line
 
 TARGET = Path(__file__).with_name("cli.md")
 # Called the same and meaning the same in every command: told once.
@@ -107,7 +105,7 @@ def examples(command: Any) -> list[str]:
 
 def reference() -> str:
     """The whole document."""
-    every = dict(commands(get_command(app)))
+    every = dict(commands(command_line()))
     listed = [
         f"| [`{' '.join(path)}`](#{'-'.join(('provreg', *path))}) | {_summary(command)} |"
         for path, command in every.items()

@@ -8,9 +8,11 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from typer.main import get_command
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from provreg.cli import commands
+from provreg.cli.command import Group
 from provreg.cli.output import json_text
 from provreg.cli.render import error_to_json
 from provreg.core.text import printable, quoted
@@ -19,16 +21,6 @@ from provreg.errors import NotTrustedError, ProvregError, StorageError
 # What a shell reports of a program ended by these signals.
 INTERRUPTED = 128 + 2
 BROKEN_PIPE = 128 + 13
-
-app = typer.Typer(
-    name="provreg",
-    no_args_is_help=True,
-    add_completion=False,
-    # Plain help keeps `provreg --help` from loading rich.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def _print_version(wanted: bool) -> None:
@@ -42,7 +34,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _provreg(
     version: Annotated[
         bool,
@@ -54,7 +45,21 @@ def _provreg(
     """Know where every training sample came from, and refuse what was touched."""
 
 
-commands.register(app)
+def command_line(called: str | None = None) -> TyperGroup:
+    """`provreg` as typer runs it; with `called`, its first word, only what begins so is loaded."""
+    app = typer.Typer(
+        name="provreg",
+        cls=Group,
+        no_args_is_help=True,
+        add_completion=False,
+        # Plain help keeps `provreg --help` from loading rich.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_provreg)
+    commands.register(app, called)
+    return get_group(app)
 
 
 def run() -> NoReturn:
@@ -83,10 +88,12 @@ def run() -> NoReturn:
 
 
 def _run(*, as_json: bool) -> int:
-    command = get_command(app)
+    words = sys.argv[1:]
+    # No option before the command has a value.
+    command = command_line(next((word for word in words if not word.startswith("-")), ""))
     try:
         # Not `app()`, which ends with code 1 where the reader of our output went away.
-        with command.make_context("provreg", sys.argv[1:]) as context:
+        with command.make_context("provreg", words) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code

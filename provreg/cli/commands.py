@@ -1,60 +1,79 @@
-"""The table of commands: each is one function in a file of its own, with examples for its help."""
+"""The table of commands: each is one function in a file of its own, with examples for its help.
+
+Only the command that is called is loaded, the others are known by name and summary: what a command
+costs to start does not grow with their number.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
 
 import typer
 
-from provreg.cli import (
-    blame,
-    check,
-    demo,
-    diff,
-    ingest,
-    init,
-    key,
-    log,
-    ls,
-    pin,
-    policy,
-    show,
-    sql,
-    verify,
-)
+from provreg.cli.command import Command, Group
 
-_DEMO_EXAMPLES = ("provreg demo", "provreg demo --keep story")
+_GROUPS = {
+    "key": "Keys to sign with where no identity provider is.",
+    "policy": "Whom to trust with what (docs/policy.md).",
+}
+# Words and summary (the first line of its docstring), in the order people meet them. The function
+# of `key generate` is `provreg.cli.key.generate`, that of `ls` is `provreg.cli.ls.ls`.
+_SUMMARIES = {
+    "init": "Make an empty registry in a folder.",
+    "key generate": "Make a key pair to sign with.",
+    "policy init": "Write a policy to start from: one principal, all datasets.",
+    "policy check": "Say in words what the policy in force allows.",
+    "ingest": "Take data in as the next version, signed.",
+    "verify": "Verify a version, and with --data every sample.",
+    "ls": "List the datasets, each with its newest version.",
+    "log": "List the versions of a dataset, newest first.",
+    "show": "Show a version, or one sample of it.",
+    "pin": "Verify a version and write it into provreg.lock.",
+    "diff": "Show what changed, and by whose hand.",
+    "blame": "Say who brought each sample, who labeled it, since when.",
+    "sql": "Ask the index in SQL, read-only.",
+    "check": "Read every object anew and report what is damaged.",
+    "demo": "Tell the whole story: sign, poison, refuse, find out.",
+}
 
 
-def register(app: typer.Typer) -> None:
-    """Adds every command to `app`, in the order people meet them."""
-    app.command("init", epilog=_epilog(init.EXAMPLES))(init.init)
-    keys = typer.Typer(help="Keys to sign with where no identity provider is.")
-    keys.callback(no_args_is_help=True)(_group)
-    keys.command("generate", epilog=_epilog(key.EXAMPLES))(key.generate)
-    app.add_typer(keys, name="key")
-    policies = typer.Typer(help="Whom to trust with what (docs/policy.md).")
-    policies.callback(no_args_is_help=True)(_group)
-    policies.command("init", epilog=_epilog(policy.INIT_EXAMPLES))(policy.init)
-    policies.command("check", epilog=_epilog(policy.CHECK_EXAMPLES))(policy.check)
-    app.add_typer(policies, name="policy")
-    app.command("ingest", epilog=_epilog(ingest.EXAMPLES))(ingest.ingest)
-    app.command("verify", epilog=_epilog(verify.EXAMPLES))(verify.verify)
-    app.command("ls", epilog=_epilog(ls.EXAMPLES))(ls.ls)
-    app.command("log", epilog=_epilog(log.EXAMPLES))(log.log)
-    app.command("show", epilog=_epilog(show.EXAMPLES))(show.show)
-    app.command("pin", epilog=_epilog(pin.EXAMPLES))(pin.pin)
-    app.command("diff", epilog=_epilog(diff.EXAMPLES))(diff.diff)
-    app.command("blame", epilog=_epilog(blame.EXAMPLES))(blame.blame)
-    app.command("sql", epilog=_epilog(sql.EXAMPLES))(sql.sql)
-    app.command("check", epilog=_epilog(check.EXAMPLES))(check.check)
-    app.command("demo", epilog=_epilog(_DEMO_EXAMPLES))(demo.demo)
+def register(app: typer.Typer, called: str | None = None) -> None:
+    """Adds every command to `app`.
+
+    With `called`, the first word of a command line, only commands that begin with it can be run.
+    """
+    groups = {name: typer.Typer(cls=Group, help=summary) for name, summary in _GROUPS.items()}
+    for words, summary in _SUMMARIES.items():
+        first, _, second = words.partition(" ")
+        group = groups[first] if second else app
+        if called in (None, first):
+            function, examples = _load(first, second or first)
+            shown = [line for line in examples if line.startswith(f"provreg {words}")]
+            add = group.command(second or first, cls=Command, epilog=_epilog(shown))
+            add(function)
+        else:
+            group.command(second or first, help=summary)(_not_loaded)
+    for name, group in groups.items():
+        group.callback(no_args_is_help=True)(_group)
+        app.add_typer(group, name=name)
+
+
+def _load(module: str, function: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    """(the command, the examples of its module)."""
+    loaded = import_module(f"provreg.cli.{module}")
+    return getattr(loaded, function), loaded.EXAMPLES
+
+
+def _not_loaded() -> NoReturn:
+    raise AssertionError("another command was called than the command line begins with")
 
 
 def _group() -> None:
     """Makes a group of commands, which alone does nothing."""
 
 
-def _epilog(examples: Sequence[str]) -> str:
+def _epilog(examples: list[str]) -> str:
     # \b keeps the help from being filled into one paragraph.
     return "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])

@@ -17,6 +17,8 @@ import typer
 
 from provreg.errors import UsageError
 
+EXAMPLES = ("provreg demo", "provreg demo --keep story")
+
 _SOURCES = ("post-office", "bank")
 _LABELERS = ("ann", "ben", "cho")
 _FLIPPED = 8

@@ -13,11 +13,9 @@ from provreg.cli.output import Output
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, UsageError
 
-INIT_EXAMPLES = (
+EXAMPLES = (
     "provreg policy init --key my.key.pub",
     "provreg policy init --key alice.pub --name alice --out policy.toml",
-)
-CHECK_EXAMPLES = (
     "provreg policy check",
     "provreg policy check --policy policy.toml",
 )

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from provreg.cli.app import app
+from provreg.cli.app import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -32,7 +31,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 def find(words: list[str]) -> tuple[Any, list[str]]:
     """(the command, its arguments)"""
-    command: Any = get_command(app)
+    command: Any = command_line()
     while hasattr(command, "commands") and words and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
     return command, words

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.main import get_command
 
-from provreg.cli.app import app
+from provreg.cli.app import command_line
 
 Run = Callable[..., Any]
 CODES = {0, 1, 2, 3, 4, 5, 6}
@@ -28,7 +27,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 # The demo takes a minute and is no reader of hostile input.
-COMMANDS = {path: command for path, command in commands(get_command(app)) if path != ("demo",)}
+COMMANDS = {path: command for path, command in commands(command_line()) if path != ("demo",)}
 # These make provreg ask a Sigstore on the network for its keys.
 ONLINE = {"--staging", "--identity"}
 # Nothing here may name a place outside of the test's own folder.

@@ -11,9 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from provreg.cli.app import app
+from provreg.cli.app import command_line
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCHEMAS = DOCS.parent / "schemas/output"
@@ -30,7 +29,7 @@ def _generator() -> ModuleType:
 
 
 GENERATOR = _generator()
-COMMANDS = dict(GENERATOR.commands(get_command(app)))
+COMMANDS = dict(GENERATOR.commands(command_line()))
 by_command = pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
 
 
@@ -79,6 +78,15 @@ def test_examples_can_be_typed(path: tuple[str, ...]) -> None:
 @by_command
 def test_summaries_are_not_cut_in_the_list_of_commands(path: tuple[str, ...]) -> None:
     assert not COMMANDS[path].get_short_help_str(60).endswith("...")
+
+
+@by_command
+def test_list_of_commands_says_what_the_command_says(path: tuple[str, ...]) -> None:
+    """Other commands are listed without being loaded."""
+    listed: Any = command_line("none of them")
+    for word in path:
+        listed = listed.commands[word]
+    assert listed.help == COMMANDS[path].help.split("\n\n")[0]
 
 
 @by_command
