@@ -37,6 +37,7 @@ EXAMPLES = (
     "provreg ingest web/ --name web --split dir --include '*.jpg' --exclude old/ --source web"
     " --sign key:my.key",
     "provreg ingest web/ --name web --label none --labels labels.csv --sign key:my.key",
+    "provreg ingest model/ --name model --label none --sha256 --source us --sign key:my.key",
     "provreg ingest new/ --name web --append --source web -m 'one night' --sign key:my.key",
     "provreg ingest fixed/ --name web --append --replace --rehash --sign key:my.key",
     "provreg ingest calls.csv --name calls --id call --label verdict --source crm"
@@ -123,6 +124,9 @@ def ingest(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file, also those that look unchanged.")
     ] = False,
+    sha256: Annotated[
+        bool, typer.Option("--sha256", help="Sign the SHA-256 of every file too (export oms).")
+    ] = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -179,6 +183,7 @@ def ingest(
         delimiter=delimiter,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
+        sha256=sha256,
     )
     ingestion = Ingestion(
         dataset=name,

@@ -93,7 +93,9 @@ def with_origin(
         "delivery": inherited("delivery", same_content & same_label),
         "annotations": inherited("annotations", same_label),
         "uri": inherited("uri", same_content),
-        "content_sha256": inherited("content_sha256", same_content),
+        "content_sha256": pc.coalesce(
+            whole(samples.column("content_sha256")), inherited("content_sha256", same_content)
+        ),
         "attrs": pc.coalesce(
             whole(samples.column("attrs")), inherited("attrs", same_content & same_label)
         ),
@@ -137,7 +139,7 @@ def _first_version(samples: pa.Table, speaker: Speaker) -> pa.Table:
     count = samples.num_rows
     label, label_digest = split_long_labels(samples.column("label"))
     columns = {name: samples.column(name) for name in ("id", "content", "size", "split",
-               "labeled_at", "attrs")}  # fmt: skip
+               "labeled_at", "content_sha256", "attrs")}  # fmt: skip
     columns |= {
         "label": label,
         "label_digest": label_digest,

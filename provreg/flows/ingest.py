@@ -16,7 +16,14 @@ from provreg.core.origin import Speaker
 from provreg.errors import UsageError
 from provreg.flows.draft import Draft, Parent, draft
 from provreg.flows.publish import Outcome, as_parent, find_parent, publish
-from provreg.flows.reading import Progress, Read, options_said, read_new, still_overridden
+from provreg.flows.reading import (
+    Progress,
+    Read,
+    options_said,
+    read_new,
+    still_overridden,
+    takes_sha256,
+)
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.readers.reader import HowToRead
@@ -125,7 +132,7 @@ def _read(
     inherited: dict[str, Any] | None,
     progress: Progress | None,
 ) -> Read:
-    cache = workspace.stat_cache(ingestion.paths)
+    cache = workspace.stat_cache(ingestion.paths, sha256=takes_sha256(ingestion.how, inherited))
     # An empty cache is no reason to look at every file twice.
     useful = len(cache) > 0 and not ingestion.rehash
     read = read_new(
@@ -138,5 +145,5 @@ def _read(
         progress=progress,
     )
     if read.files is not None:
-        cache.record(read.files.stats, read.files.content, read_at_ns=read.files.read_at_ns)
+        cache.record(read.files.stats, read.files.digests, read_at_ns=read.files.read_at_ns)
     return read

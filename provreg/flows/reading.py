@@ -97,15 +97,19 @@ def read_again(
     paths: Sequence[Path],
     reading: Mapping[str, Any],
     *,
+    sha256: bool = False,
     leave_out: Iterable[Path] = (),
     progress: Progress | None = None,
 ) -> Read:
     """Reads `paths` the way a head says; unreadable samples become findings where they can.
 
-    Believes no cache. Raises as `read_new`, and FormatError for a reading that is none.
+    `sha256`: of files that digest is taken, whatever the head says. Believes no cache. Raises as
+    `read_new`, and FormatError for a reading that is none.
     """
     again = _of_reader(reading)
     reader, format_ = _reader_again(again)
+    if sha256 and "sha256" in reader.OPTIONS:
+        again = {"sha256": True} | again
     options = reader.options_from_reading(again)
     work = Work(leave_out, default_workers(), collect=True, progress=_counted(progress))
     return _read(reader, paths, format_, options, work)
@@ -151,6 +155,11 @@ def still_overridden(reading: dict[str, Any], inherited: Mapping[str, Any]) -> d
     if not named:
         return reading
     return reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
+
+
+def takes_sha256(how: HowToRead, inherited: Mapping[str, Any] | None) -> bool:
+    """Whether files are read for their SHA-256 too: it was asked for now, or before."""
+    return how.sha256 or (inherited is not None and inherited.get("sha256") is True)
 
 
 def options_said(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -23,7 +23,7 @@ from provreg.flows.integrity import ignore
 from provreg.flows.reading import Progress, Read, labels_overridden, read_again
 from provreg.flows.verify import Step, VerifiedVersion
 
-_COLUMNS = ("id", "content", "label", "label_digest", "source", "labeler")
+_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", "source", "labeler")
 
 Rows = npt.NDArray[np.int64]
 
@@ -41,7 +41,10 @@ def verify_data(
     Raises NotTrustedError (step 12) with a finding for every sample that is not as signed, and what
     reading raises where the data cannot be read at all.
     """
-    read = read_again(paths, version.head.reading, leave_out=leave_out, progress=progress)
+    sha256 = version.entries["content_sha256"].null_count < version.entries.num_rows
+    read = read_again(
+        paths, version.head.reading, sha256=sha256, leave_out=leave_out, progress=progress
+    )
     check_read(version, read, on_step=on_step)
 
 
@@ -88,6 +91,7 @@ def compare_with_data(
         {
             "id": samples["id"],
             "content": samples["content"],
+            "content_sha256": samples["content_sha256"],
             "label": label,
             "label_digest": label_digest,
         }
@@ -96,6 +100,9 @@ def compare_with_data(
     for signed, present in _rows(entries, found, pairs.same_old, pairs.same_new):
         if signed["content"] != present["content"]:
             yield _finding("changed", signed, written(present["content"]))
+        elif _other_sha256(signed, present):
+            expected, there = ("sha256:" + row["content_sha256"].hex() for row in (signed, present))
+            yield _finding("changed", signed, there, expected=expected)
         elif labels_signed and _label(signed) != _label(present):
             yield _finding("relabeled", signed, _label(present), expected=_label(signed))
     for signed, present in _rows(entries, found, pairs.renamed_old, pairs.renamed_new):
@@ -122,10 +129,16 @@ def _rows(
     signed = take_entries(entries.select(_COLUMNS), old)
     present = take_entries(found, new)
     differ = np.zeros(len(old), np.bool_)
-    for name in ("id", "content", "label", "label_digest"):
+    for name in ("id", "content", "content_sha256", "label", "label_digest"):
         differ |= unequal(signed[name], present[name])
     rows = pa.array(np.flatnonzero(differ))
     yield from zip(signed.take(rows).to_pylist(), present.take(rows).to_pylist(), strict=True)
+
+
+def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
+    """Whether the SHA-256 signed beside the BLAKE3 is of other bytes, which no file can have."""
+    both = (signed["content_sha256"], present["content_sha256"])
+    return None not in both and both[0] != both[1]
 
 
 def _label(row: dict[str, Any]) -> str | None:

@@ -56,12 +56,14 @@ class Workspace:
         """The registry's own folder, which is never data."""
         return self.store.folder
 
-    def stat_cache(self, paths: Sequence[Path]) -> StatCache:
-        """Digests of files at `paths` read before, for ingestion alone."""
+    def stat_cache(self, paths: Sequence[Path], *, sha256: bool = False) -> StatCache:
+        """Digests of files at `paths` read before, for ingestion alone; with `sha256` both."""
         from provreg.store.local_devices import local_devices
         from provreg.store.stat_cache import StatCache
 
-        return StatCache.open(self.cache.parent / "stats", devices=local_devices(paths))
+        name, width = ("stats.sha256", 64) if sha256 else ("stats", 32)
+        devices = local_devices(paths)
+        return StatCache.open(self.cache.parent / name, devices=devices, width=width)
 
     @contextmanager
     def index_lock(self) -> Iterator[None]:

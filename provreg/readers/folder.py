@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 READER = "folder"
 READER_VERSION = 1
 FORMATS = (READER,)
-OPTIONS = frozenset({"label", "split", "include", "exclude"})
+OPTIONS = frozenset({"label", "split", "include", "exclude", "sha256"})
 _WHAT = "head.reading"
 _FROM = r"dir|none"
 _LEFT_OUT = ("hidden", "system", "registry", "filtered")
@@ -45,13 +45,15 @@ class FolderOptions:
     """How folders become samples.
 
     `label`: `dir` (the name of the folder the file lies in) or `none`. `split`: `dir` (the first
-    folder) or `none`. `include`, `exclude`: patterns over ids (`readers.globs`). Raises UsageError.
+    folder) or `none`. `include`, `exclude`: patterns over ids (`readers.globs`). `sha256`: whether
+    the SHA-256 of every file is taken as well, in the same read. Raises UsageError.
     """
 
     label: str = "dir"
     split: str = "none"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    sha256: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("label", self.label), ("split", self.split)):
@@ -91,21 +93,23 @@ def read_folder(
     )
     labels, splits = _names_of_folders(listing.runs, options, collect=collect)
     total = len(listing)
-    content = np.zeros((total, DIGEST.byte_width), np.uint8)
+    digests = np.zeros((total, DIGEST.byte_width * (1 + options.sha256)), np.uint8)
     found = np.zeros(total, np.bool_)
     stats = np.zeros((total, 5), np.uint64)
     if known is not None:
         stats = stat_files(listing.runs, workers=workers)
-        found, content = known.lookup(stats)
+        found, digests = known.lookup(stats)
     hashes = hash_files(
         _without(listing.runs, found) if found.any() else listing.runs,
         workers=workers,
+        with_sha256=options.sha256,
         collect=collect,
         progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
     )
-    content[~found] = hashes.content
+    taken = [hashes.content] if hashes.sha256 is None else [hashes.content, hashes.sha256]
+    digests[~found] = np.hstack(taken)
     stats[~found] = hashes.stats
-    table = _table(listing.runs, content, stats[:, 2], labels, splits)
+    table = _table(listing.runs, digests, stats[:, 2], labels, splits)
     findings = listing.findings
     if hashes.failures:
         failed = np.flatnonzero(~found)[list(hashes.failures)]
@@ -113,7 +117,7 @@ def read_folder(
         readable = np.ones(total, np.bool_)
         readable[failed] = False
         table, stats = table.filter(pa.array(readable)), stats[readable]
-        content = content[readable]
+        digests = digests[readable]
     return Found(
         table,
         _reading(options, listing.left_out),
@@ -121,7 +125,7 @@ def read_folder(
         splits_known=options.split == "dir",
         reused=int(found.sum()),
         findings=tuple(sorted(findings, key=lambda finding: finding.id)),
-        files=FileStats(stats, content, read_at_ns),
+        files=FileStats(stats, digests, read_at_ns),
     )
 
 
@@ -133,6 +137,7 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Fo
         split=how.split or old.split,
         include=how.include or old.include,
         exclude=how.exclude or old.exclude,
+        sha256=how.sha256 or old.sha256,
     )
 
 
@@ -175,15 +180,18 @@ def options_from_reading(reading: Any) -> FolderOptions:
         if left_out.has(reason):
             left_out.integer(reason, minimum=1)
     left_out.done()
+    sha256 = fields.has("sha256")
+    if sha256 and fields.raw("sha256") is not True:
+        raise fields.wrong("sha256", "is not true: it is left out where it is not")
     fields.done()
     try:
-        return FolderOptions(label, split, include, exclude)
+        return FolderOptions(label, split, include, exclude, sha256)
     except UsageError as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
 
 
 def _reading(options: FolderOptions, left_out: dict[str, int]) -> dict[str, Any]:
-    return {
+    reading: dict[str, Any] = {
         "reader": READER,
         "reader_version": READER_VERSION,
         "label": options.label,
@@ -192,6 +200,7 @@ def _reading(options: FolderOptions, left_out: dict[str, int]) -> dict[str, Any]
         "exclude": list(options.exclude),
         "left_out": left_out,
     }
+    return reading | {"sha256": True} if options.sha256 else reading
 
 
 def _names_of_folders(
@@ -247,7 +256,7 @@ def _offset(
 
 def _table(
     runs: Sequence[Run],
-    content: npt.NDArray[np.uint8],
+    digests: npt.NDArray[np.uint8],
     sizes: npt.NDArray[np.uint64],
     labels: list[str | None],
     splits: list[str | None],
@@ -255,14 +264,22 @@ def _table(
     lengths = [len(run.names) for run in runs]
     columns = {
         "id": pa.array([run.prefix + name for run in runs for name in run.names], pa.string()),
-        "content": pa.Array.from_buffers(DIGEST, len(content), [None, pa.py_buffer(content)]),
+        "content": _digests(digests[:, : DIGEST.byte_width]),
         "size": pa.array(sizes),
         "label": _repeated(labels, lengths),
         "split": _repeated(splits, lengths),
     }
-    rows = len(content)
+    rows = len(digests)
+    if digests.shape[1] > DIGEST.byte_width:
+        columns["content_sha256"] = _digests(digests[:, DIGEST.byte_width :])
     return pa.table(
         [columns.get(column.name, pa.nulls(rows, column.type)) for column in SAMPLE], schema=SAMPLE
+    )
+
+
+def _digests(rows: npt.NDArray[np.uint8]) -> pa.Array:
+    return pa.Array.from_buffers(
+        DIGEST, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))]
     )
 
 

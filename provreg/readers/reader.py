@@ -34,7 +34,8 @@ class HowToRead:
     """What a user said about reading; what is None or empty is inherited, or the reader's default.
 
     `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
-    column, a member. `types` declares columns of CSV files.
+    column, a member. `types` declares columns of CSV files. `sha256` asks for that digest of every
+    file as well.
     """
 
     format: str | None = None
@@ -49,20 +50,25 @@ class HowToRead:
     delimiter: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    sha256: bool = False
 
     def said(self) -> frozenset[str]:
         """The names of the fields that say something, but for `format`."""
         named = (one.name for one in fields(self) if one.name != "format")
-        return frozenset(name for name in named if getattr(self, name) not in (None, (), {}))
+        return frozenset(name for name in named if getattr(self, name) not in (None, (), {}, False))
 
 
 class KnownDigests(Protocol):
-    """Digests of files that have not changed since they were read last (the stat cache)."""
+    """Digests of files that have not changed since they were read last (the stat cache).
+
+    They are as wide as the reader takes them: the 32 bytes of the BLAKE3, with `sha256` those of
+    that after them.
+    """
 
     def lookup(
         self, stats: npt.NDArray[np.uint64]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
-        """(which rows are known, (n,), their digests, (n, 32), zero where not).
+        """(which rows are known, (n,), their digests, (n, width), zero where not).
 
         `stats` has shape (n, 5): device, inode, size, mtime_ns, ctime_ns (these two signed).
         """
@@ -87,11 +93,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class FileStats:
-    """What the stat cache is to remember: uint64 of shape (n, 5) as `KnownDigests` has them, the
-    files' digests, uint8 of shape (n, 32), and the time before the first was taken."""
+    """What the stat cache is to remember: uint64 of shape (n, 5) and digests, uint8 of shape
+    (n, width), both as `KnownDigests` has them, and the time before the first was taken."""
 
     stats: npt.NDArray[np.uint64]
-    content: npt.NDArray[np.uint8]
+    digests: npt.NDArray[np.uint8]
     read_at_ns: int
 
 

@@ -4,8 +4,11 @@ It is a convenience of ingestion on the machine of its user. Loaders and verific
 a write through an old memory mapping can leave size and times as they were.
 
 The file: `MAGIC`, the BLAKE3 digest of all that follows, then the columns of its n entries, sorted
-by key: stats (n by 5 uint64), digests (n by 32 bytes). A file that is not exactly that, or is not
-private to its user, is as good as none.
+by key: stats (n by 5 uint64), digests (n by `width` bytes). A file that is not exactly that, or is
+not private to its user, is as good as none.
+
+A cache of BLAKE3 digests has a width of 32. One that keeps the SHA-256 after each is 64 wide and
+another file, so that no digest is ever known without the other one that was asked for.
 """
 
 from __future__ import annotations
@@ -26,11 +29,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-MAGIC = b"provreg stats 1\n"
+MAGIC = {32: b"provreg stats 1\n", 64: b"provreg stat256\n"}
 MOST_ENTRIES = 4_000_000
 
-_DIGEST = 32
-_HEADER = len(MAGIC) + _DIGEST
+_CHECKSUM = 32
 _STATS = 5 * 8
 # A file touched this shortly before it was read may change again without a change of its times.
 _SETTLED_NS = 2_000_000_000
@@ -40,7 +42,7 @@ class StatCache:
     """Digests by device, inode, size, mtime_ns and ctime_ns.
 
     Stats come as uint64 arrays of shape (n, 5) in this order (the times signed, in the same bits),
-    digests as uint8 arrays of shape (n, 32).
+    digests as uint8 arrays of shape (n, width).
     """
 
     def __init__(
@@ -48,32 +50,35 @@ class StatCache:
         path: Path,
         devices: frozenset[int],
         stats: npt.NDArray[np.uint64],
-        content: npt.NDArray[np.uint8],
+        digests: npt.NDArray[np.uint8],
     ) -> None:
         self._path = path
         self._devices = np.array(sorted(devices), np.uint64)
         self._stats = stats
-        self._content = content
+        self._digests = digests
         self._keys = _keys(stats)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, devices: Iterable[int]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, devices: Iterable[int], width: int = 32) -> Self:
         """The cache at `path`, for files on `devices` (`store.local_devices`) only.
 
-        Empty if there is none, or none that can be relied upon. Raises nothing.
+        Its digests have `width` bytes, 32 or 64. Empty if there is none, or none that can be relied
+        upon. Raises nothing.
         """
-        data = _private_bytes(path)
-        count, rest = divmod(len(data) - _HEADER, _STATS + _DIGEST)
+        magic = MAGIC[width]
+        header = len(magic) + _CHECKSUM
+        data = _private_bytes(path, header + MOST_ENTRIES * (_STATS + width))
+        count, rest = divmod(len(data) - header, _STATS + width)
         if (
             count < 0
             or rest
-            or not data.startswith(MAGIC)
-            or blake3(memoryview(data)[_HEADER:]).digest() != data[len(MAGIC) : _HEADER]
+            or not data.startswith(magic)
+            or blake3(memoryview(data)[header:]).digest() != data[len(magic) : header]
         ):
-            data, count = bytes(_HEADER), 0
-        stats = np.frombuffer(data, np.uint64, count * 5, _HEADER).reshape(-1, 5)
-        content = np.frombuffer(data, np.uint8, count * _DIGEST, _HEADER + count * _STATS)
-        return cls(Path(path), frozenset(devices), stats, content.reshape(-1, _DIGEST))
+            data, count = bytes(header), 0
+        stats = np.frombuffer(data, np.uint64, count * 5, header).reshape(-1, 5)
+        digests = np.frombuffer(data, np.uint8, count * width, header + count * _STATS)
+        return cls(Path(path), frozenset(devices), stats, digests.reshape(-1, width))
 
     def __len__(self) -> int:
         return len(self._stats)
@@ -81,18 +86,18 @@ class StatCache:
     def lookup(
         self, stats: npt.NDArray[np.uint64]
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
-        """(which rows are known, (n,), their digests, (n, 32), zero where not)."""
-        content = np.zeros((len(stats), _DIGEST), np.uint8)
+        """(which rows are known, (n,), their digests, (n, width), zero where not)."""
+        digests = np.zeros((len(stats), self._digests.shape[1]), np.uint8)
         if not len(self._stats):
-            return np.zeros(len(stats), np.bool_), content
+            return np.zeros(len(stats), np.bool_), digests
         place = np.searchsorted(self._keys, _keys(stats)).clip(max=len(self._keys) - 1)
         known = (self._stats[place] == stats).all(axis=1)
         known &= np.isin(stats[:, 0], self._devices)
-        content[known] = self._content[place[known]]
-        return known, content
+        digests[known] = self._digests[place[known]]
+        return known, digests
 
     def record(
-        self, stats: npt.NDArray[np.uint64], content: npt.NDArray[np.uint8], *, read_at_ns: int
+        self, stats: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint8], *, read_at_ns: int
     ) -> bool:
         """Remembers what was read after `read_at_ns` (Unix time); whether that could be saved.
 
@@ -103,7 +108,7 @@ class StatCache:
         settled = (touched < read_at_ns - _SETTLED_NS) & np.isin(stats[:, 0], self._devices)
         known, before = self.lookup(stats)
         # Another digest under the same stat: read anew because somebody doubted the cache.
-        news = settled & ~(known & (before == content).all(axis=1))
+        news = settled & ~(known & (before == digests).all(axis=1))
         if not news.any():
             return True
         every = np.concatenate([stats[news], self._stats])
@@ -112,15 +117,16 @@ class StatCache:
         if len(first) > MOST_ENTRIES:
             chosen = np.sort(np.argsort(first, kind="stable")[:MOST_ENTRIES])
             keys, first = keys[chosen], first[chosen]
-        digests = np.concatenate([content[news], self._content])[first]
-        self._keys, self._stats, self._content = keys, every[first], digests
+        kept = np.concatenate([digests[news], self._digests])[first]
+        self._keys, self._stats, self._digests = keys, every[first], kept
         return self._save()
 
     def _save(self) -> bool:
-        body = self._stats.tobytes() + self._content.tobytes()
+        body = self._stats.tobytes() + self._digests.tobytes()
+        magic = MAGIC[self._digests.shape[1]]
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_file(self._path, MAGIC + blake3(body).digest() + body, 0o600)
+            replace_file(self._path, magic + blake3(body).digest() + body, 0o600)
         except (OSError, StorageError):  # it costs time next time, not this ingestion
             return False
         return True
@@ -132,8 +138,8 @@ def _keys(stats: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-def _private_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file that is the user's, and nobody else's to read or write."""
+def _private_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """The at most `most` bytes of a file that is the user's, and nobody else's to read or write."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -142,7 +148,6 @@ def _private_bytes(path: str | os.PathLike[str]) -> bytes:
         with open(opened, "rb") as file:
             found = os.fstat(file.fileno())
             private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
-            most = _HEADER + MOST_ENTRIES * (_STATS + _DIGEST)
             if not (private and S_ISREG(found.st_mode) and found.st_size <= most):
                 return b""
             return file.read(found.st_size)

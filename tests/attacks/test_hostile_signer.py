@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from blake3 import blake3
 
 from provreg.core.canonical import canonical
 from provreg.core.entry import ENTRY
@@ -440,3 +442,30 @@ def test_class_indices_that_were_swapped_are_refused(bench: Bench) -> None:
         bench.open().verify("pets")
     assert refused.value.step == 9
     assert [one.number for one in bench.open().sync()] == [2]
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_sha256_of_other_bytes_than_the_digest_beside_it(bench: Bench, said: bool) -> None:
+    """One file by BLAKE3 and another by SHA-256: each reader would be shown its own."""
+    good, evil = b"good", b"evil"
+    entries = entries_of(
+        ["a.bin"],
+        content=[blake3(good).digest()],
+        size=[len(good)],
+        content_sha256=[hashlib.sha256(evil).digest()],
+    )
+    head = hostile(bench, entries)
+    reading = head.reading | {"label": "none"} | ({"sha256": True} if said else {})
+    bench.forge(replace(head, reading=reading))
+    data = bench.write("data", {"a.bin": good})
+    with pytest.raises(NotTrustedError) as caught:
+        bench.open().verify("pets", data=[data])
+    assert [finding.to_json() for finding in caught.value.findings] == [
+        {
+            "kind": "changed",
+            "id": "a.bin",
+            "expected": "sha256:" + hashlib.sha256(evil).hexdigest(),
+            "found": "sha256:" + hashlib.sha256(good).hexdigest(),
+            "source": "shelter",
+        }
+    ]

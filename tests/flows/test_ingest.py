@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -385,6 +389,75 @@ def test_a_file_the_stat_cache_was_wrong_about_is_right_after_a_rehash(bench: Be
     assert counts(wrong) == {"modified": 3}
     assert wrong.draft.samples.reused == 3
     assert bench.ingest(data, rehash=True).head is None
+
+
+def sha256s(bench: Bench, reference: str = "pets") -> list[bytes | None]:
+    found: list[bytes | None] = bench.open().verify(reference).entries["content_sha256"].to_pylist()
+    return found
+
+
+def of_files(data: Path) -> list[bytes]:
+    files = sorted(path for path in data.rglob("*") if path.is_file())
+    return [hashlib.sha256(path.read_bytes()).digest() for path in files]
+
+
+def test_later_versions_keep_taking_sha256(bench: Bench) -> None:
+    data = bench.pets()
+    bench.ingest(data, how=HowToRead(sha256=True))
+    assert sha256s(bench) == of_files(data)
+    bench.write("pets", {"cat/1.jpg": b"other", "cat/new.jpg": b"new"})
+    (data / "dog/0.jpg").rename(data / "dog/renamed.jpg")
+    assert bench.ingest(data).head is not None
+    assert sha256s(bench) == of_files(data)
+    new = bench.write("new", {"cat/appended.jpg": b"appended"})
+    bench.ingest(new, append=True)
+    assert hashlib.sha256(b"appended").digest() in sha256s(bench)
+    assert None not in sha256s(bench)
+
+
+def test_sha256_asked_for_later_is_taken_of_every_file(bench: Bench) -> None:
+    data = bench.pets()
+    bench.ingest(data)
+    assert set(sha256s(bench)) == {None}
+    outcome = bench.ingest(data, how=HowToRead(sha256=True))
+    assert counts(outcome) == {"reattributed": 6}
+    assert sha256s(bench) == of_files(data)
+    assert bench.ingest(data).head is None
+
+
+@pytest.mark.parametrize("sha256", [True, False])
+def test_stat_cache_gives_no_digest_without_the_sha256_that_is_asked_for(
+    bench: Bench, sha256: bool
+) -> None:
+    """One ingestion fills the cache with SHA-256 or without; the other kind takes nothing of it."""
+    data = bench.pets()
+    for path in data.rglob("*"):
+        os.utime(path, (1, 1))
+    first, second = HowToRead(sha256=not sha256), HowToRead(sha256=sha256)
+    with an_hour_later():
+        bench.ingest(data, name="one", how=first)
+        outcome = bench.ingest(data, name="two", how=second)
+        assert outcome.draft.samples.reused == 0
+        assert bench.ingest(data, name="three", how=first).draft.samples.reused == 6
+        again = bench.ingest(data, name="four", how=second)
+    assert again.draft.samples.reused == 6
+    assert sha256s(bench, "four") == (of_files(data) if sha256 else [None] * 6)
+
+
+@contextmanager
+def an_hour_later() -> Iterator[None]:
+    """Lets files of this moment count as settled, which the stat cache remembers."""
+    real = time.time_ns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: real() + 3600 * 10**9)
+        yield
+
+
+def test_sha256_of_a_table_is_refused(bench: Bench) -> None:
+    rows = bench.folder / "rows.jsonl"
+    rows.write_text('{"text": "a"}\n', "utf-8")
+    with pytest.raises(UsageError, match="--sha256 means nothing to the reader"):
+        bench.ingest(rows, how=HowToRead(sha256=True))
 
 
 def test_a_version_the_policy_does_not_trust_does_not_keep_its_publisher_from_continuing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
@@ -558,6 +559,29 @@ def test_everything_known_reads_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_folder([tmp_path], NO_LABEL, known=Known(inodes)).reused == 2
 
 
+def test_sha256_is_taken_in_the_same_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a", "b/c", "b/d")
+    opened: list[str] = []
+    real = os.open
+
+    def counting(path: str, *rest: object, **more: object) -> int:
+        opened.append(str(path))
+        return real(path, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", counting)
+    samples = read_folder([tmp_path], FolderOptions(label="none", sha256=True))
+    assert [opened.count(name) for name in "acd"] == [1, 1, 1]
+    for row in samples.table.to_pylist():
+        data = row["id"].encode()
+        assert written(row["content"]) == blake3_digest(data)
+        assert row["content_sha256"] == hashlib.sha256(data).digest()
+    assert samples.reading["sha256"] is True
+    without = read_folder([tmp_path], NO_LABEL)
+    assert without.table["content_sha256"].null_count == 3
+    assert "sha256" not in without.reading
+    assert samples.table.drop("content_sha256").equals(without.table.drop("content_sha256"))
+
+
 # ---- the head's record
 
 
@@ -566,6 +590,7 @@ def test_everything_known_reads_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     [
         FolderOptions(),
         FolderOptions(label="none", split="dir", include=("*.jpg", "a/**"), exclude=("b",)),
+        FolderOptions(label="none", sha256=True),
     ],
 )
 def test_options_come_back_from_reading(tmp_path: Path, options: FolderOptions) -> None:
@@ -590,6 +615,8 @@ def test_options_come_back_from_reading(tmp_path: Path, options: FolderOptions) 
         {"left_out": []},
         {"left_out": {"hidden": 0}},
         {"left_out": {"unknown": 1}},
+        {"sha256": False},
+        {"sha256": 1},
         {"more": 1},
     ],
 )

@@ -214,11 +214,35 @@ def test_damaged_cache_is_ignored_whatever_byte_is_damaged(path: Path) -> None:
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         assert len(StatCache.open(path, devices=[DEVICE])) == 0, place
-    for cut in (b"", MAGIC, whole[:-1], whole[:-72], whole + b"x", whole + b"x" * 72):
+    for cut in (b"", MAGIC[32], whole[:-1], whole[:-72], whole + b"x", whole + b"x" * 72):
         path.write_bytes(cut)
         assert len(StatCache.open(path, devices=[DEVICE])) == 0
     path.write_bytes(whole)
     assert len(StatCache.open(path, devices=[DEVICE])) == 3
+
+
+def test_cache_with_sha256_keeps_both_digests(path: Path) -> None:
+    both = np.hstack([digests(1, 2), digests(7, 8)])
+    StatCache.open(path, devices=[DEVICE], width=64).record(
+        stats_of(row(1), row(2)), both, read_at_ns=NOW
+    )
+    known, found = StatCache.open(path, devices=[DEVICE], width=64).lookup(
+        stats_of(row(2), row(9), row(1))
+    )
+    assert known.tolist() == [True, False, True]
+    assert (found == np.hstack([digests(2, 0, 1), digests(8, 0, 7)])).all()
+
+
+@pytest.mark.parametrize(("kept", "asked"), [(32, 64), (64, 32)])
+def test_cache_of_other_digests_than_those_asked_for_is_ignored(
+    path: Path, kept: int, asked: int
+) -> None:
+    # 13 entries of 72 bytes are as long as 9 of 104.
+    rows = [row(number) for number in range(13 if kept == 32 else 9)]
+    cache = StatCache.open(path, devices=[DEVICE], width=kept)
+    cache.record(stats_of(*rows), np.ones((len(rows), kept), np.uint8), read_at_ns=NOW)
+    assert len(StatCache.open(path, devices=[DEVICE], width=kept)) == len(rows)
+    assert len(StatCache.open(path, devices=[DEVICE], width=asked)) == 0
 
 
 def test_cache_larger_than_any_is_not_read(path: Path) -> None:
