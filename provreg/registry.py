@@ -14,6 +14,7 @@ from provreg.errors import NotFoundError, NotTrustedError
 if TYPE_CHECKING:
     from provreg.flows.blame import Blamed
     from provreg.flows.check import Problem
+    from provreg.flows.countersign import Countersigned, Review
     from provreg.flows.diff import Diff
     from provreg.flows.ingest import Ingestion
     from provreg.flows.lineage import Ancestor
@@ -169,6 +170,20 @@ class Registry:
                 progress=progress,
             )
         return version
+
+    def review(self, reference: str) -> Review:
+        """What a countersigner of `reference` should see first: `flows.countersign.review`."""
+        from provreg.flows.countersign import review
+
+        return review(self.workspace, Reference.parse(reference), self.trust)
+
+    def countersign(self, version: Ancestor, signer: Signer) -> Countersigned:
+        """Adds the signature of `signer` to a version that was reviewed."""
+        from provreg.flows.countersign import countersign
+        from provreg.trust.sigstore.root import PUBLIC_GOOD
+
+        root = self.root or PUBLIC_GOOD
+        return countersign(self.workspace, version, signer, self.trust, root)
 
     def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""

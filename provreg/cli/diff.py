@@ -92,7 +92,7 @@ def diff(
         output.stream(head, "changes", map(_change_to_json, found))
     else:
         output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
-        _show(found, output)
+        show_changes(found, output)
     if exit_code and len(found):
         raise typer.Exit(1)
 
@@ -106,7 +106,8 @@ def _between(opened: Registry, old: str, new: str, progress: Progress | None) ->
         raise NotFoundError(error.message, hint=f"for the data beside you write ./{new}") from None
 
 
-def _show(found: Diff, output: Output) -> None:
+def show_changes(found: Diff, output: Output) -> None:
+    """A table of the changes; of more than 25 it is grouped, unless all are asked for."""
     if not len(found):
         return
     if len(found) <= _LISTED or output.verbose:

@@ -71,6 +71,7 @@ TrustedRootOption = Annotated[
 StagingOption = Annotated[
     bool, typer.Option("--staging", help="Use Sigstore's staging instance, for trials.")
 ]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="name, name@3, name@latest or name@sha256:…")
 ]

@@ -90,6 +90,32 @@ def open_signer(
     return KeySigner(key, stamp)
 
 
+def require_signer(
+    sign: str | None,
+    *,
+    opened: Registry,
+    timestamp: str | None,
+    trust_config: Path | None,
+    staging: bool,
+    output: Output,
+) -> Signer:
+    """As `open_signer`, for a command that does nothing but sign."""
+    signer = open_signer(
+        sign,
+        opened=opened,
+        timestamp=timestamp,
+        trust_config=trust_config,
+        staging=staging,
+        output=output,
+    )
+    if signer is None:
+        raise UsageError(
+            "nothing says who signs",
+            hint="pass --sign key:FILE, or --sign keyless to sign with your identity",
+        )
+    return signer
+
+
 def _open_keyless(
     token: Path | None, trust_config: Path | None, staging: bool, output: Output
 ) -> Signer:
@@ -115,6 +141,22 @@ def passphrase(prompt: str) -> str | None:
         if variable in os.environ:
             return os.environ[variable]
     return getpass.getpass(prompt) if sys.stdin.isatty() else None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks a person at the terminal before what cannot be taken back, unless `yes`.
+
+    Raises UsageError where nobody is there to ask, typer.Abort where the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"nobody is there to be asked: {question}", hint="pass --yes to do it without asking"
+        )
+    import typer
+
+    typer.confirm(question, abort=True, err=True)
 
 
 def say_damage(damaged: list[Damaged], output: Output) -> None:

@@ -14,6 +14,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields
 from provreg.core.kinds import KINDS
 from provreg.core.names import DATASET_NAME
+from provreg.core.statement import version_statement
 from provreg.core.text import quoted
 from provreg.core.tree import PART_MAX_ENTRIES, root
 from provreg.errors import FormatError
@@ -107,6 +108,17 @@ class Head:
     def digest(self) -> str:
         """The written sha256 of the head: the version's identity."""
         return sha256_digest(self.to_bytes())
+
+    def statement(self) -> bytes:
+        """What is signed for the version (docs/format/statement.md)."""
+        return version_statement(
+            dataset=self.dataset,
+            version=self.version,
+            head=self.digest(),
+            uid=self.uid,
+            root=self.root,
+            samples=self.samples,
+        )
 
 
 def parse_head(data: bytes) -> Head:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.core.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, StorageError
 from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
@@ -145,16 +144,8 @@ def _try_number(
     sealed = seal(drafted, number=number, created=datetime.now(UTC), message=message)
     head, data = sealed.head, sealed.head.to_bytes()
     digest = head.digest()
-    statement = version_statement(
-        dataset=head.dataset,
-        version=number,
-        head=digest,
-        uid=head.uid,
-        root=head.root,
-        samples=head.samples,
-    )
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
-    bundle = signer.sign(statement)
+    bundle = signer.sign(head.statement())
     for part, entries in sealed.parts:
         if workspace.parts.get(part) is None:
             workspace.parts.put(part, entries)

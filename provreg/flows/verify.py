@@ -125,7 +125,7 @@ def verify(
     try:
         number, digest = locate(workspace, reference)
         signed = check_signatures(workspace, reference.dataset, number, digest, trust, done)
-        first_use = check_history(workspace, reference, signed, seen, done)
+        first_use = check_history(workspace, reference, digest, signed.head, seen, done)
         entries = load_entries(workspace, signed.head, done)
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
@@ -237,12 +237,12 @@ def _signed_when(signatures: Sequence[Signature]) -> str:
 def check_history(
     workspace: Workspace,
     reference: Reference,
-    signed: Signed,
+    digest: str,
+    head: Head,
     seen: Seen | None,
-    done: Report,
+    done: Report = ignore,
 ) -> bool:
-    """Step 9: descends from what was seen or pinned. True where nothing was."""
-    head, digest = signed.head, signed.digest
+    """Step 9: the head `digest` descends from what was seen or pinned. True where nothing was."""
     pin = workspace.pins.get(head.dataset)
     if pin is not None and pin.uid != head.uid:
         raise NotTrustedError(

@@ -39,6 +39,8 @@ def test_schemas_are_schemas(path: Path) -> None:
         ("ingest", 0, INGEST),
         ("ingest", 0, [*INGEST, "--dry-run"]),
         ("ingest", 0, ["ingest", "data", "--name", "new", "--source", "s", "--dry-run"]),
+        ("sign", 0, ["sign", "pets@1", "--sign", "key:mallory.key", "--yes"]),
+        ("sign", 0, ["sign", "pets@2", "--sign", "key:mallory.key", "--yes"]),
         ("ls", 0, ["ls"]),
         ("log", 0, ["log", "pets"]),
         ("show", 0, ["show", "pets"]),

@@ -1,0 +1,133 @@
+"""`provreg sign`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from provreg.cli.diff import show_changes
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    ReferenceArgument,
+    RegistryOption,
+    SignOption,
+    StagingOption,
+    TimestampOption,
+    TrustConfigOption,
+    TrustedRootOption,
+    VerboseOption,
+    YesOption,
+)
+from provreg.cli.output import Output
+from provreg.cli.render import counted, counts_in_words, name_of, when
+from provreg.cli.session import confirm, open_registry, require_signer, say_untrusted
+
+if TYPE_CHECKING:
+    from provreg.flows.countersign import Review
+
+EXAMPLES = (
+    "provreg sign cifar10@3 --sign key:bob.key",
+    "provreg sign cifar10@3 --sign key:bob.key --timestamp"
+    " https://timestamp.sigstore.dev/api/v1/timestamp -v",
+    "provreg sign cifar10@3 --sign keyless --policy policy.toml --yes",
+    "provreg sign trial@2 --sign keyless --trust-config sigstore.json --yes",
+    "provreg sign trial@2 --sign keyless --staging --trusted-root root.json",
+)
+
+
+def sign(
+    reference: ReferenceArgument,
+    sign: SignOption = None,
+    yes: YesOption = False,
+    registry: RegistryOption = None,
+    policy: PolicyOption = None,
+    key: KeyOption = None,
+    timestamp: TimestampOption = None,
+    trust_config: TrustConfigOption = None,
+    trusted_root: TrustedRootOption = None,
+    staging: StagingOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Countersign a version, having seen what it changes.
+
+    The version's integrity is verified; its changes against its parent and what the policy says of
+    it are shown before you are asked. All it adds is your signature, over the same statement.
+    """
+    output = Output(json=json, quiet=quiet, verbose=verbose)
+    opened = open_registry(
+        registry,
+        policy=policy,
+        key=key,
+        trusted_root=trusted_root or trust_config,
+        staging=staging,
+        output=output,
+    )
+    signer = require_signer(
+        sign,
+        opened=opened,
+        timestamp=timestamp,
+        trust_config=trust_config,
+        staging=staging,
+        output=output,
+    )
+    review = opened.review(reference)
+    for warning in opened.warnings:
+        output.warn(warning)
+    _show(review, output)
+    confirm(f"sign {name_of(review.version)} as it is shown above?", yes=yes)
+    made = opened.countersign(review.version, signer)
+    version = made.version
+    output.document(_document(review, made.bundle) | {
+        "trusted": version.trusted_because is not None,
+        "because": version.trusted_because or version.refused_because,
+    })  # fmt: skip
+    if made.bundle is None:
+        output.line(f"{name_of(version)} was signed by you before: nothing is added")
+    else:
+        output.line(f"{name_of(version)} signed ({made.bundle})")
+    output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
+
+
+def _show(review: Review, output: Output) -> None:
+    """What is about to be signed. Who pipes `--json` reads the same there, after signing."""
+    version, head = review.version, review.version.head
+    samples = counted(head.samples, "sample")
+    output.line(f"{name_of(version)}: {samples}, made {when(head.created)}, by the signer's word")
+    output.line(f"  {version.digest}")
+    if head.message:
+        output.line(f"  {head.message}")
+    if review.changes is None:
+        output.line("it is the first version: all of it is new")
+        output.table(("source", "samples"), head.sources.top)
+        output.table(("labeler", "samples"), head.labelers.top)
+    else:
+        counts = review.changes.changes.counts()
+        output.line(f"against {review.changes.old_name}: {counts_in_words(counts)}")
+        show_changes(review.changes, output)
+    say_untrusted(review.before, output)
+    output.line(_verdict(version.trusted_because, version.refused_because))
+
+
+def _verdict(trusted: str | None, refused: str | None) -> str:
+    return f"trusted here: {trusted}" if trusted is not None else f"UNTRUSTED here: {refused}"
+
+
+def _document(review: Review, bundle: str | None) -> dict[str, Any]:
+    version = review.version
+    counts = None if review.changes is None else review.changes.changes.counts()
+    return {
+        "ref": name_of(version),
+        "head": version.digest,
+        "signed": bundle is not None,
+        "bundle": bundle,
+        "changes": counts,
+        "untrusted_before": [
+            {"ref": name_of(one), "because": one.refused_because}
+            for one in review.before
+            if one.trusted_because is None
+        ],
+    }

@@ -1,0 +1,112 @@
+"""Countersigning: one more bundle over the very statement that others have signed.
+
+A countersigner vouches for what they were shown: the version's integrity, how it differs from its
+parent, and what the policy in force says of it and of the versions before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from provreg.core.head import Head
+from provreg.core.names import Reference
+from provreg.core.policy import Signature
+from provreg.errors import NotTrustedError
+from provreg.flows.compare import changes_between
+from provreg.flows.diff import Diff, MadeBy
+from provreg.flows.integrity import load_entries, read_head
+from provreg.flows.lineage import Ancestor, judged, lineage
+from provreg.flows.trusting import Trust, trust_signer
+from provreg.flows.verify import check_history, locate
+from provreg.flows.workspace import Workspace
+from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
+from provreg.trust.signer import Signer
+from provreg.trust.sigstore.root import TrustedRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A version as its countersigner should see it before signing.
+
+    `version` and `before`, the versions it continues, newest first, come with the policy's word on
+    them. `changes` are those against its parent, None for a first version.
+    """
+
+    version: Ancestor
+    before: Sequence[Ancestor]
+    changes: Diff | None
+
+
+@dataclass(frozen=True, slots=True)
+class Countersigned:
+    """What came of it: the digest of the new bundle, None where the signer had signed before.
+
+    `version` is what the policy says now.
+    """
+
+    bundle: str | None
+    version: Ancestor
+
+
+def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> Review:
+    """The version that `reference` stands for, sound (steps 6, 9, 10, 11), signed by whomever.
+
+    Raises NotTrustedError with the step that does not hold, NotFoundError for no such version.
+    """
+    seen = workspace.seen(reference.dataset)
+    number, digest = locate(workspace, reference)
+    head = read_head(workspace, digest)
+    if (head.dataset, head.version) != (reference.dataset, number):
+        raise NotTrustedError(
+            f"{reference.dataset}@{number} was asked for, the head is"
+            f" {head.dataset}@{head.version}",
+            step=5,
+            hint="a head was put in another's place: ask who writes to this registry",
+        )
+    check_history(workspace, reference, digest, head, seen)
+    load_entries(workspace, head)
+    *before, version = lineage(workspace, digest, trust)
+    before.reverse()
+    if not before:
+        return Review(version, (), None)
+    parent = before[0]
+    load_entries(workspace, parent.head)
+    changes = changes_between(workspace, parent.head, head)
+    names = [f"{head.dataset}@{one.head.version}" for one in (parent, version)]
+    made_by = MadeBy([version], None)
+    return Review(version, before, Diff(changes, made_by, names[0], names[1], (parent, version)))
+
+
+def countersign(
+    workspace: Workspace, reviewed: Ancestor, signer: Signer, trust: Trust | None, root: TrustedRoot
+) -> Countersigned:
+    """Adds the bundle of `signer` over `reviewed`, unless there is one that says no less.
+
+    Raises as `Signer.sign`, and StorageError; nothing is then added.
+    """
+    head, digest = reviewed.head, reviewed.digest
+    own = trust_signer(signer, root).anchors
+    stamping = getattr(signer, "stamp", None) is not None
+    made = _own_signatures(workspace, head, digest, own)
+    if any(one.signed_at is not None or not stamping for one in made):
+        return Countersigned(None, reviewed)
+    bundle = signer.sign(head.statement())
+    added = workspace.versions.add_signature(head.dataset, digest, bundle)
+    return Countersigned(added, judged(workspace, digest, head, trust))
+
+
+def _own_signatures(
+    workspace: Workspace, head: Head, digest: str, own: TrustAnchors
+) -> list[Signature]:
+    """The signatures over this head by whom `own` trusts alone."""
+    found = []
+    for _, data in workspace.versions.signatures(head.dataset, digest):
+        try:
+            bundle = parse_bundle(data)
+            made = verify_bundle(bundle, own)
+        except NotTrustedError:
+            continue
+        if bundle.payload == head.statement():
+            found.append(made)
+    return found
