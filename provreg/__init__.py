@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
     from provreg.flows.ingest import Ingestion as Ingestion
-    from provreg.loaders.stream import Sample as Sample
-    from provreg.loaders.stream import VerifiedStream as VerifiedStream
-    from provreg.loaders.stream import load as load
+    from provreg.loaders.load import load as load
+    from provreg.loaders.samples import Sample as Sample
+    from provreg.loaders.samples import VerifiedSamples as VerifiedSamples
+    from provreg.loaders.selection import Selection as Selection
     from provreg.readers.reader import HowToRead as HowToRead
     from provreg.registry import Registry as Registry
     from provreg.trust.signer import KeySigner as KeySigner
@@ -46,8 +47,10 @@ _HOMES = {
         "UsageError",
     ),
     "provreg.flows.ingest": ("Ingestion",),
+    "provreg.loaders.load": ("load",),
+    "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
+    "provreg.loaders.selection": ("Selection",),
     "provreg.readers.reader": ("HowToRead",),
-    "provreg.loaders.stream": ("Sample", "VerifiedStream", "load"),
     "provreg.registry": ("Registry",),
     "provreg.trust.signer": ("KeySigner",),
 }

@@ -6,27 +6,50 @@ tell the same failures apart (docs/cli.md, "Exit codes").
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import json
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from provreg.core.finding import Finding
+
+
+# The note by which an error crosses over where only its class and text do (`carry`).
+_CARRIED = re.compile(r"^\[provreg error\] (\{.*\})$\n?", re.MULTILINE)
 
 
 class ProvregError(Exception):
     """Base of all expected failures.
 
     `message` says what happened and to which sample, `hint` what to do about it. Instances survive
-    pickling, so that loader workers can raise them into the parent process.
+    pickling, so that loader workers can raise them into the parent process, and after `carry` also
+    being made again from the formatted text alone, as PyTorch's DataLoader does.
     """
 
     exit_code: ClassVar[int] = 2
     kind: ClassVar[str] = "error"
+    message: str
+    hint: str
+    sample: str | None
 
-    def __init__(self, message: str, *, hint: str = "", sample: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.sample = sample
+    def __init__(
+        self, message: str, *, hint: str = "", sample: str | None = None, **more: Any
+    ) -> None:
+        facts: dict[str, Any] = {"message": message, "hint": hint, "sample": sample, **more}
+        carried = _CARRIED.search(message)
+        if carried is not None:
+            with suppress(ValueError):
+                told = json.loads(carried[1])
+                facts |= {name: told[name] for name in facts if name in told}
+            self.add_note(_CARRIED.sub("", message))
+        super().__init__(facts["message"])
+        vars(self).update(facts)
+
+    def carry(self) -> None:
+        """Notes all that is told of the error, for who raises its class again with its text."""
+        facts = {name: fact for name, fact in vars(self).items() if isinstance(fact, str | int)}
+        self.add_note(f"[provreg error] {json.dumps(facts)}")
 
 
 class UsageError(ProvregError):
@@ -53,6 +76,8 @@ class NotTrustedError(ProvregError):
 
     exit_code = 4
     kind = "not-trusted"
+    step: int
+    findings: tuple[Finding, ...]
 
     def __init__(
         self,
@@ -62,10 +87,9 @@ class NotTrustedError(ProvregError):
         hint: str = "",
         sample: str | None = None,
         findings: tuple[Finding, ...] = (),
+        **more: Any,
     ) -> None:
-        super().__init__(message, hint=hint, sample=sample)
-        self.step = step
-        self.findings = findings
+        super().__init__(message, hint=hint, sample=sample, step=step, findings=findings, **more)
 
 
 class SampleError(NotTrustedError):
@@ -76,6 +100,10 @@ class SampleError(NotTrustedError):
     """
 
     kind = "sample"
+    expected: str
+    found: str | None
+    source: str
+    labeler: str | None
 
     def __init__(
         self,
@@ -88,11 +116,10 @@ class SampleError(NotTrustedError):
         labeler: str | None = None,
         hint: str = "",
     ) -> None:
-        super().__init__(message, step=12, hint=hint, sample=sample)
-        self.expected = expected
-        self.found = found
-        self.source = source
-        self.labeler = labeler
+        super().__init__(
+            message, step=12, hint=hint, sample=sample,
+            expected=expected, found=found, source=source, labeler=labeler,
+        )  # fmt: skip
 
 
 class DamagedError(ProvregError):

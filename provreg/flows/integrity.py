@@ -17,6 +17,7 @@ from provreg.core.manifest import check_part, check_part_end, check_version
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, ProvregError
 from provreg.flows.workspace import Workspace
+from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 
 _MAX_LABEL_BYTES = 64 << 20
@@ -76,7 +77,7 @@ def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.
     Says nothing of who signed it. Raises NotTrustedError.
     """
     # A head names its parts by digest: what was found of it once stays true.
-    checked = workspace.parts.is_checked(head.root, head.digest())
+    checked = workspace.parts.is_checked(head)
     # Reading and hashing wait for no interpreter: two parts at once take half the time.
     with ThreadPoolExecutor(_READERS if len(head.parts) > 1 else 1) as readers:
         parts = list(readers.map(partial(_read_and_check, workspace), head.parts))
@@ -87,7 +88,7 @@ def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.
     try:
         if not checked:
             check_version(head, entries)
-            workspace.parts.mark_checked(head.root, head.digest())
+            workspace.parts.mark_checked(head)
     except FormatError as error:
         raise _refused(11, error) from None
     done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
@@ -95,12 +96,12 @@ def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.
     return entries
 
 
-def long_label(workspace: Workspace, digest: bytes) -> str:
+def long_label(objects: Objects, digest: bytes) -> str:
     """The text of a label that its entry names by digest, from the object a labels file left.
 
     Raises NotFoundError where the label is in the data instead, DamagedError for other bytes.
     """
-    return workspace.objects.get(written(digest), limit=_MAX_LABEL_BYTES).decode()
+    return objects.get(written(digest), limit=_MAX_LABEL_BYTES).decode()
 
 
 def _read_and_check(workspace: Workspace, part: PartRef) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from provreg.core.change import pair, take_entries, unequal
 from provreg.core.digest import written
 from provreg.core.finding import Finding
+from provreg.core.head import Head
 from provreg.core.origin import split_long_labels
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore
@@ -45,29 +46,31 @@ def verify_data(
     read = read_again(
         paths, version.head.reading, sha256=sha256, leave_out=leave_out, progress=progress
     )
-    check_read(version, read, on_step=on_step)
+    check_read(version.head, version.entries, read, on_step=on_step)
 
 
 def check_read(
-    version: VerifiedVersion, read: Read, *, on_step: Callable[[Step], None] = ignore
+    head: Head, entries: pa.Table, read: Read, *, on_step: Callable[[Step], None] = ignore
 ) -> None:
-    """Checks what was read from the data; raises NotTrustedError as `verify_data`."""
-    labels_signed = read.samples.labels_known and not labels_overridden(version.head.reading)
+    """Checks what was read from the data against a verified version's head and entries.
+
+    Raises NotTrustedError as `verify_data`.
+    """
+    labels_signed = read.samples.labels_known and not labels_overridden(head.reading)
     unread = {finding.id: finding for finding in read.findings}
     findings = [
         finding
-        for finding in compare_with_data(
-            version.entries, read.samples.table, labels_signed=labels_signed
-        )
+        for finding in compare_with_data(entries, read.samples.table, labels_signed=labels_signed)
         if finding.id not in unread
     ]
     findings = sorted([*findings, *unread.values()], key=lambda finding: finding.id.encode())
     if not findings:
-        on_step(Step(12, True, f"{version.head.samples:,} samples as signed, no stranger"))
+        on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
         return
     counts = Counter(finding.kind for finding in findings)
     said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
-    detail = f"{len(findings):,} samples are not as {version.reference} signs them: {said}"
+    reference = f"{head.dataset}@{head.version}"
+    detail = f"{len(findings):,} samples are not as {reference} signs them: {said}"
     on_step(Step(12, False, detail))
     raise NotTrustedError(
         detail,

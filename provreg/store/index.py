@@ -17,11 +17,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from provreg.core.change import BIT, Changes, plain
+from provreg.core.change import Changes, plain
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
+from provreg.store.index_views import ENTRY_COLUMNS, VIEWS
 from provreg.store.private import locked
 
 # Another number means another layout: the file is then deleted and made again.
@@ -196,32 +197,52 @@ class Index:
                 connection.register("part_entries", entries)
                 connection.register("trust", trusted)
                 connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
-                connection.execute(_VIEWS)
-                connection.execute("set timezone = 'UTC'")
-                connection.execute("set enable_external_access = false")
-                connection.execute("set lock_configuration = true")
-            return _select(connection, sql)
+                connection.execute(VIEWS)
+                _shut_in(connection)
+            table = _select(connection, sql, hint="tables: versions, entries, changes")
+        columns = [column.to_pylist() for column in table.columns]
+        return table.column_names, list(zip(*columns, strict=True))
 
 
-def _select(
-    connection: duckdb.DuckDBPyConnection, sql: str
-) -> tuple[list[str], list[tuple[Any, ...]]]:
+def select_ids(sql: str, entries: pa.Table) -> pa.ChunkedArray:
+    """The ids of the `entries` (columns of ENTRY) that meet the condition `sql`, or that a SELECT
+    from `entries` gives as its column `id`; asked in memory.
+
+    Raises UsageError as `Index.query`, and for a SELECT that gives no ids.
+    """
+    hint = "a condition over the columns of `entries`, or a SELECT of `id` from it"
+    if not sql.lstrip().lower().startswith(("select", "with", "from")):
+        sql = f"select id from entries where ({sql}\n)"
+    with closing(duckdb.connect(config={"python_enable_replacements": False})) as connection:
+        connection.register("signed", entries)
+        connection.execute(f"create view entries as select {ENTRY_COLUMNS} from signed")
+        _shut_in(connection)
+        table = _select(connection, sql, hint=hint)
+    if "id" not in table.column_names:
+        raise UsageError("the query gives no column id", hint=hint)
+    ids: pa.ChunkedArray = table.column("id")
+    if not pa.types.is_string(ids.type) or ids.null_count:
+        raise UsageError("the query's column id does not hold ids alone", hint=hint)
+    return ids
+
+
+def _shut_in(connection: duckdb.DuckDBPyConnection) -> None:
+    """From now on nothing outside the connection can be reached, nor this be undone."""
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+
+
+def _select(connection: duckdb.DuckDBPyConnection, sql: str, *, hint: str) -> pa.Table:
     try:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise UsageError(
-                "only one SELECT can be asked of the index",
-                hint="tables: versions, entries, changes",
-            )
-        table = connection.sql(sql).to_arrow_table()
+            raise UsageError("only one SELECT can be asked", hint=hint)
+        return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         # After a blank line DuckDB shows the place in the query, over several lines.
         complaint = str(error).split("\n\n")[0].replace("\n", " ")
-        raise UsageError(
-            f"the query failed: {complaint}", hint="tables: versions, entries, changes"
-        ) from None
-    columns = [column.to_pylist() for column in table.columns]
-    return table.column_names, list(zip(*columns, strict=True))
+        raise UsageError(f"the query failed: {complaint}", hint=hint) from None
 
 
 def change_rows(changes: Changes) -> pa.Table:
@@ -245,35 +266,6 @@ def with_part(entries: pa.Table, part: str) -> pa.Table:
         pa.nulls(entries.num_rows, pa.int32()).fill_null(0), pa.array([part])
     )
     return pa.table(plain_columns | {"part": constant})
-
-
-_HEX = ("content", "label_digest", "delivery", "content_sha256")
-
-
-def _shown(name: str, prefix: str = "") -> str:
-    column = prefix + name
-    return f"lower(hex({column})) as {column}" if name in _HEX else column
-
-
-_KINDS_SQL = ", ".join(
-    f"case when kinds & {bit} > 0 then '{kind}' end" for kind, bit in BIT.items()
-)
-_ENTRY_SQL = ", ".join(_shown(name) for name in ENTRY.names)
-_CHANGE_SQL = ", ".join(_shown(name, side) for side in ("old_", "new_") for name in ENTRY.names)
-_VIEWS = f"""
-create view versions as
-    select v.dataset, v.version, v.head, v.parent, v.root, v.samples, v.created, v.message,
-           v.counts_true, t.trusted_because is not null as trusted, t.trusted_because
-    from index.versions v left join trust t on t.head = v.head;
-create view entries as
-    select v.dataset, v.version, {_ENTRY_SQL}
-    from index.versions v join index.parts p on p.head = v.head
-    join part_entries e on e.part = p.part;
-create view changes as
-    select v.dataset, v.version, list_filter([{_KINDS_SQL}], lambda k: k is not null) as kinds,
-           {_CHANGE_SQL}
-    from index.changes c join index.versions v on v.head = c.head;
-"""
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:

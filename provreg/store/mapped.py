@@ -1,27 +1,37 @@
 """Verified parts as Arrow files in the user's private cache, mapped and never parsed again.
 
 A file here stands for one (logical digest, file digest) pair whose entries were decoded and
-recomputed once (step 11). It holds nothing that cannot be made again from the registry.
+recomputed once (step 11). It holds nothing that cannot be made again from the registry. Its last
+32 bytes are the BLAKE3 of those before them, so that a failing disk is told from a signed label.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+from blake3 import blake3
 
-from provreg.core.digest import parse_digest
+from provreg.core.digest import parse_digest, sha256_digest
 from provreg.core.entry import ENTRY
-from provreg.core.head import PartRef
+from provreg.core.head import MAX_HEAD_BYTES, Head, PartRef, parse_head
+from provreg.core.text import quoted
+from provreg.errors import StorageError
 from provreg.store.files import storage_error
+from provreg.store.private import read_private, replace_private
+
+_DIGEST_SIZE = 32
+_HASHERS = 2
 
 
 class MappedParts:
     """The mapped parts in `folder`, which must be private to the user.
 
-    What writes raises StorageError.
+    It pickles as the name of its folder. What writes raises StorageError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,8 +41,9 @@ class MappedParts:
         """The entries of a part checked before, one chunk a column, or None."""
         try:
             with pa.memory_map(str(self._path(part))) as source:
-                entries = pa.ipc.open_file(source).read_all()
-        except (pa.ArrowException, OSError):
+                data = source.read_buffer(source.size() - _DIGEST_SIZE)
+            entries = pa.ipc.open_file(data).read_all()
+        except (pa.ArrowException, OSError, ValueError):
             return None
         sound = entries.schema.equals(ENTRY) and entries.num_rows == part.rows
         return entries if sound else None
@@ -44,8 +55,13 @@ class MappedParts:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle, staged = tempfile.mkstemp(dir=path.parent)
             try:
-                with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, ENTRY) as writer:
-                    writer.write_table(entries.combine_chunks())
+                with os.fdopen(handle, "wb") as file:
+                    with pa.ipc.new_file(file, ENTRY) as writer:
+                        writer.write_table(entries.combine_chunks())
+                    file.flush()
+                    with pa.memory_map(staged) as written:
+                        digest = blake3(written.read_buffer()).digest()
+                    file.write(digest)
                 Path(staged).replace(path)
             except BaseException:
                 Path(staged).unlink(missing_ok=True)
@@ -53,23 +69,48 @@ class MappedParts:
         except OSError as error:
             raise storage_error("write", str(path), error) from error
 
-    def is_checked(self, root: str, head: str) -> bool:
-        """Whether what `head` says of the entries under `root` was checked as a whole before."""
-        return self._mark(root, head).exists()
+    def drop_damaged(self, parts: Iterable[PartRef]) -> int:
+        """Hashes the files of `parts` and removes those a disk has damaged; how many those were.
 
-    def mark_checked(self, root: str, head: str) -> None:
-        """Remembers that check."""
-        mark = self._mark(root, head)
+        One that is not there is not damaged.
+        """
+        with ThreadPoolExecutor(_HASHERS) as hashers:
+            return sum(hashers.map(self._drop_damaged, parts))
+
+    def _drop_damaged(self, part: PartRef) -> bool:
+        path = self._path(part)
+        try:
+            with pa.memory_map(str(path)) as source:
+                data = memoryview(source.read_buffer()).cast("B")
+            if blake3(data[:-_DIGEST_SIZE]).digest() == data[-_DIGEST_SIZE:]:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError(f"cannot read {quoted(str(path))}: {error}") from None
+        return True
+
+    def is_checked(self, head: Head) -> bool:
+        """Whether what `head` says of its entries was checked as a whole before."""
+        return self.checked_head(head.digest()) is not None
+
+    def mark_checked(self, head: Head) -> None:
+        """Remembers that check, and the head with it."""
+        mark = self._mark(head.digest())
         try:
             mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mark.touch(mode=0o600)
         except OSError as error:
             raise storage_error("write", str(mark), error) from error
+        replace_private(mark, head.to_bytes())
 
-    def _mark(self, root: str, head: str) -> Path:
-        return (
-            self._folder / "versions" / (parse_digest(root)[1].hex() + parse_digest(head)[1].hex())
-        )
+    def checked_head(self, digest: str) -> Head | None:
+        """The head with that digest, if it was checked with its entries before."""
+        data = read_private(self._mark(digest), MAX_HEAD_BYTES)
+        return None if data is None or sha256_digest(data) != digest else parse_head(data)
+
+    def _mark(self, head: str) -> Path:
+        return self._folder / "versions" / parse_digest(head)[1].hex()
 
     def _path(self, part: PartRef) -> Path:
         logical, file = parse_digest(part.blocks)[1].hex(), parse_digest(part.file)[1].hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from provreg.core.digest import blake3_digest, written
 from provreg.core.entry import SAMPLE
-from provreg.errors import FormatError, InputError, NotFoundError, UsageError
+from provreg.errors import FormatError, InputError, NotFoundError, StorageError, UsageError
 from provreg.readers import hashing, listing
 from provreg.readers.folder import (
     FolderOptions,
@@ -696,13 +697,45 @@ def test_sample_that_is_a_folder_a_pipe_or_a_link_out_is_refused(tmp_path: Path)
 def test_folder_swapped_for_a_link_while_samples_are_read(tmp_path: Path) -> None:
     make(tmp_path, "secret/b", "root/x/b", "root/y/b")
     with FolderFiles([tmp_path / "root"]) as files:
-        assert files.read("x/b", limit=10) == b"root/x/b"
         assert files.read("y/b", limit=10) == b"root/y/b"
         (tmp_path / "root/x").rename(tmp_path / "moved")
         (tmp_path / "root/x").symlink_to("../secret")
         with pytest.raises(InputError, match="leaves the folder"):
             files.read("x/b", limit=10)
         assert files.read("y/b", limit=10) == b"root/y/b"
+
+
+def test_a_folder_replaced_since_it_was_opened_is_opened_again(tmp_path: Path) -> None:
+    make(tmp_path, "x/a", "y/b")
+    with FolderFiles([tmp_path]) as files:
+        files.read("x/a", limit=10)
+        (tmp_path / "x").rename(tmp_path / "old")
+        (tmp_path / "y").rename(tmp_path / "x")
+        assert files.read("x/b", limit=10) == b"y/b"
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.ETIMEDOUT])
+def test_a_hiccup_of_the_file_server_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    make(tmp_path, "x/a")
+    failures = [OSError(number, "server"), OSError(number, "server")]
+    waited: list[float] = []
+
+    def read(*arguments: int) -> bytes:
+        if failures:
+            raise failures.pop()
+        return original(*arguments)
+
+    original = os.read
+    monkeypatch.setattr(os, "read", read)
+    monkeypatch.setattr("time.sleep", waited.append)
+    with FolderFiles([tmp_path]) as files:
+        assert files.read("x/a", limit=10) == b"x/a"
+        assert len(waited) == 2
+        failures.extend([OSError(number, "server")] * 9)
+        with pytest.raises(StorageError, match="x/a"):
+            files.read("x/a", limit=10)
 
 
 def test_samples_of_several_paths_are_found_by_their_first_segment(tmp_path: Path) -> None:
@@ -728,6 +761,6 @@ def test_open_folders_do_not_pile_up(tmp_path: Path) -> None:
             files.read(f"{number}/a/b", limit=99)
             with pytest.raises(NotFoundError):
                 files.read(f"{number}/missing/b", limit=99)
-        assert open_descriptors() <= before + 3
+            assert open_descriptors() <= before + 4
     list_samples([tmp_path])
     assert open_descriptors() == before

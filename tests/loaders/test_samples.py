@@ -30,7 +30,7 @@ def publish(path: Path, **more: object) -> None:
     Registry.open().ingest(ingestion, KeySigner(key))
 
 
-def load(path: Path | str) -> provreg.VerifiedStream:
+def load(path: Path | str) -> provreg.VerifiedSamples:
     return provreg.load("d@1", data=path, key="k.pub")
 
 
@@ -155,7 +155,7 @@ def test_a_poisoned_table_hands_on_no_row(table: Path, poisoned: list[dict]) -> 
 def test_a_table_swapped_between_its_two_readings_never_gets_through(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from provreg.loaders import stream
+    from provreg.loaders import rows as stream
 
     again = stream.rows_again
 

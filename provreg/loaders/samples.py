@@ -1,0 +1,298 @@
+"""The contract of all loaders: verified once, then each sample's bytes checked as they are read.
+
+A sample's bytes are read once, hashed, compared with the signed manifest, and those same bytes are
+handed on. What is not in the manifest never loads. Ids, labels and origins come from the manifest,
+not from the data. There is no way around it: only a `VerifiedVersion` makes `VerifiedSamples`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from blake3 import blake3
+
+from provreg.core.digest import written
+from provreg.core.head import Head
+from provreg.core.text import quoted
+from provreg.errors import InputError, NotFoundError, SampleError, UsageError
+from provreg.flows.integrity import ignore, long_label
+from provreg.flows.reading import files_again
+from provreg.flows.verify import VerifiedVersion
+from provreg.flows.verify_data import verify_data
+from provreg.flows.workspace import Workspace
+from provreg.loaders.manifest import Entry, SignedManifest
+from provreg.loaders.rows import rows_as_signed
+from provreg.loaders.selection import Rows, Selection
+from provreg.loaders.skipping import MOST_BAD, Skips
+from provreg.readers.reader import SampleFiles
+from provreg.store.shared import SharedMemory
+
+_SHARED = "loading"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One verified sample.
+
+    `payload` is the bytes of a file, or a table row's columns by name. `label`, `source`,
+    `labeler` and `split` are as signed.
+    """
+
+    id: str
+    payload: bytes | Mapping[str, Any]
+    label: str | None
+    source: str
+    labeler: str | None
+    split: str | None
+
+
+class VerifiedSamples:
+    """The samples of a verified version, or those selected of it, in the order of their ids.
+
+    A sequence where the data allow to read one sample alone (`random_access`: folders of files),
+    else only to be gone through, in the order of the data. Every reading reads and checks again;
+    what is not as signed raises SampleError, or is skipped where that was asked for.
+
+    It pickles small, shares its memory with the processes it is sent to, and serves any number of
+    threads and of forked or spawned processes of this machine while it lives in the one that made
+    it. Made by `provreg.load`.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        version: VerifiedVersion,
+        paths: Sequence[Path],
+        *,
+        select: Selection | str | None = None,
+        on_bad: str = "raise",
+        most_bad: float = MOST_BAD,
+    ) -> None:
+        """`on_bad` is `raise` or `skip`; of the samples a share of `most_bad` may be skipped (but
+        one always may). Raises UsageError and NotFoundError for a selection that is none."""
+        if on_bad not in ("raise", "skip"):
+            raise UsageError(f"on_bad is raise or skip, not {quoted(str(on_bad))}")
+        self._home: tuple[Workspace, VerifiedVersion] | None = workspace, version
+        self._objects = workspace.objects
+        self._paths = [path.absolute() for path in paths]
+        self._manifest = SignedManifest(workspace.parts, version.digest)
+        shared = workspace.cache / _SHARED
+        rows = Selection.of(select).rows(version.entries)
+        self._chosen = None if rows is None else ChosenRows(shared, rows)
+        self._skips: Skips | None = None
+        if on_bad == "skip":
+            most = max(1, int(most_bad * len(self)))
+            self._skips = Skips(shared, len(self._manifest), most)
+        self._threads = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_home": None, "_threads": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._threads = threading.local()
+
+    @property
+    def version(self) -> VerifiedVersion:
+        """What was verified; UsageError in a process this was sent to, which has `head` only."""
+        return self._at_home[1]
+
+    @property
+    def head(self) -> Head:
+        """The verified version's head."""
+        return self._manifest.head
+
+    @property
+    def reference(self) -> str:
+        """The version's name: `cifar10@3`."""
+        return f"{self.head.dataset}@{self.head.version}"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in the order that fixes their indices, whatever is selected; later versions
+        only append to it."""
+        return self.head.classes
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The index of each of `classes`."""
+        return {name: index for index, name in enumerate(self.classes)}
+
+    @property
+    def entries(self) -> pa.Table:
+        """What is signed of the samples (schema `core.entry.ENTRY`), one row each, in order."""
+        entries = self._manifest.table()
+        return entries if self._chosen is None else entries.take(pa.array(self._chosen.rows))
+
+    @property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """The index in `classes` of each sample's label, -1 where it has none of them."""
+        classes = pa.array(self.classes, pa.string())
+        chunks = [
+            pc.index_in(chunk.dictionary, value_set=classes).take(chunk.indices).fill_null(-1)
+            for chunk in self._manifest.table().column("label").chunks
+        ]
+        targets = np.concatenate([chunk.to_numpy() for chunk in chunks]).astype(np.int64)
+        return targets if self._chosen is None else targets[self._chosen.rows]
+
+    @property
+    def skipped(self) -> int:
+        """How many different samples were skipped so far, by all processes together."""
+        return 0 if self._skips is None else len(self._skips)
+
+    @property
+    def random_access(self) -> bool:
+        """Whether one sample can be read alone, by its index."""
+        return self._files() is not None
+
+    def __len__(self) -> int:
+        return len(self._manifest if self._chosen is None else self._chosen.rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.share(0, 1)
+
+    def share(self, number: int, of: int) -> Iterator[Sample]:
+        """Every `of`th sample from `number` on (0 to `of` - 1): together the shares are all samples
+        once, whatever is skipped."""
+        if not self.random_access:
+            yield from self._share_of_rows(number, of)
+            return
+        for index in range(number, len(self), of):
+            row = self._row(index)
+            try:
+                sample = self._read(row)
+            except SampleError as error:
+                if self._skips is None:
+                    raise
+                self._skips.add(row, error)
+            else:
+                yield sample
+
+    def __getitem__(self, index: int) -> Sample:
+        """Sample `index`, which is never skipped: raises SampleError where it is not as signed."""
+        return self._read(self._row(index))
+
+    def payload(self, index: int) -> bytes:
+        """The verified bytes of sample `index` alone."""
+        return self._payload(self._row(index))[0]
+
+    def verify_data(self) -> None:
+        """Checks all data of the version now (step 12), not only what is selected.
+
+        Raises NotTrustedError with a finding for every sample that is not as signed, strangers
+        too. What is loaded later is checked again all the same.
+        """
+        workspace, version = self._at_home
+        verify_data(version, self._paths, leave_out=(workspace.folder,), on_step=ignore)
+
+    @property
+    def _at_home(self) -> tuple[Workspace, VerifiedVersion]:
+        if self._home is None:
+            raise UsageError("only the process that loaded a version holds all of it")
+        return self._home
+
+    def _row(self, index: int) -> int:
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"sample {index} of {count}")
+        index %= count
+        return index if self._chosen is None else int(self._chosen.rows[index])
+
+    def _read(self, row: int) -> Sample:
+        payload, entry = self._payload(row)
+        return self._sample(entry, payload)
+
+    def _payload(self, row: int) -> tuple[bytes, Entry]:
+        """A sample's bytes: read once, hashed, and those that were hashed."""
+        entry = self._manifest[row]
+        files = self._files()
+        if files is None:
+            raise UsageError(
+                f"the samples of {self.reference} cannot be read one by one",
+                hint="go through them in the order of the data",
+            )
+        try:
+            payload = files.read(entry.id, limit=entry.size)
+        except (NotFoundError, InputError) as error:
+            raise self._refused(entry, None, error.message) from None
+        if len(payload) > entry.size:
+            raise self._refused(entry, None, f"it is longer than the signed {entry.size:,} bytes")
+        self._check(entry, blake3(payload).digest())
+        return payload, entry
+
+    def _files(self) -> SampleFiles | None:
+        """The samples by id, None where they only come one after the other; this thread's own,
+        because open folders are not shared."""
+        try:
+            files: SampleFiles | None = self._threads.files
+        except AttributeError:
+            files = self._threads.files = files_again(self._paths, self.head.reading)
+        return files
+
+    def _share_of_rows(self, number: int, of: int) -> Iterator[Sample]:
+        if self._skips is not None:
+            raise UsageError("on_bad='skip' is for samples that are read one by one, not tables")
+        wanted = None
+        if self._chosen is not None:
+            wanted = np.zeros(len(self._manifest), np.bool_)
+            wanted[self._chosen.rows] = True
+        for at, row in enumerate(rows_as_signed(self._paths, self._manifest, wanted)):
+            if at % of == number:
+                self._check(row.entry, row.content)
+                yield self._sample(row.entry, row.payload, row.label)
+
+    def _check(self, entry: Entry, content: bytes) -> None:
+        if content != entry.content:
+            raise self._refused(entry, content, "its bytes are not the signed ones")
+
+    def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
+        labeler = "nobody" if entry.labeler is None else quoted(entry.labeler)
+        return SampleError(
+            f"{quoted(entry.id)} of {self.reference} does not load: {why}"
+            f" (signed as from {quoted(entry.source)}, labeled by {labeler})",
+            sample=entry.id,
+            expected=written(entry.content),
+            found=None if found is None else written(found),
+            source=entry.source,
+            labeler=entry.labeler,
+            hint=f"`provreg verify {self.reference} --data …` lists all that is not as signed",
+        )
+
+    def _sample(
+        self, entry: Entry, payload: bytes | Mapping[str, Any], label_read: str | None = None
+    ) -> Sample:
+        label = entry.label
+        if entry.label_digest is not None:
+            # Long labels stand in the data, or in an object when a labels file gave them.
+            if (
+                label_read is not None
+                and blake3(label_read.encode()).digest() == entry.label_digest
+            ):
+                label = label_read
+            else:
+                label = long_label(self._objects, entry.label_digest)
+        return Sample(entry.id, payload, label, entry.source, entry.labeler, entry.split)
+
+
+class ChosenRows:
+    """The selected rows, ascending, in memory that all processes share."""
+
+    def __init__(self, folder: Path, rows: Rows) -> None:
+        self._memory = SharedMemory(folder, rows.nbytes)
+        self._memory.map[:] = rows.tobytes()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_memory": self._memory}
+
+    @cached_property
+    def rows(self) -> Rows:
+        return np.frombuffer(self._memory.map, np.uint32)

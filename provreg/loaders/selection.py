@@ -1,0 +1,117 @@
+"""Which samples of a verified version are loaded: chosen once, by what is signed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.change import plain
+from provreg.core.text import quoted
+from provreg.errors import NotFoundError, UsageError
+
+Names: TypeAlias = str | Iterable[str]
+Rows: TypeAlias = npt.NDArray[np.uint32]
+
+# Rows are numbered in 32 bits: a version cannot have more samples than that.
+_MOST_ROWS = 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The samples that meet all that is said; what is None says nothing.
+
+    `split`, `label`, `source` and `labeler` are a text or several of which one must be signed of
+    the sample; `ids` are the samples' own. `where` is a condition in SQL over the columns of an
+    entry (docs/sql.md), or a SELECT from `entries` that gives a column `id`.
+    """
+
+    split: Names | None = None
+    label: Names | None = None
+    source: Names | None = None
+    labeler: Names | None = None
+    ids: Names | None = None
+    where: str | None = None
+
+    @classmethod
+    def of(cls, said: Selection | str | None) -> Selection:
+        """What a loader's `select` says: a text is SQL. Raises UsageError for anything else."""
+        if said is None:
+            return cls()
+        if isinstance(said, str):
+            return cls(where=said)
+        if not isinstance(said, cls):
+            raise UsageError(
+                "select is neither SQL nor a provreg.Selection",
+                hint="""for example: select=provreg.Selection(split="train")""",
+            )
+        return said
+
+    def rows(self, entries: pa.Table) -> Rows | None:
+        """The rows of `entries` (schema ENTRY, a whole version) to load, ascending; None for all.
+
+        Raises UsageError for a selection of nothing and for SQL that fails, NotFoundError for an id
+        that is not in the version.
+        """
+        if all(getattr(self, field.name) is None for field in fields(self)):
+            return None
+        if entries.num_rows > _MOST_ROWS:
+            raise UsageError(f"samples can be selected among {_MOST_ROWS:,} at most")
+        mask = np.ones(entries.num_rows, np.bool_)
+        for name in ("split", "label", "source", "labeler"):
+            wanted = _texts(getattr(self, name), name)
+            if wanted is not None:
+                mask &= _is_one_of(entries.column(name), wanted)
+        ids = _texts(self.ids, "ids")
+        if ids is not None:
+            mask &= _with_ids(entries, ids)
+        if self.where is not None:
+            mask &= _where(entries, self.where)
+        rows = np.flatnonzero(mask).astype(np.uint32)
+        if not len(rows):
+            raise UsageError(
+                "the selection holds no sample",
+                hint="`provreg sql` shows the splits, labels and sources there are",
+            )
+        return rows
+
+
+def _texts(said: Any, name: str) -> pa.Array | None:
+    if said is None:
+        return None
+    texts = [said] if isinstance(said, str) or not isinstance(said, Iterable) else list(said)
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"select: {name} is neither a text nor several")
+    return pa.array(texts, pa.string())
+
+
+def _is_one_of(column: pa.ChunkedArray, wanted: pa.Array) -> npt.NDArray[np.bool_]:
+    chunks = [
+        pc.is_in(chunk.dictionary, value_set=wanted).take(chunk.indices).fill_null(False)
+        for chunk in column.chunks
+    ]
+    return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
+
+
+def _with_ids(entries: pa.Table, ids: pa.Array) -> npt.NDArray[np.bool_]:
+    rows = pc.index_in(ids, value_set=entries.column("id").combine_chunks())
+    if rows.null_count:
+        missing = ids.filter(rows.is_null())[0].as_py()
+        raise NotFoundError(f"no sample {quoted(missing)} to select", sample=missing)
+    mask = np.zeros(entries.num_rows, np.bool_)
+    mask[rows.to_numpy()] = True
+    return mask
+
+
+def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
+    # Late: only here a loader needs DuckDB, and never a worker process.
+    from provreg.store.index import select_ids
+
+    columns = pa.table({name: plain(entries.column(name)) for name in entries.column_names})
+    ids = select_ids(sql, columns)
+    return _with_ids(entries, ids.unique())
