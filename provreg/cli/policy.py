@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def init(
     quiet: QuietOption = False,
 ) -> None:
     """Write a policy to start from: one principal, all datasets."""
-    from provreg.core.policy_document import starter_policy
+    from provreg.core.policy_starter import starter_policy
     from provreg.store.files import storage_error
     from provreg.trust.keyfile import load_public_file
 
@@ -58,7 +59,7 @@ def check(
     policy: PolicyOption = None, json: JsonOption = False, quiet: QuietOption = False
 ) -> None:
     """Say in words what the policy in force allows."""
-    from provreg.core.policy import explain
+    from provreg.core.policy_words import explain
     from provreg.flows.policy_file import find_policy
 
     output = Output(json=json, quiet=quiet)
@@ -67,7 +68,7 @@ def check(
         raise NotFoundError(
             "there is no policy", hint="write one with: provreg policy init --key FILE.pub"
         )
-    lines = explain(found.policy)
+    lines = explain(found.policy, datetime.now(UTC))
     output.document({"policy": str(found.path), "digest": found.digest, "allows": lines})
     output.line(f"{found.path} ({found.digest})")
     for line in lines:

@@ -1,25 +1,25 @@
-"""The policy: which principals may publish which datasets (docs/policy.md).
+"""The policy: which principals may do what with which datasets (docs/policy.md).
 
 A policy is the consumer's own file. Principals, not signatures, are counted: whatever keys and
-identities a principal holds, it speaks once. The first rule whose `datasets` match decides; where
-none matches, and so under an empty policy, nothing is allowed.
+identities a principal holds, it speaks once. Of each kind of rules the first whose `datasets` match
+decides; where none matches, and so under an empty policy, nothing is allowed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
-from fnmatch import fnmatchcase
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import ClassVar, Literal, TypeVar
 
-from provreg.core.text import printable, quoted
-from provreg.errors import NotTrustedError
+from provreg.core.pattern import covers, matches, overlap
+from provreg.core.text import printable
 
 _SHOWN_DIGITS = 16
-_SHOWN_SIGNATURES = 10
 
 Proof = Literal["log", "tsa", "claimed"]
+Required = Literal["log", "timestamp", "time"]
+Covering = TypeVar("Covering", bound="Rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,9 @@ class Signature:
 
     Either `key`, the fingerprint of a trusted key, or `identity` and `issuer` of a certificate is
     set. `signed_at` is None where nothing says when. `proof` is what vouches for the time: a
-    transparency log, a timestamp authority, or only the signer's claim.
+    transparency log, a timestamp authority, or only the signer's claim. `logged`: a transparency
+    log has it; `stamped`: a timestamp authority has seen it, whichever gave the time. The last
+    three are what a CI service's certificate says, None where it does not.
     """
 
     key: str | None = None
@@ -36,27 +38,88 @@ class Signature:
     issuer: str | None = None
     signed_at: datetime | None = None
     proof: Proof = "claimed"
+    logged: bool = False
+    stamped: bool = False
+    repository: str | None = None
+    ref: str | None = None
+    environment: str | None = None
 
     def __str__(self) -> str:
         if self.key is not None:
             return f"key {short_fingerprint(self.key)}"
         return f"{printable(self.identity or '')} by {printable(self.issuer or '')}"
 
+    def carries(self, required: Required) -> bool:
+        """Whether it has a log's, a timestamp authority's, or either's word for its time."""
+        if required == "log":
+            return self.logged or self.proof == "log"
+        if required == "timestamp":
+            return self.stamped or self.proof == "tsa"
+        return self.signed_at is not None and self.proof != "claimed"
+
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key in a policy: its fingerprint (`sha256:…`) and its PEM text."""
+    """A public key in a policy: its fingerprint (`sha256:…`), its PEM text, and when it holds.
+
+    It holds from `valid_from` until before `valid_until` and before `revoked`, each where set.
+    """
 
     fingerprint: str
     pem: str = field(compare=False)
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    revoked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A certificate's identity and the issuer that must vouch for it; both are matched whole."""
+    """What a certificate must say: an identity, and the issuer that vouches for it, matched whole.
+
+    With `pattern`, `identity` may have wildcards (`core.pattern.matches`); `issuer` never. What is
+    set of `repository`, `ref` (which may be a pattern) and `environment` must stand in it too.
+    """
 
     identity: str
     issuer: str
+    pattern: bool = False
+    repository: str | None = None
+    ref: str | None = None
+    environment: str | None = None
+
+    def made(self, signature: Signature) -> bool:
+        """Whether the certificate of `signature` says all of it."""
+        if signature.key is not None or signature.identity is None:
+            return False
+        if signature.issuer != self.issuer or not self._names(signature.identity):
+            return False
+        return (
+            self.repository in (None, signature.repository)
+            and self.environment in (None, signature.environment)
+            and (self.ref is None or matches(self.ref, signature.ref or ""))
+        )
+
+    def overlaps(self, other: Identity) -> bool:
+        """Whether one certificate could be both's."""
+        if self.issuer != other.issuer:
+            return False
+        if self.pattern and other.pattern:
+            same = overlap(self.identity, other.identity)
+        else:
+            same = other._names(self.identity) or self._names(other.identity)
+        fixed = ((self.repository, other.repository), (self.environment, other.environment))
+        return same and all(None in pair or len(set(pair)) == 1 for pair in fixed)
+
+    def _names(self, identity: str) -> bool:
+        return matches(self.identity, identity) if self.pattern else self.identity == identity
+
+    def __str__(self) -> str:
+        kind = "identities like" if self.pattern else "identity"
+        claims = {"repository": self.repository, "ref": self.ref, "environment": self.environment}
+        said = "".join(
+            f", {name} {printable(text)}" for name, text in claims.items() if text is not None
+        )
+        return f"{kind} {printable(self.identity)} by {printable(self.issuer)}{said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,118 +130,117 @@ class Principal:
     keys: tuple[TrustedKey, ...] = ()
     identities: tuple[Identity, ...] = ()
 
+    def key_of(self, signature: Signature) -> TrustedKey | None:
+        """This principal's key that made `signature`, None where none did."""
+        return next((key for key in self.keys if key.fingerprint == signature.key), None)
+
     def made(self, signature: Signature) -> bool:
         """Whether `signature` is by one of this principal's keys or identities."""
-        if signature.key is not None:
-            return any(key.fingerprint == signature.key for key in self.keys)
-        signer = (signature.identity, signature.issuer)
-        return any((known.identity, known.issuer) == signer for known in self.identities)
+        return self.key_of(signature) is not None or any(
+            known.made(signature) for known in self.identities
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class PublishRule:
-    """For datasets matching a pattern: `threshold` of `principals` must have signed a version.
+class Rule:
+    """For datasets matching a pattern: `threshold` of the principals must have signed.
 
-    Versions numbered below `minimum_version` are refused whoever signed them.
+    `countersigners` count as well, but at least one of `principals` must be among those who signed.
+    Signatures that are older than `maximum_age` or lack the `required` proof are not counted.
+    `place` is the rule's number among those of its kind in the file, 0 for one that is in no file.
     """
+
+    kind: ClassVar[str] = ""
 
     datasets: tuple[str, ...]
     principals: tuple[str, ...]
     threshold: int = 1
-    minimum_version: int = 1
+    countersigners: tuple[str, ...] = ()
+    maximum_age: timedelta | None = field(default=None, kw_only=True)
+    required: Required | None = field(default=None, kw_only=True)
+    place: int = field(default=0, kw_only=True, compare=False)
 
     def covers(self, dataset: str) -> bool:
         """Whether a pattern matches the whole name: `*` is any run, `?` any one character."""
-        return any(fnmatchcase(dataset, pattern) for pattern in self.datasets)
+        return covers(self.datasets, dataset)
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """All whose signatures count: principals, then countersigners."""
+        return self.principals + self.countersigners
+
+    def __str__(self) -> str:
+        if not self.place:
+            return "the policy"
+        return f"{self.kind} rule {self.place} ({', '.join(self.datasets)})"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRule(Rule):
+    """Who may publish versions of these datasets; those below `minimum_version` nobody."""
+
+    kind: ClassVar[str] = "publish"
+
+    minimum_version: int = field(default=1, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRule(Rule):
+    """Who may revoke versions and samples of these datasets."""
+
+    kind: ClassVar[str] = "revoke"
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessRule(Rule):
+    """Who may attest which version of these datasets is the newest.
+
+    With `demanded`, a version is refused without such a statement.
+    """
+
+    kind: ClassVar[str] = "freshness"
+
+    demanded: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Principals, and the rules for publishing in the order they are asked."""
+    """Principals, and the rules of each kind in the order they are asked."""
 
     principals: tuple[Principal, ...] = ()
     publish: tuple[PublishRule, ...] = ()
+    revoke: tuple[RevokeRule, ...] = ()
+    freshness: tuple[FreshnessRule, ...] = ()
 
-    def rule_for(self, dataset: str) -> PublishRule | None:
+    def publish_rule(self, dataset: str) -> PublishRule | None:
         """The first rule that covers `dataset`: it decides, also where it refuses."""
-        return next((rule for rule in self.publish if rule.covers(dataset)), None)
+        return _first(self.publish, dataset)
+
+    def revoke_rule(self, dataset: str) -> RevokeRule | None:
+        """As `publish_rule`, for revoking."""
+        return _first(self.revoke, dataset)
+
+    def freshness_rule(self, dataset: str) -> FreshnessRule | None:
+        """As `publish_rule`, for attesting the newest version."""
+        return _first(self.freshness, dataset)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules of every kind."""
+        return (*self.publish, *self.revoke, *self.freshness)
+
+    def signer_of(self, signature: Signature) -> Principal | None:
+        """The one principal that `signature` can count for: the first that made it."""
+        return next((one for one in self.principals if one.made(signature)), None)
 
     def trusted_keys(self) -> tuple[TrustedKey, ...]:
         """The keys of all principals."""
         return tuple(key for principal in self.principals for key in principal.keys)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a policy says of one version (steps 4 and 7).
-
-    `approvals` pairs each counted principal with the signature it is counted for, in the order of
-    the rule; `ignored` are signatures that counted for nobody. `reason` says in words why it is
-    trusted or refused, `needed` what would be needed. `step` is the step that refuses, 7 if none.
-    """
-
-    trusted: bool
-    step: int
-    reason: str
-    needed: str = ""
-    threshold: int = 0
-    approvals: tuple[tuple[str, Signature], ...] = ()
-    ignored: tuple[Signature, ...] = ()
-
-    def require(self) -> None:
-        """Raises NotTrustedError with the step and what would be needed, unless trusted."""
-        if not self.trusted:
-            raise NotTrustedError(self.reason, step=self.step, hint=self.needed)
-
-
 def short_fingerprint(fingerprint: str) -> str:
     """A fingerprint as messages show it: never compared."""
     algorithm, _, digits = fingerprint.partition(":")
     return f"{algorithm}:{digits[:_SHOWN_DIGITS]}"
-
-
-def judge(policy: Policy, dataset: str, version: int, signatures: Sequence[Signature]) -> Verdict:
-    """Whether `signatures`, all verified over version `version` of `dataset`, make it trusted."""
-    rule = policy.rule_for(dataset)
-    if rule is None:
-        return Verdict(
-            False,
-            4,
-            f"no rule of the policy covers {quoted(dataset)}",
-            needed="add a [[publish]] rule that names who may publish it",
-            ignored=tuple(signatures),
-        )
-    if version < rule.minimum_version:
-        return Verdict(
-            False,
-            4,
-            f"the policy takes {quoted(dataset)} from version {rule.minimum_version} on,"
-            f" this is version {version}",
-            needed="use a newer version, or lower minimum_version",
-            threshold=rule.threshold,
-            ignored=tuple(signatures),
-        )
-    allowed = [principal for principal in policy.principals if principal.name in rule.principals]
-    approvals = tuple(
-        (principal.name, made[0])
-        for principal in allowed
-        if (made := [signature for signature in signatures if principal.made(signature)])
-    )
-    ignored = tuple(
-        signature
-        for signature in signatures
-        if not any(principal.made(signature) for principal in allowed)
-    )
-    trusted = len(approvals) >= rule.threshold
-    return Verdict(
-        trusted,
-        step=7 if approvals else 4,
-        reason=_reason(rule, approvals, ignored),
-        needed="" if trusted else _needed(rule, approvals),
-        threshold=rule.threshold,
-        approvals=approvals,
-        ignored=ignored,
-    )
 
 
 def single_key_policy(fingerprint: str, pem: str) -> Policy:
@@ -194,59 +256,5 @@ def single_identity_policy(identity: str, issuer: str) -> Policy:
     return Policy((principal,), (PublishRule(("*",), (principal.name,)),))
 
 
-def explain(policy: Policy) -> list[str]:
-    """The policy in words, a line each, safe to print (`provreg policy check`)."""
-    lines = [line for principal in policy.principals for line in _describe(principal)]
-    decided: list[PublishRule] = []
-    for rule in policy.publish:
-        lines.append(
-            f"publish {', '.join(rule.datasets)}: {rule.threshold} of {', '.join(rule.principals)}"
-            + (f", from version {rule.minimum_version} on" if rule.minimum_version > 1 else "")
-        )
-        lines.extend(
-            f"  {name} is never asked here: a rule above covers it"
-            for name in rule.datasets
-            if any(earlier.covers(name) for earlier in decided)
-        )
-        decided.append(rule)
-    named = {name for rule in policy.publish for name in rule.principals}
-    lines.extend(
-        f"no rule names {principal.name}"
-        for principal in policy.principals
-        if principal.name not in named
-    )
-    return [*lines, "nothing else is allowed" if policy.publish else "nothing is allowed"]
-
-
-def _describe(principal: Principal) -> list[str]:
-    keys = (f"  key {key.fingerprint}" for key in principal.keys)
-    known = (
-        f"  identity {printable(one.identity)} by {printable(one.issuer)}"
-        for one in principal.identities
-    )
-    return [f"principal {principal.name}", *keys, *known]
-
-
-def _reason(
-    rule: PublishRule,
-    approvals: Sequence[tuple[str, Signature]],
-    ignored: Sequence[Signature],
-) -> str:
-    if approvals:
-        made = (f"{name} ({signature})" for name, signature in approvals)
-        said = f"signed by {len(approvals)} of {rule.threshold} needed: {', '.join(made)}"
-    else:
-        said = "nobody whom the policy allows to publish it has signed it"
-    if not ignored:
-        return said
-    others = ", ".join(str(signature) for signature in ignored[:_SHOWN_SIGNATURES])
-    left = len(ignored) - _SHOWN_SIGNATURES
-    more = f" and {left} more" if left > 0 else ""
-    return f"{said}; not counted: {others}{more}"
-
-
-def _needed(rule: PublishRule, approvals: Sequence[tuple[str, Signature]]) -> str:
-    signed = {name for name, _ in approvals}
-    missing = [name for name in rule.principals if name not in signed]
-    count = rule.threshold - len(approvals)
-    return f"needs a signature by {count} of: {', '.join(missing)}"
+def _first(rules: Iterable[Covering], dataset: str) -> Covering | None:
+    return next((rule for rule in rules if rule.covers(dataset)), None)

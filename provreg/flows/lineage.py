@@ -15,8 +15,8 @@ from provreg.core.head import Head
 from provreg.core.policy import Proof, Signature
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import history
+from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
-from provreg.flows.verify import check_signatures
 from provreg.flows.workspace import Workspace
 
 

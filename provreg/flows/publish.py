@@ -16,8 +16,9 @@ from provreg.errors import NotFoundError, NotTrustedError, StorageError
 from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
 from provreg.flows.seal import seal
+from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
-from provreg.flows.verify import VerifiedVersion, check_signatures, verify
+from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 

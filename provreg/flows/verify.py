@@ -7,16 +7,15 @@ is `flows.verify_data`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.core.policy import Signature, Verdict, judge
-from provreg.core.statement import version_statement
 from provreg.core.text import quoted
+from provreg.core.verdict import Verdict
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.integrity import (
     Report,
@@ -26,10 +25,10 @@ from provreg.flows.integrity import (
     read_head,
     recorded,
 )
+from provreg.flows.signatures import Skipped, check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.store.state import Seen, check_seen
-from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
 
 STEPS = {
     1: "bundle",
@@ -58,26 +57,6 @@ class Step:
     @property
     def name(self) -> str:
         return STEPS[self.number]
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A bundle that was not counted: its digest, the step it failed and why."""
-
-    bundle: str
-    step: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A head whose signatures were checked (steps 1 to 8), and what the policy says of them."""
-
-    digest: str
-    head: Head
-    verdict: Verdict
-    signatures: tuple[Signature, ...]
-    skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,77 +142,6 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int, str]:
     return number, recorded(workspace, reference.dataset, number)
 
 
-def check_signatures(
-    workspace: Workspace,
-    dataset: str,
-    number: int,
-    digest: str,
-    trust: Trust,
-    done: Report = ignore,
-) -> Signed:
-    """Steps 1 to 8 for the head `digest`, which is asked for as version `number` of `dataset`."""
-    bundles, skipped = _check_bundles(workspace, dataset, digest, trust)
-    head = read_head(workspace, digest)
-    statement = version_statement(
-        dataset=dataset,
-        version=number,
-        head=digest,
-        uid=head.uid,
-        root=head.root,
-        samples=head.samples,
-    )
-    same = [(bundle, made) for bundle, made in bundles if bundle.payload == statement]
-    skipped += [
-        Skipped(bundle.digest, 5, "it signs another statement than this head's")
-        for bundle, _ in bundles
-        if bundle.payload != statement
-    ]
-    if not same:
-        raise NotTrustedError(
-            f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
-            " another dataset, number or content",
-            step=5,
-            hint="a signed head was put in another's place: ask who writes to this registry",
-        )
-    if (head.dataset, head.version) != (dataset, number):
-        raise NotTrustedError(
-            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}", step=5
-        )
-    if _owner(workspace, dataset, number) != digest:
-        raise NotTrustedError(
-            f"number {number} of {dataset} does not belong to the head {digest}",
-            step=5,
-            hint="this head lost a race, was replaced or its number deleted: it is not a version",
-        )
-    signatures = tuple(made for _, made in same)
-    verdict = judge(trust.policy, dataset, number, signatures)
-    verdict.require()
-    if workspace.has_revocations():
-        raise NotTrustedError(
-            "the registry holds revocations, which this provreg cannot read",
-            step=8,
-            hint="update provreg to a version that does",
-        )
-    count = f"{len(same)} of {len(same) + len(skipped)} bundles"
-    done(1, f"{len(same) + len(skipped)} bundles, {len(skipped)} skipped")
-    done(2, f"{count} with one signature over an in-toto statement")
-    done(3, ", ".join(str(made) for made in signatures))
-    done(4, ", ".join(name for name, _ in verdict.approvals))
-    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
-    done(6, digest)
-    done(7, f"{len(verdict.approvals)} of {verdict.threshold} needed, by {trust.origin}")
-    done(8, f"nothing is revoked; {_signed_when(signatures)}")
-    return Signed(digest, head, verdict, signatures, tuple(skipped))
-
-
-def _signed_when(signatures: Sequence[Signature]) -> str:
-    times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
-             for made in signatures if made.signed_at is not None]  # fmt: skip
-    if not times:
-        return "a key's signature has no time that could expire"
-    return f"signed {', '.join(times)}, while the certificate was valid"
-
-
 def check_history(
     workspace: Workspace,
     reference: Reference,
@@ -277,38 +185,6 @@ def check_history(
         f"on the line of version {max(anchors)[0]}" if anchors else "first use: nothing to compare",
     )
     return not anchors
-
-
-def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:
-    """The head that a number belongs to, None where nothing claims it."""
-    try:
-        return recorded(workspace, dataset, number)
-    except NotFoundError:
-        return None
-
-
-def _check_bundles(
-    workspace: Workspace, dataset: str, digest: str, trust: Trust
-) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
-    """Steps 1 to 4 of every bundle. One that fails is skipped: anybody may add bundles."""
-    good: list[tuple[Bundle, Signature]] = []
-    failed: list[tuple[Skipped, NotTrustedError]] = []
-    for bundle_digest, data in workspace.versions.signatures(dataset, digest):
-        try:
-            bundle = parse_bundle(data)
-            good.append((bundle, verify_bundle(bundle, trust.anchors)))
-        except NotTrustedError as error:
-            failed.append((Skipped(bundle_digest, error.step, error.message), error))
-    if not good and failed:
-        # The one that came furthest says best what is wrong.
-        raise max((error for _, error in failed), key=lambda error: error.step)
-    if not good:
-        raise NotTrustedError(
-            f"the head {digest} of {quoted(dataset)} has no signature",
-            step=1,
-            hint="it was never signed, or its signatures were deleted from the registry",
-        )
-    return good, [skipped for skipped, _ in failed]
 
 
 def _descends(workspace: Workspace, newer: str, older: tuple[int, str]) -> bool:

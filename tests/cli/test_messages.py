@@ -211,7 +211,9 @@ def test_verified_ends_with_why_it_is_trusted(pets: Path, provreg: Run) -> None:
     ran = provreg("verify", "pets@1", "--data", "data")
     lines = ran.out.splitlines()
     assert lines[0] == "pets@1 is verified: every sample in data is as signed, 10 samples"
-    assert lines[1].startswith("  trusted because signed by 1 of 1 needed: ann (key sha256:")
+    assert lines[1].startswith(
+        "  trusted because signed by 1 of 1 needed by publish rule 1 (*): ann (key sha256:"
+    )
     assert lines[2].startswith("  by policy ")
 
 

@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from provreg.core.policy import explain
-from provreg.core.policy_document import starter_policy
+from provreg.core.policy_starter import starter_policy
+from provreg.core.policy_words import explain
 from provreg.errors import NotFoundError, NotTrustedError, ProvregError, StorageError, UsageError
 from provreg.flows.policy_file import POLICY_LIMIT, PolicyFile, find_policy, load_policy
 from provreg.trust.key import generate
@@ -252,6 +253,6 @@ def test_the_example_of_the_documentation_says_what_is_said_of_it(place: Place) 
     page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
     path = place.project / "example.toml"
     path.write_text(page.partition("```toml\n")[2].partition("```\n")[0])
-    lines = explain(load_policy(path).policy)
-    assert "publish cifar10, toolformer-*: 2 of alice, ci" in lines
-    assert "publish *: 1 of alice, from version 4 on" in lines
+    lines = explain(load_policy(path).policy, datetime.now(UTC))
+    assert "publish rule 1 (cifar10, toolformer-*): 2 of alice, ci, carol" in lines
+    assert "publish rule 2 (*): 1 of alice" in lines

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -15,8 +16,9 @@ from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 from sigstore_instance.oidc import CI_SECRET
 
-from provreg.core.policy import Signature, judge
+from provreg.core.policy import Signature
 from provreg.core.statement import version_statement
+from provreg.core.verdict import judge
 from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageError
 from provreg.trust.bundle import BUNDLE_LIMIT, parse_bundle
 from provreg.trust.sigstore.root import TrustedRoot
@@ -129,13 +131,14 @@ def test_a_certificate_that_soon_ends_is_replaced(
 def test_a_signers_own_policy_trusts_what_it_signs(loopback: Loopback, make: Make) -> None:
     signer = make()
     signature = verified(loopback, signer.sign(STATEMENT))
-    assert judge(signer.policy(), "cifar10", 3, [signature]).trusted
+    now = datetime.now(UTC)
+    assert judge(signer.policy(), "cifar10", 3, [signature], now=now, created=now).trusted
     loopback.oidc.person = "mallory@example.org"
     try:
         other = verified(loopback, make().sign(STATEMENT))
     finally:
         loopback.oidc.person = PERSON
-    assert not judge(signer.policy(), "cifar10", 3, [other]).trusted
+    assert not judge(signer.policy(), "cifar10", 3, [other], now=now, created=now).trusted
 
 
 @pytest.mark.parametrize("log", [1, 2])

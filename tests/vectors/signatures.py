@@ -192,7 +192,7 @@ def _policies(kept: Kept) -> Iterator[Case]:
     outsider["principal"] += policy("bob")["principal"]
     yield signed(
         "policy-principal-outside-the-rule", "A known principal whom the rule does not name is"
-        " not enough.", 4, "nobody whom the policy allows", outsider, "bob",
+        " not enough.", 4, "allows to publish it has signed it", outsider, "bob",
     )  # fmt: skip
     newer = policy("alice")
     newer["publish"][0]["minimum_version"] = 2

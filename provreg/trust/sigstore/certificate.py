@@ -1,6 +1,8 @@
-"""Who a signing certificate names: identity and issuer, or a refusal."""
+"""Who a signing certificate names: identity and issuer, or a refusal; and for what it ran."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.asn1 import decode_der
@@ -12,7 +14,23 @@ from provreg.errors import NotTrustedError
 # Fulcio's extensions. Source: oid-info.md in sigstore/fulcio's documentation.
 _ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")  # the text itself
 _ISSUER_V2 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")  # DER UTF8String
+_REPOSITORY = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.12")
+_REF = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.14")
+_ENVIRONMENT = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.23")
 _MAX_TEXT = 2048  # bytes, as in a policy
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a CI service's run was for: its source repository, ref and deployment environment.
+
+    Each is None where the certificate does not say it. The repository is the one that was run, also
+    where the identity is that of a workflow of another repository, called by it.
+    """
+
+    repository: str | None
+    ref: str | None
+    environment: str | None
 
 
 def identity_of(certificate: Certificate) -> tuple[str, str]:
@@ -29,6 +47,15 @@ def identity_of(certificate: Certificate) -> tuple[str, str]:
         said = "no issuer" if not issuers else "two issuers that differ"
         raise NotTrustedError(f"the signing certificate names {said}", step=3)
     return _subject(certificate), issuers.pop()
+
+
+def run_of(certificate: Certificate) -> Run:
+    """What the run was for. Raises NotTrustedError (step 3) for what is there and unreadable."""
+    return Run(
+        _claim(certificate, _REPOSITORY, "repository"),
+        _claim(certificate, _REF, "ref"),
+        _claim(certificate, _ENVIRONMENT, "environment"),
+    )
 
 
 def _subject(certificate: Certificate) -> str:
@@ -52,14 +79,25 @@ def _issuer_v1(certificate: Certificate) -> str | None:
 
 
 def _issuer_v2(certificate: Certificate) -> str | None:
-    value = _extension(certificate, _ISSUER_V2)
+    text = _utf8(certificate, _ISSUER_V2, "issuer")
+    return None if text is None else _bounded(text, "issuer")
+
+
+def _claim(certificate: Certificate, kind: x509.ObjectIdentifier, what: str) -> str | None:
+    """An optional text; an empty one says nothing, by Fulcio's own words."""
+    text = _utf8(certificate, kind, what)
+    return _bounded(text, what) if text else None
+
+
+def _utf8(certificate: Certificate, kind: x509.ObjectIdentifier, what: str) -> str | None:
+    value = _extension(certificate, kind)
     if not isinstance(value, x509.UnrecognizedExtension):
         return None
     try:
-        return _bounded(decode_der(str, value.value), "issuer")
+        return decode_der(str, value.value)
     except ValueError:
         raise NotTrustedError(
-            "the signing certificate's issuer is not a UTF8String", step=3
+            f"the signing certificate's {what} is not a UTF8String", step=3
         ) from None
 
 

@@ -16,7 +16,7 @@ from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, UsageError
 from provreg.trust.bundle import BUNDLE_LIMIT, Bundle, CertificateMaterial
 from provreg.trust.sigstore.border import UNREADABLE
-from provreg.trust.sigstore.certificate import identity_of
+from provreg.trust.sigstore.certificate import identity_of, run_of
 from provreg.trust.sigstore.entry import check_log_entry
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot, known_logs
 
@@ -50,7 +50,7 @@ class CertificateVerifier:
         try:
             theirs = SigstoreBundle.from_json(bundle.raw)
             kind, payload = verifier.verify_dsse(theirs, _AnyIdentity())
-            signed_at, proof = _time(verifier, theirs, promised=entry.promised)
+            signed_at, proof, stamped = _time(verifier, theirs, promised=entry.promised)
         except NotTrustedError:
             raise
         except (Error, *UNREADABLE) as error:
@@ -67,7 +67,18 @@ class CertificateVerifier:
         ):  # fmt: skip
             raise NotTrustedError("the keyless signature is over another payload", step=3)
         identity, issuer = identity_of(certificate)
-        return Signature(identity=identity, issuer=issuer, signed_at=signed_at, proof=proof)
+        run = run_of(certificate)
+        return Signature(
+            identity=identity,
+            issuer=issuer,
+            signed_at=signed_at,
+            proof=proof,
+            logged=True,
+            stamped=stamped,
+            repository=run.repository,
+            ref=run.ref,
+            environment=run.environment,
+        )
 
     @cached_property
     def _verifier(self) -> tuple[Verifier, frozenset[bytes]]:
@@ -96,8 +107,10 @@ class _AnyIdentity:
         identity_of(cert)
 
 
-def _time(verifier: Verifier, bundle: SigstoreBundle, *, promised: bool) -> tuple[datetime, Proof]:
-    """When a verified bundle was signed, and what vouches for it.
+def _time(
+    verifier: Verifier, bundle: SigstoreBundle, *, promised: bool
+) -> tuple[datetime, Proof, bool]:
+    """When a verified bundle was signed, what vouches for it, and whether it has a timestamp.
 
     Where the log promised a time, it is the proof. Every timestamp must hold: the library lets a
     bad one pass beside a good proof of time.
@@ -110,5 +123,5 @@ def _time(verifier: Verifier, bundle: SigstoreBundle, *, promised: bool) -> tupl
         raise NotTrustedError("a timestamp of the bundle does not verify", step=3)
     logged = times[-1].time
     if promised:
-        return logged.astimezone(UTC), "log"
-    return min(one.time for one in times).astimezone(UTC), "tsa"
+        return logged.astimezone(UTC), "log", asked > 0
+    return min(one.time for one in times).astimezone(UTC), "tsa", True

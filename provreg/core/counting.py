@@ -1,0 +1,155 @@
+"""Counting principals: the one way in which signatures make up what a rule asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from provreg.core.duration import duration_in_words
+from provreg.core.policy import Policy, Required, Rule, Signature, TrustedKey
+
+_REQUIRED: dict[Required, str] = {
+    "log": "an entry in a transparency log",
+    "timestamp": "a timestamp",
+    "time": "a proven time",
+}
+# Clocks differ: what is dated a little ahead of ours is not from the future.
+_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A signature that was not counted, the step that says so, and why.
+
+    `principal` is whose it is, None where it is nobody's whom the rule names.
+    """
+
+    signature: Signature
+    principal: str | None
+    step: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.signature} ({self.why})" if self.why else str(self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Who signed, of those whom a rule names.
+
+    `approvals` pairs each principal with the signature it is counted for, in the order of the rule.
+    """
+
+    rule: Rule
+    approvals: tuple[tuple[str, Signature], ...]
+    set_aside: tuple[SetAside, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether enough have signed, and not countersigners alone."""
+        return _met(self.rule, {name for name, _ in self.approvals})
+
+    @property
+    def met_but_for_time(self) -> bool:
+        """Whether it would be met if keys did not end and signatures did not grow old."""
+        ended = {one.principal for one in self.set_aside if one.principal and one.step == 8}
+        return _met(self.rule, {name for name, _ in self.approvals} | ended)
+
+    @property
+    def needed(self) -> str:
+        """What is missing, in words; empty where nothing is."""
+        if self.met:
+            return ""
+        signed = {name for name, _ in self.approvals}
+        publishers, count = self.rule.principals, max(1, self.rule.threshold - len(signed))
+        missing = [name for name in self.rule.signers if name not in signed]
+        if self.rule.countersigners and signed.isdisjoint(publishers):
+            # Countersigners alone publish nothing, however many they are.
+            if count == 1:
+                missing = list(publishers)
+            else:
+                missing[-1] += f", at least one of them of {' and '.join(publishers)}"
+        return f"needs a signature by {count} of: {', '.join(missing)}"
+
+
+def count_principals(
+    policy: Policy,
+    rule: Rule,
+    signatures: Sequence[Signature],
+    *,
+    now: datetime,
+    created: datetime,
+    known: bool = False,
+) -> Count:
+    """The principals of `rule` that made `signatures`, all verified over one statement.
+
+    A signature counts for one principal at most, a principal once. `created` is when what they sign
+    claims that it was made: a signature without a proven time is as old as that. `known` says that
+    this user has seen or pinned it: then a key that has ended since does not matter.
+    """
+    made: dict[str, Signature] = {}
+    set_aside: list[SetAside] = []
+    for signature in signatures:
+        principal = policy.signer_of(signature)
+        if principal is None or principal.name not in rule.signers:
+            set_aside.append(SetAside(signature, None, 4, ""))
+            continue
+        key, required = principal.key_of(signature), rule.required
+        if required is not None and not signature.carries(required):
+            why = f"without {_REQUIRED[required]}, which {rule} asks for"
+            set_aside.append(SetAside(signature, principal.name, 4, why))
+            continue
+        ended = None if key is None else _outside(key, signature, now, known)
+        late = ended or _too_old(rule, signature, now, created)
+        if late is not None:
+            set_aside.append(SetAside(signature, principal.name, 8, late))
+        else:
+            made.setdefault(principal.name, signature)
+    approvals = tuple((name, made[name]) for name in rule.signers if name in made)
+    return Count(rule, approvals, tuple(set_aside))
+
+
+def _met(rule: Rule, signed: set[str]) -> bool:
+    return len(signed) >= rule.threshold and not signed.isdisjoint(rule.principals)
+
+
+def _outside(key: TrustedKey, signature: Signature, now: datetime, known: bool) -> str | None:
+    """Why `key` does not stand for `signature`: the latest it can be from is out of its time.
+
+    A proven time is the latest moment at which it was made; without one, that is now. No proof
+    says that something is not older, so a key's beginning only keeps out what shows to be older.
+    """
+    proven = _proven(signature)
+    latest = now if proven is None else proven
+    if key.valid_from is not None and latest < key.valid_from:
+        return f"its key is valid from {_written(key.valid_from)} on"
+    ends = [(key.valid_until, "is valid until"), (key.revoked, "is revoked from")]
+    for end, said in ends:
+        if end is not None and latest >= end and not known:
+            when = "without a proven time" if proven is None else f"signed {_written(proven)}"
+            return f"{when}, its key {said} {_written(end)}"
+    return None
+
+
+def _too_old(rule: Rule, signature: Signature, now: datetime, created: datetime) -> str | None:
+    """Why `rule` takes no signature of that age. What is dated ahead would never grow old."""
+    if rule.maximum_age is None:
+        return None
+    proven = _proven(signature)
+    moment = created if proven is None else proven
+    said = f"{'made, as it claims,' if proven is None else 'signed'} {_written(moment)}"
+    if moment > now + _SKEW:
+        return f"{said}, which is yet to come"
+    if now - moment > rule.maximum_age:
+        return f"{said}, {rule} takes what is at most {duration_in_words(rule.maximum_age)} old"
+    return None
+
+
+def _proven(signature: Signature) -> datetime | None:
+    """The time that a log or a timestamp authority vouches for, None where nobody does."""
+    return signature.signed_at if signature.carries("time") else None
+
+
+def _written(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"

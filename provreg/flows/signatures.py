@@ -1,0 +1,163 @@
+"""Who signed a head, and what the policy says of them (steps 1 to 8 of docs/verification.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from provreg.core.head import Head
+from provreg.core.policy import Signature
+from provreg.core.statement import version_statement
+from provreg.core.text import quoted
+from provreg.core.verdict import Verdict, judge
+from provreg.errors import NotFoundError, NotTrustedError
+from provreg.flows.integrity import Report, ignore, read_head, recorded
+from provreg.flows.trusting import Trust
+from provreg.flows.workspace import Workspace
+from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A bundle that was not counted: its digest, the step it failed and why."""
+
+    bundle: str
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A head whose signatures were checked (steps 1 to 8), and what the policy says of them."""
+
+    digest: str
+    head: Head
+    verdict: Verdict
+    signatures: tuple[Signature, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def check_signatures(
+    workspace: Workspace,
+    dataset: str,
+    number: int,
+    digest: str,
+    trust: Trust,
+    done: Report = ignore,
+) -> Signed:
+    """Steps 1 to 8 for the head `digest`, which is asked for as version `number` of `dataset`."""
+    bundles, skipped = _check_bundles(workspace, dataset, digest, trust)
+    head = read_head(workspace, digest)
+    statement = version_statement(
+        dataset=dataset,
+        version=number,
+        head=digest,
+        uid=head.uid,
+        root=head.root,
+        samples=head.samples,
+    )
+    same = [(bundle, made) for bundle, made in bundles if bundle.payload == statement]
+    skipped += [
+        Skipped(bundle.digest, 5, "it signs another statement than this head's")
+        for bundle, _ in bundles
+        if bundle.payload != statement
+    ]
+    if not same:
+        raise NotTrustedError(
+            f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
+            " another dataset, number or content",
+            step=5,
+            hint="a signed head was put in another's place: ask who writes to this registry",
+        )
+    if (head.dataset, head.version) != (dataset, number):
+        raise NotTrustedError(
+            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}", step=5
+        )
+    if _owner(workspace, dataset, number) != digest:
+        raise NotTrustedError(
+            f"number {number} of {dataset} does not belong to the head {digest}",
+            step=5,
+            hint="this head lost a race, was replaced or its number deleted: it is not a version",
+        )
+    signatures = tuple(made for _, made in same)
+    verdict = _judge(workspace, digest, head, signatures, trust)
+    verdict.require()
+    if workspace.has_revocations():
+        raise NotTrustedError(
+            "the registry holds revocations, which this provreg cannot read",
+            step=8,
+            hint="update provreg to a version that does",
+        )
+    count = f"{len(same)} of {len(same) + len(skipped)} bundles"
+    done(1, f"{len(same) + len(skipped)} bundles, {len(skipped)} skipped")
+    done(2, f"{count} with one signature over an in-toto statement")
+    done(3, ", ".join(str(made) for made in signatures))
+    done(4, ", ".join(name for name, _ in verdict.approvals))
+    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
+    done(6, digest)
+    asked = 0 if verdict.rule is None else verdict.rule.threshold
+    done(7, f"{len(verdict.approvals)} of {asked} needed, by {trust.origin}")
+    done(8, f"nothing is revoked; {_signed_when(signatures)}")
+    return Signed(digest, head, verdict, signatures, tuple(skipped))
+
+
+def _signed_when(signatures: Sequence[Signature]) -> str:
+    times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
+             for made in signatures if made.signed_at is not None]  # fmt: skip
+    if not times:
+        return "a key's signature has no time that could expire"
+    return f"signed {', '.join(times)}, while the certificate was valid"
+
+
+def _judge(
+    workspace: Workspace, digest: str, head: Head, signatures: Sequence[Signature], trust: Trust
+) -> Verdict:
+    """Steps 4, 7 and 8. What was seen is looked up where it can matter: keys that have ended."""
+    ask = partial(
+        judge, trust.policy, head.dataset, head.version, signatures,
+        now=datetime.now(UTC), created=head.created,
+    )  # fmt: skip
+    verdict = ask()
+    if verdict.step == 8 and is_known(workspace, head, digest):
+        return ask(known=True)
+    return verdict
+
+
+def is_known(workspace: Workspace, head: Head, digest: str) -> bool:
+    """Whether this user has seen the head `digest`, and so taken it when its keys were good."""
+    seen = workspace.seen(head.dataset)
+    return seen is not None and (seen.uid, seen.versions.get(head.version)) == (head.uid, digest)
+
+
+def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:
+    """The head that a number belongs to, None where nothing claims it."""
+    try:
+        return recorded(workspace, dataset, number)
+    except NotFoundError:
+        return None
+
+
+def _check_bundles(
+    workspace: Workspace, dataset: str, digest: str, trust: Trust
+) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
+    """Steps 1 to 4 of every bundle. One that fails is skipped: anybody may add bundles."""
+    good: list[tuple[Bundle, Signature]] = []
+    failed: list[tuple[Skipped, NotTrustedError]] = []
+    for bundle_digest, data in workspace.versions.signatures(dataset, digest):
+        try:
+            bundle = parse_bundle(data)
+            good.append((bundle, verify_bundle(bundle, trust.anchors)))
+        except NotTrustedError as error:
+            failed.append((Skipped(bundle_digest, error.step, error.message), error))
+    if not good and failed:
+        # The one that came furthest says best what is wrong.
+        raise max((error for _, error in failed), key=lambda error: error.step)
+    if not good:
+        raise NotTrustedError(
+            f"the head {digest} of {quoted(dataset)} has no signature",
+            step=1,
+            hint="it was never signed, or its signatures were deleted from the registry",
+        )
+    return good, [skipped for skipped, _ in failed]
