@@ -32,7 +32,7 @@ _MAX_NAME = 1024
 _MAX_VERSION = 99_999_999
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
-_UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}]")
+_UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
 _RUN = "[0-9a-f]{32}"
 _COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
 _LIBRARY = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -175,7 +175,7 @@ def check_model_names(names: Sequence[str]) -> None:
     if not 1 <= len(names) <= MAX_MODEL_FILES:
         raise FormatError(f"a receipt names 1 to {MAX_MODEL_FILES} files, not {len(names)}")
     for name in names:
-        sound = 1 <= len(name.encode()) <= _MAX_NAME and _UNSAFE.search(name) is None
+        sound = _UNSAFE.search(name) is None and 1 <= len(name.encode()) <= _MAX_NAME
         if not sound or not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise FormatError(f"{quoted(name)} is not the name of a model's file")
     if any(a.encode() >= b.encode() for a, b in pairwise(names)):
