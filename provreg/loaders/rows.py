@@ -19,8 +19,10 @@ from provreg.loaders.manifest import Entry, SignedManifest
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its columns or bytes, the digest and label of them just read, and its entry."""
+    """One row: its columns or bytes, the digest and label of them just read, and its entry, which
+    is number `number` in the order of ids."""
 
+    number: int
     payload: bytes | Mapping[str, Any]
     content: bytes
     label: str | None
@@ -50,13 +52,15 @@ def rows_as_signed(
         keep = np.ones(len(at), np.bool_) if wanted is None else wanted[at.to_numpy()]
         kept = pa.array(keep)
         samples = found.select(("content", "label")).filter(kept)
-        for payload, read_now, entry in zip(
+        numbers = at.filter(kept)
+        for number, payload, read_now, entry in zip(
+            numbers.to_pylist(),
             _kept(payloads, keep),
             samples.to_pylist(),
-            signed.take(at.filter(kept)).to_pylist(),
+            signed.take(numbers).to_pylist(),
             strict=True,
         ):
-            yield Row(payload, read_now["content"], read_now["label"], Entry(**entry))
+            yield Row(number, payload, read_now["content"], read_now["label"], Entry(**entry))
 
 
 def _kept(

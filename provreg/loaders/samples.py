@@ -29,6 +29,7 @@ from provreg.flows.reading import files_again
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace
+from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest
 from provreg.loaders.rows import rows_as_signed
 from provreg.loaders.selection import Rows, Selection
@@ -88,6 +89,7 @@ class VerifiedSamples:
         shared = workspace.cache / _SHARED
         rows = Selection.of(select).rows(version.entries)
         self._chosen = None if rows is None else ChosenRows(shared, rows)
+        self.handed_out = HandedOut(shared, len(self._manifest))
         self._skips: Skips | None = None
         if on_bad == "skip":
             most = max(1, int(most_bad * len(self)))
@@ -227,6 +229,7 @@ class VerifiedSamples:
         if len(payload) > entry.size:
             raise self._refused(entry, None, f"it is longer than the signed {entry.size:,} bytes")
         self._check(entry, blake3(payload).digest())
+        self.handed_out.add(row)
         return payload, entry
 
     def _files(self) -> SampleFiles | None:
@@ -248,6 +251,7 @@ class VerifiedSamples:
         for at, row in enumerate(rows_as_signed(self._paths, self._manifest, wanted)):
             if at % of == number:
                 self._check(row.entry, row.content)
+                self.handed_out.add(row.number)
                 yield self._sample(row.entry, row.payload, row.label)
 
     def _check(self, entry: Entry, content: bytes) -> None:
