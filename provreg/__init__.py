@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from provreg.loaders.samples import Sample as Sample
     from provreg.loaders.samples import VerifiedSamples as VerifiedSamples
     from provreg.loaders.selection import Selection as Selection
+    from provreg.loaders.training import TrainingRun as TrainingRun
+    from provreg.loaders.training import training_run as training_run
     from provreg.readers.reader import HowToRead as HowToRead
     from provreg.registry import Registry as Registry
     from provreg.trust.signer import KeySigner as KeySigner
@@ -51,6 +53,7 @@ _HOMES = {
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
     "provreg.loaders.selection": ("Selection",),
     "provreg.readers.reader": ("HowToRead",),
+    "provreg.loaders.training": ("TrainingRun", "training_run"),
     "provreg.registry": ("Registry",),
     "provreg.trust.signer": ("KeySigner",),
 }

@@ -25,6 +25,7 @@ from provreg.errors import FormatError
 RUN_PREDICATE = "https://provreg/training-run/v1"
 # In base64 and with its proofs it must fit the 256 KiB of a bundle.
 MAX_RECEIPT_BYTES = 128 << 10
+MAX_PARAMETERS = 64 << 10  # bytes of canonical JSON
 MAX_MODEL_FILES = 500
 MAX_DATASETS = 64
 _MAX_ENVIRONMENT = 64
@@ -243,6 +244,8 @@ def _read_parameters(fields: Fields) -> dict[str, Any]:
     parameters = fields.raw("parameters")
     if not isinstance(parameters, dict):
         raise fields.wrong("parameters", "is not an object")
+    if len(canonical(parameters)) > MAX_PARAMETERS:
+        raise fields.wrong("parameters", f"are more than {MAX_PARAMETERS} bytes")
     return parameters
 
 

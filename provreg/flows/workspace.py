@@ -15,6 +15,7 @@ from provreg.store.local import LocalStore
 from provreg.store.mapped import MappedParts
 from provreg.store.objects import Objects
 from provreg.store.private import cache_folder, locked, private_folder
+from provreg.store.runs import Runs
 from provreg.store.versions import Versions
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Workspace:
     store: LocalStore
     objects: Objects
     versions: Versions
+    runs: Runs
     parts: MappedParts
     cache: Path
     pins: Mapping[str, state.Pin]
@@ -114,6 +116,7 @@ def open_workspace(
         store=store,
         objects=Objects(store),
         versions=Versions(store, report),
+        runs=Runs(store, report),
         parts=MappedParts(private_folder(cache / "parts")),
         cache=private_folder(cache / "registries" / name),
         pins=pins,

@@ -109,6 +109,11 @@ class VerifiedSamples:
         return self._at_home[1]
 
     @property
+    def workspace(self) -> Workspace:
+        """The registry it is from; UsageError as `version`."""
+        return self._at_home[0]
+
+    @property
     def head(self) -> Head:
         """The verified version's head."""
         return self._manifest.head

@@ -1,0 +1,66 @@
+"""The processes of one distributed training run, as torch.distributed has brought them together."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from provreg.errors import UsageError
+from provreg.loaders.handed_out import merged
+
+Counts = dict[str, npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Rank `number` of `of`; 0 of 1 where nothing is distributed."""
+
+    number: int = 0
+    of: int = 1
+
+    @classmethod
+    def find(cls) -> Self:
+        """The ranks of the default process group, if torch is loaded and has one."""
+        group = _distributed()
+        return cls() if group is None else cls(group.get_rank(), group.get_world_size())
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that publishes."""
+        return self.number == 0
+
+    def gather(self, counts: Counts) -> Counts | None:
+        """The counts of all ranks together in the first of them, None in the others.
+
+        All ranks must call it. Raises UsageError where the process group is gone.
+        """
+        if self.of == 1:
+            return counts
+        group = _distributed()
+        if group is None:
+            raise UsageError(
+                "the process group was destroyed before the ranks' counts were gathered",
+                hint="end the block of the training run first",
+            )
+        received: list[Any] = [None] * self.of
+        mine = {digest: zlib.compress(found.tobytes(), 1) for digest, found in counts.items()}
+        group.all_gather_object(received, mine)
+        if not self.first:
+            return None
+        together: Counts = {}
+        for theirs in received:
+            for digest, packed in theirs.items():
+                found = np.frombuffer(zlib.decompress(packed), np.uint8)
+                together[digest] = merged(together[digest], found) if digest in together else found
+        return together
+
+
+def _distributed() -> Any:
+    """torch.distributed, where it is loaded and has a process group."""
+    group = sys.modules.get("torch.distributed")
+    return group if group is not None and group.is_available() and group.is_initialized() else None

@@ -1,0 +1,247 @@
+"""Training runs: what was handed out meanwhile, signed together with what came out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+from provreg.core.canonical import canonical, parse_canonical
+from provreg.core.digest import parse_digest
+from provreg.core.oms import oms_statement
+from provreg.core.receipt import MAX_PARAMETERS, ModelFile, Receipt
+from provreg.core.text import quoted
+from provreg.errors import FormatError, UsageError
+from provreg.flows.publish_receipt import publish_receipt, trained_on
+from provreg.flows.revision import code_revision, environment, running_script
+from provreg.flows.workspace import Workspace
+from provreg.loaders.handed_out import merged
+from provreg.loaders.ranks import Counts, Ranks
+from provreg.loaders.samples import VerifiedSamples
+from provreg.readers.model import OMS_SIGNATURE, hash_model
+from provreg.store.files import replace_file
+from provreg.trust.oms import oms_bundle
+from provreg.trust.signer import KeySigner, Signer
+
+Place: TypeAlias = Path | str
+
+
+class Wraps(Protocol):
+    """A dataset of a framework, which reads through `verified`."""
+
+    verified: VerifiedSamples
+
+
+def training_run(
+    *datasets: VerifiedSamples | Wraps,
+    model: Place,
+    sign: Signer | str,
+    parameters: Mapping[str, Any] | None = None,
+    registry: Place | None = None,
+    oms: bool = True,
+) -> TrainingRun:
+    """One training run, to be entered: `with provreg.training_run(ds, …) as run:`.
+
+    What `datasets` hand out inside the block, in this process and in all that load for it, goes
+    into a receipt, together with `parameters`, the code's revision, and the digests of `model`, a
+    file or a folder, as it is when the block ends. It is signed by `sign` (a signer, `key:FILE` or
+    `keyless`) and stored in `registry`, by default the one that the datasets are from. A model's
+    folder also gets an OMS signature, `model.sig`, unless `oms` is off.
+
+    An exception inside the block records nothing. Raises UsageError for datasets and parameters
+    that no receipt can hold, and for a signer that cannot sign, before training begins.
+    """
+    return TrainingRun(
+        tuple(_verified(one) for one in datasets),
+        Path(model),
+        sign,
+        dict(parameters or {}),
+        None if registry is None else Path(registry),
+        oms=oms,
+    )
+
+
+class TrainingRun:
+    """Made by `training_run`.
+
+    `parameters` can be added to until the block ends. `receipt` is then the written SHA-256 of the
+    receipt, None before, and in ranks other than the first of a distributed run, which hand what
+    they counted to it.
+    """
+
+    def __init__(
+        self,
+        datasets: tuple[VerifiedSamples, ...],
+        model: Path,
+        sign: Signer | str,
+        parameters: dict[str, Any],
+        registry: Path | None,
+        *,
+        oms: bool,
+    ) -> None:
+        if not datasets:
+            raise UsageError(
+                "a training run needs a dataset", hint="pass what provreg.load returned"
+            )
+        self.parameters = parameters
+        self.receipt: str | None = None
+        self._datasets = datasets
+        self._model = model
+        self._sign = sign
+        self._workspace = _workspace(datasets, registry)
+        self._oms = oms
+
+    def __enter__(self) -> Self:
+        self._ranks = Ranks.find()
+        _check_parameters(self.parameters)
+        if self._ranks.first:
+            self._signer = _signer(self._sign)
+            _check_oms(self._signer, wanted=self._oms)
+        for one in self._datasets:
+            one.handed_out.reset()
+        self._run = secrets.token_hex(16)
+        self._started = _now()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.receipt = self.publish()
+
+    def publish(self, model: Place | None = None) -> str | None:
+        """A receipt for `model` as it is now, and what was handed out so far: for checkpoints.
+
+        Returns its written SHA-256; None in other ranks than the first, all of which must call it
+        too. Raises UsageError where nothing was handed out, InputError for a model that is none,
+        StorageError, and as the signer.
+        """
+        counts = self._ranks.gather(_counts(self._datasets))
+        if counts is None:
+            return None
+        path = self._model if model is None else Path(model)
+        heads = {one.version.digest: one.head for one in self._datasets}
+        seen = [trained_on(heads[digest], digest, found) for digest, found in counts.items()]
+        datasets = [one for one in seen if one.seen]
+        if not datasets:
+            raise UsageError(
+                "no sample was handed out inside the block: there is nothing to record",
+                hint="iterate over the datasets that the run was given, not over copies of their"
+                " samples, between its begin and end",
+            )
+        _check_parameters(self.parameters)
+        files = hash_model(path)
+        receipt = Receipt(
+            run=self._run,
+            datasets=tuple(sorted(datasets, key=lambda one: (one.dataset, one.version, one.head))),
+            model=files,
+            started=self._started,
+            finished=_now(),
+            code=code_revision(running_script(), Path.cwd()),
+            parameters=self.parameters,
+            environment=environment(),
+        )
+        oms = _oms_signature(path, files, self._signer) if self._oms else None
+        published = publish_receipt(self._workspace, receipt, counts, self._signer)
+        if oms is not None:
+            replace_file(path / OMS_SIGNATURE, oms, 0o644)
+        return published
+
+
+def _verified(dataset: VerifiedSamples | Wraps) -> VerifiedSamples:
+    found = dataset if isinstance(dataset, VerifiedSamples) else getattr(dataset, "verified", None)
+    if not isinstance(found, VerifiedSamples):
+        raise UsageError(
+            f"{quoted(type(dataset).__name__)} is not a dataset that provreg verifies",
+            hint="pass what provreg.load returned, or a dataset of provreg.loaders",
+        )
+    return found
+
+
+def _workspace(datasets: tuple[VerifiedSamples, ...], registry: Path | None) -> Workspace:
+    """Where the receipt goes."""
+    if registry is not None:
+        from provreg.registry import Registry
+
+        return Registry.open(registry).workspace
+    first, *others = (one.workspace for one in datasets)
+    if any(one.location != first.location for one in others):
+        raise UsageError(
+            "the datasets are from different registries",
+            hint="say with registry= which of them the receipt goes to",
+        )
+    return first
+
+
+def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
+    """How often each sample was handed out, by head digest: one version can be loaded twice."""
+    counts: Counts = {}
+    for one in {id(one): one for one in datasets}.values():
+        digest, found = one.version.digest, one.handed_out.counts()
+        counts[digest] = merged(counts[digest], found) if digest in counts else found
+    return counts
+
+
+def _signer(sign: Signer | str) -> Signer:
+    """Whoever signs, found before training begins rather than after."""
+    if not isinstance(sign, str):
+        return sign
+    kind, _, value = sign.partition(":")
+    if kind == "key" and value:
+        return KeySigner.load(value, os.environ.get("PROVREG_PASSWORD"))
+    if kind != "keyless":
+        raise UsageError(
+            f"sign={quoted(sign)} is not understood",
+            hint="write sign='key:FILE', sign='keyless' or pass a signer",
+        )
+    from provreg.trust.sigstore.sign import Instance, KeylessSigner
+    from provreg.trust.sigstore.token import TokenSource
+
+    file = Path(value) if value else None
+    signer = KeylessSigner(Instance(), TokenSource(file, os.environ, None))
+    signer.require_identity()
+    return signer
+
+
+def _check_oms(signer: Signer, *, wanted: bool) -> None:
+    if wanted and isinstance(signer, KeySigner) and signer.key.public.algorithm != "p256":
+        raise UsageError(
+            f"model_signing cannot verify with a key of the kind {signer.key.public.algorithm}",
+            hint="sign with a P-256 key, or do without its signature: oms=False",
+        )
+
+
+def _check_parameters(parameters: dict[str, Any]) -> None:
+    """Each by itself first, so that the one is named which cannot be recorded."""
+    for what, some in [
+        *(
+            (f"the parameter {quoted(str(name))}", {name: value})
+            for name, value in parameters.items()
+        ),
+        ("what the parameters are together", parameters),
+    ]:
+        try:
+            parse_canonical(canonical(some), what="it", limit=MAX_PARAMETERS)
+        except FormatError as error:
+            raise UsageError(
+                f"{what} cannot be recorded: {error.message}",
+                hint="parameters are JSON: give numbers of its range, texts, lists and objects",
+            ) from None
+
+
+def _oms_signature(folder: Path, files: tuple[ModelFile, ...], signer: Signer) -> bytes | None:
+    if not folder.is_dir():
+        return None
+    digests = [(file.name, parse_digest(file.sha256)[1]) for file in files]
+    return oms_bundle(oms_statement(folder.resolve().name, digests), signer)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
