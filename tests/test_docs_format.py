@@ -212,7 +212,11 @@ def test_the_limits_of_a_head_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "following", "name"),
-    [("**Folders**", "**Tables**", "reading-folder"), ("**Tables**", "**Labels", "reading-table")],
+    [
+        ("**Folders**", "**Tables**", "reading-folder"),
+        ("**Tables**", "**Shards**", "reading-table"),
+        ("**Shards**", "**Labels", "reading-webdataset"),
+    ],
 )
 def test_the_fields_of_a_reading_are_those_of_its_schema(
     heading: str, following: str, name: str

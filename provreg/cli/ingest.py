@@ -48,6 +48,8 @@ EXAMPLES = (
     " --labeled-at-column at --sign key:my.key",
     "provreg ingest train/ --name cifar10 --source cifar --sign key:my.key"
     " --timestamp https://timestamp.sigstore.dev/api/v1/timestamp",
+    "provreg ingest shards/ --name web --label json:class --split file --source crawl"
+    " --sign key:my.key",
     "provreg ingest train/ --name trial --source me --sign keyless --trust-config sigstore.json",
     "provreg ingest train/ --name trial --source me --sign keyless --staging"
     " --trusted-root root.json",
@@ -70,17 +72,23 @@ def ingest(
         str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
     ] = "",
     format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="folder, csv, tsv, json, jsonl or parquet.")
+        str | None, typer.Option(metavar="FORMAT", help="How to read it (docs/readers.md).")
     ] = None,
-    id: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column of ids.")] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of ids; of shards: stem, shard, content."),
+    ] = None,
     label: Annotated[
         str | None,
-        typer.Option(metavar="dir|none|COLUMN", help="Labels: the last folder, none, or a column."),
+        typer.Option(
+            metavar="dir|none|COLUMN", help="Labels: the last folder, none, a column or member."
+        ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="dir|none|COLUMN", help="Splits: the first folder, none, or a column."
+            metavar="dir|file|none|COLUMN",
+            help="Splits: the first folder, the file's name, none, or a column.",
         ),
     ] = None,
     source_column: Annotated[

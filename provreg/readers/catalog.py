@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import UsageError
-from provreg.readers import folder, table
+from provreg.readers import folder, table, webdataset
 from provreg.readers.table_files import detect_format
 from provreg.readers.table_options import READERS as TABLES
 
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
 # Formats that read each other's versions: the same rows have the same digests in all of them.
 _TABLE: Reader = table
-_READERS: Mapping[str, Reader] = {folder.READER: folder, **dict.fromkeys(TABLES, _TABLE)}
+_READERS: Mapping[str, Reader] = {
+    folder.READER: folder,
+    **dict.fromkeys(TABLES, _TABLE),
+    webdataset.READER: webdataset,
+}
 # What data look like, asked in this order; whatever is nothing else is a folder of files.
-_DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (detect_format,)
+_DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
+    detect_format,
+    webdataset.detect,
+)
 
 
 def reader_of(format_: str) -> Reader:

@@ -10,7 +10,7 @@ from provreg.errors import InputError, NotFoundError, StorageError, UsageError
 from provreg.readers.source_file import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # The files' extension, the format it stands for.
 _FORMATS = {
@@ -32,7 +32,7 @@ def detect_format(paths: Sequence[Path]) -> str | None:
     for tables that are compressed as a whole.
     """
     kinds: set[str | None] = set()
-    for file in _files(paths):
+    for file in files_at(paths):
         kind = _format_of(file)
         if kind is None and file.suffix.lower() in _COMPRESSED and _format_of(Path(file.stem)):
             raise InputError(
@@ -50,16 +50,22 @@ def shards(paths: Sequence[Path], format_: str) -> list[Path]:
     Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
     StorageError.
     """
+    return chosen_files(paths, lambda file: _format_of(file) == format_, format_)
+
+
+def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: str) -> list[Path]:
+    """The files named, and those `wanted` in the folders named, by path; `what` they hold.
+
+    Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
+    StorageError.
+    """
     found = [
-        file
-        for path in paths
-        for file in _files([path])
-        if not path.is_dir() or _format_of(file) == format_
+        file for path in paths for file in files_at([path]) if not path.is_dir() or wanted(file)
     ]
     if len(set(found)) != len(found):
         raise UsageError("a file is named twice")
     if not found:
-        raise InputError(f"there are no {format_} files")
+        raise InputError(f"there are no {what} files")
     return sorted(found, key=os.fsencode)
 
 
@@ -67,7 +73,7 @@ def _format_of(path: Path) -> str | None:
     return _FORMATS.get(path.suffix.lower())
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def files_at(paths: Sequence[Path]) -> Iterator[Path]:
     """The files at `paths` and, but for hidden ones, in the folders there. Links to folders are
     not followed."""
     for path in paths:
