@@ -204,6 +204,13 @@ class FreshnessRule(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class TrainRule(Rule):
+    """Whose receipts count of training runs on these datasets."""
+
+    kind: ClassVar[str] = "train"
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Principals, and the rules of each kind in the order they are asked."""
 
@@ -211,6 +218,7 @@ class Policy:
     publish: tuple[PublishRule, ...] = ()
     revoke: tuple[RevokeRule, ...] = ()
     freshness: tuple[FreshnessRule, ...] = ()
+    train: tuple[TrainRule, ...] = ()
 
     def publish_rule(self, dataset: str) -> PublishRule | None:
         """The first rule that covers `dataset`: it decides, also where it refuses."""
@@ -224,9 +232,13 @@ class Policy:
         """As `publish_rule`, for attesting the newest version."""
         return _first(self.freshness, dataset)
 
+    def train_rule(self, dataset: str) -> TrainRule | None:
+        """As `publish_rule`, for signing receipts of training runs."""
+        return _first(self.train, dataset)
+
     def rules(self) -> tuple[Rule, ...]:
         """All rules of every kind."""
-        return (*self.publish, *self.revoke, *self.freshness)
+        return (*self.publish, *self.revoke, *self.freshness, *self.train)
 
     def signer_of(self, signature: Signature) -> Principal | None:
         """The one principal that `signature` can count for: the first that made it."""
@@ -247,13 +259,21 @@ def single_key_policy(fingerprint: str, pem: str) -> Policy:
     """The policy of `--key PUB`: that key alone, for any dataset; its principal is named by it."""
     name = short_fingerprint(fingerprint)
     principal = Principal(name, keys=(TrustedKey(fingerprint, pem),))
-    return Policy((principal,), (PublishRule(("*",), (name,)),))
+    return _alone(principal)
 
 
 def single_identity_policy(identity: str, issuer: str) -> Policy:
     """The policy of `--identity I --issuer U`: that identity alone, for any dataset."""
     principal = Principal(printable(identity), identities=(Identity(identity, issuer),))
-    return Policy((principal,), (PublishRule(("*",), (principal.name,)),))
+    return _alone(principal)
+
+
+def _alone(principal: Principal) -> Policy:
+    """Whom somebody names and nobody else is trusted with what was published and trained."""
+    names = (principal.name,)
+    return Policy(
+        (principal,), publish=(PublishRule(("*",), names),), train=(TrainRule(("*",), names),)
+    )
 
 
 def _first(rules: Iterable[Covering], dataset: str) -> Covering | None:

@@ -19,6 +19,7 @@ from provreg.core.policy import (
     Required,
     RevokeRule,
     Rule,
+    TrainRule,
     TrustedKey,
 )
 from provreg.core.policy_identity import check_apart, read_identity
@@ -68,6 +69,7 @@ def parse_policy(document: Any, fingerprint: Callable[[str], str]) -> Policy:
         publish=_read_rules(fields, "publish", _read_publish),
         revoke=_read_rules(fields, "revoke", _read_revoke),
         freshness=_read_rules(fields, "freshness", _read_freshness),
+        train=_read_rules(fields, "train", _read_train),
     )
     fields.done()
     _check_consistent(policy)
@@ -164,6 +166,11 @@ def _read_publish(fields: Fields) -> PublishRule:
 def _read_revoke(fields: Fields) -> RevokeRule:
     datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
     return RevokeRule(datasets, principals, _read_threshold(fields, len(principals)))
+
+
+def _read_train(fields: Fields) -> TrainRule:
+    datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
+    return TrainRule(datasets, principals, _read_threshold(fields, len(principals)))
 
 
 def _read_freshness(fields: Fields) -> FreshnessRule:

@@ -9,7 +9,7 @@ from provreg.core.text import quoted
 from provreg.errors import UsageError
 
 _STARTER = """\
-# Who may publish which datasets, as this machine's user decides it (docs/policy.md).
+# Who may do what with which datasets, as this machine's user decides it (docs/policy.md).
 # `provreg policy check` says in words what this file allows.
 format = "provreg.policy/v1"
 
@@ -24,6 +24,11 @@ keys = ['''
 datasets = ["*"]          # names; * is any run of characters, ? any one
 principals = ["{name}"]
 threshold = 1             # how many of the principals must have signed a version
+
+# Whose receipts of training runs count (docs/receipts.md).
+[[train]]
+datasets = ["*"]
+principals = ["{name}"]
 """
 
 

@@ -26,7 +26,7 @@ _REQUIRED: dict[Required, str] = {
 def explain(policy: Policy, now: datetime) -> list[str]:
     """The policy in words, a line each, safe to print."""
     lines = [line for principal in policy.principals for line in _describe(principal, now)]
-    for rules in (policy.publish, policy.revoke, policy.freshness):
+    for rules in (policy.publish, policy.revoke, policy.freshness, policy.train):
         for place, rule in enumerate(rules):
             lines += _describe_rule(rule)
             lines += (f"  {note}" for note in _never(policy, rule, rules[:place]))

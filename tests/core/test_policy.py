@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.policy import FreshnessRule, Policy, RevokeRule
+from provreg.core.policy import FreshnessRule, Policy, RevokeRule, TrainRule
 from provreg.core.policy_document import parse_policy
 from provreg.core.policy_starter import starter_policy
 from provreg.errors import FormatError, ProvregError, UsageError
@@ -87,6 +87,7 @@ GOOD = [
     changed(("revoke",), [{"datasets": ["*"], "principals": ["alice", "ci"], "threshold": 2}]),
     changed(("freshness",), [{"datasets": ["*"], "principals": ["ci"]}]),
     changed(("freshness",), [FRESHNESS | {"required": False, "maximum_age": "12h"}]),
+    changed(("train",), [{"datasets": ["*"], "principals": ["alice", "ci"], "threshold": 2}]),
     changed(("principal", 0, "keys", 1), {"pem": pem("B")}),
     changed(
         ("principal", 0, "keys", 1),
@@ -240,16 +241,22 @@ def test_a_moment_beyond_the_calendar_is_refused(moment: str) -> None:
 def test_roles_of_each_kind_are_read_and_numbered() -> None:
     parsed = policy(
         changed(("revoke",), [{"datasets": ["x*"], "principals": ["ci"]}])
-        | {"freshness": [FRESHNESS | {"maximum_age": "2w"}]}
+        | {
+            "freshness": [FRESHNESS | {"maximum_age": "2w"}],
+            "train": [{"datasets": ["y*"], "principals": ["ci"]}],
+        }
     )
     assert [str(rule) for rule in parsed.rules()] == [
         "publish rule 1 (cifar10)",
         "publish rule 2 (toolformer-*, x?z)",
         "revoke rule 1 (x*)",
         "freshness rule 1 (*)",
+        "train rule 1 (y*)",
     ]
     assert parsed.revoke_rule("xyz") == RevokeRule(("x*",), ("ci",))
     assert parsed.revoke_rule("cifar10") is None
+    assert parsed.train_rule("yes") == TrainRule(("y*",), ("ci",))
+    assert parsed.train_rule("cifar10") is None
     assert parsed.freshness_rule("cifar10") == FreshnessRule(
         ("*",), ("ci",), demanded=True, maximum_age=timedelta(days=14)
     )
@@ -281,7 +288,8 @@ tomls = st.recursive(
 
 @given(
     document=st.dictionaries(
-        st.sampled_from(["principal", "publish", "revoke", "freshness"]) | st.text(max_size=3),
+        st.sampled_from(["principal", "publish", "revoke", "freshness", "train"])
+        | st.text(max_size=3),
         tomls,
         max_size=4,
     )

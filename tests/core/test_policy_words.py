@@ -12,6 +12,7 @@ from provreg.core.policy import (
     Principal,
     PublishRule,
     RevokeRule,
+    TrainRule,
     TrustedKey,
 )
 from provreg.core.policy_words import explain
@@ -43,6 +44,7 @@ def test_a_policy_is_told_line_by_line() -> None:
         ),
         (RevokeRule(("*",), ("alice", "ci"), 2, place=1),),
         (FreshnessRule(("*",), ("ci",), maximum_age=DAY, place=1),),
+        (TrainRule(("*",), ("ci",), place=1),),
     )
     assert explain(policy, NOW) == [
         "principal alice",
@@ -62,6 +64,7 @@ def test_a_policy_is_told_line_by_line() -> None:
         "freshness rule 1 (*): 1 of ci",
         "  their statement of which version is the newest is needed",
         "  only signatures count that are at most 1 day old",
+        "train rule 1 (*): 1 of ci",
         "no rule names bob@example.org",
         "nothing else is allowed",
     ]
