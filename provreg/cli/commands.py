@@ -17,6 +17,7 @@ from provreg.cli.command import Command, Group
 _GROUPS = {
     "key": "Keys to sign with where no identity provider is.",
     "policy": "Whom to trust with what (docs/policy.md).",
+    "export": "Write a version for other software to verify (docs/interop.md).",
 }
 # Words and summary (the first line of its docstring), in the order people meet them. The function
 # of `key generate` is `provreg.cli.key.generate`, that of `ls` is `provreg.cli.ls.ls`.
@@ -35,6 +36,7 @@ _SUMMARIES = {
     "diff": "Show what changed, and by whose hand.",
     "blame": "Say who brought each sample, who labeled it, since when.",
     "sql": "Ask the index in SQL, read-only.",
+    "export oms": "Write an OpenSSF Model Signing bundle of a version.",
     "check": "Read every object anew and report what is damaged.",
     "demo": "Tell the whole story: sign, poison, refuse, find out.",
 }

@@ -27,7 +27,7 @@ def oms_bundle(statement: bytes, signer: Signer) -> bytes:
                 hint="sign with a P-256 key: `provreg key generate` makes one",
             )
         hint = hashlib.sha256(public.pem.encode()).hexdigest()
-        return key_bundle(statement, signer.key, hint=hint)
+        return key_bundle(statement, signer.key, hint=hint, stamp=signer.stamp)
     if len(statement) > _KEYLESS_LIMIT:
         raise UsageError(
             f"a statement of {len(statement):,} bytes is too long for a keyless signature, which"

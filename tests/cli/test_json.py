@@ -69,10 +69,13 @@ def test_schemas_are_schemas(path: Path) -> None:
         ("error", 2, ["key"]),
         ("error", 2, ["vrify"]),
         ("error", 2, ["sql", "selct"]),
+        ("error", 2, ["export", "oms", "pets@1", "--sign", "key:ann.key", "--out", "x"]),
+        ("error", 2, ["export", "oms", "pets@1", "--out", "x"]),
         ("error", 3, ["verify", "pets@9"]),
         ("error", 3, ["show", "pets", "cat/9.txt"]),
         ("error", 3, ["ls", "--registry", "none"]),
         ("error", 4, ["pin", "pets"]),
+        ("error", 4, ["export", "oms", "pets", "--sign", "key:ann.key", "--out", "x"]),
         ("error", 6, ["policy", "init", "--key", "ann.key.pub", "--out", "none/x"]),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list | tuple) else str(value),
@@ -84,6 +87,17 @@ def test_documents_are_as_their_schema_says(
     assert ran.code == code, ran
     assert ran.err == ""
     check(ran.json, schema)
+
+
+def test_exported_bundle_is_told_with_its_number_of_files(pets: Path, provreg: Run) -> None:
+    (pets / "data/.hidden").write_text("")
+    assert provreg(*INGEST, "--sha256").code == 0
+    ran = provreg("export", "oms", "new", "--sign", "key:ann.key", "--out", "new.oms", "--json")
+    assert ran.code == 0, ran
+    check(ran.json, "export-oms")
+    assert (ran.json["ref"], ran.json["out"], ran.json["files"]) == ("new@1", "new.oms", 10)
+    assert "--ignore_unsigned_files" in ran.json["warnings"][-1]
+    assert json.loads(Path("new.oms").read_text())["dsseEnvelope"]
 
 
 def test_damage_is_in_the_document(pets: Path, provreg: Run) -> None:

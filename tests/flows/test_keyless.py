@@ -1,9 +1,7 @@
 """Keyless from end to end: the command line, the real client, and a Sigstore on loopback."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,35 +243,6 @@ def test_token_in_a_file_signs(
     (configs / "token").write_text(loopback.oidc.token(), "utf-8")
     sign = ("--sign", f"keyless:{configs / 'token'}", "--trust-config", configs / "rekor1.json")
     assert ingest(bench, bench.pets(), *sign).returncode == 0
-
-
-@pytest.mark.parametrize("log", [1, 2])
-def test_sigstores_own_command_accepts_our_bundle_over_the_head(
-    bench: Bench, loopback: Loopback, configs: Path, log: int
-) -> None:
-    """As docs/keyless.md tells it. It checks that head.json is the statement's subject."""
-    ingest(bench, bench.pets(), *keyless(configs / f"rekor{log}.json"))
-    [bundle] = bundles(bench).values()
-    (bench.folder / "bundle.json").write_bytes(bundle)
-    digest = json.loads(bench.record(1).read_bytes())["head"]
-    head = bench.object(digest).read_bytes()
-
-    def verify(name: str, content: bytes, identity: str) -> subprocess.CompletedProcess[str]:
-        (bench.folder / name).write_bytes(content)
-        return subprocess.run(
-            [sys.executable, "-m", "sigstore", "--trust-config", configs / f"rekor{log}.json",
-             "verify", "identity", "--offline", "--bundle", "bundle.json",
-             "--cert-identity", identity, "--cert-oidc-issuer", loopback.oidc.issuer, name],
-            cwd=bench.folder, env=dict(os.environ), capture_output=True, check=False, text=True,
-            timeout=60,
-        )  # fmt: skip
-
-    accepted = verify("head.json", head, PERSON)
-    assert accepted.returncode == 0, accepted.stderr
-    assert "OK: head.json" in accepted.stdout + accepted.stderr
-    if log == 2:
-        assert verify("other.json", head + b" ", PERSON).returncode != 0
-        assert verify("head.json", head, MALLORY).returncode != 0
 
 
 def test_whom_to_trust_is_one_of_three(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""A Sigstore on loopback, and versions signed at it, for other projects' software to verify."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sigstore_instance import Instance as Loopback
+
+from provreg.trust.sigstore.sign import Instance, KeylessSigner
+from provreg.trust.sigstore.token import TokenSource
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a verifier is given: a head, a bundle over it, and what to trust."""
+
+    folder: Path
+    issuer: str
+
+    @property
+    def head(self) -> Path:
+        return self.folder / "head.json"
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle.json"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "trust-config.json"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "trusted-root.json"
+
+
+@pytest.fixture(scope="session")
+def loopback() -> Iterator[Loopback]:
+    with Loopback.running() as instance:
+        yield instance
+
+
+@pytest.fixture
+def keyless(loopback: Loopback, tmp_path: Path) -> Callable[[int], KeylessSigner]:
+    """Signers with the loopback user's identity, by version of the log."""
+
+    def signer(log: int) -> KeylessSigner:
+        config = tmp_path / f"trust-config-{log}.json"
+        config.write_text(json.dumps(loopback.trust_config(log)), "utf-8")
+        tokens = TokenSource(None, {"PROVREG_IDENTITY_TOKEN": loopback.oidc.token()}, None)
+        return KeylessSigner(Instance(config), tokens)
+
+    return signer
+
+
+@pytest.fixture
+def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
+    """Publishes a version by a signer, and copies its head and bundle as docs/interop.md tells."""
+
+    def published(signer: Any, log: int = 1) -> Files:
+        data, registry = bench.pets(), bench.registry
+        from provreg.flows.ingest import Ingestion
+
+        outcome = bench.open().ingest(Ingestion("pets", (data,), source="shelter"), signer)
+        head = outcome.digest
+        assert head is not None
+        files = Files(bench.folder, loopback.oidc.issuer)
+        files.head.write_bytes(
+            (registry / "objects" / head.partition(":")[2][:2] / head).read_bytes()
+        )
+        [bundle] = (registry / "datasets/pets/signatures" / head).iterdir()
+        files.bundle.write_bytes(bundle.read_bytes())
+        files.config.write_text(json.dumps(loopback.trust_config(log)), "utf-8")
+        files.root.write_text(json.dumps(loopback.trusted_root()), "utf-8")
+        return files
+
+    return published
