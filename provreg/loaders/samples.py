@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from provreg.core.digest import written
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
@@ -29,15 +28,17 @@ from provreg.flows.reading import files_again
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace
+from provreg.loaders.batches import VerifiedBatch, verified_batches
 from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest
-from provreg.loaders.rows import rows_as_signed
+from provreg.loaders.matching import refused
 from provreg.loaders.selection import Rows, Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
 from provreg.store.shared import SharedMemory
 
 _SHARED = "loading"
+_SIGNED = ("id", "label", "source", "labeler", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class VerifiedSamples:
         """Every `of`th sample from `number` on (0 to `of` - 1): together the shares are all samples
         once, whatever is skipped."""
         if not self.random_access:
-            yield from self._share_of_rows(number, of)
+            yield from self._streamed_share(number, of)
             return
         for index in range(number, len(self), of):
             row = self._row(index)
@@ -191,6 +192,17 @@ class VerifiedSamples:
     def payload(self, index: int) -> bytes:
         """The verified bytes of sample `index` alone."""
         return self._payload(self._row(index))[0]
+
+    def batches(self) -> Iterator[VerifiedBatch]:
+        """All samples once in batches, in the order of the data, where they come only so.
+
+        A batch is handed out when all of it is as signed; which samples are missing is known at the
+        end. Iterating raises SampleError and NotTrustedError (step 12), and UsageError for data
+        whose samples are read one by one.
+        """
+        for batch in self._batches():
+            self.handed_out.add_all(batch.rows)
+            yield batch
 
     def verify_data(self) -> None:
         """Checks all data of the version now (step 12), not only what is selected.
@@ -246,49 +258,43 @@ class VerifiedSamples:
             files = self._threads.files = files_again(self._paths, self.head.reading)
         return files
 
-    def _share_of_rows(self, number: int, of: int) -> Iterator[Sample]:
-        if self._skips is not None:
-            raise UsageError("on_bad='skip' is for samples that are read one by one, not tables")
+    def _streamed_share(self, number: int, of: int) -> Iterator[Sample]:
+        at = 0
+        for batch in self._batches():
+            payloads = batch.payloads
+            listed = payloads.to_pylist() if isinstance(payloads, pa.RecordBatch) else payloads
+            columns = (batch.signed(name).to_pylist() for name in _SIGNED)
+            for row, payload, *signed in zip(batch.rows.tolist(), listed, *columns, strict=True):
+                if at % of == number:
+                    self.handed_out.add(row)
+                    yield Sample(signed[0], payload, *signed[1:])
+                at += 1
+
+    def _batches(self) -> Iterator[VerifiedBatch]:
         wanted = None
         if self._chosen is not None:
             wanted = np.zeros(len(self._manifest), np.bool_)
             wanted[self._chosen.rows] = True
-        for at, row in enumerate(rows_as_signed(self._paths, self._manifest, wanted)):
-            if at % of == number:
-                self._check(row.entry, row.content)
-                self.handed_out.add(row.number)
-                yield self._sample(row.entry, row.payload, row.label)
+        return verified_batches(
+            self.head,
+            self._manifest.table(),
+            self._paths,
+            self._objects,
+            wanted=wanted,
+            skips=self._skips,
+        )
 
     def _check(self, entry: Entry, content: bytes) -> None:
         if content != entry.content:
             raise self._refused(entry, content, "its bytes are not the signed ones")
 
     def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
-        labeler = "nobody" if entry.labeler is None else quoted(entry.labeler)
-        return SampleError(
-            f"{quoted(entry.id)} of {self.reference} does not load: {why}"
-            f" (signed as from {quoted(entry.source)}, labeled by {labeler})",
-            sample=entry.id,
-            expected=written(entry.content),
-            found=None if found is None else written(found),
-            source=entry.source,
-            labeler=entry.labeler,
-            hint=f"`provreg verify {self.reference} --data …` lists all that is not as signed",
-        )
+        return refused(self.reference, entry._asdict(), found, why)
 
-    def _sample(
-        self, entry: Entry, payload: bytes | Mapping[str, Any], label_read: str | None = None
-    ) -> Sample:
+    def _sample(self, entry: Entry, payload: bytes) -> Sample:
         label = entry.label
         if entry.label_digest is not None:
-            # Long labels stand in the data, or in an object when a labels file gave them.
-            if (
-                label_read is not None
-                and blake3(label_read.encode()).digest() == entry.label_digest
-            ):
-                label = label_read
-            else:
-                label = long_label(self._objects, entry.label_digest)
+            label = long_label(self._objects, entry.label_digest)
         return Sample(entry.id, payload, label, entry.source, entry.labeler, entry.split)
 
 

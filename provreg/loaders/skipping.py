@@ -31,9 +31,13 @@ class Skips:
     def add(self, row: int, error: SampleError) -> None:
         """Counts a sample; raises NotTrustedError (step 12) when there are too many."""
         self._marks.map[row] = 1
-        if len(self) > self._most:
+        self.check(len(self), error)
+
+    def check(self, count: int, error: SampleError) -> None:
+        """Raises NotTrustedError (step 12) if `count` are too many; `error` is the last one's."""
+        if count > self._most:
             raise NotTrustedError(
-                f"{len(self):,} samples are not as signed, more than the {self._most:,} that may"
+                f"{count:,} samples are not as signed, more than the {self._most:,} that may"
                 f" be skipped; the last: {error.message}",
                 step=12,
                 sample=error.sample,

@@ -36,3 +36,26 @@ def load(bench: Any, pets: Path) -> Callable[..., provreg.VerifiedSamples]:
         return provreg.load(reference, **given)
 
     return load
+
+
+@pytest.fixture
+def publish(bench: Any) -> Callable[..., None]:
+    """Publishes what lies at a path as the next version of `d`, read as is said."""
+
+    def publish(path: Path, **said: Any) -> None:
+        of_ingest = {"source": "s", "labeler": "ann"}
+        of_ingest |= {name: said.pop(name) for name in ("source", "labeler") if name in said}
+        bench.ingest(path, name="d", how=provreg.HowToRead(**said), **of_ingest)
+
+    return publish
+
+
+@pytest.fixture
+def load_data(bench: Any) -> Callable[..., provreg.VerifiedSamples]:
+    """`provreg.load` of the newest version of `d` from a path, as who trusts alice."""
+
+    def load_data(path: Path, **more: Any) -> provreg.VerifiedSamples:
+        given = {"key": bench.key_file(), "registry": bench.registry} | more
+        return provreg.load("d", data=path, **given)
+
+    return load_data

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -140,32 +141,84 @@ def test_a_table_streams_its_rows_in_order_with_signed_labels(table: Path) -> No
     [
         [*ROWS[:2], {"text": "evil", "y": "0"}],
         [*ROWS, {"text": "evil", "y": "0"}],
-        ROWS[:2],
         [{"text": "b", "y": "1"}, {"text": "a", "y": "1"}, {"text": "b", "y": "0"}],
+        [*ROWS, ROWS[0]],
     ],
-    ids=["changed", "stranger", "missing", "relabeled"],
+    ids=["changed", "stranger", "relabeled", "repeated"],
 )
-def test_a_poisoned_table_hands_on_no_row(table: Path, poisoned: list[dict]) -> None:
+def test_a_batch_of_a_poisoned_table_hands_on_no_row(table: Path, poisoned: list[dict]) -> None:
     rows(table, poisoned)
     stream = iter(load(table))
-    with pytest.raises(provreg.NotTrustedError):
+    with pytest.raises(provreg.SampleError):
         next(stream)
 
 
-def test_a_table_swapped_between_its_two_readings_never_gets_through(
-    table: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_row_missing_from_a_table_is_found_at_its_end(table: Path) -> None:
+    rows(table, ROWS[:2])
+    stream = iter(load(table))
+    assert [next(stream).payload["text"] for _ in range(2)] == ["b", "a"]
+    with pytest.raises(provreg.NotTrustedError, match="1 samples of d@1 are missing") as caught:
+        next(stream)
+    assert [finding.kind for finding in caught.value.findings] == ["missing"]
+
+
+@pytest.fixture
+def shards(place: Path) -> Path:
+    """Two shards of two rows with ids."""
+    data = place / "shards"
+    data.mkdir()
+    for shard in (0, 1):
+        names = (f"{shard}-{row}" for row in (0, 1))
+        rows(data / f"{shard}.jsonl", [{"id": name, "text": f"text {name}"} for name in names])
+    publish(data, how=provreg.HowToRead(id="id"))
+    return data
+
+
+def test_a_shard_swapped_while_the_table_streams_never_gets_through(shards: Path) -> None:
+    stream = iter(load(shards))
+    assert [next(stream).id for _ in range(2)] == ["0-0", "0-1"]
+    second = shards / "1.jsonl"
+    before = second.stat()
+    second.write_bytes(second.read_bytes().replace(b"text 1-0", b"evil 1-0"))
+    os.utime(second, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(provreg.SampleError, match=r"'1-0' of d@1 .* not the signed ones"):
+        list(stream)
+
+
+def test_rows_moved_to_other_shards_load_as_signed(shards: Path) -> None:
+    (shards / "0.jsonl").rename(shards / "2.jsonl")
+    assert [one.id for one in load(shards)] == ["1-0", "1-1", "0-0", "0-1"]
+
+
+def test_selected_rows_of_a_table_must_be_there_and_others_need_not(shards: Path) -> None:
+    (shards / "0.jsonl").unlink()
+    chosen = provreg.Selection(ids=["1-1"])
+    some = provreg.load("d@1", data=shards, key="k.pub", select=chosen)
+    assert [one.id for one in some] == ["1-1"]
+    (shards / "1.jsonl").rename(shards / "1.other")
+    rows(shards / "1.jsonl", [{"id": "1-0", "text": "text 1-0"}])
+    with pytest.raises(provreg.NotTrustedError, match="missing"):
+        list(some)
+
+
+@pytest.mark.parametrize("bad", ["changed", "stranger", "missing"])
+def test_skipped_rows_of_a_table_are_counted_and_no_more_than_may_be(
+    shards: Path, bad: str
 ) -> None:
-    from provreg.loaders import rows as stream
-
-    again = stream.rows_again
-
-    def swap_first(*arguments: object) -> object:
-        rows(table, [{"text": "evil", "y": "1"}, *ROWS[1:]])
-        return again(*arguments)
-
-    monkeypatch.setattr(stream, "rows_again", swap_first)
-    with pytest.raises(provreg.SampleError):
-        list(load(table))
+    good = [{"id": "1-0", "text": "text 1-0"}, {"id": "1-1", "text": "text 1-1"}]
+    poisoned = {
+        "changed": [good[0], good[1] | {"text": "evil"}],
+        "stranger": [{"id": "evil", "text": "evil"}, *good],
+        "missing": good[:1],
+    }
+    rows(shards / "1.jsonl", poisoned[bad])
+    some = provreg.load("d@1", data=shards, key="k.pub", on_bad="skip")
+    loaded = [one.id for one in some]
+    assert loaded == ["0-0", "0-1", "1-0", *(["1-1"] if bad == "stranger" else [])]
+    assert some.skipped == 4 - len(loaded)
+    rows(shards / "1.jsonl", [{"id": f"evil {at}", "text": "evil"} for at in range(2)])
+    with pytest.raises(provreg.NotTrustedError, match="2 samples are not as signed"):
+        list(some)
 
 
 def test_long_labels_are_read_from_the_data(place: Path) -> None:

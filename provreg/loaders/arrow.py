@@ -1,0 +1,143 @@
+"""Verified tables in Arrow: record batches as they are read, or all of them as one table.
+
+Every batch is hashed and compared before it is handed on, and those same bytes are handed on.
+Arrow comes with provreg: no extra is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, TypeAlias
+
+import pyarrow as pa
+
+from provreg.core.change import whole
+from provreg.core.column import (
+    BINARY,
+    DURATION,
+    INT,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    Decimal,
+    List,
+    LogicalType,
+    Map,
+    Struct,
+    columns_from_json,
+)
+from provreg.core.column_arrow import to_arrow
+from provreg.core.entry import ENTRY
+from provreg.core.text import quoted
+from provreg.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.loaders.batches import VerifiedBatch
+    from provreg.loaders.samples import VerifiedSamples
+
+# Columns of entries to hand on; as a mapping, with the names they get.
+Signed: TypeAlias = Sequence[str] | Mapping[str, str]
+
+
+def reader(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.RecordBatchReader:
+    """The rows of a table version in batches, in the order of the data.
+
+    The columns are those of the payload, typed by the version's column schema, then those `signed`
+    of each row: `id`, `label`, `source`, `labeler`, `labeled_at`, `split` or any other column of an
+    entry; a mapping gives them names of their own.
+
+    Reading raises SampleError before the first batch with a row that is not as signed is handed on,
+    at the end NotTrustedError (step 12) where rows are missing, and InputError for a value that
+    does not fit its column. Raises UsageError for samples that are not rows, for a column that
+    entries do not have and for a name that stands twice.
+    """
+    names = dict(signed) if isinstance(signed, Mapping) else {name: name for name in signed}
+    batches = samples.batches()
+    first = next(batches)
+    if not isinstance(first.payloads, pa.RecordBatch):
+        raise UsageError(
+            f"the samples of {samples.reference} are not rows of a table",
+            hint="docs/loaders.md shows the loaders for files",
+        )
+    columns = columns_from_json(samples.head.reading["columns"], "head.reading.columns")
+    logical = {column.name: column.type for column in columns}
+    schema = pa.schema(
+        [(field.name, _held(logical[field.name], field.type)) for field in first.payloads.schema]
+        + [(name, _signed_type(column)) for column, name in names.items()]
+    )
+    twice = sorted(name for name in set(schema.names) if schema.names.count(name) > 1)
+    if twice:
+        raise UsageError(
+            f"there would be two columns {quoted(twice[0])}",
+            hint=f"give what is signed another name: signed={{{twice[0]!r}: 'signed_{twice[0]}'}}",
+        )
+    typed = (_typed(batch, schema, names) for batch in chain([first], batches))
+    return pa.RecordBatchReader.from_batches(schema, typed)
+
+
+def table(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.Table:
+    """As `reader`, all at once: nothing is handed on unless everything is as signed."""
+    return reader(samples, signed).read_all()
+
+
+def _signed_type(column: str) -> pa.DataType:
+    if column not in ENTRY.names:
+        raise UsageError(
+            f"{quoted(column)} is not signed of samples",
+            hint="signed are " + ", ".join(ENTRY.names),
+        )
+    held = ENTRY.field(column).type
+    return held.value_type if pa.types.is_dictionary(held) else held
+
+
+def _held(logical: LogicalType, found: pa.DataType) -> pa.DataType:
+    """How a column's values are held: as its logical type says, and where that leaves a choice that
+    could lose something (beyond 63 bits, units, digits, gigabytes), as the first batch has them."""
+    kinds = pa.types
+    if kinds.is_dictionary(found):
+        return _held(logical, found.value_type)
+    if kinds.is_null(found):
+        return to_arrow(logical)
+    match logical:
+        case List():
+            element = _held(logical.element, found.value_type)
+            return pa.large_list(element) if kinds.is_large_list(found) else pa.list_(element)
+        case Struct():
+            types = {field.name: field.type for field in logical.fields}
+            return pa.struct(
+                [(field.name, _held(types[field.name], field.type)) for field in found]
+            )
+        case Map():
+            return pa.map_(
+                _held(logical.key, found.key_type), _held(logical.value, found.item_type)
+            )
+    chosen = (
+        (logical == INT and kinds.is_uint64(found))
+        or (
+            logical in (TEXT, BINARY)
+            and (kinds.is_large_string(found) or kinds.is_large_binary(found))
+        )
+        or logical in (TIMESTAMP, TIMESTAMP_UTC, DURATION)
+        or isinstance(logical, Decimal)
+    )
+    return found if chosen else to_arrow(logical)
+
+
+def _typed(batch: VerifiedBatch, schema: pa.Schema, names: Mapping[str, str]) -> pa.RecordBatch:
+    payloads: pa.RecordBatch = batch.payloads
+    arrays = []
+    for field, read in zip(schema, payloads.columns, strict=False):
+        array = read
+        if array.type != field.type:
+            try:
+                array = array.cast(field.type)
+            except pa.ArrowException as error:
+                raise InputError(
+                    f"column {quoted(field.name)} holds a value that does not fit"
+                    f" {quoted(str(field.type))}, the type of the first rows: {quoted(str(error))}",
+                    hint="write the shards with one type for this column",
+                ) from None
+        arrays.append(array)
+    arrays += [whole(batch.signed(column)) for column in names]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

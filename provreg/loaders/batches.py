@@ -1,0 +1,130 @@
+"""The samples of data that can only be streamed, batch by batch, each batch checked as it is read.
+
+Every batch is read once and hashed, and those same payloads are handed on, with the entries that
+they are signed as. What is not as signed is refused before its batch is handed on, what is missing
+when the data end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+
+from provreg.core.change import plain
+from provreg.core.head import Head
+from provreg.flows.integrity import long_label
+from provreg.flows.reading import labels_overridden, rows_again
+from provreg.loaders.matching import Matching
+from provreg.readers.table_samples import content_ids
+
+if TYPE_CHECKING:
+    from provreg.loaders.matching import Mask, Rows
+    from provreg.loaders.skipping import Skips
+    from provreg.readers.reader import Payloads
+    from provreg.store.objects import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBatch:
+    """Samples as they stand in the data, and what is signed of each.
+
+    `payloads`: rows' columns, files' bytes, or members by name. `rows` are their places in the
+    manifest, `entries` (schema ENTRY) what stands there, `labels_read` the labels in the data.
+    """
+
+    payloads: Payloads
+    rows: Rows
+    entries: pa.Table
+    labels_read: pa.Array
+    objects: Objects
+
+    def signed(self, name: str) -> pa.ChunkedArray:
+        """A column of the entries, its texts plain; labels in full, however long."""
+        column = plain(self.entries.column(name))
+        digests = self.entries.column("label_digest")
+        if name != "label" or digests.null_count == len(digests):
+            return column
+        # Long labels stand in the data, or in an object when a labels file gave them.
+        labels = column.to_pylist()
+        long = zip(digests.to_pylist(), self.labels_read.to_pylist(), strict=True)
+        for at, (digest, read) in enumerate(long):
+            if digest is not None:
+                same = read is not None and blake3(read.encode()).digest() == digest
+                labels[at] = read if same else long_label(self.objects, digest)
+        return pa.chunked_array([pa.array(labels, pa.string())])
+
+
+def verified_batches(
+    head: Head,
+    entries: pa.Table,
+    paths: Sequence[Path],
+    objects: Objects,
+    *,
+    wanted: Mask | None = None,
+    skips: Skips | None = None,
+) -> Iterator[VerifiedBatch]:
+    """Reads the data at `paths` once; `entries` are those of the verified version with `head`.
+
+    Only the samples whose entry is `wanted` (None: all) are handed on, and must be there; all that
+    is read is checked. Raises SampleError for the first sample that is not as signed, at the end
+    NotTrustedError (step 12) for those that are missing, and what reading raises. With `skips`,
+    what is not as signed is passed over as long as it may be.
+    """
+    reading = head.reading
+    matching = Matching(
+        f"{head.dataset}@{head.version}",
+        entries,
+        ids_read=not _ids_are_contents(entries),
+        labels_read=reading.get("label") is not None and not labels_overridden(reading),
+    )
+    passed_over = 0
+    for payloads, samples in rows_again(paths, reading):
+        rows, signed = matching.match(samples)
+        good = rows >= 0
+        if not good.all():
+            error = matching.refusal(samples, int(np.argmin(good)))
+            if skips is None:
+                raise error
+            passed_over += int(np.count_nonzero(~good))
+            skips.check(passed_over, error)
+        keep = good if wanted is None else good & wanted[rows]
+        if keep.any():
+            yield VerifiedBatch(
+                _kept(payloads, keep),
+                rows[keep],
+                _kept(signed, keep[good]),
+                _kept(samples.column("label"), keep),
+                objects,
+            )
+    missing = matching.missing(wanted)
+    if skips is not None:
+        for row in missing.tolist():
+            skips.add(row, matching.missing_sample(row))
+    elif len(missing):
+        raise matching.missing_samples(missing)
+
+
+def _ids_are_contents(entries: pa.Table) -> bool:
+    """Whether ids are content digests, and so are not in the data.
+
+    The first one tells. Should it tell wrong, samples are found by content and label alone, and
+    still handed on as nothing but what is signed of them.
+    """
+    first = entries.slice(0, 1)
+    made: str = content_ids(first.column("content").chunk(0))[0].as_py()
+    return bool(first.column("id")[0].as_py() == made)
+
+
+def _kept(many: Any, keep: Mask) -> Any:
+    """Those of `many`, in Arrow or a sequence, that are to be kept."""
+    if keep.all():
+        return many
+    if isinstance(many, Sequence):
+        return [one for one, kept in zip(many, keep.tolist(), strict=True) if kept]
+    return many.filter(pa.array(keep))

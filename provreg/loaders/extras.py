@@ -1,0 +1,20 @@
+"""One clear error for a framework that is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from provreg.errors import UsageError
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Around the import of a framework that comes with `provreg[extra]`; raises UsageError."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"this loader needs {error.name or extra}, which is not installed",
+            hint=f"pip install 'provreg[{extra}]'",
+        ) from error

@@ -1,0 +1,258 @@
+"""Which signed entry each sample of a stream is, found while the data are read once.
+
+Data that can only be streamed (tables, tar shards) are hashed batch by batch. Each sample takes the
+entry that it is signed as, each entry is taken once, and what is left when the data end is missing.
+So strangers and changed samples are refused before they are handed on, missing ones at the end.
+Held are 1 byte an entry, 17 where samples are not in the manifest's order, and more only for
+contents that stand several times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.change import plain, unequal
+from provreg.core.digest import written
+from provreg.core.finding import Finding
+from provreg.core.origin import split_long_labels
+from provreg.core.text import quoted
+from provreg.errors import NotTrustedError, SampleError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Rows = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+_MOST_FINDINGS = 1000
+
+
+class Matched(NamedTuple):
+    """`rows`: the place in the manifest of each sample, -1 for one that is not as signed.
+
+    `signed`: the entries of those that are, in the order of the samples.
+    """
+
+    rows: Rows
+    signed: pa.Table
+
+
+class Matching:
+    """One pass over the data of `reference`, whose `entries` (schema ENTRY) are in order.
+
+    `ids_read`: the data have ids. Where they have none a sample is found by its content, and where
+    that stands several times it takes any entry of the same label: the payloads are the same.
+    `labels_read`: labels in the data are those that were signed, and others are refused.
+    """
+
+    def __init__(
+        self, reference: str, entries: pa.Table, *, ids_read: bool, labels_read: bool
+    ) -> None:
+        self._reference = reference
+        self._entries = entries
+        self._compared = (("id",) if ids_read else ()) + ("content",)
+        self._labels_read = labels_read
+        self._taken = np.zeros(entries.num_rows, np.bool_)
+        self._next = 0
+        self._by_content: _ByContent | None = None
+
+    def match(self, samples: pa.RecordBatch) -> Matched:
+        """The entries that `samples` (schema SAMPLE) take."""
+        start, end = self._next, self._next + samples.num_rows
+        # Most tables stand in the order of their ids: then nothing needs to be looked up.
+        ahead = self._entries.slice(start, samples.num_rows)
+        if (
+            ahead.num_rows == samples.num_rows
+            and not self._taken[start:end].any()
+            and not self._unlike(ahead, samples).any()
+        ):
+            matched = Matched(np.arange(start, end), ahead)
+        else:
+            matched = self._looked_up(samples)
+        rows = matched.rows[matched.rows >= 0]
+        self._taken[rows] = True
+        self._next = int(rows[-1]) + 1 if len(rows) else end
+        return matched
+
+    def refusal(self, samples: pa.RecordBatch, at: int) -> SampleError:
+        """Why the sample in row `at`, which took no entry, does not load."""
+        sample = samples.slice(at, 1)
+        key = self._compared[0]
+        same = pc.equal(self._entries.column(key), sample.column(key)[0])
+        entries = self._entries.filter(same)
+        found = sample.column("content")[0].as_py()
+        if not entries.num_rows:
+            return SampleError(
+                f"{quoted(sample.column('id')[0].as_py())} does not load: {self._reference} has no"
+                " such sample",
+                sample=sample.column("id")[0].as_py(),
+                found=written(found),
+                hint=_hint(self._reference),
+            )
+        entry = entries.slice(0, 1).to_pylist()[0]
+        if entry["content"] != found:
+            why = "its bytes are not the signed ones"
+        elif self._unlike(entries, sample.take(pa.array([0] * entries.num_rows))).all():
+            why = "the data label it otherwise than signed"
+        else:
+            why = "it stands in the data more often than signed"
+        return refused(self._reference, entry, found, why)
+
+    def missing(self, wanted: Mask | None = None) -> Rows:
+        """The rows of the entries, of those `wanted`, that no sample took."""
+        return np.flatnonzero(~self._taken if wanted is None else ~self._taken & wanted)
+
+    def missing_sample(self, row: int) -> SampleError:
+        """The error for an entry that no sample took."""
+        entry = self._entries.slice(row, 1).to_pylist()[0]
+        return refused(self._reference, entry, None, "it is missing from the data")
+
+    def missing_samples(self, rows: Rows) -> NotTrustedError:
+        """The error (step 12) for all of these, with findings for the first of them."""
+        entries = self._entries.take(pa.array(rows[:_MOST_FINDINGS])).to_pylist()
+        return NotTrustedError(
+            f"{len(rows):,} samples of {self._reference} are missing from the data, the first is"
+            f" {quoted(entries[0]['id'])}",
+            step=12,
+            hint=_hint(self._reference),
+            findings=tuple(
+                Finding("missing", entry["id"], expected=written(entry["content"]),
+                        source=entry["source"], labeler=entry["labeler"])
+                for entry in entries
+            ),
+        )  # fmt: skip
+
+    def _looked_up(self, samples: pa.RecordBatch) -> Matched:
+        """As `match`, of samples in any order."""
+        if self._by_content is None:
+            self._by_content = _ByContent(self._entries, self._names, self._taken)
+        rows = self._by_content.rows(samples)
+        found = np.flatnonzero(rows >= 0)
+        signed = self._by_content.take(rows[found])
+        good = ~self._unlike(signed, samples.take(pa.array(found)))
+        good &= ~self._taken[rows[found]] & _first_occurrences(rows[found])
+        rows[found[~good]] = -1
+        return Matched(rows, signed if good.all() else signed.filter(pa.array(good)))
+
+    def _unlike(self, entries: pa.Table, samples: pa.RecordBatch) -> Mask:
+        """Where samples are not what the entries beside them say."""
+        masks = [unequal(entries.column(name), samples.column(name)) for name in self._compared]
+        if self._labels_read:
+            label, digest = split_long_labels(samples.column("label"))
+            masks.append(unequal(plain(entries.column("label")), label))
+            masks.append(unequal(entries.column("label_digest"), digest))
+        different: Mask = np.logical_or.reduce(masks)
+        return different
+
+    def _names(self, table: pa.Table | pa.RecordBatch) -> list[Any]:
+        """What tells entries or samples of one content apart."""
+        if "id" in self._compared:
+            ids: list[Any] = table.column("id").to_pylist()
+            return ids
+        if not self._labels_read:
+            return [None] * table.num_rows
+        if "label_digest" in table.schema.names:
+            labels = (plain(table.column("label")), table.column("label_digest"))
+        else:
+            labels = split_long_labels(table.column("label"))
+        return list(zip(*(column.to_pylist() for column in labels), strict=True))
+
+
+class _ByContent:
+    """Finds entries by the first 8 bytes of their content; those that share them by name as well.
+
+    `names` gives the names of entries and of samples, `taken` says which entries are.
+    """
+
+    def __init__(self, entries: pa.Table, names: Callable[[Any], list[Any]], taken: Mask) -> None:
+        self._parts = entries.to_batches()
+        self._ends = np.cumsum([part.num_rows for part in self._parts])
+        keys = np.concatenate([_heads(part.column("content")) for part in self._parts])
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+        self._names = names
+        self._taken = taken
+        self._pools: dict[int, dict[tuple[bytes, Any], list[int]]] = {}
+
+    def rows(self, samples: pa.RecordBatch) -> Rows:
+        """The row that each of `samples` can only be, -1 where there is none."""
+        keys = _heads(samples.column("content"))
+        first = np.searchsorted(self._keys, keys, "left")
+        count = np.searchsorted(self._keys, keys, "right") - first
+        rows = np.where(count == 1, self._order.take(first, mode="clip"), -1)
+        several = np.flatnonzero(count > 1)
+        if len(several):
+            drawn = samples.take(pa.array(several))
+            sought = zip(drawn.column("content").to_pylist(), self._names(drawn), strict=True)
+            for at, one in zip(several.tolist(), sought, strict=True):
+                left = self._pool(int(first[at]), int(count[at])).get(one, [])
+                while left and self._taken[left[-1]]:
+                    left.pop()
+                rows[at] = left.pop() if left else -1
+        return rows
+
+    def take(self, rows: Rows) -> pa.Table:
+        """The entries in `rows`, at the cost of those: chunked columns would be joined first."""
+        if not len(rows):
+            return pa.Table.from_batches([], self._parts[0].schema)
+        part = np.searchsorted(self._ends, rows, "right")
+        order = np.argsort(part, kind="stable")
+        numbers, begins = np.unique(part[order], return_index=True)
+        taken = []
+        for number, places in zip(numbers.tolist(), np.split(order, begins[1:]), strict=True):
+            start = self._ends[number] - self._parts[number].num_rows
+            taken.append(self._parts[number].take(pa.array(rows[places] - start)))
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return pa.Table.from_batches(taken).take(pa.array(back))
+
+    def _pool(self, first: int, count: int) -> dict[tuple[bytes, Any], list[int]]:
+        """Rows by content and name, last first, of the entries that share a head."""
+        if first not in self._pools:
+            rows = np.sort(self._order[first : first + count])[::-1]
+            entries = self.take(rows)
+            pool: dict[tuple[bytes, Any], list[int]] = {}
+            keys = zip(entries.column("content").to_pylist(), self._names(entries), strict=True)
+            for row, key in zip(rows.tolist(), keys, strict=True):
+                pool.setdefault(key, []).append(row)
+            self._pools[first] = pool
+        return self._pools[first]
+
+
+def refused(reference: str, entry: dict[str, Any], found: bytes | None, why: str) -> SampleError:
+    """The error for a sample that is signed as `entry` and does not load."""
+    labeler = "nobody" if entry["labeler"] is None else quoted(entry["labeler"])
+    return SampleError(
+        f"{quoted(entry['id'])} of {reference} does not load: {why}"
+        f" (signed as from {quoted(entry['source'])}, labeled by {labeler})",
+        sample=entry["id"],
+        expected=written(entry["content"]),
+        found=None if found is None else written(found),
+        source=entry["source"],
+        labeler=entry["labeler"],
+        hint=_hint(reference),
+    )
+
+
+def _hint(reference: str) -> str:
+    return f"`provreg verify {reference} --data …` lists all that is not as signed"
+
+
+def _heads(content: pa.Array) -> npt.NDArray[np.uint64]:
+    """The first 8 bytes of every digest."""
+    data = np.frombuffer(content.buffers()[1], np.uint64)
+    return data.reshape(-1, 4)[content.offset : content.offset + len(content), 0].copy()
+
+
+def _first_occurrences(rows: Rows) -> Mask:
+    """Which rows did not stand before."""
+    if (rows[1:] > rows[:-1]).all():
+        return np.ones(len(rows), np.bool_)
+    mask = np.zeros(len(rows), np.bool_)
+    mask[np.unique(rows, return_index=True)[1]] = True
+    return mask

@@ -1,0 +1,65 @@
+"""What docs/loaders.md shows is run as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import provreg
+from provreg.registry import Registry
+from provreg.trust.key import generate
+from provreg.trust.keyfile import write_key
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "loaders.md"
+SECTIONS = dict(
+    re.findall(
+        r"^## (.+?)\n(?:(?!^## ).*\n)*?<!-- run -->\n```python\n(.*?)```",
+        DOCUMENT.read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A folder with a registry and a key; publishes what lies in it, and runs a section's code."""
+    for name in ("CACHE", "STATE", "CONFIG"):
+        monkeypatch.setenv(f"PROVREG_{name}", str(tmp_path / f".{name}"))
+    monkeypatch.chdir(tmp_path)
+    Registry.init(Path(".provreg"))
+    write_key(generate("p256"), Path("team.key"), "", unencrypted=True)
+
+    class Desk:
+        def publish(self, name: str, path: str, **how: Any) -> None:
+            source = how.pop("source", "shop")
+            said = provreg.HowToRead(**how)
+            ingestion = provreg.Ingestion(name, (Path(path),), how=said, source=source)
+            Registry.open().ingest(ingestion, provreg.KeySigner.load(Path("team.key")))
+
+        def run(self, section: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-c", SECTIONS[section]],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+    return Desk()
+
+
+def test_tables(desk: Any) -> None:
+    table = pa.table({"id": [1, 2, 3], "text": ["good", "bad", "fine"], "stars": [5, 1, 4]})
+    pq.write_table(table, "reviews.parquet")
+    desk.publish("reviews", "reviews.parquet", id="id", label="stars")
+    assert desk.run("Tables: Arrow, pandas, polars") == (
+        "3 ['text', 'id', 'label']\n{'shop': 3}\n3\n"
+    )
