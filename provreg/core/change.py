@@ -144,8 +144,8 @@ def same_ids(old: pa.Table, new: pa.Table) -> bool:
 def without_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Two runs of entries with the same ids, row by row, less the rows that are equal in both."""
     masks = [unequal(old.column(name), new.column(name)) for name in old.column_names]
-    rows = pa.array(np.flatnonzero(np.logical_or.reduce(masks)))
-    return old.take(rows), new.take(rows)
+    rows = np.flatnonzero(np.logical_or.reduce(masks))
+    return take_rows(old, rows), take_rows(new, rows)
 
 
 def differing_rows(
@@ -175,6 +175,18 @@ def take_entries(entries: pa.Table, rows: Rows) -> pa.Table:
     indices = pa.array(rows, mask=rows < 0)
     columns = {name: plain(entries.column(name)).take(indices) for name in entries.column_names}
     return pa.table(columns)
+
+
+def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
+    """`entries` at `rows`. Columns without a value are not looked at: they may be mapped pages."""
+    indices = pa.array(rows)
+    columns = [
+        pa.nulls(len(rows), column.type)
+        if column.null_count == len(column)
+        else column.take(indices)
+        for column in entries.columns
+    ]
+    return pa.table(columns, entries.schema)
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from provreg.core.change import Changes, compare, differing_rows, same_ids, without_equal
+from provreg.core.change import (
+    Changes,
+    compare,
+    differing_rows,
+    same_ids,
+    take_rows,
+    without_equal,
+)
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head, PartRef
 from provreg.core.tree import BlockList
@@ -57,9 +65,8 @@ class _Piece:
         """The entries in the runs."""
         if not self.runs:
             return ENTRY.empty_table()
-        entries = checked_part(workspace, self.part)
-        pieces = [entries.slice(start, stop - start) for start, stop in self.runs]
-        return pa.concat_tables(pieces).combine_chunks()
+        rows = np.concatenate([np.arange(start, stop) for start, stop in self.runs])
+        return take_rows(checked_part(workspace, self.part), rows)
 
     def is_dense(self) -> bool:
         """Whether to look at all rows from the first run to the last is less than to copy runs."""

@@ -7,6 +7,7 @@ recomputed once (step 11). It holds nothing that cannot be made again from the r
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from collections.abc import Iterable
@@ -40,10 +41,11 @@ class MappedParts:
     def get(self, part: PartRef) -> pa.Table | None:
         """The entries of a part checked before, one chunk a column, or None."""
         try:
-            with pa.memory_map(str(self._path(part))) as source:
-                data = source.read_buffer(source.size() - _DIGEST_SIZE)
-            entries = pa.ipc.open_file(data).read_all()
-        except (pa.ArrowException, OSError, ValueError):
+            with self._path(part).open("rb") as file:
+                # Not Arrow's own mapping, which asks for every page beforehand.
+                mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+            entries = pa.ipc.open_file(mapped.slice(0, mapped.size - _DIGEST_SIZE)).read_all()
+        except (pa.ArrowException, OSError, ValueError, IndexError):
             return None
         sound = entries.schema.equals(ENTRY) and entries.num_rows == part.rows
         return entries if sound else None
