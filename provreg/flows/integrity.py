@@ -71,16 +71,37 @@ def history(workspace: Workspace, digest: str) -> Iterator[tuple[str, Head]]:
         child, link = head, head.parent
 
 
-def load_entries(workspace: Workspace, head: Head, done: Report = ignore) -> pa.Table:
+def check_successor(workspace: Workspace, head: Head, parent: Head) -> None:
+    """Steps 10 and 11 of a head whose parent's were found to hold; raises NotTrustedError.
+
+    Files of parts that both share are not read again: a successor costs as its change.
+    """
+    shared = frozenset(parent.parts)
+    if workspace.parts.is_checked(head.root, head.digest()):
+        for part in head.parts:
+            if part not in shared:
+                _read_and_check(workspace, shared, part)
+    else:
+        load_entries(workspace, head, shared=shared)
+
+
+def load_entries(
+    workspace: Workspace,
+    head: Head,
+    done: Report = ignore,
+    *,
+    shared: frozenset[PartRef] = frozenset(),
+) -> pa.Table:
     """Steps 10 and 11: the entries of a head, every part's bytes hashed, its content checked once.
 
-    Says nothing of who signed it. Raises NotTrustedError.
+    The files of parts in `shared` were found as they are named before, and are not read again. Says
+    nothing of who signed it. Raises NotTrustedError.
     """
     # A head names its parts by digest: what was found of it once stays true.
     checked = workspace.parts.is_checked(head)
     # Reading and hashing wait for no interpreter: two parts at once take half the time.
     with ThreadPoolExecutor(_READERS if len(head.parts) > 1 else 1) as readers:
-        parts = list(readers.map(partial(_read_and_check, workspace), head.parts))
+        parts = list(readers.map(partial(_read_and_check, workspace, shared), head.parts))
     if not checked:
         for part, found in zip(head.parts, parts, strict=True):
             _check_place(part, found, last=part is head.parts[-1])
@@ -104,8 +125,10 @@ def long_label(objects: Objects, digest: bytes) -> str:
     return objects.get(written(digest), limit=_MAX_LABEL_BYTES).decode()
 
 
-def _read_and_check(workspace: Workspace, part: PartRef) -> pa.Table:
+def _read_and_check(workspace: Workspace, shared: frozenset[PartRef], part: PartRef) -> pa.Table:
     """Steps 10 and 11 for one part: its file is hashed whether or not its entries are known."""
+    if part in shared:
+        return checked_part(workspace, part)
     data = read_part_file(workspace, part)
     known = workspace.parts.get(part)
     return _check_content(workspace, part, data) if known is None else known

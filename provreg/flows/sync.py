@@ -5,7 +5,7 @@ Forensics must see the crime. Whether a version is trusted is asked at query tim
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from provreg.core.change import Changes, compare
@@ -14,7 +14,7 @@ from provreg.core.head import MAX_HEAD_BYTES, Head, check_parent
 from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.compare import changes_between
-from provreg.flows.integrity import load_entries, read_head, recorded
+from provreg.flows.integrity import check_successor, load_entries, read_head, recorded
 from provreg.flows.workspace import Workspace
 
 _NOT_SOUND = (NotTrustedError, DamagedError, NotFoundError)
@@ -79,7 +79,7 @@ def _sync_one(
             raise _head_of(before.dataset, before.number)
         workspace.objects.get(digest, limit=MAX_HEAD_BYTES)  # what is known must still be provable
     else:
-        parent = _take_in(workspace, dataset, number, digest)
+        parent = _take_in(workspace, dataset, number, digest, known)
         known[digest] = _Known(dataset, number, parent)
 
 
@@ -103,12 +103,17 @@ def _sync_ancestors(workspace: Workspace, kept: set[str], known: dict[str, _Know
         pending.append(known[digest].parent)
 
 
-def _take_in(workspace: Workspace, dataset: str, number: int, digest: str) -> str | None:
+def _take_in(
+    workspace: Workspace, dataset: str, number: int, digest: str, known: Collection[str]
+) -> str | None:
     """Steps 6, 10 and 11 for one version, and its changes to its parent; the parent's digest."""
     head = read_head(workspace, digest)
     if (head.dataset, head.version) != (dataset, number):
         raise _head_of(head.dataset, head.version)
-    load_entries(workspace, head)
+    if head.parent in known:
+        check_successor(workspace, head, _parent(workspace, head))
+    else:
+        load_entries(workspace, head)
     changes, counts = changes_of(workspace, head)
     workspace.index.add(head, digest, changes, counts_true=counts == head.changes)
     return head.parent

@@ -140,10 +140,14 @@ class Index:
                     head.samples, head.created, head.message, counts_true,
                 ],
             )  # fmt: skip
-            connection.executemany(
-                "insert into parts values (?, ?, ?, ?)",
-                [[digest, at, part.blocks, part.rows] for at, part in enumerate(head.parts)],
-            )
+            parts = {
+                "place": range(len(head.parts)),
+                "part": [part.blocks for part in head.parts],
+                "entries": [part.rows for part in head.parts],
+            }
+            # Through Arrow: a statement for each part takes a millisecond.
+            connection.register("incoming_parts", pa.table(parts))
+            connection.execute("insert into parts select ?, * from incoming_parts", [digest])
             if len(rows):
                 connection.register("incoming", rows)
                 connection.execute("insert into changes select ?, * from incoming", [digest])
@@ -268,22 +272,19 @@ def with_part(entries: pa.Table, part: str) -> pa.Table:
     return pa.table(plain_columns | {"part": constant})
 
 
-def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    return {name for (name,) in connection.execute("show tables").fetchall()}
-
-
 def _layout(connection: duckdb.DuckDBPyConnection) -> int | None:
     """The number of the file's layout; None where it has none, being empty or cut short."""
-    if "layout" not in _tables(connection):
+    try:
+        found = connection.execute("select number from layout").fetchall()
+    except duckdb.CatalogException:
         return None
-    found = connection.execute("select number from layout").fetchall()
     return found[0][0] if found else None
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if _layout(connection) == _LAYOUT:
         return
-    for table in _tables(connection):
+    for (table,) in connection.execute("show tables").fetchall():
         connection.execute(f'drop table "{table}"')
     sides = {
         side: ", ".join(f"{side}_{name} {kind}" for name, kind in _SQL_TYPES.items())

@@ -45,7 +45,7 @@ class MappedParts:
                 # Not Arrow's own mapping, which asks for every page beforehand.
                 mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
             entries = pa.ipc.open_file(mapped.slice(0, mapped.size - _DIGEST_SIZE)).read_all()
-        except (pa.ArrowException, OSError, ValueError, IndexError):
+        except (pa.ArrowException, OSError, ValueError):
             return None
         sound = entries.schema.equals(ENTRY) and entries.num_rows == part.rows
         return entries if sound else None
