@@ -5,7 +5,7 @@ Nothing here says that a version is trusted: that is `flows.verify`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,11 +17,14 @@ from provreg.core.manifest import check_part, check_part_end, check_version
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, ProvregError
 from provreg.flows.workspace import Workspace
+from provreg.readers.parallel import can_fork, default_workers, ordered_map
 from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 
 _MAX_LABEL_BYTES = 64 << 20
 _READERS = 2
+# Starting a process costs what decoding and checking some 10,000 entries does.
+_WORTH_PROCESSES = 1 << 17
 
 # Told of each step that passed: its number and what was found.
 Report = Callable[[int, str], None]
@@ -77,7 +80,7 @@ def check_successor(workspace: Workspace, head: Head, parent: Head) -> None:
     Files of parts that both share are not read again: a successor costs as its change.
     """
     shared = frozenset(parent.parts)
-    if workspace.parts.is_checked(head.root, head.digest()):
+    if workspace.parts.is_checked(head):
         for part in head.parts:
             if part not in shared:
                 _read_and_check(workspace, shared, part)
@@ -99,6 +102,8 @@ def load_entries(
     """
     # A head names its parts by digest: what was found of it once stays true.
     checked = workspace.parts.is_checked(head)
+    if not checked:
+        _check_in_all_cores(workspace, head.parts)
     # Reading and hashing wait for no interpreter: two parts at once take half the time.
     with ThreadPoolExecutor(_READERS if len(head.parts) > 1 else 1) as readers:
         parts = list(readers.map(partial(_read_and_check, workspace, shared), head.parts))
@@ -123,6 +128,18 @@ def long_label(objects: Objects, digest: bytes) -> str:
     Raises NotFoundError where the label is in the data instead, DamagedError for other bytes.
     """
     return objects.get(written(digest), limit=_MAX_LABEL_BYTES).decode()
+
+
+def _check_in_all_cores(workspace: Workspace, parts: Sequence[PartRef]) -> None:
+    """Checks what was never checked, where that is much; `workspace.parts` has it from then on."""
+    new = [part for part in parts if workspace.parts.get(part) is None]
+    if sum(part.rows for part in new) >= _WORTH_PROCESSES and can_fork():
+        for _ in ordered_map(partial(_check_and_keep, workspace), new, workers=default_workers()):
+            pass
+
+
+def _check_and_keep(workspace: Workspace, part: PartRef) -> None:
+    checked_part(workspace, part)
 
 
 def _read_and_check(workspace: Workspace, shared: frozenset[PartRef], part: PartRef) -> pa.Table:

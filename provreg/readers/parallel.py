@@ -53,6 +53,16 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
+def can_fork() -> bool:
+    """Whether worker processes start by fork: in milliseconds, with all that this process has.
+
+    Not beside other Python threads, which may hold any lock at the moment of the fork, nor on
+    macOS, whose system libraries do not survive it.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    return "fork" in methods and sys.platform != "darwin" and threading.active_count() == 1
+
+
 def ordered_map(
     function: Callable[[Spec], Result], specs: Iterable[Spec], *, workers: int
 ) -> Iterator[Result]:
@@ -177,7 +187,7 @@ class _Pool:
         )
         with warnings.catch_warnings() if forks else nullcontext():
             if forks:
-                # Without other Python threads (see `_context`) Python 3.12 warns of the idle
+                # Without other Python threads (see `can_fork`) Python 3.12 warns of the idle
                 # threads of native pools (Arrow, BLAS), which survive forks by their own care.
                 warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
             process.start()
@@ -194,14 +204,10 @@ class _Pool:
 
 
 def _context() -> BaseContext:
-    """How to start processes: fork (milliseconds) where it is safe, else as the platform offers.
-
-    It is not beside other Python threads, which may hold any lock at the moment of the fork, nor on
-    macOS, whose system libraries do not survive it.
-    """
-    methods = multiprocessing.get_all_start_methods()
-    if "fork" in methods and sys.platform != "darwin" and threading.active_count() == 1:
+    """How to start processes: fork where it is safe, else as the platform offers."""
+    if can_fork():
         return multiprocessing.get_context("fork")
+    methods = multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
 
 
