@@ -16,6 +16,7 @@ from provreg.errors import ProvregError
 from provreg.flows.integrity import load_entries, read_head, read_part_file, recorded
 from provreg.flows.sync import changes_of
 from provreg.flows.workspace import Workspace
+from provreg.store.index_rows import change_rows
 from provreg.store.parts import read_part
 from provreg.trust.bundle import parse_bundle
 
@@ -114,8 +115,6 @@ def _check_bundles(workspace: Workspace, name: str, dataset: str, digest: str) -
 def _check_changes(
     workspace: Workspace, name: str, indexed: IndexedVersion, head: Head
 ) -> Iterator[Problem]:
-    from provreg.store.index import change_rows
-
     changes, counts = changes_of(workspace, head)
     if counts != head.changes:
         yield Problem(name, "its head does not count its changes as they are")

@@ -17,11 +17,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from provreg.core.change import Changes, plain
+from provreg.core.change import plain
 from provreg.core.entry import ENTRY
-from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
+from provreg.store.index_rows import NewVersion, rows_of
 from provreg.store.index_views import ENTRY_COLUMNS, VIEWS
 from provreg.store.private import locked
 
@@ -125,32 +125,18 @@ class Index:
             rows = connection.sql(query, params=[dataset, dataset]).to_arrow_table().to_pylist()
         return [IndexedVersion(**row) for row in rows]
 
-    def add(self, head: Head, digest: str, changes: Changes, *, counts_true: bool) -> None:
-        """Takes in a version whose integrity was checked; `changes` are those to its parent."""
-        rows = change_rows(changes)
+    def add(self, versions: Sequence[NewVersion]) -> None:
+        """Takes in versions whose integrity was checked: all of them or none."""
+        rows = rows_of(versions)
+        heads = [new.digest for new in versions]
         with self._open(writing=True) as connection:
             connection.execute("begin")
-            connection.execute("delete from versions where head = ?", [digest])
-            connection.execute("delete from parts where head = ?", [digest])
-            connection.execute("delete from changes where head = ?", [digest])
-            connection.execute(
-                "insert into versions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    digest, head.dataset, head.uid, head.version, head.parent, head.root,
-                    head.samples, head.created, head.message, counts_true,
-                ],
-            )  # fmt: skip
-            parts = {
-                "place": range(len(head.parts)),
-                "part": [part.blocks for part in head.parts],
-                "entries": [part.rows for part in head.parts],
-            }
-            # Through Arrow: a statement for each part takes a millisecond.
-            connection.register("incoming_parts", pa.table(parts))
-            connection.execute("insert into parts select ?, * from incoming_parts", [digest])
-            if len(rows):
-                connection.register("incoming", rows)
-                connection.execute("insert into changes select ?, * from incoming", [digest])
+            for table, incoming in rows.items():
+                connection.execute(f"delete from {table} where head in ?", [heads])
+                # Through Arrow: a statement for each row takes a millisecond.
+                connection.register("incoming", incoming)
+                connection.execute(f"insert into {table} by name from incoming")
+                connection.unregister("incoming")
             connection.execute("commit")
 
     def changes(self, heads: Sequence[str]) -> pa.Table:
@@ -247,15 +233,6 @@ def _select(connection: duckdb.DuckDBPyConnection, sql: str, *, hint: str) -> pa
         # After a blank line DuckDB shows the place in the query, over several lines.
         complaint = str(error).split("\n\n")[0].replace("\n", " ")
         raise UsageError(f"the query failed: {complaint}", hint=hint) from None
-
-
-def change_rows(changes: Changes) -> pa.Table:
-    """A row for each change: its place, kinds, and `old_…` and `new_…` for each entry's column."""
-    place = pa.array(range(len(changes)), pa.int64())
-    columns = {"place": place, "kinds": pa.array(changes.kinds)}
-    for side, entries in (("old", changes.old_entries()), ("new", changes.new_entries())):
-        columns |= {f"{side}_{field.name}": entries.column(field.name) for field in ENTRY}
-    return pa.table(columns)
 
 
 def uses_entries(sql: str) -> bool:
