@@ -17,7 +17,7 @@ HOSTS = tuple(
     )
 )  # fmt: skip
 SHOWN_FOLDERS = frozenset({".ci", ".github"})
-MADE_FOLDERS = frozenset({"__pycache__", "build", "dist"})
+MADE_FOLDERS = frozenset({"__pycache__", "build", "dist", "node_modules"})
 
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`[^`\n]*`")

@@ -72,8 +72,9 @@ class RekorV1:
 
     def __init__(self, server: Server, faults: Faults) -> None:
         key = new_key()
-        self.log = Log("rekor.loopback - 1", key, key_id(key), faults)
         self.url = f"{server.url}/rekor1"
+        # Logs are named after their addresses, and sigstore-js insists on it.
+        self.log = Log(f"{_name(self.url)} - 1", key, key_id(key), faults)
         server.routes["/rekor1/api/v1/log/entries"] = ("rekor", self._answer)
 
     def _answer(self, request: Request) -> Reply:
@@ -111,10 +112,10 @@ class RekorV2:
     """`POST /rekor2/api/v2/log/entries`: hashedrekord/0.0.2, whose time others must vouch for."""
 
     def __init__(self, server: Server, faults: Faults) -> None:
-        key, name = ed25519.Ed25519PrivateKey.generate(), "rekor2.loopback"
+        self.url = f"{server.url}/rekor2"
+        key, name = ed25519.Ed25519PrivateKey.generate(), _name(self.url)
         named = name.encode() + b"\n\x01" + key.public_key().public_bytes_raw()
         self.log = Log(name, key, hashlib.sha256(named).digest(), faults)
-        self.url = f"{server.url}/rekor2"
         server.routes["/rekor2/api/v2/log/entries"] = ("rekor", self._answer)
 
     def _answer(self, request: Request) -> Reply:
@@ -143,6 +144,10 @@ class RekorV2:
             },
             201,
         )
+
+
+def _name(url: str) -> str:
+    return url.removeprefix("http://")
 
 
 def _strangers() -> list[bytes]:
