@@ -215,7 +215,8 @@ def test_the_limits_of_a_head_are_those_of_the_code() -> None:
     [
         ("**Folders**", "**Tables**", "reading-folder"),
         ("**Tables**", "**Shards**", "reading-table"),
-        ("**Shards**", "**Labels", "reading-webdataset"),
+        ("**Shards**", "**Datasets**", "reading-webdataset"),
+        ("**Datasets**", "**Labels", "reading-huggingface"),
     ],
 )
 def test_the_fields_of_a_reading_are_those_of_its_schema(

@@ -67,7 +67,7 @@ def read_new(
     fit the data or the parent, NotFoundError, StorageError.
     """
     before = None if inherited is None else _of_reader(inherited)
-    format_ = how.format or detect(paths)
+    format_ = how.format or detect(paths, None if before is None else before["reader"])
     reader = reader_of(format_)
     if before is not None and reader_of(before["reader"]) is not reader:
         raise UsageError(

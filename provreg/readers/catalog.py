@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import UsageError
-from provreg.readers import folder, table, webdataset
+from provreg.readers import folder, huggingface, table, webdataset
 from provreg.readers.table_files import detect_format
 from provreg.readers.table_options import READERS as TABLES
 
@@ -21,10 +21,12 @@ _TABLE: Reader = table
 _READERS: Mapping[str, Reader] = {
     folder.READER: folder,
     **dict.fromkeys(TABLES, _TABLE),
+    huggingface.READER: huggingface,
     webdataset.READER: webdataset,
 }
 # What data look like, asked in this order; whatever is nothing else is a folder of files.
 _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
+    huggingface.detect,
     detect_format,
     webdataset.detect,
 )
@@ -39,7 +41,13 @@ def reader_of(format_: str) -> Reader:
     return _READERS[format_]
 
 
-def detect(paths: Sequence[Path]) -> str:
-    """The format that the data at `paths` have. Raises NotFoundError, StorageError, InputError."""
-    found = (looks_like(paths) for looks_like in _DETECTORS)
-    return next((format_ for format_ in found if format_), folder.READER)
+def detect(paths: Sequence[Path], before: str | None = None) -> str:
+    """The format that the data at `paths` have; `before` is that of the version they continue.
+
+    Parquet files of the Hub are a table too: what can be read as before is. Raises NotFoundError,
+    StorageError, InputError.
+    """
+    found = [format_ for looks_like in _DETECTORS if (format_ := looks_like(paths))]
+    parent = None if before is None else _READERS.get(before)
+    same = [format_ for format_ in found if _READERS[format_] is parent]
+    return next(iter(same or found), folder.READER)

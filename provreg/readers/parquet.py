@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,12 +25,6 @@ _BATCH = 8192  # rows
 _BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
 
-@dataclass(frozen=True, slots=True)
-class _Footer:
-    columns: tuple[Column, ...]
-    group_rows: tuple[int, ...]
-
-
 def columns_of(
     files: list[SourceFile],
     options: TableOptions,  # noqa: ARG001 - types are declared by the files
@@ -41,21 +34,25 @@ def columns_of(
     """The columns that all files have. Raises InputError where they differ."""
     types: dict[str, LogicalType] = {}
     for file in files:
-        columns = _footer(file).columns
+        with opened(file) as stream, our_errors(file):
+            columns = columns_from_arrow(_open(stream).schema_arrow)
         types = types or {column.name: column.type for column in columns}
-        _check_names(file, columns, types)
+        check_names(file, columns, types)
         for column in columns:
             both = merged(types[column.name], column.type)
             if both is None:
-                raise _other_type(file, column)
+                raise other_type(file, column)
             types[column.name] = both
     return tuple(Column(name, settled(logical)) for name, logical in types.items())
 
 
 def slices(file: SourceFile) -> Iterator[Slice]:
     """A slice per row group. Raises InputError for what is not Parquet."""
+    with opened(file) as stream, our_errors(file):
+        metadata = _open(stream).metadata
+        groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     row = 0
-    for number, rows in enumerate(_footer(file).group_rows):
+    for number, rows in enumerate(groups):
         if rows:
             yield Slice(file, number, number + 1, first_row=row)
         row += rows
@@ -70,26 +67,24 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     names = [column.name for column in columns]
     types = {column.name: column.type for column in columns}
     file = piece.file
-    with opened(file) as stream, _our_errors(file):
-        parquet = _open(stream)
-        found = columns_from_arrow(parquet.schema_arrow)
-        _check_names(file, found, types)
+    for batch in raw_batches(piece):
+        found = columns_from_arrow(batch.schema)
+        check_names(file, found, types)
         for column in found:
             if not holds(types[column.name], column.type):
-                raise _other_type(file, column)
+                raise other_type(file, column)
+        yield batch.select(names)
+
+
+def raw_batches(piece: Slice) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group as the file has them, their bytes checked. Raises InputError."""
+    file = piece.file
+    with opened(file) as stream, our_errors(file):
+        parquet = _open(stream)
         groups = list(range(piece.start, piece.stop))
         for batch in parquet.iter_batches(_BATCH, row_groups=groups, use_threads=False):
             batch.validate(full=True)
-            yield batch.select(names)
-
-
-def _footer(file: SourceFile) -> _Footer:
-    with opened(file) as stream, _our_errors(file):
-        parquet = _open(stream)
-        metadata = parquet.metadata
-        groups = range(metadata.num_row_groups)
-        rows = tuple(metadata.row_group(number).num_rows for number in groups)
-        return _Footer(columns_from_arrow(parquet.schema_arrow), rows)
+            yield batch
 
 
 def _open(stream: BinaryIO) -> pq.ParquetFile:
@@ -97,16 +92,18 @@ def _open(stream: BinaryIO) -> pq.ParquetFile:
     return pq.ParquetFile(stream, memory_map=False, pre_buffer=False)
 
 
-def _check_names(
+def check_names(
     file: SourceFile, found: tuple[Column, ...], expected: dict[str, LogicalType]
 ) -> None:
+    """InputError for columns that `file` has or lacks beside those `expected`."""
     names = {column.name for column in found}
     for name in sorted(names.symmetric_difference(expected)):
         there = "has an additional" if name in names else "lacks the"
         raise InputError(f"{shown(file.path)} {there} column {quoted(name)}")
 
 
-def _other_type(file: SourceFile, column: Column) -> InputError:
+def other_type(file: SourceFile, column: Column) -> InputError:
+    """What to raise for a column of `file` that does not fit the schema."""
     return InputError(
         f"{shown(file.path)}: the column {quoted(column.name)} has another type than in the schema",
         hint="types are fixed by the dataset's first version: convert the column",
@@ -114,13 +111,14 @@ def _other_type(file: SourceFile, column: Column) -> InputError:
 
 
 @contextmanager
-def _our_errors(file: SourceFile) -> Iterator[None]:
+def our_errors(file: SourceFile, what: str = "Parquet") -> Iterator[None]:
+    """Whatever Arrow raises on `file`, as an InputError."""
     try:
         yield
     except _BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(
-            f"{shown(file.path)}: not readable as Parquet: {quoted(str(error))}",
+            f"{shown(file.path)}: not readable as {what}: {quoted(str(error))}",
             hint="the file may be cut off or damaged",
         ) from None

@@ -11,11 +11,12 @@ import pyarrow as pa
 from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
-from provreg.readers import delimited, json_array, jsonlines, parquet
+from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
 from provreg.readers.parallel import ordered_map
 from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, examined, shown
 from provreg.readers.table_files import detect_format, shards
+from provreg.readers.table_options import READERS as TABLES
 from provreg.readers.table_options import (
     TableOptions,
     check_delimiter,
@@ -71,6 +72,7 @@ _READERS: dict[str, _Reader] = {
     "json": json_array,
     "jsonl": jsonlines,
     "parquet": parquet,
+    "huggingface": hugging_face_files,
 }
 
 
@@ -225,7 +227,7 @@ def _in_split(
 
 def _with_delimiter(format_: str, options: TableOptions) -> TableOptions:
     """`options` with the delimiter settled where there is one. Raises UsageError."""
-    if format_ not in _READERS:
+    if format_ not in TABLES:
         raise UsageError(f"{quoted(format_)} is not a format of tables")
     if format_ not in ("csv", "tsv"):
         return options

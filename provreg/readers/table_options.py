@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.column import (
@@ -37,7 +36,7 @@ _WHAT = "head.reading"
 
 _NAMES = (TEXT, INT)
 # The roles, by the name of their option, and the types their columns may have.
-_ROLES: dict[str, tuple[LogicalType, ...]] = {
+ROLES: dict[str, tuple[LogicalType, ...]] = {
     "id": _NAMES,
     "label": (TEXT, INT, BOOL, FLOAT16, FLOAT32, FLOAT64),
     "split": _NAMES,
@@ -64,14 +63,14 @@ class TableOptions:
     source: str | None = None
     labeler: str | None = None
     labeled_at: str | None = None
-    types: Mapping[str, LogicalType] = field(default_factory=lambda: MappingProxyType({}))
+    types: Mapping[str, LogicalType] = field(default_factory=dict)
     null_words: tuple[str, ...] = ("",)
     delimiter: str | None = None
     columns: tuple[Column, ...] | None = None
 
     def roles(self) -> dict[str, str]:
         """Role to column name, of the roles that have one."""
-        named = {role: getattr(self, role) for role in _ROLES}
+        named = {role: getattr(self, role) for role in ROLES}
         return {role: name for role, name in named.items() if name is not None}
 
     def payload_columns(self) -> tuple[Column, ...]:
@@ -119,7 +118,7 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
                 hint="the columns are: " + ", ".join(quoted(name) for name in list(types)[:20]),
             )
     for role, name in options.roles().items():
-        if types[name] not in _ROLES[role]:
+        if types[name] not in ROLES[role]:
             raise InputError(f"the column {quoted(name)} has a type that no {role} can have")
     for name, logical in options.types.items():
         if types[name] != logical:
@@ -146,7 +145,7 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
         "reader": reader,
         "reader_version": READER_VERSION,
         "columns": columns_to_json(options.columns or ()),
-        **{role: getattr(options, role) for role in _ROLES},
+        **{role: getattr(options, role) for role in ROLES},
         "null_words": list(options.null_words),
         "delimiter": options.delimiter,
     }
@@ -160,7 +159,7 @@ def options_from_reading(reading: Any) -> TableOptions:
     if fields.integer("reader_version") != READER_VERSION:
         raise fields.wrong("reader_version", f"is not {READER_VERSION}: a newer provreg is needed")
     columns = columns_from_json(fields.raw("columns"), f"{_WHAT}.columns")
-    roles: dict[str, Any] = {role: fields.optional_text(role) for role in _ROLES}
+    roles: dict[str, Any] = {role: fields.optional_text(role) for role in ROLES}
     null_words = fields.texts("null_words", limit=_MAX_NULL_WORDS)
     delimiter = fields.optional_text("delimiter", limit=1)
     fields.done()

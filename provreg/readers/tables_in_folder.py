@@ -19,8 +19,8 @@ def refuse_hugging_face(root: str, files: Collection[str], folders: Collection[s
     """
     if "dataset_dict.json" in files or {"dataset_info.json", "state.json"} <= set(files):
         raise InputError(
-            f"{quoted(root)} is a dataset saved by Hugging Face datasets, which has no reader yet",
-            hint="export it with Dataset.to_parquet and ingest the Parquet files",
+            f"{quoted(root)} is a dataset saved by Hugging Face datasets",
+            hint="read it with --format huggingface",
         )
     if "data" in folders and not {"README.md", "dataset_infos.json"}.isdisjoint(files):
         try:
@@ -29,6 +29,6 @@ def refuse_hugging_face(root: str, files: Collection[str], folders: Collection[s
             return
         if any(name.endswith((".parquet", ".arrow")) for name in shards):
             raise InputError(
-                f"{quoted(root)} is a Hugging Face dataset repository, which has no reader yet",
-                hint=f"ingest the folder of its Parquet files: {quoted(f'{root}/data')}",
+                f"{quoted(root)} is a Hugging Face dataset repository",
+                hint="read it with --format huggingface",
             )

@@ -20,7 +20,7 @@ from provreg.core.canonical import canonical
 from provreg.core.head import Head, NameCounts, PartRef, parse_head
 from provreg.core.tree import root
 from provreg.errors import FormatError
-from provreg.readers import folder, table, webdataset
+from provreg.readers import folder, huggingface, table, webdataset
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "head.v1.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -33,6 +33,9 @@ TABLE = {"reader": "csv", "reader_version": 1, "columns": [{"name": "q", "type":
          "labeled_at": None, "null_words": [""], "delimiter": ","}  # fmt: skip
 SHARDS = {"reader": "webdataset", "reader_version": 1, "id": "stem", "label": "cls",
           "split": None, "left_out": {"unnamed": 2}}  # fmt: skip
+HUGGING = {"reader": "huggingface", "reader_version": 1, "columns": TABLE["columns"], "id": None,
+           "label": None, "split": None, "source": None, "labeler": None, "labeled_at": None,
+           "split_from": "file"}  # fmt: skip
 # What a schema cannot say: relations between fields, lengths in bytes, dates, and (in a reading)
 # numbers that canonical JSON does not have.
 BEYOND_SCHEMA = re.compile(
@@ -245,6 +248,7 @@ def reading_schema(name: str) -> Draft202012Validator:
     [
         ("reading-folder", FOLDER, folder.options_from_reading),
         ("reading-table", TABLE, table.options_from_reading),
+        ("reading-huggingface", HUGGING, huggingface.options_from_reading),
         ("reading-webdataset", SHARDS, webdataset.options_from_reading),
     ],
 )

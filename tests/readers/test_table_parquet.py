@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from provreg.readers import parquet
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import threading
+from pathlib import Path
 
 TABLE = pa.table(
     {
@@ -187,3 +189,16 @@ def test_moments_of_labeling_of_any_unit_become_microseconds_of_utc(tmp_path: Pa
     )
     with pytest.raises(InputError, match="row 2: column 'at': too far away"):
         read_table([tmp_path], "parquet", TableOptions(labeled_at="at"))
+
+
+def test_beside_other_threads_workers_read_the_same(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": range(9)}), tmp_path / "t.parquet", row_group_size=3)
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
+        found = read_table([tmp_path], "parquet", TableOptions(), workers=2)
+    finally:
+        release.set()
+        thread.join()
+    assert found.table == read_table([tmp_path], "parquet", TableOptions()).table

@@ -1,0 +1,105 @@
+"""Files of Hugging Face datasets: Arrow as `save_to_disk` writes it, Parquet as the Hub has it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from provreg.core.column import Column, LogicalType, holds, merged, settled
+from provreg.core.column_arrow import columns_from_arrow
+from provreg.errors import FormatError, InputError
+from provreg.readers import parquet
+from provreg.readers.features import features_of, plain_batch, plain_schema
+from provreg.readers.parquet import check_names, other_type, our_errors
+from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from provreg.readers.table_options import TableOptions
+
+
+def schema_of(file: SourceFile) -> pa.Schema:
+    """The schema of an Arrow or Parquet file, with its metadata. Raises InputError."""
+    with opened(file) as stream, our_errors(file, "Parquet or Arrow"):
+        if is_parquet(file):
+            return pq.ParquetFile(stream, memory_map=False).schema_arrow
+        return pa.ipc.open_stream(stream).schema
+
+
+def is_parquet(file: SourceFile) -> bool:
+    return file.path.suffix.lower() == ".parquet"
+
+
+def columns_of(
+    files: list[SourceFile],
+    options: TableOptions,  # noqa: ARG001 - types are declared by the files
+    *,
+    workers: int,  # noqa: ARG001 - only schemas are read
+) -> tuple[Column, ...]:
+    """The columns that all files have, class labels as text. Raises InputError."""
+    types: dict[str, LogicalType] = {}
+    for file in files:
+        with _features(file):
+            columns = columns_from_arrow(plain_schema(schema_of(file)))
+        types = types or {column.name: column.type for column in columns}
+        check_names(file, columns, types)
+        for column in columns:
+            both = merged(types[column.name], column.type)
+            if both is None:
+                raise other_type(file, column)
+            types[column.name] = both
+    return tuple(Column(name, settled(logical)) for name, logical in types.items())
+
+
+def slices(file: SourceFile) -> Iterator[Slice]:
+    """A slice per row group; an Arrow file is one."""
+    if is_parquet(file):
+        yield from parquet.slices(file)
+    else:
+        yield Slice(file, 0, file.size)
+
+
+def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+    """The rows of a slice, with the columns of `options.columns`. Raises InputError, MisfitError
+    for a row whose class has no name or whose image has no bytes."""
+    columns = options.columns or ()
+    types = {column.name: column.type for column in columns}
+    names = [column.name for column in columns]
+    file = piece.file
+    rows = 0
+    with _features(file):
+        schema = schema_of(file)
+        features, found = features_of(schema), columns_from_arrow(plain_schema(schema))
+        check_names(file, found, types)
+        for column in found:
+            if not holds(types[column.name], column.type):
+                raise other_type(file, column)
+        raw = parquet.raw_batches(piece) if is_parquet(file) else _arrow_batches(file)
+        for batch in raw:
+            if not batch.schema.equals(schema):
+                raise InputError(f"{shown(file.path)} changed while it was being read")
+            try:
+                yield plain_batch(batch, features).select(names)
+            except MisfitError as misfit:
+                raise misfit.after(rows) from None
+            rows += batch.num_rows
+
+
+def _arrow_batches(file: SourceFile) -> Iterator[pa.RecordBatch]:
+    # Never a memory map: what is hashed must be what is handed on.
+    with opened(file) as stream, our_errors(file, "Arrow"):
+        for batch in pa.ipc.open_stream(stream):
+            batch.validate(full=True)
+            yield batch
+
+
+@contextmanager
+def _features(file: SourceFile) -> Iterator[None]:
+    try:
+        yield
+    except FormatError as error:
+        raise InputError(f"{shown(file.path)}: {error.message}") from None
