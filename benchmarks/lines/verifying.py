@@ -48,7 +48,7 @@ def _parts(bench: Bench) -> Iterator[Row]:
             yield absolute(LINE, words, [one.wall for one in runs[name]], "s")
     shutil.rmtree(home.folder / "cache")
     first = run(ours["verify"])
-    yield absolute(LINE, f"verify {entries} for the first time", [first.wall], "s",
+    yield absolute(LINE, f"verify {entries} for the first time", [first.answer["first"]], "s",
                    note="every part decoded, every leaf recomputed; once")  # fmt: skip
 
 
@@ -59,12 +59,12 @@ def _data(bench: Bench) -> Iterator[Row]:
     run(home.ingest(data, "--label", "none", fresh=True))
     sides = {
         "verify": home.command("verify", "data", "--data", data, "--key", home.public, "--json"),
-        "hash": task("hash_folder", data),
+        "read": task("read_folder", data),
     }
     runs = alternate(sides, bench.rounds)
-    require(runs["hash"][-1].answer["contents"] == _published(home), "data as published")
-    yield ratio(LINE, f"`provreg verify --data`, {files}", runs["verify"], runs["hash"],
-                against="our own hashing of the same files (line 2)", target=1.1,
+    require(runs["read"][-1].answer["contents"] == _published(home), "data as published")
+    yield ratio(LINE, f"`provreg verify --data`, {files}", runs["verify"], runs["read"],
+                against="reading and hashing the same files as ingestion does", target=1.1,
                 checked="exit 0; digests as published")  # fmt: skip
     changed = bench.scratch / "changed"
     run(Side(("cp", "-r", str(data), str(changed))))

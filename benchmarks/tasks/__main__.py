@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from importlib import import_module
 
 from benchmarks.tasks import Task
+from provreg.cli.starting import prepare
 
 # Where each task is: only its own module is imported, for imports count in a cold start.
 _MODULES = {
     "make_files": "make", "make_rows": "make", "make_lines": "make", "make_versions": "make",
-    "hash_folder": "reading", "hash_rows": "reading", "contents": "registry",
+    "hash_folder": "reading", "read_folder": "reading", "hash_rows": "reading",
+    "contents": "registry",
     "diff": "registry", "neighbours": "registry", "blame": "registry", "impact": "registry",
     "verify": "registry", "sync": "registry", "sizes": "registry", "part_files": "registry",
     "small_versions": "registry", "whole_history": "registry",
@@ -21,7 +22,7 @@ _MODULES = {
 
 
 def main(name: str, *arguments: str) -> None:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the `provreg` command does
+    prepare()
     task: Task = getattr(import_module(f"benchmarks.tasks.{_MODULES[name]}"), name)
     print(json.dumps(task(*arguments)))
 

@@ -9,10 +9,21 @@ from typing import Any
 
 def hash_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files of a folder; `contents` is as `benchmarks.digests` has it."""
-    from provreg.readers.folder import FolderOptions, read_folder
+    from provreg.readers.hashing import hash_files
+    from provreg.readers.listing import list_samples
     from provreg.readers.parallel import default_workers
 
-    found = read_folder([folder], FolderOptions(label="none"), workers=default_workers())
+    content = hash_files(list_samples([folder]).runs, workers=default_workers()).content
+    return {"samples": len(content), "contents": hashlib.sha256(content).hexdigest()}
+
+
+def read_folder(folder: str) -> dict[str, Any]:
+    """Lists and hashes the files as ingestion does, into a table of samples."""
+    from provreg.readers.folder import FolderOptions
+    from provreg.readers.folder import read_folder as read
+    from provreg.readers.parallel import default_workers
+
+    found = read([folder], FolderOptions(label="none"), workers=default_workers())
     return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
 
 

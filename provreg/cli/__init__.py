@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 
 def main() -> None:
     """The `provreg` command."""
-    # We do no linear algebra, and starting the threads for it takes longer than most commands.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from provreg.cli.starting import prepare
+
+    prepare()
     from provreg.cli.app import run
 
     run()

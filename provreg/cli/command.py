@@ -1,12 +1,11 @@
-"""Commands that start fast: neither of two large libraries that only look at types is loaded.
+"""Commands that start fast: their words are converted here.
 
-typer converts values with pydantic (70 ms to load), Arrow asks pandas (170 ms) whether it is given
-something of pandas. Either is as long as a short command needs for all else.
+typer converts with pydantic, which takes 85 ms to load: as long as a short command needs for all
+else.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,6 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _plain(super().get_params(ctx))
-
-    def invoke(self, ctx: Any) -> Any:
-        if any(parameter.name == "registry" for parameter in self.params):
-            _load_arrow()
-        return super().invoke(ctx)
 
 
 class Group(TyperGroup):
@@ -66,28 +60,3 @@ def _conversion(annotation: Any, parameter: _Parameter) -> Callable[[Any], Any] 
     if annotation is bool and parameter.envvar is None:
         return bool  # it is one: only the environment gives texts
     return _CONVERTED.get(get_args(annotation)[0] if get_origin(annotation) is list else annotation)
-
-
-def _load_arrow() -> None:
-    """Loads Arrow, which looks for pandas with its first array, while there is none to be found.
-
-    It looks again for what is of pandas' own making (`to_pandas`).
-    """
-    if "pandas" in sys.modules:
-        return
-    sys.meta_path.insert(0, _NoPandas)
-    try:
-        import pyarrow as pa
-
-        pa.array([None])
-    finally:
-        sys.meta_path.remove(_NoPandas)
-
-
-class _NoPandas:
-    """Finds no pandas, and leaves everything else to other finders."""
-
-    @staticmethod
-    def find_spec(name: str, *_: object) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name)

@@ -6,14 +6,12 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from provreg.core.entry import LIMITS, UNSAFE_IN_IDS
 from provreg.core.text import quoted
 from provreg.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_UNSAFE = re.compile(UNSAFE_IN_IDS)
 # With this many characters before it, a name of 255 bytes cannot make an id too long.
 _SHORT_PREFIX = 700
 
@@ -28,13 +26,16 @@ def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def _problem(sample: str) -> str:
+    # Late: it brings Arrow, and most files are listed and hashed before anything needs that.
+    from provreg.core.entry import LIMITS, UNSAFE_IN_IDS
+
     try:
         size = len(sample.encode())
     except UnicodeEncodeError:
         return "is not UTF-8"
     if size > LIMITS["id"]:
         return f"is longer than {LIMITS['id']} bytes"
-    if _UNSAFE.search(sample):
+    if re.search(UNSAFE_IN_IDS, sample):
         return "contains control or bidirectional characters"
     return ""
 

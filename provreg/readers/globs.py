@@ -13,9 +13,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from provreg.core.text import quoted
 from provreg.errors import UsageError
 
@@ -38,6 +35,9 @@ class Globs:
     def __init__(self, patterns: Sequence[str]) -> None:
         if len(patterns) > MOST_PATTERNS:
             raise UsageError(f"more than {MOST_PATTERNS} patterns")
+        # Late: without patterns, files are listed and hashed before anything needs Arrow.
+        import pyarrow as pa
+
         expressions = "|".join(_expression(pattern) for pattern in patterns)
         self._expression = f"^(?:{expressions})(?:/.*)?$"
         try:
@@ -47,6 +47,9 @@ class Globs:
 
     def matching(self, ids: Sequence[str]) -> list[bool]:
         """Which of `ids` match, themselves or by a folder above them."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         found: list[bool] = pc.match_substring_regex(
             pa.array(ids, pa.string()), self._expression
         ).to_pylist()

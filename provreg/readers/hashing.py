@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from provreg.core.text import quoted
 from provreg.readers.parallel import ordered_map
 from provreg.readers.slices import DIGEST_SIZE, STAT_FIELDS, Place, Slice, hash_slice, stat_slice
@@ -17,6 +15,7 @@ from provreg.readers.slices import DIGEST_SIZE, STAT_FIELDS, Place, Slice, hash_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
     from provreg.errors import InputError, StorageError
@@ -67,7 +66,7 @@ def hash_files(
         sizes = stat_files(runs, workers=1)[:, 2]
         if sizes.sum() < _FEW_BYTES:
             workers = 1
-        pace.expect(sizes)
+        pace.expect(int(sizes.sum()), len(sizes))
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
     specs = (Slice(places, with_sha256, collect) for places in _cut(runs, pace.files_a_spec))
@@ -85,10 +84,7 @@ def hash_files(
         pace.advance(answer.stats)
     pace.finish()
     return Hashes(
-        _rows(content),
-        _rows(sha256) if with_sha256 else None,
-        np.frombuffer(stats, np.uint64).reshape(-1, STAT_FIELDS),
-        failures,
+        _rows(content), _rows(sha256) if with_sha256 else None, _as_stats(stats), failures
     )
 
 
@@ -101,10 +97,18 @@ def stat_files(runs: Sequence[Run], *, workers: int) -> npt.NDArray[np.uint64]:
         workers = 1
     specs = _cut(runs, lambda: _STATS_A_SPEC)
     stats = bytearray().join(ordered_map(stat_slice, specs, workers=workers))
+    return _as_stats(stats)
+
+
+def _as_stats(stats: bytearray) -> npt.NDArray[np.uint64]:
+    import numpy as np
+
     return np.frombuffer(stats, np.uint64).reshape(-1, STAT_FIELDS)
 
 
 def _rows(digests: bytearray) -> npt.NDArray[np.uint8]:
+    import numpy as np
+
     return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_SIZE)
 
 
@@ -141,10 +145,10 @@ class _Pace:
         self._expected: int | None = None
         self._told = time.monotonic()
 
-    def expect(self, sizes: npt.NDArray[np.uint64]) -> None:
+    def expect(self, size: int, files: int) -> None:
         """Tells the sizes beforehand, so that a few large files are shared out from the first."""
-        if len(sizes):
-            self._expected = int(sizes.sum()) // len(sizes)
+        if files:
+            self._expected = size // files
 
     def files_a_spec(self) -> int:
         mean = self._bytes // self._files if self._files else self._expected
@@ -153,9 +157,9 @@ class _Pace:
         return max(1, min(_MOST_FILES, _MOST_BYTES // (mean + 1)))
 
     def advance(self, stats: bytes) -> None:
-        sizes = np.frombuffer(stats, np.uint64).reshape(-1, STAT_FIELDS)[:, 2]
+        sizes = memoryview(stats).cast("Q")[2::STAT_FIELDS]
         self._files += len(sizes)
-        self._bytes += int(sizes.sum())
+        self._bytes += sum(sizes)
         if self._progress and time.monotonic() - self._told >= _PROGRESS_EVERY:
             self._told = time.monotonic()
             self._progress(self._files, self._bytes)
