@@ -92,6 +92,12 @@ class NotTrustedError(ProvregError):
         super().__init__(message, hint=hint, sample=sample, step=step, findings=findings, **more)
 
 
+class RevokedError(NotTrustedError):
+    """A version that was as signed, and that somebody who may do so has revoked (step 8)."""
+
+    kind = "revoked"
+
+
 class SampleError(NotTrustedError):
     """One sample's bytes are not the signed ones (step 12).
 

@@ -228,10 +228,9 @@ class Registry:
         from provreg.flows.lineage import judged
 
         self.sync(progress=progress)
-        return [
-            judged(self.workspace, one.head, read_head(self.workspace, one.head), self.trust)
-            for one in reversed(self.workspace.index.versions(dataset))
-        ]
+        heads = [one.head for one in reversed(self.workspace.index.versions(dataset))]
+        found = [(head, read_head(self.workspace, head)) for head in heads]
+        return judged(self.workspace, found, self.trust)
 
     def newest(self, *, progress: Progress | None = None) -> list[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not."""
@@ -241,10 +240,8 @@ class Registry:
         self.sync(progress=progress)
         # Versions come by dataset and number: the last of each dataset stays.
         newest = {one.dataset: one.head for one in self.workspace.index.versions()}
-        return [
-            judged(self.workspace, head, read_head(self.workspace, head), self.trust)
-            for head in newest.values()
-        ]
+        found = [(head, read_head(self.workspace, head)) for head in newest.values()]
+        return judged(self.workspace, found, self.trust)
 
     def sql(
         self, query: str, *, progress: Progress | None = None
@@ -291,7 +288,8 @@ class Registry:
         from provreg.flows.verify import locate
 
         _, digest = locate(self.workspace, Reference.parse(reference))
-        return judged(self.workspace, digest, read_head(self.workspace, digest), self.trust)
+        found = [(digest, read_head(self.workspace, digest))]
+        return judged(self.workspace, found, self.trust)[0]
 
     def require_trust(self) -> Trust:
         """The trust in force; NotTrustedError where nothing says whom to trust."""

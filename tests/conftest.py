@@ -15,7 +15,14 @@ import pytest
 
 from provreg.core.canonical import canonical
 from provreg.core.head import Head
-from provreg.core.policy import Policy, Principal, PublishRule, TrustedKey
+from provreg.core.policy import (
+    FreshnessRule,
+    Policy,
+    Principal,
+    PublishRule,
+    RevokeRule,
+    TrustedKey,
+)
 from provreg.core.statement import version_statement
 from provreg.flows.ingest import Ingestion
 from provreg.flows.publish import Outcome
@@ -63,24 +70,43 @@ class Bench:
             self.signers[name] = KeySigner(generate())
         return self.signers[name]
 
-    def trust(self, *names: str, threshold: int = 1) -> Trust:
+    def trust(
+        self,
+        *names: str,
+        threshold: int = 1,
+        revoke: Sequence[str] = (),
+        attest: Sequence[str] = (),
+        demanded: bool = True,
+        agree: int = 1,
+    ) -> Trust:
+        """`names` may publish, `revoke` revoke and `attest` attest, `agree` of those together."""
         names = names or ("alice",)
         principals = tuple(
             Principal(name, (TrustedKey(key.fingerprint, key.pem),))
-            for name in names
+            for name in dict.fromkeys((*names, *revoke, *attest))
             for key in (self.signer(name).key.public,)
         )
-        return Trust(Policy(principals, (PublishRule(("*",), names, threshold),)), "a test")
+        every = ("*",)
+        policy = Policy(
+            principals,
+            (PublishRule(every, names, threshold),),
+            (RevokeRule(every, tuple(revoke), agree),) if revoke else (),
+            (FreshnessRule(every, tuple(attest), agree, demanded=demanded),) if attest else (),
+        )
+        return Trust(policy, "a test")
 
     def open(
-        self, *trusted: str, threshold: int = 1, pins: Mapping[str, Pin] | None = None
+        self,
+        *trusted: str,
+        threshold: int = 1,
+        pins: Mapping[str, Pin] | None = None,
+        **roles: Any,
     ) -> Registry:
         """The registry as who trusts `trusted` sees it, by default alice alone."""
         store = open_registry(self.registry)
         workspace = open_workspace(store, pins or {}, report=self.warnings.append)
-        return Registry(
-            workspace, self.trust(*trusted, threshold=threshold), warnings=self.warnings
-        )
+        trust = self.trust(*trusted, threshold=threshold, **roles)
+        return Registry(workspace, trust, warnings=self.warnings)
 
     def ingest(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from provreg.core.digest import parse_digest
@@ -11,8 +12,15 @@ from provreg.core.text import quoted
 from provreg.errors import FormatError
 
 T = TypeVar("T")
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 MAX_INTEGER = 2**53 - 1
 _MAX_TEXT = 1 << 20
+
+
+def written_time(moment: datetime) -> str:
+    """A moment in UTC as documents hold it: whole seconds, `2026-11-22T10:00:00Z`."""
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 class Fields:
@@ -56,6 +64,14 @@ class Fields:
 
     def optional_digest(self, name: str, algorithm: str) -> str | None:
         return None if self._null(name) else self.digest(name, algorithm)
+
+    def time(self, name: str) -> datetime:
+        """A moment as `written_time` writes it."""
+        text = self.text(name, pattern=_TIME_FORM)
+        try:
+            return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+        except ValueError:
+            raise self.wrong(name, f"is {quoted(text)}, which is no time") from None
 
     def object(self, name: str) -> Fields:
         return Fields(self._take(name), f"{self._what}.{name}")

@@ -6,12 +6,12 @@ Its canonical JSON is stored as `head.json`; the sha256 of those bytes is the ve
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import sha256_digest
-from provreg.core.document import Fields
+from provreg.core.document import Fields, written_time
 from provreg.core.kinds import KINDS
 from provreg.core.names import DATASET_NAME
 from provreg.core.statement import version_statement
@@ -25,8 +25,6 @@ MAX_PART_BYTES = 4 << 30
 LABEL_TYPES = ("none", "class", "text")
 MAX_CLASSES = 10_000
 TOP_NAMES = 20
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
-_TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _MAX_PARTS = 1 << 20
 _MAX_MESSAGE = 4096
 # What a head may demand of its reader; this version knows no such demand.
@@ -100,7 +98,7 @@ class Head:
             "sources": _counts_to_json(self.sources),
             "labelers": _counts_to_json(self.labelers),
             "reused_digests": self.reused_digests,
-            "created": self.created.replace(tzinfo=None).isoformat(timespec="seconds") + "Z",
+            "created": written_time(self.created),
             "message": self.message,
         }
         return canonical(document)
@@ -145,7 +143,7 @@ def parse_head(data: bytes) -> Head:
         sources=_read_counts(fields.object("sources")),
         labelers=_read_counts(fields.object("labelers")),
         reused_digests=fields.integer("reused_digests"),
-        created=_read_time(fields),
+        created=fields.time("created"),
         message=fields.text("message", limit=_MAX_MESSAGE),
     )
     fields.done()
@@ -240,14 +238,6 @@ def _read_counts(fields: Fields) -> NameCounts:
 
 def _read_top(fields: Fields) -> tuple[str, int]:
     return fields.text("name", limit=256), fields.integer("samples", minimum=1)
-
-
-def _read_time(fields: Fields) -> datetime:
-    text = fields.text("created", pattern=_TIME_FORM)
-    try:
-        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-    except ValueError:
-        raise FormatError(f"head: created is {quoted(text)}, which is no time") from None
 
 
 def _counts_to_json(counts: NameCounts) -> dict[str, Any]:

@@ -258,21 +258,23 @@ def short_fingerprint(fingerprint: str) -> str:
 def single_key_policy(fingerprint: str, pem: str) -> Policy:
     """The policy of `--key PUB`: that key alone, for any dataset; its principal is named by it."""
     name = short_fingerprint(fingerprint)
-    principal = Principal(name, keys=(TrustedKey(fingerprint, pem),))
-    return _alone(principal)
+    return _alone(Principal(name, keys=(TrustedKey(fingerprint, pem),)))
 
 
 def single_identity_policy(identity: str, issuer: str) -> Policy:
     """The policy of `--identity I --issuer U`: that identity alone, for any dataset."""
-    principal = Principal(printable(identity), identities=(Identity(identity, issuer),))
-    return _alone(principal)
+    return _alone(Principal(printable(identity), identities=(Identity(identity, issuer),)))
 
 
 def _alone(principal: Principal) -> Policy:
-    """Whom somebody names and nobody else is trusted with what was published and trained."""
-    names = (principal.name,)
+    """Whom somebody names may do everything, nobody else anything, and nothing is demanded."""
+    every, names = ("*",), (principal.name,)
     return Policy(
-        (principal,), publish=(PublishRule(("*",), names),), train=(TrainRule(("*",), names),)
+        (principal,),
+        publish=(PublishRule(every, names),),
+        revoke=(RevokeRule(every, names),),
+        freshness=(FreshnessRule(every, names, demanded=False),),
+        train=(TrainRule(every, names),),
     )
 
 

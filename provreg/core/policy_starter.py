@@ -25,6 +25,11 @@ datasets = ["*"]          # names; * is any run of characters, ? any one
 principals = ["{name}"]
 threshold = 1             # how many of the principals must have signed a version
 
+# Who may revoke versions and samples of them (docs/incident.md).
+[[revoke]]
+datasets = ["*"]
+principals = ["{name}"]
+
 # Whose receipts of training runs count (docs/receipts.md).
 [[train]]
 datasets = ["*"]

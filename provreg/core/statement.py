@@ -8,10 +8,13 @@ ones (step 5). Its size does not depend on the number of samples.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from provreg.core.canonical import canonical
+from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import parse_digest
-from provreg.core.document import MAX_INTEGER
+from provreg.core.document import MAX_INTEGER, Fields
 from provreg.core.names import DATASET_NAME
 from provreg.core.text import quoted
 from provreg.errors import FormatError
@@ -20,6 +23,7 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 VERSION_PREDICATE = "https://provreg/version/v1"
 
+MAX_STATEMENT_BYTES = 16 << 10
 _MAX_VERSION = 99_999_999
 _UID = re.compile(r"[0-9a-f]{32}")
 
@@ -33,29 +37,78 @@ def version_statement(
     `uid` the dataset's 32 hex digits, `samples` a count. Raises FormatError for a fact no head may
     hold. Source: in-toto attestation framework, Statement v1.
     """
+    _check(1 <= samples <= MAX_INTEGER, str(samples), "number of samples")
+    _check(parse_digest(root)[0] == "blake3", root, "root")
+    facts = {"root": root, "samples": samples}
+    return statement_about(VERSION_PREDICATE, dataset, version, head, uid, facts)
+
+
+def statement_about(
+    predicate_type: str, dataset: str, version: int, head: str, uid: str, facts: Mapping[str, Any]
+) -> bytes:
+    """A statement of any kind whose one subject is a version: its predicate says which and `facts`.
+
+    Raises FormatError where the first facts are none of a version.
+    """
     _check(re.fullmatch(DATASET_NAME, dataset) is not None and ".." not in dataset, dataset, "name")
     _check(1 <= version <= _MAX_VERSION, str(version), "version number")
     _check(_UID.fullmatch(uid) is not None, uid, "uid")
-    _check(1 <= samples <= MAX_INTEGER, str(samples), "number of samples")
-    _check(parse_digest(root)[0] == "blake3", root, "root")
     algorithm, head_digest = parse_digest(head)
     _check(algorithm == "sha256", head, "head digest")
     return canonical(
         {
             "_type": STATEMENT_TYPE,
-            "predicate": {
-                "dataset": dataset,
-                "root": root,
-                "samples": samples,
-                "uid": uid,
-                "version": version,
-            },
-            "predicateType": VERSION_PREDICATE,
+            "predicate": {"dataset": dataset, "uid": uid, "version": version, **facts},
+            "predicateType": predicate_type,
             "subject": [
                 {"digest": {"sha256": head_digest.hex()}, "name": f"{dataset}@{version}"},
             ],
         }
     )
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a signed statement says it is about, and the rest of its predicate, not yet read."""
+
+    dataset: str
+    uid: str
+    version: int
+    head: str
+    facts: Fields
+
+
+def parse_about(data: bytes, predicate_type: str, what: str) -> About:
+    """Reads a statement that `statement_about` made, as far as all kinds of it are the same.
+
+    The caller reads `facts`, makes the statement again and compares bytes: what is not looked at
+    here can then not differ. Raises FormatError for another type of statement, naming it.
+    """
+    fields = Fields(parse_canonical(data, what=what, limit=MAX_STATEMENT_BYTES), what)
+    fields.text("_type", pattern=re.escape(STATEMENT_TYPE))
+    kind = fields.text("predicateType", limit=200)
+    if kind != predicate_type:
+        raise FormatError(f"{what} is a statement of type {quoted(kind)}, not {predicate_type}")
+    heads = fields.items("subject", _read_subject, limit=1)
+    predicate = fields.object("predicate")
+    fields.done()
+    if not heads:
+        raise FormatError(f"{what} has no subject")
+    return About(
+        dataset=predicate.text("dataset", pattern=DATASET_NAME),
+        uid=predicate.text("uid", pattern=_UID.pattern),
+        version=predicate.integer("version", minimum=1, maximum=_MAX_VERSION),
+        head=heads[0],
+        facts=predicate,
+    )
+
+
+def _read_subject(fields: Fields) -> str:
+    fields.text("name", limit=256)
+    digest = fields.object("digest")
+    head = "sha256:" + digest.text("sha256", pattern="[0-9a-f]{64}")
+    digest.done()
+    return head
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:

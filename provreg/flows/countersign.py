@@ -15,10 +15,12 @@ from provreg.core.policy import Signature
 from provreg.errors import NotTrustedError
 from provreg.flows.compare import changes_between
 from provreg.flows.diff import Diff, MadeBy
+from provreg.flows.history import check_history, known_of
 from provreg.flows.integrity import load_entries, read_head
 from provreg.flows.lineage import Ancestor, judged, lineage
+from provreg.flows.revocations import read_chain
 from provreg.flows.trusting import Trust, trust_signer
-from provreg.flows.verify import check_history, locate
+from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
 from provreg.trust.signer import Signer
@@ -52,9 +54,10 @@ class Countersigned:
 def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> Review:
     """The version that `reference` stands for, sound (steps 6, 9, 10, 11), signed by whomever.
 
-    Raises NotTrustedError with the step that does not hold, NotFoundError for no such version.
+    One that is revoked is refused (step 8). Raises NotTrustedError with the step that does not
+    hold, NotFoundError for no such version.
     """
-    seen = workspace.seen(reference.dataset)
+    known = known_of(workspace, reference.dataset)
     number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
     if (head.dataset, head.version) != (reference.dataset, number):
@@ -64,7 +67,9 @@ def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> R
             step=5,
             hint="a head was put in another's place: ask who writes to this registry",
         )
-    check_history(workspace, reference, digest, head, seen)
+    if trust is not None:
+        read_chain(workspace, trust).check(head, digest)
+    check_history(workspace, reference, digest, head, known)
     load_entries(workspace, head)
     *before, version = lineage(workspace, digest, trust)
     before.reverse()
@@ -93,7 +98,7 @@ def countersign(
         return Countersigned(None, reviewed)
     bundle = signer.sign(head.statement())
     added = workspace.versions.add_signature(head.dataset, digest, bundle)
-    return Countersigned(added, judged(workspace, digest, head, trust))
+    return Countersigned(added, judged(workspace, [(digest, head)], trust)[0])
 
 
 def _own_signatures(

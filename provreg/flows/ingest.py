@@ -35,7 +35,8 @@ class Ingestion:
     """What a user asks to take in: data, for which dataset, and for whom they speak.
 
     `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
-    says more, sample by sample. `rehash` believes no stat cache.
+    says more, sample by sample. `rehash` believes no stat cache. `after_revoked`: the data are
+    clean, and may continue a version that was revoked.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class Ingestion:
     append: bool = False
     replace: bool = False
     rehash: bool = False
+    after_revoked: bool = False
     message: str = ""
 
 
@@ -66,7 +68,13 @@ def ingest(
     """
     make = _drafts(workspace, ingestion, progress)
     return publish(
-        workspace, make, signer, trust, dataset=ingestion.dataset, message=ingestion.message
+        workspace,
+        make,
+        signer,
+        trust,
+        dataset=ingestion.dataset,
+        message=ingestion.message,
+        after_revoked=ingestion.after_revoked,
     )
 
 
@@ -78,7 +86,9 @@ def dry_run(
     progress: Progress | None = None,
 ) -> Outcome:
     """What `ingest` would publish; raises what it would raise."""
-    parent, passed_over = find_parent(workspace, ingestion.dataset, trust)
+    parent, passed_over = find_parent(
+        workspace, ingestion.dataset, trust, after_revoked=ingestion.after_revoked
+    )
     drafted = _drafts(workspace, ingestion, progress)(as_parent(parent))
     return Outcome(drafted, None, None, passed_over)
 

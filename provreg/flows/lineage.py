@@ -5,7 +5,7 @@ Signers are judged under the policy in force when asked, and never stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from provreg.core.head import Head
 from provreg.core.policy import Proof, Signature
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import history
+from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
@@ -61,15 +62,26 @@ def lineage(workspace: Workspace, digest: str, trust: Trust | None) -> list[Ance
     Raises NotTrustedError (step 9) where the line is broken.
     """
     line = list(history(workspace, digest))
-    return [judged(workspace, link, head, trust) for link, head in reversed(line)]
+    line.reverse()
+    return judged(workspace, line, trust)
 
 
-def judged(workspace: Workspace, digest: str, head: Head, trust: Trust | None) -> Ancestor:
-    """`head` with what the policy says of its signatures (steps 1 to 8)."""
-    if trust is None:
+def judged(
+    workspace: Workspace, heads: Iterable[tuple[str, Head]], trust: Trust | None
+) -> list[Ancestor]:
+    """`heads` with what the policy says of their signatures and revocations (steps 1 to 8)."""
+    chain = None if trust is None else read_chain(workspace, trust)
+    return [_judged(workspace, digest, head, trust, chain) for digest, head in heads]
+
+
+def _judged(
+    workspace: Workspace, digest: str, head: Head, trust: Trust | None, chain: Chain | None
+) -> Ancestor:
+    if trust is None or chain is None:
         return Ancestor(digest, head, (), None, "no policy and no key says whom to trust")
     try:
         signed = check_signatures(workspace, head.dataset, head.version, digest, trust)
+        chain.check(head, digest)
     except NotTrustedError as error:
         return Ancestor(digest, head, (), None, f"step {error.step}: {error.message}")
     signers = tuple(Signer(name, made) for name, made in signed.verdict.approvals)

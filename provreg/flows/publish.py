@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.errors import NotFoundError, NotTrustedError, StorageError
+from provreg.errors import NotFoundError, NotTrustedError, RevokedError, StorageError
 from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
 from provreg.flows.seal import seal
@@ -49,13 +49,15 @@ class Outcome:
 
 
 def find_parent(
-    workspace: Workspace, dataset: str, trust: Trust | None
+    workspace: Workspace, dataset: str, trust: Trust | None, *, after_revoked: bool = False
 ) -> tuple[VerifiedVersion | None, list[NotAVersion]]:
     """The newest version of `dataset` that verifies, and the numbers above it that do not.
 
-    (None, []) for a dataset that does not exist yet. Raises NotTrustedError where numbers exist but
-    none verifies, where what verifies is older than what this user has seen or pinned, or without
-    `trust`.
+    (None, []) for a dataset that does not exist yet. A revoked version is the parent only where
+    `after_revoked` says so: what it brought in would live on under a number that is not revoked.
+    It is never passed over for an older one, for who has seen it follows its line. Raises
+    RevokedError then, and NotTrustedError where numbers exist but none verifies, where what
+    verifies is older than what this user has seen, pinned or had attested, or without `trust`.
     """
     # Before the numbers are listed: what others publish meanwhile is no rollback.
     known = _newest_known(workspace, dataset)
@@ -72,13 +74,21 @@ def find_parent(
             hint="name a policy with --policy FILE or a public key with --key FILE.pub",
         )
     for number in reversed(numbers):
+        reference = Reference(dataset, version=number)
         try:
-            version = verify(workspace, Reference(dataset, version=number), trust)
+            version = verify(workspace, reference, trust, even_revoked=after_revoked)
+        except RevokedError as error:
+            raise RevokedError(
+                error.message,
+                step=error.step,
+                hint="publish clean data upon it with --after-revoked",
+            ) from None
         except (NotTrustedError, NotFoundError) as error:
             skipped.append(NotAVersion(number, error.message))
             continue
-        if known > number:
-            raise _went_back(dataset, known, skipped)
+        newest = max([known, *(one.latest.version for one in version.attested)])
+        if newest > number:
+            raise _went_back(dataset, newest, skipped)
         return version, skipped
     raise NotTrustedError(
         f"no version of {dataset} verifies; {dataset}@{skipped[0].number}: {skipped[0].reason}",
@@ -96,7 +106,7 @@ def _newest_known(workspace: Workspace, dataset: str) -> int:
 def _went_back(dataset: str, known: int, skipped: Sequence[NotAVersion]) -> NotTrustedError:
     reason = next((one.reason for one in skipped if one.number == known), "it is gone")
     return NotTrustedError(
-        f"{dataset}@{known} was seen or pinned here and does not verify any more: {reason}",
+        f"{dataset}@{known} was seen or pinned here, or is attested, and does not verify: {reason}",
         step=9,
         hint="find out what happened to it before publishing anything",
     )
@@ -115,6 +125,7 @@ def publish(
     *,
     dataset: str,
     message: str,
+    after_revoked: bool = False,
 ) -> Outcome:
     """Publishes what `make_draft` makes of the newest verified version.
 
@@ -123,7 +134,7 @@ def publish(
     when storage fails or every race is lost.
     """
     for _ in range(_MOST_RACES):
-        parent, skipped = find_parent(workspace, dataset, trust)
+        parent, skipped = find_parent(workspace, dataset, trust, after_revoked=after_revoked)
         drafted = make_draft(as_parent(parent))
         if parent is not None and not len(drafted.changes):
             return Outcome(drafted, None, None, skipped)

@@ -24,7 +24,7 @@ def query(
     heads = [
         (indexed.head, read_head(workspace, indexed.head)) for indexed in workspace.index.versions()
     ]
-    because = [judged(workspace, digest, head, trust).trusted_because for digest, head in heads]
+    because = [one.trusted_because for one in judged(workspace, heads, trust)]
     trusted = pa.table(
         {
             "head": pa.array([digest for digest, _ in heads], pa.string()),

@@ -1,4 +1,4 @@
-"""Who signed a head, and what the policy says of them (steps 1 to 8 of docs/verification.md)."""
+"""Who signed a head, and what the policy says of them (steps 1 to 7 of docs/verification.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A head whose signatures were checked (steps 1 to 8), and what the policy says of them."""
+    """A head whose signatures were checked (steps 1 to 7), and what the policy says of them."""
 
     digest: str
     head: Head
@@ -47,7 +47,10 @@ def check_signatures(
     trust: Trust,
     done: Report = ignore,
 ) -> Signed:
-    """Steps 1 to 8 for the head `digest`, which is asked for as version `number` of `dataset`."""
+    """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`.
+
+    Of step 8 they check what the policy says of time: keys that have ended, and age.
+    """
     bundles, skipped = _check_bundles(workspace, dataset, digest, trust)
     head = read_head(workspace, digest)
     statement = version_statement(
@@ -84,12 +87,6 @@ def check_signatures(
     signatures = tuple(made for _, made in same)
     verdict = _judge(workspace, digest, head, signatures, trust)
     verdict.require()
-    if workspace.has_revocations():
-        raise NotTrustedError(
-            "the registry holds revocations, which this provreg cannot read",
-            step=8,
-            hint="update provreg to a version that does",
-        )
     count = f"{len(same)} of {len(same) + len(skipped)} bundles"
     done(1, f"{len(same) + len(skipped)} bundles, {len(skipped)} skipped")
     done(2, f"{count} with one signature over an in-toto statement")
@@ -99,11 +96,11 @@ def check_signatures(
     done(6, digest)
     asked = 0 if verdict.rule is None else verdict.rule.threshold
     done(7, f"{len(verdict.approvals)} of {asked} needed, by {trust.origin}")
-    done(8, f"nothing is revoked; {_signed_when(signatures)}")
     return Signed(digest, head, verdict, signatures, tuple(skipped))
 
 
-def _signed_when(signatures: Sequence[Signature]) -> str:
+def signed_when(signatures: Sequence[Signature]) -> str:
+    """When, as far as that is proven, in words."""
     times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
              for made in signatures if made.signed_at is not None]  # fmt: skip
     if not times:

@@ -14,21 +14,16 @@ import pyarrow as pa
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.core.text import quoted
+from provreg.core.text import printable, quoted
 from provreg.core.verdict import Verdict
 from provreg.errors import NotFoundError, NotTrustedError
-from provreg.flows.integrity import (
-    Report,
-    history,
-    ignore,
-    load_entries,
-    read_head,
-    recorded,
-)
-from provreg.flows.signatures import Skipped, check_signatures
+from provreg.flows.freshness import Attested, Freshness, check_fresh, read_freshness
+from provreg.flows.history import check_history, check_revocations_held, known_of
+from provreg.flows.integrity import ignore, load_entries, read_head, recorded
+from provreg.flows.revocations import Chain, InForce, read_chain
+from provreg.flows.signatures import Skipped, check_signatures, signed_when
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.store.state import Seen, check_seen
 
 STEPS = {
     1: "bundle",
@@ -64,7 +59,9 @@ class VerifiedVersion:
     """A version that passed steps 1 to 11: what loaders and ingestion may build on.
 
     `entries` (schema `core.entry.ENTRY`) are in order of their ids. `first_use` says that neither
-    state nor a pin vouched for the dataset's history (step 9 had nothing to compare with).
+    state nor a pin vouched for the dataset's history (step 9 had nothing to compare with). `chain`
+    are the registry's revocations, those of samples of this version too; `attested` says what was
+    the newest version and when. `revoked` is set only where a revoked version was asked for.
     """
 
     digest: str
@@ -74,6 +71,9 @@ class VerifiedVersion:
     entries: pa.Table
     steps: tuple[Step, ...]
     first_use: bool
+    chain: Chain
+    attested: tuple[Attested, ...]
+    revoked: InForce | None
 
     @property
     def reference(self) -> str:
@@ -86,12 +86,16 @@ def verify(
     trust: Trust,
     *,
     on_step: Callable[[Step], None] = ignore,
+    even_revoked: bool = False,
+    even_stale: bool = False,
 ) -> VerifiedVersion:
-    """Steps 1 to 11 for `reference`; remembers the version in the user's state.
+    """Steps 1 to 11 for `reference`; remembers the version and what is revoked in the user's state.
 
-    Every finished step goes to `on_step`, a failed one too. Raises NotTrustedError with the step
-    that refused, NotFoundError where there is no such dataset or version, StorageError where the
-    registry cannot be read.
+    Every finished step goes to `on_step`, a failed one too. `even_revoked` is for whoever publishes
+    a clean version upon a revoked one, `even_stale` for whoever signs the next *latest* statement.
+    Raises NotTrustedError with the step that refused (RevokedError where that is a revocation),
+    NotFoundError where there is no such dataset or version, StorageError where the registry cannot
+    be read.
     """
     steps: list[Step] = []
 
@@ -100,27 +104,51 @@ def verify(
         on_step(steps[-1])
 
     # Before the numbers are listed: what others publish meanwhile is no rollback.
-    seen = workspace.seen(reference.dataset)
+    known = known_of(workspace, reference.dataset)
     try:
         number, digest = locate(workspace, reference)
         signed = check_signatures(workspace, reference.dataset, number, digest, trust, done)
-        first_use = check_history(workspace, reference, digest, signed.head, seen, done)
-        entries = load_entries(workspace, signed.head, done)
+        head = signed.head
+        chain = read_chain(workspace, trust)
+        freshness = read_freshness(workspace, head.dataset, head.uid, trust)
+        revoked = chain.revoking(head, digest)
+        if not (even_revoked and revoked and chain.broken is None):
+            chain.check(head, digest)
+        if not even_stale:
+            check_fresh(freshness, head, trust)
+        done(8, f"{_standing(chain, revoked, freshness)}; {signed_when(signed.signatures)}")
+        check_revocations_held(chain, known, freshness.attested)
+        remembered = check_history(
+            workspace, reference, digest, head, known, freshness.attested, done
+        )
+        entries = load_entries(workspace, head, done)
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
         raise
-    version = VerifiedVersion(
-        signed.digest,
-        signed.head,
-        signed.verdict,
-        signed.skipped,
-        entries,
-        tuple(steps),
-        first_use,
-    )
     if reference.head is None:
-        workspace.remember(signed.head, signed.digest)
-    return version
+        workspace.remember(head, digest, chain.newest)
+    return VerifiedVersion(
+        digest=digest,
+        head=head,
+        verdict=signed.verdict,
+        skipped=signed.skipped,
+        entries=entries,
+        steps=tuple(steps),
+        first_use=not remembered,
+        chain=chain,
+        attested=freshness.attested,
+        revoked=revoked,
+    )
+
+
+def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:
+    """What step 8 found, in words."""
+    said = f"{len(chain.in_force)} revocations, none of it" if chain.in_force else "no revocations"
+    if revoked is not None:
+        said = printable(str(revoked))
+    if freshness.attested:
+        said += f"; newest is {freshness.attested[0]}"
+    return said
 
 
 def locate(workspace: Workspace, reference: Reference) -> tuple[int, str]:
@@ -140,56 +168,3 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int, str]:
             hint=f"`provreg log {reference.dataset}` lists the versions",
         )
     return number, recorded(workspace, reference.dataset, number)
-
-
-def check_history(
-    workspace: Workspace,
-    reference: Reference,
-    digest: str,
-    head: Head,
-    seen: Seen | None,
-    done: Report = ignore,
-) -> bool:
-    """Step 9: the head `digest` descends from what was seen or pinned. True where nothing was."""
-    pin = workspace.pins.get(head.dataset)
-    if pin is not None and pin.uid != head.uid:
-        raise NotTrustedError(
-            f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})", step=9
-        )
-    if seen is not None:
-        check_seen(seen, head.uid, head.version, digest)
-    # A list: pin and memory can name the same number, and both must hold.
-    anchors = [] if pin is None else [(pin.version, pin.head)]
-    if seen is not None:
-        anchors.append((seen.newest, seen.versions[seen.newest]))
-    if reference.head is not None:
-        done(9, "named by digest: exempt")
-        return not anchors
-    for number, anchor in sorted(anchors):
-        older, newer = sorted([(head.version, digest), (number, anchor)])
-        if reference.version is None and head.version < number:
-            raise NotTrustedError(
-                f"{head.dataset} went back: version {number} was seen or pinned, the registry's"
-                f" newest is {head.version}",
-                step=9,
-                hint=f"ask for {head.dataset}@{head.version} by number if you mean it",
-            )
-        if not _descends(workspace, newer[1], older):
-            raise NotTrustedError(
-                f"{head.dataset}@{newer[0]} does not descend from version {older[0]} ({older[1]})",
-                step=9,
-                hint="the history was rewritten: compare with a colleague's state or lock file",
-            )
-    done(
-        9,
-        f"on the line of version {max(anchors)[0]}" if anchors else "first use: nothing to compare",
-    )
-    return not anchors
-
-
-def _descends(workspace: Workspace, newer: str, older: tuple[int, str]) -> bool:
-    """Whether the line of `newer` has the head `older[1]` as number `older[0]`."""
-    for digest, head in history(workspace, newer):
-        if head.version <= older[0]:
-            return (head.version, digest) == older
-    return False

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
+from provreg.core.revocation import RevocationLink
 from provreg.store import state
+from provreg.store.latest import LatestStatements
 from provreg.store.local import LocalStore
 from provreg.store.mapped import MappedParts
 from provreg.store.objects import Objects
 from provreg.store.private import cache_folder, locked, private_folder
+from provreg.store.revocations import Revocations
 from provreg.store.runs import Runs
 from provreg.store.versions import Versions
 
 if TYPE_CHECKING:
     from provreg.store.index import Index
     from provreg.store.stat_cache import StatCache
-
-REVOCATIONS = "revocations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Workspace:
     objects: Objects
     versions: Versions
     runs: Runs
+    revocations: Revocations
+    latest: LatestStatements
     parts: MappedParts
     cache: Path
     pins: Mapping[str, state.Pin]
@@ -89,13 +92,10 @@ class Workspace:
         """What this user has seen of `dataset` in this registry."""
         return state.load(self.location, dataset)
 
-    def remember(self, head: Head, digest: str) -> None:
-        """Remembers a version that was verified or published."""
-        state.remember(self.location, head.dataset, head.uid, {head.version: digest})
-
-    def has_revocations(self) -> bool:
-        """Whether anything stands where a registry keeps its revocations."""
-        return next(self.store.list(REVOCATIONS), None) is not None
+    def remember(self, head: Head, digest: str, revocation: RevocationLink | None = None) -> None:
+        """Remembers a version that was verified or published, and the newest revocation then."""
+        versions = {head.version: digest}
+        state.remember(self.location, head.dataset, head.uid, versions, revocation=revocation)
 
 
 def _ignore(_message: str) -> None:
@@ -117,6 +117,8 @@ def open_workspace(
         objects=Objects(store),
         versions=Versions(store, report),
         runs=Runs(store, report),
+        revocations=Revocations(store, report),
+        latest=LatestStatements(store, report),
         parts=MappedParts(private_folder(cache / "parts")),
         cache=private_folder(cache / "registries" / name),
         pins=pins,

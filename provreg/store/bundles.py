@@ -39,7 +39,12 @@ def read_bundles(
     Those whose bytes are not those of their name are passed over. Nothing is verified. `of` says
     in a report whose signatures they are.
     """
-    keys = heapq.nsmallest(MAX_BUNDLES + 1, store.list(prefix))
+    try:
+        keys = heapq.nsmallest(MAX_BUNDLES + 1, store.list(prefix))
+    except DamagedError as error:
+        # A file in the folder's place, which anybody may have put there, is no signature either.
+        report(f"{error.message}: there are no signatures of {of}")
+        return
     if len(keys) > MAX_BUNDLES:
         report(f"{of} has more than {MAX_BUNDLES} signatures: the rest is ignored")
     for key in keys[:MAX_BUNDLES]:

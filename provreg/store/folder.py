@@ -10,13 +10,21 @@ from provreg.core.document import Fields
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, NotFoundError, UsageError
 from provreg.store.files import storage_error
-from provreg.store.layout import DATASETS, OBJECTS, REGISTRY_KEY, STAGING
+from provreg.store.layout import (
+    DATASETS,
+    LATEST,
+    OBJECTS,
+    REGISTRY_KEY,
+    REVOCATIONS,
+    RUNS,
+    STAGING,
+)
 from provreg.store.local import LocalStore
 
 FOLDER_NAME = ".provreg"
 REGISTRY_FORMAT = "provreg.registry/v1"
 _MAX_HINT_BYTES = 4096
-_OWN_NAMES = frozenset({REGISTRY_KEY, OBJECTS, DATASETS, STAGING})
+_OWN_NAMES = frozenset({REGISTRY_KEY, OBJECTS, DATASETS, REVOCATIONS, LATEST, RUNS, STAGING})
 
 
 def init(folder: Path) -> LocalStore:

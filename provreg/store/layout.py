@@ -16,6 +16,9 @@ REGISTRY_KEY = "provreg.json"
 OBJECTS = "objects"
 DATASETS = "datasets"
 RUNS = "runs"
+REVOCATIONS = "revocations"
+REVOCATION_SIGNATURES = "revocations/signatures"
+LATEST = "latest"
 STAGING = "tmp"
 MAX_NUMBER = 99_999_999
 _SEGMENT = re.compile(r"[a-z0-9][a-z0-9._:-]{0,132}")
@@ -55,7 +58,7 @@ def record_key(dataset: str, number: int) -> str:
 
 
 def record_number(key: str) -> int | None:
-    """The number of the version whose record has this key; None where it is no record's key."""
+    """The number of the version or revocation with this key; None where it is the key of none."""
     match = _RECORD_NAME.fullmatch(key.rpartition("/")[2])
     return int(match[1]) or None if match else None
 
@@ -89,3 +92,27 @@ def run_key(receipt: str, bundle: str) -> str:
     """Where the bundle with the written SHA-256 `bundle` over that receipt lies."""
     parse_digest(bundle)
     return f"{run_prefix(receipt)}/{bundle}"
+
+
+def revocation_key(number: int) -> str:
+    """Where the statement of a revocation lies. Raises UsageError for a bad number."""
+    if not 1 <= number <= MAX_NUMBER:
+        raise UsageError(f"{number} is not a revocation's number (1 to {MAX_NUMBER})")
+    return f"{REVOCATIONS}/{number:08d}.json"
+
+
+def revocation_prefix(statement: str) -> str:
+    """The folder of the bundles over the revocation whose statement has this written SHA-256."""
+    return f"{REVOCATION_SIGNATURES}/{_check_statement_digest(statement)}"
+
+
+def latest_prefix(dataset: str, statement: str | None = None) -> str:
+    """The folder of a dataset's *latest* statements, or that of the bundles over one of them."""
+    prefix = f"{LATEST}/{check_dataset_name(dataset)}"
+    return prefix if statement is None else f"{prefix}/{_check_statement_digest(statement)}"
+
+
+def _check_statement_digest(digest: str) -> str:
+    if parse_digest(digest)[0] != "sha256":
+        raise FormatError(f"{quoted(digest)} is not the sha256 of a statement")
+    return digest

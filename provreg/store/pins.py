@@ -13,6 +13,7 @@ from pathlib import Path
 from provreg.core.canonical import parse_json
 from provreg.core.document import Fields
 from provreg.core.names import check_dataset_name
+from provreg.core.revocation import read_link
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
 from provreg.store.files import read_regular, replace_file, storage_error
@@ -56,7 +57,7 @@ def write_lock(path: Path, pins: Mapping[str, Pin]) -> None:
 
     Raises FormatError for pins that could not be read again, StorageError.
     """
-    datasets = {name: asdict(pin) for name, pin in sorted(pins.items())}
+    datasets = {name: _written(pin) for name, pin in sorted(pins.items())}
     document = {"format": LOCK_FORMAT, "datasets": datasets}
     data = (json.dumps(document, indent=2) + "\n").encode()
     _parse(data, quoted(str(path)))
@@ -87,10 +88,17 @@ def _name(name: str, what: str) -> str:
 
 def _parse_pin(document: object, what: str) -> Pin:
     fields = Fields(document, what)
+    revocation = fields.object("revocation") if fields.has("revocation") else None
     pin = Pin(
         fields.text("uid", pattern=UID),
         fields.integer("version", minimum=1, maximum=MAX_NUMBER),
         fields.digest("head", "sha256"),
+        None if revocation is None else read_link(revocation),
     )
     fields.done()
     return pin
+
+
+def _written(pin: Pin) -> dict[str, object]:
+    """Without a revocation nothing is said of one: pins of before revocations stay as they are."""
+    return {name: value for name, value in asdict(pin).items() if value is not None}

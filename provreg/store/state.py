@@ -16,9 +16,10 @@ from typing import Any
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.document import Fields
 from provreg.core.names import check_dataset_name
+from provreg.core.revocation import RevocationLink, read_link
 from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, FormatError, NotTrustedError
-from provreg.store.layout import MAX_NUMBER, check_head_digest
+from provreg.store.layout import check_head_digest
 from provreg.store.private import (
     in_silence,
     locked,
@@ -35,20 +36,15 @@ _MAX_STATE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class SeenRevocation:
-    """The newest revocation seen: its number and the written digest of its statement."""
-
-    number: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen of one dataset: version number to head digest, at least one."""
+    """What was seen of one dataset: version number to head digest, at least one.
+
+    `revocation` is the newest one that counted in the registry.
+    """
 
     uid: str
     versions: Mapping[int, str]
-    revocation: SeenRevocation | None
+    revocation: RevocationLink | None
 
     @property
     def newest(self) -> int:
@@ -58,11 +54,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The version of a dataset that its user settled on; `head` is the digest of its head."""
+    """The version of a dataset that its user settled on; `head` is the digest of its head.
+
+    `revocation` is the newest one that counted in the registry then.
+    """
 
     uid: str
     version: int
     head: str
+    revocation: RevocationLink | None = None
 
 
 def check_seen(seen: Seen, uid: str, number: int, head: str) -> None:
@@ -94,7 +94,7 @@ def remember(
     uid: str,
     versions: Mapping[int, str],
     *,
-    revocation: SeenRevocation | None = None,
+    revocation: RevocationLink | None = None,
     waiting: Callable[[str], None] = in_silence,
 ) -> Seen:
     """Adds verified `versions` (number to head digest) to what was seen; returns all of it.
@@ -133,7 +133,7 @@ def _merged(before: Seen | None, news: Seen) -> Seen:
     return Seen(before.uid, versions, _newer(before.revocation, news.revocation))
 
 
-def _newer(old: SeenRevocation | None, new: SeenRevocation | None) -> SeenRevocation | None:
+def _newer(old: RevocationLink | None, new: RevocationLink | None) -> RevocationLink | None:
     if old is None or new is None:
         return old or new
     if old.number == new.number and old.digest != new.digest:
@@ -191,11 +191,7 @@ def _parse(data: bytes, location: str, dataset: str) -> Seen:
     revoked = fields.optional_object("revocation")
     revocation = None
     if revoked is not None:
-        revocation = SeenRevocation(
-            revoked.integer("number", minimum=1, maximum=MAX_NUMBER),
-            revoked.digest("digest", "sha256"),
-        )
-        revoked.done()
+        revocation = read_link(revoked)
     fields.done()
     return Seen(uid, MappingProxyType(versions), revocation)
 

@@ -271,14 +271,6 @@ def test_one_signer_twice_is_one_principal(bench: Bench) -> None:
     bench.open("alice", "bob", threshold=2).verify("pets")
 
 
-def test_revocations_this_provreg_cannot_read_are_not_passed_over(bench: Bench) -> None:
-    publish(bench)
-    bench.overwrite(bench.registry / "revocations/00000001.json", b"{}")
-    error = refused(bench)
-    assert error.step == 8
-    assert "update" in error.hint
-
-
 def test_a_part_planted_under_its_digest_before_publication_stops_it(bench: Bench) -> None:
     (outcome,) = publish(bench)
     planted = {name: b"planted" for name in bench.files() if name.startswith("objects/")}

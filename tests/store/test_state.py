@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provreg.core.digest import sha256_digest
+from provreg.core.revocation import RevocationLink
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, UsageError
 from provreg.store.pins import read_lock, write_lock
-from provreg.store.state import Pin, Seen, SeenRevocation, check_seen, load, remember
+from provreg.store.state import Pin, Seen, check_seen, load, remember
 
 HERE = "file:///srv/registry"
 UID = "0123456789abcdef" * 2
@@ -43,7 +44,7 @@ def test_nothing_is_seen_at_first() -> None:
 
 
 def test_what_is_remembered_is_seen(folder: Path) -> None:
-    revocation = SeenRevocation(4, HEADS[0])
+    revocation = RevocationLink(4, HEADS[0])
     made = remember(HERE, "cats", UID, {2: HEADS[2], 10: HEADS[1]}, revocation=revocation)
     seen = load(HERE, "cats")
     assert seen == made
@@ -72,14 +73,14 @@ def test_registries_and_datasets_are_apart() -> None:
 
 
 def test_nothing_is_forgotten() -> None:
-    remember(HERE, "cats", UID, {5: HEADS[5]}, revocation=SeenRevocation(2, HEADS[2]))
-    remember(HERE, "cats", UID, {3: HEADS[3]}, revocation=SeenRevocation(1, HEADS[1]))
+    remember(HERE, "cats", UID, {5: HEADS[5]}, revocation=RevocationLink(2, HEADS[2]))
+    remember(HERE, "cats", UID, {3: HEADS[3]}, revocation=RevocationLink(1, HEADS[1]))
     remember(HERE, "cats", UID, {})
-    assert load(HERE, "cats") == Seen(UID, {3: HEADS[3], 5: HEADS[5]}, SeenRevocation(2, HEADS[2]))
-    remember(HERE, "cats", UID, {}, revocation=SeenRevocation(3, HEADS[3]))
+    assert load(HERE, "cats") == Seen(UID, {3: HEADS[3], 5: HEADS[5]}, RevocationLink(2, HEADS[2]))
+    remember(HERE, "cats", UID, {}, revocation=RevocationLink(3, HEADS[3]))
     seen = load(HERE, "cats")
     assert seen is not None
-    assert seen.revocation == SeenRevocation(3, HEADS[3])
+    assert seen.revocation == RevocationLink(3, HEADS[3])
 
 
 @given(
@@ -103,7 +104,7 @@ def test_memory_is_the_union_whatever_the_order(
             {number: HEADS[number] for number in versions},
             revocation=None
             if revocation is None
-            else SeenRevocation(revocation, HEADS[revocation]),
+            else RevocationLink(revocation, HEADS[revocation]),
         )
     numbers = {number for versions, _ in rounds for number in versions}
     assert dict(seen.versions) == {number: HEADS[number] for number in numbers}
@@ -146,13 +147,13 @@ def test_another_head_at_a_seen_number_is_refused() -> None:
         (OTHER_UID, {7: HEADS[7]}, None),
         (OTHER_UID, {}, None),
         (UID, {7: HEADS[7], 1: HEADS[2]}, None),
-        (UID, {7: HEADS[7]}, SeenRevocation(2, HEADS[3])),
+        (UID, {7: HEADS[7]}, RevocationLink(2, HEADS[3])),
     ],
 )
 def test_contradictions_are_refused_and_not_remembered(
-    uid: str, versions: dict[int, str], revocation: SeenRevocation | None
+    uid: str, versions: dict[int, str], revocation: RevocationLink | None
 ) -> None:
-    before = remember(HERE, "cats", UID, {1: HEADS[1]}, revocation=SeenRevocation(2, HEADS[2]))
+    before = remember(HERE, "cats", UID, {1: HEADS[1]}, revocation=RevocationLink(2, HEADS[2]))
     with pytest.raises(NotTrustedError) as caught:
         remember(HERE, "cats", uid, versions, revocation=revocation)
     assert caught.value.step == 9
@@ -214,7 +215,7 @@ def test_a_corrupt_state_fails_closed_and_says_how_to_go_on(
 
 
 def test_any_damaged_byte_of_the_state_is_refused_or_read_strictly(folder: Path) -> None:
-    remember(HERE, "cats", UID, {1: HEADS[1]}, revocation=SeenRevocation(1, HEADS[2]))
+    remember(HERE, "cats", UID, {1: HEADS[1]}, revocation=RevocationLink(1, HEADS[2]))
     path = the_file(folder)
     sound = path.read_bytes()
     for place in range(len(sound)):

@@ -16,6 +16,7 @@ import heads
 import histories
 import manifests
 import part_files
+import revocations
 import signatures
 from case import Case
 from forge import HERE, Kept
@@ -25,7 +26,7 @@ KEYS = ("alice", "bob")
 
 
 def all_cases(kept: Kept) -> Iterator[Case]:
-    for chapter in (good, signatures, heads, histories, manifests, part_files):
+    for chapter in (good, signatures, heads, histories, revocations, manifests, part_files):
         yield from chapter.cases(kept)
 
 

@@ -168,12 +168,6 @@ def cases(kept: Kept) -> Iterator[Case]:
         "A head whose number another head holds is no version, not even by its digest.",
         5, "does not belong to the head", reference="pets@{head}", change=_replaced,
     )  # fmt: skip
-    yield one_version(
-        kept, "registry-with-revocations",
-        "A registry with revocations is refused by a reader that does not know them.",
-        8, "holds revocations",
-        change=lambda forge, _: forge.files.update({"revocations/00000001.json": b"{}"}),
-    )  # fmt: skip
 
 
 def _policies(kept: Kept) -> Iterator[Case]:

@@ -1,0 +1,228 @@
+"""The revocations of a registry, as far as a policy lets them count (steps 8 and 9).
+
+Anybody who can write to a registry can put anything under a number: what is not signed by whom a
+[[revoke]] rule names is passed over, and can neither revoke nor keep a version from verifying. What
+is so signed must continue what it names, back to the first: where that is missing, somebody hides
+revocations, and nothing verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from provreg.core.counting import count_principals
+from provreg.core.digest import sha256_digest
+from provreg.core.head import Head
+from provreg.core.policy import Signature
+from provreg.core.revocation import (
+    Revocation,
+    RevocationLink,
+    claims_to_revoke,
+    parse_revocation,
+)
+from provreg.core.text import printable, quoted
+from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
+from provreg.flows.trusting import Trust
+from provreg.flows.workspace import Workspace
+from provreg.trust.bundle import parse_bundle, verify_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A revocation that counts: the digest of its statement, and each principal's signature."""
+
+    revocation: Revocation
+    digest: str
+    approvals: tuple[tuple[str, Signature], ...]
+
+    @property
+    def link(self) -> RevocationLink:
+        return RevocationLink(self.revocation.number, self.digest)
+
+    def __str__(self) -> str:
+        """By whom and why."""
+        by = ", ".join(name for name, _ in self.approvals)
+        return f"revoked by {by} (revocation {self.revocation.number}): {self.revocation.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A number that is not in force, and why; `revocation` where it can be read as one.
+
+    `approvals` are those it has, where it lacks others.
+    """
+
+    number: int
+    reason: str
+    revocation: Revocation | None = None
+    approvals: tuple[tuple[str, Signature], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The revocations of a registry under one policy, by number.
+
+    `statements` has the digest of everything that can be read as a revocation, whoever signed it.
+    `broken` says why nothing can be relied upon, None where the chain is whole.
+    """
+
+    in_force: tuple[InForce, ...]
+    passed_over: tuple[PassedOver, ...]
+    statements: Mapping[int, str]
+    broken: NotTrustedError | None
+
+    @property
+    def newest(self) -> RevocationLink | None:
+        """The newest revocation in force, None where there is none."""
+        return self.in_force[-1].link if self.in_force else None
+
+    def of(self, head: Head) -> tuple[InForce, ...]:
+        """Those of samples of the dataset of `head` that reach as far as its version."""
+        return tuple(
+            one
+            for one in self.in_force
+            if (one.revocation.dataset, one.revocation.uid) == (head.dataset, head.uid)
+            and one.revocation.samples is not None
+            and one.revocation.samples.since <= head.version
+        )
+
+    def revoking(self, head: Head, digest: str) -> InForce | None:
+        """The first one of the version with the head `digest`."""
+        version = (head.dataset, head.uid, digest)
+        for one in self.in_force:
+            found = one.revocation
+            if found.samples is None and (found.dataset, found.uid, found.head) == version:
+                return one
+        return None
+
+    def check(self, head: Head, digest: str) -> None:
+        """Step 8: raises RevokedError for a revoked version, NotTrustedError for a broken chain."""
+        if self.broken is not None:
+            raise self.broken
+        found = self.revoking(head, digest)
+        if found is not None:
+            raise RevokedError(
+                f"{head.dataset}@{head.version} is {printable(str(found))}",
+                step=8,
+                hint="use another version; models that saw this one are concerned as well",
+            )
+
+    def check_holds(self, link: RevocationLink | None, known: str) -> None:
+        """Step 9: raises NotTrustedError unless the registry has the revocation `link`.
+
+        `known` says how it is known.
+        """
+        if link is None or self.statements.get(link.number) == link.digest:
+            return
+        raise NotTrustedError(
+            f"the registry hides revocation {link.number}, which {known} ({link.digest})",
+            step=9,
+            hint="put it back from a copy of the registry; find out who writes to it",
+        )
+
+
+def read_chain(workspace: Workspace, trust: Trust) -> Chain:
+    """All revocations of the registry, judged now under the policy in force.
+
+    Raises DamagedError for more than 100,000, StorageError.
+    """
+    now = datetime.now(UTC)
+    in_force: list[InForce] = []
+    passed_over: list[PassedOver] = []
+    read: dict[int, Revocation] = {}
+    broken: NotTrustedError | None = None
+    for number in workspace.revocations.numbers():
+        try:
+            statement = workspace.revocations.statement(number)
+        except (DamagedError, NotFoundError) as error:
+            passed_over.append(PassedOver(number, error.message))
+            continue
+        signatures = _signatures(workspace, statement, trust)
+        try:
+            revocation = parse_revocation(statement)
+        except FormatError as error:
+            passed_over.append(PassedOver(number, error.message))
+            if claims_to_revoke(statement):
+                broken = broken or _unreadable(number, signatures, trust, error)
+            continue
+        if revocation.number != number:
+            copy = f"it is a copy of revocation {revocation.number}"
+            passed_over.append(PassedOver(number, copy))
+            continue
+        read[number] = revocation
+        counted = _count(revocation, signatures, trust, now)
+        if isinstance(counted, PassedOver):
+            passed_over.append(counted)
+        else:
+            in_force.append(InForce(revocation, sha256_digest(statement), counted))
+    statements = {number: one.digest() for number, one in read.items()}
+    broken = broken or _missing_link(in_force, read, statements)
+    return Chain(tuple(in_force), tuple(passed_over), statements, broken)
+
+
+def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
+    """Who signed `statement`, of those whom the policy knows (steps 1 to 3)."""
+    found = []
+    for _, data in workspace.revocations.signatures(statement):
+        try:
+            bundle = parse_bundle(data)
+            if bundle.payload == statement:
+                found.append(verify_bundle(bundle, trust.anchors))
+        except NotTrustedError:
+            continue
+    return found
+
+
+def _count(
+    revocation: Revocation, signatures: Sequence[Signature], trust: Trust, now: datetime
+) -> tuple[tuple[str, Signature], ...] | PassedOver:
+    """The principals by whose signatures `revocation` counts, or why it does not."""
+    rule = trust.policy.revoke_rule(revocation.dataset)
+    if rule is None:
+        why = f"no [[revoke]] rule of the policy covers {quoted(revocation.dataset)}"
+        return PassedOver(revocation.number, why, revocation)
+    count = count_principals(trust.policy, rule, signatures, now=now, created=revocation.created)
+    if count.met:
+        return count.approvals
+    aside = "".join(f"; not counted: {one}" for one in count.set_aside)
+    why = f"{count.needed}{aside}"
+    return PassedOver(revocation.number, why, revocation, count.approvals)
+
+
+def _unreadable(
+    number: int, signatures: Sequence[Signature], trust: Trust, error: FormatError
+) -> NotTrustedError | None:
+    """Why nothing verifies where someone who may revoke something signed what cannot be read."""
+    signers = {name for rule in trust.policy.revoke for name in rule.signers}
+    for signature in signatures:
+        principal = trust.policy.signer_of(signature)
+        if principal is not None and principal.name in signers:
+            return NotTrustedError(
+                f"revocation {number}, signed by {principal.name}, cannot be read: {error.message}",
+                step=8,
+                hint="update provreg: it may be of a kind that this one does not know",
+            )
+    return None
+
+
+def _missing_link(
+    in_force: Sequence[InForce], read: Mapping[int, Revocation], statements: Mapping[int, str]
+) -> NotTrustedError | None:
+    """Why the chain is not whole: one in force continues one that is not there."""
+    followed: set[int] = set()
+    for one in in_force:
+        here = one.revocation
+        while here.previous is not None and here.number not in followed:
+            followed.add(here.number)
+            link = here.previous
+            if statements.get(link.number) != link.digest:
+                return NotTrustedError(
+                    f"revocation {here.number} continues revocation {link.number}"
+                    f" ({link.digest}), which the registry hides",
+                    step=8,
+                    hint="put it back from a copy of the registry; find out who writes to it",
+                )
+            here = read[link.number]
+    return None

@@ -1,0 +1,176 @@
+"""Revoking: the next number of the registry's chain, signed (docs/format/revocation.md).
+
+The statement's bundle is stored before its number, whose creation is the compare-and-swap: killed
+in between, nothing is revoked yet. Who loses the race for a number signs the next one anew, for a
+statement names its number and the revocation before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from provreg.core.names import Reference
+from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
+from provreg.core.text import quoted
+from provreg.errors import NotTrustedError, StorageError, UsageError
+from provreg.flows.integrity import read_head
+from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
+from provreg.flows.signatures import check_signatures
+from provreg.flows.trusting import Trust
+from provreg.flows.verify import locate
+from provreg.flows.workspace import Workspace
+from provreg.store.state import check_seen
+from provreg.trust.signer import Signer
+
+_MOST_RACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What came of it: the revocation, which the policy counts or passes over.
+
+    `added` is False where the same was revoked before and nothing was to be added.
+    """
+
+    outcome: InForce | PassedOver
+    added: bool
+
+
+def aim(
+    workspace: Workspace,
+    reference: Reference,
+    samples: RevokedSamples | None,
+    reason: str,
+    trust: Trust,
+) -> Revocation:
+    """The revocation of a version, or of `samples` of its dataset; not numbered, not signed yet.
+
+    A version is named by number or digest, whoever signed it: poison is rarely signed by whom one
+    trusts. Samples are those of the newest version that the policy trusts. Raises UsageError for a
+    reference that means "the newest", or no reason; NotFoundError; NotTrustedError where nothing
+    says which dataset is meant.
+    """
+    if not reason.strip() or len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(
+            f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",
+            hint="say for those who will be refused: --reason 'labels of 3 May were flipped'",
+        )
+    if samples is not None:
+        number, digest = _newest_trusted(workspace, reference.dataset, trust)
+    elif reference.version is None and reference.head is None:
+        raise UsageError(
+            f"{quoted(str(reference))} names no version to revoke",
+            hint=f"write {reference.dataset}@N: what is the newest can change while you type",
+        )
+    else:
+        number, digest = locate(workspace, reference)
+    head = read_head(workspace, digest)
+    if (head.dataset, head.version) != (reference.dataset, number):
+        raise NotTrustedError(
+            f"{reference.dataset}@{number} was asked for, the head is"
+            f" {head.dataset}@{head.version}",
+            step=5,
+            hint="name the version you mean by its digest: name@sha256:…",
+        )
+    seen = workspace.seen(head.dataset)
+    if seen is not None:
+        check_seen(seen, head.uid, head.version, digest)
+    return Revocation(
+        number=MAX_REVOCATION,
+        previous=None,
+        dataset=head.dataset,
+        uid=head.uid,
+        version=head.version,
+        head=digest,
+        samples=samples,
+        reason=reason,
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def revoke(workspace: Workspace, aimed: Revocation, signer: Signer, trust: Trust) -> Revoked:
+    """Signs and publishes `aimed` as the next revocation.
+
+    What is in force already is not revoked again; where the policy wants more signers and lacks
+    this one, the signature is added to theirs. Raises as `Signer.sign`, NotTrustedError (step 8)
+    for a broken chain, StorageError; nothing is then revoked.
+    """
+    for _ in range(_MOST_RACES):
+        chain = read_chain(workspace, trust)
+        if chain.broken is not None:
+            raise chain.broken
+        before = _same(chain, aimed)
+        if isinstance(before, InForce):
+            return Revoked(before, added=False)
+        if before is not None:
+            return Revoked(_join(workspace, before, signer, trust), added=True)
+        number = _next_number(workspace, chain)
+        numbered = replace(aimed, number=number, previous=chain.newest)
+        statement = numbered.statement()
+        bundle = workspace.revocations.add_signature(statement, signer.sign(statement))
+        if workspace.revocations.claim(number, statement):
+            return Revoked(_outcome(workspace, number, trust), added=True)
+        workspace.revocations.remove_signature(statement, bundle)
+    raise StorageError(
+        f"lost {_MOST_RACES} races for the next revocation",
+        hint="too many others revoke at once: try again later",
+    )
+
+
+def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[int, str]:
+    """The newest version whose signers the policy trusts, revoked or not."""
+    locate(workspace, Reference(dataset))  # says so where there is no such dataset
+    for number in reversed(workspace.versions.numbers(dataset)):
+        try:
+            _, digest = locate(workspace, Reference(dataset, version=number))
+            check_signatures(workspace, dataset, number, digest, trust)
+        except NotTrustedError:
+            continue
+        return number, digest
+    raise NotTrustedError(
+        f"no version of {dataset} is signed by whom you trust: which dataset of that name is meant"
+        " is not known",
+        step=4,
+        hint="name a policy with --policy FILE or a public key with --key FILE.pub",
+    )
+
+
+def _same(chain: Chain, aimed: Revocation) -> InForce | PassedOver | None:
+    """The same revocation in force, or one that lacks signatures only; the first of them."""
+    candidates: tuple[InForce | PassedOver, ...] = (*chain.in_force, *chain.passed_over)
+    for one in candidates:
+        found = one.revocation
+        if found is None or not one.approvals:
+            continue
+        same = (found.dataset, found.uid, found.samples) == (
+            aimed.dataset, aimed.uid, aimed.samples,
+        )  # fmt: skip
+        if same and (aimed.samples is not None or found.head == aimed.head):
+            return one
+    return None
+
+
+def _join(
+    workspace: Workspace, before: PassedOver, signer: Signer, trust: Trust
+) -> InForce | PassedOver:
+    """One more signature over a revocation that others have signed."""
+    statement = workspace.revocations.statement(before.number)
+    workspace.revocations.add_signature(statement, signer.sign(statement))
+    return _outcome(workspace, before.number, trust)
+
+
+def _next_number(workspace: Workspace, chain: Chain) -> int:
+    """The lowest free number after the newest revocation: who squats higher ones gains nothing."""
+    taken = set(workspace.revocations.numbers())
+    number = 1 if chain.newest is None else chain.newest.number + 1
+    while number in taken:
+        number += 1
+    return number
+
+
+def _outcome(workspace: Workspace, number: int, trust: Trust) -> InForce | PassedOver:
+    chain = read_chain(workspace, trust)
+    outcomes: dict[int, InForce | PassedOver] = {one.number: one for one in chain.passed_over}
+    outcomes |= {one.revocation.number: one for one in chain.in_force}
+    return outcomes[number]

@@ -1,0 +1,192 @@
+"""Registries with revocations and *latest* statements (steps 8 and 9)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from case import Case
+from forge import OTHER_UID, UID, Forge, Kept
+from histories import OTHER, pin, seen, two_versions
+from signing import bundle, policy
+
+from provreg.core.canonical import canonical
+
+CHIEF = {
+    "revoke": [{"datasets": ["*"], "principals": ["bob"]}],
+    "freshness": [{"datasets": ["*"], "principals": ["bob"], "required": False}],
+}
+
+
+def trust(*, required: bool = False) -> dict[str, Any]:
+    """Alice publishes, bob revokes and attests."""
+    made = policy("alice") | json.loads(json.dumps(CHIEF))
+    made["principal"] += policy("bob")["principal"]
+    made["freshness"][0]["required"] = required
+    return made
+
+
+def about(kind: str, head: str, version: int, facts: dict[str, Any], uid: str = UID) -> bytes:
+    """A statement about a version of pets, written without provreg's own code."""
+    return canonical(
+        {
+            "_type": "https://in-toto.io/Statement/v1",
+            "predicate": {"dataset": "pets", "uid": uid, "version": version} | facts,
+            "predicateType": f"https://provreg/{kind}/v1",
+            "subject": [
+                {"digest": {"sha256": head.removeprefix("sha256:")}, "name": f"pets@{version}"}
+            ],
+        }
+    )
+
+
+def digest_of(statement: bytes) -> str:
+    return "sha256:" + hashlib.sha256(statement).hexdigest()
+
+
+def put(forge: Forge, prefix: str, statement: bytes, signers: Sequence[str]) -> None:
+    """The bundles over a statement."""
+    for name in signers:
+        data = canonical(bundle(statement, name))
+        forge.files[f"{prefix}/{digest_of(statement)}/{digest_of(data)}"] = data
+
+
+def revocation(
+    forge: Forge,
+    head: str,
+    version: int,
+    *,
+    number: int = 1,
+    previous: tuple[int, str] | None = None,
+    by: Sequence[str] = ("bob",),
+    uid: str = UID,
+    under: int | None = None,
+    **facts: Any,
+) -> str:
+    """A revocation in `forge`; the digest of its statement."""
+    said = {
+        "created": "2026-11-22T12:00:00Z",
+        "number": number,
+        "previous": previous and {"number": previous[0], "digest": previous[1]},
+        "reason": "labels were flipped",
+        "samples": None,
+    } | facts
+    statement = about("revocation", head, version, said, uid)
+    forge.files[f"revocations/{under or number:08d}.json"] = statement
+    put(forge, "revocations/signatures", statement, by)
+    return digest_of(statement)
+
+
+def latest(
+    forge: Forge, head: str, version: int, *, by: Sequence[str] = ("bob",), uid: str = UID,
+    as_of: str = "2026-11-22T12:00:00Z", expires: str = "2999-01-01T00:00:00Z",
+    revoked: tuple[int, str] | None = None,
+) -> None:  # fmt: skip
+    """A *latest* statement in `forge`."""
+    link = revoked and {"number": revoked[0], "digest": revoked[1]}
+    facts = {"as_of": as_of, "expires": expires, "revocation": link}
+    put(forge, "latest/pets", about("latest", head, version, facts, uid), by)
+
+
+def cases(kept: Kept) -> Iterator[Case]:
+    yield from _revoked(kept)
+    yield from _hidden(kept)
+    yield from _latest(kept)
+
+
+def _good(name: str, claim: str, forge: Forge, head: str, **known: Any) -> Case:
+    known = {"policy": trust(), "reference": "pets"} | known
+    return Case(f"good-{name}", claim, forge.files, facts={"head": head}, **known)
+
+
+def _refused(name: str, claim: str, forge: Forge, step: int, says: str, **known: Any) -> Case:
+    return Case(name, claim, forge.files, step, says, **({"policy": trust()} | known))
+
+
+def _revoked(kept: Kept) -> Iterator[Case]:
+    forge, first, second = two_versions(kept)
+    revocation(forge, second, 2)
+    says = "pets@2 is revoked by bob (revocation 1): labels were flipped"
+    yield _refused("revoked", "A revoked version is refused.", forge, 8, says, reference="pets")
+    yield _good("older-than-revoked", "What a revoked version continues stands.", forge, first,
+                reference="pets@1")  # fmt: skip
+    yield _good("nobody-may-revoke", "Without a rule that says who may, nothing is revoked.",
+                forge, second, policy=policy("alice"))  # fmt: skip
+    forge, first, second = two_versions(kept)
+    revocation(forge, second, 2, by=("alice",))
+    revocation(forge, second, 2, number=2, by=("mallory",))
+    revocation(forge, second, 2, number=3, by=())
+    yield _good("revocations-of-strangers", "Who publishes, a stranger and nobody revoke nothing.",
+                forge, second)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    revocation(forge, second, 2, uid=OTHER_UID)
+    yield _good("revocation-of-another-uid", "Another dataset of the same name was revoked.",
+                forge, second)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    one = revocation(forge, OTHER, 9)
+    revocation(forge, second, 2, under=7)
+    forge.files["revocations/00000002.json"] = b"{}"
+    forge.files["revocations/99999999.json"] = forge.files["revocations/00000001.json"]
+    yield _good("squatted-revocations", "Garbage and copies under other numbers are passed over.",
+                forge, second, seen=seen(v1=first) | {"revocation": {"number": 1, "digest": one}},
+                pin=pin(1, first) | {"revocation": {"number": 1, "digest": one}})  # fmt: skip
+    forge, first, second = two_versions(kept)
+    samples = {"by": "source", "name": "shelter", "since": 1}
+    revocation(forge, second, 2, samples=samples)
+    yield _good("samples-revoked", "A version some of whose samples are revoked is as signed.",
+                forge, second)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    revocation(forge, first, 1, lifted=False)
+    yield _refused("revocation-unknown-field", "A revocation by who may, of a kind not known, is"
+                   " not passed over.", forge, 8, "cannot be read", reference="pets")  # fmt: skip
+
+
+def _hidden(kept: Kept) -> Iterator[Case]:
+    forge, first, _ = two_versions(kept)
+    revocation(forge, first, 1, number=2, previous=(1, OTHER))
+    yield _refused("revocation-hidden-in-the-middle", "A revocation that continues one which is"
+                   " not there is refused.", forge, 8, "continues revocation 1",
+                   reference="pets")  # fmt: skip
+    gone = {"number": 3, "digest": OTHER}
+    forge, first, _ = two_versions(kept)
+    yield _refused("revocation-seen-and-hidden", "A revocation that was seen must be there.",
+                   forge, 9, "hides revocation 3, which was seen", reference="pets",
+                   seen=seen(v1=first) | {"revocation": gone})  # fmt: skip
+    yield _refused("revocation-pinned-and-hidden", "A revocation that is pinned must be there.",
+                   forge, 9, "hides revocation 3, which is pinned", reference="pets",
+                   pin=pin(1, first) | {"revocation": gone})  # fmt: skip
+
+
+def _latest(kept: Kept) -> Iterator[Case]:
+    forge, first, second = two_versions(kept)
+    latest(forge, first, 1)
+    latest(forge, second, 2, uid=OTHER_UID)
+    yield _good("latest-of-before", "A newer version than the attested one is taken.", forge,
+                second, policy=trust(required=True))  # fmt: skip
+    latest(forge, OTHER, 3)
+    yield _refused("latest-hides-the-newest", "A version that is attested must be there.", forge,
+                   9, "hides the newest version", reference="pets")  # fmt: skip
+    forge, first, second = two_versions(kept)
+    latest(forge, OTHER, 2)
+    yield _refused("latest-of-another-head", "The attested version must be on the line.", forge,
+                   9, "there is no", reference="pets")  # fmt: skip
+    forge, first, second = two_versions(kept)
+    latest(forge, second, 2, revoked=(4, OTHER))
+    yield _refused("latest-revocation-hidden", "A revocation that is attested must be there.",
+                   forge, 9, "which is attested to be the newest", reference="pets@1")  # fmt: skip
+    for name, claim, says, fields in (
+        ("missing", "Where a latest statement is required, none is none.", "asks for one", None),
+        ("expired", "An expired latest statement is none.", "expired at",
+         {"expires": "2026-11-23T12:00:00Z"}),
+        ("by-a-stranger", "A latest statement by whom the rule does not name is none.",
+         "asks for one", {"by": ("alice", "mallory")}),
+        ("of-another-uid", "A latest statement of another dataset of the name is none.",
+         "with the uid", {"uid": OTHER_UID}),
+    ):  # fmt: skip
+        forge, first, second = two_versions(kept)
+        if fields is not None:
+            latest(forge, second, 2, **fields)
+        yield _refused(f"latest-{name}", claim, forge, 8, says, reference="pets",
+                       policy=trust(required=True))  # fmt: skip
