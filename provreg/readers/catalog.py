@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import UsageError
-from provreg.readers import folder, huggingface, table, webdataset
+from provreg.readers import folder, huggingface, table, webdataset, zipped
 from provreg.readers.table_files import detect_format
 from provreg.readers.table_options import READERS as TABLES
 
@@ -23,12 +23,14 @@ _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(TABLES, _TABLE),
     huggingface.READER: huggingface,
     webdataset.READER: webdataset,
+    zipped.READER: zipped,
 }
 # What data look like, asked in this order; whatever is nothing else is a folder of files.
 _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
     huggingface.detect,
     detect_format,
     webdataset.detect,
+    zipped.detect,
 )
 
 

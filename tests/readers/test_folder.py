@@ -428,7 +428,7 @@ def test_names_that_only_look_alike_are_no_twins(tmp_path: Path) -> None:
 def test_unpacked_hugging_face_dataset_is_recognised(tmp_path: Path, files: list[str]) -> None:
     with pytest.raises(InputError, match="Hugging Face") as caught:
         read_folder([make(tmp_path, *files)], NO_LABEL)
-    assert "Parquet" in caught.value.hint
+    assert "--format huggingface" in caught.value.hint
     assert ids_of(read_folder([tmp_path], NO_LABEL, collect=True)) == sorted(files)
 
 
