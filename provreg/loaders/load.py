@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 from provreg.loaders.samples import VerifiedSamples
 from provreg.loaders.selection import Selection
@@ -12,6 +12,22 @@ from provreg.loaders.skipping import MOST_BAD
 from provreg.registry import Registry
 
 Place: TypeAlias = Path | str
+OnBad: TypeAlias = Literal["raise", "skip"]
+
+
+class Opening(TypedDict, total=False):
+    """What `load` is told besides reference and data, for loaders that pass it on."""
+
+    policy: Place | None
+    key: Place | None
+    identity: str | None
+    issuer: str | None
+    trusted_root: Place | None
+    registry: Place | None
+    lock: Place | None
+    select: Selection | str | None
+    on_bad: OnBad
+    most_bad: float
 
 
 def load(
@@ -26,7 +42,7 @@ def load(
     registry: Place | None = None,
     lock: Place | None = None,
     select: Selection | str | None = None,
-    on_bad: str = "raise",
+    on_bad: OnBad = "raise",
     most_bad: float = MOST_BAD,
 ) -> VerifiedSamples:
     """Verifies `reference` (steps 1 to 11); its samples are then read from `data`, and checked.

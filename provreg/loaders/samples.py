@@ -8,7 +8,7 @@ not from the data. There is no way around it: only a `VerifiedVersion` makes `Ve
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -174,24 +174,29 @@ class VerifiedSamples:
         if not self.random_access:
             yield from self._streamed_share(number, of)
             return
-        for index in range(number, len(self), of):
+        for entry, payload in self.read_all(range(number, len(self), of)):
+            yield self.sample(entry, payload)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Sample `index`, which is never skipped: raises SampleError where it is not as signed."""
+        return self.sample(*self.read(index))
+
+    def read(self, index: int) -> tuple[Entry, bytes]:
+        """What is signed of sample `index`, and its verified bytes. Raises as `[index]`."""
+        return self._read(self._row(index))
+
+    def read_all(self, indices: Iterable[int]) -> Iterator[tuple[Entry, bytes]]:
+        """`read` of each of `indices`, but for those that are skipped where that was asked for."""
+        for index in indices:
             row = self._row(index)
             try:
-                sample = self._read(row)
+                read = self._read(row)
             except SampleError as error:
                 if self._skips is None:
                     raise
                 self._skips.add(row, error)
             else:
-                yield sample
-
-    def __getitem__(self, index: int) -> Sample:
-        """Sample `index`, which is never skipped: raises SampleError where it is not as signed."""
-        return self._read(self._row(index))
-
-    def payload(self, index: int) -> bytes:
-        """The verified bytes of sample `index` alone."""
-        return self._payload(self._row(index))[0]
+                yield read
 
     def batches(self) -> Iterator[VerifiedBatch]:
         """All samples once in batches, in the order of the data, where they come only so.
@@ -226,11 +231,7 @@ class VerifiedSamples:
         index %= count
         return index if self._chosen is None else int(self._chosen.rows[index])
 
-    def _read(self, row: int) -> Sample:
-        payload, entry = self._payload(row)
-        return self._sample(entry, payload)
-
-    def _payload(self, row: int) -> tuple[bytes, Entry]:
+    def _read(self, row: int) -> tuple[Entry, bytes]:
         """A sample's bytes: read once, hashed, and those that were hashed."""
         entry = self._manifest[row]
         files = self._files()
@@ -247,7 +248,7 @@ class VerifiedSamples:
             raise self._refused(entry, None, f"it is longer than the signed {entry.size:,} bytes")
         self._check(entry, blake3(payload).digest())
         self.handed_out.add(row)
-        return payload, entry
+        return entry, payload
 
     def _files(self) -> SampleFiles | None:
         """The samples by id, None where they only come one after the other; this thread's own,
@@ -291,7 +292,8 @@ class VerifiedSamples:
     def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
         return refused(self.reference, entry._asdict(), found, why)
 
-    def _sample(self, entry: Entry, payload: bytes) -> Sample:
+    def sample(self, entry: Entry, payload: bytes) -> Sample:
+        """What is handed on of a sample whose `payload` was checked."""
         label = entry.label
         if entry.label_digest is not None:
             label = long_label(self._objects, entry.label_digest)

@@ -20,7 +20,7 @@ def test_samples_are_read_by_index(load: Load) -> None:
     assert samples.random_access
     assert [samples[index] for index in range(8)] == list(samples)
     assert samples[-1] == samples[7]
-    assert samples.payload(2) == samples[2].payload
+    assert samples.read(2)[1] == samples[2].payload
     for index in (8, -9):
         with pytest.raises(IndexError):
             samples[index]

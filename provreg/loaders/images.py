@@ -1,0 +1,44 @@
+"""Decoding verified bytes as images. A signature does not make an image harmless."""
+
+from __future__ import annotations
+
+import io
+
+from provreg.core.text import quoted
+from provreg.errors import InputError
+from provreg.loaders.extras import needs_extra
+
+with needs_extra("torch"):
+    from PIL import Image
+
+# What datasets of images hold. Others that Pillow knows start programs or are rarely looked at.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO")
+# As Pillow's own limit, which only warns: 268 MB once it is RGB.
+MAX_PIXELS = 89_478_485
+
+
+def decode_rgb(payload: bytes, sample: str) -> Image.Image:
+    """The image in `payload` as RGB, decoded whole.
+
+    Raises InputError, naming `sample`, for anything but one of FORMATS, for more than MAX_PIXELS,
+    and for an image that is damaged or cut short.
+    """
+    try:
+        with Image.open(io.BytesIO(payload), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(
+                    f"{quoted(sample)} has {image.width:,} x {image.height:,} pixels, more than"
+                    f" the {MAX_PIXELS:,} that are decoded",
+                    sample=sample,
+                )
+            return image.convert("RGB")
+    except InputError:
+        raise
+    # Pillow's plug-ins fail in every way on bytes that are made to break them.
+    except Exception as error:
+        raise InputError(
+            f"{quoted(sample)} is as signed, but no image that can be decoded:"
+            f" {quoted(str(error) or type(error).__name__)}",
+            hint=f"formats: {', '.join(FORMATS)}",
+            sample=sample,
+        ) from None

@@ -1,0 +1,224 @@
+"""PyTorch datasets of verified samples, for `torch.utils.data.DataLoader`.
+
+Worker processes, forked or spawned, are sent a few hundred bytes and map the manifest that the
+process which made the dataset verified. What a worker refuses is raised in the training process as
+the same error, with all it tells.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Unpack
+
+from provreg.errors import NotTrustedError, ProvregError, UsageError
+from provreg.loaders.extras import needs_extra
+from provreg.loaders.images import decode_rgb
+from provreg.loaders.load import Opening, Place, load
+from provreg.loaders.manifest import Entry
+from provreg.loaders.samples import Sample
+
+with needs_extra("torch"):
+    import torch.distributed
+    from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class VerifiedDataset(Dataset[Any]):
+    """The samples of a version by index, each as `transform` makes it of a `provreg.Sample`.
+
+    For data whose samples can be read one by one. `reference` and `options` are those of
+    `provreg.load`. With `on_bad="skip"` batches lack the samples that are not as signed; a single
+    sample, and a batch in which none is left, is an error all the same.
+    """
+
+    def __init__(
+        self,
+        reference: str,
+        *,
+        data: Place | Sequence[Place],
+        transform: Callable[[Any], Any] | None = None,
+        **options: Unpack[Opening],
+    ) -> None:
+        """Verifies the version (steps 1 to 11); raises as `provreg.load`."""
+        self.verified = load(reference, data=data, **options)
+        self.transform = transform
+        if not self.verified.random_access:
+            raise UsageError(
+                f"the samples of {self.verified.reference} cannot be read one by one",
+                hint="use provreg.loaders.torch.VerifiedIterableDataset",
+            )
+
+    def __len__(self) -> int:
+        return len(self.verified)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self._made(*self.verified.read(index))
+        except ProvregError as error:
+            _carry(error)
+            raise
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """A batch, as the DataLoader fetches it."""
+        try:
+            items = [self._made(*read) for read in self.verified.read_all(indices)]
+            if not items:
+                raise NotTrustedError(
+                    f"none of the {len(indices)} samples of a batch is as signed",
+                    step=12,
+                    hint="VerifiedIterableDataset fills batches with the samples that are",
+                )
+        except ProvregError as error:
+            _carry(error)
+            raise
+        return items
+
+    def verify_data(self) -> None:
+        """Checks all data of the version now (step 12): call it before the first step.
+
+        Raises NotTrustedError with everything that is not as signed.
+        """
+        self.verified.verify_data()
+
+    def _made(self, entry: Entry, payload: bytes) -> Any:
+        sample = self.verified.sample(entry, payload)
+        return sample if self.transform is None else self.transform(sample)
+
+
+class ImageDataset(VerifiedDataset):
+    """Verified images with the index of their class: put it in place of torchvision's ImageFolder.
+
+    `classes` and `class_to_idx` are the version's, which later versions only append to, whatever is
+    selected and whatever folders there are. `transform` gets the image (RGB), `target_transform`
+    the index. `reference` and `options` are those of `provreg.load`.
+    """
+
+    def __init__(
+        self,
+        reference: str,
+        *,
+        data: Place | Sequence[Place],
+        transform: Callable[[Image], Any] | None = None,
+        target_transform: Callable[[int], Any] | None = None,
+        **options: Unpack[Opening],
+    ) -> None:
+        """Verifies the version (steps 1 to 11); raises as `provreg.load`, and UsageError for a
+        version or selection with samples that have no class."""
+        super().__init__(reference, data=data, transform=transform, **options)
+        self.target_transform = target_transform
+        unlabeled = int((self.verified.targets < 0).sum())
+        if unlabeled:
+            raise UsageError(
+                f"{unlabeled:,} samples of {self.verified.reference} have no class",
+                hint="select the others: select='label is not null'; labels that are texts are for"
+                " VerifiedDataset",
+            )
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The version's classes, in the order of their indices."""
+        return list(self.verified.classes)
+
+    @cached_property
+    def class_to_idx(self) -> dict[str, int]:
+        """The index of each class."""
+        return self.verified.class_to_idx
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """The index of each sample's class."""
+        targets: list[int] = self.verified.targets.tolist()
+        return targets
+
+    @property
+    def samples(self) -> list[tuple[str, int]]:
+        """(id, index of its class) of each sample; ids are paths below `data`."""
+        return list(zip(self.verified.entries["id"].to_pylist(), self.targets, strict=True))
+
+    @property
+    def imgs(self) -> list[tuple[str, int]]:
+        """`samples`, by ImageFolder's other name for them."""
+        return self.samples
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = ("classes", "class_to_idx", "targets")
+        return {name: value for name, value in vars(self).items() if name not in derived}
+
+    def _made(self, entry: Entry, payload: bytes) -> tuple[Any, Any]:
+        image: Any = decode_rgb(payload, entry.id)
+        target: Any = self.class_to_idx[entry.label or ""]
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return image, target
+
+
+class VerifiedIterableDataset(IterableDataset[Any]):
+    """The samples of a version, one after the other, each as `transform` makes it of a
+    `provreg.Sample`; for all data, tables too.
+
+    Ranks and worker processes share the samples among themselves: each comes once, none is left
+    out, and every rank has as many as another, or one less. `rank` and `world_size` are those of
+    `torch.distributed` or of its launcher (RANK, WORLD_SIZE) where they are not given.
+    """
+
+    def __init__(
+        self,
+        reference: str,
+        *,
+        data: Place | Sequence[Place],
+        transform: Callable[[Sample], Any] | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+        **options: Unpack[Opening],
+    ) -> None:
+        """Verifies the version (steps 1 to 11); raises as `provreg.load`."""
+        self.verified = load(reference, data=data, **options)
+        self.transform = transform
+        self.rank, self.world_size = _place_among_ranks(rank, world_size)
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.verified), self.world_size))
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        try:
+            for sample in self.verified.share(
+                self.rank + number * self.world_size, self.world_size * workers
+            ):
+                yield sample if self.transform is None else self.transform(sample)
+        except ProvregError as error:
+            _carry(error)
+            raise
+
+    def verify_data(self) -> None:
+        """Checks all data of the version now (step 12); raises as VerifiedDataset's."""
+        self.verified.verify_data()
+
+
+def _place_among_ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    if rank is None and world_size is None:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        # Set by torchrun before the process group is there.
+        named = (os.environ.get("RANK"), os.environ.get("WORLD_SIZE"))
+        rank, world_size = (int(text) if text and text.isdecimal() else None for text in named)
+        if rank is None or world_size is None:
+            return 0, 1
+    if rank is None or world_size is None or not 0 <= rank < world_size:
+        raise UsageError(
+            f"rank {rank} of {world_size} is none", hint="give both rank and world_size, or neither"
+        )
+    return rank, world_size
+
+
+def _carry(error: ProvregError) -> None:
+    """A DataLoader raises what a worker raised again from its class and text alone."""
+    if get_worker_info() is not None:
+        error.carry()
