@@ -20,7 +20,7 @@ from provreg.trust.keyfile import write_key
 DOCUMENT = Path(__file__).parents[2] / "docs" / "loaders.md"
 SECTIONS = dict(
     re.findall(
-        r"^## (.+?)\n(?:(?!^## ).*\n)*?<!-- run -->\n```python\n(.*?)```",
+        r"^## ([^\n]+)\n(?:(?!## )[^\n]*\n)*?<!-- run -->\n```python\n(.*?)```",
         DOCUMENT.read_text("utf-8"),
         re.MULTILINE | re.DOTALL,
     )
@@ -54,6 +54,22 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             return done.stdout
 
     return Desk()
+
+
+def test_pytorch(desk: Any) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from PIL import Image
+
+    for number in range(8):
+        path = Path("photos", "cat" if number < 5 else "dog", f"{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), number).save(path)
+    desk.publish("photos", "photos")
+    assert desk.run("PyTorch").splitlines() == [
+        "['cat', 'dog'] {'cat': 0, 'dog': 1} [0, 0, 0, 0, 0, 1, 1, 1]",
+        *["torch.Size([4, 3, 8, 8]) torch.Size([4])"] * 2,
+        "5",
+    ]
 
 
 def test_tables(desk: Any) -> None:
