@@ -9,9 +9,12 @@ import pyarrow as pa
 from provreg.core.entry import ENTRY
 from provreg.flows.integrity import checked_part, read_head
 from provreg.flows.lineage import judged
+from provreg.flows.runs import judged_run
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.store.index import uses_entries, with_part
+
+_RUN_TRUST = pa.schema([("receipt", pa.string()), ("trusted_because", pa.string())]).empty_table()
 
 
 def query(
@@ -36,4 +39,15 @@ def query(
     tables = [with_part(ENTRY.empty_table(), "")]
     if uses_entries(sql):
         tables += [with_part(checked_part(workspace, part), key) for key, part in parts.items()]
-    return workspace.index.query(sql, entries=pa.concat_tables(tables), trusted=trusted)
+    return workspace.index.query(
+        sql,
+        entries=pa.concat_tables(tables),
+        trusted=trusted,
+        trusted_runs=_trusted_runs(workspace, trust) if "runs" in sql.lower() else _RUN_TRUST,
+    )
+
+
+def _trusted_runs(workspace: Workspace, trust: Trust | None) -> pa.Table:
+    runs = [judged_run(workspace, one, trust) for one in workspace.indexed_runs.receipts()]
+    because = [", ".join(signer.principal for signer in run.signers) or None for run in runs]
+    return pa.table([[run.digest for run in runs], because], schema=_RUN_TRUST.schema)

@@ -15,6 +15,7 @@ from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.compare import changes_between
 from provreg.flows.integrity import check_successor, load_entries, read_head, recorded
+from provreg.flows.sync_runs import sync_runs
 from provreg.flows.workspace import Workspace
 from provreg.store.index_rows import NewVersion
 
@@ -93,6 +94,7 @@ def sync(
         gone = known.keys() - kept
         if gone:
             workspace.index.forget(sorted(gone))
+        sync_runs(workspace)
     return damaged
 
 

@@ -23,6 +23,7 @@ from provreg.store.versions import Versions
 
 if TYPE_CHECKING:
     from provreg.store.index import Index
+    from provreg.store.index_runs import IndexedRuns
     from provreg.store.stat_cache import StatCache
 
 
@@ -55,6 +56,13 @@ class Workspace:
         from provreg.store.index import Index
 
         return Index(self.cache / "index.duckdb")
+
+    @property
+    def indexed_runs(self) -> IndexedRuns:
+        """The receipts in the index."""
+        from provreg.store.index_runs import IndexedRuns
+
+        return IndexedRuns(self.index)
 
     @property
     def folder(self) -> Path:

@@ -22,11 +22,11 @@ from provreg.core.entry import ENTRY
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
 from provreg.store.index_rows import NewVersion, rows_of
-from provreg.store.index_views import ENTRY_COLUMNS, VIEWS
+from provreg.store.index_views import ENTRY_COLUMNS, TABLES, VIEWS
 from provreg.store.private import locked
 
 # Another number means another layout: the file is then deleted and made again.
-_LAYOUT = 1
+_LAYOUT = 2
 _SCHEMA = """
 create table layout (number integer);
 create table versions (
@@ -35,6 +35,15 @@ create table versions (
 );
 create table parts (head text, place integer, part text, entries bigint);
 create table changes (head text, place bigint, kinds utinyint, {old}, {new});
+create table runs (
+    receipt text primary key, run text, started timestamptz, finished timestamptz, code_commit text,
+    dirty boolean, script text, parameters text
+);
+create table models (receipt text, name text, size bigint, sha256 text, blake3 text);
+create table trained (
+    receipt text, dataset text, version integer, head text, samples bigint, seen bigint,
+    handed_out bigint
+);
 """
 _SQL_TYPES = {
     "id": "text", "content": "blob", "size": "ubigint", "label": "text", "label_digest": "blob",
@@ -72,7 +81,8 @@ class Index:
         self._path = path
 
     @contextmanager
-    def _open(self, *, writing: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    def open(self, *, writing: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection: to write, or to read tables that may be those of another provreg."""
         if not writing and not self._path.exists():
             self._make()
         with self._locked(writing=writing), self._failures():
@@ -86,19 +96,20 @@ class Index:
                 connection.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._open(writing=False) as connection:
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to read the tables of this one."""
+        with self.open(writing=False) as connection:
             current = _layout(connection) == _LAYOUT
             if current:
                 yield connection
         if not current:
             self._make()
-            with self._open(writing=False) as connection:
+            with self.open(writing=False) as connection:
                 yield connection
 
     def _make(self) -> None:
         """Makes the file, or its tables anew where another provreg laid them out."""
-        with self._open(writing=True):
+        with self.open(writing=True):
             pass
 
     @contextmanager
@@ -120,7 +131,7 @@ class Index:
     def versions(self, dataset: str | None = None) -> list[IndexedVersion]:
         """All versions, or those of one dataset, by dataset and number."""
         query = "select * from versions where ? is null or dataset = ? order by dataset, version"
-        with self._reading() as connection:
+        with self.reading() as connection:
             # Through Arrow: DuckDB's own conversion of moments to Python needs another package.
             rows = connection.sql(query, params=[dataset, dataset]).to_arrow_table().to_pylist()
         return [IndexedVersion(**row) for row in rows]
@@ -129,7 +140,7 @@ class Index:
         """Takes in versions whose integrity was checked: all of them or none."""
         rows = rows_of(versions)
         heads = [new.digest for new in versions]
-        with self._open(writing=True) as connection:
+        with self.open(writing=True) as connection:
             connection.execute("begin")
             for table, incoming in rows.items():
                 connection.execute(f"delete from {table} where head in ?", [heads])
@@ -151,7 +162,7 @@ class Index:
             "from changes c join wanted h on c.head = h.head order by h.version, c.place"
         )
         wanted = pa.table({"head": list(heads), "version": pa.array(range(len(heads)), pa.int32())})
-        with self._reading() as connection:
+        with self.reading() as connection:
             connection.register("wanted", wanted)
             table: pa.Table = connection.sql(query).to_arrow_table()
         return table
@@ -159,37 +170,39 @@ class Index:
     def parts(self, head: str) -> list[tuple[str, int]]:
         """(logical digest, entries) of each part of a version, in order."""
         query = "select part, entries from parts where head = ? order by place"
-        with self._reading() as connection:
+        with self.reading() as connection:
             return connection.execute(query, [head]).fetchall()
 
     def forget(self, heads: Sequence[str]) -> None:
         """Drops versions, so that they are taken in anew."""
-        with self._open(writing=True) as connection:
+        with self.open(writing=True) as connection:
             connection.execute("begin")
             for table in ("versions", "parts", "changes"):
                 connection.execute(f"delete from {table} where head in ?", [list(heads)])
             connection.execute("commit")
 
     def query(
-        self, sql: str, *, entries: pa.Table, trusted: pa.Table
+        self, sql: str, *, entries: pa.Table, trusted: pa.Table, trusted_runs: pa.Table
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of one SELECT by the user.
 
         `entries` has the columns of ENTRY and `part` (logical digest); `trusted` has `head` and
-        `trusted_because`, null where the policy does not trust it. Raises UsageError for a wrong
+        `trusted_because`, null where the policy does not trust it, `trusted_runs` the same by
+        `receipt`. Raises UsageError for a wrong
         query and for anything that would write, read files or reach the network.
         """
-        with self._reading():
+        with self.reading():
             pass  # makes the file, and shows early that it cannot be opened
         connection = duckdb.connect(config={"python_enable_replacements": False})
         with closing(connection), self._locked(writing=False):
             with self._failures():
                 connection.register("part_entries", entries)
                 connection.register("trust", trusted)
+                connection.register("run_trust", trusted_runs)
                 connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
                 connection.execute(VIEWS)
                 _shut_in(connection)
-            table = _select(connection, sql, hint="tables: versions, entries, changes")
+            table = _select(connection, sql, hint=f"tables: {', '.join(TABLES)}")
         columns = [column.to_pylist() for column in table.columns]
         return table.column_names, list(zip(*columns, strict=True))
 

@@ -18,6 +18,7 @@ _KINDS_SQL = ", ".join(
 )
 ENTRY_COLUMNS = ", ".join(_shown(name) for name in ENTRY.names)
 _CHANGE_SQL = ", ".join(_shown(name, side) for side in ("old_", "new_") for name in ENTRY.names)
+TABLES = ("versions", "entries", "changes", "runs", "models", "trained")
 VIEWS = f"""
 create view versions as
     select v.dataset, v.version, v.head, v.parent, v.root, v.samples, v.created, v.message,
@@ -31,4 +32,9 @@ create view changes as
     select v.dataset, v.version, list_filter([{_KINDS_SQL}], lambda k: k is not null) as kinds,
            {_CHANGE_SQL}
     from index.changes c join index.versions v on v.head = c.head;
+create view runs as
+    select r.*, t.trusted_because is not null as trusted, t.trusted_because
+    from index.runs r left join run_trust t on t.receipt = r.receipt;
+create view models as from index.models;
+create view trained as from index.trained;
 """

@@ -1,0 +1,187 @@
+"""Receipts of training runs: what they say, who signed them, and whether that still stands.
+
+A receipt is shown whoever signed it, and marked: an incident is made of those too. It is trusted
+where the policy's `[[train]]` rules are met for every dataset that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from provreg.core.bitmap import most_bytes, unpack
+from provreg.core.counting import count_principals
+from provreg.core.digest import sha256_digest
+from provreg.core.policy import Signature
+from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
+from provreg.core.text import quoted
+from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
+from provreg.flows.integrity import read_head
+from provreg.flows.lineage import Signer
+from provreg.flows.signatures import check_signatures
+from provreg.flows.trusting import Trust
+from provreg.flows.workspace import Workspace
+from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
+
+NOBODY = "no policy and no key says whom to trust"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something is not trusted, and the step of docs/verification.md that says so."""
+
+    step: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A version that a run read, and why the policy does not trust it (any more), if so."""
+
+    on: TrainedOn
+    refused: Refusal | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.on.dataset}@{self.on.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A receipt, by the written SHA-256 of its statement, and what the policy says of it.
+
+    `signers` are the principals counted; `refused` is why it is not trusted, if so. Whether its
+    versions are trusted is another question: `versions`.
+    """
+
+    digest: str
+    receipt: Receipt
+    signers: tuple[Signer, ...]
+    refused: Refusal | None
+    versions: tuple[Standing, ...]
+
+
+def read_receipt(workspace: Workspace, digest: str) -> Receipt:
+    """The receipt whose statement has that SHA-256, whoever signed it.
+
+    Raises NotFoundError where there is none, FormatError for one that is none, DamagedError where
+    it contradicts the head of a version that this registry has.
+    """
+    return _checked(workspace, _bundles(workspace, digest)[0].payload)
+
+
+def members(workspace: Workspace, on: TrainedOn) -> npt.NDArray[np.bool_]:
+    """Which samples a run was handed, bool of shape (samples,) in the order of the version's ids.
+
+    Raises NotFoundError and DamagedError where that cannot be told.
+    """
+    found = unpack(workspace.objects.get(on.bitmap, limit=most_bytes(on.samples)), on.samples)
+    if np.count_nonzero(found) != on.seen:
+        raise FormatError(f"the bitmap {on.bitmap} does not hold {on.seen:,} samples")
+    return found
+
+
+def judged_run(workspace: Workspace, digest: str, trust: Trust | None) -> Run:
+    """A receipt with what the policy says of its signatures and versions; raises as
+    `read_receipt`."""
+    bundles = _bundles(workspace, digest)
+    receipt = _checked(workspace, bundles[0].payload)
+    versions = tuple(Standing(on, _standing(workspace, on, trust)) for on in receipt.datasets)
+    try:
+        signers = _signers(receipt, bundles, trust)
+    except NotTrustedError as error:
+        return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
+    return Run(digest, receipt, signers, None, versions)
+
+
+def _bundles(workspace: Workspace, digest: str) -> Sequence[Bundle]:
+    """The well-formed bundles over the statement `digest`, of which there is at least one."""
+    found = []
+    complaint: NotTrustedError | None = None
+    for _, data in workspace.runs.bundles(digest):
+        try:
+            bundle = parse_bundle(data)
+        except NotTrustedError as error:
+            complaint = error
+            continue
+        if sha256_digest(bundle.payload) == digest:
+            found.append(bundle)
+    if found:
+        return found
+    if complaint is not None:
+        raise FormatError(f"the receipt {digest} has no sound bundle: {complaint.message}")
+    raise NotFoundError(f"there is no receipt {digest}")
+
+
+def _checked(workspace: Workspace, statement: bytes) -> Receipt:
+    receipt = parse_receipt(statement)
+    for on in receipt.datasets:
+        try:
+            head = read_head(workspace, on.head)
+        except NotTrustedError:  # a version of another registry
+            continue
+        said = (on.dataset, on.version, on.uid, on.samples)
+        if said != (head.dataset, head.version, head.uid, head.samples):
+            raise DamagedError(
+                f"the receipt says that {on.head} is {on.dataset}@{on.version} with"
+                f" {on.samples:,} samples, uid {on.uid}: it is {head.dataset}@{head.version} with"
+                f" {head.samples:,}, uid {head.uid}"
+            )
+    return receipt
+
+
+def _standing(workspace: Workspace, on: TrainedOn, trust: Trust | None) -> Refusal | None:
+    """Why a version is not trusted now (steps 1 to 8), None where it is."""
+    if trust is None:
+        return Refusal(4, NOBODY)
+    try:
+        check_signatures(workspace, on.dataset, on.version, on.head, trust)
+    except NotTrustedError as error:
+        return Refusal(error.step, error.message)
+    return None
+
+
+def _signers(
+    receipt: Receipt, bundles: Sequence[Bundle], trust: Trust | None
+) -> tuple[Signer, ...]:
+    """Steps 3, 4 and 7 for a receipt. Raises NotTrustedError."""
+    if trust is None:
+        raise NotTrustedError(NOBODY, step=4)
+    made: list[Signature] = []
+    failed: list[NotTrustedError] = []
+    for bundle in bundles:
+        try:
+            made.append(verify_bundle(bundle, trust.anchors))
+        except NotTrustedError as error:
+            failed.append(error)
+    if not made:
+        raise max(failed, key=lambda error: error.step)
+    approvals: dict[str, Signature] = {}
+    for name in sorted({on.dataset for on in receipt.datasets}):
+        rule = trust.policy.train_rule(name)
+        if rule is None:
+            raise NotTrustedError(
+                f"no [[train]] rule of the policy covers {quoted(name)}",
+                step=4,
+                hint="add one that names whose receipts count",
+            )
+        count = count_principals(
+            trust.policy, rule, made, now=datetime.now(UTC), created=receipt.finished
+        )
+        if not count.met:
+            who = ", ".join(str(one) for one in count.set_aside)
+            raise NotTrustedError(
+                f"not enough whose receipts count by {rule} have signed it"
+                + (f"; not counted: {who}" if who else ""),
+                step=7 if count.approvals else 4,
+                hint=count.needed,
+            )
+        approvals |= dict(count.approvals)
+    return tuple(Signer(name, signature) for name, signature in approvals.items())
