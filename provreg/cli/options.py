@@ -72,6 +72,12 @@ StagingOption = Annotated[
     bool, typer.Option("--staging", help="Use Sigstore's staging instance, for trials.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF|model:PATH", help="name, name@3, name@latest, name@sha256:…, or model:PATH"
+    ),
+]
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="name, name@3, name@latest or name@sha256:…")
 ]

@@ -12,6 +12,7 @@ from provreg.errors import NotTrustedError, ProvregError
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution
     from provreg.flows.lineage import Ancestor
+    from provreg.flows.runs import Run
 
 _SHORT = 12
 
@@ -40,7 +41,7 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(said) or "no changes"
 
 
-def signers_to_json(version: Ancestor) -> list[dict[str, str]]:
+def signers_to_json(version: Ancestor | Run) -> list[dict[str, str]]:
     """Each signer as the design's diff format has it: by key, or by identity and issuer."""
     found = []
     for signer in version.signers:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provreg.cli.model import model_path, show_model
 from provreg.cli.options import (
     JsonOption,
     KeyOption,
+    ModelArgument,
     PolicyOption,
     QuietOption,
-    ReferenceArgument,
     RegistryOption,
     VerboseOption,
 )
@@ -26,7 +27,9 @@ from provreg.cli.render import (
     version_to_json,
     when,
 )
+from provreg.cli.run_words import run_to_json, runs_table, say_untold
 from provreg.cli.session import open_registry, say_damage, say_untrusted
+from provreg.errors import UsageError
 
 if TYPE_CHECKING:
     from provreg.registry import Registry
@@ -34,16 +37,21 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "provreg show cifar10@3",
     "provreg show cifar10@3 train/cat/1042.jpg",
+    "provreg show model:out/",
+    "provreg show model:out/model.safetensors --samples",
 )
 
 _SHOWN = 10
 
 
 def show(
-    reference: ReferenceArgument,
+    reference: ModelArgument,
     sample: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A sample of that version.")
     ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Of a model: list what its run was handed.")
+    ] = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -51,14 +59,23 @@ def show(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show a version, or one sample of it.
+    """Show a version, one sample of it, or where a model is from.
 
-    Of a version: who signed it, what it counts and how it was read. It is not verified: an
-    untrusted one is shown too, and marked.
+    Of a version: who signed it, what it counts and how it was read. Of a sample: since when it is
+    what it is, and which runs were handed it. Of a model (a file or a folder): the training runs
+    whose receipts name its files. Nothing is verified: what is untrusted is shown too, and marked.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
-    opened = open_registry(registry, policy=policy, key=key, output=output)
-    if sample is None:
+    path = model_path(reference)
+    outside = () if path is None else (path,)
+    opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
+    if path is not None:
+        if sample is not None:
+            raise UsageError("a model has no samples by id", hint="list them with --samples")
+        show_model(opened, path, output, samples=samples)
+    elif samples:
+        raise UsageError("--samples is for a model", hint="write provreg show model:PATH")
+    elif sample is None:
         _show_version(opened, reference, output)
     else:
         _show_sample(opened, reference, sample, output)
@@ -99,21 +116,33 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
 
 
 def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:
+    from provreg.flows.exposure import exposures, same_sample
+
     blamed = opened.blame(reference, (sample,))
     say_damage(opened.damaged, output)
     entry = entry_to_json(blamed.entries.to_pylist()[0])
     (answer,) = blamed
+    content_digest = blamed.entries.column("content")[0].as_py()
     attributions = (("bytes", answer.content), ("label", answer.label))
     versions = {one.version.digest: one.version for _, one in attributions}
     say_untrusted(versions.values(), output)
     content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
-    output.document({"ref": reference, "entry": entry, "content": content, "label": label})
+    found, untold = exposures(opened.workspace, opened.trust, same_sample(sample, content_digest))
+    say_untold(untold, output)
+    runs = [run_to_json(one.run) for one in found]
+    output.document(
+        {"ref": reference, "entry": entry, "content": content, "label": label, "runs": runs}
+    )
     since = {
         f"{what} since": f"{name_of(one.version)}, {when(one.version.head.created)},"
         f" signed by {signed_by(one.version)}"
         for what, one in attributions
     }
     output.facts(entry | since)
+    if found:
+        output.line()
+        output.line("runs that were handed this id, or these bytes under another:")
+        runs_table(found, output)
 
 
 def _labels(label_type: str, classes: tuple[str, ...]) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provreg.cli.model import model_path, verify_model
 from provreg.cli.options import (
     JsonOption,
     KeyOption,
+    ModelArgument,
     PolicyOption,
     QuietOption,
-    ReferenceArgument,
     RegistryOption,
     StagingOption,
     TrustedRootOption,
@@ -22,7 +23,7 @@ from provreg.cli.options import (
 from provreg.cli.output import Output
 from provreg.cli.render import counted, error_to_json, short
 from provreg.cli.session import open_registry
-from provreg.errors import NotTrustedError
+from provreg.errors import NotTrustedError, UsageError
 
 if TYPE_CHECKING:
     from provreg.core.finding import Finding
@@ -32,6 +33,7 @@ EXAMPLES = (
     "provreg verify cifar10 --data train/",
     "provreg verify cifar10@3 --key alice.key.pub -v",
     "provreg verify cifar10 --identity ann@example.org --issuer https://id.example.org",
+    "provreg verify model:out/ --policy policy.toml",
     "provreg verify trial --policy policy.toml --staging",
     "provreg verify trial --policy policy.toml --trusted-root root.json",
 )
@@ -40,7 +42,7 @@ _SHOWN = 20
 
 
 def verify(
-    reference: ReferenceArgument,
+    reference: ModelArgument,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,13 +70,18 @@ def verify(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Verify a version, and with --data every sample.
+    """Verify a version, with --data every sample; or a model.
 
+    A model (a file or a folder) is verified by the receipt of its training run: its files must be
+    those, and the versions it was trained on still trusted.
     The steps are those of docs/verification.md. Exit code 4 when anything is not as signed; the
     message says which step refused.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
-    paths = tuple(data or ())
+    model = model_path(reference)
+    if model is not None and data:
+        raise UsageError("--data is for a version, not for a model")
+    paths = (*(data or ()), *(() if model is None else (model,)))
     opened = open_registry(
         registry,
         policy=policy,
@@ -86,6 +93,9 @@ def verify(
         outside=paths,
         output=output,
     )
+    if model is not None:
+        verify_model(opened, model, output)
+        return
     steps: list[Step] = []
 
     def on_step(step: Step) -> None:

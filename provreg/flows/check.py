@@ -14,6 +14,7 @@ from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part
 from provreg.errors import ProvregError
 from provreg.flows.integrity import load_entries, read_head, read_part_file, recorded
+from provreg.flows.runs import members, read_receipt
 from provreg.flows.sync import changes_of
 from provreg.flows.workspace import Workspace
 from provreg.store.index_rows import change_rows
@@ -59,6 +60,7 @@ def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> 
         yield from _check_bundles(workspace, name, dataset, digest)
         if progress is not None:
             progress(place, len(numbers))
+    yield from _check_runs(workspace)
 
 
 def check_index(workspace: Workspace, *, progress: Progress | None = None) -> Iterator[Problem]:
@@ -110,6 +112,15 @@ def _check_bundles(workspace: Workspace, name: str, dataset: str, digest: str) -
             parse_bundle(data)
         except ProvregError as error:
             yield Problem(f"{name}, bundle {bundle}", error.message)
+
+
+def _check_runs(workspace: Workspace) -> Iterator[Problem]:
+    for digest in workspace.runs.receipts():
+        try:
+            for on in read_receipt(workspace, digest).datasets:
+                members(workspace, on)
+        except ProvregError as error:
+            yield Problem(f"receipt {digest}", error.message)
 
 
 def _check_changes(

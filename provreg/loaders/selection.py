@@ -58,6 +58,19 @@ class Selection:
         Raises UsageError for a selection of nothing and for SQL that fails, NotFoundError for an id
         that is not in the version.
         """
+        mask = self.mask(entries)
+        if mask is None:
+            return None
+        rows = np.flatnonzero(mask).astype(np.uint32)
+        if not len(rows):
+            raise UsageError(
+                "the selection holds no sample",
+                hint="`provreg sql` shows the splits, labels and sources there are",
+            )
+        return rows
+
+    def mask(self, entries: pa.Table) -> npt.NDArray[np.bool_] | None:
+        """Which rows of `entries` are selected, shape (entries,); None for all. As `rows`."""
         if all(getattr(self, field.name) is None for field in fields(self)):
             return None
         if entries.num_rows > _MOST_ROWS:
@@ -72,13 +85,7 @@ class Selection:
             mask &= _with_ids(entries, ids)
         if self.where is not None:
             mask &= _where(entries, self.where)
-        rows = np.flatnonzero(mask).astype(np.uint32)
-        if not len(rows):
-            raise UsageError(
-                "the selection holds no sample",
-                hint="`provreg sql` shows the splits, labels and sources there are",
-            )
-        return rows
+        return mask
 
 
 def _texts(said: Any, name: str) -> pa.Array | None:

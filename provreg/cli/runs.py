@@ -1,0 +1,99 @@
+"""`provreg runs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provreg.cli.options import (
+    JsonOption,
+    KeyOption,
+    PolicyOption,
+    QuietOption,
+    RegistryOption,
+    VerboseOption,
+)
+from provreg.cli.output import Output
+from provreg.cli.run_words import run_to_json, runs_table, say_untold
+from provreg.cli.session import open_registry, say_damage
+from provreg.core.text import quoted
+from provreg.errors import UsageError
+
+EXAMPLES = (
+    "provreg runs",
+    "provreg runs labeler=mallory",
+    "provreg runs source=vendor-b label=cat --json",
+    "provreg runs --where \"labeled_at > '2026-03-01' and labeler = 'mallory'\"",
+)
+
+_FIELDS = ("source", "labeler", "label", "split")
+
+
+def runs(
+    conditions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD=VALUE]...",
+            help="source, labeler, label or split of samples that a run was handed.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="Handed samples for which this holds."),
+    ] = None,
+    registry: RegistryOption = None,
+    policy: PolicyOption = None,
+    key: KeyOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """List training runs, or those handed certain samples.
+
+    Samples must meet all that is given, in any version that a run names; of several values for one
+    field, one. The latest run is last. Runs whose receipts the policy does not trust are listed
+    too, marked.
+    """
+    output = Output(json=json, quiet=quiet, verbose=verbose)
+    wanted = _read(conditions or [])
+    opened = open_registry(registry, policy=policy, key=key, output=output)
+    with output.progress("indexing") as progress:
+        opened.sync(progress=progress)
+    say_damage(opened.damaged, output)
+    from provreg.flows.exposure import all_runs, exposures
+    from provreg.loaders.selection import Selection
+
+    if wanted or where is not None:
+        selection = Selection(**wanted, where=where)
+        found, untold = exposures(opened.workspace, opened.trust, selection.mask)
+    else:
+        found, untold = all_runs(opened.workspace, opened.trust), []
+    for warning in opened.warnings:
+        output.warn(warning)
+    say_untold(untold, output)
+    output.document(
+        {
+            "runs": [
+                run_to_json(one.run) | {"chosen": one.chosen, "handed": one.seen} for one in found
+            ]
+        }
+    )
+    if found:
+        runs_table(found, output)
+    else:
+        output.line("no run was handed any such sample")
+
+
+def _read(conditions: list[str]) -> dict[str, list[str]]:
+    """The values asked for, by field."""
+    wanted: dict[str, list[str]] = {}
+    for condition in conditions:
+        field, equals, value = condition.partition("=")
+        if field not in _FIELDS or not equals:
+            raise UsageError(
+                f"{quoted(condition)} is not FIELD=VALUE",
+                hint=f"fields are {', '.join(_FIELDS)}; anything else can be said with --where",
+            )
+        wanted.setdefault(field, []).append(value)
+    return wanted

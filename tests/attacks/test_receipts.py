@@ -1,0 +1,284 @@
+"""Attacks on receipts of training runs: who can write to the registry or to the model's folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from provreg.core.bitmap import pack
+from provreg.core.digest import blake3_digest
+from provreg.core.policy import TrainRule
+from provreg.core.receipt import Receipt
+from provreg.errors import DamagedError, NotTrustedError
+from provreg.flows.exposure import exposures, same_sample
+from provreg.flows.models import runs_of_model, verify_model
+from provreg.flows.publish_receipt import publish_receipt, trained_on
+from provreg.flows.runs import Run, judged_run, members
+from provreg.flows.trusting import Trust
+from provreg.readers.model import hash_model
+from provreg.store.folder import init
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_bytes(b"{}")
+    (folder / "model.bin").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def receipt(bench: Bench, model: Path) -> Receipt:
+    """Of a run that was handed the first two of six pets, and left the model; not yet signed."""
+    bench.ingest(bench.pets())
+    version = bench.open().verify("pets@1")
+    counts = np.array([1, 3, 0, 0, 0, 0], np.uint8)
+    on = trained_on(version.head, version.digest, counts)
+    return Receipt("ab" * 16, (on,), hash_model(model), NOW, NOW)
+
+
+@pytest.fixture
+def publish(bench: Bench) -> Callable[..., str]:
+    def publish(receipt: Receipt, by: str = "alice", *seen: int) -> str:
+        counts = np.zeros(receipt.datasets[0].samples, np.uint8)
+        counts[list(seen or (0, 1))] = 1
+        heads = {on.head: counts for on in receipt.datasets}
+        workspace = bench.open().workspace
+        return publish_receipt(workspace, receipt, heads, bench.signer(by))
+
+    return publish
+
+
+def trust(bench: Bench, *trainers: str, publishers: tuple[str, ...] = ("alice",)) -> Trust:
+    """alice publishes, and the receipts of `trainers` count."""
+    both = bench.trust(*dict.fromkeys((*publishers, *trainers)))
+    rule = replace(both.policy.publish[0], principals=publishers)
+    train = (TrainRule(("*",), trainers),) if trainers else ()
+    return Trust(replace(both.policy, publish=(rule,), train=train), "a test")
+
+
+def judged(bench: Bench, digest: str, by: Trust | None = None) -> Run:
+    return judged_run(bench.open().workspace, digest, by or trust(bench, "alice"))
+
+
+def found(bench: Bench, model: Path, by: Trust | None = None) -> list[Any]:
+    registry = bench.open()
+    registry.sync()
+    given = by or trust(bench, "alice")
+    return runs_of_model(registry.workspace, hash_model(model), given, whole=True)
+
+
+def verify(bench: Bench, model: Path, by: Trust | None = None) -> None:
+    registry = bench.open()
+    registry.sync()
+    given = by or trust(bench, "alice")
+    files, whole = hash_model(model), model.is_dir()
+    verify_model(registry.workspace, "the model", files, given, whole=whole)
+
+
+def test_a_receipt_leads_from_the_model_to_its_samples_and_back(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    digest = publish(receipt)
+    verify(bench, model)
+    verify(bench, model / "model.bin")
+    [made] = found(bench, model)
+    assert made.run.digest == digest
+    assert [signer.principal for signer in made.run.signers] == ["alice"]
+    workspace = bench.open().workspace
+    assert members(workspace, receipt.datasets[0]).tolist() == [True, True] + [False] * 4
+    entries = bench.open().verify("pets@1").entries.to_pylist()
+    for place, entry in enumerate(entries):
+        saw, untold = exposures(workspace, None, same_sample(entry["id"], entry["content"]))
+        assert ([one.run.digest for one in saw] == [digest]) == (place < 2)
+        assert untold == []
+
+
+def test_forged_run_by_a_stranger_is_shown_and_trusted_by_nobody(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(receipt, "mallory")
+    [made] = found(bench, model)
+    assert made.run.signers == ()
+    assert made.run.refused is not None
+    assert made.run.refused.step == 3
+    with pytest.raises(NotTrustedError) as refused:
+        verify(bench, model)
+    assert refused.value.step == 3
+
+
+def test_who_may_publish_data_does_not_thereby_vouch_for_models(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(receipt, "vendor")
+    for trainers in ((), ("alice",)):
+        with pytest.raises(NotTrustedError, match=r"receipts count|train") as refused:
+            verify(bench, model, trust(bench, *trainers, publishers=("alice", "vendor")))
+        assert refused.value.step == 4
+    verify(bench, model, trust(bench, "vendor"))
+
+
+def test_a_forged_receipt_beside_the_true_one_changes_nothing(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(replace(receipt, run="cd" * 16), "mallory", 4)
+    true = publish(receipt)
+    assert [made.run.digest == true for made in found(bench, model)] == [True, False]
+    verify(bench, model)
+
+
+@pytest.mark.parametrize("change", ["weights", "config", "added", "missing", "renamed"])
+def test_model_file_swapped_after_the_run_is_refused_and_named(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path, change: str
+) -> None:
+    publish(receipt)
+    if change == "weights":
+        (model / "model.bin").write_bytes(b"Weights")
+    elif change == "config":
+        (model / "config.json").write_bytes(b'{"trust_remote_code": true}')
+    elif change == "added":
+        (model / "modeling.py").write_bytes(b"import os")
+    elif change == "missing":
+        (model / "config.json").unlink()
+    else:
+        (model / "config.json").rename(model / "konfig.json")
+    with pytest.raises(NotTrustedError) as refused:
+        verify(bench, model)
+    assert refused.value.step == 12
+    kinds = {finding.kind for finding in refused.value.findings}
+    assert kinds == {
+        "weights": {"changed"}, "config": {"changed"}, "added": {"stranger"},
+        "missing": {"missing"}, "renamed": {"missing", "stranger"},
+    }[change]  # fmt: skip
+
+
+def test_a_swapped_single_file_is_of_no_run(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(receipt)
+    (model / "model.bin").write_bytes(b"Weights")
+    with pytest.raises(NotTrustedError, match="no receipt") as refused:
+        verify(bench, model / "model.bin")
+    assert refused.value.step == 12
+
+
+def test_receipt_of_another_datasets_uid_is_no_receipt(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    [on] = receipt.datasets
+    for lie in ({"uid": "0" * 32}, {"samples": 7}, {"version": 2}, {"dataset": "cats"}):
+        digest = publish(replace(receipt, datasets=(replace(on, **lie),)))
+        with pytest.raises(DamagedError, match="it is pets@1"):
+            judged(bench, digest)
+    assert found(bench, model) == []
+    assert len([one for one in bench.open().check() if one.where.startswith("receipt")]) == 4
+
+
+@pytest.mark.parametrize("fault", ["of other length", "of other samples", "gone", "swapped"])
+def test_bitmap_of_wrong_length_hides_no_other_run(
+    bench: Bench, receipt: Receipt, publish: Any, fault: str
+) -> None:
+    true = publish(replace(receipt, run="cd" * 16))
+    [on] = receipt.datasets
+    bitmaps = {"of other length": pack(np.ones(5000, np.bool_)), "of other samples": b"\x01"}
+    if fault in bitmaps:
+        bitmap = bench.open().workspace.objects.put(bitmaps[fault])
+        receipt = replace(receipt, datasets=(replace(on, bitmap=bitmap),))
+    else:
+        on = replace(on, bitmap=blake3_digest(b"nowhere"))
+        receipt = replace(receipt, datasets=(on,))
+        if fault == "swapped":
+            bench.overwrite(bench.object(on.bitmap), pack(np.ones(6, np.bool_)))
+    bad = publish(receipt, "mallory")
+    registry = bench.open()
+    registry.sync()
+    entry = registry.verify("pets@1").entries.to_pylist()[0]
+    saw, untold = exposures(registry.workspace, None, same_sample(entry["id"], entry["content"]))
+    assert [one.run.digest for one in saw] == [true]
+    assert [one.receipt for one in untold] == [bad]
+    assert any(bad in problem.where for problem in registry.check())
+
+
+def test_receipt_replayed_under_another_registry_is_not_of_its_datasets(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path, tmp_path: Path
+) -> None:
+    """The other registry has a dataset of the same name and samples, but not the same dataset."""
+    publish(receipt)
+    shutil.move(bench.registry, tmp_path / "first")
+    init(bench.registry)
+    bench.forget()
+    bench.ingest(bench.pets())
+    shutil.copytree(tmp_path / "first/runs", bench.registry / "runs")
+    [made] = found(bench, model)
+    assert made.run.refused is None, "who signed it has signed it"
+    [standing] = made.run.versions
+    assert standing.refused is not None
+    with pytest.raises(NotTrustedError, match="pets@1, which is not trusted"):
+        verify(bench, model)
+
+
+def test_a_version_that_is_not_trusted_any_more_is_told_with_the_run(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(receipt)
+    without = trust(bench, "alice", publishers=("bob",))
+    [made] = found(bench, model, without)
+    assert made.run.refused is None
+    assert made.run.versions[0].refused is not None
+    with pytest.raises(NotTrustedError, match="trained on pets@1, which is not trusted") as refused:
+        verify(bench, model, without)
+    assert refused.value.step in (3, 4)
+
+
+def test_a_statement_of_another_kind_replayed_as_a_receipt_is_none(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    workspace = bench.open().workspace
+    [signature] = bench.signatures(receipt.datasets[0].head).iterdir()
+    from provreg.trust.bundle import parse_bundle
+
+    bundle = signature.read_bytes()
+    digest = workspace.runs.add(parse_bundle(bundle).payload, bundle)
+    with pytest.raises(DamagedError, match="of type"):
+        judged(bench, digest)
+    assert found(bench, model) == []
+
+
+def test_a_receipt_replayed_as_a_version_is_none(
+    bench: Bench, receipt: Receipt, publish: Any
+) -> None:
+    digest = publish(receipt)
+    [bundle] = [data for _, data in bench.open().workspace.runs.bundles(digest)]
+    head = receipt.datasets[0].head
+    for path in bench.signatures(head).iterdir():
+        path.chmod(0o600)
+        path.unlink()
+    bench.open().workspace.versions.add_signature("pets", head, bundle)
+    with pytest.raises(NotTrustedError) as refused:
+        bench.open().verify("pets@1")
+    assert refused.value.step == 5
+
+
+def test_a_bundle_over_another_receipt_is_not_counted(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    """Alice's bundle over her receipt is put beside Mallory's over his."""
+    hers = publish(receipt)
+    his = publish(replace(receipt, parameters={"epochs": 1000}), "mallory")
+    for path in (bench.registry / "runs" / hers).iterdir():
+        shutil.copy(path, bench.registry / "runs" / his)
+    assert judged(bench, his).refused is not None
+    assert judged(bench, hers).refused is None
