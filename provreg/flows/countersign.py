@@ -22,7 +22,7 @@ from provreg.flows.revocations import read_chain
 from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
-from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
+from provreg.trust.bundle import parse_bundle, verify_bundle
 from provreg.trust.signer import Signer
 from provreg.trust.sigstore.root import TrustedRoot
 
@@ -91,7 +91,7 @@ def countersign(
     Raises as `Signer.sign`, and StorageError; nothing is then added.
     """
     head, digest = reviewed.head, reviewed.digest
-    own = trust_signer(signer, root).anchors
+    own = trust_signer(signer, root)
     stamping = getattr(signer, "stamp", None) is not None
     made = _own_signatures(workspace, head, digest, own)
     if any(one.signed_at is not None or not stamping for one in made):
@@ -101,17 +101,16 @@ def countersign(
     return Countersigned(added, judged(workspace, [(digest, head)], trust)[0])
 
 
-def _own_signatures(
-    workspace: Workspace, head: Head, digest: str, own: TrustAnchors
-) -> list[Signature]:
+def _own_signatures(workspace: Workspace, head: Head, digest: str, own: Trust) -> list[Signature]:
     """The signatures over this head by whom `own` trusts alone."""
     found = []
     for _, data in workspace.versions.signatures(head.dataset, digest):
         try:
             bundle = parse_bundle(data)
-            made = verify_bundle(bundle, own)
+            made = verify_bundle(bundle, own.anchors)
         except NotTrustedError:
             continue
-        if bundle.payload == head.statement():
+        # A certificate that verifies may be anybody's: whose it is says the policy.
+        if bundle.payload == head.statement() and own.policy.signer_of(made) is not None:
             found.append(made)
     return found
