@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from provreg.errors import NotFoundError as NotFoundError
     from provreg.errors import NotTrustedError as NotTrustedError
     from provreg.errors import ProvregError as ProvregError
+    from provreg.errors import RevokedError as RevokedError
     from provreg.errors import SampleError as SampleError
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
@@ -44,6 +45,7 @@ _HOMES = {
         "NotFoundError",
         "NotTrustedError",
         "ProvregError",
+        "RevokedError",
         "SampleError",
         "StorageError",
         "UsageError",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.names import Reference
-from provreg.errors import NotFoundError, NotTrustedError
+from provreg.errors import NotTrustedError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from provreg.core.revocation import RevokedSamples
     from provreg.flows.blame import Blamed
     from provreg.flows.check import Problem
     from provreg.flows.countersign import Countersigned, Review
     from provreg.flows.diff import Diff
     from provreg.flows.ingest import Ingestion
+    from provreg.flows.latest import SignedLatest
     from provreg.flows.lineage import Ancestor
     from provreg.flows.publish import Outcome
+    from provreg.flows.revoke import Aim, Revoked
     from provreg.flows.sync import Damaged
     from provreg.flows.trusting import Trust
     from provreg.flows.verify import Step, VerifiedVersion
@@ -80,35 +84,13 @@ class Registry:
         is for. Raises NotFoundError without a registry, NotTrustedError (step 4) for a policy
         somebody may have planted.
         """
-        from provreg.flows.trusting import find_root, find_trust
-        from provreg.flows.workspace import open_workspace
-        from provreg.store.folder import find, open_registry
-        from provreg.store.pins import find_lock, read_lock
+        from provreg.flows.opening import Where, Whom, open_as_asked
 
-        found = folder or find(Path.cwd())
-        if found is None:
-            raise NotFoundError(
-                "there is no registry here or in any folder above",
-                hint="make one with `provreg init`, or name one with --registry FOLDER",
-            )
+        where = Where(folder, lock, tuple(outside))
+        whom = Whom(policy, key, identity, issuer, trusted_root, staging)
         warnings: list[str] = []
-        lock_file = lock or find_lock(Path.cwd())
-        pins = {} if lock_file is None else read_lock(lock_file)
-        workspace = open_workspace(
-            open_registry(found), pins, report=warnings.append, notice=notice
-        )
-        root = find_root(trusted_root, os.environ, staging=staging)
-        trust = find_trust(
-            policy,
-            key,
-            os.environ,
-            Path.cwd(),
-            (found, *outside),
-            identity=identity,
-            issuer=issuer,
-            root=root,
-        )
-        return cls(workspace, trust, root, warnings)
+        opened = open_as_asked(where, whom, report=warnings.append, notice=notice)
+        return cls(opened.workspace, opened.trust, opened.root, warnings)
 
     def ingest(
         self, ingestion: Ingestion, signer: Signer, *, progress: Progress | None = None
@@ -185,23 +167,43 @@ class Registry:
         root = self.root or PUBLIC_GOOD
         return countersign(self.workspace, version, signer, self.trust, root)
 
+    def revoke(
+        self,
+        reference: str,
+        reason: str,
+        signer: Signer,
+        *,
+        samples: RevokedSamples | None = None,
+        asked: Callable[[Aim], None] | None = None,
+    ) -> Revoked:
+        """Revokes a version, or `samples` of its dataset; raises as `flows.revoke`.
+
+        `asked` is told what is about to be revoked, and raises if it should not be. Where nothing
+        says whom to trust, the signer itself is.
+        """
+        from provreg.flows.revoke import revoke, take_aim
+
+        trust = self.trust or self._own_trust(signer)
+        aim = take_aim(self.workspace, Reference.parse(reference), samples, reason, trust)
+        if asked is not None:
+            asked(aim)
+        return revoke(self.workspace, aim, signer, trust)
+
+    def sign_latest(self, dataset: str, signer: Signer, *, valid: timedelta) -> SignedLatest:
+        """Attests for a time which version is the newest; raises as `flows.latest.sign_latest`."""
+        from provreg.flows.latest import sign_latest
+
+        trust = self.trust or self._own_trust(signer)
+        return sign_latest(self.workspace, dataset, signer, trust, valid=valid)
+
     def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
-        from provreg.flows.compare import changes_between
-        from provreg.flows.diff import Diff, MadeBy, between
-        from provreg.flows.lineage import changes_on, lineage
+        from provreg.flows.compared import compared
 
         before, after = self.resolve(old), self.resolve(new)
-        changes = changes_between(self.workspace, before.head, after.head)
-        if after.head.parent == before.digest:
-            # One version made all of it: neither the index nor the history has more to say.
-            made_by = MadeBy([after], None)
-        else:
-            self.sync(progress=progress)
-            line = between(lineage(self.workspace, after.digest, self.trust), before.digest)
-            made_by = MadeBy(line, changes_on(self.workspace, line))
-        old_name, new_name = (f"{one.head.dataset}@{one.head.version}" for one in (before, after))
-        return Diff(changes, made_by, old_name, new_name, (before, after))
+        return compared(
+            self.workspace, before, after, self.trust, lambda: self.sync(progress=progress)
+        )
 
     def blame(
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None

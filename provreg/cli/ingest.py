@@ -40,6 +40,7 @@ EXAMPLES = (
     "provreg ingest model/ --name model --label none --sha256 --source us --sign key:my.key",
     "provreg ingest new/ --name web --append --source web -m 'one night' --sign key:my.key",
     "provreg ingest fixed/ --name web --append --replace --rehash --sign key:my.key",
+    "provreg ingest clean/ --name web --after-revoked --source web --sign key:my.key",
     "provreg ingest calls.csv --name calls --id call --label verdict --source crm"
     " --sign key:my.key",
     "provreg ingest calls.txt --name calls --format csv --delimiter ';' --null NA --column size:int"
@@ -135,6 +136,10 @@ def ingest(
     sha256: Annotated[
         bool, typer.Option("--sha256", help="Sign the SHA-256 of every file too (export oms).")
     ] = False,
+    after_revoked: Annotated[
+        bool,
+        typer.Option("--after-revoked", help="Data are clean: continue what is revoked."),
+    ] = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -203,6 +208,7 @@ def ingest(
         append=append,
         replace=replace,
         rehash=rehash,
+        after_revoked=after_revoked,
         message=message,
     )
     with output.progress("hashing") as progress:

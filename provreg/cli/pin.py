@@ -50,7 +50,8 @@ def pin(
     version = opened.verify(reference)
     pins = read_lock(lock) if lock.exists() else {}
     head = version.head
-    write_lock(lock, {**pins, head.dataset: Pin(head.uid, head.version, version.digest)})
+    pinned_as = Pin(head.uid, head.version, version.digest, version.chain.newest)
+    write_lock(lock, {**pins, head.dataset: pinned_as})
     pinned = {"dataset": head.dataset, "version": head.version, "head": version.digest}
     output.document({"lock": str(lock), **pinned})
     output.line(f"{lock}: {version.reference} is pinned ({version.digest})")

@@ -32,6 +32,9 @@ from provreg.cli.session import open_registry, say_damage, say_untrusted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
+    from provreg.core.policy import Signature
+    from provreg.flows.lineage import Ancestor
+    from provreg.flows.signatures import Skipped
     from provreg.registry import Registry
 
 EXAMPLES = (
@@ -42,6 +45,7 @@ EXAMPLES = (
 )
 
 _SHOWN = 10
+_PROOFS = {"log": "a log", "tsa": "a timestamp authority", "claimed": "the signer"}
 
 
 def show(
@@ -85,7 +89,12 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
     version = opened.resolve(reference)
     head = version.head
     say_untrusted([version], output)
+    signatures, skipped = _signatures(opened, version)
     document = version_to_json(version) | {
+        "signatures": [_signature_to_json(one, version, opened) for one in signatures],
+        "skipped": [
+            {"bundle": one.bundle, "step": one.step, "reason": one.reason} for one in skipped
+        ],
         "label_type": head.label_type,
         "classes": list(head.classes),
         "sources": {"distinct": head.sources.distinct, "top": dict(head.sources.top)},
@@ -113,6 +122,60 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "because": version.trusted_because or version.refused_because,
     }
     output.facts(facts)
+    if signatures:
+        output.line()
+        output.table(
+            ("signed by", "principal", "when", "by the word of", "counts"),
+            [
+                (
+                    str(one),
+                    _principal(one, opened),
+                    when(one.signed_at),
+                    None if one.signed_at is None else _PROOFS[one.proof],
+                    "yes" if one in _counted(version) else "no",
+                )
+                for one in signatures
+            ],
+            whole=("when",),
+        )
+    for left in skipped:
+        output.warn(f"bundle {left.bundle} is not counted (step {left.step}): {left.reason}")
+
+
+def _signatures(
+    opened: Registry, version: Ancestor
+) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
+    """Who signed it, whether or not it counts, and the bundles that do not verify."""
+    from provreg.flows.signatures import all_signatures
+
+    if opened.trust is None:
+        return (), ()
+    return all_signatures(opened.workspace, version.head, version.digest, opened.trust)
+
+
+def _principal(signature: Signature, opened: Registry) -> str | None:
+    """Whose the signature is by the policy in force, whether or not it counts there."""
+    found = None if opened.trust is None else opened.trust.policy.signer_of(signature)
+    return None if found is None else found.name
+
+
+def _counted(version: Ancestor) -> list[Signature]:
+    return [signer.signature for signer in version.signers]
+
+
+def _signature_to_json(
+    signature: Signature, version: Ancestor, opened: Registry
+) -> dict[str, object]:
+    who = {"key": signature.key} if signature.key is not None else {
+        "identity": signature.identity, "issuer": signature.issuer,
+    }  # fmt: skip
+    return {
+        "principal": _principal(signature, opened),
+        **who,
+        "signed_at": when(signature.signed_at),
+        "proof": signature.proof,
+        "counts": signature in _counted(version),
+    }
 
 
 def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:

@@ -28,6 +28,7 @@ from provreg.errors import NotTrustedError, UsageError
 if TYPE_CHECKING:
     from provreg.core.finding import Finding
     from provreg.flows.verify import Step, VerifiedVersion
+    from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg verify cifar10 --data train/",
@@ -126,9 +127,23 @@ def verify(
             f"neither a pin nor an earlier use vouches for the history of {version.head.dataset}:"
             f" `provreg pin {version.reference}` settles on it"
         )
+    for passed in version.chain.passed_over:
+        output.warn(f"revocation {passed.number} does not count: {passed.reason}")
+    _warn_of_revoked_samples(opened, version, output)
     document = _document(version.reference, steps, verified=True)
     output.document(document | {"findings": [], "because": version.verdict.reason})
     _say(version, opened.require_trust().origin, paths, output)
+
+
+def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output: Output) -> None:
+    in_force = version.chain.of(version.head)
+    if not in_force:
+        return
+    from provreg.flows.revoked_samples import revoked_samples
+
+    count = int(revoked_samples(opened.workspace, version).sum())
+    why = "; ".join(f"{one.revocation.samples} {one}" for one in in_force)
+    output.warn(f"{counted(count, 'sample')} of {version.reference} are revoked: {why}")
 
 
 def _warn(warnings: list[str], output: Output) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from provreg.core.entry import ENTRY
 from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part
 from provreg.errors import ProvregError
+from provreg.flows.check_statements import check_latest, check_revocations
 from provreg.flows.integrity import load_entries, read_head, read_part_file, recorded
 from provreg.flows.runs import members, read_receipt
 from provreg.flows.sync import changes_of
@@ -40,7 +41,7 @@ class Problem:
 
 
 def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> Iterator[Problem]:
-    """Reads every object that a version names and recomputes every part.
+    """Reads every object that a version names, recomputes every part, and follows revocations.
 
     `progress(done, total)` counts versions.
     """
@@ -57,10 +58,16 @@ def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> 
         if (head.dataset, head.version) != (dataset, number):
             yield Problem(name, f"its head is that of {head.dataset}@{head.version}")
         yield from _check_version(workspace, name, head, sound)
-        yield from _check_bundles(workspace, name, dataset, digest)
+        bundles = workspace.versions.signatures(dataset, digest)
+        yield from _check_bundles(name, bundles)
         if progress is not None:
             progress(place, len(numbers))
     yield from _check_runs(workspace)
+    for found in check_revocations(workspace):
+        yield Problem(*found)
+    for dataset in workspace.versions.datasets():
+        for found in check_latest(workspace, dataset):
+            yield Problem(*found)
 
 
 def check_index(workspace: Workspace, *, progress: Progress | None = None) -> Iterator[Problem]:
@@ -103,15 +110,16 @@ def _check_version(
         yield Problem(name, error.message)
 
 
-def _check_bundles(workspace: Workspace, name: str, dataset: str, digest: str) -> Iterator[Problem]:
-    bundles = list(workspace.versions.signatures(dataset, digest))
-    if not bundles:
-        yield Problem(name, "it has no signature")
+def _check_bundles(name: str, bundles: Iterable[tuple[str, bytes]]) -> Iterator[Problem]:
+    none = True
     for bundle, data in bundles:
+        none = False
         try:
             parse_bundle(data)
         except ProvregError as error:
             yield Problem(f"{name}, bundle {bundle}", error.message)
+    if none:
+        yield Problem(name, "it has no signature")
 
 
 def _check_runs(workspace: Workspace) -> Iterator[Problem]:

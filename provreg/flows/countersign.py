@@ -13,8 +13,8 @@ from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.core.policy import Signature
 from provreg.errors import NotTrustedError
-from provreg.flows.compare import changes_between
-from provreg.flows.diff import Diff, MadeBy
+from provreg.flows.compared import compared
+from provreg.flows.diff import Diff
 from provreg.flows.history import check_history, known_of
 from provreg.flows.integrity import load_entries, read_head
 from provreg.flows.lineage import Ancestor, judged, lineage
@@ -77,10 +77,8 @@ def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> R
         return Review(version, (), None)
     parent = before[0]
     load_entries(workspace, parent.head)
-    changes = changes_between(workspace, parent.head, head)
-    names = [f"{head.dataset}@{one.head.version}" for one in (parent, version)]
-    made_by = MadeBy([version], None)
-    return Review(version, before, Diff(changes, made_by, names[0], names[1], (parent, version)))
+    changes = compared(workspace, parent, version, trust, lambda: None)
+    return Review(version, before, changes)
 
 
 def countersign(

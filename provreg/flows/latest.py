@@ -12,22 +12,27 @@ from datetime import UTC, datetime, timedelta
 
 from provreg.core.latest import Latest, parse_latest
 from provreg.core.names import Reference
-from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError
-from provreg.flows.freshness import Attested, Freshness, read_freshness
+from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
+from provreg.flows.freshness import Freshness, read_freshness
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.bundle import parse_bundle
 from provreg.trust.signer import Signer
 
+LONGEST = timedelta(days=3650)
+
 
 @dataclass(frozen=True, slots=True)
 class SignedLatest:
-    """A *latest* statement that was signed, and the policy's word: None where it does not count."""
+    """A *latest* statement that was signed, and what counts now under the policy in force."""
 
     latest: Latest
-    counted: Attested | None
-    why_not: str
+    freshness: Freshness
+
+    @property
+    def counts(self) -> bool:
+        return any(one.latest == self.latest for one in self.freshness.attested)
 
 
 def latest_of(
@@ -47,8 +52,14 @@ def sign_latest(
     """Attests that the newest version, once verified, and the newest revocation are what they are.
 
     Where others attest the very same and the rule wants more of them, their statement is signed.
-    Raises as `verify` and `Signer.sign`, and StorageError; nothing is then attested.
+    Raises UsageError unless `valid` is up to ten years, as `verify` and `Signer.sign`, and
+    StorageError; nothing is then attested.
     """
+    if not timedelta(0) < valid <= LONGEST:
+        raise UsageError(
+            f"a latest statement is in force for up to {LONGEST.days} days",
+            hint="short is better: until it expires, a registry can hide what is newer",
+        )
     version, freshness = latest_of(workspace, dataset, trust)
     now = datetime.now(UTC).replace(microsecond=0)
     latest = Latest(
@@ -67,9 +78,7 @@ def sign_latest(
     statement = latest.statement()
     workspace.latest.add(dataset, statement, signer.sign(statement))
     _tidy(workspace, dataset, now)
-    after = read_freshness(workspace, dataset, latest.uid, trust)
-    counted = next((one for one in after.attested if one.latest == latest), None)
-    return SignedLatest(latest, counted, "; ".join(after.passed_over))
+    return SignedLatest(latest, read_freshness(workspace, dataset, latest.uid, trust))
 
 
 def _tidy(workspace: Workspace, dataset: str, now: datetime) -> None:

@@ -14,8 +14,9 @@ from provreg.core.names import Reference
 from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.flows.integrity import read_head
+from provreg.flows.integrity import load_entries, read_head
 from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
+from provreg.flows.revoked_samples import rows_revoked
 from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
@@ -24,6 +25,18 @@ from provreg.store.state import check_seen
 from provreg.trust.signer import Signer
 
 _MOST_RACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is about to be revoked: not numbered, not signed yet.
+
+    `samples` counts those of the version that it names, `revoked` those of them that are meant.
+    """
+
+    revocation: Revocation
+    samples: int
+    revoked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +50,14 @@ class Revoked:
     added: bool
 
 
-def aim(
+def take_aim(
     workspace: Workspace,
     reference: Reference,
     samples: RevokedSamples | None,
     reason: str,
     trust: Trust,
-) -> Revocation:
-    """The revocation of a version, or of `samples` of its dataset; not numbered, not signed yet.
+) -> Aim:
+    """The revocation of a version, or of `samples` of its dataset.
 
     A version is named by number or digest, whoever signed it: poison is rarely signed by whom one
     trusts. Samples are those of the newest version that the policy trusts. Raises UsageError for a
@@ -76,7 +89,7 @@ def aim(
     seen = workspace.seen(head.dataset)
     if seen is not None:
         check_seen(seen, head.uid, head.version, digest)
-    return Revocation(
+    revocation = Revocation(
         number=MAX_REVOCATION,
         previous=None,
         dataset=head.dataset,
@@ -87,15 +100,21 @@ def aim(
         reason=reason,
         created=datetime.now(UTC).replace(microsecond=0),
     )
+    revoked = head.samples
+    if samples is not None:
+        entries = load_entries(workspace, head)
+        revoked = int(rows_revoked(workspace, digest, head, entries, [samples]).sum())
+    return Aim(revocation, head.samples, revoked)
 
 
-def revoke(workspace: Workspace, aimed: Revocation, signer: Signer, trust: Trust) -> Revoked:
-    """Signs and publishes `aimed` as the next revocation.
+def revoke(workspace: Workspace, aim: Aim, signer: Signer, trust: Trust) -> Revoked:
+    """Signs and publishes what was aimed at as the next revocation.
 
     What is in force already is not revoked again; where the policy wants more signers and lacks
     this one, the signature is added to theirs. Raises as `Signer.sign`, NotTrustedError (step 8)
     for a broken chain, StorageError; nothing is then revoked.
     """
+    aimed = aim.revocation
     for _ in range(_MOST_RACES):
         chain = read_chain(workspace, trust)
         if chain.broken is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from provreg.core.change import Mask
+from provreg.core.head import Head
 from provreg.core.revocation import RevokedSamples, revoked_mask
 from provreg.flows.integrity import history, load_entries
 from provreg.flows.verify import VerifiedVersion
@@ -17,26 +20,27 @@ def revoked_samples(workspace: Workspace, version: VerifiedVersion) -> Mask:
     What a source or labeler did before a certain version is looked up in the version before that
     one, on the same line. Raises NotTrustedError where the line or that version is damaged.
     """
-    revoked = [one.revocation.samples for one in version.chain.of(version.head)]
-    samples = [one for one in revoked if one is not None]
-    return revoked_mask(
-        version.entries, samples, version.head.version, _before(workspace, version, samples)
-    )
+    found = [one.revocation.samples for one in version.chain.of(version.head)]
+    samples = [one for one in found if one is not None]
+    return rows_revoked(workspace, version.digest, version.head, version.entries, samples)
 
 
-def _before(
-    workspace: Workspace, version: VerifiedVersion, revoked: list[RevokedSamples]
-) -> dict[int, pa.Table | None]:
-    """For each `since` above 1 the entries of the newest version of the line numbered lower."""
-    wanted = sorted({one.since for one in revoked if one.since > 1}, reverse=True)
-    found: dict[int, pa.Table | None] = dict.fromkeys(wanted)
-    if not wanted:
-        return found
-    for _, head in history(workspace, version.digest):
-        entries: pa.Table | None = None
-        while wanted and head.version < wanted[0]:
-            entries = load_entries(workspace, head) if entries is None else entries
-            found[wanted.pop(0)] = entries
+def rows_revoked(
+    workspace: Workspace,
+    digest: str,
+    head: Head,
+    entries: pa.Table,
+    samples: Sequence[RevokedSamples],
+) -> Mask:
+    """As `revoked_samples`, for the head `digest` with `entries`, and what would be revoked."""
+    # Newest first: a line is walked back once.
+    wanted = sorted({one.since for one in samples if one.since > 1}, reverse=True)
+    before: dict[int, pa.Table | None] = dict.fromkeys(wanted)
+    for _, ancestor in history(workspace, digest) if wanted else ():
         if not wanted:
             break
-    return found
+        if ancestor.version < wanted[0]:
+            found = load_entries(workspace, ancestor)
+            while wanted and ancestor.version < wanted[0]:
+                before[wanted.pop(0)] = found
+    return revoked_mask(entries, samples, head.version, before)

@@ -62,11 +62,7 @@ def check_signatures(
         samples=head.samples,
     )
     same = [(bundle, made) for bundle, made in bundles if bundle.payload == statement]
-    skipped += [
-        Skipped(bundle.digest, 5, "it signs another statement than this head's")
-        for bundle, _ in bundles
-        if bundle.payload != statement
-    ]
+    skipped += _over_another(bundles, statement)
     if not same:
         raise NotTrustedError(
             f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
@@ -136,18 +132,26 @@ def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:
         return None
 
 
+def all_signatures(
+    workspace: Workspace, head: Head, digest: str, trust: Trust
+) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
+    """Every signature over the head `digest` that verifies, and the bundles that do not, and why.
+
+    Whether the policy lets any of them count is not asked.
+    """
+    good, failed = _read_bundles(workspace, head.dataset, digest, trust)
+    statement = head.statement()
+    return (
+        tuple(made for bundle, made in good if bundle.payload == statement),
+        (*(skipped for skipped, _ in failed), *_over_another(good, statement)),
+    )
+
+
 def _check_bundles(
     workspace: Workspace, dataset: str, digest: str, trust: Trust
 ) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
-    """Steps 1 to 4 of every bundle. One that fails is skipped: anybody may add bundles."""
-    good: list[tuple[Bundle, Signature]] = []
-    failed: list[tuple[Skipped, NotTrustedError]] = []
-    for bundle_digest, data in workspace.versions.signatures(dataset, digest):
-        try:
-            bundle = parse_bundle(data)
-            good.append((bundle, verify_bundle(bundle, trust.anchors)))
-        except NotTrustedError as error:
-            failed.append((Skipped(bundle_digest, error.step, error.message), error))
+    """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
+    good, failed = _read_bundles(workspace, dataset, digest, trust)
     if not good and failed:
         # The one that came furthest says best what is wrong.
         raise max((error for _, error in failed), key=lambda error: error.step)
@@ -158,3 +162,25 @@ def _check_bundles(
             hint="it was never signed, or its signatures were deleted from the registry",
         )
     return good, [skipped for skipped, _ in failed]
+
+
+def _read_bundles(
+    workspace: Workspace, dataset: str, digest: str, trust: Trust
+) -> tuple[list[tuple[Bundle, Signature]], list[tuple[Skipped, NotTrustedError]]]:
+    good: list[tuple[Bundle, Signature]] = []
+    failed: list[tuple[Skipped, NotTrustedError]] = []
+    for bundle_digest, data in workspace.versions.signatures(dataset, digest):
+        try:
+            bundle = parse_bundle(data)
+            good.append((bundle, verify_bundle(bundle, trust.anchors)))
+        except NotTrustedError as error:
+            failed.append((Skipped(bundle_digest, error.step, error.message), error))
+    return good, failed
+
+
+def _over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes) -> list[Skipped]:
+    return [
+        Skipped(bundle.digest, 5, "it signs another statement than this head's")
+        for bundle, _ in bundles
+        if bundle.payload != statement
+    ]

@@ -143,7 +143,9 @@ def verify(
 
 def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:
     """What step 8 found, in words."""
-    said = f"{len(chain.in_force)} revocations, none of it" if chain.in_force else "no revocations"
+    said = "nothing is revoked"
+    if chain.in_force:
+        said = f"not the version of a revocation in force ({len(chain.in_force)})"
     if revoked is not None:
         said = printable(str(revoked))
     if freshness.attested:

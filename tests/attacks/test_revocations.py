@@ -12,13 +12,12 @@ import pytest
 
 from provreg.core.canonical import canonical
 from provreg.core.digest import sha256_digest
-from provreg.core.names import Reference
 from provreg.core.policy import RevokeRule
 from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
 from provreg.errors import DamagedError, NotTrustedError, RevokedError
 from provreg.flows.ingest import Ingestion
 from provreg.flows.revocations import PassedOver, read_chain
-from provreg.flows.revoke import Revoked, aim, revoke
+from provreg.flows.revoke import Revoked
 from provreg.registry import Registry
 from provreg.store.state import Pin, load
 
@@ -52,10 +51,7 @@ def revoked(
 ) -> Revoked:
     """One revocation by `by`, whose own policy lets them revoke."""
     registry = bench.open(revoke=tuple(dict.fromkeys((by, "chief"))))
-    assert registry.trust is not None
-    parsed = Reference.parse(reference)
-    aimed = aim(registry.workspace, parsed, samples, f"{reference} is poison", registry.trust)
-    return revoke(registry.workspace, aimed, bench.signer(by), registry.trust)
+    return registry.revoke(reference, f"{reference} is poison", bench.signer(by), samples=samples)
 
 
 def path_of(bench: Bench, number: int) -> Path:

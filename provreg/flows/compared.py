@@ -1,0 +1,31 @@
+"""Two published versions compared, and by which version's hand they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from provreg.flows.compare import changes_between
+from provreg.flows.diff import Diff, MadeBy, between
+from provreg.flows.lineage import Ancestor, changes_on, lineage
+from provreg.flows.trusting import Trust
+from provreg.flows.workspace import Workspace
+
+
+def compared(
+    workspace: Workspace,
+    before: Ancestor,
+    after: Ancestor,
+    trust: Trust | None,
+    sync: Callable[[], object],
+) -> Diff:
+    """The changes from `before` to `after`, attributed; `sync` brings the index up to date."""
+    changes = changes_between(workspace, before.head, after.head)
+    if after.head.parent == before.digest:
+        # One version made all of it: neither the index nor the history has more to say.
+        made_by = MadeBy([after], None)
+    else:
+        sync()
+        line = between(lineage(workspace, after.digest, trust), before.digest)
+        made_by = MadeBy(line, changes_on(workspace, line))
+    names = [f"{one.head.dataset}@{one.head.version}" for one in (before, after)]
+    return Diff(changes, made_by, names[0], names[1], (before, after))

@@ -1,0 +1,76 @@
+"""Opening a registry as a user asks for it: where it lies, and whom to trust in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from provreg.errors import NotFoundError
+from provreg.flows.trusting import Trust, find_root, find_trust
+from provreg.flows.workspace import Workspace, open_workspace
+from provreg.store.folder import find, open_registry
+from provreg.store.pins import find_lock, read_lock
+from provreg.trust.sigstore.root import TrustedRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The registry's folder and the file of pins, None for the nearest upward; data folders."""
+
+    folder: Path | None
+    lock: Path | None
+    outside: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom to trust, as `flows.trusting.find_trust` and `find_root` take it."""
+
+    policy: Path | None
+    key: Path | None
+    identity: str | None
+    issuer: str | None
+    trusted_root: Path | None
+    staging: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A registry, the trust in force (None where nothing says whom), and the root it is under."""
+
+    workspace: Workspace
+    trust: Trust | None
+    root: TrustedRoot
+
+
+def open_as_asked(
+    where: Where,
+    whom: Whom,
+    *,
+    report: Callable[[str], None],
+    notice: Callable[[str], None] | None = None,
+) -> Opened:
+    """Raises NotFoundError without a registry, and as `find_trust`, `find_root` and `read_lock`."""
+    found = where.folder or find(Path.cwd())
+    if found is None:
+        raise NotFoundError(
+            "there is no registry here or in any folder above",
+            hint="make one with `provreg init`, or name one with --registry FOLDER",
+        )
+    lock_file = where.lock or find_lock(Path.cwd())
+    pins = {} if lock_file is None else read_lock(lock_file)
+    workspace = open_workspace(open_registry(found), pins, report=report, notice=notice)
+    root = find_root(whom.trusted_root, os.environ, staging=whom.staging)
+    trust = find_trust(
+        whom.policy,
+        whom.key,
+        os.environ,
+        Path.cwd(),
+        (found, *where.outside),
+        identity=whom.identity,
+        issuer=whom.issuer,
+        root=root,
+    )
+    return Opened(workspace, trust, root)
