@@ -13,6 +13,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,3 +267,36 @@ def test_what_is_left_behind_is_json_and_objects_only(bench: Bench, home: Path) 
     assert not any(name.startswith("tmp") for name in bench.files())
     record = json.loads(bench.record(2).read_bytes())
     assert sorted(record) == ["head", "nonce"]
+
+
+@pytest.mark.parametrize("what", ["sign", "revoke", "latest"])
+def test_killed_at_any_step_of_a_signature_leaves_it_or_nothing(
+    bench: Bench, home: Path, what: str
+) -> None:
+    prepare(bench, 2)
+    roles: dict[str, Any] = {"revoke": ("chief",), "attest": ("chief",), "demanded": False}
+    signer = bench.signer("chief")
+
+    def work() -> None:
+        # Anew each time: a registry remembers the folders that it has made.
+        registry = bench.open(**roles)
+        if what == "sign":
+            registry.countersign(registry.review("pets").version, signer)
+        elif what == "revoke":
+            registry.revoke("pets@1", "poison", signer)
+        else:
+            registry.sign_latest("pets", signer, valid=timedelta(days=1))
+
+    saved = Saved(bench, home)
+    steps = count_calls(work)
+    made = bench.files()
+    for step in range(0, len(steps), 2):
+        saved.restore()
+        status = in_child(work, step)
+        assert os.WIFSIGNALED(status), (step, steps[step])
+        assert list(bench.open().check()) == []
+        assert bench.open(**roles).verify("pets").head.version == 2
+        work()
+        assert list(bench.open().check()) == []
+        # Signing again ends where it would have ended.
+        assert len(bench.files()) >= len(made)
