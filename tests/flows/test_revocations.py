@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,3 +108,43 @@ def test_a_revoked_version_is_untrusted_in_lists(bench: Bench) -> None:
     assert "step 8: pets@1 is revoked by chief" in (version.refused_because or "")
     with pytest.raises(NotTrustedError):
         consumer(bench).review("pets@1")
+
+
+def test_pin_holds_the_newest_revocation_and_verify_counts_revoked_samples(bench: Bench) -> None:
+    bench.ingest(bench.pets())
+    public = bench.key_file()
+    private = public.with_suffix("")
+    made = bench.run("revoke", "pets", "--source", "shelter", "--reason", "mistaken consent",
+                     "--sign", f"key:{private}", "--yes")  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    verified = bench.run("verify", "pets", "--key", public)
+    assert verified.returncode == 0
+    assert b"6 samples of pets@1 are revoked" in verified.stderr
+    assert b"mistaken consent" in verified.stderr
+    pinned = bench.run("pin", "pets@1", "--key", public)
+    assert pinned.returncode == 0, pinned.stderr
+    bench.forget()
+    (bench.registry / "revocations/00000001.json").unlink()
+    hidden = bench.run("verify", "pets@1", "--key", public)
+    assert hidden.returncode == 4
+    assert b"hides revocation 1, which is pinned" in hidden.stderr
+
+
+def test_revokers_at_once_each_take_a_number_of_their_own(bench: Bench) -> None:
+    bench.ingest(bench.pets())
+    registries = [consumer(bench) for _ in range(4)]
+
+    def work(place: int) -> int:
+        samples = RevokedSamples("source", f"vendor-{place}")
+        made = registries[place].revoke("pets", "poison", bench.signer("chief"), samples=samples)
+        assert isinstance(made.outcome, InForce)
+        return made.outcome.revocation.number
+
+    bench.signer("chief")
+    with ThreadPoolExecutor(4) as pool:
+        numbers = sorted(pool.map(work, range(4)))
+    assert numbers == [1, 2, 3, 4]
+    chain = consumer(bench).verify("pets").chain
+    links = [one.revocation.previous for one in chain.in_force]
+    assert links == [None, *(one.link for one in chain.in_force[:-1])]
+    assert list(bench.open().check()) == []
