@@ -318,3 +318,17 @@ def test_newest_revocation_is_remembered_whoever_is_verified(bench: Bench) -> No
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets@2")
     assert caught.value.step == 9
+
+
+def test_bundle_over_another_statement_moved_beside_a_forged_revocation_counts_nothing(
+    bench: Bench,
+) -> None:
+    one, two = publish(bench, 2)
+    made = forge(bench, one.head, one.digest, "chief")
+    folder = bench.registry / "revocations/signatures"
+    forged = replace(made, number=2, head=two.digest, version=2).statement()
+    bench.overwrite(path_of(bench, 2), forged)
+    for path in (folder / made.digest()).iterdir():
+        bench.overwrite(folder / sha256_digest(forged) / path.name, path.read_bytes())
+    chain = consumer(bench).verify("pets@2").chain
+    assert [one.revocation.number for one in chain.in_force] == [1]
