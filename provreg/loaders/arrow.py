@@ -6,7 +6,7 @@ Arrow comes with provreg: no extra is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -52,13 +52,28 @@ def reader(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.RecordBa
     does not fit its column. Raises UsageError for samples that are not rows, for a column that
     entries do not have and for a name that stands twice.
     """
-    names = dict(signed) if isinstance(signed, Mapping) else {name: name for name in signed}
+    schema, batches = typed(samples, named(signed))
+    return pa.RecordBatchReader.from_batches(schema, (batch for _, batch in batches))
+
+
+def table(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.Table:
+    """As `reader`, all at once: nothing is handed on unless everything is as signed."""
+    return reader(samples, signed).read_all()
+
+
+def typed(
+    samples: VerifiedSamples, names: Mapping[str, str]
+) -> tuple[pa.Schema, Iterator[tuple[VerifiedBatch, pa.RecordBatch]]]:
+    """What `reader` reads, and beside each batch what it was made of; for other loaders.
+
+    `names` are columns of entries and what they are called.
+    """
     batches = samples.batches()
     first = next(batches)
     if not isinstance(first.payloads, pa.RecordBatch):
         raise UsageError(
             f"the samples of {samples.reference} are not rows of a table",
-            hint="docs/loaders.md shows the loaders for files",
+            hint="docs/loaders.md shows the loaders for files and shards",
         )
     columns = columns_from_json(samples.head.reading["columns"], "head.reading.columns")
     logical = {column.name: column.type for column in columns}
@@ -66,19 +81,24 @@ def reader(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.RecordBa
         [(field.name, _held(logical[field.name], field.type)) for field in first.payloads.schema]
         + [(name, _signed_type(column)) for column, name in names.items()]
     )
-    twice = sorted(name for name in set(schema.names) if schema.names.count(name) > 1)
-    if twice:
-        raise UsageError(
-            f"there would be two columns {quoted(twice[0])}",
-            hint=f"give what is signed another name: signed={{{twice[0]!r}: 'signed_{twice[0]}'}}",
-        )
-    typed = (_typed(batch, schema, names) for batch in chain([first], batches))
-    return pa.RecordBatchReader.from_batches(schema, typed)
+    check_names(schema.names)
+    ahead = chain([first], batches)
+    return schema, ((batch, _typed(batch, schema, names)) for batch in ahead)
 
 
-def table(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.Table:
-    """As `reader`, all at once: nothing is handed on unless everything is as signed."""
-    return reader(samples, signed).read_all()
+def check_names(names: Sequence[str]) -> None:
+    """Raises UsageError where a name stands twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"there would be two columns {quoted(name)}",
+                hint=f"give what is signed another name: signed={{'label': 'signed_{name}'}}",
+            )
+
+
+def named(signed: Signed) -> dict[str, str]:
+    """The columns of entries that `signed` asks for, and the names they get."""
+    return dict(signed) if isinstance(signed, Mapping) else {name: name for name in signed}
 
 
 def _signed_type(column: str) -> pa.DataType:

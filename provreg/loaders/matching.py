@@ -81,27 +81,41 @@ class Matching:
 
     def refusal(self, samples: pa.RecordBatch, at: int) -> SampleError:
         """Why the sample in row `at`, which took no entry, does not load."""
+        finding, entry, why = self._explained(samples, at)
+        if entry is not None:
+            return refused(self._reference, entry, samples.column("content")[at].as_py(), why)
+        return SampleError(
+            f"{quoted(finding.id)} does not load: {self._reference} has no such sample",
+            sample=finding.id,
+            found=finding.found,
+            hint=_hint(self._reference),
+        )
+
+    def finding(self, samples: pa.RecordBatch, at: int) -> Finding:
+        """What is to be reported of the sample in row `at`, which took no entry."""
+        return self._explained(samples, at)[0]
+
+    def _explained(
+        self, samples: pa.RecordBatch, at: int
+    ) -> tuple[Finding, dict[str, Any] | None, str]:
         sample = samples.slice(at, 1)
+        name, label = sample.column("id")[0].as_py(), sample.column("label")[0].as_py()
+        found = written(sample.column("content")[0].as_py())
         key = self._compared[0]
-        same = pc.equal(self._entries.column(key), sample.column(key)[0])
-        entries = self._entries.filter(same)
-        found = sample.column("content")[0].as_py()
+        entries = self._entries.filter(pc.equal(self._entries.column(key), sample.column(key)[0]))
         if not entries.num_rows:
-            return SampleError(
-                f"{quoted(sample.column('id')[0].as_py())} does not load: {self._reference} has no"
-                " such sample",
-                sample=sample.column("id")[0].as_py(),
-                found=written(found),
-                hint=_hint(self._reference),
-            )
+            return Finding("stranger", name, found=found), None, ""
         entry = entries.slice(0, 1).to_pylist()[0]
-        if entry["content"] != found:
-            why = "its bytes are not the signed ones"
-        elif self._unlike(entries, sample.take(pa.array([0] * entries.num_rows))).all():
-            why = "the data label it otherwise than signed"
-        else:
-            why = "it stands in the data more often than signed"
-        return refused(self._reference, entry, found, why)
+        who = {"source": entry["source"], "labeler": entry["labeler"]}
+        expected = written(entry["content"])
+        if expected != found:
+            finding = Finding("changed", entry["id"], expected=expected, found=found, **who)
+            return finding, entry, "its bytes are not the signed ones"
+        if self._unlike(entries, sample.take(pa.array([0] * entries.num_rows))).all():
+            finding = Finding("relabeled", entry["id"], expected=entry["label"], found=label, **who)
+            return finding, entry, "the data label it otherwise than signed"
+        why = "it stands in the data more often than signed"
+        return Finding("stranger", name, found=found), entry, why
 
     def missing(self, wanted: Mask | None = None) -> Rows:
         """The rows of the entries, of those `wanted`, that no sample took."""
@@ -114,18 +128,28 @@ class Matching:
 
     def missing_samples(self, rows: Rows) -> NotTrustedError:
         """The error (step 12) for all of these, with findings for the first of them."""
-        entries = self._entries.take(pa.array(rows[:_MOST_FINDINGS])).to_pylist()
+        findings = self.missing_findings(rows[:_MOST_FINDINGS])
         return NotTrustedError(
             f"{len(rows):,} samples of {self._reference} are missing from the data, the first is"
-            f" {quoted(entries[0]['id'])}",
+            f" {quoted(findings[0].id)}",
             step=12,
             hint=_hint(self._reference),
-            findings=tuple(
-                Finding("missing", entry["id"], expected=written(entry["content"]),
-                        source=entry["source"], labeler=entry["labeler"])
-                for entry in entries
-            ),
-        )  # fmt: skip
+            findings=findings,
+        )
+
+    def missing_findings(self, rows: Rows) -> tuple[Finding, ...]:
+        """A finding for each of these entries."""
+        entries = self._entries.take(pa.array(rows)).to_pylist()
+        return tuple(
+            Finding(
+                "missing",
+                entry["id"],
+                expected=written(entry["content"]),
+                source=entry["source"],
+                labeler=entry["labeler"],
+            )
+            for entry in entries
+        )
 
     def _looked_up(self, samples: pa.RecordBatch) -> Matched:
         """As `match`, of samples in any order."""

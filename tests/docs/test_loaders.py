@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import provreg
 from provreg.registry import Registry
@@ -18,13 +19,13 @@ from provreg.trust.key import generate
 from provreg.trust.keyfile import write_key
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "loaders.md"
-SECTIONS = dict(
-    re.findall(
-        r"^## ([^\n]+)\n(?:(?!## )[^\n]*\n)*?<!-- run -->\n```python\n(.*?)```",
-        DOCUMENT.read_text("utf-8"),
-        re.MULTILINE | re.DOTALL,
+# The code of each section that is run, by its heading.
+SECTIONS = {
+    section.partition("\n")[0]: "".join(
+        re.findall(r"<!-- run -->\n```python\n(.*?)```", section, re.DOTALL)
     )
-)
+    for section in DOCUMENT.read_text("utf-8").split("\n## ")
+}
 
 
 @pytest.fixture
@@ -58,8 +59,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_pytorch(desk: Any) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
-    from PIL import Image
-
     for number in range(8):
         path = Path("photos", "cat" if number < 5 else "dog", f"{number}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,4 +77,25 @@ def test_tables(desk: Any) -> None:
     desk.publish("reviews", "reviews.parquet", id="id", label="stars")
     assert desk.run("Tables: Arrow, pandas, polars") == (
         "3 ['text', 'id', 'label']\n{'shop': 3}\n3\n"
+    )
+
+
+@pytest.fixture
+def pets(desk: Any) -> Any:
+    for split, name, shade in (("train", "cat/1", 1), ("train", "dog/2", 2), ("test", "cat/3", 3)):
+        path = Path("pets", split, f"{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (shade, shade, shade)).save(path)
+    desk.publish("pets", "pets", split="dir")
+    return desk
+
+
+def test_hugging_face(pets: Any) -> None:
+    assert pets.run("Hugging Face datasets") == "['cat', 'dog'] (4, 4)\n"
+
+
+def test_grain(pets: Any) -> None:
+    sizes = [Path("pets/train", name).stat().st_size for name in ("cat/1.png", "dog/2.png")]
+    assert pets.run("Grain") == (
+        f"[('train/cat/1.png', 0, {sizes[0]}), ('train/dog/2.png', 1, {sizes[1]})]\n"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-FRAMEWORKS = {"pandas": "pandas", "polars": "polars"}
+FRAMEWORKS = {"huggingface": "datasets", "pandas": "pandas", "polars": "polars"}
 
 
 SCRIPT = """

@@ -1,0 +1,58 @@
+"""Verified samples as a data source for Grain, which reads them by index in processes of its own.
+
+Grain's sources are whatever has a length and is read by index: nothing of Grain is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from provreg.core.text import printable
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from provreg.loaders.samples import VerifiedSamples
+
+
+class SampleSource:
+    """A `RandomAccessDataSource` for `grain.MapDataset.source` and `grain.DataLoader`.
+
+    An element is a dict: `id`, `payload` (the verified bytes), `label` (its index in the version's
+    classes, -1 without one; the text where labels are no classes), `source`, `labeler`, `split`.
+    Every reading checks the sample's bytes; SampleError reaches the training process from Grain's
+    workers as it was raised.
+
+    Raises UsageError for data that can only be streamed.
+    """
+
+    def __init__(self, samples: VerifiedSamples) -> None:
+        if not samples.random_access:
+            raise UsageError(
+                f"the samples of {samples.reference} cannot be read one by one, as Grain does",
+                hint="docs/loaders.md shows the loaders for tables and shards",
+            )
+        self._samples = samples
+        self._index_of = samples.class_to_idx if samples.head.label_type == "class" else None
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, record_key: SupportsIndex) -> dict[str, Any]:
+        sample = self._samples[record_key.__index__()]
+        label: str | int | None = sample.label
+        if self._index_of is not None:
+            label = -1 if sample.label is None else self._index_of[sample.label]
+        return {
+            "id": sample.id,
+            "payload": sample.payload,
+            "label": label,
+            "source": sample.source,
+            "labeler": sample.labeler,
+            "split": sample.split,
+        }
+
+    def __repr__(self) -> str:
+        """What Grain's checkpoints compare: the version's identity, and how many of it."""
+        samples = self._samples
+        name = printable(samples.reference)
+        return f"SampleSource({name}, {samples.head.digest()}, {len(samples)} samples)"

@@ -1,0 +1,230 @@
+"""Verified versions as Hugging Face datasets (extra `huggingface`).
+
+A dataset is made of verified bytes, in memory or in a new folder of its own. Nothing is taken from
+Hugging Face's cache, where what was verified once can be changed and is found again by name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.change import whole
+from provreg.core.text import quoted
+from provreg.errors import StorageError, UsageError
+from provreg.loaders import arrow
+from provreg.loaders.dataset_check import verify_dataset
+from provreg.loaders.extras import needs_extra
+
+with needs_extra("huggingface"):
+    import datasets
+    from datasets.table import InMemoryTable
+
+if TYPE_CHECKING:
+    from provreg.loaders.arrow import Signed
+    from provreg.loaders.samples import Sample, VerifiedSamples
+
+__all__ = ["dataset", "dataset_dict", "verify_dataset"]
+
+# Batches, each with the splits of its samples.
+_Batches: TypeAlias = Iterator[tuple[pa.Array, pa.RecordBatch]]
+
+# Files that come in one batch: so many, or so many bytes.
+_BATCH, _BATCH_BYTES = 256, 64 << 20
+_OF_FILES = ("id", "label", "source", "labeler", "split")
+
+
+def dataset(
+    samples: VerifiedSamples,
+    signed: Signed = ("label",),
+    *,
+    features: Mapping[str, Any] | None = None,
+    folder: Path | str | None = None,
+) -> datasets.Dataset:
+    """A version's samples as a `datasets.Dataset`.
+
+    Rows have the columns of their payload, files are one column: their bytes as they were verified.
+    `features` says what their Arrow types do not: that a column of bytes and paths is
+    `datasets.Image()`, and for files what their column is called and holds, by default
+    `{"image": datasets.Image()}`; `datasets` decodes it when it is looked at. What is `signed`
+    comes beside them, as in `provreg.loaders.arrow.reader`; labels that are classes as
+    `ClassLabel`, with the version's classes in their order and -1 where a sample has none.
+
+    The dataset is in memory, or mapped from `folder`, which must not exist yet and is made for its
+    user alone. There is no dataset, and no folder, unless all samples are as signed.
+
+    Raises SampleError and NotTrustedError (step 12), UsageError for a folder that exists and as
+    `provreg.loaders.arrow.reader`, StorageError.
+    """
+    features, batches = _read(samples, arrow.named(signed), dict(features or {}))
+    return _made(features, ((None, batch) for _, batch in batches), folder)[None]
+
+
+def dataset_dict(
+    samples: VerifiedSamples,
+    signed: Signed = ("label",),
+    *,
+    features: Mapping[str, Any] | None = None,
+    folder: Path | str | None = None,
+) -> datasets.DatasetDict:
+    """The samples as a `datasets.DatasetDict`, a dataset for each signed split, in one reading.
+
+    All else is as for `dataset`; `folder` holds a file for each split. Raises UsageError where
+    samples have no split.
+    """
+    if samples.entries.column("split").null_count:
+        raise UsageError(
+            f"samples of {samples.reference} have no split",
+            hint="load one dataset, or select the samples that have one",
+        )
+    features, batches = _read(samples, arrow.named(signed), dict(features or {}))
+    parts = (
+        (split, batch.filter(pc.equal(splits, split)))
+        for splits, batch in batches
+        for split in splits.unique().to_pylist()
+    )
+    return datasets.DatasetDict(_made(features, parts, folder))
+
+
+def _read(
+    samples: VerifiedSamples, names: dict[str, str], given: dict[str, Any]
+) -> tuple[datasets.Features, _Batches]:
+    """What the dataset's columns are, and all of it in batches that have them."""
+    if samples.random_access:
+        given = given or {"image": datasets.Image()}
+        schema, batches = _read_files(samples, names, given)
+    else:
+        schema, rows = arrow.typed(samples, names)
+        batches = ((whole(read.signed("split")), batch) for read, batch in rows)
+    features = _features(samples, schema, given)
+    label = names.get("label")
+    if label is None or samples.head.label_type != "class":
+        return features, batches
+    features[label] = datasets.ClassLabel(names=list(samples.classes))
+    classes = pa.array(samples.classes, pa.string())
+
+    def with_indices(batch: pa.RecordBatch) -> pa.RecordBatch:
+        place = batch.schema.get_field_index(label)
+        indices = pc.index_in(batch.column(place), value_set=classes).cast(pa.int64())
+        return batch.set_column(place, pa.field(label, pa.int64()), indices.fill_null(-1))
+
+    return features, ((splits, with_indices(batch)) for splits, batch in batches)
+
+
+def _features(
+    samples: VerifiedSamples, schema: pa.Schema, given: dict[str, Any]
+) -> datasets.Features:
+    try:
+        features = datasets.Features.from_arrow_schema(schema)
+    except ValueError as error:
+        raise UsageError(
+            f"datasets has no type for a column of {samples.reference}: {quoted(str(error))}"
+        ) from None
+    for name, feature in given.items():
+        if name not in features:
+            raise UsageError(f"there is no column {quoted(name)} to be of a feature")
+        features[name] = feature
+    return features
+
+
+def _read_files(
+    samples: VerifiedSamples, names: dict[str, str], given: dict[str, Any]
+) -> tuple[pa.Schema, _Batches]:
+    if len(given) != 1:
+        raise UsageError("files are one column: name one of its features")
+    for column in names:
+        if column not in _OF_FILES:
+            raise UsageError(
+                f"{quoted(column)} cannot be had beside files",
+                hint="signed can be " + ", ".join(_OF_FILES),
+            )
+    payload = datasets.Features(given).arrow_schema.field(0)
+    schema = pa.schema([payload, *((name, pa.string()) for name in names.values())])
+    arrow.check_names(schema.names)
+
+    def batch_of(some: list[Sample]) -> tuple[pa.Array, pa.RecordBatch]:
+        payloads: list[Any] = [one.payload for one in some]
+        if pa.types.is_struct(payload.type):
+            payloads = [{"bytes": one.payload, "path": one.id} for one in some]
+        signed = ([getattr(one, column) for one in some] for column in names)
+        arrays = [pa.array(payloads, payload.type), *(pa.array(one, pa.string()) for one in signed)]
+        splits = pa.array([one.split for one in some], pa.string())
+        return splits, pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return schema, map(batch_of, _runs(samples))
+
+
+def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:
+    run: list[Sample] = []
+    size = 0
+    for sample in samples:
+        run.append(sample)
+        size += len(sample.payload)
+        if len(run) == _BATCH or size > _BATCH_BYTES:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
+
+
+def _made(
+    features: datasets.Features,
+    parts: Iterator[tuple[str | None, pa.RecordBatch]],
+    folder: Path | str | None,
+) -> dict[Any, datasets.Dataset]:
+    """A dataset of each split's batches."""
+    schema = features.arrow_schema
+    info = datasets.DatasetInfo(features=features)
+    if folder is None:
+        kept: dict[str | None, list[pa.RecordBatch]] = {}
+        for split, batch in parts:
+            kept.setdefault(split, []).append(batch.cast(schema))
+        return {
+            split: datasets.Dataset(InMemoryTable(pa.Table.from_batches(some, schema)), info)
+            for split, some in kept.items()
+        }
+    root = Path(folder)
+    try:
+        root.mkdir(mode=0o700)
+    except FileExistsError:
+        raise UsageError(
+            f"{quoted(str(root))} exists already",
+            hint="what is there is not believed: give the name of a new folder",
+        ) from None
+    except OSError as error:
+        raise StorageError(f"{quoted(str(root))} cannot be made: {error.strerror}") from error
+    try:
+        return _written(schema, info, parts, root)
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+
+
+def _written(
+    schema: pa.Schema,
+    info: datasets.DatasetInfo,
+    parts: Iterator[tuple[str | None, pa.RecordBatch]],
+    root: Path,
+) -> dict[Any, datasets.Dataset]:
+    writers: dict[str | None, tuple[Path, Any]] = {}
+    try:
+        with ExitStack() as opened:
+            for split, batch in parts:
+                if split not in writers:
+                    # A split's name may be anything, a path that leads out of the folder too.
+                    path = root / f"{len(writers)}.arrow"
+                    file = opened.enter_context(pa.OSFile(str(path), "wb"))
+                    writer = opened.enter_context(pa.ipc.new_stream(file, schema))
+                    writers[split] = path, writer
+                writers[split][1].write_batch(batch.cast(schema))
+    except OSError as error:
+        raise StorageError(f"{quoted(str(root))} cannot be written: {error}") from error
+    return {
+        split: datasets.Dataset.from_file(str(path), info) for split, (path, _) in writers.items()
+    }
