@@ -99,3 +99,14 @@ def test_grain(pets: Any) -> None:
     assert pets.run("Grain") == (
         f"[('train/cat/1.png', 0, {sizes[0]}), ('train/dog/2.png', 1, {sizes[1]})]\n"
     )
+
+
+def test_arrays(desk: Any) -> None:
+    rows = {"a": [0.0, 0.5, 10.0], "b": [1, 0, 1], "y": ["no", "no", "yes"], "by": ["p", "q", "p"]}
+    pq.write_table(pa.table(rows | {"id": ["1", "2", "3"]}), "measured.parquet")
+    desk.publish("measured", "measured.parquet", id="id", label="y", source_column="by")
+    assert desk.run("Arrays: scikit-learn, ART, TensorFlow").splitlines() == [
+        "(3, 2) [0, 0, 1] ('no', 'yes') 1",
+        "('p', 'q') [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]",
+        "1.0",
+    ]
