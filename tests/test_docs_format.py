@@ -216,7 +216,8 @@ def test_the_limits_of_a_head_are_those_of_the_code() -> None:
         ("**Folders**", "**Tables**", "reading-folder"),
         ("**Tables**", "**Shards**", "reading-table"),
         ("**Shards**", "**Datasets**", "reading-webdataset"),
-        ("**Datasets**", "**Labels", "reading-huggingface"),
+        ("**Datasets**", "**IDX**", "reading-huggingface"),
+        ("**IDX**", "**Labels", "reading-idx"),
     ],
 )
 def test_the_fields_of_a_reading_are_those_of_its_schema(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import UsageError
-from provreg.readers import folder, huggingface, table, webdataset, zipped
+from provreg.readers import folder, huggingface, idx, table, webdataset, zipped
 from provreg.readers.table_files import detect_format
 from provreg.readers.table_options import READERS as TABLES
 
@@ -24,6 +24,7 @@ _READERS: Mapping[str, Reader] = {
     huggingface.READER: huggingface,
     webdataset.READER: webdataset,
     zipped.READER: zipped,
+    idx.READER: idx,
 }
 # What data look like, asked in this order; whatever is nothing else is a folder of files.
 _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
@@ -31,6 +32,7 @@ _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
     detect_format,
     webdataset.detect,
     zipped.detect,
+    idx.detect,
 )
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from provreg.errors import InputError
 from provreg.readers.source_file import SourceFile, examined, opened, shown
-from provreg.readers.table_files import chosen_files, files_at
+from provreg.readers.table_files import all_files, chosen_files, files_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,12 +49,7 @@ class Shard:
 
 def looks_like_shards(paths: Sequence[Path]) -> bool:
     """Whether all files at `paths` are tar files."""
-    found = False
-    for file in files_at(paths):
-        found = True
-        if _TAR.fullmatch(file.name) is None:
-            return False
-    return found
+    return all_files(paths, _is_tar)
 
 
 def shards(paths: Sequence[Path]) -> list[Shard]:
@@ -65,8 +60,12 @@ def shards(paths: Sequence[Path]) -> list[Shard]:
             inside = file.relative_to(path) if path.is_dir() else file.relative_to(file.parent)
             match = _TAR.fullmatch(inside.as_posix())
             names[file] = match[1] if match else inside.as_posix()
-    chosen = chosen_files(paths, lambda file: _TAR.fullmatch(file.name) is not None, "tar")
+    chosen = chosen_files(paths, _is_tar, "tar")
     return [Shard(examined(file), names[file]) for file in chosen]
+
+
+def _is_tar(path: Path) -> bool:
+    return _TAR.fullmatch(path.name) is not None
 
 
 @contextmanager

@@ -69,6 +69,16 @@ def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: st
     return sorted(found, key=os.fsencode)
 
 
+def all_files(paths: Sequence[Path], wanted: Callable[[Path], bool]) -> bool:
+    """Whether there are files at `paths`, and all are `wanted`. Stops at the first that is not."""
+    found = False
+    for file in files_at(paths):
+        found = True
+        if not wanted(file):
+            return False
+    return found
+
+
 def _format_of(path: Path) -> str | None:
     return _FORMATS.get(path.suffix.lower())
 

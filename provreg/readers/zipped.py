@@ -31,7 +31,7 @@ from provreg.readers.parallel import ordered_map
 from provreg.readers.reader import Found, SampleStream
 from provreg.readers.runs import Run
 from provreg.readers.source_file import SourceFile, examined, opened, shown
-from provreg.readers.table_files import chosen_files, files_at
+from provreg.readers.table_files import all_files, chosen_files, files_at
 from provreg.readers.zip_archive import Member, members_of, pieces
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class _Sample:
 
 def detect(paths: Sequence[Path]) -> str | None:
     """`zip` where all files are zip files."""
-    found = list(files_at(paths))
-    return READER if found and all(map(_is_zip, found)) else None
+    return READER if all_files(paths, _is_zip) else None
 
 
 def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> FolderOptions:

@@ -20,7 +20,7 @@ from provreg.core.canonical import canonical
 from provreg.core.head import Head, NameCounts, PartRef, parse_head
 from provreg.core.tree import root
 from provreg.errors import FormatError
-from provreg.readers import folder, huggingface, table, webdataset
+from provreg.readers import folder, huggingface, idx, table, webdataset
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "head.v1.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -36,6 +36,7 @@ SHARDS = {"reader": "webdataset", "reader_version": 1, "id": "stem", "label": "c
 HUGGING = {"reader": "huggingface", "reader_version": 1, "columns": TABLE["columns"], "id": None,
            "label": None, "split": None, "source": None, "labeler": None, "labeled_at": None,
            "split_from": "file"}  # fmt: skip
+IDX = {"reader": "idx", "reader_version": 1, "label": "file", "split": "none"}
 # What a schema cannot say: relations between fields, lengths in bytes, dates, and (in a reading)
 # numbers that canonical JSON does not have.
 BEYOND_SCHEMA = re.compile(
@@ -249,6 +250,7 @@ def reading_schema(name: str) -> Draft202012Validator:
         ("reading-folder", FOLDER, folder.options_from_reading),
         ("reading-table", TABLE, table.options_from_reading),
         ("reading-huggingface", HUGGING, huggingface.options_from_reading),
+        ("reading-idx", IDX, idx.options_from_reading),
         ("reading-webdataset", SHARDS, webdataset.options_from_reading),
     ],
 )
