@@ -268,20 +268,28 @@ class Registry:
         return check_index(self.workspace, progress=progress)
 
     def diff_path(
-        self, old: str, path: Path, *, labels: Path | None = None, progress: Progress | None = None
+        self,
+        old: str,
+        path: Path,
+        *,
+        labels: Path | None = None,
+        source: str | None = None,
+        labeler: str | None = None,
+        append: bool = False,
+        replace: bool = False,
+        progress: Progress | None = None,
     ) -> Diff:
-        """The changes that ingesting `path`, read the way `old` was, would make to it."""
-        from provreg.flows.diff import Diff, MadeBy
-        from provreg.flows.ingest import draft_again
-        from provreg.flows.integrity import load_entries
+        """The changes that ingesting `path`, read the way `old` was, would make to it.
+
+        The diff's `gate` says whether the policy would take the result.
+        """
+        from provreg.flows.diff_data import diff_data
+        from provreg.flows.ingest import Ingestion
 
         before = self.resolve(old)
-        entries = load_entries(self.workspace, before.head)
-        drafted = draft_again(
-            self.workspace, before.head, entries, path, labels=labels, progress=progress
-        )
-        name = f"{before.head.dataset}@{before.head.version}"
-        return Diff(drafted.changes, MadeBy([], None), name, str(path), (before,))
+        ingestion = Ingestion(before.head.dataset, (path,), source, labeler, labels=labels,
+                              append=append, replace=replace)  # fmt: skip
+        return diff_data(self.workspace, before, ingestion, self.trust, progress=progress)
 
     def resolve(self, reference: str) -> Ancestor:
         """The head that `reference` stands for, with what the policy says of its signatures."""

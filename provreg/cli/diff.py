@@ -10,24 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provreg.cli.options import (
+    AppendOption,
     JsonOption,
     KeyOption,
+    LabelerOption,
     PolicyOption,
     QuietOption,
     RegistryOption,
+    ReplaceOption,
+    SourceOption,
     VerboseOption,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import (
     counts_in_words,
     entry_to_json,
+    gate_to_json,
     label_of,
     signed_by,
     signers_to_json,
     when,
 )
-from provreg.cli.session import open_registry, say_damage, say_untrusted
-from provreg.errors import NotFoundError, UsageError
+from provreg.cli.session import open_registry, say_damage, say_gate, say_untrusted
+from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
     from provreg.flows.diff import Change, Diff
@@ -37,6 +42,8 @@ EXAMPLES = (
     "provreg diff cifar10@2 cifar10@3",
     "provreg diff cifar10 ./train --exit-code",
     "provreg diff cifar10 ./train --labels labels.csv",
+    "provreg diff cifar10 ./batch --append --source vendor --gate --policy policy.toml",
+    "provreg diff cifar10 ./fixed --append --replace --labeler ann --gate --policy policy.toml",
     "provreg diff cifar10@1 cifar10@3 --json-lines",
 )
 
@@ -49,7 +56,11 @@ def diff(
     old: Annotated[str, typer.Argument(metavar="OLD", help="A version: name, name@3 …")],
     new: Annotated[str, typer.Argument(metavar="NEW|PATH", help="A version, or data as a path.")],
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 1 when anything changed.")
+        bool, typer.Option("--exit-code", help="Exit with 1 when anything changed; or as --gate.")
+    ] = False,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="Exit with 4 when the policy would not take PATH's contents."),
     ] = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Counts, then one change a line, for large diffs.")
@@ -58,6 +69,10 @@ def diff(
         Path | None,
         typer.Option(metavar="FILE", help="With a PATH: its labels and origins by id."),
     ] = None,
+    source: SourceOption = None,
+    labeler: LabelerOption = None,
+    append: AppendOption = False,
+    replace: ReplaceOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -69,7 +84,9 @@ def diff(
 
     A path as NEW is read the way OLD was and compared as it would be ingested: the gate of a pull
     request. A path holds a slash; write ./data for a folder beside you. What is not trusted is
-    compared too, and marked.
+    compared too, and marked. Where the policy sets limits, or says whose samples it takes, it is
+    said whether it would take the path's contents. --source, --labeler, --append and --replace are
+    for a PATH, as `ingest` takes them.
     """
     output = Output(json=json or json_lines, quiet=quiet, verbose=verbose)
     path = Path(new) if "/" in new or new.startswith(".") else None
@@ -77,15 +94,33 @@ def diff(
     opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
     with output.progress("comparing") as progress:
         if path is not None:
-            found = opened.diff_path(old, path, labels=labels, progress=progress)
-        elif labels is not None:
-            raise UsageError("--labels is for a PATH", hint="versions have their own labels")
+            found = opened.diff_path(
+                old,
+                path,
+                labels=labels,
+                source=source,
+                labeler=labeler,
+                append=append,
+                replace=replace,
+                progress=progress,
+            )
+        elif labels or source or labeler or append or replace or gate:
+            raise UsageError(
+                "--labels, --source, --labeler, --append, --replace and --gate are for a PATH",
+                hint="a version has its own labels and origins, and `provreg verify` judges it",
+            )
         else:
             found = _between(opened, old, new, progress)
     say_damage(opened.damaged, output)
     say_untrusted(found.versions, output)
     counts = found.changes.counts()
-    head = {"old": found.old_name, "new": found.new_name, "counts": counts}
+    if gate and found.gate is None:
+        raise UsageError(
+            "nothing sets bounds for this dataset, so --gate could not fail",
+            hint="give a policy whose rule for it has limits, sources or labelers (docs/policy.md)",
+        )
+    held = {} if found.gate is None else {"policy": gate_to_json(found.gate)}
+    head = {"old": found.old_name, "new": found.new_name, "counts": counts, **held}
     if json_lines:
         output.lines(head, map(_change_to_json, found))
     elif json:
@@ -93,6 +128,9 @@ def diff(
     else:
         output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
         show_changes(found, output)
+    refused = found.gate is not None and say_gate(found.gate, output)
+    if refused and (gate or exit_code):
+        raise typer.Exit(NotTrustedError.exit_code)
     if exit_code and len(found):
         raise typer.Exit(1)
 

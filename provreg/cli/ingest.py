@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provreg.cli.options import (
+    AppendOption,
     JsonOption,
     KeyOption,
+    LabelerOption,
     PolicyOption,
     QuietOption,
     RegistryOption,
+    ReplaceOption,
     SignOption,
+    SourceOption,
     StagingOption,
     TimestampOption,
     TrustConfigOption,
@@ -21,10 +25,10 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import counted, counts_in_words
-from provreg.cli.session import open_registry, open_signer
+from provreg.cli.render import counted, counts_in_words, gate_to_json
+from provreg.cli.session import open_registry, open_signer, say_gate
 from provreg.core.text import quoted
-from provreg.errors import FormatError, UsageError
+from provreg.errors import FormatError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
     from provreg.core.column import LogicalType
@@ -62,12 +66,8 @@ _MAX_TYPE = 1 << 16
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The dataset.")],
-    source: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where what is new or changed comes from.")
-    ] = None,
-    labeler: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who labeled what is new or relabeled.")
-    ] = None,
+    source: SourceOption = None,
+    labeler: LabelerOption = None,
     sign: SignOption = None,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
@@ -123,12 +123,8 @@ def ingest(
         list[str] | None,
         typer.Option(metavar="GLOB", help="Leave out files whose id matches. Repeatable."),
     ] = None,
-    append: Annotated[
-        bool, typer.Option("--append", help="Add to what is there; remove nothing.")
-    ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="With --append: let ids get other content or labels.")
-    ] = False,
+    append: AppendOption = False,
+    replace: ReplaceOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file, also those that look unchanged.")
@@ -221,6 +217,8 @@ def ingest(
     if outcome.head is not None and outcome.untrusted is not None:
         output.warn(f"{name}@{outcome.head.version} is UNTRUSTED here: {outcome.untrusted}")
     _report(outcome, dry_run=dry_run, output=output)
+    if outcome.gate is not None and say_gate(outcome.gate, output):
+        raise typer.Exit(NotTrustedError.exit_code)
 
 
 def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
@@ -242,6 +240,8 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         "left_out": left_out,
         "reused_digests": draft.samples.reused,
     }
+    if outcome.gate is not None:
+        document["policy"] = gate_to_json(outcome.gate)
     output.document(document)
     changed = f"{counted(draft.entries.num_rows, 'sample')}, {counts_in_words(counts)}"
     if head is not None:

@@ -26,6 +26,18 @@ KeyOption = Annotated[
     Path | None,
     typer.Option("--key", metavar="FILE", help="Trust this public key alone, without a policy."),
 ]
+SourceOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Where what is new or changed comes from.")
+]
+LabelerOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Who labeled what is new or relabeled.")
+]
+AppendOption = Annotated[
+    bool, typer.Option("--append", help="Add to what is there; remove nothing.")
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="With --append: let ids get other content or labels.")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document (schemas/output/), errors too.")
 ]

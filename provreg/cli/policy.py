@@ -17,13 +17,24 @@ from provreg.errors import NotFoundError, UsageError
 EXAMPLES = (
     "provreg policy init --key my.key.pub",
     "provreg policy init --key alice.pub --name alice --out policy.toml",
+    "provreg policy init --identity ann@example.org --issuer https://id.example.org --name ann",
     "provreg policy check",
     "provreg policy check --policy policy.toml",
 )
 
 
 def init(
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The public key to trust.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="The public key to trust.")
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option("--identity", metavar="TEXT", help="The identity to trust, with --issuer."),
+    ] = None,
+    issuer: Annotated[
+        str | None,
+        typer.Option("--issuer", metavar="URL", help="Who must vouch for --identity."),
+    ] = None,
     name: Annotated[
         str, typer.Option(metavar="NAME", help="Who holds it: a person or a pipeline.")
     ] = "me",
@@ -39,7 +50,8 @@ def init(
     from provreg.trust.keyfile import load_public_file
 
     output = Output(json=json, quiet=quiet)
-    text = starter_policy(load_public_file(key).pem, name)
+    pem = None if key is None else load_public_file(key).pem
+    text = starter_policy(name, pem=pem, identity=identity, issuer=issuer)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -51,7 +63,8 @@ def init(
     except OSError as error:
         raise storage_error("write", str(out), error) from error
     output.document({"policy": str(out)})
-    output.line(f"{out} trusts {key} for every dataset: edit it to fit")
+    trusted = " and ".join(str(one) for one in (key, identity) if one is not None)
+    output.line(f"{out} trusts {trusted} for every dataset: edit it to fit")
     output.note(f"  provreg policy check --policy {out}")
 
 

@@ -11,6 +11,7 @@ from provreg.errors import NotTrustedError, ProvregError
 
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution
+    from provreg.flows.judging import Gate
     from provreg.flows.lineage import Ancestor
     from provreg.flows.runs import Run
 
@@ -105,6 +106,16 @@ def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
     if attribution.said_again is not None:
         found["origin_rewritten_in"] = attribution.said_again.head.version
     return found
+
+
+def gate_to_json(gate: Gate) -> dict[str, Any]:
+    """Whether a publish rule would take what is not published."""
+    return {
+        "rule": str(gate.rule),
+        "base": None if gate.base is None else str(gate.base),
+        "takes": not gate.refusals,
+        "refusals": list(gate.refusals),
+    }
 
 
 def entry_to_json(entry: Mapping[str, Any]) -> dict[str, Any]:

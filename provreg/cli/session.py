@@ -14,6 +14,7 @@ from provreg.core.text import quoted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
+    from provreg.flows.judging import Gate
     from provreg.flows.lineage import Ancestor
     from provreg.flows.sync import Damaged
     from provreg.registry import Registry
@@ -163,6 +164,15 @@ def say_damage(damaged: list[Damaged], output: Output) -> None:
     """Warns of numbers that are no versions because their integrity does not hold."""
     for one in damaged:
         output.warn(f"{one.dataset}@{one.number} is left out: {one.reason}")
+
+
+def say_gate(gate: Gate, output: Output) -> bool:
+    """Says whether the policy would take what is not published; returns whether it would not."""
+    since = "" if gate.base is None else f", compared with {gate.base}"
+    output.line(f"{gate.rule} would {'NOT ' if gate.refusals else ''}take it{since}")
+    for refusal in gate.refusals:
+        output.line(f"  {refusal}")
+    return bool(gate.refusals)
 
 
 def say_untrusted(versions: Iterable[Ancestor], output: Output) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal, TypeVar
 
+from provreg.core.limits import Limit, NameList
 from provreg.core.pattern import covers, matches, overlap
 from provreg.core.text import printable
 
@@ -177,11 +178,22 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PublishRule(Rule):
-    """Who may publish versions of these datasets; those below `minimum_version` nobody."""
+    """Who may publish versions of these datasets, and what such a version may hold and change.
+
+    Those below `minimum_version` nobody may publish.
+    """
 
     kind: ClassVar[str] = "publish"
 
     minimum_version: int = field(default=1, kw_only=True)
+    sources: NameList | None = field(default=None, kw_only=True)
+    labelers: NameList | None = field(default=None, kw_only=True)
+    limits: tuple[Limit, ...] = field(default=(), kw_only=True)
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether signatures alone do not decide."""
+        return bool(self.limits or self.sources or self.labelers)
 
 
 @dataclass(frozen=True, slots=True)

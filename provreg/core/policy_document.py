@@ -23,6 +23,7 @@ from provreg.core.policy import (
     TrustedKey,
 )
 from provreg.core.policy_identity import check_apart, read_identity
+from provreg.core.policy_limits import read_limits, read_names
 from provreg.core.text import quoted
 from provreg.errors import FormatError
 
@@ -158,6 +159,9 @@ def _read_publish(fields: Fields) -> PublishRule:
         threshold,
         countersigners,
         minimum_version=minimum,
+        sources=read_names(fields, "source"),
+        labelers=read_names(fields, "labeler"),
+        limits=read_limits(fields, threshold, len(principals) + len(countersigners)),
         maximum_age=_read_age(fields),
         required=_read_required(fields),
     )

@@ -18,10 +18,10 @@ from provreg.core.policy import Identity, Principal
 from provreg.core.text import UNSAFE_CHARACTERS, quoted
 from provreg.errors import FormatError
 
+EXACT_TEXT = re.compile(rf"[^\s{UNSAFE_CHARACTERS}\ud800-\udfff]{{1,2048}}")
 GITHUB, GITHUB_ISSUER = "https://github.com", "https://token.actions.githubusercontent.com"
 GITLAB = GITLAB_ISSUER = "https://gitlab.com"
 
-_EXACT_TEXT = re.compile(rf"[^\s{UNSAFE_CHARACTERS}]{{1,2048}}")
 _MAX_PATTERN = 256
 _MAX_PATTERNS = 256  # in one policy: each is compared with every other
 # What says whose an identity is stands in full: the host of a URI, the domain of an address.
@@ -139,6 +139,6 @@ def _check_stars(fields: Fields, name: str, pattern: str) -> None:
 
 def _exact_text(fields: Fields, name: str) -> str:
     value = fields.text(name)
-    if _EXACT_TEXT.fullmatch(value) is None:
+    if EXACT_TEXT.fullmatch(value) is None:
         raise fields.wrong(name, "is empty, too long, or holds a space or a control character")
     return value

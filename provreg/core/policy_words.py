@@ -15,6 +15,7 @@ from provreg.core.policy import (
     Rule,
     TrustedKey,
 )
+from provreg.core.text import quoted
 
 _REQUIRED: dict[Required, str] = {
     "log": "a transparency log has",
@@ -65,8 +66,10 @@ def _describe_rule(rule: Rule) -> Iterator[str]:
     yield f"{rule}: {rule.threshold} of {', '.join(rule.signers)}"
     if rule.countersigners:
         yield f"  at least one of them of {', '.join(rule.principals)}"
-    if isinstance(rule, PublishRule) and rule.minimum_version > 1:
-        yield f"  from version {rule.minimum_version} on"
+    if isinstance(rule, PublishRule):
+        if rule.minimum_version > 1:
+            yield f"  from version {rule.minimum_version} on"
+        yield from _describe_content(rule)
     if isinstance(rule, FreshnessRule):
         asked = "is needed" if rule.demanded else "is heeded where there is one"
         yield f"  their statement of which version is the newest {asked}"
@@ -76,12 +79,36 @@ def _describe_rule(rule: Rule) -> Iterator[str]:
         yield f"  only signatures count that are at most {duration_in_words(rule.maximum_age)} old"
 
 
+def _describe_content(rule: PublishRule) -> Iterator[str]:
+    for origin, names in (("sources", rule.sources), ("labelers", rule.labelers)):
+        if names is None:
+            continue
+        if names.allow is not None:
+            yield f"  {origin}: {_listed(names.allow)} and no other"
+        if names.forbid:
+            yield f"  {origin}: not {_listed(names.forbid)}"
+        if origin == "labelers":
+            yield f"  a sample without a labeler is {'taken' if names.absent else 'refused'}"
+    for limit in rule.limits:
+        yield f"  {limit}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(quoted(name) for name in names)
+
+
 def _never(policy: Policy, rule: Rule, earlier: Sequence[Rule]) -> Iterator[str]:
     for name in rule.datasets:
         if any(one.covers(name) for one in earlier):
             yield f"{name} is never asked here: a rule above covers it"
-    if rule.countersigners and rule.threshold == 1:
+    lifting = isinstance(rule, PublishRule) and any(limit.unless for limit in rule.limits)
+    if rule.countersigners and rule.threshold == 1 and not lifting:
         yield "its countersigners never matter: one signature is enough, and not theirs alone"
+    if isinstance(rule, PublishRule):
+        for names in filter(None, (rule.sources, rule.labelers)):
+            for name in names.allow or ():
+                if not names.takes(name):
+                    yield f"{quoted(name)} is allowed, and forbidden all the same"
     if rule.required == "log":
         silent = {one.name for one in policy.principals if not one.identities} & set(rule.signers)
         if silent:

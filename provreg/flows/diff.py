@@ -11,6 +11,7 @@ import pyarrow as pa
 from provreg.core.blame import Blame, blame_touched
 from provreg.core.change import BIT, Changes
 from provreg.core.kinds import KINDS
+from provreg.flows.judging import Gate
 from provreg.flows.lineage import Ancestor, place_of
 
 _BATCH = 1 << 12
@@ -35,7 +36,8 @@ class Change:
 class Diff:
     """The changes from `old_name` to `new_name`: two versions, or a version and data not published.
 
-    `versions` are those compared, with what the policy says of them.
+    `versions` are those compared, with what the policy says of them. `gate` is what its rule would
+    say of data that are not published, None for versions and where the rule sets no bounds.
     """
 
     changes: Changes
@@ -43,6 +45,7 @@ class Diff:
     old_name: str
     new_name: str
     versions: Sequence[Ancestor]
+    gate: Gate | None = None
 
     def __len__(self) -> int:
         return len(self.changes)

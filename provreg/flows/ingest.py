@@ -15,6 +15,7 @@ from provreg.core.names import check_dataset_name
 from provreg.core.origin import Speaker
 from provreg.errors import UsageError
 from provreg.flows.draft import Draft, Parent, draft
+from provreg.flows.judging import Judge, gate
 from provreg.flows.publish import Outcome, as_parent, find_parent, publish
 from provreg.flows.reading import (
     Progress,
@@ -28,6 +29,9 @@ from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.readers.reader import HowToRead
 from provreg.trust.signer import Signer
+
+# The source of what is compared only, where nobody says another.
+NOT_PUBLISHED = "(not published)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +89,29 @@ def dry_run(
     *,
     progress: Progress | None = None,
 ) -> Outcome:
-    """What `ingest` would publish; raises what it would raise."""
+    """What `ingest` would publish, and whether its rule would take it; raises what it would raise.
+
+    The gate raises NotTrustedError (step 9) where the line before is broken.
+    """
     parent, passed_over = find_parent(
         workspace, ingestion.dataset, trust, after_revoked=ingestion.after_revoked
     )
     drafted = _drafts(workspace, ingestion, progress)(as_parent(parent))
-    return Outcome(drafted, None, None, passed_over)
+    held = None if trust is None else gate(Judge.of(workspace, trust), drafted)
+    return Outcome(drafted, None, None, passed_over, gate=held)
 
 
 def draft_again(
     workspace: Workspace,
     head: Head,
     entries: pa.Table,
-    path: Path,
+    ingestion: Ingestion,
     *,
-    labels: Path | None = None,
     progress: Progress | None = None,
 ) -> Draft:
-    """What ingesting `path` after the version of `head` would change; it is never published."""
-    ingestion = Ingestion(head.dataset, (path,), source="(not published)", labels=labels)
-    return _drafts(workspace, ingestion, progress)(Parent(head.digest(), head, entries))
+    """What `ingestion` after the version of `head` would change; it is never published."""
+    spoken_for = replace(ingestion, source=ingestion.source or NOT_PUBLISHED)
+    return _drafts(workspace, spoken_for, progress)(Parent(head.digest(), head, entries))
 
 
 def _drafts(

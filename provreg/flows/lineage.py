@@ -15,8 +15,7 @@ from provreg.core.head import Head
 from provreg.core.policy import Proof, Signature
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import history
-from provreg.flows.revocations import Chain, read_chain
-from provreg.flows.signatures import check_signatures
+from provreg.flows.judging import Judge
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 
@@ -69,19 +68,16 @@ def lineage(workspace: Workspace, digest: str, trust: Trust | None) -> list[Ance
 def judged(
     workspace: Workspace, heads: Iterable[tuple[str, Head]], trust: Trust | None
 ) -> list[Ancestor]:
-    """`heads` with what the policy says of their signatures and revocations (steps 1 to 8)."""
-    chain = None if trust is None else read_chain(workspace, trust)
-    return [_judged(workspace, digest, head, trust, chain) for digest, head in heads]
+    """`heads` with what the policy says of them (steps 1 to 8)."""
+    judge = None if trust is None else Judge.of(workspace, trust)
+    return [_judged(judge, digest, head) for digest, head in heads]
 
 
-def _judged(
-    workspace: Workspace, digest: str, head: Head, trust: Trust | None, chain: Chain | None
-) -> Ancestor:
-    if trust is None or chain is None:
+def _judged(judge: Judge | None, digest: str, head: Head) -> Ancestor:
+    if judge is None:
         return Ancestor(digest, head, (), None, "no policy and no key says whom to trust")
     try:
-        signed = check_signatures(workspace, head.dataset, head.version, digest, trust)
-        chain.check(head, digest)
+        signed = judge.check(digest, head)
     except NotTrustedError as error:
         return Ancestor(digest, head, (), None, f"step {error.step}: {error.message}")
     signers = tuple(Signer(name, made) for name, made in signed.verdict.approvals)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provreg.errors import NotFoundError
+from provreg.flows.policy_file import is_own
 from provreg.flows.trusting import Trust, find_root, find_trust
 from provreg.flows.workspace import Workspace, open_workspace
 from provreg.store.folder import find, open_registry
@@ -61,14 +62,19 @@ def open_as_asked(
         )
     lock_file = where.lock or find_lock(Path.cwd())
     pins = {} if lock_file is None else read_lock(lock_file)
-    workspace = open_workspace(open_registry(found), pins, report=report, notice=notice)
+    outside = (found, *where.outside)
+    # A planted file of pins may only refuse: it makes no version one that was relied on.
+    own = where.lock is not None or lock_file is None or is_own(lock_file, outside)
+    workspace = open_workspace(
+        open_registry(found), pins, vouching=own, report=report, notice=notice
+    )
     root = find_root(whom.trusted_root, os.environ, staging=whom.staging)
     trust = find_trust(
         whom.policy,
         whom.key,
         os.environ,
         Path.cwd(),
-        (found, *where.outside),
+        outside,
         identity=whom.identity,
         issuer=whom.issuer,
         root=root,

@@ -79,6 +79,22 @@ def load_policy(path: Path) -> PolicyFile:
         raise StorageError(f"cannot read {quoted(str(path))}: {error.strerror}") from error
 
 
+def is_own(path: Path, outside: Sequence[Path]) -> bool:
+    """Whether a file found upward is one that a policy could be: nobody else may have put it there.
+
+    Raises StorageError as `find_policy`.
+    """
+    try:
+        status = path.lstat()
+        _check_found(path, status)
+        _check_outside(path, outside)
+    except NotTrustedError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot read {quoted(str(path))}: {error.strerror}") from error
+    return stat.S_ISREG(status.st_mode)
+
+
 def _load(path: Path, data: bytes) -> PolicyFile:
     if len(data) > POLICY_LIMIT:
         raise UsageError(f"the policy {quoted(str(path))} has more than {POLICY_LIMIT} bytes")

@@ -15,8 +15,8 @@ from provreg.core.names import Reference
 from provreg.errors import NotFoundError, NotTrustedError, RevokedError, StorageError
 from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
+from provreg.flows.judging import Gate, Judge
 from provreg.flows.seal import seal
-from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
@@ -38,7 +38,8 @@ class Outcome:
     """What came of a draft: the head of the version that now exists and its digest, or None.
 
     `passed_over` are the numbers above the parent's that are no versions. `untrusted` says why the
-    policy in force does not trust what was published: more must sign it, or others.
+    policy in force does not trust what was published: more must sign it, or others. `gate` is what
+    its rule would say of what was not published, None where it sets no bounds.
     """
 
     draft: Draft
@@ -46,6 +47,7 @@ class Outcome:
     digest: str | None
     passed_over: Sequence[NotAVersion]
     untrusted: str | None = None
+    gate: Gate | None = None
 
 
 def find_parent(
@@ -179,7 +181,7 @@ def _remember_if_trusted(workspace: Workspace, head: Head, trust: Trust) -> str 
     """
     digest = head.digest()
     try:
-        check_signatures(workspace, head.dataset, head.version, digest, trust)
+        Judge.of(workspace, trust).check(digest, head)
         workspace.remember(head, digest)
     except NotTrustedError as error:
         return f"step {error.step}: {error.message}"

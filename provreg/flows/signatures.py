@@ -113,15 +113,9 @@ def _judge(
         now=datetime.now(UTC), created=head.created,
     )  # fmt: skip
     verdict = ask()
-    if verdict.step == 8 and is_known(workspace, head, digest):
+    if verdict.step == 8 and workspace.relies_on(head, digest):
         return ask(known=True)
     return verdict
-
-
-def is_known(workspace: Workspace, head: Head, digest: str) -> bool:
-    """Whether this user has seen the head `digest`, and so taken it when its keys were good."""
-    seen = workspace.seen(head.dataset)
-    return seen is not None and (seen.uid, seen.versions.get(head.version)) == (head.uid, digest)
 
 
 def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:

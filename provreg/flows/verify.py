@@ -1,8 +1,8 @@
 """Verification, step by step (docs/verification.md): the only way to a `VerifiedVersion`.
 
 1 bundle · 2 one signature, in-toto · 3 signature · 4 principal · 5 statement · 6 head ·
-7 threshold · 8 revocation and expiry · 9 history · 10 part files · 11 manifest; step 12, the data,
-is `flows.verify_data`.
+7 threshold and limits · 8 revocation and expiry · 9 history ·
+10 part files · 11 manifest; step 12, the data, is `flows.verify_data`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.freshness import Attested, Freshness, check_fresh, read_freshness
 from provreg.flows.history import check_history, check_revocations_held, known_of
 from provreg.flows.integrity import ignore, load_entries, read_head, recorded
+from provreg.flows.judging import Judge
 from provreg.flows.revocations import Chain, InForce, read_chain
 from provreg.flows.signatures import Skipped, check_signatures, signed_when
 from provreg.flows.trusting import Trust
@@ -32,7 +33,7 @@ STEPS = {
     4: "principal",
     5: "statement",
     6: "head",
-    7: "threshold",
+    7: "threshold and limits",
     8: "revocation and expiry",
     9: "history",
     10: "part files",
@@ -122,6 +123,8 @@ def verify(
             workspace, reference, digest, head, known, freshness.attested, done
         )
         entries = load_entries(workspace, head, done)
+        # Told after step 11: what a version holds is known only when its entries are.
+        Judge(workspace, trust, chain).check_content(signed, entries, done)
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
         raise

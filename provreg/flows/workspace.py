@@ -32,7 +32,8 @@ class Workspace:
     """A registry's stores, and this user's private folders for it.
 
     `cache` can be deleted at any time; what was seen is kept apart from it. `pins` are those of the
-    lock file in force. `notice` hears whom a long wait is for.
+    lock file in force; `vouching` says that it is this user's own. `notice` hears whom a long wait
+    is for.
     """
 
     store: LocalStore
@@ -44,6 +45,7 @@ class Workspace:
     parts: MappedParts
     cache: Path
     pins: Mapping[str, state.Pin]
+    vouching: bool
     notice: Callable[[str], None]
 
     @property
@@ -100,6 +102,14 @@ class Workspace:
         """What this user has seen of `dataset` in this registry."""
         return state.load(self.location, dataset)
 
+    def relies_on(self, head: Head, digest: str) -> bool:
+        """Whether this user has seen or pinned the head `digest`, and so took it before."""
+        seen, pin = self.seen(head.dataset), self.pins.get(head.dataset)
+        mine = (head.uid, digest)
+        return (seen is not None and (seen.uid, seen.versions.get(head.version)) == mine) or (
+            self.vouching and pin is not None and (pin.uid, pin.head) == mine
+        )
+
     def remember(self, head: Head, digest: str, revocation: RevocationLink | None = None) -> None:
         """Remembers a version that was verified or published, and the newest revocation then."""
         versions = {head.version: digest}
@@ -114,10 +124,14 @@ def open_workspace(
     store: LocalStore,
     pins: Mapping[str, state.Pin],
     *,
+    vouching: bool = True,
     report: Callable[[str], None],
     notice: Callable[[str], None] | None = None,
 ) -> Workspace:
-    """The workspace of the registry in `store`; `report` is told of what is passed over in it."""
+    """The workspace of the registry in `store`; `report` is told of what is passed over in it.
+
+    `vouching` says that `pins` are the user's own and can be relied on, not only heeded.
+    """
     name = hashlib.sha256(store.location.encode()).hexdigest()[:32]
     cache = cache_folder()
     return Workspace(
@@ -130,5 +144,6 @@ def open_workspace(
         parts=MappedParts(private_folder(cache / "parts")),
         cache=private_folder(cache / "registries" / name),
         pins=pins,
+        vouching=vouching,
         notice=notice or _ignore,
     )

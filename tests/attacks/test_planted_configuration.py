@@ -81,3 +81,26 @@ def test_a_planted_lock_file_can_only_refuse_more(bench: Bench, poisoned: Path) 
     ran = bench.run("verify", "pets", "--key", bench.key_file("mallory"), cwd=work)
     assert ran.returncode == 4
     assert b"step 9" in ran.stderr
+
+
+def test_a_planted_lock_file_vouches_for_nothing(bench: Bench) -> None:
+    """A pin keeps what an ended key signed; planted, it would keep what its thief signs."""
+    published = bench.ingest(bench.pets())
+    bench.forget()
+    assert published.head is not None
+    path = bench.folder / "revoked.toml"
+    text = policy(bench, "alice").replace("['''", "[{revoked = 2026-01-01T00:00:00Z, pem = '''")
+    path.write_text(text.replace("''']", "'''}]"), "utf-8")
+    work = bench.folder / "work"
+    work.mkdir()
+    (work / "provreg.lock").write_text(
+        '{"format": "provreg.lock/v1", "datasets": {"pets": {"uid": "' + published.head.uid
+        + f'", "version": 1, "head": "{published.digest}"' + "}}}", "utf-8",
+    )  # fmt: skip
+    (work / "provreg.lock").chmod(0o666)
+    ran = bench.run("verify", "pets", "--policy", path, cwd=work)
+    assert ran.returncode == 4
+    assert b"step 8" in ran.stderr
+    # The user's own is another matter.
+    (work / "provreg.lock").chmod(0o644)
+    assert bench.run("verify", "pets", "--policy", path, cwd=work).returncode == 0

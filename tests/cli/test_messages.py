@@ -49,7 +49,7 @@ def test_version_is_said(provreg: Run) -> None:
         (["ingest", "data", "--name", "n", "--replace", "--dry-run"], "--replace", "--append"),
         (["ingest", "data", "--name", "n", "--sign", "key:ann.key"], "has no source", "--source"),
         (["ingest", "data", "--name", "n", "--column", "x", "--dry-run"], "'x' has", "NAME:TYPE"),
-        (["diff", "pets@1", "pets@2", "--labels", "l.csv"], "--labels is for a PATH", "versions"),
+        (["diff", "pets@1", "pets@2", "--labels", "l.csv"], "are for a PATH", "has its own"),
         (["sql", "selct 1"], "syntax error", "versions, entries, changes"),
         (["sql", "drop table versions"], "only one SELECT", "versions, entries, changes"),
         (["init", "data"], "'data' is not empty", "empty folder"),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.policy import FreshnessRule, Policy, RevokeRule, TrainRule
+from provreg.core.policy import FreshnessRule, Identity, Policy, RevokeRule, TrainRule
 from provreg.core.policy_document import parse_policy
 from provreg.core.policy_starter import starter_policy
 from provreg.errors import FormatError, ProvregError, UsageError
@@ -301,7 +301,7 @@ def test_hostile_documents_raise_our_errors_only(document: dict[str, Any]) -> No
 
 def test_starter_policy_parses_back_to_what_it_says() -> None:
     for text in (pem("A"), pem("A").replace("\n", "\r\n"), pem("A").strip()):
-        parsed = policy(tomllib.loads(starter_policy(text, "alice")))
+        parsed = policy(tomllib.loads(starter_policy("alice", pem=text)))
         rule = parsed.publish_rule("cifar10")
         assert rule is not None
         assert (rule.principals, rule.threshold) == (("alice",), 1)
@@ -314,10 +314,40 @@ def test_starter_policy_parses_back_to_what_it_says() -> None:
 )
 def test_starter_policy_refuses_a_name_that_writes_into_the_file(name: str) -> None:
     with pytest.raises(UsageError):
-        starter_policy(pem("A"), name)
+        starter_policy(name, pem=pem("A"))
 
 
 @pytest.mark.parametrize("text", ["", "'''\n[[publish]]", pem("A") + "'''", pem("A") + pem("B")])
 def test_starter_policy_refuses_a_key_that_writes_into_the_file(text: str) -> None:
     with pytest.raises(UsageError):
-        starter_policy(text, "alice")
+        starter_policy("alice", pem=text)
+
+
+@pytest.mark.parametrize("identity", [MAIN, "a\"b\\u0041'''", "#[[publish]]", "\u03b1@b.example"])
+def test_starter_policy_of_an_identity_says_just_that(identity: str) -> None:
+    for key in (None, pem("A")):
+        parsed = policy(
+            tomllib.loads(starter_policy("ann", pem=key, identity=identity, issuer=ISSUER))
+        )
+        assert parsed.principals[0].identities == (Identity(identity, ISSUER),)
+        assert len(parsed.trusted_keys()) == (key is not None)
+        assert parsed.publish_rule("cifar10") is not None
+
+
+@pytest.mark.parametrize(
+    ("identity", "issuer"),
+    [
+        (None, ISSUER), (MAIN, None), ("", ISSUER), ("a b", ISSUER), ("a\nb", ISSUER),
+        (MAIN, "i\x1b"), ("a\udc80", ISSUER), ("a" * 2049, ISSUER),
+    ],
+)  # fmt: skip
+def test_starter_policy_refuses_an_identity_that_a_policy_could_not_hold(
+    identity: str | None, issuer: str | None
+) -> None:
+    with pytest.raises(UsageError):
+        starter_policy("ann", identity=identity, issuer=issuer)
+
+
+def test_starter_policy_of_nobody_is_refused() -> None:
+    with pytest.raises(UsageError, match="by a key or an identity"):
+        starter_policy("ann")

@@ -19,7 +19,7 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away nee
 
 
 def text(name: str) -> str:
-    return starter_policy(KEY.pem, name)
+    return starter_policy(name, pem=KEY.pem)
 
 
 class Place:

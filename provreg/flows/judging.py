@@ -1,0 +1,177 @@
+"""What the policy says of a version, its content included (steps 1 to 8).
+
+Signatures are looked at first. Where the rule has limits, a version is compared with the nearest
+version before it that can be relied on, not blindly with its parent: who may change little could
+otherwise publish too much in one version, and next to nothing in a second one upon it (ADR 0008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from provreg.core.change import Changes, compare
+from provreg.core.content import exceeded, foreign_names
+from provreg.core.head import Head
+from provreg.core.policy import PublishRule
+from provreg.errors import DamagedError, NotFoundError, NotTrustedError
+from provreg.flows.compare import changes_between
+from provreg.flows.draft import Draft
+from provreg.flows.integrity import Report, history, ignore, load_entries
+from provreg.flows.revocations import Chain, read_chain
+from provreg.flows.signatures import Signed, check_signatures
+from provreg.flows.trusting import Trust
+from provreg.flows.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A version that changes are held against."""
+
+    digest: str
+    head: Head
+
+    def __str__(self) -> str:
+        return f"{self.head.dataset}@{self.head.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Asks the policy of versions, of each once: a line is not walked again for every version."""
+
+    workspace: Workspace
+    trust: Trust
+    chain: Chain
+    _bases: dict[str, Base | None] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(cls, workspace: Workspace, trust: Trust) -> Judge:
+        """A judge who knows the registry's revocations as they are now."""
+        return cls(workspace, trust, read_chain(workspace, trust))
+
+    def check(self, digest: str, head: Head) -> Signed:
+        """Steps 1 to 8 for the head `digest`. Raises NotTrustedError."""
+        signed = check_signatures(self.workspace, head.dataset, head.version, digest, self.trust)
+        self.chain.check(head, digest)
+        self.check_content(signed)
+        return signed
+
+    def check_content(
+        self, signed: Signed, entries: pa.Table | None = None, done: Report = ignore
+    ) -> None:
+        """Whether what a signed version holds and changes is within its rule.
+
+        `entries` are the version's where they are at hand. Raises NotTrustedError with step 7.
+        """
+        rule, head = signed.verdict.rule, signed.head
+        if rule is None or not rule.looks_inside:
+            return
+        if entries is None:
+            entries = load_entries(self.workspace, head)
+        _refuse(rule, foreign_names(rule, entries))
+        signers = len(signed.verdict.approvals)
+        detail = "its sources and labelers are taken"
+        limits = [limit for limit in rule.limits if not limit.lifted(signers)]
+        # A first version changes nothing: whoever signs it answers for all that it is.
+        if limits and head.parent is not None:
+            base = self.base(head.parent)
+            if base is None:
+                raise _nothing_before(rule, f"{head.dataset}@{head.version}")
+            changes = self._changes(base.head, head)
+            _refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
+            detail = f"{len(changes):,} changes since {base} are within its limits"
+        done(7, f"{detail}, by {rule}")
+
+    def base(self, digest: str) -> Base | None:
+        """The nearest version from the head `digest` back that can be relied on.
+
+        That is one that is not revoked, and that this user has seen or pinned, or that the policy
+        trusts, its limits included. Raises NotTrustedError (step 9) where the line is broken before
+        one is found.
+        """
+        found: Base | None = None
+        unsettled: list[Base] = []
+        for link, head in history(self.workspace, digest):
+            if link in self._bases:
+                found = self._bases[link]
+                break
+            here = Base(link, head)
+            if self.workspace.relies_on(head, link) and not self.chain.revoking(head, link):
+                found = self._bases[link] = here
+                break
+            unsettled.append(here)
+        # From the oldest on, so that each is held against one that is settled.
+        for here in reversed(unsettled):
+            self._bases[here.digest] = found
+            if self._trusts(here):
+                found = self._bases[here.digest] = here
+        return found
+
+    def _changes(self, old: Head, new: Head) -> Changes:
+        try:
+            return changes_between(self.workspace, old, new)
+        except (DamagedError, NotFoundError) as error:
+            raise NotTrustedError(error.message, step=10, hint=error.hint) from None
+
+    def _trusts(self, version: Base) -> bool:
+        try:
+            self.check(version.digest, version.head)
+        except NotTrustedError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a publish rule would say of data that nobody has published yet.
+
+    `base` is the version they were held against, None for a first one; `refusals` say in words what
+    the rule does not take, whoever signs: empty where it takes all.
+    """
+
+    rule: PublishRule
+    base: Base | None
+    refusals: tuple[str, ...]
+
+
+def gate(judge: Judge, drafted: Draft) -> Gate | None:
+    """The gate for a draft; None where no rule covers the dataset, or its rule sets no bounds.
+
+    As many principals are taken to sign as the rule asks for. Raises as `Judge.base`.
+    """
+    rule, parent = judge.trust.policy.publish_rule(drafted.dataset), drafted.parent
+    if rule is None or not rule.looks_inside:
+        return None
+    refusals = foreign_names(rule, drafted.entries)
+    if parent is None or not rule.limits:
+        return Gate(rule, None, tuple(refusals))
+    base, changes = judge.base(parent.digest), drafted.changes
+    if base is None:
+        return Gate(rule, None, (*refusals, _nothing_before(rule, drafted.dataset).message))
+    if base.digest != parent.digest:
+        changes = compare(load_entries(judge.workspace, base.head), drafted.entries)
+    refusals += exceeded(rule, changes, base.head.samples, rule.threshold)
+    return Gate(rule, base, tuple(refusals))
+
+
+def _refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None) -> None:
+    if not refusals:
+        return
+    since = "" if base is None else f" since {base}"
+    raise NotTrustedError(
+        f"{rule} does not take this{since}: {'; '.join(refusals)}",
+        step=7,
+        hint="look at it with `provreg diff`; if it is right, more must sign it (`provreg sign`)"
+        " where the rule says so, or the policy be changed",
+    )
+
+
+def _nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
+    return NotTrustedError(
+        f"no version before {name} is trusted, seen or pinned, so nothing can be held against the"
+        f" limits of {rule}",
+        step=7,
+        hint="verify or pin an earlier version that you rely on, trusting its signer with --key",
+    )

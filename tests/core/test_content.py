@@ -1,0 +1,166 @@
+"""Counting what a version holds and changes against its rule."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provreg.core.change import BIT, compare
+from provreg.core.content import exceeded, foreign_names
+from provreg.core.entry import ENTRY
+from provreg.core.kinds import KINDS
+from provreg.core.limits import Limit, NameList
+from provreg.core.policy import PublishRule
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Entries with the payload, label and names that `rows` say, or others of no matter."""
+    entries = []
+    for row in sorted(rows, key=lambda row: str(row["id"])):
+        payload = str(row.get("payload", row["id"])).encode()
+        said = {name: value for name, value in row.items() if name != "payload"}
+        digest = {"content": blake3(payload).digest(), "size": len(payload), "source": "s"}
+        entries.append(digest | said)
+    return pa.Table.from_pylist(entries, schema=ENTRY)
+
+
+def pets(count: int = 10, **changed: dict[str, Any]) -> pa.Table:
+    rows = {f"{n:03}": {"id": f"{n:03}", "label": "cat", "labeler": "ann"} for n in range(count)}
+    for name, fields in changed.items():
+        identity = name.strip("_")
+        rows[identity] = rows.get(identity, {"id": identity}) | fields
+    return table([row for row in rows.values() if not row.pop("gone", False)])
+
+
+def rule(*limits: Limit, **more: Any) -> PublishRule:
+    return PublishRule(("*",), ("alice",), limits=limits, place=1, **more)
+
+
+def said(limit: Limit, new: pa.Table, *, signed: int = 1) -> list[str]:
+    return exceeded(rule(limit), compare(pets(), new), 10, signed)
+
+
+RELABELED = pets(_001={"label": "dog"}, _002={"label": "dog", "labeler": "mallory"})
+
+
+def test_changes_of_the_kinds_are_counted_against_share_and_count() -> None:
+    two = Limit(("relabeled",), count=2)
+    assert said(two, RELABELED) == []
+    one = Limit(("relabeled",), share=Decimal("0.1"), count=5)
+    assert said(one, RELABELED) == [
+        "2 samples are relabeled, the limit is 1 (at most 10 % and 5 relabeled)"
+    ]
+    assert said(Limit(("injected",), count=0), RELABELED) == []
+    assert said(Limit(count=1), RELABELED) != []
+
+
+def test_a_change_of_several_kinds_counts_once_under_each() -> None:
+    both = pets(_001={"label": "dog", "payload": "other"})
+    for kinds in (("relabeled",), ("modified",), ("relabeled", "modified")):
+        assert said(Limit(kinds, count=0), both)
+        assert said(Limit(kinds, count=1), both) == []
+
+
+def test_more_principals_lift_a_limit() -> None:
+    limit = Limit(count=0, unless=2)
+    assert said(limit, RELABELED, signed=1)
+    assert said(limit, RELABELED, signed=2) == []
+    assert said(Limit(count=0), RELABELED, signed=99)
+
+
+def test_each_labeler_has_a_limit_of_their_own() -> None:
+    limit = Limit(count=1, each="labeler")
+    assert said(limit, RELABELED) == []
+    more = pets(_001={"labeler": "mallory", "label": "x"}, _002={"labeler": "mallory"})
+    assert said(limit, more) == [
+        "2 samples from the labeler 'mallory' are changed in any way, the limit is 1"
+        " (at most 1 changed in any way from each labeler)"
+    ]
+
+
+def test_samples_without_a_labeler_are_counted_together() -> None:
+    unnamed = pets(_001={"labeler": None, "label": "x"}, _002={"labeler": None, "label": "y"})
+    assert "no labeler" in said(Limit(("relabeled",), count=1, each="labeler"), unnamed)[0]
+
+
+def test_a_removal_counts_for_everybody_together_and_for_no_labeler() -> None:
+    gone = pets(_001={"gone": True}, _002={"gone": True})
+    assert said(Limit(("removed",), count=1), gone)
+    assert said(Limit(count=0, each="labeler"), gone) == []
+
+
+def test_very_many_labelers_do_not_flood_the_message() -> None:
+    many = pets(**{f"_{n:03}": {"labeler": f"l{n}\x1b"} for n in range(10)})
+    lines = said(Limit(count=0, each="labeler"), many)
+    assert len(lines) == 4
+    assert lines[-1] == "so are those from 7 more"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_names_that_are_not_taken_are_said_with_their_samples() -> None:
+    entries = pets(_001={"labeler": "mallory"}, _002={"labeler": None, "source": "crawl"})
+    taken = rule(sources=NameList(("s", "crawl")), labelers=NameList(forbid=("m*",), absent=True))
+    assert foreign_names(taken, pets()) == []
+    assert foreign_names(taken, entries) == ["1 sample has the labeler 'mallory'"]
+    strict = rule(sources=NameList(forbid=("crawl",)), labelers=NameList(("ann",)))
+    assert sorted(foreign_names(strict, entries)) == [
+        "1 sample has no labeler",
+        "1 sample has the labeler 'mallory'",
+        "1 sample has the source 'crawl'",
+    ]
+
+
+def test_a_forbidden_labeler_is_found_among_several_peoples_labels() -> None:
+    annotations = [{"label": "cat", "labeler": name, "labeled_at": None} for name in ("ann", "eve")]
+    entries = pets(_001={"annotations": annotations})
+    assert foreign_names(rule(labelers=NameList(forbid=("eve",))), entries) == [
+        "annotations have the labeler 'eve'"
+    ]
+
+
+def test_names_are_counted_across_parts_with_dictionaries_of_their_own() -> None:
+    one, other = pets(2), pets(2, _000={"labeler": "eve"}, _001={"labeler": "eve"})
+    both = pa.concat_tables([one, other]).cast(ENTRY)
+    assert foreign_names(rule(labelers=NameList(forbid=("eve",))), both) == [
+        "2 samples have the labeler 'eve'"
+    ]
+
+
+rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.sampled_from([f"{n:02}" for n in range(12)]),
+            "label": st.sampled_from(["a", "b"]),
+            "labeler": st.sampled_from(["ann", "bob", None]),
+            "payload": st.sampled_from([f"{n:02}" for n in range(12)]),
+        }
+    ),
+    max_size=12,
+    unique_by=lambda row: row["id"],
+).map(table)
+limits = st.builds(
+    Limit,
+    st.lists(st.sampled_from(KINDS), unique=True, max_size=3).map(tuple),
+    count=st.integers(0, 4),
+    each=st.sampled_from([None, "labeler", "source"]),
+)
+
+
+@given(old=rows, new=rows, limit=limits)
+def test_a_limit_holds_exactly_when_no_count_is_above_it(
+    old: pa.Table, new: pa.Table, limit: Limit
+) -> None:
+    changes = compare(old, new)
+    bits = sum(BIT[kind] for kind in limit.kinds or KINDS)
+    groups: dict[str | None, int] = {}
+    for kinds, row in zip(changes.kinds.tolist(), changes.new_rows.tolist(), strict=True):
+        if kinds & bits and (limit.each is None or row >= 0):
+            name = None if limit.each is None else changes.new.column(limit.each)[row].as_py()
+            groups[name] = groups.get(name, 0) + 1
+    beyond = max(groups.values(), default=0) > (limit.count or 0)
+    assert bool(exceeded(rule(limit), changes, old.num_rows, 1)) is beyond
