@@ -66,7 +66,7 @@ def read_new(
     Raises InputError naming the sample that cannot be taken in, UsageError for options that do not
     fit the data or the parent, NotFoundError, StorageError.
     """
-    before = None if inherited is None else _of_reader(inherited)
+    before = None if inherited is None else reader_said(inherited)
     format_ = how.format or detect(paths, None if before is None else before["reader"])
     reader = reader_of(format_)
     if before is not None and reader_of(before["reader"]) is not reader:
@@ -106,7 +106,7 @@ def read_again(
     `sha256`: of files that digest is taken, whatever the head says. Believes no cache. Raises as
     `read_new`, and FormatError for a reading that is none.
     """
-    again = _of_reader(reading)
+    again = reader_said(reading)
     reader, format_ = _reader_again(again)
     if sha256 and "sha256" in reader.OPTIONS:
         again = {"sha256": True} | again
@@ -120,7 +120,7 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
 
     Raises as `read_again`.
     """
-    again = _of_reader(reading)
+    again = reader_said(reading)
     reader, format_ = _reader_again(again)
     return reader.files(paths, format_, reader.options_from_reading(again))
 
@@ -130,7 +130,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleStrea
 
     Raises UsageError where `files_again` reads them, else as `read_again`.
     """
-    again = _of_reader(reading)
+    again = reader_said(reading)
     reader, format_ = _reader_again(again)
     stream = reader.stream(paths, format_, reader.options_from_reading(again))
     if stream is None:
@@ -176,7 +176,7 @@ def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
     return named
 
 
-def _of_reader(reading: Mapping[str, Any]) -> dict[str, Any]:
+def reader_said(reading: Mapping[str, Any]) -> dict[str, Any]:
     """What the reader itself said; without what a labels file said."""
     return {name: said for name, said in reading.items() if name != LABELS_FILE}
 

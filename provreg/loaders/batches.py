@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +18,14 @@ from blake3 import blake3
 from provreg.core.change import plain
 from provreg.core.head import Head
 from provreg.flows.integrity import long_label
-from provreg.flows.reading import labels_overridden, rows_again
+from provreg.flows.reading import labels_overridden
 from provreg.loaders.matching import Matching
 from provreg.readers.table_samples import content_ids
 
 if TYPE_CHECKING:
     from provreg.loaders.matching import Mask, Rows
     from provreg.loaders.skipping import Skips
-    from provreg.readers.reader import Payloads
+    from provreg.readers.reader import Payloads, SampleStream
     from provreg.store.objects import Objects
 
 
@@ -60,54 +59,72 @@ class VerifiedBatch:
         return pa.chunked_array([pa.array(labels, pa.string())])
 
 
-def verified_batches(
-    head: Head,
-    entries: pa.Table,
-    paths: Sequence[Path],
-    objects: Objects,
-    *,
-    wanted: Mask | None = None,
-    skips: Skips | None = None,
-) -> Iterator[VerifiedBatch]:
-    """Reads the data at `paths` once; `entries` are those of the verified version with `head`.
+class Pass:
+    """One pass over the data of the verified version with `head`, whose `entries` these are.
 
-    Only the samples whose entry is `wanted` (None: all) are handed on, and must be there; all that
-    is read is checked. Raises SampleError for the first sample that is not as signed, at the end
-    NotTrustedError (step 12) for those that are missing, and what reading raises. With `skips`,
-    what is not as signed is passed over as long as it may be.
+    Only samples whose entry is `wanted` (None: all) are handed on and must be there; all that is
+    read is checked. With `skips`, what is not as signed is passed over as long as it may be.
     """
-    reading = head.reading
-    matching = Matching(
-        f"{head.dataset}@{head.version}",
-        entries,
-        ids_read=not _ids_are_contents(entries),
-        labels_read=reading.get("label") is not None and not labels_overridden(reading),
-    )
-    passed_over = 0
-    for payloads, samples in rows_again(paths, reading):
-        rows, signed = matching.match(samples)
-        good = rows >= 0
-        if not good.all():
-            error = matching.refusal(samples, int(np.argmin(good)))
-            if skips is None:
-                raise error
-            passed_over += int(np.count_nonzero(~good))
-            skips.check(passed_over, error)
-        keep = good if wanted is None else good & wanted[rows]
-        if keep.any():
-            yield VerifiedBatch(
-                _kept(payloads, keep),
-                rows[keep],
-                _kept(signed, keep[good]),
-                _kept(samples.column("label"), keep),
-                objects,
-            )
-    missing = matching.missing(wanted)
-    if skips is not None:
-        for row in missing.tolist():
-            skips.add(row, matching.missing_sample(row))
-    elif len(missing):
-        raise matching.missing_samples(missing)
+
+    def __init__(
+        self,
+        head: Head,
+        entries: pa.Table,
+        objects: Objects,
+        *,
+        wanted: Mask | None = None,
+        skips: Skips | None = None,
+    ) -> None:
+        reading = head.reading
+        self._matching = Matching(
+            f"{head.dataset}@{head.version}",
+            entries,
+            ids_read=not _ids_are_contents(entries),
+            labels_read=reading.get("label") is not None and not labels_overridden(reading),
+        )
+        self._objects = objects
+        self._wanted = wanted
+        self._skips = skips
+        self._passed_over = 0
+
+    def read(self, stream: SampleStream) -> Iterator[VerifiedBatch]:
+        """What is read of the data, or of a part of them, checked.
+
+        Raises SampleError for the first sample that is not as signed, and what reading raises.
+        """
+        for payloads, samples in stream:
+            rows, signed = self._matching.match(samples)
+            good = rows >= 0
+            if not good.all():
+                error = self._matching.refusal(samples, int(np.argmin(good)))
+                if self._skips is None:
+                    raise error
+                self._passed_over += int(np.count_nonzero(~good))
+                self._skips.check(self._passed_over, error)
+            keep = good if self._wanted is None else good & self._wanted[rows]
+            if keep.any():
+                yield VerifiedBatch(
+                    _kept(payloads, keep),
+                    rows[keep],
+                    _kept(signed, keep[good]),
+                    _kept(samples.column("label"), keep),
+                    self._objects,
+                )
+
+    def missing(self) -> Rows:
+        """The rows of the entries that none of what was read so far is."""
+        return self._matching.missing()
+
+    def refuse(self, missing: Rows) -> None:
+        """Raises NotTrustedError (step 12) where wanted samples are among these, and no more may
+        be skipped."""
+        if self._wanted is not None:
+            missing = missing[self._wanted[missing]]
+        if self._skips is not None:
+            for row in missing.tolist():
+                self._skips.add(row, self._matching.missing_sample(row))
+        elif len(missing):
+            raise self._matching.missing_samples(missing)
 
 
 def _ids_are_contents(entries: pa.Table) -> bool:

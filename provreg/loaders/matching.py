@@ -9,6 +9,7 @@ contents that stand several times.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,20 +64,16 @@ class Matching:
 
     def match(self, samples: pa.RecordBatch) -> Matched:
         """The entries that `samples` (schema SAMPLE) take."""
-        start, end = self._next, self._next + samples.num_rows
-        # Most tables stand in the order of their ids: then nothing needs to be looked up.
-        ahead = self._entries.slice(start, samples.num_rows)
-        if (
-            ahead.num_rows == samples.num_rows
-            and not self._taken[start:end].any()
-            and not self._unlike(ahead, samples).any()
-        ):
-            matched = Matched(np.arange(start, end), ahead)
-        else:
+        # Most data stand in the order of their ids: then nothing needs to be looked up.
+        matched = self._run_from(self._next, samples)
+        if matched is None and "id" in self._compared:
+            # The next shard, say, begins elsewhere.
+            matched = self._run_from(self._row_of(samples.column("id")[0].as_py()), samples)
+        if matched is None:
             matched = self._looked_up(samples)
         rows = matched.rows[matched.rows >= 0]
         self._taken[rows] = True
-        self._next = int(rows[-1]) + 1 if len(rows) else end
+        self._next = int(rows[-1]) + 1 if len(rows) else self._next
         return matched
 
     def refusal(self, samples: pa.RecordBatch, at: int) -> SampleError:
@@ -117,9 +114,9 @@ class Matching:
         why = "it stands in the data more often than signed"
         return Finding("stranger", name, found=found), entry, why
 
-    def missing(self, wanted: Mask | None = None) -> Rows:
-        """The rows of the entries, of those `wanted`, that no sample took."""
-        return np.flatnonzero(~self._taken if wanted is None else ~self._taken & wanted)
+    def missing(self) -> Rows:
+        """The rows of the entries that no sample took."""
+        return np.flatnonzero(~self._taken)
 
     def missing_sample(self, row: int) -> SampleError:
         """The error for an entry that no sample took."""
@@ -150,6 +147,23 @@ class Matching:
             )
             for entry in entries
         )
+
+    def _run_from(self, start: int, samples: pa.RecordBatch) -> Matched | None:
+        """The entries from row `start` on, if they are those of `samples`, one by one."""
+        end = start + samples.num_rows
+        ahead = self._entries.slice(start, samples.num_rows)
+        if (
+            ahead.num_rows < samples.num_rows
+            or self._taken[start:end].any()
+            or self._unlike(ahead, samples).any()
+        ):
+            return None
+        return Matched(np.arange(start, end), ahead)
+
+    def _row_of(self, name: str) -> int:
+        """The row of the first id that is not below `name`."""
+        ids, sought = self._entries.column("id"), name.encode()
+        return bisect_left(range(len(ids)), sought, key=lambda row: ids[row].as_py().encode())
 
     def _looked_up(self, samples: pa.RecordBatch) -> Matched:
         """As `match`, of samples in any order."""

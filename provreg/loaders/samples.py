@@ -24,11 +24,11 @@ from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
 from provreg.flows.integrity import ignore, long_label
-from provreg.flows.reading import files_again
+from provreg.flows.reading import files_again, rows_again
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace
-from provreg.loaders.batches import VerifiedBatch, verified_batches
+from provreg.loaders.batches import Pass, VerifiedBatch
 from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest
 from provreg.loaders.matching import refused
@@ -85,7 +85,7 @@ class VerifiedSamples:
             raise UsageError(f"on_bad is raise or skip, not {quoted(str(on_bad))}")
         self._home: tuple[Workspace, VerifiedVersion] | None = workspace, version
         self._objects = workspace.objects
-        self._paths = [path.absolute() for path in paths]
+        self.paths = [path.absolute() for path in paths]
         self._manifest = SignedManifest(workspace.parts, version.digest)
         shared = workspace.cache / _SHARED
         rows = Selection.of(select).rows(version.entries)
@@ -216,7 +216,7 @@ class VerifiedSamples:
         too. What is loaded later is checked again all the same.
         """
         workspace, version = self._at_home
-        verify_data(version, self._paths, leave_out=(workspace.folder,), on_step=ignore)
+        verify_data(version, self.paths, leave_out=(workspace.folder,), on_step=ignore)
 
     @property
     def _at_home(self) -> tuple[Workspace, VerifiedVersion]:
@@ -256,7 +256,7 @@ class VerifiedSamples:
         try:
             files: SampleFiles | None = self._threads.files
         except AttributeError:
-            files = self._threads.files = files_again(self._paths, self.head.reading)
+            files = self._threads.files = files_again(self.paths, self.head.reading)
         return files
 
     def _streamed_share(self, number: int, of: int) -> Iterator[Sample]:
@@ -271,19 +271,19 @@ class VerifiedSamples:
                     yield Sample(signed[0], payload, *signed[1:])
                 at += 1
 
-    def _batches(self) -> Iterator[VerifiedBatch]:
+    def new_pass(self) -> Pass:
+        """A pass over data that can only be streamed, for loaders that read them in parts."""
         wanted = None
         if self._chosen is not None:
             wanted = np.zeros(len(self._manifest), np.bool_)
             wanted[self._chosen.rows] = True
-        return verified_batches(
-            self.head,
-            self._manifest.table(),
-            self._paths,
-            self._objects,
-            wanted=wanted,
-            skips=self._skips,
-        )
+        entries = self._manifest.table()
+        return Pass(self.head, entries, self._objects, wanted=wanted, skips=self._skips)
+
+    def _batches(self) -> Iterator[VerifiedBatch]:
+        one = self.new_pass()
+        yield from one.read(rows_again(self.paths, self.head.reading))
+        one.refuse(one.missing())
 
     def _check(self, entry: Entry, content: bytes) -> None:
         if content != entry.content:

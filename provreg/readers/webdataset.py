@@ -131,16 +131,21 @@ def files(_paths: Sequence[Path], _format: str, _options: ShardOptions) -> Sampl
 def stream(paths: Sequence[Path], _format: str, options: ShardOptions) -> SampleStream:
     """The samples' members, and what they are."""
     for shard in shards(paths):
-        batch: list[StemSample] = []
-        size = 0
-        for sample in iter_shard(shard, options, {}):
-            batch.append(sample)
-            size += sample.size
-            if len(batch) == _BATCH or size > _BATCH_BYTES:
-                yield [one.members for one in batch], _table(shard, batch, options)
-                batch, size = [], 0
-        if batch:
+        yield from stream_shard(shard, options)
+
+
+def stream_shard(shard: Shard, options: ShardOptions) -> SampleStream:
+    """As `stream`, of one shard."""
+    batch: list[StemSample] = []
+    size = 0
+    for sample in iter_shard(shard, options, {}):
+        batch.append(sample)
+        size += sample.size
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
             yield [one.members for one in batch], _table(shard, batch, options)
+            batch, size = [], 0
+    if batch:
+        yield [one.members for one in batch], _table(shard, batch, options)
 
 
 def iter_shard(

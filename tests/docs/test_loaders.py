@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,18 @@ def pets(desk: Any) -> Any:
 
 def test_hugging_face(pets: Any) -> None:
     assert pets.run("Hugging Face datasets") == "['cat', 'dog'] (4, 4)\n"
+
+
+def test_webdataset(desk: Any) -> None:
+    Path("shards").mkdir()
+    with tarfile.open("shards/faces-0.tar", "w") as archive:
+        for number in (0, 1):
+            Image.new("RGB", (2, 2)).save(f"{number}.png")
+            Path(f"{number}.cls").write_text(str(number))
+            archive.add(f"{number}.png")
+            archive.add(f"{number}.cls")
+    desk.publish("faces", "shards")
+    assert desk.run("WebDataset") == "[((2, 2, 3), 0), ((2, 2, 3), 1)]\n"
 
 
 def test_grain(pets: Any) -> None:

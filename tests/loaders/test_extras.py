@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-FRAMEWORKS = {"huggingface": "datasets", "pandas": "pandas", "polars": "polars"}
+FRAMEWORKS = {
+    "huggingface": "datasets",
+    "pandas": "pandas",
+    "polars": "polars",
+    "webdataset": "webdataset",
+}
 
 
 SCRIPT = """
