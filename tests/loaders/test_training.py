@@ -250,6 +250,29 @@ def test_the_models_folder_gets_a_signature_of_its_own(load: Load, train: Any, m
     assert sorted(path.name for path in model.iterdir()) == ["model.sig", "weights.bin"]
 
 
+def test_the_real_model_signing_takes_the_folder_and_refuses_a_changed_weight(
+    bench: Any, load: Load, train: Any, model: Path, model_signing: Callable[..., Any]
+) -> None:
+    """So does provreg: tests/attacks/test_receipts.py."""
+    (model / "tokenizer").mkdir()
+    (model / "tokenizer" / "vocab.json").write_bytes(b"{}")
+    samples = load()
+    with train(samples):
+        list(samples)
+    command = (
+        "verify", "key", model, "--signature", model / "model.sig",
+        "--public_key", bench.key_file(),
+    )  # fmt: skip
+    ran = model_signing(*command)
+    assert ran.returncode == 0, ran
+    for name, data in (("weights.bin", b"Weights"), ("added.py", b"import os")):
+        before = (model / name).read_bytes() if (model / name).exists() else None
+        (model / name).write_bytes(data)
+        assert model_signing(*command).returncode != 0
+        if before is not None:
+            (model / name).write_bytes(before)
+
+
 def test_counts_stop_where_a_byte_ends(tmp_path: Path) -> None:
     handed_out = HandedOut(tmp_path, 3)
     for _ in range(MOST + 5):
