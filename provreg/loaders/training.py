@@ -29,6 +29,9 @@ from provreg.trust.signer import KeySigner, Signer
 
 Place: TypeAlias = Path | str
 
+# What model_signing leaves out of a folder unless it is told not to; a receipt names it all.
+_GIT = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
+
 
 class Wraps(Protocol):
     """A dataset of a framework, which reads through `verified`."""
@@ -239,7 +242,11 @@ def _check_parameters(parameters: dict[str, Any]) -> None:
 def _oms_signature(folder: Path, files: tuple[ModelFile, ...], signer: Signer) -> bytes | None:
     if not folder.is_dir():
         return None
-    digests = [(file.name, parse_digest(file.sha256)[1]) for file in files]
+    digests = [
+        (file.name, parse_digest(file.sha256)[1])
+        for file in files
+        if file.name.partition("/")[0] not in _GIT
+    ]
     return oms_bundle(oms_statement(folder.resolve().name, digests), signer)
 
 

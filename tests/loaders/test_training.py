@@ -256,9 +256,11 @@ def test_the_real_model_signing_takes_the_folder_and_refuses_a_changed_weight(
     """So does provreg: tests/attacks/test_receipts.py."""
     (model / "tokenizer").mkdir()
     (model / "tokenizer" / "vocab.json").write_bytes(b"{}")
+    (model / ".gitattributes").write_bytes(b"*.bin filter=lfs")
     samples = load()
-    with train(samples):
+    with train(samples) as run:
         list(samples)
+    assert ".gitattributes" in [file.name for file in receipt_of(bench, run.receipt).model]
     command = (
         "verify", "key", model, "--signature", model / "model.sig",
         "--public_key", bench.key_file(),
