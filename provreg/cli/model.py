@@ -80,6 +80,12 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
         raise typer.Exit(error.exit_code) from None
     _warn(opened, output)
     run = made.run
+    for one in run.versions:
+        if one.revoked:
+            output.warn(
+                f"{counted(one.revoked, 'sample')} of {one.name} that the run was handed"
+                f" {'is' if one.revoked == 1 else 'are'} revoked"
+            )
     signers = ", ".join(f"{one.principal} ({one.signature})" for one in run.signers)
     because = f"receipt {run.digest} is signed by {signers}"
     output.document(

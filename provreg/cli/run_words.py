@@ -30,7 +30,11 @@ def run_to_json(run: Run) -> dict[str, Any]:
         "model": [asdict(file) for file in receipt.model],
         "datasets": [
             asdict(one.on)
-            | {"trusted": one.refused is None, "because": one.refused and str(one.refused)}
+            | {
+                "revoked": one.revoked,
+                "trusted": one.refused is None,
+                "because": one.refused and str(one.refused),
+            }
             for one in run.versions
         ],
         "code": asdict(receipt.code),
@@ -55,6 +59,7 @@ def run_facts(run: Run) -> dict[str, object]:
         on = one.on
         facts[f"trained on {one.name}"] = (
             f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} times in all"
+            + (f"; {one.revoked:,} of them are revoked" if one.revoked else "")
             + (f"; NOT TRUSTED (any more): {one.refused}" if one.refused else "")
         )
     return facts | {

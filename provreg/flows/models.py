@@ -9,7 +9,7 @@ from provreg.core.finding import Finding
 from provreg.core.receipt import ModelFile
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
-from provreg.flows.runs import Refusal, Run, judged_run
+from provreg.flows.runs import Judge, Refusal, Run
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 
@@ -45,9 +45,10 @@ def runs_of_model(
 
     `whole` says that `files` are all of a folder, which is then compared with all that a run left.
     """
+    judge = Judge(workspace, trust)
     found = []
     for digest in workspace.indexed_runs.with_file([file.sha256 for file in files]):
-        run = judged_run(workspace, digest, trust)
+        run = judge.run(digest)
         found.append(MadeBy(run, tuple(_compared(run.receipt.model, files)) if whole else ()))
     # The latest of equals last, as in a log that is read from below.
     return sorted(

@@ -20,8 +20,12 @@ from provreg.core.policy import Signature
 from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
-from provreg.flows.integrity import read_head
+from provreg.flows.freshness import check_fresh, read_freshness
+from provreg.flows.history import check_revocations_held, known_of
+from provreg.flows.integrity import load_entries, read_head
 from provreg.flows.lineage import Signer
+from provreg.flows.revocations import read_chain
+from provreg.flows.revoked_samples import rows_revoked
 from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
@@ -43,10 +47,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A version that a run read, and why the policy does not trust it (any more), if so."""
+    """A version that a run read, and why the policy does not trust it (any more), if so.
+
+    `revoked` counts the samples it was handed that are revoked, by their source or labeler.
+    """
 
     on: TrainedOn
     refused: Refusal | None
+    revoked: int
 
     @property
     def name(self) -> str:
@@ -88,17 +96,69 @@ def members(workspace: Workspace, on: TrainedOn) -> npt.NDArray[np.bool_]:
     return found
 
 
-def judged_run(workspace: Workspace, digest: str, trust: Trust | None) -> Run:
-    """A receipt with what the policy says of its signatures and versions; raises as
-    `read_receipt`."""
-    bundles = _bundles(workspace, digest)
-    receipt = _checked(workspace, bundles[0].payload)
-    versions = tuple(Standing(on, _standing(workspace, on, trust)) for on in receipt.datasets)
-    try:
-        signers = _signers(receipt, bundles, trust)
-    except NotTrustedError as error:
-        return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
-    return Run(digest, receipt, signers, None, versions)
+class Judge:
+    """Runs as `trust` sees them now. Revocations are read once, and a version is judged once."""
+
+    def __init__(self, workspace: Workspace, trust: Trust | None) -> None:
+        self._workspace = workspace
+        self._trust = trust
+        self._chain = None if trust is None else read_chain(workspace, trust)
+        self._refusals: dict[tuple[str, int, str], Refusal | None] = {}
+        self._revoked: dict[str, npt.NDArray[np.bool_]] = {}
+
+    def run(self, digest: str) -> Run:
+        """A receipt with what the policy says of its signatures and versions; raises as
+        `read_receipt`."""
+        bundles = _bundles(self._workspace, digest)
+        receipt = _checked(self._workspace, bundles[0].payload)
+        versions = tuple(map(self._standing, receipt.datasets))
+        try:
+            signers = _signers(receipt, bundles, self._trust)
+        except NotTrustedError as error:
+            return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
+        return Run(digest, receipt, signers, None, versions)
+
+    def _standing(self, on: TrainedOn) -> Standing:
+        version = (on.dataset, on.version, on.head)
+        if version not in self._refusals:
+            self._refusals[version] = self._refusal(on)
+        refused, revoked = self._refusals[version], 0
+        try:
+            revoked = self._handed_revoked(on)
+        except (DamagedError, NotFoundError, NotTrustedError) as error:
+            step = error.step if isinstance(error, NotTrustedError) else 11
+            refused = refused or Refusal(step, error.message)
+        return Standing(on, refused, revoked)
+
+    def _refusal(self, on: TrainedOn) -> Refusal | None:
+        """Why a version is not trusted now (steps 1 to 8, and 9 for revocations), None if it is."""
+        workspace, trust, chain = self._workspace, self._trust, self._chain
+        if trust is None or chain is None:
+            return Refusal(4, NOBODY)
+        try:
+            known = known_of(workspace, on.dataset)
+            head = check_signatures(workspace, on.dataset, on.version, on.head, trust).head
+            chain.check(head, on.head)
+            freshness = read_freshness(workspace, on.dataset, on.uid, trust)
+            check_fresh(freshness, head, trust)
+            check_revocations_held(chain, known, freshness.attested)
+        except NotTrustedError as error:
+            return Refusal(error.step, error.message)
+        return None
+
+    def _handed_revoked(self, on: TrainedOn) -> int:
+        """How many of the samples a run was handed are revoked by their source or labeler."""
+        if self._chain is None or not self._chain.in_force:
+            return 0
+        head = read_head(self._workspace, on.head)
+        found = [one.revocation.samples for one in self._chain.of(head)]
+        samples = [one for one in found if one is not None]
+        if not samples:
+            return 0
+        if on.head not in self._revoked:
+            entries = load_entries(self._workspace, head)
+            self._revoked[on.head] = rows_revoked(self._workspace, on.head, head, entries, samples)
+        return int(np.count_nonzero(self._revoked[on.head] & members(self._workspace, on)))
 
 
 def _bundles(workspace: Workspace, digest: str) -> Sequence[Bundle]:
@@ -135,17 +195,6 @@ def _checked(workspace: Workspace, statement: bytes) -> Receipt:
                 f" {head.samples:,}, uid {head.uid}"
             )
     return receipt
-
-
-def _standing(workspace: Workspace, on: TrainedOn, trust: Trust | None) -> Refusal | None:
-    """Why a version is not trusted now (steps 1 to 8), None where it is."""
-    if trust is None:
-        return Refusal(4, NOBODY)
-    try:
-        check_signatures(workspace, on.dataset, on.version, on.head, trust)
-    except NotTrustedError as error:
-        return Refusal(error.step, error.message)
-    return None
 
 
 def _signers(

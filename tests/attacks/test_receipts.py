@@ -20,7 +20,7 @@ from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.exposure import exposures, same_sample
 from provreg.flows.models import runs_of_model, verify_model
 from provreg.flows.publish_receipt import publish_receipt, trained_on
-from provreg.flows.runs import Run, judged_run, members
+from provreg.flows.runs import Judge, Run, members
 from provreg.flows.trusting import Trust
 from provreg.readers.model import hash_model
 from provreg.store.folder import init
@@ -71,7 +71,7 @@ def trust(bench: Bench, *trainers: str, publishers: tuple[str, ...] = ("alice",)
 
 
 def judged(bench: Bench, digest: str, by: Trust | None = None) -> Run:
-    return judged_run(bench.open().workspace, digest, by or trust(bench, "alice"))
+    return Judge(bench.open().workspace, by or trust(bench, "alice")).run(digest)
 
 
 def found(bench: Bench, model: Path, by: Trust | None = None) -> list[Any]:

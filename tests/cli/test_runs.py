@@ -144,3 +144,56 @@ def test_a_policy_planted_beside_the_model_is_refused(
     ran = provreg("verify", "model:.", "--registry", registry)
     assert ran.code == 4
     assert "step 4" in ran.err
+
+
+@pytest.fixture
+def revoking(model: Path) -> Path:
+    """Ann may revoke, and trusts Mallory."""
+    policy = (model / "both.toml").read_text() + (
+        "\n[[revoke]]\ndatasets = ['*']\nprincipals = ['ann']"
+        "\n[[train]]\ndatasets = ['*']\nprincipals = ['ann']\n"
+    )
+    (model / "provreg.policy.toml").write_text(policy)
+    return model
+
+
+def test_a_receipt_for_a_version_that_was_later_revoked_is_shown_as_such(
+    revoking: Path, provreg: Run
+) -> None:
+    assert provreg("verify", "model:out2").code == 0
+    revoked = provreg(
+        "revoke", "pets@2", "--reason", "labels were flipped", "--sign", "key:ann.key", "--yes"
+    )
+    assert revoked.code == 0, revoked
+    ran = provreg("verify", "model:out2")
+    assert ran.code == 4
+    assert "step 8" in ran.err
+    assert "labels were flipped" in ran.err
+    [run] = provreg("show", "model:out2", "--json").json["runs"]
+    assert run["trusted"], "the receipt still says what it said"
+    assert run["datasets"][0]["because"].startswith("step 8: pets@2 is revoked by ann")
+    assert "pets@2 (NOT TRUSTED)" in provreg("runs").out
+    assert provreg("verify", "model:out1").code == 0
+    # Who saw the revocation is not fooled by a registry that hides it.
+    (revocation,) = (revoking / ".provreg/revocations").glob("*.json")
+    provreg("verify", "pets@1")
+    revocation.rename(revoking / "hidden")
+    ran = provreg("verify", "model:out2")
+    assert ran.code == 4
+    assert "step 9" in ran.err
+
+
+def test_samples_of_a_revoked_labeler_are_counted_in_what_a_model_was_handed(
+    revoking: Path, provreg: Run
+) -> None:
+    ran = provreg(
+        "revoke", "pets", "--labeler", "mallory", "--reason", "account stolen",
+        "--sign", "key:ann.key", "--yes",
+    )  # fmt: skip
+    assert ran.code == 0, ran
+    ran = provreg("verify", "model:out2", "--json")
+    assert ran.code == 0
+    check(ran.json, "verify")
+    assert ran.json["warnings"][-1] == "2 samples of pets@2 that the run was handed are revoked"
+    assert "2 of them are revoked" in provreg("show", "model:out2").out
+    assert provreg("show", "model:out1", "--json").json["runs"][0]["datasets"][0]["revoked"] == 0
