@@ -217,7 +217,7 @@ def test_the_limits_of_a_head_are_those_of_the_code() -> None:
         ("**Tables**", "**Shards**", "reading-table"),
         ("**Shards**", "**Datasets**", "reading-webdataset"),
         ("**Datasets**", "**IDX**", "reading-huggingface"),
-        ("**IDX**", "**Labels", "reading-idx"),
+        ("**IDX**", "**Readers", "reading-idx"),
     ],
 )
 def test_the_fields_of_a_reading_are_those_of_its_schema(

@@ -18,7 +18,7 @@ from provreg.core.manifest import in_order
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
-from provreg.readers.catalog import detect, reader_of
+from provreg.readers.catalog import detect, reader_again, reader_of
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
 from provreg.readers.reader import (
@@ -69,7 +69,7 @@ def read_new(
     before = None if inherited is None else reader_said(inherited)
     format_ = how.format or detect(paths, None if before is None else before["reader"])
     reader = reader_of(format_)
-    if before is not None and reader_of(before["reader"]) is not reader:
+    if before is not None and reader_again(before)[0] != reader:
         raise UsageError(
             f"this dataset is read as {before['reader']}, the data look like {format_}",
             hint="give data of the same kind, or another --name for a new dataset",
@@ -107,7 +107,7 @@ def read_again(
     `read_new`, and FormatError for a reading that is none.
     """
     again = reader_said(reading)
-    reader, format_ = _reader_again(again)
+    reader, format_ = reader_again(again)
     if sha256 and "sha256" in reader.OPTIONS:
         again = {"sha256": True} | again
     options = reader.options_from_reading(again)
@@ -121,7 +121,7 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
     Raises as `read_again`.
     """
     again = reader_said(reading)
-    reader, format_ = _reader_again(again)
+    reader, format_ = reader_again(again)
     return reader.files(paths, format_, reader.options_from_reading(again))
 
 
@@ -131,7 +131,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleStrea
     Raises UsageError where `files_again` reads them, else as `read_again`.
     """
     again = reader_said(reading)
-    reader, format_ = _reader_again(again)
+    reader, format_ = reader_again(again)
     stream = reader.stream(paths, format_, reader.options_from_reading(again))
     if stream is None:
         raise UsageError(f"data read as {quoted(format_)} are read by id")
@@ -179,14 +179,6 @@ def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
 def reader_said(reading: Mapping[str, Any]) -> dict[str, Any]:
     """What the reader itself said; without what a labels file said."""
     return {name: said for name, said in reading.items() if name != LABELS_FILE}
-
-
-def _reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
-    """The reader that a head names, and its format."""
-    format_ = reading.get("reader")
-    if not isinstance(format_, str):
-        raise FormatError("head.reading: reader is not text")
-    return reader_of(format_), format_
 
 
 def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:

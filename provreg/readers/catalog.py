@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provreg.core.text import quoted
-from provreg.errors import UsageError
+from provreg.errors import FormatError, UsageError
 from provreg.readers import folder, huggingface, idx, table, webdataset, zipped
+from provreg.readers.plugged import missing, named_package, plugged
 from provreg.readers.table_files import detect_format
 from provreg.readers.table_options import READERS as TABLES
 
@@ -37,12 +38,37 @@ _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
 
 
 def reader_of(format_: str) -> Reader:
-    """The reader of a format. Raises UsageError for an unknown one."""
-    if format_ not in _READERS:
+    """The reader of a format, of provreg or of an installed package (`plugged`).
+
+    Raises UsageError for a format that nobody reads, and for a reader that is none.
+    """
+    reader = _READERS.get(format_) or plugged(format_)
+    if reader is None:
         raise UsageError(
-            f"{quoted(format_)} is no format provreg reads", hint="formats: " + ", ".join(_READERS)
+            f"{quoted(format_)} is no format that provreg or an installed package reads",
+            hint="formats: " + ", ".join(_READERS),
         )
-    return _READERS[format_]
+    return reader
+
+
+def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
+    """The reader that a head's reading names, and its format.
+
+    Raises FormatError for a reading that names none, NotFoundError where it is of a package that is
+    not installed, and UsageError as `reader_of`.
+    """
+    format_ = reading.get("reader")
+    if not isinstance(format_, str):
+        raise FormatError("head.reading: reader is not text")
+    reader = _READERS.get(format_) or plugged(format_)
+    if reader is None:
+        if "package" in reading:
+            raise missing(format_, named_package(reading)[0])
+        raise FormatError(
+            f"head.reading: the reader {quoted(format_)} is unknown",
+            hint="it was written by a newer provreg: update, or refuse it",
+        )
+    return reader, format_
 
 
 def detect(paths: Sequence[Path], before: str | None = None) -> str:

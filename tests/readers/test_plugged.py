@@ -1,0 +1,208 @@
+"""provreg.readers.plugged: readers of packages that are really installed, good ones and others."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
+from provreg.readers.catalog import reader_again, reader_of
+from provreg.readers.reader import HowToRead
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+# A whole reader: one line of a text file is one sample, its id what precedes the first blank.
+LINES = """
+import pyarrow as pa
+from blake3 import blake3
+from provreg.core.entry import SAMPLE
+from provreg.errors import FormatError
+from provreg.readers.reader import Found
+
+OPTIONS = frozenset({"label"})
+
+def settle(format_, how, before):
+    return how.label or (before or {}).get("label") or "none"
+
+def options_from_reading(reading):
+    if set(reading) != {"reader", "label"}:
+        raise FormatError("head.reading: not of lines")
+    return reading["label"]
+
+def _rows(paths):
+    for path in paths:
+        for line in path.read_bytes().splitlines():
+            yield line.split(b" ", 1)
+
+def _batch(rows):
+    columns = {
+        "id": [key.decode() for key, _ in rows],
+        "content": [blake3(text).digest() for _, text in rows],
+        "size": [len(text) for _, text in rows],
+    }
+    names = [field.name for field in SAMPLE]
+    return pa.RecordBatch.from_pydict(
+        {name: columns.get(name, [None] * len(rows)) for name in names}, schema=SAMPLE
+    )
+
+def read(paths, format_, options, work):
+    table = pa.Table.from_batches([_batch(list(_rows(paths)))])
+    return Found(table, {"reader": "lines", "label": options}, False, False)
+
+def files(paths, format_, options):
+    return None
+
+def stream(paths, format_, options):
+    rows = list(_rows(paths))
+    yield [text for _, text in rows], _batch(rows)
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package with a reader of `lines`: a module and its dist-info on the path."""
+
+    def make(code: str = LINES, *, package: str = "provreg-lines", entry: str = "") -> None:
+        place = tmp_path / "site" / package
+        module = package.replace("-", "_")
+        information = place / f"{module}-1.2.dist-info"
+        information.mkdir(parents=True)
+        (place / f"{module}.py").write_text(code)
+        (information / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n"
+        )
+        (information / "entry_points.txt").write_text(
+            f"[provreg.readers]\nlines = {entry or module}\n"
+        )
+        monkeypatch.syspath_prepend(str(place))
+        monkeypatch.delitem(__import__("sys").modules, module, raising=False)
+        importlib.invalidate_caches()
+
+    return make
+
+
+HOW = HowToRead(format="lines")
+
+
+def text(bench: Bench, data: str = "a one\nb two\n") -> Path:
+    path = bench.folder / "data.txt"
+    path.write_text(data)
+    return path
+
+
+def test_a_reader_of_another_package_reads_verifies_loads_and_is_named(
+    bench: Bench, install: Install
+) -> None:
+    import provreg
+
+    install()
+    path = text(bench)
+    head = bench.ingest(path, how=HOW).head
+    assert head is not None
+    assert head.reading == {
+        "reader": "lines", "label": "none", "package": "provreg-lines", "package_version": "1.2",
+    }  # fmt: skip
+    bench.open().verify("pets", data=[path])
+    key, place = bench.key_file(), bench.registry
+    handed = provreg.load("pets", data=path, key=key, registry=place)
+    assert {sample.id: sample.payload for sample in handed} == {"a": b"one", "b": b"two"}
+    assert bench.ingest(path, how=HOW).head is None
+    with pytest.raises(NotTrustedError):
+        bench.open().verify("pets", data=[text(bench, "a one\nb poison\n")])
+
+
+def test_who_lacks_the_package_is_told_its_name(bench: Bench, install: Install) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        site = bench.folder / "site/provreg-lines"
+        install()
+        bench.ingest(text(bench), how=HOW)
+        patch.setattr("sys.path", [entry for entry in __import__("sys").path if entry != str(site)])
+        with pytest.raises(NotFoundError, match="'provreg-lines', which is not installed"):
+            bench.open().verify("pets", data=[text(bench)])
+
+
+def test_another_package_of_the_same_format_is_not_taken_for_it(
+    bench: Bench, install: Install
+) -> None:
+    install(package="evil-lines")
+    reading = {
+        "reader": "lines",
+        "label": "none",
+        "package": "provreg-lines",
+        "package_version": "1",
+    }
+    reader, _ = reader_again(reading)
+    with pytest.raises(NotFoundError, match="provreg-lines"):
+        reader.options_from_reading(reading)
+    install()
+    with pytest.raises(UsageError, match="several packages"):
+        reader_of("lines")
+
+
+def test_a_format_of_provreg_cannot_be_taken_over(install: Install, tmp_path: Path) -> None:
+    from provreg.readers import folder
+
+    install()
+    place = tmp_path / "site/provreg-lines/provreg_lines-1.2.dist-info/entry_points.txt"
+    place.write_text("[provreg.readers]\nfolder = provreg_lines\n")
+    importlib.invalidate_caches()
+    assert reader_of("folder") is folder
+
+
+@pytest.mark.parametrize(
+    ("code", "entry", "says"),
+    [
+        ("raise RuntimeError('no')", "", "cannot be loaded: RuntimeError: no"),
+        (LINES, "provreg_lines:nothing", "cannot be loaded: AttributeError"),
+        (LINES, "no_such_module", "cannot be loaded: ModuleNotFoundError"),
+        ("OPTIONS = frozenset()", "", "it has no settle, options_from_reading"),
+    ],
+)
+def test_a_reader_that_cannot_be_loaded_is_one_clear_error(
+    install: Install, code: str, entry: str, says: str
+) -> None:
+    install(code, entry=entry)
+    with pytest.raises(UsageError, match="'lines' of the package 'provreg-lines'") as caught:
+        reader_of("lines")
+    assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("    table = pa", "    1 / 0; table = pa", "failed: ZeroDivisionError"),
+        ("return Found(table,", "return (table,", "gives no samples"),
+        ("[len(text) for _, text in rows]", "[None for _ in rows]", "without digests or sizes"),
+        ("Found(table,", "Found(table.select(['id']),", "another schema"),
+        ('"reader": "lines"', '"reader": "zip"', "does not name its format"),
+        ('"label": options}', '"package": "x"}', "does not name its format"),
+        ('"label": options}', '"label": 1.5e400}', "canonical JSON"),
+        ("[key.decode() for key, _ in rows]", "['a' for _ in rows]", "stands twice"),
+        ("[key.decode() for key, _ in rows]", "[None for _ in rows]", "without ids"),
+    ],
+)  # fmt: skip
+def test_a_reader_that_breaks_its_promise_publishes_nothing(
+    bench: Bench, install: Install, old: str, new: str, says: str
+) -> None:
+    assert old in LINES
+    install(LINES.replace(old, new, 1))
+    with pytest.raises((InputError, FormatError)) as caught:
+        bench.ingest(text(bench), how=HOW)
+    assert says in caught.value.message
+    assert not [name for name in bench.files() if "/versions/" in name]
+
+
+def test_a_format_that_nobody_reads(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="no format that provreg or an installed package reads"):
+        reader_of("lines")
+    for reading in ({}, {"reader": 5}, {"reader": "lines"}, {"reader": "lines", "package": 5}):
+        unknown: dict[str, Any] = reading
+        with pytest.raises(FormatError):
+            reader_again(unknown)
