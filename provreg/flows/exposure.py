@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from provreg.core.receipt import Receipt, TrainedOn
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.flows.integrity import load_entries, read_head
-from provreg.flows.runs import Judge, Run, members, read_receipt
+from provreg.flows.runs import Run, RunJudge, members, read_receipt
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 
@@ -44,7 +44,7 @@ class Untold:
 
 def all_runs(workspace: Workspace, trust: Trust | None) -> list[Exposure]:
     """Every run in the index, the latest last, with all that it was handed."""
-    judge = Judge(workspace, trust)
+    judge = RunJudge(workspace, trust)
     runs = [judge.run(digest) for digest in workspace.indexed_runs.receipts()]
     return [
         Exposure(
@@ -66,7 +66,7 @@ def exposures(
     """
     chosen: dict[str, Mask] = {}
     found, untold = [], []
-    judge = Judge(workspace, trust)
+    judge = RunJudge(workspace, trust)
     for digest in workspace.indexed_runs.receipts():
         counts = np.zeros(2, np.int64)
         try:

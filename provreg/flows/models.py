@@ -9,7 +9,7 @@ from provreg.core.finding import Finding
 from provreg.core.receipt import ModelFile
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
-from provreg.flows.runs import Judge, Refusal, Run
+from provreg.flows.runs import Refusal, Run, RunJudge
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 
@@ -45,7 +45,7 @@ def runs_of_model(
 
     `whole` says that `files` are all of a folder, which is then compared with all that a run left.
     """
-    judge = Judge(workspace, trust)
+    judge = RunJudge(workspace, trust)
     found = []
     for digest in workspace.indexed_runs.with_file([file.sha256 for file in files]):
         run = judge.run(digest)

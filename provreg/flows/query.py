@@ -9,7 +9,7 @@ import pyarrow as pa
 from provreg.core.entry import ENTRY
 from provreg.flows.integrity import checked_part, read_head
 from provreg.flows.lineage import judged
-from provreg.flows.runs import Judge
+from provreg.flows.runs import RunJudge
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.store.index import uses_entries, with_part
@@ -48,7 +48,7 @@ def query(
 
 
 def _trusted_runs(workspace: Workspace, trust: Trust | None) -> pa.Table:
-    judge = Judge(workspace, trust)
+    judge = RunJudge(workspace, trust)
     runs = [judge.run(digest) for digest in workspace.indexed_runs.receipts()]
     because = [", ".join(signer.principal for signer in run.signers) or None for run in runs]
     return pa.table([[run.digest for run in runs], because], schema=_RUN_TRUST.schema)

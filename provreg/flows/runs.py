@@ -23,10 +23,9 @@ from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedE
 from provreg.flows.freshness import check_fresh, read_freshness
 from provreg.flows.history import check_revocations_held, known_of
 from provreg.flows.integrity import load_entries, read_head
+from provreg.flows.judging import Judge
 from provreg.flows.lineage import Signer
-from provreg.flows.revocations import read_chain
 from provreg.flows.revoked_samples import rows_revoked
-from provreg.flows.signatures import check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
@@ -96,13 +95,13 @@ def members(workspace: Workspace, on: TrainedOn) -> npt.NDArray[np.bool_]:
     return found
 
 
-class Judge:
-    """Runs as `trust` sees them now. Revocations are read once, and a version is judged once."""
+class RunJudge:
+    """Runs as `trust` sees them now; a version is judged once, however many runs read it."""
 
     def __init__(self, workspace: Workspace, trust: Trust | None) -> None:
         self._workspace = workspace
         self._trust = trust
-        self._chain = None if trust is None else read_chain(workspace, trust)
+        self._judge = None if trust is None else Judge.of(workspace, trust)
         self._refusals: dict[tuple[str, int, str], Refusal | None] = {}
         self._revoked: dict[str, npt.NDArray[np.bool_]] = {}
 
@@ -132,26 +131,25 @@ class Judge:
 
     def _refusal(self, on: TrainedOn) -> Refusal | None:
         """Why a version is not trusted now (steps 1 to 8, and 9 for revocations), None if it is."""
-        workspace, trust, chain = self._workspace, self._trust, self._chain
-        if trust is None or chain is None:
+        workspace, judge = self._workspace, self._judge
+        if judge is None:
             return Refusal(4, NOBODY)
         try:
             known = known_of(workspace, on.dataset)
-            head = check_signatures(workspace, on.dataset, on.version, on.head, trust).head
-            chain.check(head, on.head)
-            freshness = read_freshness(workspace, on.dataset, on.uid, trust)
-            check_fresh(freshness, head, trust)
-            check_revocations_held(chain, known, freshness.attested)
+            head = judge.check(on.head, read_head(workspace, on.head)).head
+            freshness = read_freshness(workspace, on.dataset, on.uid, judge.trust)
+            check_fresh(freshness, head, judge.trust)
+            check_revocations_held(judge.chain, known, freshness.attested)
         except NotTrustedError as error:
             return Refusal(error.step, error.message)
         return None
 
     def _handed_revoked(self, on: TrainedOn) -> int:
         """How many of the samples a run was handed are revoked by their source or labeler."""
-        if self._chain is None or not self._chain.in_force:
+        if self._judge is None or not self._judge.chain.in_force:
             return 0
         head = read_head(self._workspace, on.head)
-        found = [one.revocation.samples for one in self._chain.of(head)]
+        found = [one.revocation.samples for one in self._judge.chain.of(head)]
         samples = [one for one in found if one is not None]
         if not samples:
             return 0

@@ -14,13 +14,14 @@ import pytest
 
 from provreg.core.bitmap import pack
 from provreg.core.digest import blake3_digest
+from provreg.core.limits import NameList
 from provreg.core.policy import TrainRule
 from provreg.core.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.exposure import exposures, same_sample
 from provreg.flows.models import runs_of_model, verify_model
 from provreg.flows.publish_receipt import publish_receipt, trained_on
-from provreg.flows.runs import Judge, Run, members
+from provreg.flows.runs import Run, RunJudge, members
 from provreg.flows.trusting import Trust
 from provreg.readers.model import hash_model
 from provreg.store.folder import init
@@ -71,7 +72,7 @@ def trust(bench: Bench, *trainers: str, publishers: tuple[str, ...] = ("alice",)
 
 
 def judged(bench: Bench, digest: str, by: Trust | None = None) -> Run:
-    return Judge(bench.open().workspace, by or trust(bench, "alice")).run(digest)
+    return RunJudge(bench.open().workspace, by or trust(bench, "alice")).run(digest)
 
 
 def found(bench: Bench, model: Path, by: Trust | None = None) -> list[Any]:
@@ -241,6 +242,18 @@ def test_a_version_that_is_not_trusted_any_more_is_told_with_the_run(
     with pytest.raises(NotTrustedError, match="trained on pets@1, which is not trusted") as refused:
         verify(bench, model, without)
     assert refused.value.step in (3, 4)
+
+
+def test_a_version_with_a_source_that_the_policy_does_not_take_is_told_with_the_run(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(receipt)
+    given = trust(bench, "alice")
+    rule = replace(given.policy.publish[0], sources=NameList(forbid=("shelter",)))
+    narrow = Trust(replace(given.policy, publish=(rule,)), "a test")
+    with pytest.raises(NotTrustedError, match="trained on pets@1, which is not trusted") as refused:
+        verify(bench, model, narrow)
+    assert refused.value.step == 7
 
 
 def test_a_statement_of_another_kind_replayed_as_a_receipt_is_none(
