@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -23,6 +24,13 @@ from sigstore_instance.web import Reply, Request, Server
 LIFETIME = timedelta(minutes=10)
 ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 ISSUER_V2 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
+# What a token says of a CI run, and where Fulcio puts it; here the repository is a whole URI.
+RUN = {
+    "repository": x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.12"),
+    "ref": x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.14"),
+    "environment": x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.23"),
+}
+NO_RUN: Mapping[str, str] = {}
 _SCT_LIST = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 _SHA256, _ECDSA = 4, 3  # RFC 5246 7.4.1.4.1
 
@@ -43,15 +51,18 @@ class Fulcio:
         except jwt.InvalidTokenError as error:
             return Reply.json({"code": 16, "message": str(error)}, 401)
         pem = base64.b64decode(json.loads(request.body)["certificateSigningRequest"])
-        leaf = self.certify(x509.load_pem_x509_csr(pem).public_key(), str(claims["sub"]))
+        run = {name: str(claims[name]) for name in RUN if name in claims}
+        leaf = self.certify(x509.load_pem_x509_csr(pem).public_key(), str(claims["sub"]), run)
         chain = [leaf, self.authority.certificate]
         certificates = [one.public_bytes(Encoding.PEM).decode() for one in chain]
         return Reply.json(
             {"signedCertificateEmbeddedSct": {"chain": {"certificates": certificates}}}
         )
 
-    def certify(self, public: object, subject: str) -> x509.Certificate:
-        """A certificate for `subject`, an e-mail address or a URI."""
+    def certify(
+        self, public: object, subject: str, run: Mapping[str, str] = NO_RUN
+    ) -> x509.Certificate:
+        """A certificate for `subject`, an e-mail address or a URI, with what its CI run was for."""
         now, issuer = datetime.now(UTC), self._oidc.issuer
         if "expired-certificate" in self._faults:
             now -= timedelta(hours=1)
@@ -70,6 +81,9 @@ class Fulcio:
                 x509.UnrecognizedExtension(ISSUER_V2, der(UTF8, issuer.encode())), critical=False
             )
         )
+        for name, text in run.items():
+            claim = x509.UnrecognizedExtension(RUN[name], der(UTF8, text.encode()))
+            builder = builder.add_extension(claim, critical=False)
         unlogged = builder.sign(self.authority.key, SHA256())
         listed = der(OCTETS, self._sct_list(unlogged.tbs_certificate_bytes))
         return builder.add_extension(

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from provreg.core.statement import version_statement
 from provreg.core.verdict import judge
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
-from provreg.trust.sigstore.certificate import identity_of
+from provreg.trust.sigstore.certificate import Run, identity_of, run_of
 from provreg.trust.sigstore.root import (
     PUBLIC_GOOD,
     STAGING,
@@ -76,10 +76,10 @@ def loopback() -> Iterator[Loopback]:
 def sign(loopback: Loopback, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
     """Signs STATEMENT as a subject, by default alice."""
 
-    def signed(log: int, *, stamped: bool = True, subject: str = PERSON) -> bytes:
+    def signed(log: int, *, stamped: bool = True, subject: str = PERSON, **run: str) -> bytes:
         config = tmp_path_factory.mktemp("config") / "trust-config.json"
         config.write_text(json.dumps(loopback.trust_config(log, timestamps=stamped)), "utf-8")
-        environment = {"PROVREG_IDENTITY_TOKEN": loopback.oidc.token(subject)}
+        environment = {"PROVREG_IDENTITY_TOKEN": loopback.oidc.token(subject, **run)}
         return KeylessSigner(Instance(config), TokenSource(None, environment, None)).sign(STATEMENT)
 
     return signed
@@ -227,8 +227,14 @@ def test_message_of_a_refusal_cannot_act_on_a_terminal(
     assert "\x1b" not in refused(verifier, hostile).message
 
 
+NO_CLAIMS: Mapping[int, bytes] = {}
+
+
 def certificate(
-    *names: x509.GeneralName, v1: bytes | None = None, v2: bytes | None = None
+    *names: x509.GeneralName,
+    v1: bytes | None = None,
+    v2: bytes | None = None,
+    claims: Mapping[int, bytes] = NO_CLAIMS,
 ) -> x509.Certificate:
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     builder = (
@@ -242,7 +248,7 @@ def certificate(
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
-    for number, value in ((1, v1), (8, v2)):
+    for number, value in ((1, v1), (8, v2), *claims.items()):
         if value is not None:
             kind = x509.ObjectIdentifier(f"1.3.6.1.4.1.57264.1.{number}")
             builder = builder.add_extension(x509.UnrecognizedExtension(kind, value), critical=False)
@@ -282,6 +288,53 @@ def test_certificate_of_nobody_or_of_two_is_refused(
     with pytest.raises(NotTrustedError) as caught:
         identity_of(certificate(*names, v1=v1, v2=v2))
     assert caught.value.step == 3
+
+
+def utf8(text: str) -> bytes:
+    return b"\x0c" + bytes([len(text)]) + text.encode()
+
+
+def test_what_a_run_was_for_is_read_and_absent_is_absent() -> None:
+    claims = {12: utf8("https://github.com/o/r"), 14: utf8("refs/heads/main"), 23: utf8("release")}
+    whole = run_of(certificate(MAIL, v1=ISSUER, claims=claims))
+    assert whole == Run("https://github.com/o/r", "refs/heads/main", "release")
+    assert run_of(certificate(MAIL, v1=ISSUER)) == Run(None, None, None)
+    # Fulcio writes an empty text where a run has no environment.
+    empty = run_of(certificate(MAIL, v1=ISSUER, claims=claims | {23: utf8("")}))
+    assert empty.environment is None
+
+
+@pytest.mark.parametrize("number", [12, 14, 23])
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"x", b"refs/heads/main", b"\x13\x01x", b"\x0c\x01xx", b"\x0c\x01\xff", b"\x0c\x05x"],
+)
+def test_a_claim_that_is_no_text_is_refused_and_not_taken_for_absent(
+    number: int, value: bytes
+) -> None:
+    with pytest.raises(NotTrustedError) as caught:
+        run_of(certificate(MAIL, v1=ISSUER, claims={number: value}))
+    assert caught.value.step == 3
+
+
+def test_a_claim_beyond_the_bound_is_refused() -> None:
+    long = b"\x0c\x82\x08\x01" + b"x" * 2049
+    with pytest.raises(NotTrustedError, match="empty or too long"):
+        run_of(certificate(MAIL, v1=ISSUER, claims={14: long}))
+
+
+def test_signature_says_what_the_run_was_for(
+    sign: Callable[..., bytes], verifier: CertificateVerifier
+) -> None:
+    workflow = "https://github.com/o/r/.github/workflows/x.yml@refs/heads/main"
+    run = {"repository": "https://github.com/o/r", "ref": "refs/heads/main"}
+    made = verifier(parse_bundle(sign(1, stamped=False, subject=workflow, **run)))
+    assert (made.identity, made.repository, made.ref) == (workflow, *run.values())
+    assert (made.environment, made.logged, made.stamped) == (None, True, False)
+    identity = Identity(workflow, made.issuer or "", False, *run.values())
+    assert identity.made(made)
+    assert not replace(identity, repository="https://github.com/o/fork").made(made)
+    assert not replace(identity, environment="release").made(made)
 
 
 def test_root_file_is_a_trusted_root_or_a_trust_config(loopback: Loopback, tmp_path: Path) -> None:
