@@ -213,7 +213,7 @@ def test_readers_wait_for_a_writer_and_then_succeed(bench: Bench) -> None:
         told, tell = os.pipe()
         writer = os.fork()
         if not writer:
-            with bench.open().workspace.index._open(writing=True):
+            with bench.open().workspace.index.open(writing=True):
                 os.write(tell, b"x")
                 time.sleep(1)
             os._exit(0)
