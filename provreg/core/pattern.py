@@ -51,7 +51,9 @@ def overlap(one: str, other: str) -> bool:
             left, right = right, left
         left.pop()
         # What `**` stands for is not empty, so the other must go on behind it.
-        right = right[: len(left)] if any(right[len(left) :]) else []
+        if not any(right[len(left) :]):
+            return False
+        right = right[: len(left)]
     return len(left) == len(right) and all(
         _segments_overlap(a, b) for a, b in zip(left, right, strict=True)
     )
