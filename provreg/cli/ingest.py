@@ -53,6 +53,8 @@ EXAMPLES = (
     " --labeled-at-column at --sign key:my.key",
     "provreg ingest train/ --name cifar10 --source cifar --sign key:my.key"
     " --timestamp https://timestamp.sigstore.dev/api/v1/timestamp",
+    "provreg ingest meters.parquet --name meters --id meter --time at --split-at 2026-01-01"
+    " --source grid --sign key:my.key",
     "provreg ingest shards/ --name web --label json:class --split file --source crawl"
     " --sign key:my.key",
     "provreg ingest train/ --name trial --source me --sign keyless --trust-config sigstore.json",
@@ -111,6 +113,16 @@ def ingest(
     ] = None,
     delimiter: Annotated[
         str | None, typer.Option(metavar="CHARACTER", help="What separates CSV columns.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="When a row is; part of its id.")
+    ] = None,
+    split_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --time: train before, test from it on. Twice: validation too.",
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file of labels and origins by id.")
@@ -192,6 +204,8 @@ def ingest(
         delimiter=delimiter,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
+        time=time,
+        split_at=tuple(split_at or ()),
         sha256=sha256,
     )
     ingestion = Ingestion(

@@ -34,7 +34,8 @@ class HowToRead:
     """What a user said about reading; what is None or empty is inherited, or the reader's default.
 
     `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
-    column, a member. `types` declares columns of CSV files. `sha256` asks for that digest of every
+    column, a member. `time` is the column that says when a row is, `split_at` the moments between
+    splits. `types` declares columns of CSV files. `sha256` asks for that digest of every
     file as well.
     """
 
@@ -50,6 +51,8 @@ class HowToRead:
     delimiter: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    time: str | None = None
+    split_at: tuple[str, ...] = ()
     sha256: bool = False
 
     def said(self) -> frozenset[str]:

@@ -64,7 +64,7 @@ class _Reader(Protocol):
 
 OPTIONS = frozenset(
     {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
-) | {"types", "null_words", "delimiter"}
+) | {"types", "null_words", "delimiter", "time", "split_at"}
 
 _READERS: dict[str, _Reader] = {
     "csv": delimited,
@@ -100,7 +100,7 @@ def read(paths: Sequence[Path], format_: str, options: TableOptions, work: Work)
         found.table,
         found.reading,
         labels_known=options.label is not None,
-        splits_known=options.split is not None,
+        splits_known=options.split is not None or bool(options.split_at),
     )
 
 
@@ -168,7 +168,7 @@ def read_files(
     if not batches:
         raise InputError("the table has no rows")
     table = pa.Table.from_batches(batches, SAMPLE)
-    if options.id is None:
+    if not options.has_ids:
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
     else:
         check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
@@ -207,7 +207,7 @@ def stream_files(
         for piece in _READERS[format_].slices(file):
             for rows, batch in _rows(piece, format_, options):
                 samples = _in_split(batch, file.path, splits)
-                if options.id is None:
+                if not options.has_ids:
                     ids = content_ids(samples.column("content"))
                     yield rows, samples.set_column(0, SAMPLE.field("id"), ids)
                 else:

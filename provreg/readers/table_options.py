@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.column import (
     BOOL,
+    DATE,
     FLOAT16,
     FLOAT32,
     FLOAT64,
@@ -23,6 +24,7 @@ from provreg.core.document import Fields
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.reader import chosen
+from provreg.readers.times import SPLITS, boundaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +46,7 @@ ROLES: dict[str, tuple[LogicalType, ...]] = {
     "labeler": _NAMES,
     "labeled_at": (TEXT, TIMESTAMP, TIMESTAMP_UTC),
 }
+TIMES = (TEXT, TIMESTAMP, TIMESTAMP_UTC, DATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,9 @@ class TableOptions:
     The first six are column names, None where no column has that role. `types` declares column
     types (CSV columns are text, others what the file or the values say). `null_words` are the
     unquoted CSV fields that mean null. `delimiter` is CSV's, None for that of the file's kind.
-    `columns` is the schema of all columns, those with roles too: of the dataset's first version,
-    or None when this is the first.
+    `time` is the column that says when a row is; it is part of the id and stays in the payload.
+    `split_at` are the moments between splits (`times.boundaries`). `columns` is the schema of all
+    columns, those with roles too: of the dataset's first version, or None when this is the first.
     """
 
     id: str | None = None
@@ -66,7 +70,14 @@ class TableOptions:
     types: Mapping[str, LogicalType] = field(default_factory=dict)
     null_words: tuple[str, ...] = ("",)
     delimiter: str | None = None
+    time: str | None = None
+    split_at: tuple[str, ...] = ()
     columns: tuple[Column, ...] | None = None
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether rows say who they are; else their content does."""
+        return self.id is not None or self.time is not None
 
     def roles(self) -> dict[str, str]:
         """Role to column name, of the roles that have one."""
@@ -90,16 +101,25 @@ def settled_options(how: HowToRead, old: TableOptions) -> TableOptions:
         if said == "dir":
             raise UsageError(f"--{name} dir is for folders of files: name a column, or none")
     null_words, delimiter = how.null_words, how.delimiter
+    time = chosen(how.time, old.time)
+    at = boundaries(how.split_at) if how.split_at else () if how.split else old.split_at
+    split = None if how.split_at else chosen(how.split, old.split)
+    if at and time is None:
+        raise UsageError("splits by time need the column of times", hint="name it with --time")
+    if how.split_at and how.split not in {None, "none"}:
+        raise UsageError("--split and --split-at are two ways to say the same: give one")
     return TableOptions(
         id=chosen(how.id, old.id),
         label=chosen(how.label, old.label),
-        split=chosen(how.split, old.split),
+        split=split,
         source=chosen(how.source_column, old.source),
         labeler=chosen(how.labeler_column, old.labeler),
         labeled_at=chosen(how.labeled_at_column, old.labeled_at),
         types=how.types,
         null_words=old.null_words if null_words is None else null_words,
         delimiter=old.delimiter if delimiter is None else delimiter,
+        time=time,
+        split_at=at,
         columns=old.columns,
     )
 
@@ -111,7 +131,8 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
     cannot have, and when no column is left to be the payload.
     """
     types = {column.name: column.type for column in columns}
-    for name in (*options.roles().values(), *options.types):
+    times = [] if options.time is None else [options.time]
+    for name in (*options.roles().values(), *options.types, *times):
         if name not in types:
             raise InputError(
                 f"there is no column {quoted(name)}",
@@ -120,6 +141,13 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
     for role, name in options.roles().items():
         if types[name] not in ROLES[role]:
             raise InputError(f"the column {quoted(name)} has a type that no {role} can have")
+    if times and types[times[0]] not in TIMES:
+        raise InputError(
+            f"the column {quoted(times[0])} has a type that no time can have",
+            hint="times are timestamps, dates, or text like 2026-01-31T12:00:00Z",
+        )
+    if options.time in options.roles().values():
+        raise InputError(f"the column {quoted(times[0])} is the time, and cannot be more")
     for name, logical in options.types.items():
         if types[name] != logical:
             raise InputError(
@@ -141,7 +169,7 @@ def check_delimiter(delimiter: str) -> str:
 
 def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
     """How the table was read, for the head; `options.columns` must be known."""
-    return {
+    reading = {
         "reader": reader,
         "reader_version": READER_VERSION,
         "columns": columns_to_json(options.columns or ()),
@@ -149,6 +177,9 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
         "null_words": list(options.null_words),
         "delimiter": options.delimiter,
     }
+    # As in the first heads where rows have no time.
+    timed = {"time": options.time, "split_at": list(options.split_at)}
+    return reading if options.time is None else reading | timed
 
 
 def options_from_reading(reading: Any) -> TableOptions:
@@ -162,11 +193,19 @@ def options_from_reading(reading: Any) -> TableOptions:
     roles: dict[str, Any] = {role: fields.optional_text(role) for role in ROLES}
     null_words = fields.texts("null_words", limit=_MAX_NULL_WORDS)
     delimiter = fields.optional_text("delimiter", limit=1)
+    time: str | None = None
+    at: tuple[str, ...] = ()
+    if fields.has("time"):
+        time, at = fields.text("time"), fields.texts("split_at", limit=max(SPLITS))
     fields.done()
     try:
+        if at and (boundaries(at) != at or roles["split"] is not None):
+            raise UsageError("split_at is not in its canonical form, or beside a split column")
         if delimiter is not None:
             check_delimiter(delimiter)
-        options = TableOptions(**roles, null_words=null_words, delimiter=delimiter)
+        options = TableOptions(
+            **roles, null_words=null_words, delimiter=delimiter, time=time, split_at=at
+        )
         return with_schema(options, columns)
     except (InputError, UsageError) as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None

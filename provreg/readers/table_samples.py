@@ -15,6 +15,7 @@ from provreg.core.row import hash_rows
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.source_file import MisfitError
+from provreg.readers.times import splits_at, timed_ids, times_of, written_times
 from provreg.readers.typed_text import moments
 
 if TYPE_CHECKING:
@@ -47,10 +48,28 @@ def samples_of(batch: pa.RecordBatch, options: TableOptions) -> pa.RecordBatch:
         except MisfitError as misfit:
             complaint = f"column {quoted(name)}: {misfit.complaint}"
             raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+    if options.time is not None:
+        arrays |= _timed(batch.column(options.time), types[options.time], options, arrays.get("id"))
     rows = batch.num_rows
     return pa.RecordBatch.from_arrays(
         [arrays.get(field.name, pa.nulls(rows, field.type)) for field in SAMPLE], schema=SAMPLE
     )
+
+
+def _timed(
+    column: pa.Array, logical: LogicalType, options: TableOptions, keys: pa.Array | None
+) -> dict[str, pa.Array]:
+    """The ids of rows that have a time, and their splits where time says them."""
+    try:
+        times = times_of(column, logical)
+        ids = timed_ids(keys, written_times(times, logical))
+        _check("id", ids)
+    except MisfitError as misfit:
+        complaint = f"column {quoted(options.time or '')}: {misfit.complaint}"
+        raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+    if not options.split_at:
+        return {"id": ids}
+    return {"id": ids, "split": splits_at(times, options.split_at)}
 
 
 def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
