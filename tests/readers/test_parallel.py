@@ -173,6 +173,15 @@ def test_closing_early_does_not_wait_for_work_under_way() -> None:
     assert _no_children_left()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts what it runs in the background with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_the_run_and_its_workers() -> None:
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
