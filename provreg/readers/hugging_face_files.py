@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from provreg.core.column import Column, LogicalType, holds, merged, settled
+from provreg.core.column import Column, holds
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.errors import FormatError, InputError
 from provreg.readers import parquet
@@ -41,18 +41,12 @@ def columns_of(
     workers: int,  # noqa: ARG001 - only schemas are read
 ) -> tuple[Column, ...]:
     """The columns that all files have, class labels as text. Raises InputError."""
-    types: dict[str, LogicalType] = {}
-    for file in files:
+
+    def columns(file: SourceFile) -> tuple[Column, ...]:
         with _features(file):
-            columns = columns_from_arrow(plain_schema(schema_of(file)))
-        types = types or {column.name: column.type for column in columns}
-        check_names(file, columns, types)
-        for column in columns:
-            both = merged(types[column.name], column.type)
-            if both is None:
-                raise other_type(file, column)
-            types[column.name] = both
-    return tuple(Column(name, settled(logical)) for name, logical in types.items())
+            return columns_from_arrow(plain_schema(schema_of(file)))
+
+    return parquet.common_columns((file, columns(file)) for file in files)
 
 
 def slices(file: SourceFile) -> Iterator[Slice]:

@@ -15,7 +15,7 @@ from provreg.errors import InputError
 from provreg.readers.source_file import Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
     from provreg.readers.table_options import TableOptions
@@ -32,18 +32,12 @@ def columns_of(
     workers: int,  # noqa: ARG001 - only footers are read
 ) -> tuple[Column, ...]:
     """The columns that all files have. Raises InputError where they differ."""
-    types: dict[str, LogicalType] = {}
-    for file in files:
+
+    def columns(file: SourceFile) -> tuple[Column, ...]:
         with opened(file) as stream, our_errors(file):
-            columns = columns_from_arrow(_open(stream).schema_arrow)
-        types = types or {column.name: column.type for column in columns}
-        check_names(file, columns, types)
-        for column in columns:
-            both = merged(types[column.name], column.type)
-            if both is None:
-                raise other_type(file, column)
-            types[column.name] = both
-    return tuple(Column(name, settled(logical)) for name, logical in types.items())
+            return columns_from_arrow(_open(stream).schema_arrow)
+
+    return common_columns((file, columns(file)) for file in files)
 
 
 def slices(file: SourceFile) -> Iterator[Slice]:
@@ -108,6 +102,25 @@ def other_type(file: SourceFile, column: Column) -> InputError:
         f"{shown(file.path)}: the column {quoted(column.name)} has another type than in the schema",
         hint="types are fixed by the dataset's first version: convert the column",
     )
+
+
+def common_columns(
+    files: Iterable[tuple[SourceFile, tuple[Column, ...]]],
+) -> tuple[Column, ...]:
+    """The columns that all files have, each of the type that holds every file's.
+
+    Raises InputError for a file with other columns, or a type that goes with none of the others'.
+    """
+    types: dict[str, LogicalType] = {}
+    for file, columns in files:
+        types = types or {column.name: column.type for column in columns}
+        check_names(file, columns, types)
+        for column in columns:
+            both = merged(types[column.name], column.type)
+            if both is None:
+                raise other_type(file, column)
+            types[column.name] = both
+    return tuple(Column(name, settled(logical)) for name, logical in types.items())
 
 
 @contextmanager
