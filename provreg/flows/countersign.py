@@ -19,6 +19,7 @@ from provreg.flows.history import check_history, known_of
 from provreg.flows.integrity import load_entries, read_head
 from provreg.flows.lineage import Ancestor, judged, lineage
 from provreg.flows.revocations import read_chain
+from provreg.flows.signatures import check_named
 from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
@@ -60,13 +61,7 @@ def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> R
     known = known_of(workspace, reference.dataset)
     number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
-    if (head.dataset, head.version) != (reference.dataset, number):
-        raise NotTrustedError(
-            f"{reference.dataset}@{number} was asked for, the head is"
-            f" {head.dataset}@{head.version}",
-            step=5,
-            hint="a head was put in another's place: ask who writes to this registry",
-        )
+    check_named(head, reference.dataset, number)
     if trust is not None:
         read_chain(workspace, trust).check(head, digest)
     check_history(workspace, reference, digest, head, known)

@@ -17,7 +17,7 @@ from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.integrity import load_entries, read_head
 from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.revoked_samples import rows_revoked
-from provreg.flows.signatures import check_signatures
+from provreg.flows.signatures import check_named, check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
@@ -79,13 +79,7 @@ def take_aim(
     else:
         number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
-    if (head.dataset, head.version) != (reference.dataset, number):
-        raise NotTrustedError(
-            f"{reference.dataset}@{number} was asked for, the head is"
-            f" {head.dataset}@{head.version}",
-            step=5,
-            hint="name the version you mean by its digest: name@sha256:…",
-        )
+    check_named(head, reference.dataset, number)
     seen = workspace.seen(head.dataset)
     if seen is not None:
         check_seen(seen, head.uid, head.version, digest)

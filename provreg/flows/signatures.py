@@ -70,10 +70,7 @@ def check_signatures(
             step=5,
             hint="a signed head was put in another's place: ask who writes to this registry",
         )
-    if (head.dataset, head.version) != (dataset, number):
-        raise NotTrustedError(
-            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}", step=5
-        )
+    check_named(head, dataset, number)
     if _owner(workspace, dataset, number) != digest:
         raise NotTrustedError(
             f"number {number} of {dataset} does not belong to the head {digest}",
@@ -102,6 +99,16 @@ def signed_when(signatures: Sequence[Signature]) -> str:
     if not times:
         return "a key's signature has no time that could expire"
     return f"signed {', '.join(times)}, while the certificate was valid"
+
+
+def check_named(head: Head, dataset: str, number: int) -> None:
+    """Step 5, for the head that stands under a name: raises NotTrustedError for another's."""
+    if (head.dataset, head.version) != (dataset, number):
+        raise NotTrustedError(
+            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}",
+            step=5,
+            hint="a head was put in another's place: ask who writes to this registry",
+        )
 
 
 def _judge(
