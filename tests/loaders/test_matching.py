@@ -103,6 +103,18 @@ def test_what_is_not_as_signed_takes_no_entry(
     assert "missing from the data" in one.missing_sample(int(one.missing()[0])).message
 
 
+@pytest.mark.parametrize("ids", [True, False], ids=["ids read", "ids from content"])
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_a_sample_whose_bytes_stand_nowhere_else_is_taken_once(ids: bool, batch: int) -> None:
+    one = matching(SIGNED, ids=ids)
+    rows = [SIGNED[1], SIGNED[0], SIGNED[1], SIGNED[1]]
+    taken = [
+        one.match(samples(rows[at : at + batch], ids=ids)).rows >= 0 for at in range(0, 4, batch)
+    ]
+    assert np.concatenate(taken).tolist() == [True, True, False, False]
+    assert len(one.missing()) == 2
+
+
 def test_a_relabeled_sample_says_who_answers_for_it() -> None:
     one = matching(SIGNED, ids=True)
     read = samples([("b", "two", "x")], ids=True)
