@@ -78,6 +78,20 @@ class Chain:
         """The newest revocation in force, None where there is none."""
         return self.in_force[-1].link if self.in_force else None
 
+    @property
+    def next_number(self) -> int:
+        """The lowest number after the newest that was free when the chain was read.
+
+        Who squats higher ones gains nothing. One that was taken since is not passed by: it may be
+        that of a revocation to continue.
+        """
+        taken = {one.revocation.number for one in self.in_force}
+        taken.update(one.number for one in self.passed_over)
+        number = 1 if self.newest is None else self.newest.number + 1
+        while number in taken:
+            number += 1
+        return number
+
     def of(self, head: Head) -> tuple[InForce, ...]:
         """Those of samples of the dataset of `head` that reach as far as its version."""
         return tuple(

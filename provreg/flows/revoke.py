@@ -118,7 +118,7 @@ def revoke(workspace: Workspace, aim: Aim, signer: Signer, trust: Trust) -> Revo
             return Revoked(before, added=False)
         if before is not None:
             return Revoked(_join(workspace, before, signer, trust), added=True)
-        number = _next_number(workspace, chain)
+        number = chain.next_number
         numbered = replace(aimed, number=number, previous=chain.newest)
         statement = numbered.statement()
         bundle = workspace.revocations.add_signature(statement, signer.sign(statement))
@@ -171,15 +171,6 @@ def _join(
     statement = workspace.revocations.statement(before.number)
     workspace.revocations.add_signature(statement, signer.sign(statement))
     return _outcome(workspace, before.number, trust)
-
-
-def _next_number(workspace: Workspace, chain: Chain) -> int:
-    """The lowest free number after the newest revocation: who squats higher ones gains nothing."""
-    taken = set(workspace.revocations.numbers())
-    number = 1 if chain.newest is None else chain.newest.number + 1
-    while number in taken:
-        number += 1
-    return number
 
 
 def _outcome(workspace: Workspace, number: int, trust: Trust) -> InForce | PassedOver:

@@ -9,11 +9,13 @@ import pytest
 
 from provreg.core.revocation import RevokedSamples
 from provreg.errors import NotTrustedError, RevokedError, UsageError
-from provreg.flows.revocations import InForce, PassedOver
+from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.revoked_samples import revoked_samples
 from provreg.registry import Registry
 
 if TYPE_CHECKING:
+    from provreg.flows.trusting import Trust
+    from provreg.flows.workspace import Workspace
     from tests.conftest import Bench
 
 
@@ -128,6 +130,26 @@ def test_pin_holds_the_newest_revocation_and_verify_counts_revoked_samples(bench
     hidden = bench.run("verify", "pets@1", "--key", public)
     assert hidden.returncode == 4
     assert b"hides revocation 1, which is pinned" in hidden.stderr
+
+
+def test_revocation_that_arrives_once_the_chain_was_read_is_continued(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not passed by: what no later one continues could be hidden, and nobody would notice."""
+    bench.ingest(bench.pets())
+    others = [RevokedSamples("source", "vendor-b")]
+
+    def read(workspace: Workspace, trust: Trust) -> Chain:
+        chain = read_chain(workspace, trust)
+        if others:
+            revoke(bench, others.pop())
+        return chain
+
+    monkeypatch.setattr("provreg.flows.revoke.read_chain", read)
+    revoke(bench, RevokedSamples("source", "vendor-a"))
+    first, second = consumer(bench).verify("pets").chain.in_force
+    assert second.revocation.samples == RevokedSamples("source", "vendor-a")
+    assert second.revocation.previous == first.link
 
 
 def test_revokers_at_once_each_take_a_number_of_their_own(bench: Bench) -> None:
