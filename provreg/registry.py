@@ -74,7 +74,7 @@ class Registry:
         outside: Sequence[Path] = (),
         notice: Callable[[str], None] | None = None,
     ) -> Registry:
-        """The registry in `folder`, by default the nearest `.provreg` upward.
+        """The registry in `folder`, by default PROVREG_REGISTRY or the nearest `.provreg` upward.
 
         Whom to trust says `key`, a public key file trusted alone, or `identity` by `issuer`, or
         `policy`, or a policy found as docs/policy.md tells; data folders in `outside` are never

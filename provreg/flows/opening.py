@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,13 @@ from provreg.store.folder import find, open_registry
 from provreg.store.pins import find_lock, read_lock
 from provreg.trust.sigstore.root import TrustedRoot
 
+REGISTRY_VARIABLE = "PROVREG_REGISTRY"
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The registry's folder and the file of pins, None for the nearest upward; data folders."""
+    """The registry's folder, None for PROVREG_REGISTRY or the nearest upward; the file of pins,
+    None for the nearest upward; data folders."""
 
     folder: Path | None
     lock: Path | None
@@ -54,7 +57,7 @@ def open_as_asked(
     notice: Callable[[str], None] | None = None,
 ) -> Opened:
     """Raises NotFoundError without a registry, and as `find_trust`, `find_root` and `read_lock`."""
-    found = where.folder or find(Path.cwd())
+    found = where.folder or _named(os.environ) or find(Path.cwd())
     if found is None:
         raise NotFoundError(
             "there is no registry here or in any folder above",
@@ -80,3 +83,8 @@ def open_as_asked(
         root=root,
     )
     return Opened(workspace, trust, root)
+
+
+def _named(environ: Mapping[str, str]) -> Path | None:
+    name = environ.get(REGISTRY_VARIABLE)
+    return Path(name) if name else None

@@ -115,6 +115,14 @@ def test_nothing_loads_without_somebody_to_trust(folder: Path) -> None:
         provreg.load("d@1", data=folder)
 
 
+def test_the_registry_named_in_the_environment_is_used(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".provreg").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("PROVREG_REGISTRY", str(tmp_path / "elsewhere"))
+    assert len(load(folder)) == 3
+
+
 def rows(path: Path, items: list[dict]) -> Path:
     path.write_text("".join(json.dumps(item) + "\n" for item in items))
     return path

@@ -41,24 +41,33 @@ class Person:
 
     def __call__(self, line: str, *, code: int = 0) -> Ran:
         """Types `provreg LINE`, and expects this exit code."""
-        inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        return self.python(f"-m provreg {line}", code=code)
+
+    def python(self, line: str, *, code: int = 0, seconds: int = 100) -> Ran:
+        """Types `python LINE`, and expects this exit code."""
         ran = subprocess.run(
-            [sys.executable, "-m", "provreg", *shlex.split(line)],
+            [sys.executable, *shlex.split(line)],
             cwd=self.folder,
-            env=inherited
-            | {
-                "HOME": str(self.folder.parent),
-                "LANG": "C.UTF-8",
-                "PYTHONPATH": str(ROOT),
-                "PROVREG_REGISTRY": str(self.registry),
-            },
+            env=self.environment,
             check=False,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=seconds,
         )
-        assert ran.returncode == code, f"$ provreg {line}\n{ran.stdout}{ran.stderr}"
+        assert ran.returncode == code, f"$ python {line}\n{ran.stdout}{ran.stderr}"
         return Ran(ran.stdout, ran.stderr)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+        return inherited | {
+            "HOME": str(self.folder.parent),
+            "LANG": "C.UTF-8",
+            # PyTorch's threads wait for each other spinning, on cores that other tests need.
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "PROVREG_REGISTRY": str(self.registry),
+        }
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
