@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from provreg.errors import SampleError as SampleError
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
-    from provreg.flows.ingest import Ingestion as Ingestion
+    from provreg.flows.ingestion import Ingestion as Ingestion
     from provreg.loaders.load import load as load
     from provreg.loaders.samples import Sample as Sample
     from provreg.loaders.samples import VerifiedSamples as VerifiedSamples
@@ -50,7 +50,7 @@ _HOMES = {
         "StorageError",
         "UsageError",
     ),
-    "provreg.flows.ingest": ("Ingestion",),
+    "provreg.flows.ingestion": ("Ingestion",),
     "provreg.loaders.load": ("load",),
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
     "provreg.loaders.selection": ("Selection",),

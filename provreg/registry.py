@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provreg.flows.check import Problem
     from provreg.flows.countersign import Countersigned, Review
     from provreg.flows.diff import Diff
-    from provreg.flows.ingest import Ingestion
+    from provreg.flows.ingestion import Ingestion
     from provreg.flows.latest import SignedLatest
     from provreg.flows.lineage import Ancestor
     from provreg.flows.publish import Outcome
@@ -210,7 +210,7 @@ class Registry:
     ) -> Blamed:
         """Since when, from whom and by whose hand, for `ids` of a version or all its samples."""
         from provreg.flows.blame import blame
-        from provreg.flows.integrity import load_entries
+        from provreg.flows.entries import load_entries
 
         self.sync(progress=progress)
         version = self.resolve(reference)
@@ -284,7 +284,7 @@ class Registry:
         The diff's `gate` says whether the policy would take the result.
         """
         from provreg.flows.diff_data import diff_data
-        from provreg.flows.ingest import Ingestion
+        from provreg.flows.ingestion import Ingestion
 
         before = self.resolve(old)
         ingestion = Ingestion(before.head.dataset, (path,), source, labeler, labels=labels,

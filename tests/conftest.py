@@ -24,7 +24,7 @@ from provreg.core.policy import (
     TrustedKey,
 )
 from provreg.core.statement import version_statement
-from provreg.flows.ingest import Ingestion
+from provreg.flows.ingestion import Ingestion
 from provreg.flows.publish import Outcome
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import open_workspace

@@ -14,8 +14,9 @@ import pytest
 from blake3 import blake3
 
 from provreg.core import leaf, tree
+from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.document import MAX_INTEGER
-from provreg.core.entry import ENTRY, FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
+from provreg.core.entry import ENTRY
 from provreg.core.head import (
     LABEL_TYPES,
     MAX_CLASSES,
@@ -25,7 +26,7 @@ from provreg.core.head import (
 )
 from provreg.core.leaf import leaves
 from provreg.core.manifest import build_parts
-from provreg.core.tree import root
+from provreg.core.root import PART_MAX_ENTRIES, ROOT_CONTEXT, root
 from provreg.readers.labels import LABEL_COLUMNS
 from provreg.store.parts import write_part
 
@@ -98,7 +99,7 @@ def test_field_numbers_and_contexts_are_those_of_the_code() -> None:
     ]
     contexts = set(re.findall(r'H\("([^"]+)"', MANIFEST))
     assert contexts == {
-        leaf.CLAIM_CONTEXT, leaf.LEAF_CONTEXT, tree.BLOCK_CONTEXT, tree.ROOT_CONTEXT
+        leaf.CLAIM_CONTEXT, leaf.LEAF_CONTEXT, tree.BLOCK_CONTEXT, ROOT_CONTEXT
     }  # fmt: skip
 
 
@@ -111,8 +112,8 @@ def test_the_numbers_of_the_cuts_are_those_of_the_code() -> None:
         f"have {tree.BLOCK_MAX_ID_BYTES:,} bytes or more",
         f"at least {tree.PART_MIN_ENTRIES:,} (2¹⁴) entries",
         f"= {tree._PART_MARK:,};",
-        f"more than {tree.PART_MAX_ENTRIES - tree.BLOCK_MAX_ENTRIES:,} (2¹⁸ \u2212 1,024) entries",
-        f"fit into {tree.PART_MAX_ENTRIES:,} (2¹⁸)",
+        f"more than {PART_MAX_ENTRIES - tree.BLOCK_MAX_ENTRIES:,} (2¹⁸ \u2212 1,024) entries",
+        f"fit into {PART_MAX_ENTRIES:,} (2¹⁸)",
         f"have {tree.PART_MAX_ID_BYTES:,} (2²⁴) bytes or more",
         f"0x{tree._MIX:X}",
     ):
@@ -202,7 +203,7 @@ def test_the_limits_of_a_head_are_those_of_the_code() -> None:
     assert fields["samples"] == "1 to 2⁵³ \u2212 1"
     assert MAX_INTEGER == 2**53 - 1
     assert parts["size"] == f"1 to {MAX_PART_BYTES:,}"
-    assert parts["rows"] == f"1 to {tree.PART_MAX_ENTRIES:,}"
+    assert parts["rows"] == f"1 to {PART_MAX_ENTRIES:,}"
     assert f"at most {TOP_NAMES};" in fields_of(section(HEAD, "Name tables"))["top"]
     assert f"of at most {MAX_HEAD_BYTES >> 20} MiB" in unwrapped(HEAD)
     assert names_in(fields["label_type"]) == list(LABEL_TYPES)

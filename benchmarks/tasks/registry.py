@@ -118,7 +118,7 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     """Ingests every file of `folder` as a version, in this process; seconds of CPU of each."""
     import time
 
-    from provreg.flows.ingest import Ingestion
+    from provreg.flows.ingestion import Ingestion
     from provreg.readers.reader import HowToRead
     from provreg.trust.keyfile import load_private
     from provreg.trust.signer import KeySigner

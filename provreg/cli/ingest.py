@@ -164,7 +164,7 @@ def ingest(
     The data are hashed, compared with the verified parent, signed and published; what did not
     change keeps its origin. Nothing changed: nothing is published.
     """
-    from provreg.flows.ingest import Ingestion
+    from provreg.flows.ingestion import Ingestion
     from provreg.readers.reader import HowToRead
 
     output = Output(json=json, quiet=quiet, verbose=verbose)
@@ -236,35 +236,33 @@ def ingest(
 
 
 def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
-    draft, head = outcome.draft, outcome.head
+    head = outcome.head
     for number in outcome.passed_over:
-        output.warn(f"{draft.dataset}@{number.number} is not built upon: {number.reason}")
-    left_out = draft.samples.reading.get("left_out", {})
-    if left_out:
-        said = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
+    if outcome.left_out:
+        said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
         output.note(f"left out: {said}")
-    counts = draft.changes.counts()
     document = {
-        "dataset": draft.dataset,
+        "dataset": outcome.dataset,
         "published": head is not None,
         "version": None if head is None else head.version,
         "head": outcome.digest,
-        "samples": draft.entries.num_rows,
-        "changes": counts,
-        "left_out": left_out,
-        "reused_digests": draft.samples.reused,
+        "samples": outcome.samples,
+        "changes": outcome.changes,
+        "left_out": outcome.left_out,
+        "reused_digests": outcome.reused,
     }
     if outcome.gate is not None:
         document["policy"] = gate_to_json(outcome.gate)
     output.document(document)
-    changed = f"{counted(draft.entries.num_rows, 'sample')}, {counts_in_words(counts)}"
+    changed = f"{counted(outcome.samples, 'sample')}, {counts_in_words(outcome.changes)}"
     if head is not None:
         output.line(f"{head.dataset}@{head.version} published: {changed}")
         output.line(f"  head {outcome.digest}")
     elif dry_run:
-        output.line(f"{draft.dataset} would have {changed}")
+        output.line(f"{outcome.dataset} would have {changed}")
     else:
-        output.line(f"{draft.dataset}: nothing changed, nothing published")
+        output.line(f"{outcome.dataset}: nothing changed, nothing published")
 
 
 def _types(declared: list[str]) -> dict[str, LogicalType]:

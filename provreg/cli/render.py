@@ -11,7 +11,7 @@ from provreg.errors import NotTrustedError, ProvregError
 
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution
-    from provreg.flows.judging import Gate
+    from provreg.flows.gate import Gate
     from provreg.flows.lineage import Ancestor
     from provreg.flows.runs import Run
 

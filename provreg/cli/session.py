@@ -14,7 +14,7 @@ from provreg.core.text import quoted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
-    from provreg.flows.judging import Gate
+    from provreg.flows.gate import Gate
     from provreg.flows.lineage import Ancestor
     from provreg.flows.sync import Damaged
     from provreg.registry import Registry

@@ -14,9 +14,9 @@ from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields, written_time
 from provreg.core.kinds import KINDS
 from provreg.core.names import DATASET_NAME
+from provreg.core.root import PART_MAX_ENTRIES, root
 from provreg.core.statement import version_statement
 from provreg.core.text import quoted
-from provreg.core.tree import PART_MAX_ENTRIES, root
 from provreg.errors import FormatError
 
 HEAD_FORMAT = "provreg.head/v1"

@@ -13,29 +13,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS, UNSAFE_IN_IDS
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.change import plain
 from provreg.core.digest import blake3_digest
-from provreg.core.entry import (
-    ENTRY,
-    FIRST_TIME,
-    LAST_TIME,
-    LIMITS,
-    MAX_ANNOTATIONS,
-    TIMESTAMP,
-    UNSAFE_IN_IDS,
-)
+from provreg.core.entry import ENTRY, TIMESTAMP
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.leaf import leaves
+from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
-from provreg.core.tree import (
-    PART_MAX_ENTRIES,
-    BlockList,
-    Ints,
-    block_list,
-    closes_part,
-    cut,
-)
+from provreg.core.tree import BlockList, Ints, block_list, closes_part, cut
 from provreg.errors import FormatError
 
 _SLICE = 1 << 16

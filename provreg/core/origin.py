@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
+from provreg.core.bounds import LIMITS
 from provreg.core.change import Pairing, pair, plain, unequal, whole
-from provreg.core.entry import DIGEST, ENTRY, LIMITS
+from provreg.core.entry import DIGEST, ENTRY
 from provreg.core.text import quoted
 from provreg.errors import InputError
 

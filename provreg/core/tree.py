@@ -1,4 +1,4 @@
-"""Blocks, parts and the root (docs/format/manifest.md, "Cuts" and "Tree").
+"""Blocks and parts (docs/format/manifest.md, "Cuts" and "Tree").
 
 Entries sorted by id are cut into blocks, blocks into parts, by a rule on ids alone: the same ids
 give the same cuts whatever the history, and neither labels nor origins can steer them. A version's
@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from provreg.core.digest import blake3_digest, parse_digest
+from provreg.core.digest import blake3_digest
 from provreg.core.leaf import each_value
+from provreg.core.root import PART_MAX_ENTRIES
 from provreg.errors import FormatError
 
 BLOCK_CONTEXT = "provreg 2026-11-22 v1 block"
-ROOT_CONTEXT = "provreg 2026-11-22 v1 root"
 _BLOCK_LIST_MAGIC = b"provreg blocks v1\n"
 _BLOCK_LIST_HEADER = struct.Struct("<18sQI")
 _BLOCK = np.dtype([("entries", "<u4"), ("digest", "V32")])
@@ -37,7 +37,6 @@ BLOCK_MIN_ENTRIES = 64
 BLOCK_MAX_ENTRIES = 1024
 BLOCK_MAX_ID_BYTES = 1 << 16
 PART_MIN_ENTRIES = 1 << 14
-PART_MAX_ENTRIES = 1 << 18
 PART_MAX_ID_BYTES = 1 << 24
 
 Ints = npt.NDArray[np.int64]
@@ -127,15 +126,6 @@ def block_list(leaves: bytes, ends: Ints) -> BlockList:
         hasher.update(view[32 * start : 32 * end])
         digests.append(hasher.digest())
     return BlockList(ends - starts, np.frombuffer(b"".join(digests), "V32"))
-
-
-def root(parts: list[tuple[int, str]]) -> str:
-    """The written root over (entries, logical digest) of each part, in order."""
-    hasher = blake3(derive_key_context=ROOT_CONTEXT)
-    hasher.update(struct.pack("<QI", sum(entries for entries, _ in parts), len(parts)))
-    for entries, logical in parts:
-        hasher.update(struct.pack("<Q", entries) + parse_digest(logical)[1])
-    return "blake3:" + hasher.hexdigest()
 
 
 def _measure(ids: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint32], Ints]:

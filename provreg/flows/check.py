@@ -14,7 +14,8 @@ from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part
 from provreg.errors import ProvregError
 from provreg.flows.check_statements import check_latest, check_revocations
-from provreg.flows.integrity import load_entries, read_head, read_part_file, recorded
+from provreg.flows.entries import load_entries
+from provreg.flows.integrity import read_head, read_part_file, recorded
 from provreg.flows.runs import members, read_receipt
 from provreg.flows.sync import changes_of
 from provreg.flows.workspace import Workspace

@@ -19,7 +19,7 @@ from provreg.core.change import (
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head, PartRef
 from provreg.core.tree import BlockList
-from provreg.flows.integrity import checked_part
+from provreg.flows.entries import checked_part
 from provreg.flows.workspace import Workspace
 
 _MAX_BLOCK_LIST = 1 << 20

@@ -15,8 +15,9 @@ from provreg.core.policy import Signature
 from provreg.errors import NotTrustedError
 from provreg.flows.compared import compared
 from provreg.flows.diff import Diff
+from provreg.flows.entries import load_entries
 from provreg.flows.history import check_history, known_of
-from provreg.flows.integrity import load_entries, read_head
+from provreg.flows.integrity import read_head
 from provreg.flows.lineage import Ancestor, judged, lineage
 from provreg.flows.revocations import read_chain
 from provreg.flows.signatures import check_named

@@ -11,7 +11,7 @@ import pyarrow as pa
 from provreg.core.blame import Blame, blame_touched
 from provreg.core.change import BIT, Changes
 from provreg.core.kinds import KINDS
-from provreg.flows.judging import Gate
+from provreg.flows.gate import Gate
 from provreg.flows.lineage import Ancestor, place_of
 
 _BATCH = 1 << 12

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from provreg.flows.diff import Diff, MadeBy
-from provreg.flows.ingest import Ingestion, draft_again
-from provreg.flows.integrity import load_entries
-from provreg.flows.judging import Judge, gate
+from provreg.flows.drafting import draft_again
+from provreg.flows.entries import load_entries
+from provreg.flows.gate import gate
+from provreg.flows.ingestion import Ingestion
+from provreg.flows.judging import Judge
 from provreg.flows.lineage import Ancestor
 from provreg.flows.reading import Progress
 from provreg.flows.trusting import Trust

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from provreg.core.receipt import Receipt, TrainedOn
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.integrity import load_entries, read_head
+from provreg.flows.entries import load_entries
+from provreg.flows.integrity import read_head
 from provreg.flows.runs import Run, RunJudge, members, read_receipt
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from provreg.core.change import Changes, compare
-from provreg.core.content import exceeded, foreign_names
 from provreg.core.head import Head
 from provreg.core.policy import PublishRule
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.compare import changes_between
-from provreg.flows.draft import Draft
-from provreg.flows.integrity import Report, history, ignore, load_entries
+from provreg.flows.integrity import Report, history, ignore
 from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import Signed, check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+
+if TYPE_CHECKING:
+    from provreg.core.change import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +56,18 @@ class Judge:
         self.check_content(signed)
         return signed
 
-    def check_content(
-        self, signed: Signed, entries: pa.Table | None = None, done: Report = ignore
-    ) -> None:
+    def check_content(self, signed: Signed, done: Report = ignore, *, held: bool = False) -> None:
         """Whether what a signed version holds and changes is within its rule.
 
-        `entries` are the version's where they are at hand. Raises NotTrustedError with step 7.
+        `held`: it passed steps 10 and 11. Raises NotTrustedError with step 7.
         """
         rule, head = signed.verdict.rule, signed.head
         if rule is None or not rule.looks_inside:
             return
-        if entries is None:
-            entries = load_entries(self.workspace, head)
+        from provreg.core.content import exceeded, foreign_names
+        from provreg.flows.entries import held_entries, load_entries
+
+        entries = (held_entries if held else load_entries)(self.workspace, head)
         _refuse(rule, foreign_names(rule, entries))
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
@@ -78,7 +76,7 @@ class Judge:
         if limits and head.parent is not None:
             base = self.base(head.parent)
             if base is None:
-                raise _nothing_before(rule, f"{head.dataset}@{head.version}")
+                raise nothing_before(rule, f"{head.dataset}@{head.version}")
             changes = self._changes(base.head, head)
             _refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
             detail = f"{len(changes):,} changes since {base} are within its limits"
@@ -110,6 +108,8 @@ class Judge:
         return found
 
     def _changes(self, old: Head, new: Head) -> Changes:
+        from provreg.flows.compare import changes_between
+
         try:
             return changes_between(self.workspace, old, new)
         except (DamagedError, NotFoundError) as error:
@@ -121,39 +121,6 @@ class Judge:
         except NotTrustedError:
             return False
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a publish rule would say of data that nobody has published yet.
-
-    `base` is the version they were held against, None for a first one; `refusals` say in words what
-    the rule does not take, whoever signs: empty where it takes all.
-    """
-
-    rule: PublishRule
-    base: Base | None
-    refusals: tuple[str, ...]
-
-
-def gate(judge: Judge, drafted: Draft) -> Gate | None:
-    """The gate for a draft; None where no rule covers the dataset, or its rule sets no bounds.
-
-    As many principals are taken to sign as the rule asks for. Raises as `Judge.base`.
-    """
-    rule, parent = judge.trust.policy.publish_rule(drafted.dataset), drafted.parent
-    if rule is None or not rule.looks_inside:
-        return None
-    refusals = foreign_names(rule, drafted.entries)
-    if parent is None or not rule.limits:
-        return Gate(rule, None, tuple(refusals))
-    base, changes = judge.base(parent.digest), drafted.changes
-    if base is None:
-        return Gate(rule, None, (*refusals, _nothing_before(rule, drafted.dataset).message))
-    if base.digest != parent.digest:
-        changes = compare(load_entries(judge.workspace, base.head), drafted.entries)
-    refusals += exceeded(rule, changes, base.head.samples, rule.threshold)
-    return Gate(rule, base, tuple(refusals))
 
 
 def _refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None) -> None:
@@ -168,7 +135,8 @@ def _refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None
     )
 
 
-def _nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
+def nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
+    """The refusal where limits find no version to compare `name` with."""
     return NotTrustedError(
         f"no version before {name} is trusted, seen or pinned, so nothing can be held against the"
         f" limits of {rule}",

@@ -6,21 +6,24 @@ its head cannot be taken for the number's version, and builds on the winner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.errors import NotFoundError, NotTrustedError, RevokedError, StorageError
-from provreg.flows.draft import Draft, Parent
 from provreg.flows.integrity import recorded
-from provreg.flows.judging import Gate, Judge
-from provreg.flows.seal import seal
+from provreg.flows.judging import Judge
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
+
+if TYPE_CHECKING:
+    from provreg.flows.draft import Draft, Parent
+    from provreg.flows.gate import Gate
 
 _MOST_RACES = 100
 
@@ -35,19 +38,52 @@ class NotAVersion:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a draft: the head of the version that now exists and its digest, or None.
+    """What came of it: the head of the version that now exists and its digest, None without one.
 
-    `passed_over` are the numbers above the parent's that are no versions. `untrusted` says why the
-    policy in force does not trust what was published: more must sign it, or others. `gate` is what
-    its rule would say of what was not published, None where it sets no bounds.
+    `samples` of `dataset` were found, `changes` counts by kind how they differ from the parent's,
+    `left_out` by reason what is no sample; `reused` digests are from the stat cache. `passed_over`
+    are the numbers above the parent's that are no versions, `newest` is the digest of the newest
+    one now. `untrusted` says why the policy in force does not trust what was published: more must
+    sign it, or others. `gate` is what its rule would say of what was not published, None where it
+    sets no bounds.
     """
 
-    draft: Draft
+    dataset: str
+    samples: int
+    changes: Mapping[str, int]
+    left_out: Mapping[str, int]
+    reused: int
     head: Head | None
     digest: str | None
+    newest: str | None
     passed_over: Sequence[NotAVersion]
     untrusted: str | None = None
     gate: Gate | None = None
+
+
+def outcome_of(
+    drafted: Draft,
+    passed_over: Sequence[NotAVersion],
+    head: Head | None = None,
+    *,
+    untrusted: str | None = None,
+    gate: Gate | None = None,
+) -> Outcome:
+    """What came of a draft, published as `head` or not."""
+    digest = None if head is None else head.digest()
+    return Outcome(
+        dataset=drafted.dataset,
+        samples=drafted.entries.num_rows,
+        changes=drafted.changes.counts(),
+        left_out=drafted.samples.reading.get("left_out", {}),
+        reused=drafted.samples.reused,
+        head=head,
+        digest=digest,
+        newest=digest or (None if drafted.parent is None else drafted.parent.digest),
+        passed_over=passed_over,
+        untrusted=untrusted,
+        gate=gate,
+    )
 
 
 def find_parent(
@@ -116,6 +152,8 @@ def _went_back(dataset: str, known: int, skipped: Sequence[NotAVersion]) -> NotT
 
 def as_parent(version: VerifiedVersion | None) -> Parent | None:
     """What a draft needs of the verified version it continues."""
+    from provreg.flows.draft import Parent
+
     return None if version is None else Parent(version.digest, version.head, version.entries)
 
 
@@ -128,23 +166,27 @@ def publish(
     dataset: str,
     message: str,
     after_revoked: bool = False,
+    unchanged: Callable[[VerifiedVersion, Sequence[NotAVersion]], Outcome | None] = lambda *_: None,
 ) -> Outcome:
     """Publishes what `make_draft` makes of the newest verified version.
 
+    `unchanged` is asked first: what it answers is the outcome, and nothing is drafted.
     Lost races are run again: the winner is verified and `make_draft` called with it. A draft that
     changes nothing is not published. Raises as `find_parent` and `make_draft`, and StorageError
     when storage fails or every race is lost.
     """
     for _ in range(_MOST_RACES):
         parent, skipped = find_parent(workspace, dataset, trust, after_revoked=after_revoked)
+        if parent is not None and (same := unchanged(parent, skipped)) is not None:
+            return same
         drafted = make_draft(as_parent(parent))
         if parent is not None and not len(drafted.changes):
-            return Outcome(drafted, None, None, skipped)
+            return outcome_of(drafted, skipped)
         newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
         head = _try_number(workspace, drafted, signer, number=newest + 1, message=message)
         if head is not None:
             untrusted = _remember_if_trusted(workspace, head, trust)
-            return Outcome(drafted, head, head.digest(), skipped, untrusted)
+            return outcome_of(drafted, skipped, head, untrusted=untrusted)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next number of {dataset}",
         hint="too many others publish it at once: try again later",
@@ -155,6 +197,8 @@ def _try_number(
     workspace: Workspace, drafted: Draft, signer: Signer, *, number: int, message: str
 ) -> Head | None:
     """The head that is now version `number`, None where another took it."""
+    from provreg.flows.seal import seal
+
     sealed = seal(drafted, number=number, created=datetime.now(UTC), message=message)
     head, data = sealed.head, sealed.head.to_bytes()
     digest = head.digest()

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from provreg.core.entry import ENTRY
-from provreg.flows.integrity import checked_part, read_head
+from provreg.flows.entries import checked_part
+from provreg.flows.integrity import read_head
 from provreg.flows.lineage import judged
 from provreg.flows.runs import RunJudge
 from provreg.flows.trusting import Trust

@@ -16,12 +16,7 @@ from provreg.core.counting import count_principals
 from provreg.core.digest import sha256_digest
 from provreg.core.head import Head
 from provreg.core.policy import Signature
-from provreg.core.revocation import (
-    Revocation,
-    RevocationLink,
-    claims_to_revoke,
-    parse_revocation,
-)
+from provreg.core.revocation import Revocation, RevocationLink, claims_to_revoke, parse_revocation
 from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
 from provreg.flows.trusting import Trust

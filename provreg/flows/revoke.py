@@ -14,7 +14,8 @@ from provreg.core.names import Reference
 from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.flows.integrity import load_entries, read_head
+from provreg.flows.entries import load_entries
+from provreg.flows.integrity import read_head
 from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.revoked_samples import rows_revoked
 from provreg.flows.signatures import check_named, check_signatures

@@ -8,8 +8,10 @@ import pyarrow as pa
 
 from provreg.core.change import Mask
 from provreg.core.head import Head
-from provreg.core.revocation import RevokedSamples, revoked_mask
-from provreg.flows.integrity import history, load_entries
+from provreg.core.revocation import RevokedSamples
+from provreg.core.revoked_rows import revoked_mask
+from provreg.flows.entries import load_entries
+from provreg.flows.integrity import history
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.workspace import Workspace
 

@@ -20,9 +20,10 @@ from provreg.core.policy import Signature
 from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
+from provreg.flows.entries import load_entries
 from provreg.flows.freshness import check_fresh, read_freshness
 from provreg.flows.history import check_revocations_held, known_of
-from provreg.flows.integrity import load_entries, read_head
+from provreg.flows.integrity import read_head
 from provreg.flows.judging import Judge
 from provreg.flows.lineage import Signer
 from provreg.flows.revoked_samples import rows_revoked

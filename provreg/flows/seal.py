@@ -15,7 +15,8 @@ from provreg.core.digest import blake3_digest
 from provreg.core.head import TOP_NAMES, Head, NameCounts, PartRef
 from provreg.core.leaf import leaves
 from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
-from provreg.core.tree import Ints, block_list, root
+from provreg.core.root import root
+from provreg.core.tree import Ints, block_list
 from provreg.flows.draft import Draft
 from provreg.readers.parallel import default_workers, ordered_map
 from provreg.store.parts import write_part

@@ -14,7 +14,8 @@ from provreg.core.head import MAX_HEAD_BYTES, Head, check_parent
 from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.compare import changes_between
-from provreg.flows.integrity import check_successor, load_entries, read_head, recorded
+from provreg.flows.entries import check_successor, load_entries
+from provreg.flows.integrity import read_head, recorded
 from provreg.flows.sync_runs import sync_runs
 from provreg.flows.workspace import Workspace
 from provreg.store.index_rows import NewVersion

@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import pyarrow as pa
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
@@ -19,12 +19,22 @@ from provreg.core.verdict import Verdict
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.freshness import Attested, Freshness, check_fresh, read_freshness
 from provreg.flows.history import check_history, check_revocations_held, known_of
-from provreg.flows.integrity import ignore, load_entries, read_head, recorded
+from provreg.flows.integrity import (
+    Report,
+    check_part_files,
+    ignore,
+    read_head,
+    recorded,
+    say_held,
+)
 from provreg.flows.judging import Judge
 from provreg.flows.revocations import Chain, InForce, read_chain
 from provreg.flows.signatures import Skipped, check_signatures, signed_when
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 STEPS = {
     1: "bundle",
@@ -55,11 +65,11 @@ class Step:
         return STEPS[self.number]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VerifiedVersion:
     """A version that passed steps 1 to 11: what loaders and ingestion may build on.
 
-    `entries` (schema `core.entry.ENTRY`) are in order of their ids. `first_use` says that neither
+    `first_use` says that neither
     state nor a pin vouched for the dataset's history (step 9 had nothing to compare with). `chain`
     are the registry's revocations, those of samples of this version too; `attested` says what was
     the newest version and when. `revoked` is set only where a revoked version was asked for.
@@ -69,12 +79,19 @@ class VerifiedVersion:
     head: Head
     verdict: Verdict
     skipped: tuple[Skipped, ...]
-    entries: pa.Table
     steps: tuple[Step, ...]
     first_use: bool
     chain: Chain
     attested: tuple[Attested, ...]
     revoked: InForce | None
+    workspace: Workspace = field(repr=False)
+
+    @cached_property
+    def entries(self) -> pa.Table:
+        """The entries (schema `core.entry.ENTRY`), in order of their ids; loaded when asked for."""
+        from provreg.flows.entries import held_entries
+
+        return held_entries(self.workspace, self.head)
 
     @property
     def reference(self) -> str:
@@ -122,9 +139,9 @@ def verify(
         remembered = check_history(
             workspace, reference, digest, head, known, freshness.attested, done
         )
-        entries = load_entries(workspace, head, done)
+        _check_manifest(workspace, head, digest, done)
         # Told after step 11: what a version holds is known only when its entries are.
-        Judge(workspace, trust, chain).check_content(signed, entries, done)
+        Judge(workspace, trust, chain).check_content(signed, done, held=True)
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
         raise
@@ -135,13 +152,25 @@ def verify(
         head=head,
         verdict=signed.verdict,
         skipped=signed.skipped,
-        entries=entries,
         steps=tuple(steps),
         first_use=not remembered,
         chain=chain,
         attested=freshness.attested,
         revoked=revoked,
+        workspace=workspace,
     )
+
+
+def _check_manifest(workspace: Workspace, head: Head, digest: str, done: Report) -> None:
+    """Steps 10 and 11. Where the entries were checked before only the files are read, and no Arrow
+    is loaded: every command that relies on a version begins so, and many need no more."""
+    if digest in workspace.checked:
+        check_part_files(workspace, head.parts)
+        say_held(head, done)
+    else:
+        from provreg.flows.entries import load_entries
+
+        load_entries(workspace, head, done)
 
 
 def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:

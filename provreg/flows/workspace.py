@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from provreg.core.head import Head
 from provreg.core.revocation import RevocationLink
 from provreg.store import state
+from provreg.store.checked import CheckedHeads
 from provreg.store.latest import LatestStatements
 from provreg.store.local import LocalStore
-from provreg.store.mapped import MappedParts
 from provreg.store.objects import Objects
 from provreg.store.private import cache_folder, locked, private_folder
 from provreg.store.revocations import Revocations
@@ -24,6 +24,7 @@ from provreg.store.versions import Versions
 if TYPE_CHECKING:
     from provreg.store.index import Index
     from provreg.store.index_runs import IndexedRuns
+    from provreg.store.mapped import MappedParts
     from provreg.store.stat_cache import StatCache
 
 
@@ -42,7 +43,8 @@ class Workspace:
     runs: Runs
     revocations: Revocations
     latest: LatestStatements
-    parts: MappedParts
+    checked: CheckedHeads
+    parts_folder: Path
     cache: Path
     pins: Mapping[str, state.Pin]
     vouching: bool
@@ -51,6 +53,13 @@ class Workspace:
     @property
     def location(self) -> str:
         return self.store.location
+
+    @property
+    def parts(self) -> MappedParts:
+        """The parts that were checked; Arrow is loaded only where entries are asked for."""
+        from provreg.store.mapped import MappedParts
+
+        return MappedParts(self.parts_folder)
 
     @property
     def index(self) -> Index:
@@ -134,6 +143,7 @@ def open_workspace(
     """
     name = hashlib.sha256(store.location.encode()).hexdigest()[:32]
     cache = cache_folder()
+    parts = private_folder(cache / "parts")
     return Workspace(
         store=store,
         objects=Objects(store),
@@ -141,7 +151,8 @@ def open_workspace(
         runs=Runs(store, report),
         revocations=Revocations(store, report),
         latest=LatestStatements(store, report),
-        parts=MappedParts(private_folder(cache / "parts")),
+        checked=CheckedHeads(parts),
+        parts_folder=parts,
         cache=private_folder(cache / "registries" / name),
         pins=pins,
         vouching=vouching,

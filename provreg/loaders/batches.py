@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.core.change import plain
 from provreg.core.head import Head
-from provreg.flows.integrity import long_label
+from provreg.flows.entries import long_label
 from provreg.flows.reading import labels_overridden
 from provreg.loaders.matching import Matching
 from provreg.readers.table_samples import content_ids

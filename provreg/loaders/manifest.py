@@ -17,6 +17,7 @@ import pyarrow as pa
 from provreg.core.head import Head, PartRef
 from provreg.core.text import quoted
 from provreg.errors import StorageError
+from provreg.store.checked import CheckedHeads
 from provreg.store.mapped import MappedParts
 
 
@@ -40,16 +41,17 @@ class SignedManifest:
     the cache raises StorageError.
     """
 
-    def __init__(self, parts: MappedParts, head: str) -> None:
+    def __init__(self, parts: MappedParts, checked: CheckedHeads, head: str) -> None:
         self.digest = head
         self._parts = parts
+        self._checked = checked
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"digest": self.digest, "_parts": self._parts}
+        return {"digest": self.digest, "_parts": self._parts, "_checked": self._checked}
 
     @cached_property
     def head(self) -> Head:
-        head = self._parts.checked_head(self.digest)
+        head = self._checked.get(self.digest)
         if head is None:
             raise _emptied(self.digest)
         return head

@@ -23,7 +23,8 @@ from blake3 import blake3
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
-from provreg.flows.integrity import ignore, long_label
+from provreg.flows.entries import long_label
+from provreg.flows.integrity import ignore
 from provreg.flows.reading import files_again, rows_again
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.verify_data import verify_data
@@ -86,7 +87,7 @@ class VerifiedSamples:
         self._home: tuple[Workspace, VerifiedVersion] | None = workspace, version
         self._objects = workspace.objects
         self.paths = [path.absolute() for path in paths]
-        self._manifest = SignedManifest(workspace.parts, version.digest)
+        self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest)
         shared = workspace.cache / _SHARED
         rows = Selection.of(select).rows(version.entries)
         self._chosen = None if rows is None else ChosenRows(shared, rows)

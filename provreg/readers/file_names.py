@@ -27,7 +27,7 @@ def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
 
 def _problem(sample: str) -> str:
     # Late: it brings Arrow, and most files are listed and hashed before anything needs that.
-    from provreg.core.entry import LIMITS, UNSAFE_IN_IDS
+    from provreg.core.bounds import LIMITS, UNSAFE_IN_IDS
 
     try:
         size = len(sample.encode())

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Self
 
-from provreg.core.entry import LIMITS
+from provreg.core.bounds import LIMITS
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError
 from provreg.readers.descent import READ_FILE, Descent, is_transient, named

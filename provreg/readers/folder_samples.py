@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from provreg.core.entry import DIGEST, LIMITS, SAMPLE
+from provreg.core.bounds import LIMITS
+from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from provreg.core.bounds import LIMITS
 from provreg.core.column import columns_from_json, columns_to_json
 from provreg.core.document import Fields
-from provreg.core.entry import LIMITS
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
 from provreg.readers.features import class_columns, features_of

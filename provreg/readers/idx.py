@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from provreg.core.bounds import LIMITS
 from provreg.core.document import Fields
-from provreg.core.entry import LIMITS, SAMPLE
+from provreg.core.entry import SAMPLE
 from provreg.core.pieces import constant, joined
 from provreg.core.row import hash_payloads
 from provreg.core.text import quoted

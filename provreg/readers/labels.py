@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.bounds import LIMITS
 from provreg.core.canonical import canonical, parse_json
 from provreg.core.column import Column
-from provreg.core.entry import LIMITS, SAMPLE
+from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.source_file import MisfitError

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from provreg.core.bounds import LIMITS, UNSAFE_IN_IDS
 from provreg.core.canonical import parse_json
 from provreg.core.column import BINARY
-from provreg.core.entry import LIMITS, UNSAFE_IN_IDS
 from provreg.core.row import TAG_STRUCT, TAGS
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError

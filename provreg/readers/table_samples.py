@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.bounds import LIMITS, UNSAFE_IN_IDS
 from provreg.core.column import BOOL, INT, TEXT, LogicalType
-from provreg.core.entry import LIMITS, SAMPLE, TIMESTAMP, UNSAFE_IN_IDS
+from provreg.core.entry import SAMPLE, TIMESTAMP
 from provreg.core.pieces import numbers_of
 from provreg.core.row import hash_rows
 from provreg.core.text import quoted

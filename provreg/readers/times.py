@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.bounds import FIRST_TIME, LAST_TIME
 from provreg.core.column import DATE, TEXT, TIMESTAMP, LogicalType
-from provreg.core.entry import FIRST_TIME, LAST_TIME
 from provreg.core.text import quoted
 from provreg.errors import UsageError
 from provreg.readers.source_file import MisfitError

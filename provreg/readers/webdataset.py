@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from provreg.core.bounds import LIMITS
 from provreg.core.document import Fields
-from provreg.core.entry import DIGEST, LIMITS, SAMPLE
+from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.parallel import ordered_map

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 LOCAL_TYPES = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs"}
 )
+# A file touched this shortly before it was read may change again without a change of its times.
+SETTLED_NS = 2_000_000_000
 MOUNTS = "/proc/self/mountinfo"
 # `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw` (proc_pid_mountinfo(5))
 _MOUNT = re.compile(r"(\d+) \d+ (\d+):(\d+) .*? - (\S+) ")

@@ -17,13 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.digest import parse_digest, sha256_digest
+from provreg.core.digest import parse_digest
 from provreg.core.entry import ENTRY
-from provreg.core.head import MAX_HEAD_BYTES, Head, PartRef, parse_head
+from provreg.core.head import PartRef
 from provreg.core.text import quoted
 from provreg.errors import StorageError
 from provreg.store.files import storage_error
-from provreg.store.private import read_private, replace_private
 
 _DIGEST_SIZE = 32
 _HASHERS = 2
@@ -92,27 +91,6 @@ class MappedParts:
         except (OSError, pa.ArrowException) as error:
             raise StorageError(f"cannot read {quoted(str(path))}: {error}") from None
         return True
-
-    def is_checked(self, head: Head) -> bool:
-        """Whether what `head` says of its entries was checked as a whole before."""
-        return self.checked_head(head.digest()) is not None
-
-    def mark_checked(self, head: Head) -> None:
-        """Remembers that check, and the head with it."""
-        mark = self._mark(head.digest())
-        try:
-            mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error("write", str(mark), error) from error
-        replace_private(mark, head.to_bytes())
-
-    def checked_head(self, digest: str) -> Head | None:
-        """The head with that digest, if it was checked with its entries before."""
-        data = read_private(self._mark(digest), MAX_HEAD_BYTES)
-        return None if data is None or sha256_digest(data) != digest else parse_head(data)
-
-    def _mark(self, head: str) -> Path:
-        return self._folder / "versions" / parse_digest(head)[1].hex()
 
     def _path(self, part: PartRef) -> Path:
         logical, file = parse_digest(part.blocks)[1].hex(), parse_digest(part.file)[1].hex()

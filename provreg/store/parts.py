@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.entry import ENTRY, LIMITS
-from provreg.core.tree import PART_MAX_ENTRIES
+from provreg.core.bounds import LIMITS
+from provreg.core.entry import ENTRY
+from provreg.core.root import PART_MAX_ENTRIES
 from provreg.errors import FormatError
 
 _NAMES = [field.name for field in ENTRY if pa.types.is_dictionary(field.type)]

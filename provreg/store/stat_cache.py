@@ -23,6 +23,7 @@ from blake3 import blake3
 
 from provreg.errors import StorageError
 from provreg.store.files import replace_file
+from provreg.store.local_devices import SETTLED_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +35,6 @@ MOST_ENTRIES = 4_000_000
 
 _CHECKSUM = 32
 _STATS = 5 * 8
-# A file touched this shortly before it was read may change again without a change of its times.
-_SETTLED_NS = 2_000_000_000
 
 
 class StatCache:
@@ -105,7 +104,7 @@ class StatCache:
         other devices. New entries replace those of the same file; beyond `MOST_ENTRIES` old go.
         """
         touched = stats[:, 3:].view(np.int64).max(axis=1, initial=np.iinfo(np.int64).min)
-        settled = (touched < read_at_ns - _SETTLED_NS) & np.isin(stats[:, 0], self._devices)
+        settled = (touched < read_at_ns - SETTLED_NS) & np.isin(stats[:, 0], self._devices)
         known, before = self.lookup(stats)
         # Another digest under the same stat: read anew because somebody doubted the cache.
         news = settled & ~(known & (before == digests).all(axis=1))

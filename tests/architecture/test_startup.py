@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ HEAVY = frozenset(
         "sigstore", "typer",
     }
 )  # fmt: skip
+# What a command cannot do without.
+LIGHT = frozenset({"cryptography", "platformdirs", "typer"})
 HELP = """
 import sys
 from provreg.cli import main
@@ -68,6 +71,35 @@ def test_a_command_loads_neither_pydantic_nor_pandas(tmp_path: Path) -> None:
     loaded = _loaded(HELP.format(arguments=arguments))
     assert "pyarrow" in loaded
     assert loaded & {"pydantic", "pandas"} == set()
+
+
+def test_neither_verifying_nor_ingesting_the_same_again_loads_arrow(tmp_path: Path) -> None:
+    data, key, registry = tmp_path / "data/cat", tmp_path / "my.key", tmp_path / "registry"
+    data.mkdir(parents=True)
+    (data / "1.jpg").write_bytes(b"picture")
+    for path in (data / "1.jpg", data):
+        os.utime(path, (1, 1))
+    ingest = [
+        "ingest",
+        str(data.parent),
+        "--name",
+        "pets",
+        "--source",
+        "us",
+        "--sign",
+        f"key:{key}",
+    ]
+    _loaded(HELP.format(arguments=["init", str(registry)]))
+    _loaded(HELP.format(arguments=["key", "generate", "--no-passphrase", "--out", str(key)]))
+    at = ["--registry", str(registry)]
+    ingest += ["--sign", f"key:{key}", *at]
+    # Two hours from now, so that files of this moment count as settled.
+    script = "import time\nnow = time.time_ns\ntime.time_ns = lambda: now() + 7200 * 10**9\n"
+    for _ in range(2):
+        assert "pyarrow" in _loaded(script + HELP.format(arguments=ingest))
+    assert _loaded(script + HELP.format(arguments=ingest)) & HEAVY == LIGHT
+    verify = ["verify", "pets", "--key", f"{key}.pub", *at]
+    assert _loaded(HELP.format(arguments=verify)) & HEAVY == LIGHT
 
 
 def test_heavy_import_is_found(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.latest import Latest, parse_latest
 from provreg.core.revocation import RevocationLink
 from provreg.errors import NotTrustedError
-from provreg.flows.ingest import Ingestion
+from provreg.flows.ingestion import Ingestion
 from provreg.flows.latest import SignedLatest, sign_latest
 from provreg.registry import Registry
 from provreg.store.layout import latest_prefix

@@ -21,8 +21,9 @@ from provreg.core.entry import ENTRY
 from provreg.core.head import Head, NameCounts, PartRef
 from provreg.core.leaf import leaves
 from provreg.core.manifest import build_parts
+from provreg.core.root import root
 from provreg.core.statement import version_statement
-from provreg.core.tree import block_list, cut, root
+from provreg.core.tree import block_list, cut
 from provreg.errors import FormatError, NotTrustedError, ProvregError
 from provreg.store.parts import read_part, write_part
 

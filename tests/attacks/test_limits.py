@@ -216,7 +216,7 @@ def test_log_and_diff_say_what_verify_would(bench: Bench, data: Path) -> None:
 
 
 def test_publishing_over_the_limit_is_told_and_not_remembered(bench: Bench, data: Path) -> None:
-    from provreg.flows.ingest import Ingestion
+    from provreg.flows.ingestion import Ingestion
 
     for name in ("1.jpg", "2.jpg", "3.jpg"):
         here = next(data.rglob(name))

@@ -15,7 +15,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.policy import RevokeRule
 from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
 from provreg.errors import DamagedError, NotTrustedError, RevokedError
-from provreg.flows.ingest import Ingestion
+from provreg.flows.ingestion import Ingestion
 from provreg.flows.revocations import PassedOver, read_chain
 from provreg.flows.revoke import Revoked
 from provreg.registry import Registry

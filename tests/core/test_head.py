@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from provreg.core.canonical import canonical
 from provreg.core.head import Head, NameCounts, PartRef, parse_head
-from provreg.core.tree import root
+from provreg.core.root import root
 from provreg.errors import FormatError
 from provreg.readers import folder, huggingface, idx, table, webdataset
 

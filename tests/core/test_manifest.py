@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provreg.core import leaf, tree
-from provreg.core.entry import ENTRY, FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS, UNSAFE_IN_IDS
+from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS, UNSAFE_IN_IDS
+from provreg.core.entry import ENTRY
 from provreg.core.manifest import (
     Part,
     build_parts,
@@ -33,7 +34,8 @@ from provreg.core.manifest import (
     name_table,
 )
 from provreg.core.origin import merge_appended
-from provreg.core.tree import block_list, root
+from provreg.core.root import root
+from provreg.core.tree import block_list
 from provreg.errors import FormatError
 from provreg.store.parts import write_part
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from provreg.core.leaf import CLAIM_CONTEXT, LEAF_CONTEXT, leaves
 from provreg.core.manifest import build_parts
+from provreg.core.root import root
 from provreg.core.tree import (
     BLOCK_MAX_ENTRIES,
     BLOCK_MAX_ID_BYTES,
@@ -19,7 +20,6 @@ from provreg.core.tree import (
     block_list,
     closes_part,
     cut,
-    root,
 )
 from provreg.errors import FormatError
 

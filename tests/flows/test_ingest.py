@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError, NotFoundError, NotTrustedError, UsageError
-from provreg.flows.ingest import Ingestion
+from provreg.flows.ingestion import Ingestion
 from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def counts(outcome: Outcome) -> dict[str, int]:
-    return {kind: count for kind, count in outcome.draft.changes.counts().items() if count}
+    return {kind: count for kind, count in outcome.changes.items() if count}
 
 
 def entries(bench: Bench, reference: str = "pets") -> dict[str, dict[str, Any]]:
@@ -79,7 +79,7 @@ def test_nothing_changed_publishes_nothing(bench: Bench) -> None:
     bench.ingest(data)
     before = bench.files()
     outcome = bench.ingest(data, source="another", message="again")
-    assert (outcome.head, outcome.digest, len(outcome.draft.changes)) == (None, None, 0)
+    assert (outcome.head, outcome.digest, sum(outcome.changes.values())) == (None, None, 0)
     assert bench.files() == before
 
 
@@ -387,7 +387,7 @@ def test_a_file_the_stat_cache_was_wrong_about_is_right_after_a_rehash(bench: Be
     assert cache.record(stats, np.zeros((len(found), 32), np.uint8), read_at_ns=later)
     wrong = bench.open().dry_run(Ingestion("pets", (data,), source="x"), bench.signer())
     assert counts(wrong) == {"modified": 3}
-    assert wrong.draft.samples.reused == 3
+    assert wrong.reused == 3
     assert bench.ingest(data, rehash=True).head is None
 
 
@@ -437,10 +437,10 @@ def test_stat_cache_gives_no_digest_without_the_sha256_that_is_asked_for(
     with an_hour_later():
         bench.ingest(data, name="one", how=first)
         outcome = bench.ingest(data, name="two", how=second)
-        assert outcome.draft.samples.reused == 0
-        assert bench.ingest(data, name="three", how=first).draft.samples.reused == 6
+        assert outcome.reused == 0
+        assert bench.ingest(data, name="three", how=first).reused == 6
         again = bench.ingest(data, name="four", how=second)
-    assert again.draft.samples.reused == 6
+    assert again.reused == 6
     assert sha256s(bench, "four") == (of_files(data) if sha256 else [None] * 6)
 
 

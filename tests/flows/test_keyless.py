@@ -14,7 +14,7 @@ from provreg.core.head import Head
 from provreg.core.policy import Identity, Policy, Principal, PublishRule, TrustedKey
 from provreg.core.statement import version_statement
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.flows.ingest import Ingestion
+from provreg.flows.ingestion import Ingestion
 from provreg.flows.trusting import Trust, find_root, find_trust
 from provreg.flows.workspace import open_workspace
 from provreg.registry import Registry

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.tree import root
+from provreg.core.root import root
 from provreg.errors import NotTrustedError
-from provreg.flows import integrity
+from provreg.flows import entries as flow
 from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def test_sync_reads_of_a_successor_only_what_its_parent_lacks(
     old, new = heads
     opened = bench.open()
     read = []
-    real = integrity.read_part_file
+    real = flow.read_part_file
     monkeypatch.setattr(
-        integrity, "read_part_file", lambda at, part: read.append(part) or real(at, part)
+        flow, "read_part_file", lambda at, part: read.append(part) or real(at, part)
     )
     opened.workspace.index.forget([new.digest()])
     assert opened.sync() == []
@@ -96,7 +96,7 @@ def test_all_cores_find_what_one_finds(
     bench.point(2, bench.forge(replace(heads[1], parts=parts, root=lie), claim=False))
     for worth in (1, 1 << 30):
         bench.forget("PROVREG_CACHE", "PROVREG_STATE")
-        monkeypatch.setattr(integrity, "_WORTH_PROCESSES", worth)
+        monkeypatch.setattr(flow, "_WORTH_PROCESSES", worth)
         assert bench.open().verify("pets@1").entries.num_rows == entries.num_rows
         with pytest.raises(
             NotTrustedError, match="not those whose blocks its head signs"

@@ -11,7 +11,7 @@ import pytest
 from sigstore_instance import Instance as Loopback
 
 from provreg.errors import NotTrustedError
-from provreg.flows.ingest import Ingestion
+from provreg.flows.ingestion import Ingestion
 from provreg.registry import Registry
 from provreg.trust.signer import KeySigner
 from provreg.trust.sigstore.root import TrustedRoot

@@ -64,7 +64,7 @@ def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
 
     def published(signer: Any, log: int = 1) -> Files:
         data, registry = bench.pets(), bench.registry
-        from provreg.flows.ingest import Ingestion
+        from provreg.flows.ingestion import Ingestion
 
         outcome = bench.open().ingest(Ingestion("pets", (data,), source="shelter"), signer)
         head = outcome.digest

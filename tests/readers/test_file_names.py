@@ -8,7 +8,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.entry import UNSAFE_IN_IDS
+from provreg.core.bounds import UNSAFE_IN_IDS
 from provreg.readers.file_names import check_names, folded
 
 

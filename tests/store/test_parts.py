@@ -12,7 +12,8 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.entry import ENTRY, FIRST_TIME, LAST_TIME
+from provreg.core.bounds import FIRST_TIME, LAST_TIME
+from provreg.core.entry import ENTRY
 from provreg.core.leaf import leaves
 from provreg.errors import FormatError
 from provreg.store.parts import read_part, write_part

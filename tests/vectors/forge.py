@@ -23,8 +23,9 @@ from provreg.core.digest import blake3_digest, sha256_digest
 from provreg.core.entry import ENTRY
 from provreg.core.leaf import claims, leaves
 from provreg.core.manifest import Part, build_parts, name_counts, name_table
+from provreg.core.root import root
 from provreg.core.statement import version_statement
-from provreg.core.tree import BlockList, block_list, cut, root
+from provreg.core.tree import BlockList, block_list, cut
 from provreg.store.parts import write_part
 
 HERE = Path(__file__).parent

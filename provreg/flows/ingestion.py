@@ -1,0 +1,40 @@
+"""What a user asks to take in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provreg.core.names import check_dataset_name
+from provreg.errors import UsageError
+from provreg.readers.reader import HowToRead
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """Data to take in, for which dataset, and for whom they speak.
+
+    `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
+    says more, sample by sample. `rehash` believes no stat cache. `after_revoked`: the data are
+    clean, and may continue a version that was revoked.
+    """
+
+    dataset: str
+    paths: tuple[Path, ...]
+    source: str | None = None
+    labeler: str | None = None
+    how: HowToRead = field(default_factory=HowToRead)
+    labels: Path | None = None
+    append: bool = False
+    replace: bool = False
+    rehash: bool = False
+    after_revoked: bool = False
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what nobody can mean."""
+        check_dataset_name(self.dataset)
+        if self.replace and not self.append:
+            raise UsageError(
+                "--replace is for --append", hint="without --append PATH is everything"
+            )
