@@ -26,6 +26,7 @@ class Opening(TypedDict, total=False):
     registry: Place | None
     lock: Place | None
     select: Selection | str | None
+    exclude_revoked: bool | None
     on_bad: OnBad
     most_bad: float
 
@@ -42,6 +43,7 @@ def load(
     registry: Place | None = None,
     lock: Place | None = None,
     select: Selection | str | None = None,
+    exclude_revoked: bool | None = None,
     on_bad: OnBad = "raise",
     most_bad: float = MOST_BAD,
 ) -> VerifiedSamples:
@@ -51,6 +53,9 @@ def load(
     `issuer` say whom to trust, `trusted_root` against which root, `registry` where to look, `lock`
     what is pinned, each found as the command line finds it where it is not given. `select` is a
     `Selection`, or a condition in SQL over what is signed (`"split = 'train'"`).
+
+    Where some of them are revoked, by their source or labeler, RevokedError says so (step 8),
+    unless `exclude_revoked` says whether they are left out (True) or loaded all the same (False).
 
     Samples that are not as signed raise SampleError, which names the sample, who answers for it,
     and what was expected and found. With `on_bad="skip"` they are passed over and counted, and are
@@ -74,7 +79,13 @@ def load(
         # A disk that fails is no attack: what it damaged is made again from the registry.
         version = opened.verify(reference)
     return VerifiedSamples(
-        opened.workspace, version, paths, select=select, on_bad=on_bad, most_bad=most_bad
+        opened.workspace,
+        version,
+        paths,
+        select=select,
+        exclude_revoked=exclude_revoked,
+        on_bad=on_bad,
+        most_bad=most_bad,
     )
 
 

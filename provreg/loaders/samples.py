@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,13 @@ from provreg.flows.verify import VerifiedVersion
 from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace
 from provreg.loaders.batches import Pass, VerifiedBatch
+from provreg.loaders.choosing import ChosenRows, choose
 from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest
 from provreg.loaders.matching import refused
-from provreg.loaders.selection import Rows, Selection
+from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
-from provreg.store.shared import SharedMemory
 
 _SHARED = "loading"
 _SIGNED = ("id", "label", "source", "labeler", "split")
@@ -77,11 +76,13 @@ class VerifiedSamples:
         paths: Sequence[Path],
         *,
         select: Selection | str | None = None,
+        exclude_revoked: bool | None = None,
         on_bad: str = "raise",
         most_bad: float = MOST_BAD,
     ) -> None:
         """`on_bad` is `raise` or `skip`; of the samples a share of `most_bad` may be skipped (but
-        one always may). Raises UsageError and NotFoundError for a selection that is none."""
+        one always may). `left_out` is how many of those selected are not loaded because they are
+        revoked. Raises as `choosing.choose`, StorageError."""
         if on_bad not in ("raise", "skip"):
             raise UsageError(f"on_bad is raise or skip, not {quoted(str(on_bad))}")
         self._home: tuple[Workspace, VerifiedVersion] | None = workspace, version
@@ -89,7 +90,7 @@ class VerifiedSamples:
         self.paths = [path.absolute() for path in paths]
         self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest)
         shared = workspace.cache / _SHARED
-        rows = Selection.of(select).rows(version.entries)
+        rows, self.left_out = choose(workspace, version, select, exclude_revoked)
         self._chosen = None if rows is None else ChosenRows(shared, rows)
         self.handed_out = HandedOut(shared, len(self._manifest))
         self._skips: Skips | None = None
@@ -299,18 +300,3 @@ class VerifiedSamples:
         if entry.label_digest is not None:
             label = long_label(self._objects, entry.label_digest)
         return Sample(entry.id, payload, label, entry.source, entry.labeler, entry.split)
-
-
-class ChosenRows:
-    """The selected rows, ascending, in memory that all processes share."""
-
-    def __init__(self, folder: Path, rows: Rows) -> None:
-        self._memory = SharedMemory(folder, rows.nbytes)
-        self._memory.map[:] = rows.tobytes()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_memory": self._memory}
-
-    @cached_property
-    def rows(self) -> Rows:
-        return np.frombuffer(self._memory.map, np.uint32)

@@ -100,6 +100,9 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         self._ranks = Ranks.find()
+        left_out = [_left_out(one) for one in self._datasets if one.left_out]
+        if left_out:
+            self.parameters["left_out_as_revoked"] = left_out
         _check_parameters(self.parameters)
         if self._ranks.first:
             self._signer = _signer(self._sign)
@@ -181,6 +184,16 @@ def _workspace(datasets: tuple[VerifiedSamples, ...], registry: Path | None) -> 
             hint="say with registry= which of them the receipt goes to",
         )
     return first
+
+
+def _left_out(samples: VerifiedSamples) -> dict[str, Any]:
+    """How many revoked samples were not loaded, and by which revocations: those up to `newest`."""
+    newest = samples.version.chain.newest
+    return {
+        "version": samples.reference,
+        "samples": samples.left_out,
+        "newest_revocation": None if newest is None else newest.number,
+    }
 
 
 def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
