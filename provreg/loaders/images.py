@@ -24,14 +24,16 @@ def decode_rgb(payload: bytes, sample: str) -> Image.Image:
     and for an image that is damaged or cut short.
     """
     try:
-        with Image.open(io.BytesIO(payload), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(
-                    f"{quoted(sample)} has {image.width:,} x {image.height:,} pixels, more than"
-                    f" the {MAX_PIXELS:,} that are decoded",
-                    sample=sample,
-                )
-            return image.convert("RGB")
+        image = Image.open(io.BytesIO(payload), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise InputError(
+                f"{quoted(sample)} has {image.width:,} x {image.height:,} pixels, more than"
+                f" the {MAX_PIXELS:,} that are decoded",
+                sample=sample,
+            )
+        image.load()
+        # To its own mode it would be copied.
+        return image if image.mode == "RGB" else image.convert("RGB")
     except InputError:
         raise
     # Pillow's plug-ins fail in every way on bytes that are made to break them.

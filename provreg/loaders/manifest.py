@@ -8,30 +8,19 @@ there are, because what it stands for is in the cache under the head's digest.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provreg.core.head import Head, PartRef
 from provreg.core.text import quoted
 from provreg.errors import StorageError
 from provreg.store.checked import CheckedHeads
 from provreg.store.mapped import MappedParts
-
-
-class Entry(NamedTuple):
-    """What is signed of one sample, as far as loaders hand it on or check it."""
-
-    id: str
-    content: bytes
-    size: int
-    label: str | None
-    label_digest: bytes | None
-    source: str
-    labeler: str | None
-    split: str | None
 
 
 class SignedManifest:
@@ -67,17 +56,16 @@ class SignedManifest:
     def __len__(self) -> int:
         return self.head.samples
 
-    def place(self, row: int) -> tuple[MappedPart, int]:
-        """The part that holds `row` (0 to `len` - 1), and the row's place in it."""
-        number = bisect_right(self._ends, row)
-        part = self._opened[number]
-        if part is None:
-            part = self._opened[number] = MappedPart(self._table(self.head.parts[number]))
-        return part, row - self._ends[number] + part.rows
-
     def __getitem__(self, row: int) -> Entry:
-        part, at = self.place(row)
-        return part.entry(at)
+        """What is signed of the sample at `row`, 0 to `len` - 1."""
+        number = bisect_right(self._ends, row)
+        part = self._opened[number] or self._open(number)
+        return Entry(part, row - self._ends[number] + part.rows)
+
+    def _open(self, number: int) -> MappedPart:
+        part = MappedPart(self._table(self.head.parts[number]), self.head.classes)
+        self._opened[number] = part
+        return part
 
     def table(self) -> pa.Table:
         """All entries (schema `core.entry.ENTRY`), in order of their ids; mapped, not copied."""
@@ -91,25 +79,73 @@ class SignedManifest:
 
 
 class MappedPart:
-    """One part's columns as views of the mapped file: a value costs a tenth of a microsecond."""
+    """One part's columns as views of the mapped file: a value costs a tenth of a microsecond.
 
-    def __init__(self, entries: pa.Table) -> None:
-        columns = {name: entries.column(name).chunk(0) for name in Entry._fields}
+    `class_index` gives a label's index in `classes`, -1 where it has none.
+    """
+
+    def __init__(self, entries: pa.Table, classes: Sequence[str]) -> None:
+        columns = {name: entries.column(name).chunk(0) for name in entries.column_names}
         self.rows = entries.num_rows
         self.id = _Texts(columns["id"]).at
         self.content = _Digests(columns["content"]).at
         self.size = memoryview(columns["size"].buffers()[1]).cast("Q").__getitem__
         self.label = _Names(columns["label"]).at
+        self.class_index = _Indices(columns["label"], classes).at
         self.label_digest = _Digests(columns["label_digest"]).find
         self.source = _Names(columns["source"]).text
         self.labeler = _Names(columns["labeler"]).at
         self.split = _Names(columns["split"]).at
 
-    def entry(self, at: int) -> Entry:
-        return Entry(
-            self.id(at), self.content(at), self.size(at), self.label(at), self.label_digest(at),
-            self.source(at), self.labeler(at), self.split(at),
-        )  # fmt: skip
+
+class Entry:
+    """What is signed of one sample, as far as loaders hand it on or check it.
+
+    But for the id, each is looked up when it is asked for.
+    """
+
+    __slots__ = ("_at", "_part", "id")
+
+    def __init__(self, part: MappedPart, at: int) -> None:
+        self._part = part
+        self._at = at
+        self.id: str = part.id(at)
+
+    @property
+    def content(self) -> bytes:
+        """BLAKE3 of the payload."""
+        return self._part.content(self._at)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return self._part.size(self._at)
+
+    @property
+    def label(self) -> str | None:
+        """None for longer ones too, which have a `label_digest`."""
+        return self._part.label(self._at)
+
+    @property
+    def class_index(self) -> int:
+        """The label's index in the version's classes, -1 where it has none of them."""
+        return self._part.class_index(self._at)
+
+    @property
+    def label_digest(self) -> bytes | None:
+        return self._part.label_digest(self._at)
+
+    @property
+    def source(self) -> str:
+        return self._part.source(self._at)
+
+    @property
+    def labeler(self) -> str | None:
+        return self._part.labeler(self._at)
+
+    @property
+    def split(self) -> str | None:
+        return self._part.split(self._at)
 
 
 class _Texts:
@@ -147,6 +183,23 @@ class _Names:
 
     def at(self, row: int) -> str | None:
         return self.text(row) if _is_valid(self._valid, row) else None
+
+
+class _Indices:
+    """The indices that the texts of a dictionary column have in a list."""
+
+    def __init__(self, array: pa.DictionaryArray, texts: Sequence[str]) -> None:
+        self._valid = _validity(array)
+        self._codes = memoryview(array.indices.buffers()[1]).cast("i")
+        self._index = memoryview(indices(array.dictionary, texts).buffers()[1]).cast("i")
+
+    def at(self, row: int) -> int:
+        return self._index[self._codes[row]] if _is_valid(self._valid, row) else -1
+
+
+def indices(array: pa.Array, texts: Sequence[str]) -> pa.Int32Array:
+    """The index in `texts` of each of `array`, -1 where it is none of them."""
+    return pc.index_in(array, value_set=pa.array(texts, pa.string())).fill_null(-1)
 
 
 def _validity(array: pa.Array) -> memoryview | None:

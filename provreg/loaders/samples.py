@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.head import Head
@@ -31,7 +30,7 @@ from provreg.flows.workspace import Workspace
 from provreg.loaders.batches import Pass, VerifiedBatch
 from provreg.loaders.choosing import ChosenRows, choose
 from provreg.loaders.handed_out import HandedOut
-from provreg.loaders.manifest import Entry, SignedManifest
+from provreg.loaders.manifest import Entry, SignedManifest, indices
 from provreg.loaders.matching import refused
 from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
@@ -146,9 +145,8 @@ class VerifiedSamples:
     @property
     def targets(self) -> npt.NDArray[np.int64]:
         """The index in `classes` of each sample's label, -1 where it has none of them."""
-        classes = pa.array(self.classes, pa.string())
         chunks = [
-            pc.index_in(chunk.dictionary, value_set=classes).take(chunk.indices).fill_null(-1)
+            indices(chunk.dictionary, self.classes).take(chunk.indices).fill_null(-1)
             for chunk in self._manifest.table().column("label").chunks
         ]
         targets = np.concatenate([chunk.to_numpy() for chunk in chunks]).astype(np.int64)
@@ -242,13 +240,16 @@ class VerifiedSamples:
                 f"the samples of {self.reference} cannot be read one by one",
                 hint="go through them in the order of the data",
             )
+        size = entry.size
         try:
-            payload = files.read(entry.id, limit=entry.size)
+            payload = files.read(entry.id, limit=size)
         except (NotFoundError, InputError) as error:
             raise self._refused(entry, None, error.message) from None
-        if len(payload) > entry.size:
-            raise self._refused(entry, None, f"it is longer than the signed {entry.size:,} bytes")
-        self._check(entry, blake3(payload).digest())
+        if len(payload) > size:
+            raise self._refused(entry, None, f"it is longer than the signed {size:,} bytes")
+        content = blake3(payload).digest()
+        if content != entry.content:
+            raise self._refused(entry, content, "its bytes are not the signed ones")
         self.handed_out.add(row)
         return entry, payload
 
@@ -287,12 +288,9 @@ class VerifiedSamples:
         yield from one.read(rows_again(self.paths, self.head.reading))
         one.refuse(one.missing())
 
-    def _check(self, entry: Entry, content: bytes) -> None:
-        if content != entry.content:
-            raise self._refused(entry, content, "its bytes are not the signed ones")
-
     def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
-        return refused(self.reference, entry._asdict(), found, why)
+        signed = {name: getattr(entry, name) for name in ("id", "content", "source", "labeler")}
+        return refused(self.reference, signed, found, why)
 
     def sample(self, entry: Entry, payload: bytes) -> Sample:
         """What is handed on of a sample whose `payload` was checked."""

@@ -150,7 +150,7 @@ class ImageDataset(VerifiedDataset):
 
     def _made(self, entry: Entry, payload: bytes) -> tuple[Any, Any]:
         image: Any = decode_rgb(payload, entry.id)
-        target: Any = self.class_to_idx[entry.label or ""]
+        target: Any = entry.class_index
         if self.transform is not None:
             image = self.transform(image)
         if self.target_transform is not None:

@@ -26,6 +26,25 @@ def test_samples_are_read_by_index(load: Load) -> None:
             samples[index]
 
 
+def test_what_is_signed_of_a_sample_is_looked_up_with_its_bytes(load: Load) -> None:
+    samples = load()
+    for index, signed in enumerate(samples.entries.to_pylist()):
+        entry, payload = samples.read(index)
+        assert len(payload) == entry.size
+        assert samples.classes[entry.class_index] == signed["label"]
+        for name in ("id", "content", "label", "label_digest", "source", "labeler", "split"):
+            assert getattr(entry, name) == signed[name]
+
+
+def test_a_sample_without_a_label_has_no_class(
+    tmp_path: Path, publish: Callable[..., None], load_data: Load
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1").write_bytes(b"one")
+    publish(tmp_path / "a", label="none")
+    assert load_data(tmp_path / "a").read(0)[0].class_index == -1
+
+
 def test_shares_are_all_samples_once(load: Load) -> None:
     samples = load(select="label = 'dog' or split = 'train'")
     shares = [list(samples.share(number, 3)) for number in range(3)]

@@ -77,6 +77,18 @@ def test_image_dataset_stands_in_for_image_folder(options: dict[str, Any]) -> No
     assert (plain[2][0].mode, plain[2][1]) == ("RGB", 0)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_images_can_be_changed_and_sent_to_other_processes(
+    bench: Any, options: dict[str, Any], mode: str
+) -> None:
+    data = bench.write("modes", {"a/1.png": png(7, mode)})
+    bench.ingest(data, name="modes")
+    image = ImageDataset("modes", **options | {"data": data})[0][0]
+    image.putpixel((0, 0), (1, 2, 3))
+    again = pickle.loads(pickle.dumps(image))
+    assert (again.mode, again.getpixel((0, 0)), again.size) == ("RGB", (1, 2, 3), (4, 4))
+
+
 def test_class_indices_of_images_are_not_those_of_the_selection(options: dict[str, Any]) -> None:
     light = ImageDataset("shades", select="label = 'light'", **options)
     assert [light.classes, light.targets, light[0][1]] == [["dark", "light"], [1] * 10, 1]
