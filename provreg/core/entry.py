@@ -50,6 +50,7 @@ SAMPLE = pa.schema(
         pa.field("labeler", pa.string()),
         pa.field("labeled_at", TIMESTAMP),
         pa.field("split", pa.string()),
+        pa.field("uri", pa.string()),
         pa.field("content_sha256", DIGEST),
         pa.field("attrs", pa.string()),
     ]

@@ -93,7 +93,7 @@ def with_origin(
         "split": split,
         "delivery": inherited("delivery", same_content & same_label),
         "annotations": inherited("annotations", same_label),
-        "uri": inherited("uri", same_content),
+        "uri": pc.coalesce(whole(samples.column("uri")), inherited("uri", same_content)),
         "content_sha256": pc.coalesce(
             whole(samples.column("content_sha256")), inherited("content_sha256", same_content)
         ),
@@ -140,7 +140,7 @@ def _first_version(samples: pa.Table, speaker: Speaker) -> pa.Table:
     count = samples.num_rows
     label, label_digest = split_long_labels(samples.column("label"))
     columns = {name: samples.column(name) for name in ("id", "content", "size", "split",
-               "labeled_at", "content_sha256", "attrs")}  # fmt: skip
+               "labeled_at", "uri", "content_sha256", "attrs")}  # fmt: skip
     columns |= {
         "label": label,
         "label_digest": label_digest,

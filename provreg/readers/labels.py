@@ -1,7 +1,7 @@
 """Labels files: what somebody says of samples, by id (docs/readers.md, "Labels files").
 
 CSV, JSON Lines, a JSON array or Parquet, with a column `id` and any of label, source, labeler,
-labeled_at, split, attrs. What a file leaves null stays as the data say.
+labeled_at, split, uri, attrs. What a file leaves null stays as the data say.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from provreg.readers.table import (
 )
 from provreg.readers.table_samples import moments_of, texts_of
 
-LABEL_COLUMNS = ("label", "source", "labeler", "labeled_at", "split", "attrs")
+LABEL_COLUMNS = ("label", "source", "labeler", "labeled_at", "split", "uri", "attrs")
 
 
 def read_labels(path: Path) -> pa.Table:
