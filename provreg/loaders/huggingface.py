@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.change import whole
+from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
 from provreg.errors import StorageError, UsageError
 from provreg.loaders import arrow
 from provreg.loaders.dataset_check import verify_dataset
-from provreg.loaders.extras import needs_extra
 
 with needs_extra("huggingface"):
     import datasets

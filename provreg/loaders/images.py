@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
+from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.loaders.extras import needs_extra
 
 with needs_extra("torch"):
     from PIL import Image

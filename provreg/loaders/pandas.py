@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from provreg.core.extras import needs_extra
 from provreg.loaders import arrow
-from provreg.loaders.extras import needs_extra
 
 with needs_extra("pandas"):
     import pandas as pd

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.loaders import arrow
-from provreg.loaders.extras import needs_extra
 
 with needs_extra("polars"):
     import polars as pl

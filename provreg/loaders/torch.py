@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
+from provreg.core.extras import needs_extra
 from provreg.errors import NotTrustedError, ProvregError, UsageError
-from provreg.loaders.extras import needs_extra
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import Opening, Place, load
 from provreg.loaders.manifest import Entry

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from provreg.core.extras import needs_extra
 from provreg.errors import ProvregError, UsageError
 from provreg.flows.reading import reader_said
-from provreg.loaders.extras import needs_extra
 from provreg.loaders.shared_passes import SharedPasses
 from provreg.readers import webdataset as reader
 from provreg.readers.shard_files import shards

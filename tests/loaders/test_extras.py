@@ -42,7 +42,7 @@ def test_a_missing_framework_is_one_error_that_names_the_extra(loader: str, fram
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.stdout == (
-        f"this loader needs {framework}, which is not installed pip install 'provreg[{loader}]'\n"
+        f"this needs {framework}, which is not installed pip install 'provreg[{loader}]'\n"
     ), done.stderr
 
 

@@ -1,4 +1,4 @@
-"""One clear error for a framework that is not installed."""
+"""One clear error for a library that is not installed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from provreg.errors import UsageError
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Around the import of a framework that comes with `provreg[extra]`; raises UsageError."""
+    """Around the import of a library that comes with `provreg[extra]`; raises UsageError."""
     try:
         yield
     except ImportError as error:
         raise UsageError(
-            f"this loader needs {error.name or extra}, which is not installed",
+            f"this needs {error.name or extra}, which is not installed",
             hint=f"pip install 'provreg[{extra}]'",
         ) from error
