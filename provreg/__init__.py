@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provreg.errors import DamagedError as DamagedError
     from provreg.errors import FormatError as FormatError
     from provreg.errors import InputError as InputError
+    from provreg.errors import NotFetchedError as NotFetchedError
     from provreg.errors import NotFoundError as NotFoundError
     from provreg.errors import NotTrustedError as NotTrustedError
     from provreg.errors import ProvregError as ProvregError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from provreg.errors import SampleError as SampleError
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
+    from provreg.flows.fetch import Fetch as Fetch
     from provreg.flows.ingestion import Ingestion as Ingestion
     from provreg.loaders.load import load as load
     from provreg.loaders.samples import Sample as Sample
@@ -42,6 +44,7 @@ _HOMES = {
         "DamagedError",
         "FormatError",
         "InputError",
+        "NotFetchedError",
         "NotFoundError",
         "NotTrustedError",
         "ProvregError",
@@ -50,6 +53,7 @@ _HOMES = {
         "StorageError",
         "UsageError",
     ),
+    "provreg.flows.fetch": ("Fetch",),
     "provreg.flows.ingestion": ("Ingestion",),
     "provreg.loaders.load": ("load",),
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),

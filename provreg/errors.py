@@ -146,3 +146,19 @@ class StorageError(ProvregError):
 
     exit_code = 6
     kind = "storage"
+
+
+class NotFetchedError(StorageError):
+    """More URLs of a list gave nothing than may; `findings` has each with its reason."""
+
+    findings: tuple[Finding, ...]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        sample: str | None = None,
+        findings: tuple[Finding, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint, sample=sample, findings=findings)

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from provreg.cli.fetching import (
+    FetchFailuresOption,
+    FetchFromPrivateOption,
+    FetchLimitOption,
+    FetchOption,
+    UrlColumnOption,
+    asked_fetch,
+)
+from provreg.cli.findings import list_findings
+from provreg.cli.ingested import report
 from provreg.cli.options import (
     AppendOption,
     JsonOption,
@@ -25,14 +35,12 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import counted, counts_in_words, gate_to_json
 from provreg.cli.session import open_registry, open_signer, say_gate
 from provreg.core.text import quoted
-from provreg.errors import FormatError, NotTrustedError, UsageError
+from provreg.errors import FormatError, NotFetchedError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
     from provreg.core.column import LogicalType
-    from provreg.flows.publish import Outcome
 
 
 EXAMPLES = (
@@ -56,6 +64,10 @@ EXAMPLES = (
     "provreg ingest meters.parquet --name meters --id meter --time at --split-at 2026-01-01"
     " --source grid --sign key:my.key",
     "provreg ingest shards/ --name web --label json:class --split file --source crawl"
+    " --sign key:my.key",
+    "provreg ingest urls.csv --name laion --fetch laion/ --url-column URL --id key --label caption"
+    " --fetch-failures 500 --fetch-limit 20 --source laion --sign key:my.key",
+    "provreg ingest scans.csv --name scans --fetch scans/ --fetch-from-private --source ward"
     " --sign key:my.key",
     "provreg ingest train/ --name trial --source me --sign keyless --trust-config sigstore.json",
     "provreg ingest train/ --name trial --source me --sign keyless --staging"
@@ -148,6 +160,11 @@ def ingest(
         bool,
         typer.Option("--after-revoked", help="Data are clean: continue what is revoked."),
     ] = False,
+    fetch: FetchOption = None,
+    url_column: UrlColumnOption = None,
+    fetch_failures: FetchFailuresOption = None,
+    fetch_limit: FetchLimitOption = None,
+    fetch_from_private: FetchFromPrivateOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -174,7 +191,7 @@ def ingest(
         key=key,
         trusted_root=trusted_root or trust_config,
         staging=staging,
-        outside=tuple(paths),
+        outside=(*paths, *(() if fetch is None else (fetch,))),
         output=output,
     )
     signer = open_signer(
@@ -220,49 +237,26 @@ def ingest(
         rehash=rehash,
         after_revoked=after_revoked,
         message=message,
+        fetch=asked_fetch(
+            fetch, url_column, fetch_failures, fetch_limit, private=fetch_from_private
+        ),
     )
-    with output.progress("hashing") as progress:
-        if signer is None or dry_run:
-            outcome = opened.dry_run(ingestion, signer, progress=progress)
-        else:
-            outcome = opened.ingest(ingestion, signer, progress=progress)
+    try:
+        with output.progress("hashing" if fetch is None else "downloading") as progress:
+            if signer is None or dry_run:
+                outcome = opened.dry_run(ingestion, signer, progress=progress)
+            else:
+                outcome = opened.ingest(ingestion, signer, progress=progress)
+    except NotFetchedError as error:
+        list_findings(error.findings, output)
+        raise
     for warning in opened.warnings:
         output.warn(warning)
     if outcome.head is not None and outcome.untrusted is not None:
         output.warn(f"{name}@{outcome.head.version} is UNTRUSTED here: {outcome.untrusted}")
-    _report(outcome, dry_run=dry_run, output=output)
+    report(outcome, dry_run=dry_run, output=output)
     if outcome.gate is not None and say_gate(outcome.gate, output):
         raise typer.Exit(NotTrustedError.exit_code)
-
-
-def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
-    head = outcome.head
-    for number in outcome.passed_over:
-        output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
-    if outcome.left_out:
-        said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
-        output.note(f"left out: {said}")
-    document = {
-        "dataset": outcome.dataset,
-        "published": head is not None,
-        "version": None if head is None else head.version,
-        "head": outcome.digest,
-        "samples": outcome.samples,
-        "changes": outcome.changes,
-        "left_out": outcome.left_out,
-        "reused_digests": outcome.reused,
-    }
-    if outcome.gate is not None:
-        document["policy"] = gate_to_json(outcome.gate)
-    output.document(document)
-    changed = f"{counted(outcome.samples, 'sample')}, {counts_in_words(outcome.changes)}"
-    if head is not None:
-        output.line(f"{head.dataset}@{head.version} published: {changed}")
-        output.line(f"  head {outcome.digest}")
-    elif dry_run:
-        output.line(f"{outcome.dataset} would have {changed}")
-    else:
-        output.line(f"{outcome.dataset}: nothing changed, nothing published")
 
 
 def _types(declared: list[str]) -> dict[str, LogicalType]:

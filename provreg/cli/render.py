@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.kinds import KINDS
-from provreg.errors import NotTrustedError, ProvregError
+from provreg.errors import NotFetchedError, NotTrustedError, ProvregError
 
 if TYPE_CHECKING:
     from provreg.flows.blame import Attribution
@@ -148,6 +148,6 @@ def error_to_json(error: ProvregError) -> dict[str, Any]:
         fields["sample"] = error.sample
     if isinstance(error, NotTrustedError):
         fields["step"] = error.step
-        if error.findings:
-            fields["findings"] = [finding.to_json() for finding in error.findings]
+    if isinstance(error, NotTrustedError | NotFetchedError) and error.findings:
+        fields["findings"] = [finding.to_json() for finding in error.findings]
     return fields

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provreg.cli.fetching import (
+    FetchFromPrivateOption,
+    RefetchOption,
+    RefetchSampleOption,
+    asked_refetch,
+)
+from provreg.cli.fetching import refetch as refetch_samples
+from provreg.cli.findings import list_findings
 from provreg.cli.model import model_path, verify_model
 from provreg.cli.options import (
     JsonOption,
@@ -21,25 +28,24 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import counted, error_to_json, short
+from provreg.cli.render import counted, error_to_json
 from provreg.cli.session import open_registry
 from provreg.errors import NotTrustedError, UsageError
 
 if TYPE_CHECKING:
-    from provreg.core.finding import Finding
     from provreg.flows.verify import Step, VerifiedVersion
     from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg verify cifar10 --data train/",
     "provreg verify cifar10@3 --key alice.key.pub -v",
+    "provreg verify laion --refetch --refetch-sample 1000",
+    "provreg verify scans --refetch --fetch-from-private",
     "provreg verify cifar10 --identity ann@example.org --issuer https://id.example.org",
     "provreg verify model:out/ --policy policy.toml",
     "provreg verify trial --policy policy.toml --staging",
     "provreg verify trial --policy policy.toml --trusted-root root.json",
 )
-
-_SHOWN = 20
 
 
 def verify(
@@ -52,6 +58,9 @@ def verify(
             help="Check every sample of this folder or table too. Repeatable.",
         ),
     ] = None,
+    refetch: RefetchOption = False,
+    refetch_sample: RefetchSampleOption = None,
+    fetch_from_private: FetchFromPrivateOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -75,13 +84,15 @@ def verify(
 
     A model (a file or a folder) is verified by the receipt of its training run: its files must be
     those, and the versions it was trained on still trusted.
+    With --refetch, every sample is downloaded from its URL again and compared with what was signed:
+    exit code 4 if a URL gives something else, 6 if some were only out of reach.
     The steps are those of docs/verification.md. Exit code 4 when anything is not as signed; the
     message says which step refused.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     model = model_path(reference)
-    if model is not None and data:
-        raise UsageError("--data is for a version, not for a model")
+    if model is not None and (data or refetch):
+        raise UsageError("--data and --refetch are for a version, not for a model")
     paths = (*(data or ()), *(() if model is None else (model,)))
     opened = open_registry(
         registry,
@@ -97,6 +108,7 @@ def verify(
     if model is not None:
         verify_model(opened, model, output)
         return
+    sample = asked_refetch(refetch, refetch_sample, private=fetch_from_private)
     steps: list[Step] = []
 
     def on_step(step: Step) -> None:
@@ -110,7 +122,7 @@ def verify(
     except NotTrustedError as error:
         _warn(opened.warnings, output)
         if not json:
-            _list(error.findings, output)
+            list_findings(error.findings, output)
             raise
         document = _document(reference, steps, verified=False)
         findings = (finding.to_json() for finding in error.findings)
@@ -131,8 +143,12 @@ def verify(
         output.warn(f"revocation {passed.number} does not count: {passed.reason}")
     _warn_of_revoked_samples(opened, version, output)
     document = _document(version.reference, steps, verified=True)
-    output.document(document | {"findings": [], "because": version.verdict.reason})
+    document["because"] = version.verdict.reason
     _say(version, opened.require_trust().origin, paths, output)
+    if refetch:
+        refetch_samples(version, document, sample=sample, private=fetch_from_private, output=output)
+    else:
+        output.document(document | {"findings": []})
 
 
 def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output: Output) -> None:
@@ -171,31 +187,3 @@ def _document(reference: str, steps: list[Step], *, verified: bool) -> dict[str,
             for step in steps
         ],
     }
-
-
-def _list(findings: tuple[Finding, ...], output: Output) -> None:
-    """The findings, a table a kind; of very many the first ones, with how to get all."""
-    counts = Counter(finding.kind for finding in findings)
-    for kind, count in counts.items():
-        shown = [finding for finding in findings if finding.kind == kind]
-        if not output.verbose:
-            shown = shown[:_SHOWN]
-        columns: dict[str, list[str | None]] = {
-            "id": [finding.id for finding in shown],
-            "expected": [_value(finding.expected) for finding in shown],
-            "found": [_value(finding.found) for finding in shown],
-            "now at": [finding.found_id for finding in shown],
-            "source": [finding.source for finding in shown],
-            "labeler": [finding.labeler for finding in shown],
-        }
-        said = {name: cells for name, cells in columns.items() if any(cells)}
-        output.line(f"{kind}: {count:,}")
-        output.table(tuple(said), list(zip(*said.values(), strict=True)), whole=("id", "now at"))
-        if len(shown) < count:
-            output.line(f"… and {count - len(shown):,} more (-v or --json lists all)")
-        output.line()
-
-
-def _value(value: str | None) -> str | None:
-    """A label, or enough of a digest to recognise it."""
-    return short(value) if value is not None and value.startswith("blake3:") else value

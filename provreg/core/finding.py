@@ -5,19 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-FindingKind = Literal["changed", "missing", "stranger", "moved", "relabeled", "unreadable"]
+FindingKind = Literal[
+    "changed", "missing", "stranger", "moved", "relabeled", "unreadable",
+    "recompressed", "replaced", "gone", "unreachable", "refused",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sample of the data that is not as the signed manifest says.
+    """One sample that is not as the signed manifest says, or could not be had.
 
     `changed`: other bytes under the id. `missing`: in the manifest only. `stranger`: in the data
     only. `moved`: a missing sample's bytes under another id. `relabeled`: bytes as signed, under
     the same or another id, with another label. `unreadable`: could not be read to be checked.
 
-    `expected` and `found` are digests for `changed`, labels for `relabeled`; `found_id` is where a
+    Of samples at URLs: `recompressed` and `replaced` are `changed` to other bytes of a picture
+    that looks the same, or not. `gone`: the server says there is nothing. `unreachable`: it said
+    nothing. `refused`: it leads where provreg does not go, or to what it does not take.
+
+    `expected` and `found` are digests of bytes, but labels for `relabeled`; `found_id` is where a
     moved or relabeled sample stands now. `source` and `labeler` answer for the signed sample.
+    `uri` is where it was looked for, `detail` what came of it, in words.
     """
 
     kind: FindingKind
@@ -27,6 +35,8 @@ class Finding:
     found_id: str | None = None
     source: str | None = None
     labeler: str | None = None
+    uri: str | None = None
+    detail: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields that say something; `kind` and `id` always."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from provreg.core.change import Changes, compare
 from provreg.core.entry import ENTRY
+from provreg.core.finding import Finding
 from provreg.core.head import Head
 from provreg.core.manifest import (
     check_path_ids,
@@ -22,12 +23,23 @@ from provreg.errors import FormatError, InputError
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedList:
+    """How many URLs of a list were `downloaded` now, how many files `kept` of another time, and
+    what could not be had."""
+
+    downloaded: int
+    kept: int
+    failed: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
 
     `labels_known` and `splits_known`: whether the data (or a labels file) speak of them at all.
     `reused` is the number of digests that came from the stat cache. `long_labels` are texts over
     1,024 bytes that no data hold, because a labels file gave them: they are stored as objects.
+    `fetched` is what came of a list of URLs.
     """
 
     table: pa.Table
@@ -36,6 +48,7 @@ class Samples:
     splits_known: bool
     reused: int = 0
     long_labels: Sequence[bytes] = ()
+    fetched: FetchedList | None = None
 
 
 @dataclass(frozen=True, slots=True)

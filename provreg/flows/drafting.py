@@ -74,6 +74,17 @@ def _read(
     inherited: dict[str, Any] | None,
     progress: Progress | None,
 ) -> Read:
+    if ingestion.fetch is not None:
+        from provreg.flows.fetch import fetch_list
+
+        return fetch_list(
+            ingestion.paths,
+            ingestion.how,
+            ingestion.fetch,
+            inherited,
+            again=ingestion.rehash,
+            progress=progress,
+        )
     cache = workspace.stat_cache(ingestion.paths, sha256=takes_sha256(ingestion.how, inherited))
     # An empty cache is no reason to look at every file twice.
     useful = len(cache) > 0 and not ingestion.rehash

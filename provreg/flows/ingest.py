@@ -36,7 +36,7 @@ def ingest(
     """Publishes what the data make of the newest verified version, unless that changes nothing.
 
     Raises InputError naming the sample that cannot be taken in, NotTrustedError where the parent
-    does not verify, StorageError; in every case nothing is published.
+    does not verify, StorageError, NotFetchedError; in every case nothing is published.
     """
 
     @cache

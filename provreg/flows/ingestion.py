@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provreg.core.names import check_dataset_name
 from provreg.errors import UsageError
 from provreg.readers.reader import HowToRead
+
+if TYPE_CHECKING:
+    from provreg.flows.fetch import Fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class Ingestion:
 
     `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
     says more, sample by sample. `rehash` believes no stat cache. `after_revoked`: the data are
-    clean, and may continue a version that was revoked.
+    clean, and may continue a version that was revoked. With `fetch` the paths are a list of URLs,
+    whose files are the data.
     """
 
     dataset: str
@@ -30,6 +35,7 @@ class Ingestion:
     rehash: bool = False
     after_revoked: bool = False
     message: str = ""
+    fetch: Fetch | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError for what nobody can mean."""
@@ -37,4 +43,9 @@ class Ingestion:
         if self.replace and not self.append:
             raise UsageError(
                 "--replace is for --append", hint="without --append PATH is everything"
+            )
+        if self.fetch is not None and self.labels is not None:
+            raise UsageError(
+                "--labels is not for --fetch",
+                hint="the list of URLs says of its samples what a labels file would",
             )

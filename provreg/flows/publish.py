@@ -22,7 +22,7 @@ from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 
 if TYPE_CHECKING:
-    from provreg.flows.draft import Draft, Parent
+    from provreg.flows.draft import Draft, FetchedList, Parent
     from provreg.flows.gate import Gate
 
 _MOST_RACES = 100
@@ -45,7 +45,7 @@ class Outcome:
     are the numbers above the parent's that are no versions, `newest` is the digest of the newest
     one now. `untrusted` says why the policy in force does not trust what was published: more must
     sign it, or others. `gate` is what its rule would say of what was not published, None where it
-    sets no bounds.
+    sets no bounds. `fetched` is what became of a list of URLs.
     """
 
     dataset: str
@@ -59,6 +59,7 @@ class Outcome:
     passed_over: Sequence[NotAVersion]
     untrusted: str | None = None
     gate: Gate | None = None
+    fetched: FetchedList | None = None
 
 
 def outcome_of(
@@ -83,6 +84,7 @@ def outcome_of(
         passed_over=passed_over,
         untrusted=untrusted,
         gate=gate,
+        fetched=drafted.samples.fetched,
     )
 
 

@@ -107,7 +107,7 @@ def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
     began = time.time_ns()
     said = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
     memory = workspace.cache / "unchanged" / hashlib.sha256(repr(said).encode()).hexdigest()
-    more = ingestion.append or ingestion.rehash or ingestion.labels is not None
+    more = ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch
     if more or workspace.seen(ingestion.dataset) is None:
         yield Watch(memory, ingestion.paths, began, lambda: None)
         return

@@ -14,8 +14,8 @@ import imagehash
 from PIL import Image, ImageOps
 
 BITS = 64
-# The most bits in which one picture's hashes differ. Of 12,000 pictures of 32 by 32 pixels that were
-# compressed or scaled anew 2 differed in more, of a million pairs of other pictures 1 in fewer.
+# The most bits in which one picture's hashes differ. Of 12,000 pictures of 32 by 32 pixels that
+# were compressed or scaled anew 2 differed in more; of a million pairs of others 1 in no more.
 SAME_PICTURE = 8
 # The formats of pictures on the web: of every other decoder nothing reaches its code.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "MPO")

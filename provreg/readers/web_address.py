@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from urllib3.exceptions import HTTPError
 from urllib3.util import Url, parse_url
 
-from provreg.core.entry import LIMITS
+from provreg.core.bounds import LIMITS
 from provreg.core.text import UNSAFE_CHARACTERS, quoted
 from provreg.errors import StorageError
 

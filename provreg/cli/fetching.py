@@ -1,0 +1,175 @@
+"""Lists of URLs on the command line: how to download them, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.findings import list_findings
+from provreg.cli.output import Output
+from provreg.cli.render import counted
+from provreg.core.text import quoted
+from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.draft import FetchedList
+    from provreg.flows.fetch import Fetch
+    from provreg.flows.refetch import Refetched
+    from provreg.flows.verify import VerifiedVersion
+
+_PANEL = "Lists of URLs"
+
+FetchOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--fetch",
+        metavar="DIR",
+        rich_help_panel=_PANEL,
+        help="PATH is a list of URLs: download them into DIR, sign what came.",
+    ),
+]
+UrlColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", rich_help_panel=_PANEL, help="The URLs. Default: url."),
+]
+FetchFailuresOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", rich_help_panel=_PANEL, help="How many URLs may give nothing. Default: 0."
+    ),
+]
+FetchLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MIB", rich_help_panel=_PANEL, help="The largest file, in MiB. Default: 64."
+    ),
+]
+FetchFromPrivateOption = Annotated[
+    bool,
+    typer.Option(
+        "--fetch-from-private",
+        rich_help_panel=_PANEL,
+        help="Download from addresses of private networks too.",
+    ),
+]
+RefetchOption = Annotated[
+    bool,
+    typer.Option(
+        "--refetch",
+        rich_help_panel=_PANEL,
+        help="Download each sample from its URL again and compare.",
+    ),
+]
+RefetchSampleOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", rich_help_panel=_PANEL, help="With --refetch: only so many, picked by chance."
+    ),
+]
+
+# Bytes that are not the signed ones, or that somebody does not want to be compared.
+_OTHERS = frozenset({"changed", "recompressed", "replaced", "refused"})
+
+
+def asked_fetch(
+    folder: Path | None,
+    column: str | None,
+    failures: str | None,
+    limit: str | None,
+    *,
+    private: bool,
+) -> Fetch | None:
+    """What the options of `ingest` say, None without `--fetch`. Raises UsageError."""
+    if folder is None:
+        if private or not (column is failures is limit is None):
+            raise UsageError(
+                "that is for a list of URLs", hint="name the folder for downloads with --fetch DIR"
+            )
+        return None
+    from provreg.flows.fetch import Fetch
+    from provreg.readers.download import Bounds
+
+    most = 64 if limit is None else _number(limit, "--fetch-limit", least=1)
+    allowed = 0 if failures is None else _number(failures, "--fetch-failures")
+    bounds = Bounds(most=most << 20, private=private)
+    return Fetch(folder, column or "url", allowed, bounds)
+
+
+def asked_refetch(asked: bool, sample: str | None, *, private: bool) -> int | None:
+    """How many samples to download again, None for all. Raises UsageError."""
+    if not asked and (private or sample is not None):
+        raise UsageError("that is for downloading again", hint="add --refetch")
+    return None if sample is None else _number(sample, "--refetch-sample", least=1)
+
+
+def say_fetched(fetched: FetchedList, output: Output) -> None:
+    """What was downloaded, and a warning with the names of what was not."""
+    output.note(f"{fetched.downloaded:,} downloaded, {fetched.kept:,} kept from another time")
+    if fetched.failed:
+        output.warn(f"{counted(len(fetched.failed), 'URL')} gave nothing, and no sample")
+        list_findings(fetched.failed, output)
+
+
+def fetched_to_json(fetched: FetchedList) -> dict[str, Any]:
+    """What became of a list of URLs."""
+    return {
+        "downloaded": fetched.downloaded,
+        "kept": fetched.kept,
+        "failed": [finding.to_json() for finding in fetched.failed],
+    }
+
+
+def refetch(
+    version: VerifiedVersion,
+    document: dict[str, Any],
+    *,
+    sample: int | None,
+    private: bool,
+    output: Output,
+) -> None:
+    """Downloads the samples again and says what is not as signed; `document` is completed by it.
+
+    Ends with code 4 where a URL gives something else, 6 where some did not answer, 3 where some are
+    gone and the others as signed.
+    """
+    from provreg.flows.refetch import refetch as download_again
+
+    with output.progress("downloading") as progress:
+        found = download_again(version, sample=sample, private=private, progress=progress)
+    counts: Counter[str] = Counter(finding.kind for finding in found.findings)
+    output.stream(
+        document
+        | {
+            "refetched": {
+                "checked": found.checked,
+                "unchanged": found.unchanged,
+                "without_url": found.without_url,
+            }
+        },
+        "findings",
+        (finding.to_json() for finding in found.findings),
+    )
+    list_findings(found.findings, output)
+    output.line(_in_words(found, counts))
+    if not _OTHERS.isdisjoint(counts):
+        raise typer.Exit(NotTrustedError.exit_code)
+    if counts["unreachable"]:
+        raise typer.Exit(StorageError.exit_code)
+    if counts:
+        raise typer.Exit(NotFoundError.exit_code)
+
+
+def _in_words(found: Refetched, counts: Counter[str]) -> str:
+    said = "".join(f", {count:,} {kind}" for kind, count in sorted(counts.items()))
+    without = f"; {found.without_url:,} have no URL" if found.without_url else ""
+    return f"{counted(found.checked, 'URL')}: {found.unchanged:,} as signed{said}{without}"
+
+
+def _number(text: str, option: str, *, least: int = 0) -> int:
+    # Longer ones would not fit in anything that is counted here.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise UsageError(f"{option} {quoted(text)} is not a whole number from {least} on")
+    return int(text)

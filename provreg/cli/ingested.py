@@ -1,0 +1,46 @@
+"""What an ingestion did, as people and machines see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provreg.cli.fetching import fetched_to_json, say_fetched
+from provreg.cli.output import Output
+from provreg.cli.render import counted, counts_in_words, gate_to_json
+
+if TYPE_CHECKING:
+    from provreg.flows.publish import Outcome
+
+
+def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
+    """Says what was published, or would be, and what was left out."""
+    head = outcome.head
+    for number in outcome.passed_over:
+        output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
+    if outcome.left_out:
+        said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
+        output.note(f"left out: {said}")
+    document = {
+        "dataset": outcome.dataset,
+        "published": head is not None,
+        "version": None if head is None else head.version,
+        "head": outcome.digest,
+        "samples": outcome.samples,
+        "changes": outcome.changes,
+        "left_out": outcome.left_out,
+        "reused_digests": outcome.reused,
+    }
+    if outcome.fetched is not None:
+        say_fetched(outcome.fetched, output)
+        document["fetched"] = fetched_to_json(outcome.fetched)
+    if outcome.gate is not None:
+        document["policy"] = gate_to_json(outcome.gate)
+    output.document(document)
+    changed = f"{counted(outcome.samples, 'sample')}, {counts_in_words(outcome.changes)}"
+    if head is not None:
+        output.line(f"{head.dataset}@{head.version} published: {changed}")
+        output.line(f"  head {outcome.digest}")
+    elif dry_run:
+        output.line(f"{outcome.dataset} would have {changed}")
+    else:
+        output.line(f"{outcome.dataset}: nothing changed, nothing published")
