@@ -95,6 +95,18 @@ def test_ctrl_c_on_a_terminal_publishes_nothing(big: Path, environment: dict[str
     assert piped(["check"], environment).returncode == 0
 
 
+def wait_for_workers(process: subprocess.Popen[str]) -> None:
+    """Waits until `process` has begun to hash, which other processes do for it."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        time.sleep(2)
+    for _ in range(1000):
+        if not children.exists() or children.read_text("ascii"):
+            return
+        time.sleep(0.03)
+    pytest.fail("nothing is hashed")
+
+
 def test_ctrl_c_without_a_terminal_publishes_nothing(
     big: Path, environment: dict[str, str]
 ) -> None:
@@ -102,7 +114,7 @@ def test_ctrl_c_without_a_terminal_publishes_nothing(
         [*PROVREG, *INGEST], env=environment, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
-        time.sleep(2)
+        wait_for_workers(process)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
