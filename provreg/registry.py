@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,40 +211,37 @@ class Registry:
     ) -> Blamed:
         """Since when, from whom and by whose hand, for `ids` of a version or all its samples."""
         from provreg.flows.blame import blame
-        from provreg.flows.entries import load_entries
 
-        self.sync(progress=progress)
         version = self.resolve(reference)
-        entries = load_entries(self.workspace, version.head)
-        return blame(self.workspace, version.digest, version.head, entries, self.trust, ids)
+        with self._asking(progress) as workspace:
+            return blame(workspace, version.digest, version.head, self.trust, ids)
 
     def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
         """Brings the index up to date, as every question to it does first; returns `damaged`."""
+        with self._asking(progress):
+            return self.damaged
+
+    @contextmanager
+    def _asking(self, progress: Progress | None) -> Iterator[Workspace]:
+        """The workspace, with its index brought up to date and held open."""
         from provreg.flows.sync import sync
 
-        self.damaged[:] = sync(self.workspace, progress=progress)
-        return self.damaged
+        with self.workspace.holding_index() as workspace:
+            self.damaged[:] = sync(workspace, progress=progress)
+            yield workspace
 
     def log(self, dataset: str, *, progress: Progress | None = None) -> list[Ancestor]:
         """All versions of `dataset` whose integrity holds, newest first, trusted or not."""
-        from provreg.flows.integrity import read_head
-        from provreg.flows.lineage import judged
-
-        self.sync(progress=progress)
-        heads = [one.head for one in reversed(self.workspace.index.versions(dataset))]
-        found = [(head, read_head(self.workspace, head)) for head in heads]
-        return judged(self.workspace, found, self.trust)
+        with self._asking(progress) as workspace:
+            versions = workspace.index.versions(dataset)
+        return self._judged([one.head for one in reversed(versions)])
 
     def newest(self, *, progress: Progress | None = None) -> list[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not."""
-        from provreg.flows.integrity import read_head
-        from provreg.flows.lineage import judged
-
-        self.sync(progress=progress)
-        # Versions come by dataset and number: the last of each dataset stays.
-        newest = {one.dataset: one.head for one in self.workspace.index.versions()}
-        found = [(head, read_head(self.workspace, head)) for head in newest.values()]
-        return judged(self.workspace, found, self.trust)
+        with self._asking(progress) as workspace:
+            # Versions come by dataset and number: the last of each dataset stays.
+            newest = {one.dataset: one.head for one in workspace.index.versions()}
+        return self._judged(newest.values())
 
     def sql(
         self, query: str, *, progress: Progress | None = None
@@ -255,8 +253,8 @@ class Registry:
         """
         from provreg.flows.query import query as ask
 
-        self.sync(progress=progress)
-        return ask(self.workspace, query, self.trust)
+        with self._asking(progress) as workspace:
+            return ask(workspace, query, self.trust)
 
     def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:
         """Everything in the registry, or in its index, that is not as it should be."""
@@ -293,13 +291,17 @@ class Registry:
 
     def resolve(self, reference: str) -> Ancestor:
         """The head that `reference` stands for, with what the policy says of its signatures."""
-        from provreg.flows.integrity import read_head
-        from provreg.flows.lineage import judged
         from provreg.flows.verify import locate
 
         _, digest = locate(self.workspace, Reference.parse(reference))
-        found = [(digest, read_head(self.workspace, digest))]
-        return judged(self.workspace, found, self.trust)[0]
+        return self._judged([digest])[0]
+
+    def _judged(self, digests: Iterable[str]) -> list[Ancestor]:
+        from provreg.flows.integrity import read_head
+        from provreg.flows.lineage import judged
+
+        heads = [(digest, read_head(self.workspace, digest)) for digest in digests]
+        return judged(self.workspace, heads, self.trust)
 
     def require_trust(self) -> Trust:
         """The trust in force; NotTrustedError where nothing says whom to trust."""

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.blame import UNTOUCHED, Blame, Fact, blame_touched
+from provreg.core.entry import ENTRY
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, NotFoundError
+from provreg.flows.entries import checked_part, load_entries
 from provreg.flows.lineage import Ancestor, changes_on, lineage
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
@@ -113,25 +115,16 @@ def blame(
     workspace: Workspace,
     digest: str,
     head: Head,
-    entries: pa.Table,
     trust: Trust | None,
     ids: Sequence[str] = (),
 ) -> Blamed:
     """The blame of the samples `ids` of a version, of all where none is named.
 
-    `entries` are the version's, checked; the index must be in sync. Raises NotFoundError naming an
-    id that the version does not have, and DamagedError where a version of its history is damaged.
+    The index must be in sync. Raises NotFoundError naming an id that the version does not have,
+    DamagedError where a version of its history is damaged, and NotTrustedError (steps 10 and 11)
+    where its own entries are.
     """
-    if ids:
-        found = entries.filter(pc.is_in(entries.column("id"), value_set=pa.array(ids, pa.string())))
-        missing = set(ids) - set(found.column("id").to_pylist())
-        if missing:
-            raise NotFoundError(
-                f"{head.dataset}@{head.version} has no sample {quoted(min(missing))}",
-                sample=min(missing),
-                hint=f"`provreg show {head.dataset}@{head.version}` shows what it has",
-            )
-        entries = found
+    entries = _named(workspace, head, ids) if ids else load_entries(workspace, head)
     line = lineage(workspace, digest, trust)
     changes = changes_on(workspace, line)
     if changes is None:
@@ -141,3 +134,23 @@ def blame(
             hint="`provreg check` says which; put its objects back from a copy of the registry",
         )
     return Blamed(entries, line, blame_touched(changes), changes)
+
+
+def _named(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.Table:
+    """The entries of `ids`, from the parts alone that these can be in."""
+    wanted = pa.array(ids, pa.string())
+    found = [
+        entries.filter(pc.is_in(entries.column("id"), value_set=wanted))
+        for part in head.parts
+        if any(part.first.encode() <= one.encode() <= part.last.encode() for one in ids)
+        for entries in [checked_part(workspace, part)]
+    ]
+    entries = pa.concat_tables([ENTRY.empty_table(), *found])
+    missing = set(ids) - set(entries.column("id").to_pylist())
+    if missing:
+        raise NotFoundError(
+            f"{head.dataset}@{head.version} has no sample {quoted(min(missing))}",
+            sample=min(missing),
+            hint=f"`provreg show {head.dataset}@{head.version}` shows what it has",
+        )
+    return entries

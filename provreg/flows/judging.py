@@ -51,7 +51,9 @@ class Judge:
 
     def check(self, digest: str, head: Head) -> Signed:
         """Steps 1 to 8 for the head `digest`. Raises NotTrustedError."""
-        signed = check_signatures(self.workspace, head.dataset, head.version, digest, self.trust)
+        signed = check_signatures(
+            self.workspace, head.dataset, head.version, digest, self.trust, head=head
+        )
         self.chain.check(head, digest)
         self.check_content(signed)
         return signed

@@ -46,13 +46,16 @@ def check_signatures(
     digest: str,
     trust: Trust,
     done: Report = ignore,
+    *,
+    head: Head | None = None,
 ) -> Signed:
     """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`.
 
+    `head` is what was read of it, where it was (step 6).
     Of step 8 they check what the policy says of time: keys that have ended, and age.
     """
     bundles, skipped = _check_bundles(workspace, dataset, digest, trust)
-    head = read_head(workspace, digest)
+    head = head or read_head(workspace, digest)
     statement = version_statement(
         dataset=dataset,
         version=number,

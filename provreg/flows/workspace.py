@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class Workspace:
 
     `cache` can be deleted at any time; what was seen is kept apart from it. `pins` are those of the
     lock file in force; `vouching` says that it is this user's own. `notice` hears whom a long wait
-    is for.
+    is for. `held_index` is set where several questions are asked.
     """
 
     store: LocalStore
@@ -49,6 +49,7 @@ class Workspace:
     pins: Mapping[str, state.Pin]
     vouching: bool
     notice: Callable[[str], None]
+    held_index: Index | None = None
 
     @property
     def location(self) -> str:
@@ -66,7 +67,13 @@ class Workspace:
         """The DuckDB index of this registry; duckdb is loaded only where it is asked for."""
         from provreg.store.index import Index
 
-        return Index(self.cache / "index.duckdb")
+        return self.held_index or Index(self.cache / "index.duckdb")
+
+    @contextmanager
+    def holding_index(self) -> Iterator[Workspace]:
+        """This workspace with its index opened once, for one thread; not for sending elsewhere."""
+        with self.index.held() as index:
+            yield replace(self, held_index=index)
 
     @property
     def indexed_runs(self) -> IndexedRuns:

@@ -8,7 +8,7 @@ are scanned from the mapped parts (docs/adr/0003-entries-stay-in-arrow.md).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from provreg.core.change import plain
 from provreg.core.entry import ENTRY
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
@@ -79,10 +78,28 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._held: ExitStack | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[Index]:
+        """This index, opened once for all that is asked of it, which takes 20 ms each time.
+
+        What is written lets go of it first. For one thread.
+        """
+        index = Index(self._path)
+        with ExitStack() as index._held:
+            yield index
+
+    def _let_go(self) -> None:
+        self._connection = None
+        if self._held is not None:
+            self._held.close()
 
     @contextmanager
     def open(self, *, writing: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection: to write, or to read tables that may be those of another provreg."""
+        self._let_go()
         if not writing and not self._path.exists():
             self._make()
         with self._locked(writing=writing), self._failures():
@@ -98,6 +115,17 @@ class Index:
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to read the tables of this one."""
+        if self._held is None:
+            with self._opened() as connection:
+                yield connection
+            return
+        if self._connection is None:
+            self._connection = self._held.enter_context(self._opened())
+        with self._failures():
+            yield self._connection
+
+    @contextmanager
+    def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self.open(writing=False) as connection:
             current = _layout(connection) == _LAYOUT
             if current:
@@ -193,6 +221,7 @@ class Index:
         """
         with self.reading():
             pass  # makes the file, and shows early that it cannot be opened
+        self._let_go()
         connection = duckdb.connect(config={"python_enable_replacements": False})
         with closing(connection), self._locked(writing=False):
             with self._failures():
@@ -255,11 +284,11 @@ def uses_entries(sql: str) -> bool:
 
 def with_part(entries: pa.Table, part: str) -> pa.Table:
     """`entries` with a column that says of which part (logical digest) they are."""
-    plain_columns = {field.name: plain(entries.column(field.name)) for field in ENTRY}
     constant = pa.DictionaryArray.from_arrays(
         pa.nulls(entries.num_rows, pa.int32()).fill_null(0), pa.array([part])
     )
-    return pa.table(plain_columns | {"part": constant})
+    # Dictionaries stay: DuckDB reads them, and most queries ask for few of the columns.
+    return entries.append_column("part", constant)
 
 
 def _layout(connection: duckdb.DuckDBPyConnection) -> int | None:

@@ -85,7 +85,7 @@ def test_images_can_be_changed_and_sent_to_other_processes(
     bench.ingest(data, name="modes")
     image = ImageDataset("modes", **options | {"data": data})[0][0]
     image.putpixel((0, 0), (1, 2, 3))
-    again = pickle.loads(pickle.dumps(image))
+    again = pickle.loads(pickle.dumps(image))  # noqa: S301
     assert (again.mode, again.getpixel((0, 0)), again.size) == ("RGB", (1, 2, 3), (4, 4))
 
 
