@@ -11,7 +11,7 @@ from provreg.core.canonical import canonical
 
 if TYPE_CHECKING:
     from provreg.cli.output import Output
-    from provreg.core.receipt import Code
+    from provreg.core.receipt import Code, Receipt, TrainedOn
     from provreg.flows.exposure import Exposure, Untold
     from provreg.flows.runs import Run
 
@@ -48,21 +48,35 @@ def run_to_json(run: Run) -> dict[str, Any]:
 
 def run_facts(run: Run) -> dict[str, object]:
     """A run's facts for people, a line each."""
-    receipt = run.receipt
     facts: dict[str, object] = {
         "receipt": run.digest,
         "signed by": signed_by(run),
         "because": run.refused and str(run.refused),
-        "model": _files(run),
+        "model": _files(run.receipt),
     }
     for one in run.versions:
-        on = one.on
         facts[f"trained on {one.name}"] = (
-            f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} times in all"
+            _handed(one.on)
             + (f"; {one.revoked:,} of them are revoked" if one.revoked else "")
             + (f"; NOT TRUSTED (any more): {one.refused}" if one.refused else "")
         )
-    return facts | {
+    return facts | _by_the_signers_word(run.receipt)
+
+
+def receipt_facts(digest: str, receipt: Receipt) -> dict[str, object]:
+    """As `run_facts`, of a receipt that nobody has judged."""
+    facts: dict[str, object] = {"receipt": digest, "model": _files(receipt)}
+    for on in receipt.datasets:
+        facts[f"trained on {on.dataset}@{on.version}"] = _handed(on)
+    return facts | _by_the_signers_word(receipt)
+
+
+def _handed(on: TrainedOn) -> str:
+    return f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} times in all"
+
+
+def _by_the_signers_word(receipt: Receipt) -> dict[str, object]:
+    return {
         "started": f"{when(receipt.started)} (by the signer's word)",
         "finished": when(receipt.finished),
         "code": _code(receipt.code),
@@ -80,7 +94,7 @@ def runs_table(rows: Iterable[Exposure], output: Output) -> None:
             (
                 short(one.run.digest),
                 when(one.run.receipt.finished),
-                _files(one.run),
+                _files(one.run.receipt),
                 ", ".join(
                     standing.name + ("" if standing.refused is None else " (NOT TRUSTED)")
                     for standing in one.run.versions
@@ -108,8 +122,8 @@ def signed_by(run: Run) -> str:
     return ", ".join(signer.principal for signer in run.signers) or "UNTRUSTED"
 
 
-def _files(run: Run) -> str:
-    names = [file.name for file in run.receipt.model]
+def _files(receipt: Receipt) -> str:
+    names = [file.name for file in receipt.model]
     more = f", … ({len(names)} files)" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 

@@ -61,6 +61,10 @@ def runs(
     with output.progress("indexing") as progress:
         opened.sync(progress=progress)
     say_damage(opened.damaged, output)
+    from provreg.store.unsigned import kept
+
+    for path in kept():
+        output.warn(f"a receipt is not signed yet: provreg sign receipt:{path} --sign …")
     from provreg.flows.exposure import all_runs, exposures
     from provreg.loaders.selection import Selection
 

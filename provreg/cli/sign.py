@@ -21,6 +21,7 @@ from provreg.cli.options import (
     YesOption,
 )
 from provreg.cli.output import Output
+from provreg.cli.receipt import receipt_path, sign_receipt
 from provreg.cli.render import counted, counts_in_words, name_of, when
 from provreg.cli.session import confirm, open_registry, require_signer, say_untrusted
 
@@ -34,6 +35,7 @@ EXAMPLES = (
     "provreg sign cifar10@3 --sign keyless --policy policy.toml --yes",
     "provreg sign trial@2 --sign keyless --trust-config sigstore.json --yes",
     "provreg sign trial@2 --sign keyless --staging --trusted-root root.json",
+    "provreg sign receipt:FILE --sign keyless",
 )
 
 
@@ -56,8 +58,12 @@ def sign(
 
     The version's integrity is verified; its changes against its parent and what the policy says of
     it are shown before you are asked. All it adds is your signature, over the same statement.
+
+    receipt:FILE is a training run's receipt that could not be signed when the run ended; what went
+    wrong then named the file (docs/receipts.md).
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
+    receipt = receipt_path(reference)
     opened = open_registry(
         registry,
         policy=policy,
@@ -74,6 +80,9 @@ def sign(
         staging=staging,
         output=output,
     )
+    if receipt is not None:
+        sign_receipt(opened, receipt, signer, output, yes=yes)
+        return
     review = opened.review(reference)
     for warning in opened.warnings:
         output.warn(warning)

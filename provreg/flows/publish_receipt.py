@@ -1,12 +1,16 @@
 """Publishing a receipt: the bitmaps, then the one bundle that names them.
 
 Whoever is killed in between leaves objects that nobody names; a receipt is there whole or not at
-all.
+all. Until it is, it is kept unsigned in the user's state: training is not done again because an
+identity provider was down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +19,11 @@ from provreg.core.bitmap import pack
 from provreg.core.digest import blake3_digest
 from provreg.core.head import Head
 from provreg.core.receipt import Receipt, TrainedOn
+from provreg.core.text import quoted
+from provreg.core.unsigned import UnsignedReceipt
+from provreg.errors import ProvregError, StorageError
 from provreg.flows.workspace import Workspace
+from provreg.store.unsigned import drop, keep
 from provreg.trust.signer import Signer
 
 Counts = Mapping[str, npt.NDArray[np.uint8]]
@@ -36,14 +44,48 @@ def trained_on(head: Head, digest: str, counts: npt.NDArray[np.uint8]) -> Traine
     )
 
 
-def publish_receipt(workspace: Workspace, receipt: Receipt, counts: Counts, signer: Signer) -> str:
-    """Signs and stores `receipt`; its written SHA-256. `counts` are by head digest.
+def unsigned_receipt(receipt: Receipt, counts: Counts) -> UnsignedReceipt:
+    """`receipt` with its bitmaps; `counts` are by head digest.
 
-    Raises FormatError for what no receipt may hold, StorageError, and as `signer.sign`.
+    Raises FormatError for what no receipt may hold.
     """
-    statement = receipt.statement()
+    return UnsignedReceipt.of(receipt, lambda head: pack(counts[head] > 0))
+
+
+def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Signer) -> str:
+    """Signs and stores a receipt; its written SHA-256. Raises as the signer, StorageError."""
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
-    bundle = signer.sign(statement)
-    bitmaps = [pack(counts[one.head] > 0) for one in receipt.datasets]
-    workspace.objects.put_all([("blake3", bitmap) for bitmap in bitmaps])
-    return workspace.runs.add(statement, bundle)
+    bundle = signer.sign(unsigned.statement)
+    workspace.objects.put_all([("blake3", bitmap) for bitmap in unsigned.bitmaps])
+    return workspace.runs.add(unsigned.statement, bundle)
+
+
+@contextmanager
+def kept_until_published(workspace: Workspace, unsigned: UnsignedReceipt) -> Iterator[None]:
+    """A block that signs and publishes `unsigned`; if it fails, the receipt is kept.
+
+    Where it is, and how it is signed later, is told: by a StorageError in the place of what the
+    block raised of ours, by a note on anything else.
+    """
+    try:
+        path = keep(unsigned)
+    except ProvregError:
+        # It is only for the case of failure, and must not cause one.
+        yield
+        return
+    try:
+        yield
+    except ProvregError as error:
+        raise StorageError(
+            f"the receipt is not published: {error.message}; it is kept in {quoted(str(path))}",
+            hint=_later(workspace, path) + (f" ({error.hint})" if error.hint else ""),
+        ) from error
+    except BaseException as error:
+        error.add_note(f"the receipt is kept: {_later(workspace, path)}")
+        raise
+    drop(path)
+
+
+def _later(workspace: Workspace, path: Path) -> str:
+    words = ["provreg", "sign", f"receipt:{path}", "--registry", str(workspace.folder)]
+    return f"sign it when that is mended: {shlex.join(words)} --sign …"

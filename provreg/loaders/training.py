@@ -16,7 +16,12 @@ from provreg.core.oms import oms_statement
 from provreg.core.receipt import MAX_PARAMETERS, ModelFile, Receipt
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
-from provreg.flows.publish_receipt import publish_receipt, trained_on
+from provreg.flows.publish_receipt import (
+    kept_until_published,
+    publish_receipt,
+    trained_on,
+    unsigned_receipt,
+)
 from provreg.flows.revision import code_revision, environment, running_script
 from provreg.flows.workspace import Workspace
 from provreg.loaders.handed_out import merged
@@ -127,7 +132,7 @@ class TrainingRun:
 
         Returns its written SHA-256; None in other ranks than the first, all of which must call it
         too. Raises UsageError where nothing was handed out, InputError for a model that is none,
-        StorageError, and as the signer.
+        StorageError where it could not be signed or stored, which says where it is kept.
         """
         counts = self._ranks.gather(_counts(self._datasets))
         if counts is None:
@@ -154,8 +159,10 @@ class TrainingRun:
             parameters=self.parameters,
             environment=environment(),
         )
-        oms = _oms_signature(path, files, self._signer) if self._oms else None
-        published = publish_receipt(self._workspace, receipt, counts, self._signer)
+        unsigned = unsigned_receipt(receipt, counts)
+        with kept_until_published(self._workspace, unsigned):
+            oms = _oms_signature(path, files, self._signer) if self._oms else None
+            published = publish_receipt(self._workspace, unsigned, self._signer)
         if oms is not None:
             replace_file(path / OMS_SIGNATURE, oms, 0o644)
         return published
@@ -208,6 +215,7 @@ def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
 def _signer(sign: Signer | str) -> Signer:
     """Whoever signs, found before training begins rather than after."""
     if not isinstance(sign, str):
+        _require_identity(sign)
         return sign
     kind, _, value = sign.partition(":")
     if kind == "key" and value:
@@ -222,8 +230,18 @@ def _signer(sign: Signer | str) -> Signer:
 
     file = Path(value) if value else None
     signer = KeylessSigner(Instance(), TokenSource(file, os.environ, None))
-    signer.require_identity()
+    _require_identity(signer)
     return signer
+
+
+def _require_identity(signer: Signer) -> None:
+    """Raises now what a keyless signer would raise when training has ended."""
+    if isinstance(signer, KeySigner):
+        return
+    from provreg.trust.sigstore.sign import KeylessSigner
+
+    if isinstance(signer, KeylessSigner):
+        signer.require_identity()
 
 
 def _check_oms(signer: Signer, *, wanted: bool) -> None:

@@ -46,6 +46,10 @@ class Runs:
         of = f"the receipt {receipt}"
         return read_bundles(self._store, run_prefix(receipt), self._report, of=of)
 
+    def is_begun(self, receipt: str) -> bool:
+        """Whether only the name of `receipt` is there: who stores it is at it, or was killed."""
+        return next(self._store.list(run_prefix(receipt)), None) is None
+
     def _names(self) -> Iterator[str]:
         for key in self._store.list(RUNS):
             name = key.rpartition("/")[2]

@@ -20,7 +20,7 @@ from provreg.core.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.exposure import exposures, same_sample
 from provreg.flows.models import runs_of_model, verify_model
-from provreg.flows.publish_receipt import publish_receipt, trained_on
+from provreg.flows.publish_receipt import publish_receipt, trained_on, unsigned_receipt
 from provreg.flows.runs import Run, RunJudge, members
 from provreg.flows.trusting import Trust
 from provreg.readers.model import hash_model
@@ -58,7 +58,7 @@ def publish(bench: Bench) -> Callable[..., str]:
         counts[list(seen or (0, 1))] = 1
         heads = {on.head: counts for on in receipt.datasets}
         workspace = bench.open().workspace
-        return publish_receipt(workspace, receipt, heads, bench.signer(by))
+        return publish_receipt(workspace, unsigned_receipt(receipt, heads), bench.signer(by))
 
     return publish
 

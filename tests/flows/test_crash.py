@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import provreg
 from provreg.errors import NotFoundError, StorageError
+from provreg.flows.publish_receipt import publish_receipt
+from provreg.flows.runs import RunJudge, members
+from provreg.store.unsigned import kept, read_kept
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -300,3 +304,47 @@ def test_killed_at_any_step_of_a_signature_leaves_it_or_nothing(
         assert list(bench.open().check()) == []
         # Signing again ends where it would have ended.
         assert len(bench.files()) >= len(made)
+
+
+def test_killed_at_any_step_of_a_receipt_leaves_it_whole_or_to_be_signed(
+    bench: Bench, home: Path
+) -> None:
+    prepare(bench, 1)
+    data, model, key = bench.folder / "pets", bench.folder / "model.bin", bench.key_file()
+    model.write_bytes(b"weights")
+
+    def work() -> None:
+        registry = {"registry": bench.registry, "key": key}
+        samples = provreg.load("pets@1", data=data, exclude_revoked=True, **registry)
+        with provreg.training_run(samples, model=model, sign=bench.signer()):
+            list(samples)
+
+    def whole() -> list[str]:
+        """The receipts of the registry, each read with all that it names."""
+        workspace = bench.open().workspace
+        judge = RunJudge(workspace, bench.trust())
+        receipts = [one for one in workspace.runs.receipts() if not workspace.runs.is_begun(one)]
+        for digest in receipts:
+            [on] = judge.run(digest).receipt.datasets
+            assert members(workspace, on).all()
+        return receipts
+
+    work()
+    shutil.rmtree(bench.registry / "runs")
+    saved = Saved(bench, home)
+    steps = count_calls(work)
+    found = []
+    for step in range(len(steps)):
+        saved.restore()
+        status = in_child(work, step)
+        assert os.WIFSIGNALED(status), (step, steps[step])
+        assert list(bench.open().check()) == []
+        published, waiting = whole(), kept()
+        assert len(published) <= 1
+        assert len(waiting) <= 1
+        found.append((len(published), len(waiting)))
+        for path in waiting:
+            publish_receipt(bench.open().workspace, read_kept(path)[0], bench.signer())
+            assert len(whole()) == 1
+    # Nothing yet, kept, kept and published, published: never backwards, and never lost.
+    assert list(dict.fromkeys(found)) == [(0, 0), (0, 1), (1, 1), (1, 0)]
