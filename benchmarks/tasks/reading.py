@@ -14,7 +14,7 @@ def hash_folder(folder: str) -> dict[str, Any]:
     from provreg.readers.parallel import default_workers
 
     content = hash_files(list_samples([folder]).runs, workers=default_workers()).content
-    return {"samples": len(content), "contents": hashlib.sha256(content).hexdigest()}
+    return {"samples": len(content) // 32, "contents": hashlib.sha256(content).hexdigest()}
 
 
 def read_folder(folder: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from provreg.readers.hashing import hash_files, stat_files
 from provreg.readers.listing import list_samples
 from provreg.readers.reader import FileStats, Found, SampleStream
 from provreg.readers.runs import Run
+from provreg.readers.slices import STAT_FIELDS
 
 if TYPE_CHECKING:
     import os
@@ -80,9 +81,9 @@ def read_folder(
     total = len(listing)
     digests = np.zeros((total, DIGEST.byte_width * (1 + options.sha256)), np.uint8)
     found = np.zeros(total, np.bool_)
-    stats = np.zeros((total, 5), np.uint64)
+    stats = np.zeros((total, STAT_FIELDS), np.uint64)
     if known is not None:
-        stats = stat_files(listing.runs, workers=workers)
+        stats = _as_stats(stat_files(listing.runs, workers=workers)).copy()
         found, digests = known.lookup(stats)
     hashes = hash_files(
         _without(listing.runs, found) if found.any() else listing.runs,
@@ -91,9 +92,9 @@ def read_folder(
         collect=collect,
         progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
     )
-    taken = [hashes.content] if hashes.sha256 is None else [hashes.content, hashes.sha256]
-    digests[~found] = np.hstack(taken)
-    stats[~found] = hashes.stats
+    taken = [hashes.content, hashes.sha256] if options.sha256 else [hashes.content]
+    digests[~found] = np.hstack([_as_digests(column) for column in taken])
+    stats[~found] = _as_stats(hashes.stats)
     table = table_of(listing.runs, digests, stats[:, 2], labels, splits)
     findings = listing.findings
     if hashes.failures:
@@ -112,6 +113,14 @@ def read_folder(
         findings=tuple(sorted(findings, key=lambda finding: finding.id)),
         files=FileStats(stats, digests, read_at_ns),
     )
+
+
+def _as_stats(stats: bytes) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(stats, np.uint64).reshape(-1, STAT_FIELDS)
+
+
+def _as_digests(digests: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST.byte_width)
 
 
 def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> FolderOptions:

@@ -1,4 +1,7 @@
-"""Hashing listed files in several processes (what one of them does: `readers.slices`)."""
+"""Hashing listed files in several processes (what one of them does: `readers.slices`).
+
+This needs no numpy, whose import takes as long as hashing 10,000 small files.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,6 @@ from provreg.readers.slices import DIGEST_SIZE, STAT_FIELDS, Place, Slice, hash_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    import numpy.typing as npt
 
     from provreg.errors import InputError, StorageError
     from provreg.readers.runs import Run
@@ -35,13 +35,13 @@ _PROGRESS_EVERY = 0.05
 class Hashes:
     """What was read, one row a sample, in the order of the runs.
 
-    `content` and `sha256` (None unless asked for): uint8 of shape (n, 32). `stats`: uint64 of shape
-    (n, 5), fields as in `STAT`. `failures`: by row, why a file could not be read; its row is zero.
+    `content` and `sha256` (empty unless asked for) have 32 bytes a row, `stats` the five fields of
+    `STAT`. `failures`: by row, why a file could not be read; its row is zero.
     """
 
-    content: npt.NDArray[np.uint8]
-    sha256: npt.NDArray[np.uint8] | None
-    stats: npt.NDArray[np.uint64]
+    content: bytes
+    sha256: bytes
+    stats: bytes
     failures: dict[int, InputError | StorageError] = field(default_factory=dict)
 
 
@@ -63,10 +63,10 @@ def hash_files(
     ends = list(accumulate(len(run.files) for run in runs))
     pace = _Pace(progress)
     if (ends or [0])[-1] < _FEW_FILES:
-        sizes = stat_files(runs, workers=1)[:, 2]
-        if sizes.sum() < _FEW_BYTES:
+        sizes = sizes_of(stat_files(runs, workers=1))
+        if sum(sizes) < _FEW_BYTES:
             workers = 1
-        pace.expect(int(sizes.sum()), len(sizes))
+        pace.expect(sum(sizes), len(sizes))
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
     specs = (Slice(places, with_sha256, collect) for places in _cut(runs, pace.files_a_spec))
@@ -83,33 +83,23 @@ def hash_files(
         stats += answer.stats
         pace.advance(answer.stats)
     pace.finish()
-    return Hashes(
-        _rows(content), _rows(sha256) if with_sha256 else None, _as_stats(stats), failures
-    )
+    return Hashes(bytes(content), bytes(sha256), bytes(stats), failures)
 
 
-def stat_files(runs: Sequence[Run], *, workers: int) -> npt.NDArray[np.uint64]:
-    """The stats of the files of `runs`: uint64 of shape (n, 5), fields as in `STAT`.
+def stat_files(runs: Sequence[Run], *, workers: int) -> bytes:
+    """The stats of the files of `runs`, one after another as in `STAT`.
 
     The row of a file that is gone, or not a regular file any more, is zero: reading it will say so.
     """
     if sum(len(run.files) for run in runs) < _FEW_STATS:
         workers = 1
     specs = _cut(runs, lambda: _STATS_A_SPEC)
-    stats = bytearray().join(ordered_map(stat_slice, specs, workers=workers))
-    return _as_stats(stats)
+    return b"".join(ordered_map(stat_slice, specs, workers=workers))
 
 
-def _as_stats(stats: bytearray) -> npt.NDArray[np.uint64]:
-    import numpy as np
-
-    return np.frombuffer(stats, np.uint64).reshape(-1, STAT_FIELDS)
-
-
-def _rows(digests: bytearray) -> npt.NDArray[np.uint8]:
-    import numpy as np
-
-    return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_SIZE)
+def sizes_of(stats: bytes) -> memoryview:
+    """The sizes in `stats`, in bytes."""
+    return memoryview(stats).cast("Q")[2::STAT_FIELDS]
 
 
 def _cut(runs: Sequence[Run], most: Callable[[], int]) -> Iterator[list[Place]]:
@@ -157,7 +147,7 @@ class _Pace:
         return max(1, min(_MOST_FILES, _MOST_BYTES // (mean + 1)))
 
     def advance(self, stats: bytes) -> None:
-        sizes = memoryview(stats).cast("Q")[2::STAT_FIELDS]
+        sizes = sizes_of(stats)
         self._files += len(sizes)
         self._bytes += sum(sizes)
         if self._progress and time.monotonic() - self._told >= _PROGRESS_EVERY:
