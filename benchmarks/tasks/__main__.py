@@ -18,6 +18,7 @@ _MODULES = {
     "verify": "registry", "sync": "registry", "sizes": "registry", "part_files": "registry",
     "small_versions": "registry", "whole_history": "registry",
     "duckdb_sha256": "duckdb_peer", "duckdb_read": "duckdb_peer", "duckdb_join": "duckdb_peer",
+    "swapped_while_loading": "swapping",
     "read_rows_plain": "arrow_rows", "read_rows_verified": "arrow_rows",
 }  # fmt: skip
 

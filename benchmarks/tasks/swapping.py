@@ -16,7 +16,11 @@ _TURNS = ("evil", "good", "truncated", "good", "overwritten", "good", "pipe", "g
 
 
 def swapped_while_loading(registry: str, key: str, data: str, seconds: str) -> dict[str, Any]:
-    """Loads one sample of `data@1` over and over while it is attacked."""
+    """Loads the first sample of `data@1` over and over while it is attacked.
+
+    Prints how many readings gave the signed bytes (`good`), were `refused`, and gave others
+    (`through`), which must be none. `key` is a public key file.
+    """
     import provreg
 
     samples = provreg.load("data@1", data=data, registry=registry, key=key)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,21 @@ def test_a_file_swapped_between_open_read_and_use_never_gets_through(bench: Any,
     assert found["through"] == 0
     assert found["good"] > 0
     assert found["refused"] > 0
+
+
+def test_the_benchmark_of_the_attack_tells_that_nothing_came_through(bench: Any) -> None:
+    data = bench.write("data", {"cat/1.jpg": b"good" * 1000})
+    bench.ingest(data, name="data")
+    arguments = (bench.registry, bench.key_file(), data, "0.5")
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tasks", "swapped_while_loading", *map(str, arguments)],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+    )
+    found = json.loads(ran.stdout)
+    assert found.pop("through") == 0
+    assert all(found[name] > 0 for name in ("good", "refused"))
 
 
 def test_an_attack_on_a_loader_that_checks_first_and_reads_again_is_seen(
