@@ -17,6 +17,7 @@ from benchmarks.lines import (
     blames,
     diffs,
     files,
+    loading,
     manifests,
     memory,
     peers,
@@ -29,7 +30,7 @@ from benchmarks.references import References
 
 # In this order, so that what a broken-off run leaves is what matters most.
 _GROUPS = (files, diffs, verifying, startup, tables, manifests, blames, small_versions, memory,
-           peers)  # fmt: skip
+           loading, peers)  # fmt: skip
 _CORES = 2
 _OUTPUT = CHECKOUT / "build" / "benchmarks"
 
@@ -80,7 +81,8 @@ def _write(folder: Path, rows: list[Row], references: References, wrong: dict[st
 
 
 def _say(row: Row, begun: float) -> None:
-    target = "" if row.target is None else f" (at most {row.target:g}: {row.verdict})"
+    most = "at least" if row.at_least else "at most"
+    target = "" if row.target is None else f" ({most} {row.target:g}: {row.verdict})"
     at = time.monotonic() - begun
     print(f"  {at:6.0f} s  {row.what}: {row.measured:.3g} {row.unit}{target}", file=sys.stderr)
 

@@ -13,8 +13,12 @@ from benchmarks.harness import CHECKOUT, Home, run, task
 from benchmarks.references import References
 
 _CIFAR = CHECKOUT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
-# Registries made by other code may have another format: they are made anew when these change.
-_FORMAT_CODE = ("core/entry", "core/leaf", "core/tree", "store/layout", "store/parts")
+# Registries made by other code may be of another format: they are made anew when these change.
+_MADE_BY = (
+    *(f"provreg/{name}.py" for name in (
+        "core/entry", "core/leaf", "core/tree", "store/layout", "store/parts")),
+    "benchmarks/tasks/make_versions.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,6 @@ class Bench:
 
 def _code_digest() -> str:
     found = hashlib.sha256()
-    for module in _FORMAT_CODE:
-        found.update((CHECKOUT / "provreg" / f"{module}.py").read_bytes())
+    for module in _MADE_BY:
+        found.update((CHECKOUT / module).read_bytes())
     return found.hexdigest()[:12]

@@ -130,7 +130,8 @@ class Row:
     """One line of the table.
 
     `measured` is a median in `unit` (`x` for a ratio to `against`), `low` and `high` the spread of
-    the runs. `target` is the most that the issue allows, None where it only wants to be known.
+    the runs. `target` is the most that the issue allows, or the least where it is `at_least`; None
+    where it only wants to be known.
     `checked` says which results were compared. `ours` and `theirs` are the medians behind a ratio.
     """
 
@@ -146,12 +147,14 @@ class Row:
     theirs: str = ""
     checked: str = ""
     note: str = ""
+    at_least: bool = False
 
     @property
     def verdict(self) -> str:
         if self.target is None:
             return "-"
-        return "met" if self.measured <= self.target else "MISSED"
+        met = self.measured >= self.target if self.at_least else self.measured <= self.target
+        return "met" if met else "MISSED"
 
 
 def wall(one: Run) -> float:
@@ -202,6 +205,28 @@ def absolute(
     return Row(
         line, what, statistics.median(values), min(values), max(values), unit, target,
         checked=checked, note=note,
+    )  # fmt: skip
+
+
+def rate(
+    line: int,
+    what: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    count: int,
+    *,
+    against: str,
+    target: float,
+    checked: str = "",
+    note: str = "",
+) -> Row:
+    """The median over the rounds of our rate divided by the reference's, which should be `target`
+    or more; `ours` and `theirs` are the seconds that `count` samples took."""
+    rates = [b / a for a, b in zip(ours, theirs, strict=True)]
+    shown = [f"{count / statistics.median(taken):,.0f}/s" for taken in (ours, theirs)]
+    return Row(
+        line, what, statistics.median(rates), min(rates), max(rates), "x", target, against,
+        *shown, checked, note, at_least=True,
     )  # fmt: skip
 
 

@@ -59,7 +59,8 @@ def as_markdown(rows: Sequence[Row], about: dict[str, dict[str, str]]) -> str:
     """The table, and what it was made with."""
     lines = [f"| {' | '.join(_HEADINGS)} |", "|" + "---|" * len(_HEADINGS)]
     for row in sorted(rows, key=lambda row: row.line):
-        target = "-" if row.target is None else f"≤ {_number(row.target)} {row.unit}"
+        sign = "≥" if row.at_least else "≤"
+        target = "-" if row.target is None else f"{sign} {_number(row.target)} {row.unit}"
         verdict = f"**{row.verdict}**" if row.verdict == "MISSED" else row.verdict
         cells = (
             str(row.line), row.what, f"{_number(row.measured)} {row.unit}",

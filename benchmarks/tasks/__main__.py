@@ -11,13 +11,18 @@ from provreg.cli.starting import prepare
 
 # Where each task is: only its own module is imported, for imports count in a cold start.
 _MODULES = {
-    "make_files": "make", "make_rows": "make", "make_lines": "make", "make_versions": "make",
+    "make_files": "make", "make_rows": "make", "make_lines": "make",
+    "make_photographs": "make", "make_shards": "make",
+    "make_versions": "make_versions", "make_known_files": "make_versions",
     "hash_folder": "reading", "read_folder": "reading", "hash_rows": "reading",
     "contents": "registry",
     "diff": "registry", "neighbours": "registry", "blame": "registry", "impact": "registry",
     "verify": "registry", "sync": "registry", "sizes": "registry", "part_files": "registry",
     "small_versions": "registry", "whole_history": "registry",
     "duckdb_sha256": "duckdb_peer", "duckdb_read": "duckdb_peer", "duckdb_join": "duckdb_peer",
+    "image_passes": "loading", "shard_passes": "loading",
+    "first_plain_batch": "loading", "first_verified_batch": "loading",
+    "open_for_training": "opening", "worker_memory": "opening",
     "swapped_while_loading": "swapping",
     "read_rows_plain": "arrow_rows", "read_rows_verified": "arrow_rows",
 }  # fmt: skip

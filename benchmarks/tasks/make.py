@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,94 +68,48 @@ def make_lines(folder: str, lines: str, versions: str) -> dict[str, Any]:
     return {}
 
 
-def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[str, Any]:
-    """Versions of `entries` entries of the kind of the speed facts, signed and published.
+# Sizes of photographs that make JPEGs of 100 KB or a little less.
+_PHOTOGRAPHS = ((600, 450), (450, 600), (640, 420), (520, 520))
+# Side of a speck of each layer of noise, and how much of it there is: large shapes, fine grain.
+_LAYERS = ((120, 0.4), (40, 0.25), (12, 0.15), (4, 0.1), (2, 0.1))
 
-    Path-like ids, 1,000 labels in the order of the paths, 20 sources, 500 labelers, random digests
-    and sizes. Each further version gives `changes` entries, scattered at random, another label.
-    Entries are made in memory, there are no files: everything after the reading is the real thing.
-    """
+
+def make_photographs(folder: str, count: str) -> dict[str, Any]:
+    """`count` JPEGs of about 100 KB, as long to decode as photographs: `class_1/00001.jpg`."""
     import numpy as np
-    import pyarrow as pa
+    from PIL import Image
 
-    from provreg.core.change import BIT, Changes
-    from provreg.core.entry import ENTRY
-    from provreg.flows.draft import Draft, Parent, Samples
-    from provreg.flows.publish import publish
-    from provreg.flows.trusting import trust_signer
-    from provreg.registry import Registry
-    from provreg.trust.keyfile import load_private
-    from provreg.trust.signer import KeySigner
-
-    count = int(entries)
     numbers = np.random.default_rng(20)
-    table = _entries(count, numbers)
-    labels = table.column("label").combine_chunks()
-    signer = KeySigner(load_private(Path(key), lambda: None))
-    trust = trust_signer(signer)
-    workspace = Registry.open(Path(registry)).workspace
-    samples = Samples(table, _READING, labels_known=True, splits_known=False)
-
-    def first(_: Parent | None) -> Draft:
-        empty = ENTRY.empty_table()
-        kinds = np.full(count, BIT["injected"], np.uint8)
-        none = np.full(count, -1, np.int64)
-        made = Changes(empty, table, kinds, none, np.arange(count))
-        return Draft("data", None, table, made, samples)
-
-    def following(codes: Any, rows: Any) -> Callable[[Parent | None], Draft]:
-        def make(parent: Parent | None) -> Draft:
-            assert parent is not None
-            place = ENTRY.get_field_index("label")
-            label = pa.DictionaryArray.from_arrays(pa.array(codes), labels.dictionary)
-            entries = parent.entries.unify_dictionaries().combine_chunks()
-            entries = entries.set_column(place, ENTRY.field("label"), label)
-            kinds = np.full(len(rows), BIT["relabeled"], np.uint8)
-            made = Changes(parent.entries, entries, kinds, rows, rows)
-            return Draft("data", parent, entries, made, samples)
-
-        return make
-
-    publish(workspace, first, signer, trust, dataset="data", message="made by the benchmark")
-    codes = labels.indices.to_numpy().copy()
-    for changed in map(int, changes):
-        rows = np.sort(numbers.choice(count, changed, replace=False))
-        codes[rows] = (codes[rows] + 1) % len(labels.dictionary)
-        make = following(codes.copy(), rows)
-        publish(workspace, make, signer, trust, dataset="data", message=f"{changed} relabeled")
+    for number in range(int(count)):
+        width, height = _PHOTOGRAPHS[number % len(_PHOTOGRAPHS)]
+        pixels = np.zeros((height, width, 3), np.float32)
+        for side, share in _LAYERS:
+            specks = numbers.integers(0, 256, (height // side, width // side, 3), np.uint8)
+            layer = Image.fromarray(specks).resize((width, height), Image.Resampling.BICUBIC)
+            pixels += share * np.asarray(layer)
+        path = Path(folder, f"class_{number % 10}", f"{number:05d}.jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path, quality=95)
     return {}
 
 
-_READING: dict[str, Any] = {
-    "reader": "folder", "reader_version": 1, "label": "dir", "split": "none",
-    "include": [], "exclude": [], "left_out": {},
-}  # fmt: skip
+def make_shards(folder: str, images: str, count: str) -> dict[str, Any]:
+    """`count` of the images in the folder `images` beside it, 1,000 to a tar: `000001.jpg` and
+    `000001.cls`, the index of its class."""
+    import io
+    import tarfile
 
-
-def _entries(count: int, numbers: Any) -> Any:
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from provreg.core.entry import ENTRY
-
-    def names(codes: Any, pattern: str, distinct: int) -> Any:
-        words = pa.array([pattern.format(number) for number in range(distinct)])
-        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), words)
-
-    classes = np.arange(count) * 1000 // count
-    label = names(classes, "class_{:04d}", 1000)
-    digits = pc.utf8_lpad(pa.array(np.arange(count)).cast(pa.string()), 8, padding="0")
-    folder = label.cast(pa.string())
-    columns = {
-        "id": pc.binary_join_element_wise("train", folder, pc.binary_join_element_wise(
-            digits, ".jpg", ""), "/"),
-        "content": pa.Array.from_buffers(
-            pa.binary(32), count, [None, pa.py_buffer(numbers.bytes(32 * count))]),
-        "size": pa.array(numbers.integers(1000, 5000, count).astype(np.uint64)),
-        "label": label,
-        "source": names(numbers.integers(0, 20, count), "https://example.org/source/{}", 20),
-        "labeler": names(numbers.integers(0, 500, count), "labeler-{:03d}@example.org", 500),
-    }  # fmt: skip
-    arrays = [columns.get(field.name, pa.nulls(count, field.type)) for field in ENTRY]
-    return pa.table(arrays, schema=ENTRY)
+    Path(folder).mkdir(parents=True)
+    paths = sorted(Path(folder).with_name(images).rglob("*.jpg"))
+    random.Random(20).shuffle(paths)
+    paths = paths[: int(count)]
+    classes = sorted({path.parent.name for path in paths})
+    for start in range(0, len(paths), 1000):
+        with tarfile.open(Path(folder, f"shard-{start // 1000:04d}.tar"), "w") as shard:
+            for number, path in enumerate(paths[start : start + 1000], start):
+                label = str(classes.index(path.parent.name)).encode()
+                for name, data in (("jpg", path.read_bytes()), ("cls", label)):
+                    member = tarfile.TarInfo(f"{number:06d}.{name}")
+                    member.size = len(data)
+                    shard.addfile(member, io.BytesIO(data))
+    return {}

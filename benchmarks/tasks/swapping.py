@@ -34,11 +34,14 @@ def under_attack(
 ) -> Counter[str]:
     """What came of `read` while another process kept changing what stands at `path`.
 
-    `good`: the signed bytes; `refused`: a SampleError; `through`: any other bytes.
+    `good`: the signed bytes; `refused`: a SampleError; `through`: any other bytes. `swaps`: how
+    often the path changed.
     """
     from provreg.errors import SampleError
 
-    attacker = multiprocessing.get_context("fork").Process(target=_attack, args=(path, good))
+    processes = multiprocessing.get_context("fork")
+    swaps = processes.Value("Q", lock=False)
+    attacker = processes.Process(target=_attack, args=(path, good, swaps))
     attacker.start()
     found: Counter[str] = Counter(good=0, refused=0, through=0)
     until = time.monotonic() + seconds
@@ -53,15 +56,17 @@ def under_attack(
     finally:
         attacker.kill()
         attacker.join()
+    found["swaps"] = swaps.value
     return found
 
 
-def _attack(path: Path, good: bytes) -> None:
+def _attack(path: Path, good: bytes, swaps: Any) -> None:
     """Until it is killed."""
     evil = bytes(byte ^ 0xFF for byte in good)
     staged = path.with_name(".staged")
     while True:
         for turn in _TURNS:
+            swaps.value += 1
             # In place, under the reader's open file; or another file, in one step.
             if turn in ("truncated", "overwritten"):
                 with path.open("r+b") as file:

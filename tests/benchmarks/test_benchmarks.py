@@ -18,6 +18,7 @@ from benchmarks.harness import (
     Side,
     absolute,
     alternate,
+    rate,
     ratio,
     require,
     run,
@@ -44,6 +45,13 @@ def test_results_are_those_of_the_references(line: int, tmp_path: Path) -> None:
     assert {row["line"] for row in found["rows"]} == {line}
     assert all(row["verdict"] == "-" for row in found["rows"]), "small data have no targets"
     assert found["rows"][0]["what"] in (tmp_path / "benchmarks.md").read_text("utf-8")
+
+
+@pytest.mark.timeout(300)
+def test_verified_loaders_hand_out_what_plain_ones_do(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("webdataset", reason="webdataset is not installed")
+    test_results_are_those_of_the_references(11, tmp_path)
 
 
 def test_a_wrong_result_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +103,14 @@ def test_a_ratio_is_the_median_over_the_rounds() -> None:
     assert (row.measured, row.low, row.high) == (3, 2, 9)
     assert row.verdict == "MISSED"
     assert absolute(2, "it", [1, 2, 9], "s", target=2).verdict == "met"
+
+
+@pytest.mark.parametrize(("target", "verdict"), [(0.5, "met"), (0.51, "MISSED")])
+def test_a_rate_is_to_be_at_least_its_target(target: float, verdict: str) -> None:
+    row = rate(2, "it", [2, 4, 9], [1, 3, 1], 100, against="theirs", target=target)
+    assert (row.measured, row.low, row.high) == (0.5, 1 / 9, 0.75)
+    assert (row.ours, row.theirs, row.verdict) == ("25/s", "100/s", verdict)
+    assert f"| ≥ {target} x |" in report.as_markdown([row], {})
 
 
 def test_results_that_differ_are_refused() -> None:
