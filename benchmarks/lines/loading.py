@@ -23,7 +23,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     cifar = bench.cifar() or bench.data("photographs", 40)
     name = "images" if bench.small else "CIFAR-10 JPEGs"
     yield from _images(bench, cifar, name, bench.size(20_000, 40), 0.97, workers=(0, 2))
-    photographs = bench.size(1000, 40)
+    photographs = bench.size(600, 40)
     data = bench.data("photographs", photographs)
     yield from _images(bench, data, "JPEGs of 100 KB", photographs, 0.98, workers=(0,))
     yield from _shards(bench, cifar, bench.size(20_000, 40))
