@@ -84,7 +84,7 @@ def main(said: argparse.Namespace) -> None:
     torch.use_deterministic_algorithms(True)
 
     whom = {"policy": said.policy, "key": said.key, "registry": said.registry}
-    how = {"data": said.data, "transform": pixels, **whom}
+    how = {"data": said.data, "transform": pixels, "exclude_revoked": said.exclude_revoked, **whom}
     training = ImageDataset(said.ref, select="split = 'train'", **how)
     # The same version, also where `--ref` is the latest and a newer one has just come.
     test = ImageDataset(training.verified.reference, select="split = 'test'", **how)
@@ -114,6 +114,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--policy", type=Path, help="whom to trust; or found as provreg finds it")
     parser.add_argument("--key", type=Path, help="a public key to trust, in place of a policy")
     parser.add_argument("--registry", type=Path, help="by default found as provreg finds it")
+    parser.add_argument(
+        "--exclude-revoked",
+        action=argparse.BooleanOptionalAction,
+        help="leave out samples that were revoked, or train on them all the same; else refuse",
+    )
     parser.add_argument("--sign", required=True, help="who signs the receipt: key:FILE or keyless")
     parser.add_argument("--out", required=True, type=Path, help="a folder for the model")
     parser.add_argument("--epochs", type=int, default=5)

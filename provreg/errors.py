@@ -46,6 +46,12 @@ class ProvregError(Exception):
         super().__init__(facts["message"])
         vars(self).update(facts)
 
+    def tell_more(self, message: str, hint: str) -> None:
+        """Adds to the message, and puts `hint` before what there is to do otherwise."""
+        self.message = f"{self.message}; {message}"
+        self.hint = f"{hint} ({self.hint})" if self.hint else hint
+        self.args = (self.message,)
+
     def carry(self) -> None:
         """Notes all that is told of the error, for who raises its class again with its text."""
         facts = {name: fact for name, fact in vars(self).items() if isinstance(fact, str | int)}

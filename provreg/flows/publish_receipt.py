@@ -21,7 +21,7 @@ from provreg.core.head import Head
 from provreg.core.receipt import Receipt, TrainedOn
 from provreg.core.text import quoted
 from provreg.core.unsigned import UnsignedReceipt
-from provreg.errors import ProvregError, StorageError
+from provreg.errors import ProvregError
 from provreg.flows.workspace import Workspace
 from provreg.store.unsigned import drop, keep
 from provreg.trust.signer import Signer
@@ -64,8 +64,8 @@ def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Sig
 def kept_until_published(workspace: Workspace, unsigned: UnsignedReceipt) -> Iterator[None]:
     """A block that signs and publishes `unsigned`; if it fails, the receipt is kept.
 
-    Where it is, and how it is signed later, is told: by a StorageError in the place of what the
-    block raised of ours, by a note on anything else.
+    Where it is, and how it is signed later, is told with what the block raised: in the error itself
+    if it is ours, else in a note.
     """
     try:
         path = keep(unsigned)
@@ -76,10 +76,10 @@ def kept_until_published(workspace: Workspace, unsigned: UnsignedReceipt) -> Ite
     try:
         yield
     except ProvregError as error:
-        raise StorageError(
-            f"the receipt is not published: {error.message}; it is kept in {quoted(str(path))}",
-            hint=_later(workspace, path) + (f" ({error.hint})" if error.hint else ""),
-        ) from error
+        error.tell_more(
+            f"the receipt is kept, unsigned, in {quoted(str(path))}", _later(workspace, path)
+        )
+        raise
     except BaseException as error:
         error.add_note(f"the receipt is kept: {_later(workspace, path)}")
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -109,6 +110,7 @@ class TrainingRun:
         if left_out:
             self.parameters["left_out_as_revoked"] = left_out
         _check_parameters(self.parameters)
+        self._at_begin = deepcopy(self.parameters)
         if self._ranks.first:
             self._signer = _signer(self._sign)
             _check_oms(self._signer, wanted=self._oms)
@@ -131,8 +133,9 @@ class TrainingRun:
         """A receipt for `model` as it is now, and what was handed out so far: for checkpoints.
 
         Returns its written SHA-256; None in other ranks than the first, all of which must call it
-        too. Raises UsageError where nothing was handed out, InputError for a model that is none,
-        StorageError where it could not be signed or stored, which says where it is kept.
+        too. Raises UsageError where nothing was handed out, InputError for a model that is none; as
+        the signer, StorageError, and UsageError for parameters that cannot be recorded, which all
+        say where the receipt is kept: in the last case, with the parameters of the run's begin.
         """
         counts = self._ranks.gather(_counts(self._datasets))
         if counts is None:
@@ -147,7 +150,7 @@ class TrainingRun:
                 hint="iterate over the datasets that the run was given, not over copies of their"
                 " samples, between its begin and end",
             )
-        _check_parameters(self.parameters)
+        parameters, complaint = self._recordable()
         files = hash_model(path)
         receipt = Receipt(
             run=self._run,
@@ -156,16 +159,26 @@ class TrainingRun:
             started=self._started,
             finished=_now(),
             code=code_revision(running_script(), Path.cwd()),
-            parameters=self.parameters,
+            parameters=parameters,
             environment=environment(),
         )
         unsigned = unsigned_receipt(receipt, counts)
         with kept_until_published(self._workspace, unsigned):
+            if complaint is not None:
+                raise complaint
             oms = _oms_signature(path, files, self._signer) if self._oms else None
             published = publish_receipt(self._workspace, unsigned, self._signer)
         if oms is not None:
             replace_file(path / OMS_SIGNATURE, oms, 0o644)
         return published
+
+    def _recordable(self) -> tuple[dict[str, Any], UsageError | None]:
+        """The parameters; where they cannot be recorded those of the begin, and why not."""
+        try:
+            _check_parameters(self.parameters)
+        except UsageError as error:
+            return self._at_begin, error
+        return self.parameters, None
 
 
 def _verified(dataset: VerifiedSamples | Wraps) -> VerifiedSamples:

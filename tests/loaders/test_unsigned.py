@@ -14,7 +14,14 @@ from mutations import mutations
 
 import provreg
 from provreg.core.unsigned import parse_unsigned
-from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
+from provreg.errors import (
+    DamagedError,
+    FormatError,
+    NotFoundError,
+    NotTrustedError,
+    StorageError,
+    UsageError,
+)
 from provreg.store.unsigned import kept, read_kept
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
@@ -123,13 +130,31 @@ def test_a_receipt_outlives_a_registry_that_was_gone_when_the_run_ended(
             bench.registry.rename(away)
             bench.registry.write_text("the server is being moved")
 
-    with pytest.raises(StorageError, match="is kept in"):
+    with pytest.raises(DamagedError, match="is kept, unsigned, in"):
         moved_away()
     bench.registry.unlink()
     away.rename(bench.registry)
     [path] = kept()
     assert sign(bench, path, "--yes").returncode == 0
     assert bench.run("verify", f"model:{model}", "--key", bench.key_file()).returncode == 0
+
+
+def test_a_parameter_that_cannot_be_recorded_in_the_end_loses_nothing_else(
+    bench: Any, load: Load, model: Path
+) -> None:
+    samples = load()
+    run = provreg.training_run(samples, model=model, sign=bench.signer(), parameters={"lr": 0.1})
+
+    def diverged() -> None:
+        with run:
+            list(samples)
+            run.parameters["loss"] = float("nan")
+
+    with pytest.raises(UsageError, match=r"'loss' cannot be recorded.* is kept, unsigned, in"):
+        diverged()
+    [path] = kept()
+    assert read_kept(path)[1].parameters == {"lr": 0.1}
+    assert sign(bench, path, "--yes").returncode == 0
 
 
 def test_whoever_interrupts_the_signing_is_told_where_the_receipt_is(fail: Any) -> None:
@@ -176,7 +201,7 @@ def test_a_link_or_nothing_in_its_place_is_refused(fail: Any) -> None:
     [path] = kept()
     link = path.with_name("link.json")
     link.symlink_to(path)
-    with pytest.raises((NotTrustedError, provreg.DamagedError)):
+    with pytest.raises((NotTrustedError, DamagedError)):
         read_kept(link)
     with pytest.raises(NotFoundError):
         read_kept(path.with_name("none.json"))

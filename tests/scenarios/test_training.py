@@ -61,7 +61,7 @@ def typed(somebody: Any, example: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
 
 
@@ -72,6 +72,7 @@ def test_page_shows_what_the_script_does() -> None:
     assert [excerpt for excerpt in shown if squeezed(excerpt) not in script] == []
 
 
+@pytest.mark.timeout(300)
 def test_script_trains_on_digits_and_refuses_each_poisoned_copy(ann: Any) -> None:
     trained = typed(ann, "train")
     assert trained.returncode == 0, trained.stderr
@@ -110,6 +111,29 @@ def test_script_trains_on_digits_and_refuses_each_poisoned_copy(ann: Any) -> Non
 
     assert not (ann.folder / "out2").exists()
     assert [run["receipt"] for run in receipts(ann)] == [receipt["receipt"]]
+
+
+@pytest.mark.timeout(300)
+def test_script_refuses_revoked_samples_or_trains_without_them(ann: Any) -> None:
+    ann("init")
+    key = f"--key {ann.key()}"
+    ingest = f"ingest digits --name digits --split dir --source s --sign key:my.key {key}"
+    ann(f"{ingest} --labeler ann")
+    data = ann.folder / "digits/train"
+    for number in (3, 13, 23):
+        (data / f"3/{number:04}.png").rename(data / f"8/flipped{number}.png")
+    ann(f"{ingest} --labeler mallory")
+    ann(f"revoke digits --labeler mallory --reason 'labels flipped' --sign key:my.key --yes {key}")
+    line = f"train.py --ref digits --data digits --sign key:my.key --out out --epochs 1 {key}"
+    refused = ann.python(line, code=4)
+    assert "3 of 1,437 samples of digits@2 are revoked" in refused.err
+    assert "labels flipped" in refused.err
+    assert not (ann.folder / "out").exists()
+    trained = ann.python(f"{line} --exclude-revoked")
+    assert accuracy(trained.out) > 0.5
+    [run] = ann(f"show model:out {key} --json").json["runs"]
+    assert (run["datasets"][0]["seen"], run["datasets"][0]["revoked"]) == (1_434, 0)
+    assert [one["samples"] for one in run["parameters"]["left_out_as_revoked"]] == [3]
 
 
 @pytest.mark.long
