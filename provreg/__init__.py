@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from provreg.errors import SampleError as SampleError
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
-    from provreg.flows.fetch import Fetch as Fetch
+    from provreg.flows.ingestion import Fetch as Fetch
     from provreg.flows.ingestion import Ingestion as Ingestion
     from provreg.loaders.load import load as load
     from provreg.loaders.samples import Sample as Sample
@@ -53,8 +53,7 @@ _HOMES = {
         "StorageError",
         "UsageError",
     ),
-    "provreg.flows.fetch": ("Fetch",),
-    "provreg.flows.ingestion": ("Ingestion",),
+    "provreg.flows.ingestion": ("Fetch", "Ingestion"),
     "provreg.loaders.load": ("load",),
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
     "provreg.loaders.selection": ("Selection",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,10 @@ from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageEr
 
 if TYPE_CHECKING:
     from provreg.flows.draft import FetchedList
-    from provreg.flows.fetch import Fetch
+    from provreg.flows.ingestion import Fetch
     from provreg.flows.refetch import Refetched
     from provreg.flows.verify import VerifiedVersion
+    from provreg.readers.download_bounds import Bounds
 
 _PANEL = "Lists of URLs"
 
@@ -83,26 +85,43 @@ def asked_fetch(
     private: bool,
 ) -> Fetch | None:
     """What the options of `ingest` say, None without `--fetch`. Raises UsageError."""
+    from provreg.flows.ingestion import Fetch
+
     if folder is None:
-        if private or not (column is failures is limit is None):
-            raise UsageError(
-                "that is for a list of URLs", hint="name the folder for downloads with --fetch DIR"
-            )
+        said = {"--url-column": column, "--fetch-failures": failures, "--fetch-limit": limit,
+                "--fetch-from-private": private or None}  # fmt: skip
+        _refuse_alone(said, "--fetch DIR")
         return None
-    from provreg.flows.fetch import Fetch
-    from provreg.readers.download import Bounds
+    allowed = 0 if failures is None else _number(failures, "--fetch-failures")
+    return Fetch(folder, column or "url", allowed, _bounds(limit, private=private))
+
+
+def asked_refetch(
+    asked: bool, sample: str | None, limit: str | None, *, private: bool
+) -> tuple[int | None, Bounds]:
+    """(how many samples to download again, None for all, what a server is given).
+
+    Raises UsageError.
+    """
+    if not asked:
+        said = {"--refetch-sample": sample, "--fetch-limit": limit,
+                "--fetch-from-private": private or None}  # fmt: skip
+        _refuse_alone(said, "--refetch")
+    number = None if sample is None else _number(sample, "--refetch-sample", least=1)
+    return number, _bounds(limit, private=private)
+
+
+def _refuse_alone(said: Mapping[str, object], needed: str) -> None:
+    for option, value in said.items():
+        if value is not None:
+            raise UsageError(f"{option} means nothing without {needed}")
+
+
+def _bounds(limit: str | None, *, private: bool) -> Bounds:
+    from provreg.readers.download_bounds import Bounds
 
     most = 64 if limit is None else _number(limit, "--fetch-limit", least=1)
-    allowed = 0 if failures is None else _number(failures, "--fetch-failures")
-    bounds = Bounds(most=most << 20, private=private)
-    return Fetch(folder, column or "url", allowed, bounds)
-
-
-def asked_refetch(asked: bool, sample: str | None, *, private: bool) -> int | None:
-    """How many samples to download again, None for all. Raises UsageError."""
-    if not asked and (private or sample is not None):
-        raise UsageError("that is for downloading again", hint="add --refetch")
-    return None if sample is None else _number(sample, "--refetch-sample", least=1)
+    return Bounds(most=most << 20, private=private)
 
 
 def say_fetched(fetched: FetchedList, output: Output) -> None:
@@ -127,7 +146,7 @@ def refetch(
     document: dict[str, Any],
     *,
     sample: int | None,
-    private: bool,
+    bounds: Bounds,
     output: Output,
 ) -> None:
     """Downloads the samples again and says what is not as signed; `document` is completed by it.
@@ -138,7 +157,7 @@ def refetch(
     from provreg.flows.refetch import refetch as download_again
 
     with output.progress("downloading") as progress:
-        found = download_again(version, sample=sample, private=private, progress=progress)
+        found = download_again(version, sample=sample, bounds=bounds, progress=progress)
     counts: Counter[str] = Counter(finding.kind for finding in found.findings)
     output.stream(
         document

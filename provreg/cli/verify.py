@@ -9,6 +9,7 @@ import typer
 
 from provreg.cli.fetching import (
     FetchFromPrivateOption,
+    FetchLimitOption,
     RefetchOption,
     RefetchSampleOption,
     asked_refetch,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "provreg verify cifar10 --data train/",
     "provreg verify cifar10@3 --key alice.key.pub -v",
-    "provreg verify laion --refetch --refetch-sample 1000",
+    "provreg verify laion --refetch --refetch-sample 1000 --fetch-limit 20",
     "provreg verify scans --refetch --fetch-from-private",
     "provreg verify cifar10 --identity ann@example.org --issuer https://id.example.org",
     "provreg verify model:out/ --policy policy.toml",
@@ -60,6 +61,7 @@ def verify(
     ] = None,
     refetch: RefetchOption = False,
     refetch_sample: RefetchSampleOption = None,
+    fetch_limit: FetchLimitOption = None,
     fetch_from_private: FetchFromPrivateOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
@@ -108,7 +110,7 @@ def verify(
     if model is not None:
         verify_model(opened, model, output)
         return
-    sample = asked_refetch(refetch, refetch_sample, private=fetch_from_private)
+    sample, bounds = asked_refetch(refetch, refetch_sample, fetch_limit, private=fetch_from_private)
     steps: list[Step] = []
 
     def on_step(step: Step) -> None:
@@ -146,7 +148,7 @@ def verify(
     document["because"] = version.verdict.reason
     _say(version, opened.require_trust().origin, paths, output)
     if refetch:
-        refetch_samples(version, document, sample=sample, private=fetch_from_private, output=output)
+        refetch_samples(version, document, sample=sample, bounds=bounds, output=output)
     else:
         output.document(document | {"findings": []})
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from provreg.core.manifest import in_order
 from provreg.core.text import quoted
 from provreg.errors import NotFetchedError, UsageError
 from provreg.flows.draft import FetchedList, Samples
+from provreg.flows.ingestion import Fetch
 from provreg.flows.reading import LABELS_FILE, Progress, Read, reader_said, takes_sha256
 from provreg.readers import folder as folders
 from provreg.readers.download_folder import DownloadFolder
@@ -34,23 +34,9 @@ from provreg.readers.url_list import OPTIONS, ROLES, read_url_list
 from provreg.store.fetched import Fetched, FetchRecord, fetch_record
 
 with needs_extra("fetch"):
-    from provreg.readers.download import Bounds, Downloader
+    from provreg.readers.download import Downloader
     from provreg.readers.picture import perceptual_hash
     from provreg.readers.web_address import FetchError, host_of
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """How to download a list: into which `folder`, from the URLs of which `column`.
-
-    Up to `failures` URLs may give nothing; their rows are then no samples. `bounds` are what a
-    server is given.
-    """
-
-    folder: Path
-    column: str = "url"
-    failures: int = 0
-    bounds: Bounds = field(default_factory=Bounds)
 
 
 # (place in the list, id, URL)
@@ -213,12 +199,15 @@ def _speaks(how: HowToRead, role: str) -> bool:
 def _check_failures(failed: Sequence[Finding], rows: int, allowed: int) -> None:
     if len(failed) <= allowed and len(failed) < rows:
         return
-    kinds = Counter(finding.kind for finding in failed)
+    kinds: Counter[str] = Counter(finding.kind for finding in failed)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    again = "run it again: what was downloaded is kept"
+    if not kinds["unreachable"]:
+        again = "correct the list"
     raise NotFetchedError(
         f"{len(failed):,} of {rows:,} URLs gave nothing ({counts}), {allowed:,} may;"
         f" the first is {quoted(failed[0].uri or '')}: {failed[0].detail}",
-        hint="run it again: what was downloaded is kept; or let more fail with --fetch-failures",
+        hint=f"{again}; or let more fail with --fetch-failures",
         findings=tuple(failed),
         sample=failed[0].id,
     )

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from provreg.core.names import check_dataset_name
 from provreg.errors import UsageError
+from provreg.readers.download_bounds import Bounds
 from provreg.readers.reader import HowToRead
 
-if TYPE_CHECKING:
-    from provreg.flows.fetch import Fetch
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """How to download a list: into which `folder`, from the URLs of which `column`.
+
+    Up to `failures` URLs may give nothing; their rows are then no samples. `bounds` is what a
+    server is given.
+    """
+
+    folder: Path
+    column: str = "url"
+    failures: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,11 @@ from provreg.core.finding import Finding, FindingKind
 from provreg.errors import UsageError
 from provreg.flows.reading import Progress
 from provreg.flows.verify import VerifiedVersion
+from provreg.readers.download_bounds import Bounds
 from provreg.readers.per_host import per_host
 
 with needs_extra("fetch"):
-    from provreg.readers.download import Bounds, Downloader
+    from provreg.readers.download import Downloader
     from provreg.readers.picture import (
         BITS,
         SAME_PICTURE,
@@ -37,7 +38,7 @@ with needs_extra("fetch"):
     from provreg.readers.web_address import FetchError, host_of
 
 _IN_MEMORY = 1 << 20
-_COLUMNS = ["id", "content", "size", "source", "labeler", "uri", "attrs"]
+_COLUMNS = ["id", "content", "source", "labeler", "uri", "attrs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,13 @@ def refetch(
     version: VerifiedVersion,
     *,
     sample: int | None = None,
-    private: bool = False,
+    bounds: Bounds | None = None,
     progress: Progress | None = None,
 ) -> Refetched:
     """Downloads every sample from its URL again, or `sample` of them, picked by chance.
 
-    Nothing is kept. With `private`, addresses of private networks are allowed. Raises UsageError
-    for a version without URLs, StorageError where there is no room for a file.
+    Nothing is kept. `bounds` is what a server is given. Raises UsageError for a version without
+    URLs, StorageError where there is no room for a file.
     """
     entries = version.entries.select(_COLUMNS)
     having = entries.filter(entries["uri"].is_valid())
@@ -76,7 +77,7 @@ def refetch(
     if sample is not None and sample < having.num_rows:
         chosen = np.random.default_rng().choice(having.num_rows, sample, replace=False)
         having = having.take(pa.array(np.sort(chosen)))
-    downloader = Downloader(Bounds(private=private))
+    downloader = Downloader(bounds or Bounds())
 
     def check(entry: dict[str, Any]) -> Finding | None:
         return _check(entry, downloader)
@@ -104,8 +105,7 @@ def _check(entry: dict[str, Any], downloader: Downloader) -> Finding | None:
     """Runs in a thread."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         try:
-            # More than was signed would be other bytes: still, a picture of them may be the same.
-            found = downloader.download(entry["uri"], file, most=entry["size"])
+            found = downloader.download(entry["uri"], file)
         except FetchError as error:
             return _finding(error.failure, entry, detail=error.message)
         if found.content == entry["content"]:

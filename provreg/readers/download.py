@@ -25,6 +25,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from provreg.core.text import printable, quoted
 from provreg.errors import StorageError
+from provreg.readers.download_bounds import Bounds
 from provreg.readers.web_address import FetchError, WebAddress
 
 if TYPE_CHECKING:
@@ -33,31 +34,14 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 MOST_REDIRECTS = 5
+_ADDRESSES = 4  # how many of a host's addresses are tried
 _CHUNK = 1 << 16
 _SAID = 200  # the most characters of what a server says that go into a message
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
+_LATER = frozenset({408, 425, 429})
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close",
             "User-Agent": "provreg"}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a server is given: `most` bytes a file; seconds to connect, of silence and for a file.
-
-    After a failure that may pass it is asked again, `tries` times in all, after 1, 2, 4 … `pauses`
-    (seconds), or when it says, but never more than `longest` seconds later. With `private`,
-    addresses of private networks are allowed.
-    """
-
-    most: int = 64 << 20
-    connect: float = 10.0
-    silence: float = 20.0
-    whole: float = 300.0
-    tries: int = 4
-    pause: float = 1.0
-    longest: float = 60.0
-    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +71,8 @@ class Downloader:
             for connected in self._open:
                 _cut(connected)
 
-    def download(self, url: str, into: IO[bytes], *, most: int = 0) -> Downloaded:
-        """Writes the bytes at `url` into `into`, whose own are lost; at most `most`, if that is
-        more than the bounds say.
+    def download(self, url: str, into: IO[bytes]) -> Downloaded:
+        """Writes the bytes at `url` into `into`, whose own are lost.
 
         Raises FetchError with what failed the last time; StorageError where they cannot be written.
         """
@@ -97,7 +80,7 @@ class Downloader:
         address = WebAddress.parse(url)
         for tried in range(bounds.tries):
             try:
-                return self._try(address, into, max(most, bounds.most))
+                return self._try(address, into)
             except FetchError as error:
                 if error.again is None or tried + 1 == bounds.tries:
                     raise
@@ -106,7 +89,7 @@ class Downloader:
                 break
         raise FetchError("it was stopped", "unreachable")
 
-    def _try(self, address: WebAddress, into: IO[bytes], most: int) -> Downloaded:
+    def _try(self, address: WebAddress, into: IO[bytes]) -> Downloaded:
         until = time.monotonic() + self._bounds.whole
         for _ in range(MOST_REDIRECTS + 1):
             with self._connected(address, until) as connection:
@@ -116,7 +99,7 @@ class Downloader:
                     location = answer.headers.get("Location")
                     if answer.status not in _REDIRECTS or location is None:
                         _check(answer)
-                        return _write(answer, into, most)
+                        return _write(answer, into, self._bounds.most)
             address = address.redirected(location)
         raise FetchError(f"it is redirected more than {MOST_REDIRECTS} times", "refused")
 
@@ -126,7 +109,7 @@ class Downloader:
         connection: HTTPConnection | None = None
         late = threading.Event()
         try:
-            connection = self._connect(address)
+            connection = self._connect(address, until)
             connected: socket.socket = connection.sock
             with self._cut_at(until, connected, late):
                 yield connection
@@ -144,11 +127,14 @@ class Downloader:
             if connection is not None:
                 connection.close()
 
-    def _connect(self, address: WebAddress) -> HTTPConnection:
+    def _connect(self, address: WebAddress, until: float) -> HTTPConnection:
         """Connected to the first of the host's addresses that answers, not looked up again."""
-        addresses = address.resolve(private=self._bounds.private)
+        addresses = address.resolve(private=self._bounds.private)[:_ADDRESSES]
         for place, ip in enumerate(addresses, 1):
-            connection = self._connection(address, ip)
+            seconds = min(self._bounds.connect, until - time.monotonic())
+            if seconds <= 0:
+                raise TimeoutError
+            connection = self._connection(address, ip, seconds)
             try:
                 connection.connect()
             except (HTTPError, OSError):
@@ -160,8 +146,7 @@ class Downloader:
                 return connection
         raise FetchError("its host has no address", "gone")
 
-    def _connection(self, address: WebAddress, ip: str) -> HTTPConnection:
-        timeout = self._bounds.connect
+    def _connection(self, address: WebAddress, ip: str, timeout: float) -> HTTPConnection:
         if address.scheme == "http":
             return HTTPConnection(ip, address.port, timeout=timeout)
         return HTTPSConnection(
@@ -202,7 +187,7 @@ def _check(answer: BaseHTTPResponse) -> None:
     status = answer.status
     if status in _GONE:
         raise FetchError(f"the server answers {status}", "gone")
-    if status == 429 or status >= 500:
+    if status in _LATER or status >= 500:
         again = _asked_wait(answer.headers.get("Retry-After"))
         raise FetchError(f"the server answers {status}", "unreachable", again)
     if status != 200:
@@ -275,4 +260,5 @@ def _cause(error: BaseException) -> BaseException:
 
 def _cut(connected: socket.socket) -> None:
     with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+        # That of a TLS socket would let another thread read on without TLS.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)

@@ -36,6 +36,7 @@ class DownloadFolder:
 
     def __init__(self, root: Path) -> None:
         self._lock = threading.Lock()
+        self._begun: set[str] = set()
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._descent = Descent(str(root))
@@ -59,6 +60,7 @@ class DownloadFolder:
         """A new file to write the sample's bytes to; `keep` or `discard` ends it."""
         with self._place(sample, make=True) as (folder, name):
             _unlinked(_coming(name), folder)
+            self._begun.add(sample)
             return open(os.open(_coming(name), _NEW, 0o666, dir_fd=folder), "w+b")
 
     def keep(self, sample: str, *, ours: frozenset[bytes]) -> None:
@@ -77,13 +79,19 @@ class DownloadFolder:
                     hint="move it away, or choose an empty folder",
                 )
             os.rename(_coming(name), name, src_dir_fd=folder, dst_dir_fd=folder)
+            self._begun.discard(sample)
 
     def discard(self, sample: str) -> None:
         """Takes away the file that was begun."""
         with self._place(sample, make=False) as (folder, name):
             _unlinked(_coming(name), folder)
+            self._begun.discard(sample)
 
     def close(self) -> None:
+        """Takes away what was begun and not ended."""
+        for sample in tuple(self._begun):
+            with suppress(StorageError):
+                self.discard(sample)
         self._descent.close()
 
     def __enter__(self) -> Self:

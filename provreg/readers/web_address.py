@@ -30,9 +30,7 @@ _UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff\\s\\\\]")
 _GLOBAL = IPv6Network("2000::/3")
 _SPECIAL = (IPv6Network("2001::/23"), IPv6Network("2001:db8::/32"), IPv6Network("3fff::/20"))
 _NAT64 = IPv6Network("64:ff9b::/96")
-_NO_SUCH_NAME = frozenset(
-    {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME), socket.EAI_FAIL}
-)
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 class FetchError(StorageError):

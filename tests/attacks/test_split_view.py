@@ -10,10 +10,9 @@ from file_server import FileServer, in_turn, raw, redirect, serving, status
 from pictures import jpeg
 
 from provreg.errors import UsageError
-from provreg.flows import refetch as flow
-from provreg.flows.fetch import Fetch
+from provreg.flows.ingestion import Fetch
 from provreg.flows.refetch import Refetched, refetch
-from provreg.readers.download import Bounds
+from provreg.readers.download_bounds import Bounds
 from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
@@ -23,9 +22,8 @@ HASTY = Bounds(most=1 << 20, tries=1, private=True)
 
 
 @pytest.fixture
-def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """A server with six pictures and a text; whoever downloads again is as hasty as HASTY."""
-    monkeypatch.setattr(flow, "Bounds", lambda **options: HASTY)
+def web() -> Iterator[FileServer]:
+    """A server with six pictures and a text."""
     with serving() as server:
         server.files |= {f"{n}.jpg": jpeg(n) for n in range(6)} | {"a.txt": b"text"}
         yield server
@@ -40,7 +38,7 @@ def indexed(bench: Bench, web: FileServer) -> None:
 
 
 def found(bench: Bench, **options: Any) -> Refetched:
-    return refetch(bench.open().verify("pets"), **options)
+    return refetch(bench.open().verify("pets"), **{"bounds": HASTY} | options)
 
 
 def kinds(bench: Bench) -> dict[str, str]:
@@ -163,12 +161,9 @@ def test_samples_without_urls_are_counted_and_a_version_without_any_is_refused(
         refetch(bench.open().verify("others"))
 
 
-def test_ssrf_by_a_signed_url_reaches_nothing(
-    bench: Bench, web: FileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ssrf_by_a_signed_url_reaches_nothing(bench: Bench, web: FileServer) -> None:
     """A publisher's URLs are fetched by whoever verifies, in their network."""
     indexed(bench, web)
-    monkeypatch.setattr(flow, "Bounds", Bounds)
     web.asked.clear()
-    assert {one.kind for one in found(bench).findings} == {"refused"}
+    assert {one.kind for one in found(bench, bounds=None).findings} == {"refused"}
     assert web.asked == []

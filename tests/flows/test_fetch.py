@@ -14,8 +14,8 @@ from file_server import FileServer, in_turn, serving, status
 from pictures import jpeg
 
 from provreg.errors import InputError, NotFetchedError, NotTrustedError, UsageError
-from provreg.flows.fetch import Fetch
-from provreg.readers.download import Bounds
+from provreg.flows.ingestion import Fetch
+from provreg.readers.download_bounds import Bounds
 from provreg.readers.picture import is_hash
 from provreg.readers.reader import HowToRead
 

@@ -52,6 +52,13 @@ def test_what_is_discarded_leaves_nothing(folder: DownloadFolder, path: Path) ->
     assert files(path) == {}
 
 
+def test_what_is_not_whole_when_the_folder_is_closed_is_gone(tmp_path: Path) -> None:
+    with DownloadFolder(tmp_path / "a") as folder:
+        put(folder, "b/whole", b"1")
+        folder.begin("b/half").close()
+    assert files(tmp_path / "a") == {"b/whole": b"1"}
+
+
 def test_what_a_crash_left_is_begun_anew(folder: DownloadFolder, path: Path) -> None:
     (path / ".x.part").write_bytes(b"left over, and longer")
     put(folder, "x", b"whole")
