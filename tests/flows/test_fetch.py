@@ -14,7 +14,9 @@ from file_server import FileServer, in_turn, serving, status
 from pictures import jpeg
 
 from provreg.errors import InputError, NotFetchedError, NotTrustedError, UsageError
+from provreg.flows import unchanged
 from provreg.flows.ingestion import Fetch
+from provreg.loaders.load import load
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.picture import is_hash
 from provreg.readers.reader import HowToRead
@@ -89,6 +91,17 @@ def test_what_was_downloaded_is_signed_with_where_it_came_from(
     bench.open().verify("pets", data=[files])
 
 
+def test_loaders_read_the_folder_with_the_labels_of_the_list(bench: Bench, web: FileServer) -> None:
+    fetch(bench, rows_of(web, 0, 1), HowToRead(id="key", label="caption"))
+    samples = load(
+        "pets", data=bench.folder / "files", key=bench.key_file(), registry=bench.registry
+    )
+    assert [(one.id, one.label, one.payload) for one in samples] == [
+        ("0.jpg", "picture 0", jpeg(0)),
+        ("1.jpg", "picture 1", jpeg(1)),
+    ]
+
+
 def test_columns_speak_for_each_sample(bench: Bench, web: FileServer) -> None:
     how = HowToRead(id="key", source_column="from", labeler_column="by", labeled_at_column="at")
     rows = rows_of(web, 1, **{"from": "crawl 7", "by": "bo", "at": "2026-01-02T03:04:05Z"})
@@ -135,6 +148,7 @@ def test_another_url_lost_files_and_rehash_are_downloaded(bench: Bench, web: Fil
     (bench.folder / "files/1.jpg").unlink()
     assert fetch(bench, rows).changes["modified"] == 1
     assert sorted(web.asked) == ["1.jpg", "4.jpg"]
+    assert entries(bench)["0.jpg"]["uri"] == web.url("4.jpg")
     assert (bench.folder / "files/0.jpg").read_bytes() == jpeg(4)
     web.asked.clear()
     web.files["2.jpg"] = jpeg(5)
@@ -142,6 +156,20 @@ def test_another_url_lost_files_and_rehash_are_downloaded(bench: Bench, web: Fil
     assert len(web.asked) == 3
     assert outcome.changes["modified"] == 1
     assert (bench.folder / "files/2.jpg").read_bytes() == jpeg(5)
+
+
+def test_a_list_that_nobody_touched_says_nothing_of_what_was_downloaded(
+    bench: Bench, web: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of untouched files holds for files that are the data."""
+    monkeypatch.setattr(unchanged, "SETTLED_NS", -(1 << 60))
+    untouched = listed(bench, rows_of(web, 0))
+    wanted = Fetch(bench.folder / "files", bounds=HASTY)
+    for _ in range(3):
+        bench.ingest(untouched, how=KEYED, fetch=wanted)
+    (bench.folder / "files/0.jpg").unlink()
+    bench.ingest(untouched, how=KEYED, fetch=wanted)
+    assert web.asked == ["0.jpg", "0.jpg"]
 
 
 def test_failures_up_to_the_limit_are_named_and_no_samples(bench: Bench, web: FileServer) -> None:

@@ -71,13 +71,18 @@ def test_tasks_are_taken_as_they_are_needed() -> None:
 
 def test_what_work_raises_ends_it_after_stopping() -> None:
     stopped = threading.Event()
+    begun = threading.Semaphore(0)
+    in_time: list[bool] = []
 
     def work(task: int) -> int:
-        if task == 3:
-            raise ValueError("three")
-        # Ends only when it is stopped.
-        assert task < 3 or stopped.wait(30)
+        if task == 0:
+            begun.acquire(timeout=30)
+            raise ValueError("nothing")
+        begun.release()
+        in_time.append(stopped.wait(10))
         return task
 
-    with pytest.raises(ValueError, match="three"):
+    with pytest.raises(ValueError, match="nothing"):
         list(per_host(work, (("a", n) for n in range(100)), stop=stopped.set))
+    assert in_time
+    assert all(in_time)

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import encoded, jpeg, picture
-from PIL import Image
+from PIL import Image, ImageFile
 
-from provreg.readers import picture as pictures
 from provreg.readers.picture import (
     BITS,
     SAME_PICTURE,
@@ -81,8 +80,14 @@ def _png(width: int, height: int) -> bytes:
 def test_decompression_bomb_of_a_picture_is_not_unpacked(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures.imagehash, "phash", None)
+    unpacked: list[object] = []
+
+    def load(file: ImageFile.ImageFile) -> None:
+        unpacked.append(file)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     assert perceptual_hash(io.BytesIO(_png(*size))) is None
+    assert unpacked == []
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,9 @@ except Exception as error:
 
 
 def test_a_second_process_into_the_same_folder_is_refused(home: Path) -> None:
-    with fetch_record(home / "a") as record:
-        record.put("x", ONE)
+    with fetch_record(home / "a"):
+        pass
+    with fetch_record(home / "a"):
         with pytest.raises(UsageError, match="another process"), fetch_record(home / "a"):
             pass
         command = [sys.executable, "-c", SECOND, str(home / "a")]
