@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import provreg
 import provreg.loaders.arrow
+import provreg.loaders.huggingface
+import provreg.loaders.numpy
+import provreg.loaders.pandas
+import provreg.loaders.polars
 from provreg.core.revocation import RevokedSamples
+from provreg.loaders.grain import SampleSource
+from provreg.loaders.webdataset import VerifiedWebDataset
 from provreg.trust.bundle import parse_bundle
 
 CLEAN = ["cat/1.jpg", "cat/3.jpg", "dog/0.jpg", "dog/2.jpg"]
 MALLORYS = ["cat/5.jpg", "dog/4.jpg"]
 Open = Callable[..., provreg.VerifiedSamples]
+Ids = Callable[[provreg.VerifiedSamples], list[str]]
 
 
 @pytest.fixture
@@ -119,20 +129,80 @@ def test_a_hidden_revocation_of_samples_is_refused_by_who_saw_it(
         open_pets()
 
 
-def test_revoked_rows_of_a_table_are_left_out_of_its_batches(
-    bench: Any, tmp_path: Path, load_data: Open, publish: Callable[..., None]
+def of_arrow(samples: provreg.VerifiedSamples) -> list[str]:
+    found: list[str] = provreg.loaders.arrow.table(samples, ("id",))["id"].to_pylist()
+    return found
+
+
+def of_pandas(samples: provreg.VerifiedSamples) -> list[str]:
+    return list(provreg.loaders.pandas.frame(samples, ("id",))["id"])
+
+
+def of_polars(samples: provreg.VerifiedSamples) -> list[str]:
+    return list(provreg.loaders.polars.frame(samples, ("id",))["id"])
+
+
+def of_numpy(samples: provreg.VerifiedSamples) -> list[str]:
+    return list(provreg.loaders.numpy.arrays(samples, decode=len).ids)
+
+
+def of_hugging_face(samples: provreg.VerifiedSamples) -> list[str]:
+    made = provreg.loaders.huggingface.dataset
+    return list(made(samples, ("id",), features={"data": datasets.Value("binary")})["id"])
+
+
+def of_grain(samples: provreg.VerifiedSamples) -> list[str]:
+    source = SampleSource(samples)
+    return [source[number]["id"] for number in range(len(source))]
+
+
+def of_webdataset(samples: provreg.VerifiedSamples) -> list[str]:
+    return [one["__key__"] for one in VerifiedWebDataset(samples)]
+
+
+@pytest.mark.parametrize("front_end", [of_arrow, of_pandas, of_polars, of_numpy])
+def test_revoked_rows_of_a_table_are_left_out_of_what_is_made_of_it(
+    bench: Any, tmp_path: Path, load_data: Open, publish: Callable[..., None], front_end: Ids
 ) -> None:
     rows = {"id": ["1", "2", "3"], "text": ["a", "b", "c"], "by": ["ann", "mallory", "ann"]}
     table = tmp_path / "t.parquet"
     pq.write_table(pa.table(rows), table)
     publish(table, id="id", labeler_column="by", labeler=None)
+    revoke_in_d(bench)
+    with pytest.raises(provreg.RevokedError):
+        load_data(table)
+    assert front_end(load_data(table, exclude_revoked=True)) == ["1", "3"]
+
+
+@pytest.mark.parametrize("front_end", [of_numpy, of_hugging_face, of_grain])
+def test_revoked_files_are_left_out_of_what_is_made_of_them(
+    open_pets: Open, revoke: Callable[..., None], front_end: Ids
+) -> None:
+    revoke()
+    assert front_end(open_pets(exclude_revoked=True)) == CLEAN
+
+
+def test_revoked_samples_are_left_out_of_shards(
+    bench: Any, tmp_path: Path, load_data: Open, publish: Callable[..., None]
+) -> None:
+    (tmp_path / "shards").mkdir()
+    for number, labeler in enumerate(("ann", "mallory")):
+        with tarfile.open(tmp_path / f"shards/{number}.tar", "w") as archive:
+            for name, data in ((f"{number}.txt", b"text"), (f"{number}.cls", b"1")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        publish(tmp_path / "shards", labeler=labeler)
+    revoke_in_d(bench)
+    with pytest.raises(provreg.RevokedError):
+        load_data(tmp_path / "shards")
+    assert of_webdataset(load_data(tmp_path / "shards", exclude_revoked=True)) == ["0"]
+
+
+def revoke_in_d(bench: Any) -> None:
     registry = bench.open(revoke=("alice",))
     samples = RevokedSamples("labeler", "mallory")
     registry.revoke("d", "account stolen", bench.signer(), samples=samples)
-    with pytest.raises(provreg.RevokedError):
-        load_data(table)
-    loaded = provreg.loaders.arrow.table(load_data(table, exclude_revoked=True), ("id",))
-    assert loaded["id"].to_pylist() == ["1", "3"]
 
 
 def test_torch_datasets_leave_them_out_too(
