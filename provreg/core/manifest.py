@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS, UNSAFE_IN_IDS
+from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.change import plain
 from provreg.core.digest import blake3_digest
 from provreg.core.entry import ENTRY, TIMESTAMP
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
+from provreg.core.ids import unsafe_ids
 from provreg.core.leaf import leaves
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
@@ -157,8 +158,7 @@ def check_values(entries: pa.Table) -> None:
         _refuse_where(pc.greater(pc.binary_length(column), limit), entries, f"{name} is too long")
     ids = entries.column("id")
     _refuse_where(pc.equal(pc.binary_length(ids), 0), entries, "the id is empty")
-    unsafe = pc.match_substring_regex(ids, UNSAFE_IN_IDS)
-    _refuse_where(unsafe, entries, "the id has control or bidirectional characters")
+    _refuse_where(unsafe_ids(ids), entries, "the id has control or bidirectional characters")
     source = plain(entries.column("source"))
     _refuse_where(pc.equal(pc.binary_length(source), 0), entries, "the source is empty")
     attrs = entries.column("attrs")

@@ -18,6 +18,7 @@ from provreg.core.manifest import in_order
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
+from provreg.readers import table
 from provreg.readers.catalog import detect, reader_again, reader_of
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
@@ -25,12 +26,14 @@ from provreg.readers.reader import (
     FileStats,
     HowToRead,
     KnownDigests,
+    KnownRows,
     Reader,
     SampleFiles,
     SampleStream,
     Work,
     check_options,
 )
+from provreg.readers.table_options import READERS as TABLES
 
 LABELS_FILE = "labels_file"
 
@@ -125,14 +128,18 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
     return reader.files(paths, format_, reader.options_from_reading(again))
 
 
-def rows_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleStream:
+def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows) -> SampleStream:
     """(payloads, samples of schema SAMPLE) in batches, in their order, of data that are streamed.
 
-    Raises UsageError where `files_again` reads them, else as `read_again`.
+    Files are hashed by their chunks alone where `known` remembers their rows. Raises UsageError
+    where `files_again` reads them, else as `read_again`.
     """
     again = reader_said(reading)
     reader, format_ = reader_again(again)
-    stream = reader.stream(paths, format_, reader.options_from_reading(again))
+    options = reader.options_from_reading(again)
+    if format_ in TABLES:
+        return table.stream(paths, format_, options, known=known)
+    stream = reader.stream(paths, format_, options)
     if stream is None:
         raise UsageError(f"data read as {quoted(format_)} are read by id")
     return stream

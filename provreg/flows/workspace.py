@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from provreg.store.index import Index
     from provreg.store.index_runs import IndexedRuns
     from provreg.store.mapped import MappedParts
+    from provreg.store.row_memos import RowMemos
     from provreg.store.stat_cache import StatCache
 
 
@@ -61,6 +62,13 @@ class Workspace:
         from provreg.store.mapped import MappedParts
 
         return MappedParts(self.parts_folder)
+
+    @property
+    def rows(self) -> RowMemos:
+        """What the rows of files hash to that were read before, for loaders alone."""
+        from provreg.store.row_memos import RowMemos
+
+        return RowMemos(private_folder(self.cache.parents[1] / "rows"))
 
     @property
     def index(self) -> Index:

@@ -8,6 +8,7 @@ when the data end.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,24 +93,30 @@ class Pass:
 
         Raises SampleError for the first sample that is not as signed, and what reading raises.
         """
-        for payloads, samples in stream:
-            rows, signed = self._matching.match(samples)
-            good = rows >= 0
-            if not good.all():
-                error = self._matching.refusal(samples, int(np.argmin(good)))
-                if self._skips is None:
-                    raise error
-                self._passed_over += int(np.count_nonzero(~good))
-                self._skips.check(self._passed_over, error)
-            keep = good if self._wanted is None else good & self._wanted[rows]
-            if keep.any():
-                yield VerifiedBatch(
-                    _kept(payloads, keep),
-                    rows[keep],
-                    _kept(signed, keep[good]),
-                    _kept(samples.column("label"), keep),
-                    self._objects,
-                )
+        with closing(stream):
+            for payloads, samples in stream:
+                batch = self._checked(payloads, samples)
+                if len(batch.rows):
+                    yield batch
+
+    def _checked(self, payloads: Payloads, samples: pa.RecordBatch) -> VerifiedBatch:
+        """Those that are to be handed on."""
+        rows, signed = self._matching.match(samples)
+        good = rows >= 0
+        if not good.all():
+            error = self._matching.refusal(samples, int(np.argmin(good)))
+            if self._skips is None:
+                raise error
+            self._passed_over += int(np.count_nonzero(~good))
+            self._skips.check(self._passed_over, error)
+        keep = good if self._wanted is None else good & self._wanted[rows]
+        return VerifiedBatch(
+            _kept(payloads, keep),
+            rows[keep],
+            _kept(signed, keep[good]),
+            _kept(samples.column("label"), keep),
+            self._objects,
+        )
 
     def missing(self) -> Rows:
         """The rows of the entries that none of what was read so far is."""

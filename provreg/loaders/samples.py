@@ -86,6 +86,7 @@ class VerifiedSamples:
             raise UsageError(f"on_bad is raise or skip, not {quoted(str(on_bad))}")
         self._home: tuple[Workspace, VerifiedVersion] | None = workspace, version
         self._objects = workspace.objects
+        self._rows = workspace.rows
         self.paths = [path.absolute() for path in paths]
         self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest)
         shared = workspace.cache / _SHARED
@@ -285,7 +286,7 @@ class VerifiedSamples:
 
     def _batches(self) -> Iterator[VerifiedBatch]:
         one = self.new_pass()
-        yield from one.read(rows_again(self.paths, self.head.reading))
+        yield from one.read(rows_again(self.paths, self.head.reading, self._rows))
         one.refuse(one.missing())
 
     def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:

@@ -12,6 +12,7 @@ from provreg.core.column import Column, LogicalType, holds, merged, settled
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.text import quoted
 from provreg.errors import InputError
+from provreg.readers.checked_file import CheckedFile
 from provreg.readers.source_file import Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from provreg.readers.table_options import TableOptions
 
-_BATCH = 8192  # rows
+# A batch has so many rows that Arrow's calls for each of its columns do not show, but no more than
+# fit in so many bytes, as far as the file tells.
+_MOST_ROWS, _MOST_BYTES = 1 << 16, 1 << 24
 # What Arrow raises on files that are cut off, altered or made to hurt.
 _BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -40,10 +43,13 @@ def columns_of(
     return common_columns((file, columns(file)) for file in files)
 
 
-def slices(file: SourceFile) -> Iterator[Slice]:
-    """A slice per row group. Raises InputError for what is not Parquet."""
+def slices(file: SourceFile, chunks: dict[int, bytes] | None = None) -> Iterator[Slice]:
+    """A slice per row group. Raises InputError for what is not Parquet.
+
+    The file is read through the digests of its `chunks` (`CheckedFile`) where they are given.
+    """
     with opened(file) as stream, our_errors(file):
-        metadata = _open(stream).metadata
+        metadata = _open(_checked(file, stream, chunks)).metadata
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     row = 0
     for number, rows in enumerate(groups):
@@ -52,16 +58,23 @@ def slices(file: SourceFile) -> Iterator[Slice]:
         row += rows
 
 
-def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+def batches(
+    piece: Slice,
+    options: TableOptions,
+    chunks: dict[int, bytes] | None = None,
+    *,
+    valid: bool = False,
+) -> Iterator[pa.RecordBatch]:
     """The rows of a row group, with the columns of `options.columns`, in the file's own widths.
 
-    Raises InputError, also for text that is not UTF-8 (Parquet readers take it on trust).
+    `chunks` as in `slices`; `valid` says that these very bytes were found to be so before. Raises
+    InputError, also for text that is not UTF-8 (Parquet readers take it on trust).
     """
     columns = options.columns or ()
     names = [column.name for column in columns]
     types = {column.name: column.type for column in columns}
     file = piece.file
-    for batch in raw_batches(piece):
+    for batch in raw_batches(piece, chunks, valid=valid):
         found = columns_from_arrow(batch.schema)
         check_names(file, found, types)
         for column in found:
@@ -70,18 +83,33 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
         yield batch.select(names)
 
 
-def raw_batches(piece: Slice) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group as the file has them, their bytes checked. Raises InputError."""
+def raw_batches(
+    piece: Slice, chunks: dict[int, bytes] | None = None, *, valid: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group as the file has them, their bytes checked; as `batches`."""
     file = piece.file
     with opened(file) as stream, our_errors(file):
-        parquet = _open(stream)
+        parquet = _open(_checked(file, stream, chunks))
         groups = list(range(piece.start, piece.stop))
-        for batch in parquet.iter_batches(_BATCH, row_groups=groups, use_threads=False):
-            batch.validate(full=True)
+        rows = _batch_rows(parquet.metadata.row_group(piece.start))
+        for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=False):
+            if not valid:
+                batch.validate(full=True)
             yield batch
 
 
-def _open(stream: BinaryIO) -> pq.ParquetFile:
+def _batch_rows(group: pq.RowGroupMetaData) -> int:
+    rows, size = int(group.num_rows), max(1, int(group.total_byte_size))
+    return max(1, min(_MOST_ROWS, rows * _MOST_BYTES // size))
+
+
+def _checked(
+    file: SourceFile, stream: BinaryIO, chunks: dict[int, bytes] | None
+) -> BinaryIO | CheckedFile:
+    return stream if chunks is None else CheckedFile(stream, file.size, chunks)
+
+
+def _open(stream: BinaryIO | CheckedFile) -> pq.ParquetFile:
     # Never a memory map: what is hashed must be what is handed on.
     return pq.ParquetFile(stream, memory_map=False, pre_buffer=False)
 

@@ -5,7 +5,7 @@ A reader is a module, or an object of another package, with the attributes of `R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
 # (payloads, samples of schema SAMPLE) in batches, in the order of `Found.table`.
-SampleStream: TypeAlias = "Iterator[tuple[Payloads, pa.RecordBatch]]"
+SampleStream: TypeAlias = "Generator[tuple[Payloads, pa.RecordBatch], None, None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,40 @@ class KnownDigests(Protocol):
         `stats` has shape (n, 5): device, inode, size, mtime_ns, ctime_ns (these two signed).
         """
         ...
+
+
+class RememberedRows(Protocol):
+    """What the rows of a file hash to, as long as its `chunks` (by number) have these digests."""
+
+    @property
+    def chunks(self) -> Mapping[int, bytes]: ...
+
+    def digests(self, start: int, count: int) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+        """The contents and sizes of the `count` rows from `start` on, fewer where it ends."""
+        ...
+
+
+class RecordedRows(Protocol):
+    """What is to be remembered of a file's rows, while they are read for the first time."""
+
+    def add(self, content: pa.FixedSizeBinaryArray, size: pa.UInt64Array) -> None: ...
+
+    def keep(self, chunks: Mapping[int, bytes]) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class KnownRows(Protocol):
+    """Digests of the rows of files that were read before (the row memos), by keys of 32 bytes.
+
+    Their chunks are hashed whenever they are read: nothing is taken for unchanged unseen.
+    """
+
+    def get(self, key: bytes) -> RememberedRows | None: ...
+
+    def forget(self, key: bytes) -> None: ...
+
+    def recording(self, key: bytes) -> RecordedRows: ...
 
 
 @dataclass(frozen=True, slots=True)

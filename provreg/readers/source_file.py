@@ -98,14 +98,19 @@ def opened(file: SourceFile) -> Iterator[BinaryIO]:
         _check_unchanged(file, descriptor)
 
 
+def changed(file: SourceFile) -> InputError:
+    """What to raise for a file that did not stay the same."""
+    return InputError(
+        f"{shown(file.path)} changed while it was being read",
+        hint="ingest a copy that nothing writes to",
+    )
+
+
 def _check_unchanged(file: SourceFile, descriptor: int) -> None:
     with _storage_errors(file.path):
         now = _state(file.path, os.fstat(descriptor))
     if now != file:
-        raise InputError(
-            f"{shown(file.path)} changed while it was being read",
-            hint="ingest a copy that nothing writes to",
-        )
+        raise changed(file)
 
 
 def _state(path: Path, status: os.stat_result) -> SourceFile:

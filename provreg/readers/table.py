@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
-from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
-from provreg.readers.parallel import ordered_map
 from provreg.readers.reader import Found, SampleFiles, SampleStream
-from provreg.readers.source_file import MisfitError, Slice, SourceFile, examined, shown
+from provreg.readers.source_file import SourceFile, examined, shown
 from provreg.readers.table_files import detect_format, shards
 from provreg.readers.table_options import READERS as TABLES
 from provreg.readers.table_options import (
@@ -25,14 +22,14 @@ from provreg.readers.table_options import (
     settled_options,
     with_schema,
 )
-from provreg.readers.table_samples import check_unique, content_ids, numbered_ids, samples_of
+from provreg.readers.table_rows import READERS, file_rows, slice_samples
+from provreg.readers.table_samples import check_unique, content_ids, numbered_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from provreg.core.column import Column
-    from provreg.readers.reader import HowToRead, Work
+    from provreg.readers.reader import HowToRead, KnownRows, Work
 
 __all__ = [
     "OPTIONS",
@@ -50,30 +47,9 @@ __all__ = [
 ]
 
 
-class _Reader(Protocol):
-    """What each format's module offers."""
-
-    def columns_of(
-        self, files: list[SourceFile], options: TableOptions, *, workers: int
-    ) -> tuple[Column, ...]: ...
-
-    def slices(self, file: SourceFile) -> Iterator[Slice]: ...
-
-    def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
-
-
 OPTIONS = frozenset(
     {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
 ) | {"types", "null_words", "delimiter", "time", "split_at"}
-
-_READERS: dict[str, _Reader] = {
-    "csv": delimited,
-    "tsv": delimited,
-    "json": json_array,
-    "jsonl": jsonlines,
-    "parquet": parquet,
-    "huggingface": hugging_face_files,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +85,16 @@ def files(_paths: Sequence[Path], _format: str, _options: TableOptions) -> Sampl
     return None
 
 
-def stream(paths: Sequence[Path], format_: str, options: TableOptions) -> SampleStream:
-    """The rows, as `iter_rows`."""
-    return stream_files([examined(path) for path in shards(paths, format_)], format_, options)
+def stream(
+    paths: Sequence[Path],
+    format_: str,
+    options: TableOptions,
+    *,
+    known: KnownRows | None = None,
+) -> SampleStream:
+    """The rows, as `iter_rows`. What `known` remembers of a file is not hashed row by row."""
+    found = [examined(path) for path in shards(paths, format_)]
+    return stream_files(found, format_, options, known=known)
 
 
 def read_table(
@@ -152,12 +135,12 @@ def read_files(
     """
     columns = options.columns
     if columns is None:
-        columns = _READERS[format_].columns_of(files, options, workers=workers)
+        columns = READERS[format_].columns_of(files, options, workers=workers)
     options = with_schema(options, columns)
     batches: list[pa.RecordBatch] = []
     places: dict[Path, int] = {}
     rows = 0
-    for piece, batch in _samples(files, format_, options, workers):
+    for piece, batch in slice_samples(files, format_, options, workers):
         if batch.num_rows == 0:
             continue
         batches.append(_in_split(batch, piece.file.path, splits))
@@ -201,17 +184,18 @@ def stream_files(
     options: TableOptions,
     *,
     splits: Mapping[Path, str | None] | None = None,
-) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """The rows of `files` as `iter_rows` gives them; `splits` as in `read_files`."""
+    known: KnownRows | None = None,
+) -> SampleStream:
+    """The rows of `files` as `iter_rows` gives them; `splits` as in `read_files`, `known` as in
+    `stream`."""
     for file in files:
-        for piece in _READERS[format_].slices(file):
-            for rows, batch in _rows(piece, format_, options):
-                samples = _in_split(batch, file.path, splits)
-                if not options.has_ids:
-                    ids = content_ids(samples.column("content"))
-                    yield rows, samples.set_column(0, SAMPLE.field("id"), ids)
-                else:
-                    yield rows, samples
+        for rows, batch in file_rows(file, format_, options, known):
+            samples = _in_split(batch, file.path, splits)
+            if not options.has_ids:
+                ids = content_ids(samples.column("content"))
+                yield rows, samples.set_column(0, SAMPLE.field("id"), ids)
+            else:
+                yield rows, samples
 
 
 def _in_split(
@@ -233,46 +217,3 @@ def _with_delimiter(format_: str, options: TableOptions) -> TableOptions:
         return options
     delimiter = options.delimiter or ("\t" if format_ == "tsv" else ",")
     return replace(options, delimiter=check_delimiter(delimiter))
-
-
-def _samples(
-    files: list[SourceFile], format_: str, options: TableOptions, workers: int
-) -> Iterator[tuple[Slice, pa.RecordBatch]]:
-    pieces = [piece for file in files for piece in _READERS[format_].slices(file)]
-    if workers <= 1 or len(pieces) <= 1:
-        for piece in pieces:
-            for _, samples in _rows(piece, format_, options):
-                yield piece, samples
-        return
-    task = partial(_slice_samples, format_=format_, options=options)
-    results = ordered_map(task, pieces, workers=min(workers, len(pieces)))
-    for piece, found in zip(pieces, results, strict=True):
-        for samples in found:
-            yield piece, samples
-
-
-def _slice_samples(piece: Slice, *, format_: str, options: TableOptions) -> list[pa.RecordBatch]:
-    return [samples for _, samples in _rows(piece, format_, options)]
-
-
-def _rows(
-    piece: Slice, format_: str, options: TableOptions
-) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-    """(payload columns, samples), in batches; misfits get their places here."""
-    names = [column.name for column in options.payload_columns()]
-    rows = 0
-    try:
-        for batch in _READERS[format_].batches(piece, options):
-            try:
-                samples = samples_of(batch, options)
-            except MisfitError as misfit:
-                raise misfit.after(rows) from None
-            except InputError as error:
-                raise InputError(f"{shown(piece.file.path)}: {error.message}") from None
-            yield batch.select(names), samples
-            rows += batch.num_rows
-    except MisfitError as misfit:
-        before = piece.first_row
-        if before is None:
-            before = jsonlines.rows_before(piece)
-        raise misfit.in_file(piece.file.path, before) from None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.bounds import LIMITS, UNSAFE_IN_IDS
+from provreg.core.bounds import LIMITS
 from provreg.core.column import BOOL, INT, TEXT, LogicalType
 from provreg.core.entry import SAMPLE, TIMESTAMP
+from provreg.core.ids import unsafe_ids
 from provreg.core.pieces import numbers_of
 from provreg.core.row import hash_rows
 from provreg.core.text import quoted
@@ -20,9 +21,17 @@ from provreg.readers.times import splits_at, timed_ids, times_of, written_times
 from provreg.readers.typed_text import moments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
+    from provreg.core.column import Column
     from provreg.readers.table_options import TableOptions
+
+# (contents, sizes) of the rows of a batch with these payload columns.
+HashRows: TypeAlias = (
+    "Callable[[pa.RecordBatch, tuple[Column, ...]], tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]]"
+)
 
 _LIMITED = ("split", "source", "labeler")
 _REMAINING = ("label", "split", "source", "labeler", "labeled_at")
@@ -30,13 +39,16 @@ _PREFIX = np.frombuffer(b"blake3:", np.uint8)
 _WRITTEN = len(_PREFIX) + 64
 
 
-def samples_of(batch: pa.RecordBatch, options: TableOptions) -> pa.RecordBatch:
+def samples_of(
+    batch: pa.RecordBatch, options: TableOptions, hash_: HashRows = hash_rows
+) -> pa.RecordBatch:
     """The samples that the rows of `batch` are, a batch of the schema SAMPLE, in the same order.
 
-    Their ids are null where no column holds ids. Raises MisfitError.
+    Their ids are null where no column holds ids; `hash_` gives contents and sizes. Raises
+    MisfitError.
     """
     types = {column.name: column.type for column in options.columns or ()}
-    content, size = hash_rows(batch, options.payload_columns())
+    content, size = hash_(batch, options.payload_columns())
     arrays: dict[str, pa.Array] = {"content": content, "size": size}
     for role, name in options.roles().items():
         column = batch.column(name)
@@ -102,10 +114,7 @@ def _check(role: str, array: pa.Array) -> None:
     if role == "id":
         _refuse_first(array.is_null(), "the row has no id")
         _refuse_first(pc.equal(pc.binary_length(array), 0), "the id is empty")
-        _refuse_first(
-            pc.match_substring_regex(array, UNSAFE_IN_IDS),
-            "the id holds control or bidirectional characters",
-        )
+        _refuse_first(unsafe_ids(array), "the id holds control or bidirectional characters")
     if role == "id" or role in _LIMITED:
         limit = LIMITS[role]
         too_long = pc.greater(pc.binary_length(array), limit)

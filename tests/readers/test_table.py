@@ -31,6 +31,7 @@ from provreg.core.entry import SAMPLE
 from provreg.core.row import encode_rows
 from provreg.errors import FormatError, InputError, NotFoundError, UsageError
 from provreg.readers import table as table_reader
+from provreg.readers import table_rows
 from provreg.readers.table import (
     TableOptions,
     detect_format,
@@ -378,14 +379,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, format_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path, format_, [{"a": "x"}] * 50, (Column("a", TEXT),))
-    hashed = table_reader.samples_of
+    hashed = table_rows.samples_of
 
     def change(*args: Any) -> Any:
         status = file.stat()
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
         return hashed(*args)
 
-    monkeypatch.setattr(table_reader, "samples_of", change)
+    monkeypatch.setattr(table_rows, "samples_of", change)
     # Between two chunks: a chunk that was read whole may change behind our back.
     monkeypatch.setattr("provreg.readers.jsonlines.CHUNK", 40)
     monkeypatch.setattr("provreg.readers.delimited._BLOCK", 40)

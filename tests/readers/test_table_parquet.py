@@ -137,7 +137,7 @@ def test_altered_files_are_rows_or_our_error(tmp_path_factory: Any, flips: Any) 
 def test_rows_are_counted_across_batches_and_row_groups(
     tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "_BATCH", 7)
+    monkeypatch.setattr(parquet, "_MOST_ROWS", 7)
     table = pa.table({"a": range(50), "by": ["x" * 300 if n == 37 else "x" for n in range(50)]})
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=20)
     with pytest.raises(InputError, match="row 38: column 'by'"):

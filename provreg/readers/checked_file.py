@@ -1,0 +1,79 @@
+"""A file read through the digests of its chunks: what was read once can be known again.
+
+Reading notes the digest of every chunk. Reading again with those digests gives the very bytes or
+fails. A chunk is read, hashed, and handed on from the same memory; the hash lets other threads run.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from blake3 import blake3
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+CHUNK = 1 << 18  # bytes
+
+
+class ChangedError(Exception):
+    """A chunk is not what it was. Never leaves the readers."""
+
+
+class CheckedFile:
+    """What Arrow needs of a file, over `stream` of `size` bytes.
+
+    Chunks whose digest is in `known`, by number, are these or ChangedError is raised; the digests
+    of others are added. Arrow buffers are handed out, which nothing else refers to.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int, known: dict[int, bytes]) -> None:
+        self._stream, self._size, self._known = stream, size, known
+        self._place = 0
+        # The chunks read last: columns that follow each other share the one between them.
+        self._start, self._buffer = 0, pa.py_buffer(b"")
+
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
+    def close(self) -> None:
+        """Nothing: `stream` is its owner's to close."""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place}.get(whence, self._size)
+        return self._place
+
+    def read(self, size: int = -1) -> pa.Buffer:
+        """The next `size` bytes, all that is left where it is negative."""
+        left = max(0, self._size - self._place)
+        count = left if size < 0 else min(size, left)
+        start = self._place
+        self._place += count
+        if not (self._start <= start and start + count <= self._start + self._buffer.size):
+            self._load(start, start + count)
+        return self._buffer.slice(start - self._start, count)
+
+    def _load(self, start: int, stop: int) -> None:
+        first, last = start // CHUNK, -(-stop // CHUNK)
+        # Arrow's own memory, which is used again where fresh pages would cost as much as the hash.
+        buffer = pa.allocate_buffer(min(last * CHUNK, self._size) - first * CHUNK)
+        view = memoryview(buffer).cast("B")
+        for number in range(first, last):
+            chunk = view[(number - first) * CHUNK : (number - first + 1) * CHUNK]
+            read = os.preadv(self._stream.fileno(), [chunk], number * CHUNK)
+            digest = blake3(chunk).digest()
+            if read != len(chunk) or self._known.setdefault(number, digest) != digest:
+                raise ChangedError
+        self._start, self._buffer = first * CHUNK, buffer

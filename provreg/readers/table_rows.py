@@ -1,0 +1,212 @@
+"""The rows of a table's files and the samples that they are, slice by slice or file by file."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+from blake3 import blake3
+
+from provreg.core.canonical import canonical
+from provreg.core.column import columns_to_json
+from provreg.core.row import hash_rows
+from provreg.errors import InputError
+from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
+from provreg.readers.checked_file import ChangedError
+from provreg.readers.parallel import ordered_map
+from provreg.readers.source_file import MisfitError, Slice, SourceFile, changed, shown
+from provreg.readers.table_samples import samples_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from typing import TypeAlias
+
+    from provreg.core.column import Column
+    from provreg.readers.reader import KnownRows, RememberedRows
+    from provreg.readers.table_options import TableOptions
+    from provreg.readers.table_samples import HashRows
+
+    # (payload columns, samples of schema SAMPLE), in batches.
+    Rows: TypeAlias = Generator[tuple[pa.RecordBatch, pa.RecordBatch], None, None]
+
+
+class _Reader(Protocol):
+    """What each format's module offers."""
+
+    def columns_of(
+        self, files: list[SourceFile], options: TableOptions, *, workers: int
+    ) -> tuple[Column, ...]: ...
+
+    def slices(self, file: SourceFile) -> Iterator[Slice]: ...
+
+    def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
+
+
+READERS: dict[str, _Reader] = {
+    "csv": delimited,
+    "tsv": delimited,
+    "json": json_array,
+    "jsonl": jsonlines,
+    "parquet": parquet,
+    "huggingface": hugging_face_files,
+}
+
+
+def slice_samples(
+    files: list[SourceFile], format_: str, options: TableOptions, workers: int
+) -> Iterator[tuple[Slice, pa.RecordBatch]]:
+    """The samples of all files in batches, each with its slice, read in up to `workers` processes.
+
+    Raises InputError, naming file and row, NotFoundError and StorageError.
+    """
+    pieces = [piece for file in files for piece in READERS[format_].slices(file)]
+    task = partial(_samples, format_=format_, options=options)
+    results = ordered_map(task, pieces, workers=min(workers, len(pieces)))
+    for piece, found in zip(pieces, results, strict=True):
+        for samples in found:
+            yield piece, samples
+
+
+def _samples(piece: Slice, *, format_: str, options: TableOptions) -> list[pa.RecordBatch]:
+    return [samples for _, samples in _slice_rows(piece, format_, options)]
+
+
+def file_rows(
+    file: SourceFile, format_: str, options: TableOptions, known: KnownRows | None
+) -> Rows:
+    """The rows of a file. With `known`, row by row only those are hashed that it does not know.
+
+    Raises as `slice_samples`.
+    """
+    # Other formats take so long to parse that the hash makes no difference.
+    if known is not None and format_ == "parquet":
+        yield from _parquet_rows(file, options, known)
+        return
+    for piece in READERS[format_].slices(file):
+        yield from _slice_rows(piece, format_, options)
+
+
+def _slice_rows(piece: Slice, format_: str, options: TableOptions) -> Rows:
+    return _rows(piece, READERS[format_].batches(piece, options), options)
+
+
+def _rows(
+    piece: Slice,
+    batches: Iterable[pa.RecordBatch],
+    options: TableOptions,
+    hash_: HashRows = hash_rows,
+) -> Rows:
+    """The rows in `batches` of a slice; misfits get their places here."""
+    names = [column.name for column in options.payload_columns()]
+    rows = 0
+    try:
+        for batch in batches:
+            try:
+                samples = samples_of(batch, options, hash_)
+            except MisfitError as misfit:
+                raise misfit.after(rows) from None
+            except InputError as error:
+                raise InputError(f"{shown(piece.file.path)}: {error.message}") from None
+            yield batch.select(names), samples
+            rows += batch.num_rows
+    except MisfitError as misfit:
+        before = piece.first_row
+        if before is None:
+            before = jsonlines.rows_before(piece)
+        raise misfit.in_file(piece.file.path, before) from None
+
+
+# Rows of files that are read again and again
+
+
+def _parquet_rows(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows:
+    key = _key(file, options)
+    memo = known.get(key)
+    if memo is None:
+        yield from _recorded_rows(file, options, known, key)
+        return
+    done = 0
+    try:
+        for rows, samples in _remembered_rows(file, options, memo):
+            yield rows, samples
+            done += rows.num_rows
+    except ChangedError:
+        # Another file, or one that was touched: hashed row by row, so that the row has a name.
+        known.forget(key)
+        for rows, samples in file_rows(file, "parquet", options, None):
+            left = max(0, rows.num_rows - done)
+            done -= rows.num_rows - left
+            if left:
+                yield rows.slice(rows.num_rows - left), samples.slice(rows.num_rows - left)
+
+
+def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, key: bytes) -> Rows:
+    """The rows, hashed one by one, and remembered once all of them were handed on."""
+    chunks: dict[int, bytes] = {}
+    recorded = known.recording(key)
+
+    def hash_and_record(
+        batch: pa.RecordBatch, columns: tuple[Column, ...]
+    ) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+        content, size = hash_rows(batch, columns)
+        recorded.add(content, size)
+        return content, size
+
+    try:
+        for piece in parquet.slices(file, chunks):
+            with closing(_ahead(parquet.batches(piece, options, chunks))) as batches:
+                yield from _rows(piece, batches, options, hash_and_record)
+        recorded.keep(chunks)
+    except ChangedError:
+        raise changed(file) from None
+    finally:
+        recorded.drop()
+
+
+def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRows) -> Rows:
+    """The rows of a file whose chunks are all as in `memo`; raises ChangedError where one is not.
+
+    The same bytes, decoded by the same program, are the same rows (`_key`).
+    """
+    chunks = dict(memo.chunks)
+    start = 0
+
+    def remembered(
+        batch: pa.RecordBatch, _: tuple[Column, ...]
+    ) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+        nonlocal start
+        content, size = memo.digests(start, batch.num_rows)
+        if len(content) != batch.num_rows:
+            raise ChangedError
+        start += batch.num_rows
+        return content, size
+
+    for piece in parquet.slices(file, chunks):
+        with closing(_ahead(parquet.batches(piece, options, chunks, valid=True))) as batches:
+            yield from _rows(piece, batches, options, remembered)
+
+
+def _key(file: SourceFile, options: TableOptions) -> bytes:
+    """What decides which memo is a file's: its place, and all that leads from bytes to digests."""
+    said = {
+        "path": str(file.path.absolute()),
+        "columns": columns_to_json(options.payload_columns()),
+        "versions": [version("provreg"), pa.__version__],
+    }
+    return blake3(canonical(said)).digest()
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+    """`batches`, of which the next one is decoded while the caller works on the one before.
+
+    To be closed: a thread that is left behind keeps this process from forking.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch

@@ -1,0 +1,185 @@
+"""What the rows of a file hash to, remembered from reading it, in the user's private cache.
+
+A memo says: a file whose chunks have these digests has rows with these contents, in this order. Who
+believes it hashes every chunk again as it is read, which is several times as fast as hashing row by
+row, and hands on nothing else. So a memo never stands for bytes that were not looked at.
+
+The file: n records (content, size), the digest of every chunk, `_END`, the BLAKE3 of all before. A
+file that is not exactly that, or is not private to its user, is as good as none. Two readings of a
+path have two memos; a file that changed gets a new one in place of the old.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from blake3 import blake3
+
+_DIGEST_SIZE = 32
+_ROW = np.dtype([("content", "V32"), ("size", "<u8")])
+# magic, key, number of rows, number of chunks
+_END = struct.Struct("<16s32sQQ")
+_MAGIC = b"provreg rows 1\n\0"
+# All memos together, 100,000,000 rows: beyond that those go that were used the longest time ago.
+_MOST_BYTES = 4 << 30
+
+
+class RowMemo:
+    """What is remembered of one file: the digests of its `chunks`, and those of its rows."""
+
+    def __init__(self, rows: npt.NDArray[np.void], chunks: Mapping[int, bytes]) -> None:
+        self.chunks = chunks
+        self._rows = rows
+
+    def digests(self, start: int, count: int) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+        """The contents and sizes, as `core.row.hash_rows` has them, of the `count` rows from
+        `start` on, fewer where it ends."""
+        rows = self._rows[start : start + count]
+        content = [None, pa.py_buffer(np.ascontiguousarray(rows["content"]))]
+        return (
+            pa.FixedSizeBinaryArray.from_buffers(pa.binary(_DIGEST_SIZE), len(rows), content),
+            pa.array(np.ascontiguousarray(rows["size"])),
+        )
+
+
+class RowMemos:
+    """The memos in `folder`, which must be private to the user. It pickles as the folder's name.
+
+    What cannot be read or written costs time and is no error. Keys are digests of 32 bytes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, key: bytes) -> RowMemo | None:
+        """What is remembered under `key`; None for a memo that is damaged or not for it."""
+        path = self._path(key)
+        try:
+            data = _mapped(path)
+            memo = None if data is None else _parsed(data, key)
+            if memo is None:
+                path.unlink()
+            else:
+                os.utime(path)
+        except (OSError, ValueError):
+            return None
+        return memo
+
+    def forget(self, key: bytes) -> None:
+        """Removes what is remembered under `key`."""
+        with suppress(OSError):
+            self._path(key).unlink()
+
+    def recording(self, key: bytes) -> RecordedRows:
+        """A memo to be written while a file is read."""
+        return RecordedRows(self._path(key), key)
+
+    def _path(self, key: bytes) -> Path:
+        return self._folder / key.hex()
+
+
+class RecordedRows:
+    """A memo that is being written: rows are added in order, then it is kept, or else dropped."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._path, self._key = path, key
+        self._hasher = blake3()
+        self._rows = 0
+        self._staged: str | None = None
+        try:
+            handle, self._staged = tempfile.mkstemp(dir=path.parent)
+            self._file = os.fdopen(handle, "wb")
+        except OSError:
+            self.drop()
+
+    def add(self, content: pa.FixedSizeBinaryArray, size: pa.UInt64Array) -> None:
+        """The next rows, as `core.row.hash_rows` gives them."""
+        rows = np.empty(len(content), _ROW)
+        digests = np.frombuffer(content.buffers()[1], "V32")
+        rows["content"] = digests[content.offset : content.offset + len(content)]
+        rows["size"] = size.to_numpy()
+        self._rows += len(rows)
+        self._write(rows.tobytes())
+
+    def keep(self, chunks: Mapping[int, bytes]) -> None:
+        """All rows were added, and `chunks` of the file were read for them: by their numbers."""
+        count = max(chunks, default=-1) + 1
+        # A chunk that was not read has no digest that any bytes could have.
+        listed = [chunks.get(number, bytes(_DIGEST_SIZE)) for number in range(count)]
+        self._write(b"".join(listed) + _END.pack(_MAGIC, self._key, self._rows, count))
+        self._write(self._hasher.digest())
+        if self._staged is not None:
+            try:
+                self._file.close()
+                Path(self._staged).replace(self._path)
+                self._staged = None
+                _drop_oldest(self._path.parent)
+            except OSError:
+                self.drop()
+
+    def drop(self) -> None:
+        """Forgets what was not kept. May be called at any time, and again."""
+        if self._staged is not None:
+            staged, self._staged = self._staged, None
+            with suppress(OSError):
+                Path(staged).unlink()
+            with suppress(OSError):
+                self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        self._hasher.update(data)
+        if self._staged is not None:
+            try:
+                self._file.write(data)
+            except OSError:
+                self.drop()
+
+
+def _mapped(path: Path) -> memoryview | None:
+    """The bytes of a file that is the user's, and nobody else's to read or write."""
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(opened, "rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077 or not S_ISREG(found.st_mode):
+            return None
+        return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+
+def _parsed(data: memoryview, key: bytes) -> RowMemo | None:
+    body, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
+    if len(body) < _END.size or blake3(body).digest() != digest:
+        return None
+    magic, of, rows, chunks = _END.unpack(body[-_END.size :])
+    whole = rows * _ROW.itemsize + chunks * _DIGEST_SIZE + _END.size
+    if (magic, of, whole) != (_MAGIC, key, len(body)):
+        return None
+    listed = bytes(body[rows * _ROW.itemsize : -_END.size])
+    digests = {
+        number: listed[number * _DIGEST_SIZE : (number + 1) * _DIGEST_SIZE]
+        for number in range(chunks)
+    }
+    return RowMemo(np.frombuffer(body, _ROW, rows), digests)
+
+
+def _drop_oldest(folder: Path) -> None:
+    found = sorted(
+        ((status.st_mtime_ns, status.st_size, entry.path)
+         for entry in os.scandir(folder)
+         for status in [entry.stat(follow_symlinks=False)]),
+        reverse=True,
+    )  # fmt: skip
+    total = 0
+    for _, size, path in found:
+        total += size
+        if total > _MOST_BYTES:
+            Path(path).unlink(missing_ok=True)
