@@ -156,6 +156,7 @@ def test_samples_have_the_schema_of_samples_and_roles_are_no_payload(tmp_path: P
             "labeler": "17",
             "labeled_at": dt.datetime(2024, 1, 2, 2, 4, 5, tzinfo=dt.UTC),
             "split": "train",
+            "uri": None,
             "content_sha256": None,
             "attrs": None,
         }
