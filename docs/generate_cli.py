@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provreg.cli.app import command_line
+from provreg.cli.command import panel_of
 
 TARGET = Path(__file__).with_name("cli.md")
 # Called the same and meaning the same in every command: told once.
@@ -131,12 +132,18 @@ def _section(path: tuple[str, ...], command: Any) -> str:
     parts = [f"\n## {words}\n", f"```\n{usage}\n```\n", f"{_filled(command.help)}\n"]
     if arguments:
         parts.append(_table("argument", arguments) + "\n")
-    if options:
-        parts.append(_table("option", options) + "\n")
+    panels: dict[str, list[Any]] = {"Options": []}
+    for one in options:
+        panels.setdefault(panel_of(one), []).append(one)
+    parts += [_table(_heading(panel), listed) + "\n" for panel, listed in panels.items() if listed]
     if shared:
         parts.append("And: " + ", ".join(f"`{name}`" for name in shared) + ".\n")
     parts.append("```sh\n" + "\n".join(examples(command)) + "\n```\n")
     return "\n".join(parts)
+
+
+def _heading(panel: str) -> str:
+    return "option" if panel == "Options" else panel
 
 
 def _is_common(path: tuple[str, ...], option: Any) -> bool:

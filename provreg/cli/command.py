@@ -25,6 +25,18 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _plain(super().get_params(ctx))
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options of each panel under its name, which typer does with rich's boxes alone."""
+        panels: dict[str, list[Any]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            said = parameter.get_help_record(ctx)
+            if said is not None:
+                panels.setdefault(panel_of(parameter), []).append(said)
+        for name, records in panels.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
 
 class Group(TyperGroup):
     """A group of commands, with its own parameters as `Command` has them."""
@@ -43,6 +55,13 @@ class _Plain:
         if param.multiple or param.nargs == -1:
             return tuple(map(self.convert, value or ()))
         return None if value is None else self.convert(value)
+
+
+def panel_of(parameter: _Parameter) -> str:
+    """What a parameter stands under in the help."""
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    return getattr(parameter, "rich_help_panel", None) or "Options"
 
 
 def _plain(parameters: list[Any]) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provreg.cli.findings import list_findings
+from provreg.cli.options import URLS
 from provreg.cli.output import Output
 from provreg.cli.render import counted
 from provreg.core.text import quoted
@@ -22,38 +23,36 @@ if TYPE_CHECKING:
     from provreg.flows.verify import VerifiedVersion
     from provreg.readers.download_bounds import Bounds
 
-_PANEL = "Lists of URLs"
-
 FetchOption = Annotated[
     Path | None,
     typer.Option(
         "--fetch",
         metavar="DIR",
-        rich_help_panel=_PANEL,
+        rich_help_panel=URLS,
         help="PATH is a list of URLs: download them into DIR, sign what came.",
     ),
 ]
 UrlColumnOption = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=_PANEL, help="The URLs. Default: url."),
+    typer.Option(metavar="COLUMN", rich_help_panel=URLS, help="The URLs. Default: url."),
 ]
 FetchFailuresOption = Annotated[
     str | None,
     typer.Option(
-        metavar="N", rich_help_panel=_PANEL, help="How many URLs may give nothing. Default: 0."
+        metavar="N", rich_help_panel=URLS, help="How many URLs may give nothing. Default: 0."
     ),
 ]
 FetchLimitOption = Annotated[
     str | None,
     typer.Option(
-        metavar="MIB", rich_help_panel=_PANEL, help="The largest file, in MiB. Default: 64."
+        metavar="MIB", rich_help_panel=URLS, help="The largest file, in MiB. Default: 64."
     ),
 ]
 FetchFromPrivateOption = Annotated[
     bool,
     typer.Option(
         "--fetch-from-private",
-        rich_help_panel=_PANEL,
+        rich_help_panel=URLS,
         help="Download from addresses of private networks too.",
     ),
 ]
@@ -61,14 +60,14 @@ RefetchOption = Annotated[
     bool,
     typer.Option(
         "--refetch",
-        rich_help_panel=_PANEL,
+        rich_help_panel=URLS,
         help="Download each sample from its URL again and compare.",
     ),
 ]
 RefetchSampleOption = Annotated[
     str | None,
     typer.Option(
-        metavar="N", rich_help_panel=_PANEL, help="With --refetch: only so many, picked by chance."
+        metavar="N", rich_help_panel=URLS, help="With --refetch: only so many, picked by chance."
     ),
 ]
 

@@ -35,6 +35,25 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
+from provreg.cli.reading_options import (
+    ColumnOption,
+    DelimiterOption,
+    ExcludeOption,
+    FormatOption,
+    IdOption,
+    IncludeOption,
+    LabeledAtColumnOption,
+    LabelerColumnOption,
+    LabelOption,
+    LabelsOption,
+    NullOption,
+    RehashOption,
+    Sha256Option,
+    SourceColumnOption,
+    SplitAtOption,
+    SplitOption,
+    TimeOption,
+)
 from provreg.cli.session import open_registry, open_signer, say_gate
 from provreg.core.text import quoted
 from provreg.errors import FormatError, NotFetchedError, NotTrustedError, UsageError
@@ -86,76 +105,26 @@ def ingest(
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
     ] = "",
-    format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="How to read it (docs/readers.md).")
-    ] = None,
-    id: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column of ids; of shards: stem, shard, content."),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            metavar="dir|none|COLUMN", help="Labels: the last folder, none, a column or member."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="dir|file|none|COLUMN",
-            help="Splits: the first folder, the file's name, none, or a column.",
-        ),
-    ] = None,
-    source_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of sources.")
-    ] = None,
-    labeler_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of labelers.")
-    ] = None,
-    labeled_at_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of labeling times.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="NAME:TYPE", help="The type of a CSV column. Repeatable."),
-    ] = None,
-    null: Annotated[
-        list[str] | None,
-        typer.Option("--null", metavar="WORD", help="A word that means null in CSV. Repeatable."),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(metavar="CHARACTER", help="What separates CSV columns.")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="When a row is; part of its id.")
-    ] = None,
-    split_at: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TIME",
-            help="With --time: train before, test from it on. Twice: validation too.",
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file of labels and origins by id.")
-    ] = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Take only files whose id matches. Repeatable."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Leave out files whose id matches. Repeatable."),
-    ] = None,
+    format: FormatOption = None,
+    id: IdOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    source_column: SourceColumnOption = None,
+    labeler_column: LabelerColumnOption = None,
+    labeled_at_column: LabeledAtColumnOption = None,
+    column: ColumnOption = None,
+    null: NullOption = None,
+    delimiter: DelimiterOption = None,
+    time: TimeOption = None,
+    split_at: SplitAtOption = None,
+    labels: LabelsOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
     append: AppendOption = False,
     replace: ReplaceOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
-    rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read every file, also those that look unchanged.")
-    ] = False,
-    sha256: Annotated[
-        bool, typer.Option("--sha256", help="Sign the SHA-256 of every file too (export oms).")
-    ] = False,
+    rehash: RehashOption = False,
+    sha256: Sha256Option = False,
     after_revoked: Annotated[
         bool,
         typer.Option("--after-revoked", help="Data are clean: continue what is revoked."),

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import typer
 
+# Where options stand in the help of their command; the others come first.
+READING = "Reading"
+ORIGIN = "Labels and origin"
+URLS = "Lists of URLs"
+TRUST = "Trust and signing"
+
 RegistryOption = Annotated[
     Path | None,
     typer.Option(
@@ -19,18 +25,32 @@ RegistryOption = Annotated[
 PolicyOption = Annotated[
     Path | None,
     typer.Option(
-        "--policy", metavar="FILE", help="The policy that says whom to trust (docs/policy.md)."
+        "--policy",
+        metavar="FILE",
+        rich_help_panel=TRUST,
+        help="The policy that says whom to trust (docs/policy.md).",
     ),
 ]
 KeyOption = Annotated[
     Path | None,
-    typer.Option("--key", metavar="FILE", help="Trust this public key alone, without a policy."),
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        rich_help_panel=TRUST,
+        help="Trust this public key alone, without a policy.",
+    ),
 ]
 SourceOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Where what is new or changed comes from.")
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=ORIGIN, help="Where what is new or changed comes from."
+    ),
 ]
 LabelerOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Who labeled what is new or relabeled.")
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=ORIGIN, help="Who labeled what is new or relabeled."
+    ),
 ]
 AppendOption = Annotated[
     bool, typer.Option("--append", help="Add to what is there; remove nothing.")
@@ -52,6 +72,7 @@ SignOption = Annotated[
     typer.Option(
         "--sign",
         metavar="key:FILE|keyless|none",
+        rich_help_panel=TRUST,
         help="Sign with this private key, or with your identity; none is for --dry-run.",
     ),
 ]
@@ -61,6 +82,7 @@ TimestampOption = Annotated[
         "--timestamp",
         envvar="PROVREG_TIMESTAMP",
         metavar="URL",
+        rich_help_panel=TRUST,
         help="With --sign key: have this authority prove the time (docs/format/statement.md).",
     ),
 ]
@@ -69,6 +91,7 @@ TrustConfigOption = Annotated[
     typer.Option(
         "--trust-config",
         metavar="FILE",
+        rich_help_panel=TRUST,
         help="With --sign keyless: sign at this private Sigstore (docs/keyless.md).",
     ),
 ]
@@ -77,11 +100,15 @@ TrustedRootOption = Annotated[
     typer.Option(
         "--trusted-root",
         metavar="FILE",
+        rich_help_panel=TRUST,
         help="Verify identities against this root. Default: PROVREG_TRUSTED_ROOT, public Sigstore.",
     ),
 ]
 StagingOption = Annotated[
-    bool, typer.Option("--staging", help="Use Sigstore's staging instance, for trials.")
+    bool,
+    typer.Option(
+        "--staging", rich_help_panel=TRUST, help="Use Sigstore's staging instance, for trials."
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ModelArgument = Annotated[

@@ -18,6 +18,7 @@ from provreg.cli.fetching import refetch as refetch_samples
 from provreg.cli.findings import list_findings
 from provreg.cli.model import model_path, verify_model
 from provreg.cli.options import (
+    TRUST,
     JsonOption,
     KeyOption,
     ModelArgument,
@@ -69,12 +70,17 @@ def verify(
     identity: Annotated[
         str | None,
         typer.Option(
-            "--identity", metavar="TEXT", help="Trust this identity alone, with --issuer."
+            "--identity",
+            metavar="TEXT",
+            rich_help_panel=TRUST,
+            help="Trust this identity alone, with --issuer.",
         ),
     ] = None,
     issuer: Annotated[
         str | None,
-        typer.Option("--issuer", metavar="URL", help="Who must vouch for --identity."),
+        typer.Option(
+            "--issuer", metavar="URL", rich_help_panel=TRUST, help="Who must vouch for --identity."
+        ),
     ] = None,
     trusted_root: TrustedRootOption = None,
     staging: StagingOption = False,

@@ -59,6 +59,19 @@ def test_every_option_is_documented_with_an_example(path: tuple[str, ...]) -> No
             assert re.search(pattern, examples), one.opts
 
 
+@by_command
+def test_help_shows_every_option_once_under_its_panel(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    with command.make_context(" ".join(path), [], resilient_parsing=True) as context:
+        panels = re.split(r"^(\S[^\n]*):$", command.get_help(context), flags=re.MULTILINE)
+    under = dict(zip(panels[1::2], panels[2::2], strict=True))
+    for one in command.params:
+        if one.param_type_name == "option":
+            shown = [name for name, text in under.items() if re.search(
+                rf"^  (-\w, )?{one.opts[0]}\b", text, re.MULTILINE)]  # fmt: skip
+            assert shown == [one.rich_help_panel or "Options"]
+
+
 def test_common_options_have_examples() -> None:
     text = (DOCS / "cli.md").read_text("utf-8")
     for name in ("--registry", "--policy", "--key", "--json", "-v"):
