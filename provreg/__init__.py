@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from provreg.readers.reader import HowToRead as HowToRead
     from provreg.registry import Registry as Registry
     from provreg.trust.signer import KeySigner as KeySigner
+    from provreg.trust.sigstore.sign import KeylessSigner as KeylessSigner
 
 _HOMES = {
     "provreg.core.finding": ("Finding",),
@@ -61,6 +62,7 @@ _HOMES = {
     "provreg.loaders.training": ("TrainingRun", "training_run"),
     "provreg.registry": ("Registry",),
     "provreg.trust.signer": ("KeySigner",),
+    "provreg.trust.sigstore.sign": ("KeylessSigner",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -121,17 +121,12 @@ def _open_keyless(
     token: Path | None, trust_config: Path | None, staging: bool, output: Output
 ) -> Signer:
     """A signer with an identity, which must be there before any hashing begins."""
-    from provreg.trust.sigstore.sign import Instance, KeylessSigner
-    from provreg.trust.sigstore.token import TokenSource
+    from provreg.trust.sigstore.sign import KeylessSigner
 
-    if staging and trust_config is not None:
-        raise UsageError("--staging and --trust-config contradict each other")
     person = output.warn if sys.stdin.isatty() else None
-    signer = KeylessSigner(
-        Instance(trust_config, staging=staging), TokenSource(token, os.environ, person)
+    return KeylessSigner.load(
+        trust_config=trust_config, staging=staging, token=token, person=person
     )
-    signer.require_identity()
-    return signer
 
 
 def passphrase(prompt: str) -> str | None:

@@ -228,7 +228,6 @@ def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
 def _signer(sign: Signer | str) -> Signer:
     """Whoever signs, found before training begins rather than after."""
     if not isinstance(sign, str):
-        _require_identity(sign)
         return sign
     kind, _, value = sign.partition(":")
     if kind == "key" and value:
@@ -238,23 +237,9 @@ def _signer(sign: Signer | str) -> Signer:
             f"sign={quoted(sign)} is not understood",
             hint="write sign='key:FILE', sign='keyless' or pass a signer",
         )
-    from provreg.trust.sigstore.sign import Instance, KeylessSigner
-    from provreg.trust.sigstore.token import TokenSource
-
-    file = Path(value) if value else None
-    signer = KeylessSigner(Instance(), TokenSource(file, os.environ, None))
-    _require_identity(signer)
-    return signer
-
-
-def _require_identity(signer: Signer) -> None:
-    """Raises now what a keyless signer would raise when training has ended."""
-    if isinstance(signer, KeySigner):
-        return
     from provreg.trust.sigstore.sign import KeylessSigner
 
-    if isinstance(signer, KeylessSigner):
-        signer.require_identity()
+    return KeylessSigner.load(token=value or None)
 
 
 def _check_oms(signer: Signer, *, wanted: bool) -> None:

@@ -15,8 +15,6 @@ import provreg
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.store.unsigned import kept
 from provreg.trust.bundle import parse_bundle
-from provreg.trust.sigstore.sign import Instance, KeylessSigner
-from provreg.trust.sigstore.token import TokenSource
 
 Load = Callable[..., provreg.VerifiedSamples]
 
@@ -37,7 +35,9 @@ def configs(tmp_path: Path, loopback: Loopback) -> Path:
 
 
 @pytest.fixture
-def train(load: Load, configs: Path, tmp_path: Path) -> Callable[..., provreg.TrainingRun]:
+def train(
+    load: Load, configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., provreg.TrainingRun]:
     """A run of all pets that leaves the folder `model`, signed by whom `token` names: at first, and
     in the end `later`."""
 
@@ -45,13 +45,12 @@ def train(load: Load, configs: Path, tmp_path: Path) -> Callable[..., provreg.Tr
         model = tmp_path / "model"
         model.mkdir(exist_ok=True)
         (model / "weights.bin").write_bytes(b"weights")
-        environment = {"PROVREG_IDENTITY_TOKEN": token}
-        tokens = TokenSource(None, environment, None)
-        signer = KeylessSigner(Instance(configs / f"rekor{log}.json"), tokens, limit=30)
+        monkeypatch.setenv("PROVREG_IDENTITY_TOKEN", token)
+        signer = provreg.KeylessSigner.load(trust_config=configs / f"rekor{log}.json")
         samples = load()
         with provreg.training_run(samples, model=model, sign=signer) as run:
             list(samples)
-            environment["PROVREG_IDENTITY_TOKEN"] = later or token
+            monkeypatch.setenv("PROVREG_IDENTITY_TOKEN", later or token)
         return run
 
     return train

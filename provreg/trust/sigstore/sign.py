@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from provreg.core.canonical import canonical
 from provreg.core.policy import Policy, single_identity_policy
@@ -70,6 +72,29 @@ class KeylessSigner:
             None if instance.trust_config is None else read_trust_config(instance.trust_config)
         )
         self._certified: Certified | None = None
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        trust_config: Path | str | None = None,
+        staging: bool = False,
+        token: Path | str | None = None,
+        person: Callable[[str], None] | None = None,
+    ) -> Self:
+        """The signer with the identity in the file `token`, of the environment or of the CI job.
+
+        It signs at the private instance of `trust_config`, at `staging`, or at public-good. Without
+        any of those identities, who listens to `person` is asked in a browser when it signs. Raises
+        UsageError without an identity and for both instances, as `read_trust_config`, StorageError.
+        """
+        if staging and trust_config is not None:
+            raise UsageError("--staging and --trust-config contradict each other")
+        instance = Instance(None if trust_config is None else Path(trust_config), staging)
+        source = TokenSource(None if token is None else Path(token), os.environ, person)
+        signer = cls(instance, source)
+        signer.require_identity()
+        return signer
 
     def require_identity(self) -> None:
         """Raises now what `sign` would later, where there is no identity or no instance.
