@@ -23,6 +23,7 @@ from provreg.core.finding import Finding, FindingKind
 from provreg.errors import UsageError
 from provreg.flows.reading import Progress
 from provreg.flows.verify import VerifiedVersion
+from provreg.readers import folder, zipped
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.per_host import per_host
 
@@ -38,6 +39,8 @@ with needs_extra("fetch"):
     from provreg.readers.web_address import FetchError, host_of
 
 _IN_MEMORY = 1 << 20
+# The readers whose samples' contents are the bytes of files.
+_FILES = frozenset({folder.READER, zipped.READER})
 _COLUMNS = ["id", "content", "source", "labeler", "uri", "attrs"]
 
 
@@ -66,6 +69,10 @@ def refetch(
     Nothing is kept. `bounds` is what a server is given. Raises UsageError for a version without
     URLs, StorageError where there is no room for a file.
     """
+    if version.head.reading["reader"] not in _FILES:
+        raise UsageError(
+            f"the samples of {version.reference} are no files, whose bytes a URL could give"
+        )
     entries = version.entries.select(_COLUMNS)
     having = entries.filter(entries["uri"].is_valid())
     without = entries.num_rows - having.num_rows

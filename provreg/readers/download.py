@@ -226,6 +226,8 @@ def _write(answer: BaseHTTPResponse, into: IO[bytes], most: int) -> Downloaded:
         sha256.update(chunk)
         with _storing():
             into.write(chunk)
+    with _storing():
+        into.flush()
     if size == 0 and not announced and not answer.headers.get("Transfer-Encoding"):
         # It may have ended within the headers, of which the last ones are missing.
         raise ConnectionError("it ended before anything came")

@@ -18,6 +18,7 @@ from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.manifest import check_path_ids
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.descent import DEEPEST
 from provreg.readers.listing import SYSTEM_FILES
 from provreg.readers.parallel import default_workers
 from provreg.readers.table import (
@@ -106,6 +107,11 @@ def _check_names(ids: pa.ChunkedArray) -> None:
     names = ids.to_pylist()
     for name in names:
         segments = name.split("/")
+        if len(segments) > DEEPEST:
+            raise InputError(
+                f"{quoted(name)} lies in more than {DEEPEST - 1} folders", sample=name,
+                hint="ids become the names of files: take another column, or none",
+            )  # fmt: skip
         for segment in segments:
             if segment.startswith(".") or segment in SYSTEM_FILES:
                 raise InputError(

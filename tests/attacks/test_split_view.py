@@ -159,6 +159,13 @@ def test_samples_without_urls_are_counted_and_a_version_without_any_is_refused(
     bench.ingest(bench.pets(), name="others")
     with pytest.raises(UsageError, match="no sample of others@1 has a URL"):
         refetch(bench.open().verify("others"))
+    table = bench.folder / "table.csv"
+    table.write_text("id,text\n1,one\n")
+    labels = bench.folder / "labels.csv"
+    labels.write_text(f"id,uri\n1,{web.url('a.txt')}\n")
+    bench.ingest(table, name="rows", how=HowToRead(id="id"), labels=labels)
+    with pytest.raises(UsageError, match="the samples of rows@1 are no files"):
+        refetch(bench.open().verify("rows"))
 
 
 def test_ssrf_by_a_signed_url_reaches_nothing(bench: Bench, web: FileServer) -> None:

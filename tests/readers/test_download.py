@@ -342,14 +342,15 @@ def test_a_host_that_refuses_the_connection_is_unreachable() -> None:
     )
 
 
-def test_a_full_disk_is_no_failure_of_the_server(web: FileServer) -> None:
-    class Full(io.BytesIO):
-        def write(self, data: Any) -> int:
-            raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("operation", ["write", "flush", "truncate"])
+def test_a_full_disk_is_no_failure_of_the_server(web: FileServer, operation: str) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
 
     web.files["a"] = b"x"
+    file = type("Full", (io.BytesIO,), {operation: full})()
     with pytest.raises(StorageError, match="No space left on device") as caught:
-        Downloader(HASTY).download(web.url("a"), Full())
+        Downloader(HASTY).download(web.url("a"), file)
     assert not isinstance(caught.value, FetchError)
 
 
