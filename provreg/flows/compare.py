@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provreg.core.change import (
     Changes,
     compare,
     differing_rows,
     same_ids,
-    take_rows,
     without_equal,
 )
 from provreg.core.entry import ENTRY
@@ -24,6 +23,10 @@ from provreg.flows.workspace import Workspace
 
 _MAX_BLOCK_LIST = 1 << 20
 _DENSE = 8
+# Below this a look of its own at a part takes longer than to copy its rows.
+_FEW = 4096
+# Rows of thinly scattered changes that are compared together.
+_BATCH = 1 << 17
 
 
 def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
@@ -37,21 +40,17 @@ def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
         [_blocks(workspace, part) for part in new_parts],
     )
     old_pieces = [_Piece(part, runs) for part, runs in zip(old_parts, old_runs, strict=True)]
-    new_pieces = [_Piece(part, runs) for part, runs in zip(new_parts, new_runs, strict=True)]
-    places = {piece.part.first: place for place, piece in enumerate(new_pieces)}
-    before: list[pa.Table] = [ENTRY.empty_table()]
-    after: dict[int, pa.Table] = {-1: ENTRY.empty_table()}
-    for piece in old_pieces:
-        # One part at a time: the entries of large versions need not fit in memory together.
-        place = places.pop(piece.part.first, None)
-        if place is None:
-            before.append(piece.rows(workspace))
-        else:
-            rows, after[place] = _differing(workspace, piece, new_pieces[place])
-            before.append(rows)
-    after |= {place: new_pieces[place].rows(workspace) for place in places.values()}
-    in_order = [after[place] for place in sorted(after)]
-    return compare(pa.concat_tables(before), pa.concat_tables(in_order))
+    new_pieces = {
+        part.first: _Piece(part, runs) for part, runs in zip(new_parts, new_runs, strict=True)
+    }
+    before, after = [ENTRY.empty_table()], [ENTRY.empty_table()]
+    # Not all at a time: the entries of large versions need not fit in memory together.
+    for batch in _batches(old_pieces, new_pieces):
+        old_rows, new_rows = _differing(workspace, batch)
+        before.append(old_rows)
+        after.append(new_rows)
+    after += [piece.rows(workspace) for piece in new_pieces.values()]
+    return compare(_ascending(before), _ascending(after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +60,20 @@ class _Piece:
     part: PartRef
     runs: Sequence[tuple[int, int]]
 
+    def count(self) -> int:
+        return sum(stop - start for start, stop in self.runs)
+
     def rows(self, workspace: Workspace) -> pa.Table:
-        """The entries in the runs."""
+        """The entries in the runs; not copied."""
         if not self.runs:
             return ENTRY.empty_table()
-        rows = np.concatenate([np.arange(start, stop) for start, stop in self.runs])
-        return take_rows(checked_part(workspace, self.part), rows)
+        entries = checked_part(workspace, self.part)
+        return pa.concat_tables(entries.slice(start, stop - start) for start, stop in self.runs)
 
     def is_dense(self) -> bool:
         """Whether to look at all rows from the first run to the last is less than to copy runs."""
-        rows = sum(stop - start for start, stop in self.runs)
-        return bool(self.runs) and _DENSE * rows >= self.runs[-1][1] - self.runs[0][0]
+        rows = self.count()
+        return rows >= _FEW and _DENSE * rows >= self.runs[-1][1] - self.runs[0][0]
 
     def span(self, workspace: Workspace) -> pa.Table:
         """The entries from the first run to the last, those between them too; not copied."""
@@ -79,14 +81,63 @@ class _Piece:
         return checked_part(workspace, self.part).slice(start, stop - start)
 
 
-def _differing(workspace: Workspace, old: _Piece, new: _Piece) -> tuple[pa.Table, pa.Table]:
-    """The rows of two parts that may be changes."""
-    if old.is_dense() and new.is_dense():
-        spans = old.span(workspace), new.span(workspace)
-        if same_ids(*spans):
-            return without_equal(*spans)
-    rows = old.rows(workspace), new.rows(workspace)
-    return without_equal(*rows) if same_ids(*rows) else rows
+# Pieces of one part: of the old version, and of the new one where it has a part there.
+_Pair = tuple[_Piece, _Piece | None]
+
+
+def _batches(old: Sequence[_Piece], new: dict[str, _Piece]) -> Iterator[list[_Pair]]:
+    """The pieces of `old` with those of `new`, by first id, that these are taken from: dense ones
+    alone, of others as many as make one look at them worth its while."""
+    batch: list[_Pair] = []
+    for piece in old:
+        other = new.pop(piece.part.first, None)
+        if other is not None and piece.is_dense() and other.is_dense():
+            yield [(piece, other)]
+            continue
+        batch.append((piece, other))
+        if sum(one.count() for one, _ in batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, pa.Table]:
+    """The rows of some pairs that may be changes."""
+    for old, new in batch[:1]:
+        if new is not None and old.is_dense() and new.is_dense():
+            spans = old.span(workspace), new.span(workspace)
+            if same_ids(*spans):
+                return without_equal(*spans)
+    before = _joined([old.rows(workspace) for old, _ in batch])
+    after = _joined([new.rows(workspace) for _, new in batch if new is not None])
+    if same_ids(before, after):
+        return without_equal(before, after)
+    if len(batch) == 1:
+        return before, after
+    # Ids came or went in some of them: the others are still mostly equal.
+    alone = [_differing(workspace, [pair]) for pair in batch]
+    return pa.concat_tables(a for a, _ in alone), pa.concat_tables(b for _, b in alone)
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Small pieces as one, whose columns are whole; those without a value stay as they are, which
+    may be mapped pages that nobody has touched."""
+    table = pa.concat_tables([ENTRY.empty_table(), *tables]).unify_dictionaries()
+    columns = [
+        column if column.null_count == len(column) else column.combine_chunks()
+        for column in table.columns
+    ]
+    return pa.table(columns, table.schema)
+
+
+def _ascending(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of `tables`, each ascending by id, as one such table."""
+    table = pa.concat_tables(tables)
+    ids = table.column("id")
+    if pc.all(pc.less(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py():
+        return table
+    return table.unify_dictionaries().sort_by("id")
 
 
 def _unshared(parts: Sequence[PartRef], others: Sequence[PartRef]) -> list[PartRef]:

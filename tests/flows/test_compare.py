@@ -12,6 +12,7 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from provreg.core import tree
 from provreg.core.change import Changes, compare
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head, NameCounts, PartRef
@@ -97,15 +98,51 @@ def told(changes: Changes) -> list[Any]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(chance=st.randoms(use_true_random=False))
-def test_diff_by_blocks_is_the_diff_of_whole_versions(bench: Bench, chance: random.Random) -> None:
+@given(
+    chance=st.randoms(use_true_random=False),
+    few=st.sampled_from([1, 100, 4096]),
+    batch=st.sampled_from([1, 100, 1 << 17]),
+    small_parts=st.booleans(),
+)
+def test_diff_by_blocks_is_the_diff_of_whole_versions(
+    bench: Bench, chance: random.Random, few: int, batch: int, small_parts: bool
+) -> None:
     workspace = bench.open().workspace
-    old, old_entries = store(workspace, first_version())
-    new, new_entries = store(workspace, changed(chance))
-    assert told(changes_between(workspace, old, new)) == told(compare(old_entries, new_entries))
-    assert told(changes_between(workspace, new, old)) == told(compare(new_entries, old_entries))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare_flow, "_FEW", few)
+        patch.setattr(compare_flow, "_BATCH", batch)
+        if small_parts:
+            patch.setattr(tree, "PART_MIN_ENTRIES", 1)
+            patch.setattr(tree, "_PART_MARK", 2**32)
+        old, old_entries = store(workspace, first_version())
+        new, new_entries = store(workspace, changed(chance))
+        assert (len(old.parts) > 2) == small_parts
+        assert told(changes_between(workspace, old, new)) == told(compare(old_entries, new_entries))
+        assert told(changes_between(workspace, new, old)) == told(compare(new_entries, old_entries))
+
+
+def test_renames_are_paired_in_the_order_of_ids_wherever_the_parts_stand(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two samples have the same bytes; the part of one begins with another id than before."""
+    monkeypatch.setattr(tree, "PART_MIN_ENTRIES", 1)
+    monkeypatch.setattr(tree, "_PART_MARK", 2**32)
+    workspace = bench.open().workspace
+    rows = {f"{n:05}": entry(f"{n:05}", n, 0) for n in range(COUNT)}
+    first = store(workspace, rows)[0].parts[1].first
+    one, other = f"{int(first) + 1:05}", f"{COUNT - 2:05}"
+    rows[other] |= {"content": rows[one]["content"], "size": rows[one]["size"]}
+    old, old_entries = store(workspace, rows)
+    for identity in (first, one, other):
+        rows[f"{identity}-renamed"] = rows.pop(identity) | {"id": f"{identity}-renamed"}
+    new, new_entries = store(workspace, rows)
+    assert [part.last for part in old.parts] == [part.last for part in new.parts]
+    found = told(changes_between(workspace, old, new))
+    assert found == told(compare(old_entries, new_entries))
+    pairs = {row["id"]: old_row["id"] for row, old_row in zip(found[3], found[2], strict=True)}
+    assert pairs == {f"{identity}-renamed": identity for identity in (first, one, other)}
 
 
 def test_only_blocks_that_differ_are_joined(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
