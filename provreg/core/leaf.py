@@ -9,7 +9,6 @@ H is BLAKE3 in derive-key mode, one context per kind, over the fields that are n
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
+
+from provreg.core.each import hash_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,8 @@ def claims(batch: pa.RecordBatch) -> bytes:
     fixed["content"] = fixed_values(batch.column("content"))
     fixed["size_number"], fixed["size_length"] = 2, 8
     fixed["size"] = batch.column("size").to_numpy()
-    return hash_each(_join([_binary(fixed), *_fields(batch, _CLAIM_FIELDS)]), CLAIM_CONTEXT)
+    joined = _join([_binary(fixed), *_fields(batch, _CLAIM_FIELDS)])
+    return hash_each(joined, blake3(derive_key_context=CLAIM_CONTEXT))
 
 
 def _leaves(batch: pa.RecordBatch) -> bytes:
@@ -62,32 +64,7 @@ def _leaves(batch: pa.RecordBatch) -> bytes:
     claim["header"]["number"], claim["header"]["length"] = 2, 32
     claim["value"] = np.frombuffer(claims(batch), "V32")
     parts = [_field(batch.column("id"), 1), _binary(claim), *_fields(batch, _LEAF_FIELDS)]
-    return hash_each(_join(parts), LEAF_CONTEXT)
-
-
-def hash_each(values: pa.Array, context: str) -> bytes:
-    """BLAKE3 in derive-key mode of each value of a binary array, 32 bytes each, joined."""
-    hasher = blake3(derive_key_context=context)
-    reset, update, digest = hasher.reset, hasher.update, hasher.digest
-    digests = []
-    for value in each_value(values):
-        reset()
-        update(value)
-        digests.append(digest())
-    return b"".join(digests)
-
-
-def each_value(values: pa.Array) -> list[bytes]:
-    """The values of a binary or text array without nulls as bytes, faster than `to_pylist`."""
-    if not len(values):
-        return []
-    wide = pa.types.is_large_binary(values.type) or pa.types.is_large_string(values.type)
-    offsets = np.frombuffer(values.buffers()[1], np.int64 if wide else np.int32)
-    ends = offsets[values.offset : values.offset + len(values) + 1].tolist()
-    first = ends[0]
-    data = values.buffers()[2]
-    text = b"" if data is None else data.slice(first, ends[-1] - first).to_pybytes()
-    return [text[start - first : end - first] for start, end in itertools.pairwise(ends)]
+    return hash_each(_join(parts), blake3(derive_key_context=LEAF_CONTEXT))
 
 
 def fixed_values(column: pa.Array) -> npt.NDArray[np.void]:

@@ -6,7 +6,6 @@ after another.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from provreg.core.column import (
     holds,
 )
 from provreg.core.column_arrow import columns_from_arrow
+from provreg.core.each import hash_each
 from provreg.core.pieces import (
     Fixed,
     Piece,
@@ -115,21 +115,11 @@ def hash_payloads(encoded: pa.Array) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64
 
     `encoded` is a large_binary array without nulls.
     """
-    offsets = offsets_of(encoded)
-    _, _, data = encoded.buffers()
-    view = memoryview(b"" if data is None else data)
-    digests = bytearray()
-    # One hasher, reset: 30 % faster than one hasher a row.
-    hasher = blake3()
-    reset, update, digest = hasher.reset, hasher.update, hasher.digest
-    for start, end in pairwise(offsets.tolist()):
-        reset()
-        update(view[start:end])
-        digests += digest()
+    digests = hash_each(encoded, blake3())
     contents = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(32), len(encoded), [None, pa.py_buffer(digests)]
     )
-    return contents, pa.array(np.diff(offsets).astype(np.uint64))
+    return contents, pa.array(np.diff(offsets_of(encoded)).astype(np.uint64))
 
 
 def _slices(

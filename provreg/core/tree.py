@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.digest import blake3_digest
-from provreg.core.leaf import each_value
+from provreg.core.each import each_value
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.errors import FormatError
 
