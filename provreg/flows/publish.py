@@ -199,16 +199,14 @@ def _try_number(
     workspace: Workspace, drafted: Draft, signer: Signer, *, number: int, message: str
 ) -> Head | None:
     """The head that is now version `number`, None where another took it."""
-    from provreg.flows.seal import seal
+    from provreg.flows.seal import remember_parts, seal
 
     sealed = seal(drafted, number=number, created=datetime.now(UTC), message=message)
     head, data = sealed.head, sealed.head.to_bytes()
     digest = head.digest()
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(head.statement())
-    for part, entries in sealed.parts:
-        if workspace.parts.get(part) is None:
-            workspace.parts.put(part, entries)
+    remember_parts(workspace.parts, sealed.parts)
     workspace.objects.put_all([("blake3", item) for item in sealed.objects])
     workspace.objects.put_all([("sha256", data)])
     signature = workspace.versions.add_signature(head.dataset, digest, bundle)

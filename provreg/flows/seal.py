@@ -18,7 +18,8 @@ from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_ta
 from provreg.core.root import root
 from provreg.core.tree import Ints, block_list
 from provreg.flows.draft import Draft
-from provreg.readers.parallel import default_workers, ordered_map
+from provreg.readers.parallel import can_fork, default_workers, ordered_map
+from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part
 
 # Starting a process costs what hashing and writing some 10,000 entries does.
@@ -104,6 +105,20 @@ def _made(
     part = entries.slice(start, int(ends[-1])).combine_chunks()
     blocks = block_list(leaves(part), ends).to_bytes()
     return blocks, None if blake3_digest(blocks) in stored else write_part(part)
+
+
+def remember_parts(mapped: MappedParts, parts: Sequence[tuple[PartRef, pa.Table]]) -> None:
+    """Keeps the entries of parts that were just made, as those of parts that were checked."""
+    new = [number for number, (part, _) in enumerate(parts) if mapped.get(part) is None]
+    rows = sum(parts[number][0].rows for number in new)
+    # As in `_parts`: forked workers have the entries.
+    workers = default_workers() if rows >= _WORTH_PROCESSES and can_fork() else 1
+    for _ in ordered_map(partial(_remember, mapped, parts), new, workers=workers):
+        pass
+
+
+def _remember(mapped: MappedParts, parts: Sequence[tuple[PartRef, pa.Table]], number: int) -> None:
+    mapped.put(*parts[number])
 
 
 def _reference(part: pa.Table, logical: str, data: bytes) -> PartRef:
