@@ -110,6 +110,8 @@ def pair(old: pa.Table, new: pa.Table) -> Pairing:
 
 def compare(old: pa.Table, new: pa.Table) -> Changes:
     """The changes from `old` to `new`, two tables of entries with ascending ids."""
+    if not old.num_rows:
+        return _all_injected(old, new)
     old, new = old.unify_dictionaries(), new.unify_dictionaries()
     pairs = pair(old, new)
     renamed = np.full(len(pairs.renamed_old), BIT["renamed"], np.uint8)
@@ -134,6 +136,11 @@ def compare(old: pa.Table, new: pa.Table) -> Changes:
     changes = Changes(old, new, kinds, old_rows, new_rows)
     order = pc.sort_indices(changes.ids()).to_numpy().astype(np.int64)
     return Changes(old, new, kinds[order], old_rows[order], new_rows[order])
+
+
+def _all_injected(old: pa.Table, new: pa.Table) -> Changes:
+    rows = np.arange(new.num_rows)
+    return Changes(old, new, np.full(len(rows), BIT["injected"], np.uint8), rows * 0 - 1, rows)
 
 
 def same_ids(old: pa.Table, new: pa.Table) -> bool:
@@ -192,6 +199,15 @@ def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """`column` with dictionaries decoded."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def byte_lengths(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """The number of bytes of each text, null for null; dictionaries are not decoded."""
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array([byte_lengths(chunk) for chunk in column.chunks], pa.int32())
+    if pa.types.is_dictionary(column.type):
+        return pc.binary_length(column.dictionary).take(column.indices)
+    return pc.binary_length(column)
 
 
 def _digests(parts: Sequence[BlockList]) -> pa.Array:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.canonical import canonical, parse_canonical
-from provreg.core.change import plain
+from provreg.core.change import byte_lengths
 from provreg.core.digest import blake3_digest
 from provreg.core.entry import ENTRY, TIMESTAMP
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
@@ -154,13 +154,13 @@ def check_entries(entries: pa.Table) -> None:
 def check_values(entries: pa.Table) -> None:
     """Checks sizes, characters and times of every column; raises FormatError naming the id."""
     for name, limit in LIMITS.items():
-        column = plain(entries.column(name))
-        _refuse_where(pc.greater(pc.binary_length(column), limit), entries, f"{name} is too long")
+        lengths = byte_lengths(entries.column(name))
+        _refuse_where(pc.greater(lengths, limit), entries, f"{name} is too long")
     ids = entries.column("id")
     _refuse_where(pc.equal(pc.binary_length(ids), 0), entries, "the id is empty")
     _refuse_where(unsafe_ids(ids), entries, "the id has control or bidirectional characters")
-    source = plain(entries.column("source"))
-    _refuse_where(pc.equal(pc.binary_length(source), 0), entries, "the source is empty")
+    no_source = pc.equal(byte_lengths(entries.column("source")), 0)
+    _refuse_where(no_source, entries, "the source is empty")
     attrs = entries.column("attrs")
     for text in attrs.filter(attrs.is_valid()).to_pylist() if attrs.null_count < len(attrs) else []:
         parse_canonical(text.encode(), what="an entry's attrs", limit=LIMITS["attrs"])

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.bounds import LIMITS
-from provreg.core.change import Pairing, pair, plain, unequal, whole
+from provreg.core.change import Pairing, byte_lengths, pair, plain, unequal, whole
 from provreg.core.entry import DIGEST, ENTRY
 from provreg.core.text import quoted
 from provreg.errors import InputError
@@ -144,8 +144,8 @@ def _first_version(samples: pa.Table, speaker: Speaker) -> pa.Table:
     columns |= {
         "label": label,
         "label_digest": label_digest,
-        "source": pc.coalesce(whole(samples.column("source")), _constant(speaker.source, count)),
-        "labeler": pc.coalesce(whole(samples.column("labeler")), _constant(speaker.labeler, count)),
+        "source": _said(samples.column("source"), speaker.source, count),
+        "labeler": _said(samples.column("labeler"), speaker.labeler, count),
     }
     return _as_entries(columns)
 
@@ -162,7 +162,7 @@ def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
         )
     for name, limit in LIMITS.items():
         if name in columns and name != "id":
-            long = pc.fill_null(pc.greater(pc.binary_length(columns[name]), limit), False)
+            long = pc.fill_null(pc.greater(byte_lengths(columns[name]), limit), False)
             place = pc.index(long, True).as_py()
             if place >= 0:
                 sample = ids[place].as_py()
@@ -179,9 +179,18 @@ def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
     return pa.table(arrays, schema=ENTRY)
 
 
+def _said(column: pa.ChunkedArray, value: str | None, count: int) -> pa.Array:
+    """`column`, and `value` where it is null."""
+    if column.null_count < count or value is None:
+        return pc.coalesce(whole(column), _constant(value, count))
+    # One text for all of them is not written out: it is to become a dictionary anyway.
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [value])
+
+
 def _encoded(column: pa.Array | pa.ChunkedArray | None, field: pa.Field, count: int) -> pa.Array:
-    if column is None:
+    if column is None or column.null_count == count:
         return pa.nulls(count, field.type)
+    # A dictionary is left as it is.
     return whole(column).dictionary_encode()
 
 
