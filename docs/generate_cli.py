@@ -69,7 +69,7 @@ whoever signed it: an incident is made of those. What the policy does not trust 
 | 0 | done |
 | 1 | something was found that was asked for (`diff --exit-code`) |
 | 2 | the request makes no sense, or the data cannot be taken in |
-| 3 | not found: registry, dataset, version, sample, file |
+| 3 | not found: registry, dataset, version, sample, file, what a URL gave |
 | 4 | not trusted, or not as signed; the message names the step of [verification](verification.md) |
 | 5 | the registry or the index is damaged |
 | 6 | disk, file server or network failed; trying again may help |

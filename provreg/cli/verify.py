@@ -93,7 +93,7 @@ def verify(
     A model (a file or a folder) is verified by the receipt of its training run: its files must be
     those, and the versions it was trained on still trusted.
     With --refetch, every sample is downloaded from its URL again and compared with what was signed:
-    exit code 4 if a URL gives something else, 6 if some were only out of reach.
+    exit code 4 if a URL gives something else, 6 if some did not answer, 3 if some are only gone.
     The steps are those of docs/verification.md. Exit code 4 when anything is not as signed; the
     message says which step refused.
     """

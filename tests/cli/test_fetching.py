@@ -47,10 +47,14 @@ def check(document: Any, schema: str) -> None:
 
 def test_every_document_has_the_shape_of_its_schema(provreg: Run, web: FileServer) -> None:
     write(web, *"abcd")
+    web.files["d"] = status(403)
+    assert "run it again: what was downloaded is kept" in provreg(*INGEST).err
+    del web.files["d"]
     ran = provreg(*INGEST, "--json")
     assert ran.code == 6
     check(ran.json, "error")
     assert [one["kind"] for one in ran.json["error"]["findings"]] == ["gone"]
+    assert ran.json["error"]["hint"].startswith("correct the list")
     ran = provreg(*INGEST, "--json", "--fetch-failures", "1")
     assert ran.code == 0
     check(ran.json, "ingest")

@@ -342,6 +342,37 @@ def test_a_host_that_refuses_the_connection_is_unreachable() -> None:
     )
 
 
+def at(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """A name service that knows all these addresses of every host."""
+
+    def lookup(host: Any, port: int, *_: Any, **__: Any) -> list[Any]:
+        known = addresses if str(host).endswith(".example") else (host,)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in known]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+
+def test_a_host_is_tried_at_its_next_address_but_not_at_any_number(
+    web: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.files["a"] = b"x"
+    url = web.url("a", host="many.example")
+    at(monkeypatch, "127.0.0.2", "127.0.0.3", "127.0.0.1")
+    assert got(url) == b"x"
+    at(monkeypatch, *(f"127.0.0.{n}" for n in range(2, 100)), "127.0.0.1")
+    assert "Connection refused" in refusal(url).message
+    at(monkeypatch)
+    assert refusal(url).failure == "gone"
+
+
+def test_nothing_is_begun_when_the_time_of_a_file_is_over(web: FileServer) -> None:
+    web.files["a"] = b"x"
+    assert refusal(web.url("a"), replace(HASTY, whole=0)).message == (
+        "the server does not answer in time"
+    )
+    assert web.asked == []
+
+
 @pytest.mark.parametrize("operation", ["write", "flush", "truncate"])
 def test_a_full_disk_is_no_failure_of_the_server(web: FileServer, operation: str) -> None:
     def full(*_: Any) -> None:
