@@ -23,6 +23,8 @@ from provreg.errors import InputError
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+_FEW = 1 << 12
+
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
@@ -170,12 +172,7 @@ def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
                     f"the {name} of {quoted(sample)} is longer than {limit} bytes", sample=sample
                 )
     count = len(ids)
-    arrays = [
-        whole(columns[field.name]).cast(field.type)
-        if field.name in columns and not pa.types.is_dictionary(field.type)
-        else _encoded(columns.get(field.name), field, count)
-        for field in ENTRY
-    ]
+    arrays = [_as_field(columns.get(field.name), field.type, count) for field in ENTRY]
     return pa.table(arrays, schema=ENTRY)
 
 
@@ -187,11 +184,21 @@ def _said(column: pa.ChunkedArray, value: str | None, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [value])
 
 
-def _encoded(column: pa.Array | pa.ChunkedArray | None, field: pa.Field, count: int) -> pa.Array:
+def _as_field(
+    column: pa.Array | pa.ChunkedArray | None, type_: pa.DataType, count: int
+) -> pa.Array | pa.ChunkedArray:
     if column is None or column.null_count == count:
-        return pa.nulls(count, field.type)
+        return _nulls(type_, count)
     # A dictionary is left as it is.
-    return whole(column).dictionary_encode()
+    one = whole(column)
+    return one.dictionary_encode() if pa.types.is_dictionary(type_) else one.cast(type_)
+
+
+def _nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
+    """Nulls that take no room, a few of them over and over: entries have 130 bytes of them."""
+    few = pa.nulls(min(count, _FEW), type_)
+    chunks = [few] * (count // _FEW)
+    return pa.chunked_array([*chunks, few.slice(0, count % _FEW)], type_)
 
 
 def _parent_rows(pairs: Pairing, count: int) -> Rows:

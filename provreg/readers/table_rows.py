@@ -67,9 +67,10 @@ def slice_samples(
     pieces = [piece for file in files for piece in READERS[format_].slices(file)]
     task = partial(_samples, format_=format_, options=options)
     results = ordered_map(task, pieces, workers=min(workers, len(pieces)))
+    nulls: dict[str, pa.Array] = {}
     for piece, found in zip(pieces, results, strict=True):
         for samples in found:
-            yield piece, _all_columns(samples)
+            yield piece, _all_columns(samples, nulls)
 
 
 def _samples(piece: Slice, *, format_: str, options: TableOptions) -> list[pa.RecordBatch]:
@@ -82,13 +83,15 @@ def _said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
     return samples.select([name for name, column in columns if column.null_count < len(column)])
 
 
-def _all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
-    names = set(said.schema.names)
-    columns = [
-        said.column(field.name) if field.name in names else pa.nulls(said.num_rows, field.type)
-        for field in SAMPLE
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=SAMPLE)
+def _all_columns(said: pa.RecordBatch, nulls: dict[str, pa.Array]) -> pa.RecordBatch:
+    """With the other columns again, from `nulls`: batches share the memory of one of them."""
+    columns = dict(zip(said.schema.names, said.columns, strict=True))
+    for field in SAMPLE:
+        if field.name not in columns:
+            if len(nulls.get(field.name, ())) < said.num_rows:
+                nulls[field.name] = pa.nulls(said.num_rows, field.type)
+            columns[field.name] = nulls[field.name].slice(0, said.num_rows)
+    return pa.RecordBatch.from_arrays([columns[name] for name in SAMPLE.names], schema=SAMPLE)
 
 
 def file_rows(

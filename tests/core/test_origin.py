@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core.entry import SAMPLE
+from provreg.core.entry import ENTRY, SAMPLE
 from provreg.core.origin import (
     Speaker,
     contradicted,
@@ -142,3 +142,25 @@ def test_append_removes_nothing(parent, make_entries) -> None:
     merged = merge_appended(parent, make_entries([{"id": "1", "payload": "z"}, {"id": "0"}]))
     assert merged.column("id").to_pylist() == ["0", "1", "2"]
     assert merged.column("content")[1].as_py() == blake3(b"z").digest()
+
+
+def test_columns_of_nothing_take_no_room() -> None:
+    count = 100_000
+    samples = pa.table(
+        {
+            "id": [f"{row:06}" for row in range(count)],
+            "content": pa.array([bytes(32)] * count, pa.binary(32)),
+            "size": pa.array([1] * count, pa.uint64()),
+        }
+    )
+    for field in SAMPLE:
+        if field.name not in samples.column_names:
+            samples = samples.append_column(field, pa.nulls(count, field.type))
+    samples = samples.select(SAMPLE.names).cast(SAMPLE)
+    before = pa.total_allocated_bytes()
+    entries = with_origin(samples, None, Speaker("s", None), labels_known=False, splits_known=False)
+    entries.validate(full=True)
+    assert entries.schema == ENTRY
+    assert entries.column("source").unique().to_pylist() == ["s"]
+    assert entries.column("delivery").null_count == entries.column("label").null_count == count
+    assert pa.total_allocated_bytes() - before < 20 * count
