@@ -252,6 +252,8 @@ def _differ(a: pa.Array, b: pa.Array) -> Mask:
             return np.zeros(len(a), np.bool_)
         pairs = zip(a.to_pylist(), b.to_pylist(), strict=True)
         return np.fromiter((x != y for x, y in pairs), np.bool_, len(a))
+    if not a.null_count and not b.null_count:
+        return ~np.asarray(pc.equal(a, b).to_numpy(zero_copy_only=False), np.bool_)
     both_null = pc.and_(a.is_null(), b.is_null())
     equal = pc.or_(pc.fill_null(pc.equal(a, b), False), both_null)
     return ~np.asarray(equal.to_numpy(zero_copy_only=False), np.bool_)

@@ -17,13 +17,12 @@ from blake3 import blake3
 from provreg.core.bounds import LIMITS
 from provreg.core.change import Pairing, byte_lengths, pair, plain, unequal, whole
 from provreg.core.entry import DIGEST, ENTRY
+from provreg.core.nulls import chunked_nulls, nulls
 from provreg.core.text import quoted
 from provreg.errors import InputError
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-_FEW = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
     texts = whole(labels)
     long = pc.fill_null(pc.greater(pc.binary_length(texts), LIMITS["label"]), False)
     if not pc.any(long).as_py():
-        return texts, pa.nulls(len(texts), DIGEST)
+        return texts, nulls(DIGEST, len(texts))
     digests = [
         blake3(label.encode()).digest() if is_long else None
         for label, is_long in zip(texts.to_pylist(), long.to_pylist(), strict=True)
@@ -188,17 +187,10 @@ def _as_field(
     column: pa.Array | pa.ChunkedArray | None, type_: pa.DataType, count: int
 ) -> pa.Array | pa.ChunkedArray:
     if column is None or column.null_count == count:
-        return _nulls(type_, count)
+        return chunked_nulls(type_, count)
     # A dictionary is left as it is.
     one = whole(column)
     return one.dictionary_encode() if pa.types.is_dictionary(type_) else one.cast(type_)
-
-
-def _nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
-    """Nulls that take no room, a few of them over and over: entries have 130 bytes of them."""
-    few = pa.nulls(min(count, _FEW), type_)
-    chunks = [few] * (count // _FEW)
-    return pa.chunked_array([*chunks, few.slice(0, count % _FEW)], type_)
 
 
 def _parent_rows(pairs: Pairing, count: int) -> Rows:

@@ -7,6 +7,7 @@ fails. A chunk is read, hashed, and handed on from the same memory; the hash let
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 CHUNK = 1 << 18  # bytes
+_MANY = 16  # chunks, worth a second thread
 
 
 class ChangedError(Exception):
@@ -61,6 +63,8 @@ class CheckedFile:
         count = left if size < 0 else min(size, left)
         start = self._place
         self._place += count
+        if not count:
+            return pa.py_buffer(b"")
         if not (self._start <= start and start + count <= self._start + self._buffer.size):
             self._load(start, start + count)
         return self._buffer.slice(start - self._start, count)
@@ -70,10 +74,22 @@ class CheckedFile:
         # Arrow's own memory, which is used again where fresh pages would cost as much as the hash.
         buffer = pa.allocate_buffer(min(last * CHUNK, self._size) - first * CHUNK)
         view = memoryview(buffer).cast("B")
+        if last - first < _MANY:
+            self._check(first, last, view)
+        else:
+            half = (last - first) // 2
+            with ThreadPoolExecutor(1) as thread:
+                rest = thread.submit(self._check, first + half, last, view[half * CHUNK :])
+                self._check(first, first + half, view)
+                rest.result()
+        self._start, self._buffer = first * CHUNK, buffer
+
+    def _check(self, first: int, last: int, view: memoryview) -> None:
+        """Reads chunks from `first` to before `last` into `view`, and hashes them."""
+        file = self._stream.fileno()
         for number in range(first, last):
             chunk = view[(number - first) * CHUNK : (number - first + 1) * CHUNK]
-            read = os.preadv(self._stream.fileno(), [chunk], number * CHUNK)
+            read = os.preadv(file, [chunk], number * CHUNK)
             digest = blake3(chunk).digest()
             if read != len(chunk) or self._known.setdefault(number, digest) != digest:
                 raise ChangedError
-        self._start, self._buffer = first * CHUNK, buffer

@@ -14,6 +14,7 @@ from blake3 import blake3
 from provreg.core.canonical import canonical
 from provreg.core.column import columns_to_json
 from provreg.core.entry import SAMPLE
+from provreg.core.nulls import nulls
 from provreg.core.row import hash_rows
 from provreg.errors import InputError
 from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
@@ -67,10 +68,9 @@ def slice_samples(
     pieces = [piece for file in files for piece in READERS[format_].slices(file)]
     task = partial(_samples, format_=format_, options=options)
     results = ordered_map(task, pieces, workers=min(workers, len(pieces)))
-    nulls: dict[str, pa.Array] = {}
     for piece, found in zip(pieces, results, strict=True):
         for samples in found:
-            yield piece, _all_columns(samples, nulls)
+            yield piece, _all_columns(samples)
 
 
 def _samples(piece: Slice, *, format_: str, options: TableOptions) -> list[pa.RecordBatch]:
@@ -83,15 +83,10 @@ def _said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
     return samples.select([name for name, column in columns if column.null_count < len(column)])
 
 
-def _all_columns(said: pa.RecordBatch, nulls: dict[str, pa.Array]) -> pa.RecordBatch:
-    """With the other columns again, from `nulls`: batches share the memory of one of them."""
+def _all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
     columns = dict(zip(said.schema.names, said.columns, strict=True))
-    for field in SAMPLE:
-        if field.name not in columns:
-            if len(nulls.get(field.name, ())) < said.num_rows:
-                nulls[field.name] = pa.nulls(said.num_rows, field.type)
-            columns[field.name] = nulls[field.name].slice(0, said.num_rows)
-    return pa.RecordBatch.from_arrays([columns[name] for name in SAMPLE.names], schema=SAMPLE)
+    arrays = [columns.get(field.name, nulls(field.type, said.num_rows)) for field in SAMPLE]
+    return pa.RecordBatch.from_arrays(arrays, schema=SAMPLE)
 
 
 def file_rows(

@@ -12,6 +12,7 @@ from provreg.core.bounds import LIMITS
 from provreg.core.column import BOOL, INT, TEXT, LogicalType
 from provreg.core.entry import SAMPLE, TIMESTAMP
 from provreg.core.ids import unsafe_ids
+from provreg.core.nulls import nulls
 from provreg.core.pieces import numbers_of
 from provreg.core.row import hash_rows
 from provreg.core.text import quoted
@@ -65,7 +66,7 @@ def samples_of(
         arrays |= _timed(batch.column(options.time), types[options.time], options, arrays.get("id"))
     rows = batch.num_rows
     return pa.RecordBatch.from_arrays(
-        [arrays.get(field.name, pa.nulls(rows, field.type)) for field in SAMPLE], schema=SAMPLE
+        [arrays.get(field.name, nulls(field.type, rows)) for field in SAMPLE], schema=SAMPLE
     )
 
 

@@ -1,0 +1,83 @@
+"""Files read through the digests of their chunks: exactly their bytes, or an error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from provreg.readers import checked_file
+from provreg.readers.checked_file import ChangedError, CheckedFile
+
+CHUNK = 100
+DATA = bytes(range(256)) * 20
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checked_file, "CHUNK", CHUNK)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    return path
+
+
+def all_of(path: Path, known: dict[int, bytes], *, size: int = len(DATA)) -> bytes:
+    with path.open("rb") as stream:
+        return CheckedFile(stream, size, known).read().to_pybytes()
+
+
+@pytest.mark.parametrize("start", [0, 1, 99, 100, 101, 5000, len(DATA) - 1, len(DATA), 9999])
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 1500, 2000, -1, 2**62])
+def test_any_range_is_read_as_it_stands(path: Path, start: int, size: int) -> None:
+    with path.open("rb") as stream:
+        file = CheckedFile(stream, len(DATA), {})
+        file.seek(start)
+        expected = DATA[start : None if size < 0 else start + size]
+        assert file.read(size).to_pybytes() == expected
+        assert file.tell() == start + len(expected)
+
+
+def test_seeking_is_from_the_beginning_the_place_or_the_end(path: Path) -> None:
+    with path.open("rb") as stream:
+        file = CheckedFile(stream, len(DATA), {})
+        assert file.seek(10) == 10
+        assert file.seek(5, os.SEEK_CUR) == 15
+        assert file.seek(-5, os.SEEK_END) == len(DATA) - 5
+        assert file.read().to_pybytes() == DATA[-5:]
+
+
+@pytest.mark.parametrize("place", [0, 99, 100, 1600, 2600, 4000, len(DATA) - 1])
+def test_any_changed_chunk_is_noticed_by_whichever_thread_hashes_it(path: Path, place: int) -> None:
+    known: dict[int, bytes] = {}
+    assert all_of(path, known) == DATA
+    assert sorted(known) == list(range(-(-len(DATA) // CHUNK)))
+    assert all_of(path, dict(known)) == DATA
+    changed = bytearray(DATA)
+    changed[place] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ChangedError):
+        all_of(path, dict(known))
+
+
+def test_file_that_is_shorter_than_it_was_is_noticed(path: Path) -> None:
+    os.truncate(path, len(DATA) - 1)
+    with pytest.raises(ChangedError):
+        all_of(path, {})
+
+
+def test_chunk_that_changes_between_two_reads_is_noticed_the_first_time_too(path: Path) -> None:
+    known: dict[int, bytes] = {}
+    with path.open("rb") as stream:
+        file = CheckedFile(stream, len(DATA), known)
+        file.read(10)
+        file.seek(500)
+        file.read(10)
+        path.write_bytes(bytes(len(DATA)))
+        file.seek(0)
+        with pytest.raises(ChangedError):
+            file.read(10)
