@@ -101,25 +101,18 @@ class MappedPart:
 class Entry:
     """What is signed of one sample, as far as loaders hand it on or check it.
 
-    But for the id, each is looked up when it is asked for.
+    `content` is the BLAKE3 of its payload and `size` the payload's bytes. What not every loader
+    asks for is looked up when it does.
     """
 
-    __slots__ = ("_at", "_part", "id")
+    __slots__ = ("_at", "_part", "content", "id", "size")
 
     def __init__(self, part: MappedPart, at: int) -> None:
         self._part = part
         self._at = at
         self.id: str = part.id(at)
-
-    @property
-    def content(self) -> bytes:
-        """BLAKE3 of the payload."""
-        return self._part.content(self._at)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the payload."""
-        return self._part.size(self._at)
+        self.content: bytes = part.content(at)
+        self.size: int = part.size(at)
 
     @property
     def label(self) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
 
 _SHARED = "loading"
+_TOGETHER = 256
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 
@@ -184,20 +186,24 @@ class VerifiedSamples:
 
     def read(self, index: int) -> tuple[Entry, bytes]:
         """What is signed of sample `index`, and its verified bytes. Raises as `[index]`."""
-        return self._read(self._row(index))
+        row = self._row(index)
+        entry = self._manifest[row]
+        return entry, self._payload(row, entry)
 
     def read_all(self, indices: Iterable[int]) -> Iterator[tuple[Entry, bytes]]:
         """`read` of each of `indices`, but for those that are skipped where that was asked for."""
-        for index in indices:
-            row = self._row(index)
-            try:
-                read = self._read(row)
-            except SampleError as error:
-                if self._skips is None:
-                    raise
-                self._skips.add(row, error)
-            else:
-                yield read
+        remaining = iter(indices)
+        # Looked up together, while what that takes is in the processor's caches.
+        while rows := [self._row(index) for index in islice(remaining, _TOGETHER)]:
+            for row, entry in zip(rows, [self._manifest[row] for row in rows], strict=True):
+                try:
+                    payload = self._payload(row, entry)
+                except SampleError as error:
+                    if self._skips is None:
+                        raise
+                    self._skips.add(row, error)
+                else:
+                    yield entry, payload
 
     def batches(self) -> Iterator[VerifiedBatch]:
         """All samples once in batches, in the order of the data, where they come only so.
@@ -232,9 +238,8 @@ class VerifiedSamples:
         index %= count
         return index if self._chosen is None else int(self._chosen.rows[index])
 
-    def _read(self, row: int) -> tuple[Entry, bytes]:
+    def _payload(self, row: int, entry: Entry) -> bytes:
         """A sample's bytes: read once, hashed, and those that were hashed."""
-        entry = self._manifest[row]
         files = self._files()
         if files is None:
             raise UsageError(
@@ -252,7 +257,7 @@ class VerifiedSamples:
         if content != entry.content:
             raise self._refused(entry, content, "its bytes are not the signed ones")
         self.handed_out.add(row)
-        return entry, payload
+        return payload
 
     def _files(self) -> SampleFiles | None:
         """The samples by id, None where they only come one after the other; this thread's own,
