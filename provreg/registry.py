@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from provreg.flows.sync import Damaged
     from provreg.flows.trusting import Trust
     from provreg.flows.verify import Step, VerifiedVersion
+    from provreg.flows.watch import Watch
     from provreg.flows.workspace import Workspace
     from provreg.trust.signer import Signer
     from provreg.trust.sigstore.root import TrustedRoot
@@ -94,17 +95,23 @@ class Registry:
         return cls(opened.workspace, opened.trust, opened.root, warnings)
 
     def ingest(
-        self, ingestion: Ingestion, signer: Signer, *, progress: Progress | None = None
+        self,
+        ingestion: Ingestion,
+        signer: Signer,
+        *,
+        watch: Watch | None = None,
+        progress: Progress | None = None,
     ) -> Outcome:
         """Reads, signs and publishes the next version, unless nothing changed.
 
         Where nothing says whom to trust, the signer itself is: one's own versions can be continued
-        without a policy. Raises as `flows.ingest.ingest`.
+        without a policy. `watch` is of who began to look at the files before. Raises as
+        `flows.ingest.ingest`.
         """
         from provreg.flows.ingest import ingest
 
         trust = self.trust or self._own_trust(signer)
-        return ingest(self.workspace, ingestion, signer, trust, progress=progress)
+        return ingest(self.workspace, ingestion, signer, trust, watch=watch, progress=progress)
 
     def dry_run(
         self,
@@ -136,12 +143,8 @@ class Registry:
         from provreg.flows.verify import verify
 
         listener = on_step or ignore
-        version = verify(
-            self.workspace,
-            Reference.parse(reference),
-            self.require_trust(),
-            on_step=listener,
-        )
+        asked, trust = Reference.parse(reference), self.require_trust()
+        version = verify(self.workspace, asked, trust, on_step=listener)
         if data:
             from provreg.flows.verify_data import verify_data
 
@@ -163,10 +166,8 @@ class Registry:
     def countersign(self, version: Ancestor, signer: Signer) -> Countersigned:
         """Adds the signature of `signer` to a version that was reviewed."""
         from provreg.flows.countersign import countersign
-        from provreg.trust.sigstore.root import PUBLIC_GOOD
 
-        root = self.root or PUBLIC_GOOD
-        return countersign(self.workspace, version, signer, self.trust, root)
+        return countersign(self.workspace, version, signer, self.trust, self.root)
 
     def revoke(
         self,
@@ -248,8 +249,7 @@ class Registry:
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of one SELECT over `versions`, `entries` and `changes`.
 
-        Raises UsageError for a wrong query, and for one that would
-        write, read files or reach the network.
+        Raises UsageError for a wrong query or one that would write, read files or use the network.
         """
         from provreg.flows.query import query as ask
 
@@ -315,6 +315,5 @@ class Registry:
 
     def _own_trust(self, signer: Signer) -> Trust:
         from provreg.flows.trusting import trust_signer
-        from provreg.trust.sigstore.root import PUBLIC_GOOD
 
-        return trust_signer(signer, self.root or PUBLIC_GOOD)
+        return trust_signer(signer, self.root)

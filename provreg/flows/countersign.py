@@ -78,7 +78,11 @@ def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> R
 
 
 def countersign(
-    workspace: Workspace, reviewed: Ancestor, signer: Signer, trust: Trust | None, root: TrustedRoot
+    workspace: Workspace,
+    reviewed: Ancestor,
+    signer: Signer,
+    trust: Trust | None,
+    root: TrustedRoot | None,
 ) -> Countersigned:
     """Adds the bundle of `signer` over `reviewed`, unless there is one that says no less.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from provreg.core.kinds import KINDS
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.judging import Judge
 from provreg.flows.publish import (
+    NotAVersion,
     Outcome,
     as_parent,
     find_parent,
@@ -16,7 +19,8 @@ from provreg.flows.publish import (
     publish,
 )
 from provreg.flows.trusting import Trust
-from provreg.flows.unchanged import watching
+from provreg.flows.verify import VerifiedVersion
+from provreg.flows.watch import Watch, watching
 from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 
@@ -31,12 +35,14 @@ def ingest(
     signer: Signer,
     trust: Trust,
     *,
+    watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Publishes what the data make of the newest verified version, unless that changes nothing.
 
-    Raises InputError naming the sample that cannot be taken in, NotTrustedError where the parent
-    does not verify, StorageError, NotFetchedError; in every case nothing is published.
+    `watch` is of who began to look at the files before. Raises InputError naming the sample that
+    cannot be taken in, NotTrustedError where the parent does not verify, StorageError,
+    NotFetchedError; in every case nothing is published.
     """
 
     @cache
@@ -49,7 +55,7 @@ def ingest(
     def after(parent: Parent | None) -> Draft:
         return drafts()(parent)
 
-    with watching(workspace, ingestion) as watch:
+    with watching(workspace, ingestion) if watch is None else nullcontext(watch) as begun:
         outcome = publish(
             workspace,
             after,
@@ -58,10 +64,32 @@ def ingest(
             dataset=ingestion.dataset,
             message=ingestion.message,
             after_revoked=ingestion.after_revoked,
-            unchanged=watch.outcome,
+            unchanged=partial(_unchanged, begun),
         )
-        watch.remember(outcome)
+        if outcome.newest is not None:
+            begun.remember(outcome.newest, outcome.left_out)
     return outcome
+
+
+def _unchanged(
+    watch: Watch, newest: VerifiedVersion, above: Sequence[NotAVersion]
+) -> Outcome | None:
+    """That nothing is published, if the files are known to be those that made `newest`."""
+    head = newest.head
+    left_out = watch.left_out(newest.digest) if head.reading["reader"] == "folder" else None
+    if left_out is None:
+        return None
+    return Outcome(
+        dataset=head.dataset,
+        samples=head.samples,
+        changes=dict.fromkeys(KINDS, 0),
+        left_out=left_out,
+        reused=head.samples,
+        head=None,
+        digest=None,
+        newest=newest.digest,
+        passed_over=above,
+    )
 
 
 def dry_run(

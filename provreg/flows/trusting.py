@@ -108,10 +108,11 @@ def trust_key(key: PublicKey, origin: str, root: TrustedRoot = PUBLIC_GOOD) -> T
     return Trust(single_key_policy(key.fingerprint, key.pem), shown, root)
 
 
-def trust_signer(signer: Signer, root: TrustedRoot = PUBLIC_GOOD) -> Trust:
-    """The trust in whoever signs: enough to continue one's own versions."""
+def trust_signer(signer: Signer, root: TrustedRoot | None = None) -> Trust:
+    """The trust in whoever signs, under `root` (by default public-good): enough to continue one's
+    own versions."""
     policy = signer.policy()
-    return Trust(policy, f"the signer itself, {policy.principals[0].name}", root)
+    return Trust(policy, f"the signer itself, {policy.principals[0].name}", root or PUBLIC_GOOD)
 
 
 def _trust_identity(identity: str | None, issuer: str | None, root: TrustedRoot) -> Trust:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Folders below folders: more would run into the limit of open files.
 DEEPEST = 200
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# How to open a folder.
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # How to open a file in a folder: never a link's target, and without waiting, as opening a pipe that
 # nobody writes to otherwise does.
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -46,7 +47,7 @@ class Descent:
 
     def __init__(self, root: str) -> None:
         self._segments: list[str] = []
-        self._opened = [os.open(root, _FOLDER)]
+        self._opened = [os.open(root, FOLDER)]
         self._path = ""
 
     def folder(self, path: str) -> int:
@@ -66,7 +67,7 @@ class Descent:
             shared += 1
         self._close_below(shared)
         for segment in segments[shared:]:
-            opened = os.open(segment, _FOLDER | os.O_NOFOLLOW, dir_fd=self._opened[-1])
+            opened = os.open(segment, FOLDER | os.O_NOFOLLOW, dir_fd=self._opened[-1])
             self._opened.append(opened)
             self._segments.append(segment)
             self._path = "/".join(self._segments)

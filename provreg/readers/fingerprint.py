@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from provreg.readers.descent import DEEPEST
+from provreg.readers.descent import DEEPEST, FOLDER
 from provreg.readers.parallel import can_fork, ordered_map
 from provreg.readers.slices import STAT
 
@@ -47,9 +47,9 @@ class Fingerprint:
 class _Share:
     """Work for one process: folders, with all below them, and files of single folders."""
 
-    folders: list[bytes]
-    files: list[tuple[bytes, list[bytes]]]
-    leave_out: frozenset[bytes]
+    folders: list[str]
+    files: list[tuple[str, list[str]]]
+    leave_out: frozenset[str]
 
 
 @contextmanager
@@ -64,8 +64,8 @@ def taking_fingerprint(
     That is None where no fingerprint is to be had: for links and other special files, for folders
     too deep, and where something cannot be read. Folders of `leave_out` are not entered.
     """
-    aside = frozenset(os.fsencode(os.path.realpath(path)) for path in leave_out)
-    roots = [os.fsencode(os.path.realpath(path)) for path in paths]
+    aside = frozenset(os.path.realpath(path) for path in leave_out)
+    roots = [os.path.realpath(path) for path in paths]
     shares = _shares(roots, aside, workers)
     if shares is None:
         yield lambda: None
@@ -95,28 +95,29 @@ def _joined(found: Sequence[Fingerprint | None]) -> Fingerprint | None:
     )
 
 
-def _shares(roots: list[bytes], aside: frozenset[bytes], number: int) -> list[_Share] | None:
+def _shares(roots: list[str], aside: frozenset[str], number: int) -> list[_Share] | None:
     """What `number` processes are to look at; None where there are special files on the way."""
-    folders: list[bytes] = []
-    files: list[tuple[bytes, list[bytes]]] = []
+    folders: list[str] = []
+    files: list[tuple[str, list[str]]] = []
     try:
         for root in roots:
             mode = os.stat(root).st_mode  # noqa: PTH116
             if S_ISDIR(mode):
                 folders.append(root)
             elif S_ISREG(mode):
-                above, _, name = root.rpartition(b"/")
-                files.append((above, [name]))
+                above, _, name = root.rpartition("/")
+                files.append((above or "/", [name]))
             else:
                 return None
         for _ in range(DEEPEST):
             if not folders or len(folders) >= _FOLDERS:
                 break
-            below: list[bytes] = []
+            below: list[str] = []
             for folder in folders:
-                inside = _inside(folder, aside)
-                below += inside[0]
-                files.append((folder, [entry.name for entry in inside[1]]))
+                with _opened(folder) as opened, os.scandir(opened) as entries:
+                    found = _sorted_out(folder, entries, aside)
+                below += found[0]
+                files.append((folder, [entry.name for entry in found[1]]))
             folders = below
     except (OSError, _SpecialError):
         return None
@@ -132,54 +133,82 @@ def _shares(roots: list[bytes], aside: frozenset[bytes], number: int) -> list[_S
 
 def _look(share: _Share) -> Fingerprint | None:
     """The fingerprint of one share. Raises nothing."""
-    digest = blake3()
-    devices: set[int] = set()
-    touched = 0
-
-    def add(folder: bytes, names: list[bytes], found: Iterable[os.stat_result]) -> None:
-        nonlocal touched
-        stats = []
-        for one in found:
-            if not S_ISREG(one.st_mode):
-                raise _SpecialError
-            device, modified, changed = one.st_dev, one.st_mtime_ns, one.st_ctime_ns
-            touched = max(touched, modified, changed)
-            devices.add(device)
-            stats.append(STAT.pack(device, one.st_ino, one.st_size, modified, changed))
-        named = b"\0".join([folder, *names])
-        digest.update(_LENGTHS.pack(len(named), len(stats)) + named + b"".join(stats))
-
+    look = _Look()
     try:
         for folder, names in share.files:
-            add(folder, names, [os.lstat(folder + b"/" + name) for name in names])
+            with _opened(folder) as opened:
+                look.add(folder, names, [_stat(name, opened) for name in names])
         pending = [(folder, 0) for folder in reversed(share.folders)]
         while pending:
             folder, depth = pending.pop()
             if depth > DEEPEST:
                 return None
-            below, entries = _inside(folder, share.leave_out)
-            names = [entry.name for entry in entries]
-            add(folder, names, (entry.stat(follow_symlinks=False) for entry in entries))
+            # Relative to the open folder: the system need not walk the whole path for every file.
+            with _opened(folder) as opened, os.scandir(opened) as entries:
+                below, files = _sorted_out(folder, entries, share.leave_out)
+                stats = [entry.stat(follow_symlinks=False) for entry in files]
+            look.add(folder, [entry.name for entry in files], stats)
             pending += [(path, depth + 1) for path in below]
     except (OSError, _SpecialError):
         return None
-    return Fingerprint(digest.digest(), frozenset(devices), touched)
+    return look.fingerprint()
 
 
-def _inside(folder: bytes, aside: frozenset[bytes]) -> tuple[list[bytes], list[os.DirEntry[bytes]]]:
-    """The paths of the folders right inside `folder`, and its files."""
-    folders: list[bytes] = []
-    files: list[os.DirEntry[bytes]] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False):
-                files.append(entry)
-            elif entry.is_dir(follow_symlinks=False):
-                if entry.path not in aside:
-                    folders.append(entry.path)
-            else:
+class _Look:
+    """What was found so far."""
+
+    def __init__(self) -> None:
+        self._digest = blake3()
+        self._devices: set[int] = set()
+        self._touched = 0
+
+    def add(self, folder: str, names: list[str], stats: list[os.stat_result]) -> None:
+        """Takes in the files of one folder, or some of them."""
+        packed = []
+        for one in stats:
+            if not S_ISREG(one.st_mode):
                 raise _SpecialError
+            device, modified, changed = one.st_dev, one.st_mtime_ns, one.st_ctime_ns
+            packed.append(STAT.pack(device, one.st_ino, one.st_size, modified, changed))
+            self._devices.add(device)
+            if modified > self._touched or changed > self._touched:
+                self._touched = max(modified, changed)
+        named = os.fsencode("\0".join([folder, *names]))
+        self._digest.update(_LENGTHS.pack(len(named), len(packed)) + named + b"".join(packed))
+
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self._digest.digest(), frozenset(self._devices), self._touched)
+
+
+def _sorted_out(
+    folder: str, entries: Iterable[os.DirEntry[str]], aside: frozenset[str]
+) -> tuple[list[str], list[os.DirEntry[str]]]:
+    """The paths of the folders right inside `folder`, and its files."""
+    folders: list[str] = []
+    files: list[os.DirEntry[str]] = []
+    for entry in entries:
+        if entry.is_file(follow_symlinks=False):
+            files.append(entry)
+        elif entry.is_dir(follow_symlinks=False):
+            path = f"{folder}/{entry.name}"
+            if path not in aside:
+                folders.append(path)
+        else:
+            raise _SpecialError
     return folders, files
+
+
+def _stat(name: str, folder: int) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+@contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    opened = os.open(folder, FOLDER)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
 
 
 class _SpecialError(Exception):

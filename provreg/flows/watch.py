@@ -1,4 +1,4 @@
-"""Ingesting again what nobody touched: the newest version verifies, and its files are as they were.
+"""Whether the files of an ingestion are as they were when an earlier one took them in.
 
 An ingestion of files leaves, in the user's private cache, a fingerprint of their names and stats
 (`readers.fingerprint`) beside the head that holds them. Like the stat cache it serves ingestion
@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from provreg.core.canonical import canonical, parse_canonical
-from provreg.core.kinds import KINDS
-from provreg.errors import DamagedError, FormatError, StorageError
-from provreg.flows.publish import NotAVersion, Outcome
-from provreg.flows.verify import VerifiedVersion
-from provreg.flows.workspace import Workspace
+from provreg.errors import DamagedError, FormatError, ProvregError, StorageError
+from provreg.flows.ingestion import Ingestion
+from provreg.flows.workspace import Workspace, open_workspace
 from provreg.readers.fingerprint import Fingerprint, taking_fingerprint
 from provreg.readers.parallel import default_workers
+from provreg.store.folder import find, open_registry
 from provreg.store.local_devices import SETTLED_NS, local_devices
 from provreg.store.private import private_folder, read_private, replace_private
-
-if TYPE_CHECKING:
-    from provreg.flows.ingestion import Ingestion
 
 _LIMIT = 1 << 16
 
@@ -43,29 +39,20 @@ class Watch:
     _began_ns: int
     _fingerprint: Callable[[], Fingerprint | None]
 
-    def outcome(self, newest: VerifiedVersion, above: Sequence[NotAVersion]) -> Outcome | None:
-        """That nothing is published, if the files are known to be those that made `newest`."""
-        head = newest.head
+    def left_out(self, head: str) -> Mapping[str, int] | None:
+        """What is left out of the files, by reason, if these are known to be those of the version
+        with the written digest `head`; None if that is not known."""
         known = self._known()
-        if known.get("head") != newest.digest or head.reading["reader"] != "folder":
+        if known.get("head") != head:
             return None
         found = self._fingerprint()
-        if found is None or known.get("files") != found.digest.hex():
+        if found is None or known["files"] != found.digest.hex():
             return None
-        return Outcome(
-            dataset=head.dataset,
-            samples=head.samples,
-            changes=dict.fromkeys(KINDS, 0),
-            left_out=known["left_out"],
-            reused=head.samples,
-            head=None,
-            digest=None,
-            newest=newest.digest,
-            passed_over=above,
-        )
+        left_out: Mapping[str, int] = known["left_out"]
+        return left_out
 
-    def remember(self, outcome: Outcome) -> None:
-        """The newest version holds just these files.
+    def remember(self, head: str, left_out: Mapping[str, int]) -> None:
+        """The version with the digest `head` holds just these files.
 
         Nothing is remembered of files that were touched in the two seconds before, or that lie on
         what is no local disk: they may change without a change of their stats.
@@ -73,11 +60,7 @@ class Watch:
         found = self._fingerprint()
         if found is None or found.touched >= self._began_ns - SETTLED_NS:
             return
-        said = {
-            "files": found.digest.hex(),
-            "head": outcome.newest,
-            "left_out": dict(outcome.left_out),
-        }
+        said = {"files": found.digest.hex(), "head": head, "left_out": dict(left_out)}
         if said == self._known() or not found.devices <= local_devices(self._paths):
             return
         try:
@@ -115,3 +98,24 @@ def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
         ingestion.paths, leave_out=(workspace.folder,), workers=default_workers()
     ) as fingerprint:
         yield Watch(memory, ingestion.paths, began, cache(fingerprint))
+
+
+@contextmanager
+def watching_from_the_start(registry: Path | None, ingestion: Ingestion) -> Iterator[Watch | None]:
+    """As `watching`, before the registry in the folder `registry`, by default the nearest upward,
+    is opened for what takes time: whom to trust in it. None where there is none to be opened."""
+    try:
+        found = registry or find(Path.cwd())
+        store = None if found is None else open_registry(found)
+        workspace = None if store is None else open_workspace(store, {}, report=_unheard)
+    except ProvregError:  # whoever opens it in earnest says so
+        workspace = None
+    if workspace is None:
+        yield None
+        return
+    with watching(workspace, ingestion) as watch:
+        yield watch
+
+
+def _unheard(_: str) -> None:
+    """A report that is made again."""
