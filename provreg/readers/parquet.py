@@ -92,7 +92,7 @@ def raw_batches(
         parquet = _open(_checked(file, stream, chunks))
         groups = list(range(piece.start, piece.stop))
         rows = _batch_rows(parquet.metadata.row_group(piece.start))
-        for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=False):
+        for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=valid):
             if not valid:
                 batch.validate(full=True)
             yield batch

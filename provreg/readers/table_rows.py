@@ -113,14 +113,16 @@ def _rows(
     batches: Iterable[pa.RecordBatch],
     options: TableOptions,
     hash_: HashRows = hash_rows,
+    *,
+    valid: bool = False,
 ) -> Rows:
-    """The rows in `batches` of a slice; misfits get their places here."""
+    """The rows in `batches` of a slice; misfits get their places here. The rest as `samples_of`."""
     names = [column.name for column in options.payload_columns()]
     rows = 0
     try:
         for batch in batches:
             try:
-                samples = samples_of(batch, options, hash_)
+                samples = samples_of(batch, options, hash_, valid=valid)
             except MisfitError as misfit:
                 raise misfit.after(rows) from None
             except InputError as error:
@@ -201,7 +203,7 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
 
     for piece in parquet.slices(file, chunks):
         with closing(_ahead(parquet.batches(piece, options, chunks, valid=True))) as batches:
-            yield from _rows(piece, batches, options, remembered)
+            yield from _rows(piece, batches, options, remembered, valid=True)
 
 
 def _key(file: SourceFile, options: TableOptions) -> bytes:

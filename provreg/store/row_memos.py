@@ -4,9 +4,9 @@ A memo says: a file whose chunks have these digests has rows with these contents
 believes it hashes every chunk again as it is read, which is several times as fast as hashing row by
 row, and hands on nothing else. So a memo never stands for bytes that were not looked at.
 
-The file: n records (content, size), the digest of every chunk, `_END`, the BLAKE3 of all before. A
-file that is not exactly that, or is not private to its user, is as good as none. Two readings of a
-path have two memos; a file that changed gets a new one in place of the old.
+The file: n contents, n sizes (uint64), the digest of every chunk, `_END`, the BLAKE3 of all before.
+A file that is not exactly that, or is not private to its user, is as good as none. Two readings of
+a path have two memos; a file that changed gets a new one in place of the old.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import pyarrow as pa
 from blake3 import blake3
 
 _DIGEST_SIZE = 32
-_ROW = np.dtype([("content", "V32"), ("size", "<u8")])
+_SIZE = np.dtype("<u8")
+_ROW_SIZE = _DIGEST_SIZE + _SIZE.itemsize
 # magic, key, number of rows, number of chunks
 _END = struct.Struct("<16s32sQQ")
 _MAGIC = b"provreg rows 1\n\0"
@@ -37,19 +38,19 @@ _MOST_BYTES = 4 << 30
 class RowMemo:
     """What is remembered of one file: the digests of its `chunks`, and those of its rows."""
 
-    def __init__(self, rows: npt.NDArray[np.void], chunks: Mapping[int, bytes]) -> None:
+    def __init__(
+        self,
+        content: pa.FixedSizeBinaryArray,
+        size: pa.UInt64Array,
+        chunks: Mapping[int, bytes],
+    ) -> None:
         self.chunks = chunks
-        self._rows = rows
+        self._content, self._size = content, size
 
     def digests(self, start: int, count: int) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
         """The contents and sizes, as `core.row.hash_rows` has them, of the `count` rows from
         `start` on, fewer where it ends."""
-        rows = self._rows[start : start + count]
-        content = [None, pa.py_buffer(np.ascontiguousarray(rows["content"]))]
-        return (
-            pa.FixedSizeBinaryArray.from_buffers(pa.binary(_DIGEST_SIZE), len(rows), content),
-            pa.array(np.ascontiguousarray(rows["size"])),
-        )
+        return self._content.slice(start, count), self._size.slice(start, count)
 
 
 class RowMemos:
@@ -94,7 +95,8 @@ class RecordedRows:
     def __init__(self, path: Path, key: bytes) -> None:
         self._path, self._key = path, key
         self._hasher = blake3()
-        self._rows = 0
+        # 8 bytes a row wait here until all contents are written.
+        self._sizes: list[npt.NDArray[np.uint64]] = []
         self._staged: str | None = None
         try:
             handle, self._staged = tempfile.mkstemp(dir=path.parent)
@@ -104,19 +106,19 @@ class RecordedRows:
 
     def add(self, content: pa.FixedSizeBinaryArray, size: pa.UInt64Array) -> None:
         """The next rows, as `core.row.hash_rows` gives them."""
-        rows = np.empty(len(content), _ROW)
         digests = np.frombuffer(content.buffers()[1], "V32")
-        rows["content"] = digests[content.offset : content.offset + len(content)]
-        rows["size"] = size.to_numpy()
-        self._rows += len(rows)
-        self._write(rows.tobytes())
+        self._write(digests[content.offset : content.offset + len(content)].tobytes())
+        self._sizes.append(size.to_numpy())
 
     def keep(self, chunks: Mapping[int, bytes]) -> None:
         """All rows were added, and `chunks` of the file were read for them: by their numbers."""
         count = max(chunks, default=-1) + 1
         # A chunk that was not read has no digest that any bytes could have.
         listed = [chunks.get(number, bytes(_DIGEST_SIZE)) for number in range(count)]
-        self._write(b"".join(listed) + _END.pack(_MAGIC, self._key, self._rows, count))
+        for sizes in self._sizes:
+            self._write(sizes.astype(_SIZE).tobytes())
+        rows = sum(map(len, self._sizes))
+        self._write(b"".join(listed) + _END.pack(_MAGIC, self._key, rows, count))
         self._write(self._hasher.digest())
         if self._staged is not None:
             try:
@@ -160,15 +162,20 @@ def _parsed(data: memoryview, key: bytes) -> RowMemo | None:
     if len(body) < _END.size or blake3(body).digest() != digest:
         return None
     magic, of, rows, chunks = _END.unpack(body[-_END.size :])
-    whole = rows * _ROW.itemsize + chunks * _DIGEST_SIZE + _END.size
+    whole = rows * _ROW_SIZE + chunks * _DIGEST_SIZE + _END.size
     if (magic, of, whole) != (_MAGIC, key, len(body)):
         return None
-    listed = bytes(body[rows * _ROW.itemsize : -_END.size])
+    listed = bytes(body[rows * _ROW_SIZE : -_END.size])
     digests = {
         number: listed[number * _DIGEST_SIZE : (number + 1) * _DIGEST_SIZE]
         for number in range(chunks)
     }
-    return RowMemo(np.frombuffer(body, _ROW, rows), digests)
+    content, size = pa.py_buffer(body), pa.py_buffer(body[rows * _DIGEST_SIZE :])
+    return RowMemo(
+        pa.Array.from_buffers(pa.binary(_DIGEST_SIZE), rows, [None, content]),
+        pa.Array.from_buffers(pa.uint64(), rows, [None, size]),
+        digests,
+    )
 
 
 def _drop_oldest(folder: Path) -> None:

@@ -382,10 +382,10 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     file = write(tmp_path, format_, [{"a": "x"}] * 50, (Column("a", TEXT),))
     hashed = table_rows.samples_of
 
-    def change(*args: Any) -> Any:
+    def change(*args: Any, **said: Any) -> Any:
         status = file.stat()
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-        return hashed(*args)
+        return hashed(*args, **said)
 
     monkeypatch.setattr(table_rows, "samples_of", change)
     # Between two chunks: a chunk that was read whole may change behind our back.
