@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -24,7 +25,8 @@ from provreg.readers.source_file import MisfitError, Slice, SourceFile, changed,
 from provreg.readers.table_samples import samples_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from typing import TypeAlias
 
     from provreg.core.column import Column
@@ -47,6 +49,8 @@ class _Reader(Protocol):
 
     def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
 
+
+_LARGE = 1 << 26  # bytes of a row group
 
 READERS: dict[str, _Reader] = {
     "csv": delimited,
@@ -173,8 +177,10 @@ def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, ke
         return content, size
 
     try:
-        for piece in parquet.slices(file, chunks):
-            with closing(_ahead(parquet.batches(piece, options, chunks))) as batches:
+        pieces = list(parquet.slices(file, chunks))
+        runs = [parquet.batches(piece, options, chunks) for piece in pieces]
+        with closing(_ahead(file, runs)) as ahead:
+            for piece, batches in zip(pieces, ahead, strict=True):
                 yield from _rows(piece, batches, options, hash_and_record)
         recorded.keep(chunks)
     except ChangedError:
@@ -201,8 +207,10 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
         start += batch.num_rows
         return content, size
 
-    for piece in parquet.slices(file, chunks):
-        with closing(_ahead(parquet.batches(piece, options, chunks, valid=True))) as batches:
+    pieces = list(parquet.slices(file, chunks))
+    runs = [parquet.batches(piece, options, chunks, valid=True) for piece in pieces]
+    with closing(_ahead(file, runs)) as ahead:
+        for piece, batches in zip(pieces, ahead, strict=True):
             yield from _rows(piece, batches, options, remembered, valid=True)
 
 
@@ -216,13 +224,30 @@ def _key(file: SourceFile, options: TableOptions) -> bytes:
     return blake3(canonical(said)).digest()
 
 
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
-    """`batches`, of which the next one is decoded while the caller works on the one before.
+def _ahead(
+    file: SourceFile, runs: Sequence[Iterator[pa.RecordBatch]]
+) -> Generator[Iterator[pa.RecordBatch], None, None]:
+    """The batches of each of `runs`, the row groups of `file`, which are to be taken in order.
 
-    To be closed: a thread that is left behind keeps this process from forking.
+    While the caller works on a batch the next one is decoded, and the first of the next run. To be
+    closed: a thread that is left behind keeps this process from forking.
     """
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch
+    # Large groups are not held two at a time.
+    large = file.size > _LARGE * len(runs)
+    for together in [[run] for run in runs] if large else [runs]:
+        with ThreadPoolExecutor(2) as threads:
+            begun = deque(threads.submit(next, run, None) for run in together[:1])
+            for number, run in enumerate(together, 1):
+                following = together[number : number + 1]
+                begun.extend(threads.submit(next, further, None) for further in following)
+                yield _taken(threads, run, begun.popleft())
+
+
+def _taken(
+    threads: ThreadPoolExecutor,
+    run: Iterator[pa.RecordBatch],
+    coming: Future[pa.RecordBatch | None],
+) -> Iterator[pa.RecordBatch]:
+    while (batch := coming.result()) is not None:
+        coming = threads.submit(next, run, None)
+        yield batch

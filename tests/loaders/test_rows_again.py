@@ -92,6 +92,20 @@ def test_rows_read_again_are_the_same_and_none_is_hashed(
     assert first["id"].to_pylist() == [f"row-{row:04d}" for row in range(ROWS)]
 
 
+@pytest.mark.parametrize("groups_at_once", [1, 2])
+def test_row_groups_come_in_order_however_many_are_read_at_once(
+    path: Path, load_data: Load, monkeypatch: pytest.MonkeyPatch, groups_at_once: int
+) -> None:
+    monkeypatch.setattr(table_rows, "_LARGE", 0 if groups_at_once == 1 else 1 << 26)
+    monkeypatch.setattr("provreg.readers.parquet._MOST_ROWS", 3)
+    samples = load_data(path)
+    for _ in range(2):
+        batches = list(reader(samples, ("id",)))
+        assert [batch.num_rows for batch in batches] == [3, 3, 3, 1] * (ROWS // GROUP)
+        ids = pa.Table.from_batches(batches)["id"].to_pylist()
+        assert ids == [f"row-{row:04d}" for row in range(ROWS)]
+
+
 def test_file_swapped_between_passes_is_refused_by_the_name_of_its_row(
     path: Path, load_data: Load
 ) -> None:
