@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import tarfile
@@ -111,11 +112,14 @@ class Bench:
 
     def _made(self, path: Path, make: Callable[[Path], object]) -> Path:
         done = path.with_name(path.name + ".made")
-        if not done.exists():
-            shutil.rmtree(path, ignore_errors=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            make(path)
-            done.touch()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(path.name + ".lock").open("w") as lock:
+            # Another run may be making it now.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                make(path)
+                done.touch()
         return path
 
 

@@ -1,4 +1,4 @@
-"""Columns of nothing, which share their memory: most entries have most fields left out."""
+"""Columns of nothing, in no memory of their own: most entries have most fields left out."""
 
 from __future__ import annotations
 
@@ -6,20 +6,37 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-_MANY = 1 << 16
+from provreg.core.root import PART_MAX_ENTRIES
+
+_MANY = PART_MAX_ENTRIES
+_WIDEST = 32  # bytes of a value: a digest
+# Never written to, so that the system gives all its pages the same memory.
+_ZEROS = pa.py_buffer(bytes(_WIDEST * _MANY))
 
 
 def nulls(type_: pa.DataType, count: int) -> pa.Array:
-    """`count` nulls; up to 65,536 take no room of their own."""
+    """`count` nulls; as many as a part has entries take no room."""
     return _many(type_).slice(0, count) if count <= _MANY else pa.nulls(count, type_)
 
 
 def chunked_nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
-    """`count` nulls, however many, that take no room of their own."""
+    """`count` nulls, however many, that take no room."""
     whole, rest = divmod(count, _MANY)
     return pa.chunked_array([*[_many(type_)] * whole, nulls(type_, rest)], type_)
 
 
 @lru_cache(maxsize=32)
 def _many(type_: pa.DataType) -> pa.Array:
-    return pa.nulls(_MANY, type_)
+    if pa.types.is_dictionary(type_):
+        indices, texts = _many(type_.index_type), pa.array([], type_.value_type)
+        return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
+    children = None
+    if pa.types.is_list(type_):
+        children = [pa.array([], type_.value_type)]
+    elif pa.types.is_fixed_size_binary(type_):
+        if type_.byte_width > _WIDEST:
+            return pa.nulls(_MANY, type_)
+    elif not (pa.types.is_primitive(type_) or type_ in (pa.string(), pa.binary())):
+        return pa.nulls(_MANY, type_)
+    buffers = [_ZEROS, _ZEROS, _ZEROS][: type_.num_buffers]
+    return pa.Array.from_buffers(type_, _MANY, buffers, _MANY, children=children)

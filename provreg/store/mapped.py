@@ -21,6 +21,7 @@ from blake3 import blake3
 from provreg.core.digest import parse_digest
 from provreg.core.entry import ENTRY
 from provreg.core.head import PartRef
+from provreg.core.nulls import nulls
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
 from provreg.errors import StorageError
@@ -28,15 +29,6 @@ from provreg.store.files import storage_error
 
 _DIGEST_SIZE = 32
 _HASHERS = 2
-# Never written to, so that the system gives every page of it the same memory.
-_ZEROS = pa.py_buffer(
-    mmap.mmap(
-        -1,
-        _DIGEST_SIZE * PART_MAX_ENTRIES,
-        flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
-        prot=mmap.PROT_READ,
-    )
-)
 
 
 class MappedParts:
@@ -116,8 +108,10 @@ def _whole(written: pa.Table) -> pa.Table | None:
     known = schema.equals(pa.schema([field for field in ENTRY if field.name in names]))
     if not known or rows > PART_MAX_ENTRIES or not all(field.nullable for field in absent):
         return None
-    nulls = {field.name: _nulls(field.type, rows) for field in absent}
-    columns = [nulls[name] if name in nulls else written.column(name) for name in ENTRY.names]
+    columns = [
+        written.column(field.name) if field.name in names else nulls(field.type, rows)
+        for field in ENTRY
+    ]
     return pa.Table.from_arrays(columns, schema=ENTRY)
 
 
@@ -126,13 +120,3 @@ def _without_nulls(entries: pa.Table) -> pa.Table:
     return entries.select(
         [name for name in entries.column_names if entries.column(name).null_count < count]
     )
-
-
-def _nulls(kind: pa.DataType, rows: int) -> pa.Array:
-    """`pa.nulls`, in no memory of its own."""
-    if pa.types.is_dictionary(kind):
-        indices = _nulls(kind.index_type, rows)
-        return pa.DictionaryArray.from_arrays(indices, pa.array([], kind.value_type), safe=False)
-    buffers = [_ZEROS, _ZEROS, _ZEROS][: kind.num_buffers]
-    children = [pa.array([], kind.value_type)] if pa.types.is_list(kind) else None
-    return pa.Array.from_buffers(kind, rows, buffers, rows, children=children)

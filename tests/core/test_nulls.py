@@ -8,7 +8,7 @@ import pytest
 from provreg.core.entry import ENTRY
 from provreg.core.nulls import chunked_nulls, nulls
 
-COUNTS = [0, 1, 1 << 16, (1 << 16) + 1, 3 << 16]
+COUNTS = [0, 1, 1 << 18, (1 << 18) + 1, 3 << 18]
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -20,9 +20,20 @@ def test_there_are_as_many_as_asked_for_of_every_type(count: int) -> None:
             assert len(made) == made.null_count == count
 
 
-def test_they_share_their_memory() -> None:
-    nulls(pa.binary(32), 10)
+OTHERS = [pa.binary(33), pa.int8(), pa.float64(), pa.bool_(), pa.large_string(), pa.string_view(),
+          pa.struct([("a", pa.int8())]), pa.list_(pa.list_(pa.string())), pa.decimal256(50),
+          pa.null(), pa.binary(), pa.map_(pa.string(), pa.int8())]  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", OTHERS, ids=str)
+def test_there_are_nulls_of_types_that_entries_do_not_have(type_: pa.DataType) -> None:
+    made = nulls(type_, 7)
+    made.validate(full=True)
+    assert made.to_pylist() == [None] * 7
+
+
+def test_nulls_of_entries_take_no_memory() -> None:
     before = pa.total_allocated_bytes()
-    made = [chunked_nulls(pa.binary(32), 1_000_000), nulls(pa.binary(32), 60_000)]
-    assert pa.total_allocated_bytes() == before
-    assert len(made) == 2
+    made = [(nulls(field.type, 200_000), chunked_nulls(field.type, 10**6)) for field in ENTRY]
+    assert pa.total_allocated_bytes() - before < 10_000
+    assert len(made) == len(ENTRY)
