@@ -14,7 +14,7 @@ from file_server import FileServer, in_turn, serving, status
 from pictures import jpeg
 
 from provreg.errors import InputError, NotFetchedError, NotTrustedError, UsageError
-from provreg.flows import unchanged
+from provreg.flows import watch
 from provreg.flows.ingestion import Fetch
 from provreg.loaders.load import load
 from provreg.readers.download_bounds import Bounds
@@ -162,7 +162,7 @@ def test_a_list_that_nobody_touched_says_nothing_of_what_was_downloaded(
     bench: Bench, web: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known of untouched files holds for files that are the data."""
-    monkeypatch.setattr(unchanged, "SETTLED_NS", -(1 << 60))
+    monkeypatch.setattr(watch, "SETTLED_NS", -(1 << 60))
     untouched = listed(bench, rows_of(web, 0))
     wanted = Fetch(bench.folder / "files", bounds=HASTY)
     for _ in range(3):
