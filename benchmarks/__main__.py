@@ -41,7 +41,8 @@ def main(words: list[str]) -> int:
     options = _parser().parse_args(words)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
-    # As an installation has them, whatever PYTHONDONTWRITEBYTECODE says: not the compiler is measured.
+    # As an installation has them, whatever PYTHONDONTWRITEBYTECODE says: the compiler is not
+    # what is measured.
     for package in ("provreg", "benchmarks"):
         compileall.compile_dir(CHECKOUT / package, quiet=2)
     cache = options.cache.absolute()
