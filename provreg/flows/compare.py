@@ -104,11 +104,11 @@ def _batches(old: Sequence[_Piece], new: dict[str, _Piece]) -> Iterator[list[_Pa
 
 def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, pa.Table]:
     """The rows of some pairs that may be changes."""
-    for old, new in batch[:1]:
-        if new is not None and old.is_dense() and new.is_dense():
-            spans = old.span(workspace), new.span(workspace)
-            if same_ids(*spans):
-                return without_equal(*spans)
+    old, new = batch[0]
+    if new is not None and old.is_dense() and new.is_dense():  # alone
+        spans = old.span(workspace), new.span(workspace)
+        if same_ids(*spans):
+            return without_equal(*spans)
     before = _joined([old.rows(workspace) for old, _ in batch])
     after = _joined([new.rows(workspace) for _, new in batch if new is not None])
     if same_ids(before, after):
