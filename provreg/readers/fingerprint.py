@@ -1,7 +1,8 @@
 """Whether anything below some paths changed: one digest over all names and stats.
 
 It says less than a listing, and costs a fraction of one: nothing is sorted, named or left out, and
-no file is opened. Equal fingerprints are of the same files with the same stats; unequal ones say
+no file is opened. Equal fingerprints are of the same files with the same stats, in folders from which
+nothing was away meanwhile; unequal ones say
 nothing at all.
 """
 
@@ -29,6 +30,7 @@ _FOLDERS = 16
 # Starting a process costs what looking at these does.
 _FEW_FILES = 5000
 _LENGTHS = struct.Struct("=QQ")
+_TIMES = struct.Struct("=qq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def _look(share: _Share) -> Fingerprint | None:
     try:
         for folder, names in share.files:
             with _opened(folder) as opened:
-                look.add(folder, names, [_stat(name, opened) for name in names])
+                look.add(folder, opened, names, [_stat(name, opened) for name in names])
         pending = [(folder, 0) for folder in reversed(share.folders)]
         while pending:
             folder, depth = pending.pop()
@@ -147,7 +149,7 @@ def _look(share: _Share) -> Fingerprint | None:
             with _opened(folder) as opened, os.scandir(opened) as entries:
                 below, files = _sorted_out(folder, entries, share.leave_out)
                 stats = [entry.stat(follow_symlinks=False) for entry in files]
-            look.add(folder, [entry.name for entry in files], stats)
+                look.add(folder, opened, [entry.name for entry in files], stats)
             pending += [(path, depth + 1) for path in below]
     except (OSError, _SpecialError):
         return None
@@ -162,9 +164,11 @@ class _Look:
         self._devices: set[int] = set()
         self._touched = 0
 
-    def add(self, folder: str, names: list[str], stats: list[os.stat_result]) -> None:
-        """Takes in the files of one folder, or some of them."""
-        packed = []
+    def add(self, folder: str, opened: int, names: list[str], stats: list[os.stat_result]) -> None:
+        """Takes in the files of one folder, or some of them, and the folder's own times: they tell
+        that something was away and came back, folders too, whose files keep their times."""
+        itself = os.fstat(opened)
+        packed = [_TIMES.pack(itself.st_mtime_ns, itself.st_ctime_ns)]
         for one in stats:
             if not S_ISREG(one.st_mode):
                 raise _SpecialError

@@ -111,3 +111,12 @@ def test_what_is_gone_or_too_deep_has_no_fingerprint(tree: Path) -> None:
 def test_work_that_nobody_waits_for_is_given_up(tree: Path) -> None:
     with pytest.raises(RuntimeError), taking_fingerprint([tree], leave_out=(), workers=2):
         raise RuntimeError
+
+
+@pytest.mark.parametrize("place", ["f39", "f00/deep"])
+def test_a_folder_that_was_away_and_came_back_is_told(tree: Path, place: str) -> None:
+    """Its files keep their times: what was read meanwhile lacked them."""
+    before = take(tree)
+    (tree / place).rename(tree.parent / "away")
+    (tree.parent / "away").rename(tree / place)
+    assert take(tree) != before
