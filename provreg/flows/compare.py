@@ -89,15 +89,17 @@ def _batches(old: Sequence[_Piece], new: dict[str, _Piece]) -> Iterator[list[_Pa
     """The pieces of `old` with those of `new`, by first id, that these are taken from: dense ones
     alone, of others as many as make one look at them worth its while."""
     batch: list[_Pair] = []
+    rows = 0
     for piece in old:
         other = new.pop(piece.part.first, None)
         if other is not None and piece.is_dense() and other.is_dense():
             yield [(piece, other)]
             continue
         batch.append((piece, other))
-        if sum(one.count() for one, _ in batch) >= _BATCH:
+        rows += piece.count()
+        if rows >= _BATCH:
             yield batch
-            batch = []
+            batch, rows = [], 0
     if batch:
         yield batch
 
