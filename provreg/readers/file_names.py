@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from provreg.core.bounds import LIMITS, UNSAFE_IN_IDS
 from provreg.core.text import quoted
 from provreg.errors import InputError
 
@@ -26,9 +27,6 @@ def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def _problem(sample: str) -> str:
-    # Late: it brings Arrow, and most files are listed and hashed before anything needs that.
-    from provreg.core.bounds import LIMITS, UNSAFE_IN_IDS
-
     try:
         size = len(sample.encode())
     except UnicodeEncodeError:

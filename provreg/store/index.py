@@ -90,6 +90,7 @@ class Index:
         index = Index(self._path)
         with ExitStack() as index._held:
             yield index
+        index._held = None
 
     def _let_go(self) -> None:
         self._connection = None
