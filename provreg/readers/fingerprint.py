@@ -1,9 +1,8 @@
 """Whether anything below some paths changed: one digest over all names and stats.
 
 It says less than a listing, and costs a fraction of one: nothing is sorted, named or left out, and
-no file is opened. Equal fingerprints are of the same files with the same stats, in folders from which
-nothing was away meanwhile; unequal ones say
-nothing at all.
+no file is opened. Equal fingerprints are of the same files with the same stats, in folders that
+nothing left or entered meanwhile; unequal ones say nothing at all.
 """
 
 from __future__ import annotations

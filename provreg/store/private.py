@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from provreg.core.text import printable, quoted
 from provreg.errors import UsageError
@@ -82,6 +82,17 @@ def read_private(path: Path, limit: int) -> bytes | None:
         return None
     except OSError as error:
         raise storage_error("read", str(path), error) from error
+
+
+def open_private(path: str | os.PathLike[str]) -> BinaryIO | None:
+    """A file of the user's own, to be read; None for one that is not regular, is another user's, or
+    that others may read or write. Raises OSError."""
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(opened)
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077 and stat.S_ISREG(found.st_mode):
+        return open(opened, "rb")
+    os.close(opened)
+    return None
 
 
 def replace_private(path: Path, data: bytes) -> None:

@@ -18,12 +18,13 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISREG
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
+
+from provreg.store.private import open_private
 
 _DIGEST_SIZE = 32
 _SIZE = np.dtype("<u8")
@@ -149,11 +150,10 @@ class RecordedRows:
 
 def _mapped(path: Path) -> memoryview | None:
     """The bytes of a file that is the user's, and nobody else's to read or write."""
-    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(opened, "rb") as file:
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.geteuid() or found.st_mode & 0o077 or not S_ISREG(found.st_mode):
-            return None
+    file = open_private(path)
+    if file is None:
+        return None
+    with file:
         return memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
 
 

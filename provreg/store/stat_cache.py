@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -24,6 +23,7 @@ from blake3 import blake3
 from provreg.errors import StorageError
 from provreg.store.files import replace_file
 from provreg.store.local_devices import SETTLED_NS
+from provreg.store.private import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,15 +140,11 @@ def _keys(stats: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def _private_bytes(path: str | os.PathLike[str], most: int) -> bytes:
     """The at most `most` bytes of a file that is the user's, and nobody else's to read or write."""
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        with open(opened, "rb") as file:
-            found = os.fstat(file.fileno())
-            private = found.st_uid == os.geteuid() and not found.st_mode & 0o077
-            if not (private and S_ISREG(found.st_mode) and found.st_size <= most):
-                return b""
-            return file.read(found.st_size)
+        file = open_private(path)
+        if file is None:
+            return b""
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            return file.read(size) if size <= most else b""
     except OSError:
         return b""
