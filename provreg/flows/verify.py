@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -187,6 +188,10 @@ def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> st
 
 def locate(workspace: Workspace, reference: Reference) -> tuple[int, str]:
     """(number, head digest) that `reference` stands for by the registry's word alone."""
+    if reference.head is None and reference.version is not None:
+        # Not listed: a version asked for by number costs the same however many there are.
+        with suppress(NotFoundError):
+            return reference.version, recorded(workspace, reference.dataset, reference.version)
     numbers = workspace.versions.numbers(reference.dataset)
     if not numbers:
         raise NotFoundError(

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -180,7 +181,9 @@ def _to_bytes(seen: Seen, location: str, dataset: str) -> bytes:
     return data
 
 
+@lru_cache(maxsize=4)
 def _parse(data: bytes, location: str, dataset: str) -> Seen:
+    """One ingestion asks six times what was seen; what is parsed here grows with every version."""
     fields = Fields(parse_canonical(data, what="the state", limit=_MAX_STATE_BYTES), "state")
     for name, wanted in (("format", STATE_FORMAT), ("location", location), ("dataset", dataset)):
         found = fields.text(name)
