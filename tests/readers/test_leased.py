@@ -1,0 +1,136 @@
+"""provreg.readers.leased: files mapped only while nobody can change them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from blake3 import blake3
+
+from provreg.errors import InputError
+from provreg.readers import slices
+from provreg.readers.leased import windows
+from provreg.readers.slices import Slice, hash_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WINDOW = 64 * 1024 * 1024
+SIZE = 2 * WINDOW + 12_345
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="leases are of Linux alone")
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A file of two windows and a bit, mostly holes."""
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+        for place in (0, WINDOW - 1, WINDOW, SIZE - 1):
+            file.seek(place)
+            file.write(b"x")
+    return path
+
+
+def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def mapped(path: Path, start: int) -> int:
+    """The bytes that are mapped of a file."""
+    with path.open("rb") as file:
+        return sum(len(window) for window in windows(file.fileno(), start))
+
+
+def hashed(path: Path) -> bytes:
+    answer = hash_slice(Slice([(str(path.parent), "", [path.name])], False, False))
+    for _, failure in answer.failures:
+        raise failure
+    return answer.content
+
+
+def test_whole_windows_are_mapped_in_workers(large: Path) -> None:
+    if in_worker(mapped, large, 0) == 0:
+        pytest.skip("this file system has no leases")
+    assert in_worker(mapped, large, 0) == 2 * WINDOW
+    assert in_worker(mapped, large, 4096 * 4096) == WINDOW
+
+
+def test_nothing_is_mapped_in_a_users_own_process(large: Path) -> None:
+    assert mapped(large, 0) == 0
+
+
+def test_nothing_is_mapped_that_somebody_may_write_to(large: Path) -> None:
+    with large.open("r+b"):
+        assert in_worker(mapped, large, 0) == 0
+
+
+def test_nothing_is_mapped_from_within_a_page(large: Path) -> None:
+    assert in_worker(mapped, large, 100) == 0
+
+
+def test_mapped_read_and_written_to_files_have_one_digest(large: Path) -> None:
+    expected = blake3(large.read_bytes()).digest()
+    assert in_worker(hashed, large) == hashed(large) == expected
+    with large.open("r+b"):
+        assert in_worker(hashed, large) == expected
+
+
+def cutting(path: Path, size: int) -> subprocess.Popen[bytes]:
+    """A process that cuts the file at `path`, once it may."""
+    words = "import os, sys; os.truncate(sys.argv[1], int(sys.argv[2]))"
+    return subprocess.Popen((sys.executable, "-c", words, str(path), str(size)))
+
+
+def _cut_while_mapped(path: Path) -> tuple[bool, int, float]:
+    """Whether whoever cuts the file had to wait, the size then, and for how long all took."""
+    began = time.monotonic()
+    with path.open("rb") as file:
+        for window in windows(file.fileno(), 0):
+            cut = cutting(path, 0)
+            time.sleep(0.3)
+            waited = cut.poll() is None
+            assert window[WINDOW - 1 :] == b"x"
+            size = os.fstat(file.fileno()).st_size
+        cut.wait(timeout=20)
+    return waited, size, time.monotonic() - began
+
+
+def test_file_cut_short_under_a_mapping(large: Path) -> None:
+    if in_worker(mapped, large, 0) == 0:
+        pytest.skip("this file system has no leases")
+    waited, size, seconds = in_worker(_cut_while_mapped, large)
+    assert (waited, size) == (True, SIZE)
+    # It is let go of after the window, and not when the system loses patience.
+    assert seconds < 20
+    assert large.stat().st_size == 0
+
+
+def _hashed_while_cut(path: Path) -> bytes:
+    original, begun = slices.windows, []
+
+    def cut_between(file: int, start: int) -> Any:
+        for window in original(file, start):
+            yield window
+            begun.append(cutting(path, 100))
+            time.sleep(0.3)
+
+    slices.windows = cut_between
+    try:
+        return hashed(path)
+    finally:
+        for cut in begun:
+            cut.wait(timeout=20)
+
+
+def test_file_cut_short_between_two_mappings(large: Path) -> None:
+    with pytest.raises(InputError, match="changed while it was read"):
+        in_worker(_hashed_while_cut, large)
