@@ -17,11 +17,9 @@ from provreg.core.change import (
 )
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head, PartRef
-from provreg.core.tree import BlockList
-from provreg.flows.entries import checked_part
+from provreg.flows.entries import checked_part, read_blocks
 from provreg.flows.workspace import Workspace
 
-_MAX_BLOCK_LIST = 1 << 20
 _DENSE = 8
 # Below this a look of its own at a part takes longer than to copy its rows.
 _FEW = 4096
@@ -36,8 +34,8 @@ def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
     """
     old_parts, new_parts = _unshared(old.parts, new.parts), _unshared(new.parts, old.parts)
     old_runs, new_runs = differing_rows(
-        [_blocks(workspace, part) for part in old_parts],
-        [_blocks(workspace, part) for part in new_parts],
+        [read_blocks(workspace, part) for part in old_parts],
+        [read_blocks(workspace, part) for part in new_parts],
     )
     old_pieces = [_Piece(part, runs) for part, runs in zip(old_parts, old_runs, strict=True)]
     new_pieces = {
@@ -145,7 +143,3 @@ def _ascending(tables: Sequence[pa.Table]) -> pa.Table:
 def _unshared(parts: Sequence[PartRef], others: Sequence[PartRef]) -> list[PartRef]:
     shared = {part.blocks for part in others}
     return [part for part in parts if part.blocks not in shared]
-
-
-def _blocks(workspace: Workspace, part: PartRef) -> BlockList:
-    return BlockList.from_bytes(workspace.objects.get(part.blocks, limit=_MAX_BLOCK_LIST))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from provreg.core.digest import written
 from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part, check_part_end, check_version
+from provreg.core.tree import BlockList
 from provreg.errors import FormatError
 from provreg.flows.integrity import Report, ignore, map_parts, read_part_file, refused, say_held
 from provreg.flows.workspace import Workspace
@@ -21,6 +22,7 @@ from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 
 _MAX_LABEL_BYTES = 64 << 20
+_MAX_BLOCK_LIST = 1 << 20
 # Starting a process costs what decoding and checking some 10,000 entries does.
 _WORTH_PROCESSES = 1 << 17
 
@@ -102,6 +104,11 @@ def _read_and_check(workspace: Workspace, shared: frozenset[PartRef], part: Part
     data = read_part_file(workspace, part)
     known = workspace.parts.get(part)
     return _check_content(workspace, part, data) if known is None else known
+
+
+def read_blocks(workspace: Workspace, part: PartRef) -> BlockList:
+    """The blocks of one part; raises DamagedError or NotFoundError where they cannot be read."""
+    return BlockList.from_bytes(workspace.objects.get(part.blocks, limit=_MAX_BLOCK_LIST))
 
 
 def checked_part(workspace: Workspace, part: PartRef) -> pa.Table:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.errors import NotFoundError, NotTrustedError, RevokedError, StorageError
+from provreg.errors import (
+    DamagedError,
+    NotFoundError,
+    NotTrustedError,
+    RevokedError,
+    StorageError,
+)
 from provreg.flows.integrity import recorded
 from provreg.flows.judging import Judge
 from provreg.flows.trusting import Trust
@@ -22,6 +28,7 @@ from provreg.flows.workspace import Workspace
 from provreg.trust.signer import Signer
 
 if TYPE_CHECKING:
+    from provreg.core.tree import BlockList
     from provreg.flows.draft import Draft, FetchedList, Parent
     from provreg.flows.gate import Gate
 
@@ -201,7 +208,13 @@ def _try_number(
     """The head that is now version `number`, None where another took it."""
     from provreg.flows.seal import remember_parts, seal
 
-    sealed = seal(drafted, number=number, created=datetime.now(UTC), message=message)
+    sealed = seal(
+        drafted,
+        number=number,
+        created=datetime.now(UTC),
+        message=message,
+        parents_blocks=_blocks_of(workspace, drafted.parent),
+    )
     head, data = sealed.head, sealed.head.to_bytes()
     digest = head.digest()
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
@@ -216,6 +229,17 @@ def _try_number(
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
     return head
+
+
+def _blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockList]:
+    """The blocks of all parts of a verified parent; none where a list of them was lost: then all
+    entries are hashed, and the list may be made again."""
+    from provreg.flows.entries import read_blocks
+
+    try:
+        return () if parent is None else [read_blocks(workspace, one) for one in parent.head.parts]
+    except (DamagedError, NotFoundError):
+        return ()
 
 
 def _remember_if_trusted(workspace: Workspace, head: Head, trust: Trust) -> str | None:

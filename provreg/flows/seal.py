@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 
+import numpy as np
 import pyarrow as pa
 
 from provreg.core.digest import blake3_digest
 from provreg.core.head import TOP_NAMES, Head, NameCounts, PartRef
-from provreg.core.leaf import leaves
+from provreg.core.kept import block_list_with, kept_digests
 from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
 from provreg.core.root import root
-from provreg.core.tree import Ints, block_list
+from provreg.core.tree import BlockList, Ints
 from provreg.flows.draft import Draft
 from provreg.readers.parallel import can_fork, default_workers, ordered_map
 from provreg.store.mapped import MappedParts
@@ -35,10 +36,20 @@ class Sealed:
     parts: Sequence[tuple[PartRef, pa.Table]]
 
 
-def seal(drafted: Draft, *, number: int, created: datetime, message: str) -> Sealed:
-    """The head and objects of `drafted` as version `number`."""
+def seal(
+    drafted: Draft,
+    *,
+    number: int,
+    created: datetime,
+    message: str,
+    parents_blocks: Sequence[BlockList] = (),
+) -> Sealed:
+    """The head and objects of `drafted` as version `number`.
+
+    Of `parents_blocks`, which are those of all its parts, what did not change is not hashed again.
+    """
     parent = None if drafted.parent is None else drafted.parent.head
-    parts, part_objects = _parts(drafted.entries, () if parent is None else parent.parts)
+    parts, part_objects = _parts(drafted, parents_blocks)
     objects = [*drafted.samples.long_labels, *part_objects]
     counts = {}
     for name in ("source", "labeler"):
@@ -68,18 +79,24 @@ def seal(drafted: Draft, *, number: int, created: datetime, message: str) -> Sea
 
 
 def _parts(
-    entries: pa.Table, before: Sequence[PartRef]
+    drafted: Draft, parents_blocks: Sequence[BlockList]
 ) -> tuple[list[tuple[PartRef, pa.Table]], list[bytes]]:
     """The parts of a version and the objects they need; a part the parent has keeps its file."""
+    before = () if drafted.parent is None else drafted.parent.head.parts
     stored = {part.blocks: part for part in before}
-    pieces = list(cut_parts(entries))
+    pieces = list(cut_parts(drafted.entries))
     starts = [0, *accumulate(part.num_rows for part, _ in pieces)]
-    workers = default_workers() if entries.num_rows >= _WORTH_PROCESSES else 1
+    places = [(start, ends) for start, (_, ends) in zip(starts, pieces, strict=False)]
+    all_ends = np.concatenate([start + ends for start, ends in places])
+    known = kept_digests(drafted.changes, parents_blocks, all_ends)
+    new = sum(size for size, digest in zip(np.diff(all_ends, prepend=0), known, strict=True)
+              if digest is None)  # fmt: skip
+    next_known = iter(known)
     # Forked workers have the entries already: only the places of the parts go through pipes.
     made = ordered_map(
-        partial(_made, entries, frozenset(stored)),
-        zip(starts, (ends for _, ends in pieces), strict=False),
-        workers=workers,
+        partial(_made, drafted.entries, frozenset(stored)),
+        [(start, ends, list(islice(next_known, len(ends)))) for start, ends in places],
+        workers=default_workers() if new >= _WORTH_PROCESSES else 1,
     )
     parts: list[tuple[PartRef, pa.Table]] = []
     objects: list[bytes] = []
@@ -95,15 +112,15 @@ def _parts(
 
 
 def _made(
-    entries: pa.Table, stored: frozenset[str], place: tuple[int, Ints]
+    entries: pa.Table, stored: frozenset[str], place: tuple[int, Ints, list[bytes | None]]
 ) -> tuple[bytes, bytes | None]:
     """(block list, part file) of the part that starts at a row and has its blocks end so.
 
     No file where one is `stored` already.
     """
-    start, ends = place
+    start, ends, known = place
     part = entries.slice(start, int(ends[-1])).combine_chunks()
-    blocks = block_list(leaves(part), ends).to_bytes()
+    blocks = block_list_with(part, ends, known).to_bytes()
     return blocks, None if blake3_digest(blocks) in stored else write_part(part)
 
 

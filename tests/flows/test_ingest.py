@@ -353,6 +353,21 @@ def test_the_parents_part_files_are_used_again(bench: Bench) -> None:
     assert len(bench.files().keys() - files.keys()) == 5
 
 
+@pytest.mark.parametrize("damage", ["lost", "overwritten"])
+def test_without_the_parents_list_of_blocks_all_entries_are_hashed(
+    bench: Bench, damage: str
+) -> None:
+    one = bench.ingest(bench.pets()).head
+    blocks = bench.object(one.parts[0].blocks)
+    if damage == "lost":
+        blocks.unlink()
+    else:
+        bench.overwrite(blocks, b"another list")
+    two = bench.ingest(bench.pets(count=8)).head
+    bench.forget("PROVREG_CACHE")
+    assert bench.open().verify("pets").head == two
+
+
 def test_the_parent_is_the_last_verified_number_and_gaps_are_allowed(bench: Bench) -> None:
     one = bench.ingest(bench.pets())
     bench.ingest(bench.pets("other", count=8), by="mallory", trusting=["alice"])

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from blake3 import blake3
 
+from provreg.core import kept
 from provreg.core.entry import SAMPLE
+from provreg.core.leaf import leaves
 from provreg.core.manifest import build_parts
 from provreg.core.origin import Speaker
 from provreg.flows import seal as sealing
@@ -76,3 +79,59 @@ def test_a_successor_keeps_uid_and_class_indices() -> None:
     second = sealed(drafted(4, parent), number=2)
     assert (second.head.uid, second.head.parent) == (first.head.uid, first.head.digest())
     assert second.head.changes["injected"] == 1
+
+
+def edited(entries: pa.Table, numbers: np.random.Generator) -> Samples:
+    """The samples of `entries` after some were removed, renamed, relabeled, rewritten and added."""
+    rows = entries.select(SAMPLE.names).to_pylist()
+    for at in numbers.choice(len(rows), 3, replace=False).tolist():
+        rows[at]["label"] = f"label {numbers.integers(3)}"
+    for at in numbers.choice(len(rows), 3, replace=False).tolist():
+        rows[at]["content"] = numbers.bytes(32)
+    for at in numbers.choice(len(rows), 2, replace=False).tolist():
+        rows[at]["id"] = f"{numbers.integers(len(rows)):06}x"
+    for at in sorted(numbers.choice(len(rows), 2, replace=False).tolist(), reverse=True):
+        del rows[at]
+    for at in numbers.integers(0, 10**6, 2).tolist():
+        rows.append(rows[0] | {"id": f"{at:06}+", "content": numbers.bytes(32)})
+    rows.sort(key=lambda row: row["id"])
+    table = pa.Table.from_pylist(rows, SAMPLE)
+    return Samples(table, {"reader": "folder"}, labels_known=True, splits_known=True)
+
+
+def test_blocks_kept_from_the_parent_are_those_that_hashing_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[int] = []
+
+    def counted(entries: pa.Table) -> bytes:
+        hashed.append(entries.num_rows)
+        return leaves(entries)
+
+    monkeypatch.setattr(kept, "leaves", counted)
+    numbers = np.random.default_rng(8)
+    version = sealed(drafted(40_000))
+    entries = drafted(40_000).entries
+    for number in range(2, 8):
+        parent = Parent(version.head.digest(), version.head, entries)
+        made = draft("d", edited(entries, numbers), parent, Speaker("s", None))
+        blocks = [part.blocks for part in build_parts(entries)]
+        hashed.clear()
+        version = seal(made, number=number, created=NOW, message="", parents_blocks=blocks)
+        assert 0 < sum(hashed) < 8_000
+        entries = made.entries
+        assert [part.blocks for part in version.head.parts] == [
+            part.blocks.logical_digest() for part in build_parts(entries)
+        ]
+
+
+def test_a_version_all_of_whose_blocks_are_kept_is_not_hashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = sealed(drafted(30_000))
+    entries = drafted(30_000).entries
+    blocks = [part.blocks for part in build_parts(entries)]
+    monkeypatch.setattr(kept, "leaves", None)
+    made = drafted(30_000, Parent(first.head.digest(), first.head, entries))
+    second = seal(made, number=2, created=NOW, message="", parents_blocks=blocks)
+    assert second.head.parts == first.head.parts
