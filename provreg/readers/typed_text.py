@@ -52,6 +52,11 @@ _FORMS = {
     DATE: _DAY,
     TIME: r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?",
 }
+# What Arrow reads as a number and is made of these characters alone has the form of one.
+_CHARACTERS: dict[LogicalType, bytes] = {
+    INT: b"0123456789-",
+    **dict.fromkeys((FLOAT32, FLOAT64), b"0123456789+-.eE"),
+}
 
 
 def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
@@ -61,6 +66,8 @@ def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
     """
     if logical == TEXT:
         return texts
+    if (numbers := _plain_numbers(texts, logical)) is not None:
+        return numbers
     form = _NUMBER if isinstance(logical, Decimal) else _FORMS[logical]
     _require(texts, _matches(texts, form), logical)
     if logical == INT:
@@ -72,6 +79,24 @@ def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
         moment = pc.binary_join_element_wise("1970-01-01", texts, "T")
         return _cast(moment, pa.timestamp("ns"), logical, texts).view(to_arrow(TIME))
     return _cast(texts, to_arrow(logical), logical)
+
+
+def _plain_numbers(texts: pa.Array, logical: LogicalType) -> pa.Array | None:
+    """The values of `texts` where it can be told without a look at each that all are numbers."""
+    characters = _CHARACTERS.get(logical)
+    if characters is None or not len(texts):
+        return None
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    written = data.slice(ends[0], ends[-1] - ends[0]).to_pybytes() if data else b""
+    if written.translate(None, characters):
+        return None
+    try:
+        values = texts.cast(to_arrow(logical))
+    except pa.ArrowInvalid:
+        return None
+    overflown = logical != INT and pc.any(pc.is_inf(values)).as_py()
+    return None if overflown else values
 
 
 def moments(texts: pa.Array) -> pa.Array:
