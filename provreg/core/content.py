@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.change import BIT, Changes, plain
+from provreg.core.change import BIT, Changes
+from provreg.core.entry_columns import plain
 from provreg.core.limits import Limit, NameList, Origin
 from provreg.core.policy import PublishRule
 from provreg.core.text import quoted

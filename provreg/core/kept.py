@@ -12,7 +12,8 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from provreg.core.change import Changes, Rows
+from provreg.core.change import Changes
+from provreg.core.entry_columns import Rows
 from provreg.core.leaf import leaves
 from provreg.core.tree import BlockList, Ints, block_list
 

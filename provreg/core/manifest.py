@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.canonical import canonical, parse_canonical
-from provreg.core.change import byte_lengths
 from provreg.core.digest import blake3_digest
 from provreg.core.entry import ENTRY, TIMESTAMP
+from provreg.core.entry_columns import byte_lengths, take_rows
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.ids import unsafe_ids
 from provreg.core.leaf import leaves
@@ -42,8 +43,8 @@ def in_order(entries: pa.Table) -> pa.Table:
     ids = entries.column("id")
     if _first_not_ascending(ids) is None:
         return entries
-    order = pc.sort_indices(ids)
-    runs = [entries.take(order.slice(at, _SLICE)) for at in range(0, len(order), _SLICE)]
+    order = pc.sort_indices(ids).to_numpy().view(np.int64)
+    runs = [take_rows(entries, order[at : at + _SLICE]) for at in range(0, len(order), _SLICE)]
     return pa.concat_tables(runs)
 
 
@@ -153,6 +154,11 @@ def check_entries(entries: pa.Table) -> None:
 
 def check_values(entries: pa.Table) -> None:
     """Checks sizes, characters and times of every column; raises FormatError naming the id."""
+    for at in range(0, entries.num_rows, _SLICE):
+        _check_values(entries.slice(at, _SLICE))
+
+
+def _check_values(entries: pa.Table) -> None:
     for name, limit in LIMITS.items():
         lengths = byte_lengths(entries.column(name))
         _refuse_where(pc.greater(lengths, limit), entries, f"{name} is too long")

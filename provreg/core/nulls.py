@@ -1,4 +1,4 @@
-"""Columns of nothing, in no memory of their own: most entries have most fields left out."""
+"""Columns of nothing or one text, in no memory of their own: most entries leave most fields out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def chunked_nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
     """`count` nulls, however many, that take no room."""
     whole, rest = divmod(count, _MANY)
     return pa.chunked_array([*[_many(type_)] * whole, nulls(type_, rest)], type_)
+
+
+def one_text(text: str, count: int) -> pa.DictionaryArray:
+    """`text` for each of `count` entries, no more than a part has, in no room but its own."""
+    indices = pa.Array.from_buffers(pa.int32(), count, [None, _ZEROS])
+    return pa.DictionaryArray.from_arrays(indices, [text])
 
 
 @lru_cache(maxsize=32)

@@ -9,20 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.bounds import LIMITS
-from provreg.core.change import Pairing, byte_lengths, pair, plain, unequal, whole
 from provreg.core.entry import DIGEST, ENTRY
-from provreg.core.nulls import chunked_nulls, nulls
+from provreg.core.entry_columns import Mask, Rows, byte_lengths, plain, take_rows, unequal, whole
+from provreg.core.nulls import chunked_nulls, nulls, one_text
+from provreg.core.pairing import renames, same_id, spans
 from provreg.core.text import quoted
 from provreg.errors import InputError
 
-Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+# So many samples become entries at once: what that takes is gone before the next do.
+_SLICE = 1 << 16
+_CLAIMED = ("content", "label", "label_digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,81 +48,53 @@ def with_origin(
     keeps its parent's. Raises InputError naming the first sample that ends up without a source, or
     whose texts are too long.
     """
-    if parent is None:
-        return _first_version(samples, speaker)
-    pairs = pair(parent, samples)
-    continued = _parent_rows(pairs, samples.num_rows)
-    same_content = _kept(samples, parent, continued, "content")
-
-    label, label_digest = split_long_labels(samples.column("label"))
-    old_label = _at(parent, "label", continued)
-    old_label_digest = _at(parent, "label_digest", continued)
-    if not labels_known:
-        silent = pc.and_(label.is_null(), label_digest.is_null())
-        label = pc.if_else(silent, old_label, label)
-        label_digest = pc.if_else(silent, old_label_digest, label_digest)
-    same_label = (
-        (continued >= 0) & ~unequal(label, old_label) & ~unequal(label_digest, old_label_digest)
-    )
-    split = whole(samples.column("split"))
-    if not splits_known:
-        split = pc.coalesce(split, _at(parent, "split", continued))
-
-    def inherited(name: str, where: Mask) -> pa.Array:
-        return _at(parent, name, np.where(where, continued, -1))
-
-    source = pc.coalesce(
-        whole(samples.column("source")),
-        inherited("source", same_content),
-        _constant(speaker.source, samples.num_rows),
-    )
-    labeler_now = pc.if_else(
-        pa.array(same_label),
-        inherited("labeler", same_label),
-        _constant(speaker.labeler, samples.num_rows),
-    )
-    columns = {
-        "id": samples.column("id"),
-        "content": samples.column("content"),
-        "size": samples.column("size"),
-        "label": label,
-        "label_digest": label_digest,
-        "source": source,
-        "labeler": pc.coalesce(whole(samples.column("labeler")), labeler_now),
-        "labeled_at": pc.coalesce(
-            whole(samples.column("labeled_at")), inherited("labeled_at", same_label)
-        ),
-        "split": split,
-        "delivery": inherited("delivery", same_content & same_label),
-        "annotations": inherited("annotations", same_label),
-        "uri": pc.coalesce(whole(samples.column("uri")), inherited("uri", same_content)),
-        "content_sha256": pc.coalesce(
-            whole(samples.column("content_sha256")), inherited("content_sha256", same_content)
-        ),
-        "attrs": pc.coalesce(
-            whole(samples.column("attrs")), inherited("attrs", same_content & same_label)
-        ),
-    }
-    return _as_entries(columns)
+    continued = None if parent is None else _continued(parent, samples)
+    entries = [ENTRY.empty_table()]
+    for at in range(0, samples.num_rows, _SLICE):
+        brought = samples.slice(at, _SLICE)
+        if parent is None or continued is None:
+            columns = _brought(brought, speaker)
+        else:
+            rows = continued[at : at + _SLICE]
+            columns = _continuing(
+                brought,
+                take_rows(parent, rows),
+                rows >= 0,
+                speaker,
+                labels_known=labels_known,
+                splits_known=splits_known,
+            )
+        entries.append(_as_entries(columns))
+    made = pa.concat_tables(entries)
+    _check_sources(made)
+    return made
 
 
 def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
     """The parent's entries, with those of `appended` added or put in their place, in order."""
-    kept = parent.filter(
-        pc.invert(pc.is_in(parent.column("id"), value_set=whole(appended.column("id"))))
-    )
-    return pa.concat_tables([kept, appended]).unify_dictionaries().sort_by("id")
+    merged = [ENTRY.empty_table()]
+    for before, after in spans(parent.column("id"), appended.column("id")):
+        old, new = parent[before], appended[after]
+        if old.num_rows and new.num_rows:
+            ids = whole(new.column("id"))
+            kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=ids)))
+            old = pa.concat_tables([kept, new]).unify_dictionaries().sort_by("id")
+        elif new.num_rows:
+            old = new
+        merged.append(old)
+    return pa.concat_tables(merged)
 
 
 def contradicted(parent: pa.Table, appended: pa.Table) -> str | None:
     """The first id of `appended` (entries) that the parent has with other content or label."""
-    pairs = pair(parent, appended)
-    same = np.ones(len(pairs.same_new), np.bool_)
-    for name in ("content", "label", "label_digest"):
-        old = _at(parent, name, pairs.same_old)
-        same &= ~unequal(_at(appended, name, pairs.same_new), old)
-    wrong = pairs.same_new[~same]
-    return appended.column("id")[int(wrong[0])].as_py() if len(wrong) else None
+    for old_rows, new_rows in same_id(parent.column("id"), appended.column("id")):
+        old, new = take_rows(parent, old_rows), take_rows(appended, new_rows)
+        masks = [unequal(old.column(name), new.column(name)) for name in _CLAIMED]
+        wrong = np.flatnonzero(np.logical_or.reduce(masks))
+        if len(wrong):
+            sample: str = new.column("id")[int(wrong[0])].as_py()
+            return sample
+    return None
 
 
 def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
@@ -137,30 +110,87 @@ def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
     return pc.if_else(long, pa.scalar(None, pa.string()), texts), pa.array(digests, DIGEST)
 
 
-def _first_version(samples: pa.Table, speaker: Speaker) -> pa.Table:
-    count = samples.num_rows
+def _continued(parent: pa.Table, samples: pa.Table) -> Rows:
+    """For each new sample the row of the parent's entry that it continues, -1 for none."""
+    rows = np.full(samples.num_rows, -1)
+    gone = np.ones(parent.num_rows, np.bool_)
+    for old_rows, new_rows in same_id(parent.column("id"), samples.column("id")):
+        rows[new_rows] = old_rows
+        gone[old_rows] = False
+    found = renames(parent, samples, gone, rows < 0)
+    rows[found.new[found.unambiguous]] = found.old[found.unambiguous]
+    return rows
+
+
+def _brought(samples: pa.Table, speaker: Speaker) -> dict[str, pa.Array | pa.ChunkedArray]:
+    """The columns of entries that continue none."""
     label, label_digest = split_long_labels(samples.column("label"))
     columns = {name: samples.column(name) for name in ("id", "content", "size", "split",
                "labeled_at", "uri", "content_sha256", "attrs")}  # fmt: skip
-    columns |= {
+    return columns | {
         "label": label,
         "label_digest": label_digest,
-        "source": _said(samples.column("source"), speaker.source, count),
-        "labeler": _said(samples.column("labeler"), speaker.labeler, count),
+        "source": _said(samples.column("source"), speaker.source),
+        "labeler": _said(samples.column("labeler"), speaker.labeler),
     }
-    return _as_entries(columns)
+
+
+def _continuing(
+    samples: pa.Table,
+    before: pa.Table,
+    continues: Mask,
+    speaker: Speaker,
+    *,
+    labels_known: bool,
+    splits_known: bool,
+) -> dict[str, pa.Array | pa.ChunkedArray]:
+    """The columns of entries that continue those of `before`, row by row, where `continues`."""
+
+    def old(name: str) -> pa.Array:
+        return whole(plain(before.column(name)))
+
+    def inherited(name: str, where: Mask) -> pa.Array:
+        return pc.if_else(pa.array(where), old(name), pa.scalar(None, old(name).type))
+
+    same_content = continues & ~unequal(samples.column("content"), before.column("content"))
+    label, label_digest = split_long_labels(samples.column("label"))
+    if not labels_known:
+        silent = pc.and_(label.is_null(), label_digest.is_null())
+        label = pc.if_else(silent, old("label"), label)
+        label_digest = pc.if_else(silent, old("label_digest"), label_digest)
+    same_label = continues & ~unequal(label, old("label"))
+    same_label &= ~unequal(label_digest, old("label_digest"))
+    split = whole(samples.column("split"))
+    labeler = pc.if_else(
+        pa.array(same_label), old("labeler"), pa.scalar(speaker.labeler, pa.string())
+    )
+    kept = {
+        "source": same_content,
+        "labeled_at": same_label,
+        "uri": same_content,
+        "content_sha256": same_content,
+        "attrs": same_content & same_label,
+    }
+    columns = {
+        name: pc.coalesce(whole(samples.column(name)), inherited(name, where))
+        for name, where in kept.items()
+    }
+    return columns | {
+        "id": samples.column("id"),
+        "content": samples.column("content"),
+        "size": samples.column("size"),
+        "label": label,
+        "label_digest": label_digest,
+        "source": pc.coalesce(columns["source"], pa.scalar(speaker.source, pa.string())),
+        "labeler": pc.coalesce(whole(samples.column("labeler")), labeler),
+        "split": split if splits_known else pc.coalesce(split, old("split")),
+        "delivery": inherited("delivery", same_content & same_label),
+        "annotations": inherited("annotations", same_label),
+    }
 
 
 def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
-    ids, source = columns["id"], columns["source"]
-    place = pc.index(source.is_null(), True).as_py()
-    if place >= 0:
-        sample = ids[place].as_py()
-        raise InputError(
-            f"{quoted(sample)} has no source ({source.null_count} samples have none)",
-            sample=sample,
-            hint="say where the data come from: --source NAME, or --source-column COLUMN",
-        )
+    ids = columns["id"]
     for name, limit in LIMITS.items():
         if name in columns and name != "id":
             long = pc.fill_null(pc.greater(byte_lengths(columns[name]), limit), False)
@@ -170,17 +200,28 @@ def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
                 raise InputError(
                     f"the {name} of {quoted(sample)} is longer than {limit} bytes", sample=sample
                 )
-    count = len(ids)
-    arrays = [_as_field(columns.get(field.name), field.type, count) for field in ENTRY]
+    arrays = [_as_field(columns.get(field.name), field.type, len(ids)) for field in ENTRY]
     return pa.table(arrays, schema=ENTRY)
 
 
-def _said(column: pa.ChunkedArray, value: str | None, count: int) -> pa.Array:
+def _check_sources(entries: pa.Table) -> None:
+    source = entries.column("source")
+    place = pc.index(source.is_null(), True).as_py()
+    if place >= 0:
+        sample = entries.column("id")[place].as_py()
+        raise InputError(
+            f"{quoted(sample)} has no source ({source.null_count} samples have none)",
+            sample=sample,
+            hint="say where the data come from: --source NAME, or --source-column COLUMN",
+        )
+
+
+def _said(column: pa.ChunkedArray, value: str | None) -> pa.Array:
     """`column`, and `value` where it is null."""
-    if column.null_count < count or value is None:
-        return pc.coalesce(whole(column), _constant(value, count))
+    if column.null_count < len(column) or value is None:
+        return pc.coalesce(whole(column), pa.scalar(value, pa.string()))
     # One text for all of them is not written out: it is to become a dictionary anyway.
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), [value])
+    return one_text(value, len(column))
 
 
 def _as_field(
@@ -188,27 +229,7 @@ def _as_field(
 ) -> pa.Array | pa.ChunkedArray:
     if column is None or column.null_count == count:
         return chunked_nulls(type_, count)
-    # A dictionary is left as it is.
-    one = whole(column)
-    return one.dictionary_encode() if pa.types.is_dictionary(type_) else one.cast(type_)
-
-
-def _parent_rows(pairs: Pairing, count: int) -> Rows:
-    """For each new sample the row of the parent's entry that it continues, -1 for none."""
-    rows = np.full(count, -1, np.int64)
-    rows[pairs.same_new] = pairs.same_old
-    rows[pairs.renamed_new[pairs.unambiguous]] = pairs.renamed_old[pairs.unambiguous]
-    return rows
-
-
-def _kept(samples: pa.Table, parent: pa.Table, continued: Rows, name: str) -> Mask:
-    return (continued >= 0) & ~unequal(whole(samples.column(name)), _at(parent, name, continued))
-
-
-def _at(entries: pa.Table, name: str, rows: Rows) -> pa.Array:
-    taken = plain(entries.column(name)).take(pa.array(rows, mask=rows < 0))
-    return whole(taken)
-
-
-def _constant(value: str | None, count: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, pa.string()), count)
+    if pa.types.is_dictionary(type_):
+        # One is left as it is.
+        return whole(column).dictionary_encode()
+    return column.cast(type_)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.change import Mask, Rows, plain, take_entries, unequal, whole
+from provreg.core.entry_columns import Mask, Rows, plain, take_entries, unequal, whole
 from provreg.core.revocation import RevokedSamples
 
 # What makes a sample the same one, of which a source or a labeler has said no more since.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from provreg.core.change import plain
 from provreg.core.entry import ENTRY
+from provreg.core.entry_columns import plain
 from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part
 from provreg.errors import ProvregError

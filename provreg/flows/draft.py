@@ -99,7 +99,7 @@ def draft(
         splits_known=samples.splits_known,
     )
     if append and parent is not None:
-        wrong = None if replace else contradicted(before, entries)
+        wrong = None if replace else contradicted(continued, entries)
         if wrong is not None:
             raise InputError(
                 f"{quoted(wrong)} has other content or another label in"
@@ -107,9 +107,10 @@ def draft(
                 sample=wrong,
                 hint="give it another id, or pass --replace to put the new one in its place",
             )
-        entries = merge_appended(before, entries)
     try:
         check_values(entries)
+        if append:
+            entries = merge_appended(before, entries)
         if samples.reading["reader"] == "folder":
             check_path_ids(entries.column("id"))
     except FormatError as error:

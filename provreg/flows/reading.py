@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
 from provreg.core.text import quoted
@@ -44,14 +42,12 @@ Progress = Callable[[int, int], None]
 class Read:
     """What was read, and what could not be.
 
-    `files` is what the stat cache wants to know. `row_ids` are the ids of the samples in the order
-    of the data.
+    `files` is what the stat cache wants to know.
     """
 
     samples: Samples
     findings: tuple[Finding, ...] = ()
     files: FileStats | None = None
-    row_ids: pa.ChunkedArray | None = None
 
 
 def read_new(
@@ -197,7 +193,7 @@ def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, wor
         splits_known=found.splits_known,
         reused=found.reused,
     )
-    return Read(samples, found.findings, found.files, found.table["id"])
+    return Read(samples, found.findings, found.files)
 
 
 def _counted(progress: Progress | None) -> Callable[[int], None] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from provreg.core.change import Mask
+from provreg.core.entry_columns import Mask
 from provreg.core.head import Head
 from provreg.core.revocation import RevokedSamples
 from provreg.core.revoked_rows import revoked_mask

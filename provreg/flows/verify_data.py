@@ -11,22 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from provreg.core.change import pair, take_entries, unequal
 from provreg.core.digest import written
+from provreg.core.entry_columns import Rows, take_entries, take_rows, unequal
 from provreg.core.finding import Finding
 from provreg.core.head import Head
 from provreg.core.origin import split_long_labels
+from provreg.core.pairing import renames, same_id
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore
 from provreg.flows.reading import Progress, Read, labels_overridden, read_again
 from provreg.flows.verify import Step, VerifiedVersion
 
 _COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", "source", "labeler")
-
-Rows = npt.NDArray[np.int64]
 
 
 def verify_data(
@@ -99,16 +97,21 @@ def compare_with_data(
             "label_digest": label_digest,
         }
     )
-    pairs = pair(entries, found)
-    for signed, present in _rows(entries, found, pairs.same_old, pairs.same_new):
-        if signed["content"] != present["content"]:
-            yield _finding("changed", signed, written(present["content"]))
-        elif _other_sha256(signed, present):
-            expected, there = ("sha256:" + row["content_sha256"].hex() for row in (signed, present))
-            yield _finding("changed", signed, there, expected=expected)
-        elif labels_signed and _label(signed) != _label(present):
-            yield _finding("relabeled", signed, _label(present), expected=_label(signed))
-    for signed, present in _rows(entries, found, pairs.renamed_old, pairs.renamed_new):
+    gone, come = np.ones(entries.num_rows, np.bool_), np.ones(found.num_rows, np.bool_)
+    for old, new in same_id(entries.column("id"), found.column("id")):
+        gone[old], come[new] = False, False
+        for signed, present in _rows(entries, found, old, new):
+            if signed["content"] != present["content"]:
+                yield _finding("changed", signed, written(present["content"]))
+            elif _other_sha256(signed, present):
+                expected, there = (
+                    "sha256:" + row["content_sha256"].hex() for row in (signed, present)
+                )
+                yield _finding("changed", signed, there, expected=expected)
+            elif labels_signed and _label(signed) != _label(present):
+                yield _finding("relabeled", signed, _label(present), expected=_label(signed))
+    left = renames(entries, found, gone, come)
+    for signed, present in _rows(entries, found, left.old, left.new):
         if _label(present) is not None and _label(signed) != _label(present):
             yield _finding(
                 "relabeled",
@@ -119,9 +122,9 @@ def compare_with_data(
             )
         else:
             yield _finding("moved", signed, found_id=present["id"])
-    for signed in take_entries(entries.select(_COLUMNS), pairs.removed).to_pylist():
+    for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
         yield _finding("missing", signed)
-    for present in take_entries(found, pairs.added).to_pylist():
+    for present in take_entries(found, left.added).to_pylist():
         yield Finding("stranger", present["id"], found=written(present["content"]))
 
 
@@ -134,14 +137,18 @@ def _rows(
     differ = np.zeros(len(old), np.bool_)
     for name in ("id", "content", "content_sha256", "label", "label_digest"):
         differ |= unequal(signed[name], present[name])
-    rows = pa.array(np.flatnonzero(differ))
-    yield from zip(signed.take(rows).to_pylist(), present.take(rows).to_pylist(), strict=True)
+    signed, present = (take_rows(table, np.flatnonzero(differ)) for table in (signed, present))
+    yield from zip(signed.to_pylist(), present.to_pylist(), strict=True)
 
 
 def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
     """Whether the SHA-256 signed beside the BLAKE3 is of other bytes, which no file can have."""
     both = (signed["content_sha256"], present["content_sha256"])
     return None not in both and both[0] != both[1]
+
+
+def _sha256(row: dict[str, Any]) -> str:
+    return "sha256:" + str(row["content_sha256"].hex())
 
 
 def _label(row: dict[str, Any]) -> str | None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
-from provreg.core.change import whole
 from provreg.core.column import (
     BINARY,
     DURATION,
@@ -29,6 +28,7 @@ from provreg.core.column import (
 )
 from provreg.core.column_arrow import to_arrow
 from provreg.core.entry import ENTRY
+from provreg.core.entry_columns import whole
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.change import plain
+from provreg.core.entry_columns import plain
 from provreg.core.head import Head
 from provreg.flows.entries import long_label
 from provreg.flows.reading import labels_overridden

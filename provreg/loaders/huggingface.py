@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.change import whole
+from provreg.core.entry_columns import whole
 from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
 from provreg.errors import StorageError, UsageError

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.change import plain, unequal
 from provreg.core.digest import written
+from provreg.core.entry_columns import plain, unequal
 from provreg.core.finding import Finding
 from provreg.core.origin import split_long_labels
 from provreg.core.text import quoted

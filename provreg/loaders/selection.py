@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.change import plain
+from provreg.core.entry_columns import plain
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, UsageError
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provreg.core import change, pairing
 from provreg.core.change import apply, compare
 from provreg.core.entry import ENTRY
 
@@ -82,6 +86,17 @@ def test_every_kind_is_what_the_vocabulary_says(old: pa.Table, new: pa.Table) ->
             expected |= 64 * (before["split"] != after["split"])
         assert kinds == expected
         assert one_side or before["id"] == after["id"] or same_content
+
+
+@given(VERSION, VERSION)
+def test_changes_do_not_depend_on_where_spans_end(old: pa.Table, new: pa.Table) -> None:
+    def told() -> list[Any]:
+        found = compare(old, new)
+        return [found.kinds.tolist(), found.old_rows.tolist(), found.new_rows.tolist()]
+
+    at_once = told()
+    with patch.object(pairing, "_SPAN", 2), patch.object(change, "_SLICE", 2):
+        assert told() == at_once
 
 
 def test_two_names_swapped_are_two_modified_samples(make_entries) -> None:

@@ -1,4 +1,4 @@
-"""Columns of nothing: any number of nulls, in memory that is shared."""
+"""Columns of nothing or one text: any number of them, in memory that is shared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from provreg.core.entry import ENTRY
-from provreg.core.nulls import chunked_nulls, nulls
+from provreg.core.nulls import chunked_nulls, nulls, one_text
 
 COUNTS = [0, 1, 1 << 18, (1 << 18) + 1, 3 << 18]
 
@@ -37,3 +37,12 @@ def test_nulls_of_entries_take_no_memory() -> None:
     made = [(nulls(field.type, 200_000), chunked_nulls(field.type, 10**6)) for field in ENTRY]
     assert pa.total_allocated_bytes() - before < 10_000
     assert len(made) == len(ENTRY)
+
+
+def test_one_text_for_many_takes_no_memory() -> None:
+    before = pa.total_allocated_bytes()
+    made = one_text("somewhere", 200_000)
+    assert pa.total_allocated_bytes() - before < 10_000
+    made.validate(full=True)
+    assert made.unique().to_pylist() == ["somewhere"]
+    assert len(made) == 200_000

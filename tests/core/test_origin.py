@@ -6,6 +6,8 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
+from provreg.core import origin as origin_of
+from provreg.core import pairing
 from provreg.core.entry import ENTRY, SAMPLE
 from provreg.core.origin import (
     Speaker,
@@ -142,6 +144,31 @@ def test_append_removes_nothing(parent, make_entries) -> None:
     merged = merge_appended(parent, make_entries([{"id": "1", "payload": "z"}, {"id": "0"}]))
     assert merged.column("id").to_pylist() == ["0", "1", "2"]
     assert merged.column("content")[1].as_py() == blake3(b"z").digest()
+
+
+def test_what_is_continued_does_not_depend_on_where_slices_end(
+    make_entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(number: int, **said: str) -> dict[str, Any]:
+        return {"id": f"{number:02}", "payload": f"{number}", "label": f"{number % 3}"} | said
+
+    parent = make_entries([row(n, source=f"s{n % 4}", labeler=f"l{n % 5}") for n in range(30)])
+    gone, renamed = {4, 5, 17}, {"08": "99"}
+    changed = {"11": {"label": "new"}, "12": {"payload": "new"}, "20": {"source": "said"}}
+    rows = [row(n) | changed.get(f"{n:02}", {}) for n in range(35) if n not in gone]
+    rows = [one | {"id": renamed.get(one["id"], one["id"])} for one in rows]
+    samples, appended = make_samples(*rows), make_entries(rows)
+
+    def made() -> list[Any]:
+        entries = with_origin(samples, parent, VENDOR, labels_known=True, splits_known=False)
+        merged = merge_appended(parent, appended)
+        return [entries.to_pylist(), merged.to_pylist(), contradicted(parent, appended)]
+
+    at_once = made()
+    for size in (1, 4, 7):
+        monkeypatch.setattr(origin_of, "_SLICE", size)
+        monkeypatch.setattr(pairing, "_SPAN", size)
+        assert made() == at_once
 
 
 def test_columns_of_nothing_take_no_room() -> None:
