@@ -49,10 +49,10 @@ def columns_of(
     return parquet.common_columns((file, columns(file)) for file in files)
 
 
-def slices(file: SourceFile) -> Iterator[Slice]:
+def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
     """A slice per row group; an Arrow file is one."""
     if is_parquet(file):
-        yield from parquet.slices(file)
+        yield from parquet.slices(file, options)
     else:
         yield Slice(file, 0, file.size)
 

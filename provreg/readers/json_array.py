@@ -51,7 +51,10 @@ def columns_of(
     return tuple(Column(name, settled(logical)) for name, logical in columns.items())
 
 
-def slices(file: SourceFile) -> Iterator[Slice]:
+def slices(
+    file: SourceFile,
+    options: TableOptions,  # noqa: ARG001 - as for the other formats
+) -> Iterator[Slice]:
     """The whole file."""
     yield Slice(file, 0, file.size)
 

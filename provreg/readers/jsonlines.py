@@ -40,7 +40,7 @@ def columns_of(
     """
     columns: dict[str, LogicalType] = {}
     task = partial(_infer, declared=dict(options.types))
-    pieces = [piece for file in files for piece in slices(file)]
+    pieces = [piece for file in files for piece in slices(file, options)]
     for found in ordered_map(task, pieces, workers=workers):
         merge_columns(columns, found)
     check_names(list(columns))
@@ -95,7 +95,10 @@ def _parsed_alone(line: bytes, number: int) -> dict[str, Any]:
     return row
 
 
-def slices(file: SourceFile) -> Iterator[Slice]:
+def slices(
+    file: SourceFile,
+    options: TableOptions,  # noqa: ARG001 - as for the other formats
+) -> Iterator[Slice]:
     """`file` in chunks of about 8 MiB, cut at line ends. Raises InputError for longer rows than
     MAX_ROW."""
     start = 0

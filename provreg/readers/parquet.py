@@ -43,7 +43,11 @@ def columns_of(
     return common_columns((file, columns(file)) for file in files)
 
 
-def slices(file: SourceFile, chunks: dict[int, bytes] | None = None) -> Iterator[Slice]:
+def slices(
+    file: SourceFile,
+    options: TableOptions,  # noqa: ARG001 - as for the other formats
+    chunks: dict[int, bytes] | None = None,
+) -> Iterator[Slice]:
     """A slice per row group. Raises InputError for what is not Parquet.
 
     The file is read through the digests of its `chunks` (`CheckedFile`) where they are given.

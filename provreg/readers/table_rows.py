@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
@@ -45,7 +46,7 @@ class _Reader(Protocol):
         self, files: list[SourceFile], options: TableOptions, *, workers: int
     ) -> tuple[Column, ...]: ...
 
-    def slices(self, file: SourceFile) -> Iterator[Slice]: ...
+    def slices(self, file: SourceFile, options: TableOptions) -> Iterator[Slice]: ...
 
     def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
 
@@ -69,16 +70,19 @@ def slice_samples(
 
     Raises InputError, naming file and row, NotFoundError and StorageError.
     """
-    pieces = [piece for file in files for piece in READERS[format_].slices(file)]
+    pieces = (piece for file in files for piece in READERS[format_].slices(file, options))
+    # Where rows begin may take looking for: workers begin before all slices are known.
+    first = list(islice(pieces, workers))
     task = partial(_samples, format_=format_, options=options)
-    results = ordered_map(task, pieces, workers=min(workers, len(pieces)))
-    for piece, found in zip(pieces, results, strict=True):
+    for piece, found in ordered_map(task, chain(first, pieces), workers=len(first)):
         for samples in found:
             yield piece, _all_columns(samples)
 
 
-def _samples(piece: Slice, *, format_: str, options: TableOptions) -> list[pa.RecordBatch]:
-    return [_said_columns(samples) for _, samples in _slice_rows(piece, format_, options)]
+def _samples(
+    piece: Slice, *, format_: str, options: TableOptions
+) -> tuple[Slice, list[pa.RecordBatch]]:
+    return piece, [_said_columns(samples) for _, samples in _slice_rows(piece, format_, options)]
 
 
 def _said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
@@ -104,12 +108,12 @@ def file_rows(
     if known is not None and format_ == "parquet":
         yield from _parquet_rows(file, options, known)
         return
-    for piece in READERS[format_].slices(file):
+    for piece in READERS[format_].slices(file, options):
         yield from _slice_rows(piece, format_, options)
 
 
 def _slice_rows(piece: Slice, format_: str, options: TableOptions) -> Rows:
-    return _rows(piece, READERS[format_].batches(piece, options), options)
+    return _rows(piece, READERS[format_].batches(piece, options), options, format_=format_)
 
 
 def _rows(
@@ -119,6 +123,7 @@ def _rows(
     hash_: HashRows = hash_rows,
     *,
     valid: bool = False,
+    format_: str = "parquet",
 ) -> Rows:
     """The rows in `batches` of a slice; misfits get their places here. The rest as `samples_of`."""
     names = [column.name for column in options.payload_columns()]
@@ -134,10 +139,16 @@ def _rows(
             yield batch.select(names), samples
             rows += batch.num_rows
     except MisfitError as misfit:
-        before = piece.first_row
-        if before is None:
-            before = jsonlines.rows_before(piece)
+        before = _rows_before(piece, format_, options)
         raise misfit.in_file(piece.file.path, before) from None
+
+
+def _rows_before(piece: Slice, format_: str, options: TableOptions) -> int:
+    if piece.first_row is not None:
+        return piece.first_row
+    if format_ == "jsonl":
+        return jsonlines.rows_before(piece)
+    return delimited.rows_before(piece, options)
 
 
 # Rows of files that are read again and again
@@ -177,7 +188,7 @@ def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, ke
         return content, size
 
     try:
-        pieces = list(parquet.slices(file, chunks))
+        pieces = list(parquet.slices(file, options, chunks))
         runs = [parquet.batches(piece, options, chunks) for piece in pieces]
         with closing(_ahead(file, runs)) as ahead:
             for piece, batches in zip(pieces, ahead, strict=True):
@@ -207,7 +218,7 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
         start += batch.num_rows
         return content, size
 
-    pieces = list(parquet.slices(file, chunks))
+    pieces = list(parquet.slices(file, options, chunks))
     runs = [parquet.batches(piece, options, chunks, valid=True) for piece in pieces]
     with closing(_ahead(file, runs)) as ahead:
         for piece, batches in zip(pieces, ahead, strict=True):

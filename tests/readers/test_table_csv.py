@@ -83,6 +83,94 @@ def test_a_file_of_several_blocks_is_read_whole(
         read(tmp_path, data + b"x,z\n", n="int")
 
 
+def pieces_of(path: Path, data: bytes, delimiter: str = ",") -> int:
+    file = path / "p.csv"
+    file.write_bytes(data)
+    return len(list(delimited.slices(examined(file), TableOptions(delimiter=delimiter))))
+
+
+rows_of_text = st.lists(
+    st.tuples(*[cells | st.sampled_from(['"', 'a"b', "\ufeff", ""])] * 2), max_size=12
+)
+
+
+odd_fields = st.sampled_from(["1", "", 'a"b', 'a""', '"c"d', '"x\ny"', '"q""\nr"', '""'])
+
+
+def lines_of(rows: list[tuple[str, str]]) -> str:
+    return "".join(",".join(row) + "\n" for row in rows)
+
+
+@st.composite
+def delimited_text(draw: st.DrawFn) -> str:
+    """Rows as they should be written, and what nobody should write."""
+    text = io.StringIO()
+    quoting = draw(st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
+    ending = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    csv.writer(text, quoting=quoting, lineterminator=ending).writerows(draw(rows_of_text))
+    odd = draw(st.lists(st.tuples(odd_fields, odd_fields), max_size=6).map(lines_of))
+    return text.getvalue() + odd + draw(st.text('ab,"\n\r\ufeff', max_size=30))
+
+
+@settings(max_examples=400, deadline=None)
+@given(delimited_text(), st.integers(1, 40), st.sampled_from(["", "\ufeff"]), st.booleans())
+def test_slices_have_the_rows_that_the_file_has(
+    tmp_path_factory: Any, text: str, size: int, mark: str, headless: bool
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "sliced.csv"
+    file.write_text(mark + ("" if headless else "a,b\n") + text, "utf-8", newline="")
+
+    def found() -> list[Any] | None:
+        try:
+            reading = read_table([file], "csv", TableOptions()).reading
+            return [row for rows, _ in iter_rows([file], reading) for row in rows.to_pylist()]
+        except InputError:
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "_SLICE", size)
+        sliced = found()
+    assert sliced == found()
+
+
+def test_files_are_cut_where_rows_end_and_quotes_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "_SLICE", 64)
+    text = io.StringIO()
+    csv.writer(text).writerows([["a", "b"], *([f'x"\n"{n},', "y\n,"] for n in range(100))])
+    quoted = text.getvalue().encode()
+    assert pieces_of(tmp_path, b"a,b\n" + b"1,2\n" * 100) > 6
+    assert pieces_of(tmp_path, quoted) > 20
+    assert pieces_of(tmp_path, b'\xef\xbb\xbf"a",b\n' + quoted) > 20
+    assert pieces_of(tmp_path, b'a;b\n"1";"2"\n' + b'"\n";\n' * 100, ";") > 6
+    assert pieces_of(tmp_path, b"a,b\r" + b"1,2\r" * 100) == 1
+    assert pieces_of(tmp_path, b'a,b\n1,a"b\n' + b'"1",2\n' * 100) == 1
+    assert pieces_of(tmp_path, b'a;b\n"1";"2"\n' + b'"\n";\n' * 100) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"1\n", "row 201: not readable as CSV: .*Expected 2 columns, got 1"),
+        (b"1,\xff\n", "row 201: .*UTF8"),
+        (b"1,x\n", "row 201: column 'n': 'x' is no int"),
+        (b'"1,1\n', "row 201: .*Expected 2 columns, got 1"),
+    ],
+)
+def test_rows_are_counted_across_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, message: str, workers: int
+) -> None:
+    monkeypatch.setattr(delimited, "_SLICE", 100)
+    options = TableOptions(types={"n": type_from_json("int", "t")})
+    good = b"".join(b'"x\n%d",%d\n\n' % (n, n) for n in range(200))
+    file = tmp_path / "t.csv"
+    file.write_bytes(b"a,n\n" + good + line + good)
+    with pytest.raises(InputError, match=rf"t\.csv'(, |: ){message}"):
+        read_table([file], "csv", options, workers=workers)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
