@@ -17,7 +17,8 @@ from provreg.core.tree import BlockList
 from provreg.errors import FormatError
 from provreg.flows.integrity import Report, ignore, map_parts, read_part_file, refused, say_held
 from provreg.flows.workspace import Workspace
-from provreg.readers.parallel import can_fork, default_workers, ordered_map
+from provreg.readers.parallel import default_workers, ordered_map
+from provreg.readers.pool import can_fork
 from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 

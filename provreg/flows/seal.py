@@ -19,7 +19,8 @@ from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_ta
 from provreg.core.root import root
 from provreg.core.tree import BlockList, Ints
 from provreg.flows.draft import Draft
-from provreg.readers.parallel import can_fork, default_workers, ordered_map
+from provreg.readers.parallel import default_workers, ordered_map
+from provreg.readers.pool import can_fork
 from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from stat import S_ISDIR, S_ISREG
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from provreg.readers.descent import DEEPEST, FOLDER
-from provreg.readers.parallel import can_fork, ordered_map
+from provreg.readers.parallel import begun_map
 from provreg.readers.slices import STAT
 
 if TYPE_CHECKING:
@@ -72,17 +71,10 @@ def taking_fingerprint(
         yield lambda: None
         return
     known = sum(len(names) for share in shares for _, names in share.files)
-    few = known < _FEW_FILES and not any(share.folders for share in shares)
-    if few or not can_fork():
+    if known < _FEW_FILES and not any(share.folders for share in shares):
         workers = 1
-    # The first result is waited for, so it is that of no work: then all have begun theirs.
-    found = ordered_map(_look, [_Share([], [], aside), *shares], workers=workers)
-    next(found)
-    try:
+    with begun_map(_look, shares, workers=workers) as found:
         yield lambda: _joined(list(found))
-    finally:
-        if isinstance(found, Generator):
-            found.close()
 
 
 def _joined(found: Sequence[Fingerprint | None]) -> Fingerprint | None:

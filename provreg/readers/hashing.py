@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
-from provreg.readers.parallel import ordered_map
-from provreg.readers.slices import DIGEST_SIZE, STAT_FIELDS, Place, Slice, hash_slice, stat_slice
+from provreg.readers.parallel import begun_map, ordered_map
+from provreg.readers.slices import (
+    DIGEST_SIZE,
+    STAT_FIELDS,
+    Place,
+    Slice,
+    SliceHashes,
+    hash_slice,
+    stat_slice,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,17 +69,38 @@ def hash_files(
     while it was read, StorageError when the disk or server kept failing; with `collect` both are
     returned as failures instead.
     """
-    ends = list(accumulate(len(run.files) for run in runs))
-    pace = _Pace(progress)
-    if (ends or [0])[-1] < _FEW_FILES:
+    with hashing(runs, workers=workers, with_sha256=with_sha256, collect=collect) as hashes:
+        return hashes(progress)
+
+
+@contextmanager
+def hashing(
+    runs: Sequence[Run], *, workers: int, with_sha256: bool = False, collect: bool = False
+) -> Iterator[Callable[[Callable[[int, int], None] | None], Hashes]]:
+    """Begins what `hash_files` does; the function given takes `progress`, and waits for the end."""
+    pace = _Pace()
+    if sum(len(run.files) for run in runs) < _FEW_FILES:
         sizes = sizes_of(stat_files(runs, workers=1))
         if sum(sizes) < _FEW_BYTES:
             workers = 1
         pace.expect(sum(sizes), len(sizes))
+    specs = (Slice(places, with_sha256, collect) for places in _cut(runs, pace.files_a_spec))
+    with begun_map(hash_slice, specs, workers=workers, heard=pace.hear) as answers:
+        yield lambda progress: _joined(answers, runs, collect=collect, progress=progress)
+
+
+def _joined(
+    answers: Iterator[SliceHashes],
+    runs: Sequence[Run],
+    *,
+    collect: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Hashes:
+    ends = list(accumulate(len(run.files) for run in runs))
+    told = _Told(progress)
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
-    specs = (Slice(places, with_sha256, collect) for places in _cut(runs, pace.files_a_spec))
-    for answer in ordered_map(hash_slice, specs, workers=workers):
+    for answer in answers:
         before = len(content) // DIGEST_SIZE
         for row, failure in answer.failures:
             sample = _sample(runs, ends, before + row)
@@ -81,8 +111,8 @@ def hash_files(
         content += answer.content
         sha256 += answer.sha256
         stats += answer.stats
-        pace.advance(answer.stats)
-    pace.finish()
+        told.advance(answer.stats)
+    told.finish()
     return Hashes(bytes(content), bytes(sha256), bytes(stats), failures)
 
 
@@ -127,30 +157,43 @@ def _sample(runs: Sequence[Run], ends: Sequence[int], row: int) -> str:
 
 
 class _Pace:
-    """How far the work is: for the listener, and for the size of the next slices."""
+    """How large files are, as far as is known: for the size of the next slices."""
+
+    def __init__(self) -> None:
+        self._files = self._bytes = 0
+
+    def expect(self, size: int, files: int) -> None:
+        """Tells the sizes beforehand, so that a few large files are shared out from the first."""
+        self._files, self._bytes = files, size
+
+    def hear(self, answer: SliceHashes) -> None:
+        """Learns from what was read."""
+        sizes = sizes_of(answer.stats)
+        self._files += len(sizes)
+        self._bytes += sum(sizes)
+
+    def files_a_spec(self) -> int:
+        if not self._files:
+            return _FIRST_FILES
+        mean = self._bytes // self._files
+        return max(1, min(_MOST_FILES, _MOST_BYTES // (mean + 1)))
+
+
+class _Told:
+    """How far the work is, for who listens."""
 
     def __init__(self, progress: Callable[[int, int], None] | None) -> None:
         self._progress = progress
         self._files = self._bytes = 0
-        self._expected: int | None = None
         self._told = time.monotonic()
 
-    def expect(self, size: int, files: int) -> None:
-        """Tells the sizes beforehand, so that a few large files are shared out from the first."""
-        if files:
-            self._expected = size // files
-
-    def files_a_spec(self) -> int:
-        mean = self._bytes // self._files if self._files else self._expected
-        if mean is None:
-            return _FIRST_FILES
-        return max(1, min(_MOST_FILES, _MOST_BYTES // (mean + 1)))
-
     def advance(self, stats: bytes) -> None:
+        if not self._progress:
+            return
         sizes = sizes_of(stats)
         self._files += len(sizes)
         self._bytes += sum(sizes)
-        if self._progress and time.monotonic() - self._told >= _PROGRESS_EVERY:
+        if time.monotonic() - self._told >= _PROGRESS_EVERY:
             self._told = time.monotonic()
             self._progress(self._files, self._bytes)
 

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from blake3 import blake3
@@ -118,13 +118,13 @@ def test_stats_of_many_files_in_processes_are_the_same(
 
 def test_few_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
-    original = hashing.ordered_map
+    original = hashing.begun_map
 
-    def watched(function: object, specs: object, *, workers: int) -> object:
+    def watched(*arguments: Any, workers: int, **others: Any) -> Any:
         started.append(workers)
-        return original(function, specs, workers=workers)  # type: ignore[arg-type, type-var]
+        return original(*arguments, workers=workers, **others)
 
-    monkeypatch.setattr(hashing, "ordered_map", watched)
+    monkeypatch.setattr(hashing, "begun_map", watched)
     runs = runs_of(tmp_path, numbered(10))
     hash_files(runs, workers=2)
     assert started[-1] == 1
