@@ -148,13 +148,7 @@ class Registry:
         if data:
             from provreg.flows.verify_data import verify_data
 
-            verify_data(
-                version,
-                data,
-                leave_out=(self.workspace.folder,),
-                on_step=listener,
-                progress=progress,
-            )
+            verify_data(version, data, on_step=listener, progress=progress)
         return version
 
     def review(self, reference: str) -> Review:

@@ -15,15 +15,15 @@ from provreg.flows.draft import Draft, Parent, draft
 from provreg.flows.reading import (
     Progress,
     Read,
-    options_said,
     read_new,
     still_overridden,
-    takes_sha256,
 )
+from provreg.flows.reading_said import options_said, takes_sha256
 from provreg.flows.workspace import Workspace
 
 if TYPE_CHECKING:
     from provreg.flows.ingestion import Ingestion
+    from provreg.readers.begun import BegunFolder
 
 # The source of what is compared only, where nobody says another.
 _NOT_PUBLISHED = "(not published)"
@@ -43,16 +43,23 @@ def draft_again(
 
 
 def drafts_of(
-    workspace: Workspace, ingestion: Ingestion, progress: Progress | None
+    workspace: Workspace,
+    ingestion: Ingestion,
+    progress: Progress | None,
+    begun: BegunFolder | None = None,
 ) -> Callable[[Parent | None], Draft]:
-    """Makes drafts after any parent; the data are read once for each way to read them."""
+    """Makes drafts after any parent; the data are read once for each way to read them.
+
+    `begun` is used for the first of them, if they are read so.
+    """
     reads: dict[bytes, Read] = {}
 
     def make(parent: Parent | None) -> Draft:
         inherited = None if parent is None else parent.head.reading
         key = canonical(options_said(inherited))
         if key not in reads:
-            reads[key] = _read(workspace, ingestion, inherited, progress)
+            first = None if reads else begun
+            reads[key] = _read(workspace, ingestion, inherited, first, progress)
         samples = reads[key].samples
         if ingestion.append and inherited is not None:
             samples = replace(samples, reading=still_overridden(samples.reading, inherited))
@@ -72,6 +79,7 @@ def _read(
     workspace: Workspace,
     ingestion: Ingestion,
     inherited: dict[str, Any] | None,
+    begun: BegunFolder | None,
     progress: Progress | None,
 ) -> Read:
     if ingestion.fetch is not None:
@@ -95,6 +103,7 @@ def _read(
         labels=ingestion.labels,
         leave_out=(workspace.folder,),
         known=cache if useful else None,
+        begun=begun,
         progress=progress,
     )
     if read.files is not None:

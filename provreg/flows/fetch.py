@@ -23,7 +23,8 @@ from provreg.core.text import quoted
 from provreg.errors import NotFetchedError, UsageError
 from provreg.flows.draft import FetchedList, Samples
 from provreg.flows.ingestion import Fetch
-from provreg.flows.reading import LABELS_FILE, Progress, Read, reader_said, takes_sha256
+from provreg.flows.reading import Progress, Read
+from provreg.flows.reading_said import LABELS_FILE, reader_said, takes_sha256
 from provreg.readers import folder as folders
 from provreg.readers.download_folder import DownloadFolder
 from provreg.readers.folder_options import FolderOptions, reading_of

@@ -50,12 +50,12 @@ def ingest(
         # Where nothing changed nothing is drafted, and no Arrow loaded.
         from provreg.flows.drafting import drafts_of
 
-        return drafts_of(workspace, ingestion, progress)
+        return drafts_of(workspace, ingestion, progress, looked_at.begun)
 
     def after(parent: Parent | None) -> Draft:
         return drafts()(parent)
 
-    with watching(workspace, ingestion) if watch is None else nullcontext(watch) as begun:
+    with watching(workspace, ingestion) if watch is None else nullcontext(watch) as looked_at:
         outcome = publish(
             workspace,
             after,
@@ -64,10 +64,10 @@ def ingest(
             dataset=ingestion.dataset,
             message=ingestion.message,
             after_revoked=ingestion.after_revoked,
-            unchanged=partial(_unchanged, begun),
+            unchanged=partial(_unchanged, looked_at),
         )
         if outcome.newest is not None:
-            begun.remember(outcome.newest, outcome.left_out)
+            looked_at.remember(outcome.newest, outcome.left_out)
     return outcome
 
 

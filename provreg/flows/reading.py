@@ -16,7 +16,9 @@ from provreg.core.manifest import in_order
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
+from provreg.flows.reading_said import LABELS_FILE, reader_said
 from provreg.readers import table
+from provreg.readers.begun import BegunFolder
 from provreg.readers.catalog import detect, reader_again, reader_of
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
@@ -32,8 +34,6 @@ from provreg.readers.reader import (
     check_options,
 )
 from provreg.readers.table_options import READERS as TABLES
-
-LABELS_FILE = "labels_file"
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +58,7 @@ def read_new(
     labels: Path | None = None,
     leave_out: Iterable[Path] = (),
     known: KnownDigests | None = None,
+    begun: BegunFolder | None = None,
     progress: Progress | None = None,
 ) -> Read:
     """Reads `paths` for ingestion; `inherited` is the reading of the parent's head.
@@ -75,7 +76,7 @@ def read_new(
         )
     check_options(how, reader, format_)
     options = reader.settle(format_, how, before)
-    work = Work(leave_out, default_workers(), known, progress=_counted(progress))
+    work = Work(leave_out, default_workers(), known, begun=begun, progress=_counted(progress))
     read = _read(reader, paths, format_, options, work)
     if labels is None:
         return read
@@ -98,6 +99,7 @@ def read_again(
     *,
     sha256: bool = False,
     leave_out: Iterable[Path] = (),
+    begun: BegunFolder | None = None,
     progress: Progress | None = None,
 ) -> Read:
     """Reads `paths` the way a head says; unreadable samples become findings where they can.
@@ -110,7 +112,8 @@ def read_again(
     if sha256 and "sha256" in reader.OPTIONS:
         again = {"sha256": True} | again
     options = reader.options_from_reading(again)
-    work = Work(leave_out, default_workers(), collect=True, progress=_counted(progress))
+    counted = _counted(progress)
+    work = Work(leave_out, default_workers(), collect=True, begun=begun, progress=counted)
     return _read(reader, paths, format_, options, work)
 
 
@@ -160,28 +163,11 @@ def still_overridden(reading: dict[str, Any], inherited: Mapping[str, Any]) -> d
     return reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
 
 
-def takes_sha256(how: HowToRead, inherited: Mapping[str, Any] | None) -> bool:
-    """Whether files are read for their SHA-256 too: it was asked for now, or before."""
-    return how.sha256 or (inherited is not None and inherited.get("sha256") is True)
-
-
-def options_said(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """What of a head's reading its successor inherits: how to read, and not what came of it."""
-    if reading is None:
-        return None
-    return {name: said for name, said in reading.items() if name not in (LABELS_FILE, "left_out")}
-
-
 def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
     named = reading.get(LABELS_FILE, [])
     if not isinstance(named, list) or not all(name in LABEL_COLUMNS for name in named):
         raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
     return named
-
-
-def reader_said(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """What the reader itself said; without what a labels file said."""
-    return {name: said for name, said in reading.items() if name != LABELS_FILE}
 
 
 def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:

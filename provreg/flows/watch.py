@@ -19,8 +19,10 @@ from typing import Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.errors import DamagedError, FormatError, ProvregError, StorageError
+from provreg.flows.beginning import begun_first
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.workspace import Workspace, open_workspace
+from provreg.readers.begun import BegunFolder
 from provreg.readers.fingerprint import Fingerprint, taking_fingerprint
 from provreg.readers.parallel import default_workers
 from provreg.store.folder import find, open_registry
@@ -32,12 +34,16 @@ _LIMIT = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The files of an ingestion as they were when it began."""
+    """The files of an ingestion as they were when it began.
+
+    `begun`: they are being read, as nothing is known of them that could make this needless.
+    """
 
     _memory: Path
     _paths: tuple[Path, ...]
     _began_ns: int
     _fingerprint: Callable[[], Fingerprint | None]
+    begun: BegunFolder | None = None
 
     def left_out(self, head: str) -> Mapping[str, int] | None:
         """What is left out of the files, by reason, if these are known to be those of the version
@@ -84,14 +90,19 @@ class Watch:
 def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
     """Begins to look at the files of `ingestion`, in other processes.
 
-    Not for a dataset that this user has not seen yet, nor where more than the files, or less, says
-    what is published: then nothing is known and nothing remembered.
+    Of a dataset that this user has not seen yet nothing is known and nothing remembered: they are
+    read at once. The same where more than the files, or less, says what is published.
     """
     began = time.time_ns()
     said = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
     memory = workspace.cache / "unchanged" / hashlib.sha256(repr(said).encode()).hexdigest()
     more = ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch
-    if more or workspace.seen(ingestion.dataset) is None:
+    first = workspace.seen(ingestion.dataset) is None
+    if first and not more:
+        with begun_first(workspace, ingestion) as begun:
+            yield Watch(memory, ingestion.paths, began, lambda: None, begun)
+        return
+    if first or more:
         yield Watch(memory, ingestion.paths, began, lambda: None)
         return
     with taking_fingerprint(

@@ -222,8 +222,8 @@ class VerifiedSamples:
         Raises NotTrustedError with a finding for every sample that is not as signed, strangers
         too. What is loaded later is checked again all the same.
         """
-        workspace, version = self._at_home
-        verify_data(version, self.paths, leave_out=(workspace.folder,), on_step=ignore)
+        _, version = self._at_home
+        verify_data(version, self.paths, on_step=ignore)
 
     @property
     def _at_home(self) -> tuple[Workspace, VerifiedVersion]:

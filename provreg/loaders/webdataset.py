@@ -10,7 +10,7 @@ import numpy as np
 
 from provreg.core.extras import needs_extra
 from provreg.errors import ProvregError, UsageError
-from provreg.flows.reading import reader_said
+from provreg.flows.reading_said import reader_said
 from provreg.loaders.shared_passes import SharedPasses
 from provreg.readers import webdataset as reader
 from provreg.readers.shard_files import shards

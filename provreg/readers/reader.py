@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from provreg.core.finding import Finding
+    from provreg.readers.begun import BegunFolder
 
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
@@ -119,6 +120,7 @@ class Work:
     Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
     not be read; verification passes none. With `collect`, samples that cannot be read become
     findings where the reader can tell them apart. `progress` hears how many samples are done.
+    `begun` is of files that were begun to be read before it was known what for.
     """
 
     leave_out: Iterable[Path] = ()
@@ -126,6 +128,7 @@ class Work:
     known: KnownDigests | None = None
     collect: bool = False
     progress: Callable[[int], None] | None = None
+    begun: BegunFolder | None = None
 
 
 @dataclass(frozen=True, slots=True)

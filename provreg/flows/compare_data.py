@@ -1,0 +1,156 @@
+"""Step 12: every sample's bytes against the signed manifest; nothing missing, no stranger.
+
+Everything that is wrong is collected: an incident needs the whole list, not the first line of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from provreg.core.digest import written
+from provreg.core.entry_columns import Rows, take_entries, take_rows, unequal
+from provreg.core.finding import Finding
+from provreg.core.head import Head
+from provreg.core.origin import split_long_labels
+from provreg.core.pairing import renames, same_id
+from provreg.errors import NotTrustedError
+from provreg.flows.integrity import ignore
+from provreg.flows.reading import Read, labels_overridden
+from provreg.flows.verify import Step
+
+_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", "source", "labeler")
+
+
+def check_read(
+    head: Head, entries: pa.Table, read: Read, *, on_step: Callable[[Step], None] = ignore
+) -> None:
+    """Checks what was read from the data against a verified version's head and entries.
+
+    Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
+    """
+    labels_signed = read.samples.labels_known and not labels_overridden(head.reading)
+    unread = {finding.id: finding for finding in read.findings}
+    findings = [
+        finding
+        for finding in compare_with_data(entries, read.samples.table, labels_signed=labels_signed)
+        if finding.id not in unread
+    ]
+    findings = sorted([*findings, *unread.values()], key=lambda finding: finding.id.encode())
+    if not findings:
+        on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
+        return
+    counts = Counter(finding.kind for finding in findings)
+    said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    reference = f"{head.dataset}@{head.version}"
+    detail = f"{len(findings):,} samples are not as {reference} signs them: {said}"
+    on_step(Step(12, False, detail))
+    raise NotTrustedError(
+        detail,
+        step=12,
+        hint="do not train on these data; `provreg diff` against them shows who answers for what",
+        findings=tuple(findings),
+    )
+
+
+def compare_with_data(
+    entries: pa.Table, samples: pa.Table, *, labels_signed: bool
+) -> Iterator[Finding]:
+    """A finding for every difference between `entries` and `samples` (schema SAMPLE, in order).
+
+    `labels_signed`: the labels in the data are those the manifest was made from, so that another
+    label under the same id is a finding. A moved sample whose label changed with its place is
+    `relabeled`, whatever its label was signed from.
+    """
+    label, label_digest = split_long_labels(samples["label"])
+    found = pa.table(
+        {
+            "id": samples["id"],
+            "content": samples["content"],
+            "content_sha256": samples["content_sha256"],
+            "label": label,
+            "label_digest": label_digest,
+        }
+    )
+    gone, come = np.ones(entries.num_rows, np.bool_), np.ones(found.num_rows, np.bool_)
+    for old, new in same_id(entries.column("id"), found.column("id")):
+        gone[old], come[new] = False, False
+        for signed, present in _rows(entries, found, old, new):
+            if signed["content"] != present["content"]:
+                yield _finding("changed", signed, written(present["content"]))
+            elif _other_sha256(signed, present):
+                expected, there = (
+                    "sha256:" + row["content_sha256"].hex() for row in (signed, present)
+                )
+                yield _finding("changed", signed, there, expected=expected)
+            elif labels_signed and _label(signed) != _label(present):
+                yield _finding("relabeled", signed, _label(present), expected=_label(signed))
+    left = renames(entries, found, gone, come)
+    for signed, present in _rows(entries, found, left.old, left.new):
+        if _label(present) is not None and _label(signed) != _label(present):
+            yield _finding(
+                "relabeled",
+                signed,
+                _label(present),
+                expected=_label(signed),
+                found_id=present["id"],
+            )
+        else:
+            yield _finding("moved", signed, found_id=present["id"])
+    for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
+        yield _finding("missing", signed)
+    for present in take_entries(found, left.added).to_pylist():
+        yield Finding("stranger", present["id"], found=written(present["content"]))
+
+
+def _rows(
+    entries: pa.Table, found: pa.Table, old: Rows, new: Rows
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The pairs that differ, as dicts; equal ones are left out before they become Python."""
+    signed = take_entries(entries.select(_COLUMNS), old)
+    present = take_entries(found, new)
+    differ = np.zeros(len(old), np.bool_)
+    for name in ("id", "content", "content_sha256", "label", "label_digest"):
+        differ |= unequal(signed[name], present[name])
+    signed, present = (take_rows(table, np.flatnonzero(differ)) for table in (signed, present))
+    yield from zip(signed.to_pylist(), present.to_pylist(), strict=True)
+
+
+def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
+    """Whether the SHA-256 signed beside the BLAKE3 is of other bytes, which no file can have."""
+    both = (signed["content_sha256"], present["content_sha256"])
+    return None not in both and both[0] != both[1]
+
+
+def _sha256(row: dict[str, Any]) -> str:
+    return "sha256:" + str(row["content_sha256"].hex())
+
+
+def _label(row: dict[str, Any]) -> str | None:
+    """A label to compare and to show: the text, or the written digest of a long one."""
+    digest: bytes | None = row["label_digest"]
+    label: str | None = row["label"]
+    return label if digest is None else written(digest)
+
+
+def _finding(
+    kind: Any,
+    signed: dict[str, Any],
+    found: str | None = None,
+    *,
+    expected: str | None = None,
+    found_id: str | None = None,
+) -> Finding:
+    return Finding(
+        kind,
+        signed["id"],
+        expected=expected if expected is not None else written(signed["content"]),
+        found=found,
+        found_id=found_id,
+        source=signed["source"],
+        labeler=signed["labeler"],
+    )
