@@ -33,12 +33,7 @@ _END = "provreg: end of file"
 _ROW_NUMBER = re.compile(r"Row #([0-9]+): ")
 
 
-def columns_of(
-    files: list[SourceFile],
-    options: TableOptions,
-    *,
-    workers: int,  # noqa: ARG001 - as for the other formats
-) -> tuple[Column, ...]:
+def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]:
     """The header's columns, text unless declared otherwise. Raises InputError."""
     return tuple(Column(name, options.types.get(name, TEXT)) for name in _header(files[0], options))
 

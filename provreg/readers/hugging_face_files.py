@@ -37,8 +37,6 @@ def is_parquet(file: SourceFile) -> bool:
 def columns_of(
     files: list[SourceFile],
     options: TableOptions,  # noqa: ARG001 - types are declared by the files
-    *,
-    workers: int,  # noqa: ARG001 - only schemas are read
 ) -> tuple[Column, ...]:
     """The columns that all files have, class labels as text. Raises InputError."""
 

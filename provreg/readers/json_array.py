@@ -7,13 +7,10 @@ import json
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from provreg.core.column import Column, LogicalType, settled
-from provreg.core.column_arrow import check_names
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.json_rows import batch_of, check_types
-from provreg.readers.json_values import merge_columns
-from provreg.readers.jsonlines import CHUNK, MAX_ROW, inferred_columns
+from provreg.readers.jsonlines import CHUNK, MAX_ROW
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
@@ -26,29 +23,6 @@ if TYPE_CHECKING:
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
-
-
-def columns_of(
-    files: list[SourceFile],
-    options: TableOptions,
-    *,
-    workers: int,  # noqa: ARG001 - where elements begin only reading from the beginning can tell
-) -> tuple[Column, ...]:
-    """As `jsonlines.columns_of`."""
-    columns: dict[str, LogicalType] = {}
-    for file in files:
-        rows = 0
-        for chunk in _chunks(file):
-            try:
-                merge_columns(columns, inferred_columns(chunk, dict(options.types)))
-            except MisfitError as misfit:
-                raise misfit.in_file(file.path, rows) from None
-            except InputError as error:
-                message = f"{shown(file.path)}: {error.message}"
-                raise InputError(message, hint=error.hint) from None
-            rows += chunk.count(b"\n")
-    check_names(list(columns))
-    return tuple(Column(name, settled(logical)) for name, logical in columns.items())
 
 
 def slices(
@@ -67,7 +41,7 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     columns = options.columns or ()
     check_types(columns)
     rows = 0
-    for chunk in _chunks(piece.file):
+    for chunk in chunks(piece):
         try:
             batch = batch_of(chunk, columns)
         except MisfitError as misfit:
@@ -76,12 +50,12 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
         rows += batch.num_rows
 
 
-def _chunks(file: SourceFile) -> Iterator[bytes]:
+def chunks(piece: Slice) -> Iterator[bytes]:
     """The elements as lines: a line break cannot stand inside a JSON text, only between tokens."""
-    with opened(file) as stream:
+    with opened(piece.file) as stream:
         lines: list[str] = []
         size = 0
-        for element in _Elements(stream, file):
+        for element in _Elements(stream, piece.file):
             lines.append(element.translate(_LINE_BREAKS) if "\n" in element else element)
             size += len(element)
             if size >= CHUNK:

@@ -20,6 +20,7 @@ from provreg.core.column import (
     FLOAT32,
     FLOAT64,
     INT,
+    NULL,
     TEXT,
     Column,
     Decimal,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _BLANK = b" \t\r"
 _REFUSALS = (pa.ArrowInvalid, UnicodeDecodeError, MisfitError)
 _DIRECT = {
+    NULL: pa.null(),
     BOOL: pa.bool_(),
     INT: pa.int64(),
     FLOAT16: pa.float64(),
@@ -75,6 +77,22 @@ def batch_of(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
     except _REFUSALS as error:
         row = _first_refused(rows_of(lines), columns, inspection.beyond)
         raise MisfitError(f"not readable as JSON: {quoted(str(error))}", row=row) from None
+
+
+def batch_at_once(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
+    """As `batch_of`, where all rows can be seen to fit together; columns may have the type NULL.
+
+    Raises MisfitError, with no word on where, also for what only a closer look finds to be right,
+    and InputError as `check_types`.
+    """
+    check_types(columns)
+    lines, count = _lines(data)
+    if count == 0:
+        raise MisfitError("no rows", row=0)
+    try:
+        return _parsed(lines, count, columns, frozenset())
+    except _REFUSALS as error:
+        raise MisfitError(str(error), row=0) from None
 
 
 def _first_refused(

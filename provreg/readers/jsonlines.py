@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from provreg.core.column import Column, LogicalType, settled
-from provreg.core.column_arrow import check_names
+from provreg.core.column import LogicalType
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.json_rows import batch_of, check_types, rows_of
-from provreg.readers.json_values import inferred, merge_columns
-from provreg.readers.parallel import ordered_map
+from provreg.readers.json_values import inferred
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
@@ -29,31 +26,6 @@ MAX_ROW = 64 << 20  # bytes of one row
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STEP = 1 << 16
 _SURROGATE = re.compile(rb"\\u[dD]")  # perhaps half a pair, which no UTF-8 can hold
-
-
-def columns_of(
-    files: list[SourceFile], options: TableOptions, *, workers: int
-) -> tuple[Column, ...]:
-    """The columns of all rows, as declared or as their values say: reads everything once.
-
-    Raises InputError, also where the values of a column have two types.
-    """
-    columns: dict[str, LogicalType] = {}
-    task = partial(_infer, declared=dict(options.types))
-    pieces = [piece for file in files for piece in slices(file, options)]
-    for found in ordered_map(task, pieces, workers=workers):
-        merge_columns(columns, found)
-    check_names(list(columns))
-    return tuple(Column(name, settled(logical)) for name, logical in columns.items())
-
-
-def _infer(piece: Slice, *, declared: dict[str, LogicalType]) -> dict[str, LogicalType]:
-    try:
-        return inferred_columns(_read(piece), declared)
-    except MisfitError as misfit:
-        raise misfit.in_file(piece.file.path, rows_before(piece)) from None
-    except InputError as error:
-        raise InputError(f"{shown(piece.file.path)}: {error.message}", hint=error.hint) from None
 
 
 def inferred_columns(data: bytes, declared: dict[str, LogicalType]) -> dict[str, LogicalType]:
@@ -116,7 +88,16 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """
     columns = options.columns or ()
     check_types(columns)
-    yield batch_of(_read(piece), columns)
+    for chunk in chunks(piece):
+        yield batch_of(chunk, columns)
+
+
+def chunks(piece: Slice) -> Iterator[bytes]:
+    """The lines of `piece`, all at once."""
+    with opened(piece.file) as stream:
+        stream.seek(piece.start)
+        data = stream.read(piece.stop - piece.start)
+    yield data.removeprefix(_BYTE_ORDER_MARK) if piece.start == 0 else data
 
 
 def rows_before(piece: Slice) -> int:
@@ -130,13 +111,6 @@ def rows_before(piece: Slice) -> int:
             rows += len(rows_of(stream.read(stop - start)))
             start = stop
     return rows
-
-
-def _read(piece: Slice) -> bytes:
-    with opened(piece.file) as stream:
-        stream.seek(piece.start)
-        data = stream.read(piece.stop - piece.start)
-    return data.removeprefix(_BYTE_ORDER_MARK) if piece.start == 0 else data
 
 
 def _line_end(stream: BinaryIO, position: int, file: SourceFile) -> int:

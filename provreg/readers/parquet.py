@@ -31,8 +31,6 @@ _BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, Mem
 def columns_of(
     files: list[SourceFile],
     options: TableOptions,  # noqa: ARG001 - types are declared by the files
-    *,
-    workers: int,  # noqa: ARG001 - only footers are read
 ) -> tuple[Column, ...]:
     """The columns that all files have. Raises InputError where they differ."""
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
+from provreg.readers.first_rows import VALUED, first_samples
 from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import SourceFile, examined, shown
 from provreg.readers.table_files import detect_format, shards
@@ -22,7 +23,7 @@ from provreg.readers.table_options import (
     settled_options,
     with_schema,
 )
-from provreg.readers.table_rows import READERS, file_rows, slice_samples
+from provreg.readers.table_rows import HEADED, all_columns, file_rows, slice_samples, slices_of
 from provreg.readers.table_samples import check_unique, content_ids, numbered_ids
 
 if TYPE_CHECKING:
@@ -133,21 +134,27 @@ def read_files(
 
     `splits` are those of whole files, where files and not rows have them. Raises as `read_table`.
     """
-    columns = options.columns
-    if columns is None:
-        columns = READERS[format_].columns_of(files, options, workers=workers)
-    options = with_schema(options, columns)
+    if options.columns is None and format_ in VALUED:
+        options, found = first_samples(files, format_, options, workers=workers, progress=progress)
+        progress = None  # has been told
+    else:
+        columns = options.columns
+        if columns is None:
+            columns = HEADED[format_].columns_of(files, options)
+        options = with_schema(options, columns)
+        found = slice_samples(slices_of(files, format_, options), format_, options, workers)
     batches: list[pa.RecordBatch] = []
     places: dict[Path, int] = {}
     rows = 0
-    for piece, batch in slice_samples(files, format_, options, workers):
-        if batch.num_rows == 0:
-            continue
-        batches.append(_in_split(batch, piece.file.path, splits))
-        places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
-        rows += batch.num_rows
-        if progress is not None:
-            progress(rows)
+    for piece, said in found:
+        for batch in map(all_columns, said):
+            if batch.num_rows == 0:
+                continue
+            batches.append(_in_split(batch, piece.file.path, splits))
+            places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
+            rows += batch.num_rows
+            if progress is not None:
+                progress(rows)
     if not batches:
         raise InputError("the table has no rows")
     table = pa.Table.from_batches(batches, SAMPLE)

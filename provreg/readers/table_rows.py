@@ -42,13 +42,15 @@ if TYPE_CHECKING:
 class _Reader(Protocol):
     """What each format's module offers."""
 
-    def columns_of(
-        self, files: list[SourceFile], options: TableOptions, *, workers: int
-    ) -> tuple[Column, ...]: ...
-
     def slices(self, file: SourceFile, options: TableOptions) -> Iterator[Slice]: ...
 
     def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
+
+
+class _Headed(Protocol):
+    """What modules of formats that say their columns offer besides."""
+
+    def columns_of(self, files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]: ...
 
 
 _LARGE = 1 << 26  # bytes of a row group
@@ -61,37 +63,48 @@ READERS: dict[str, _Reader] = {
     "parquet": parquet,
     "huggingface": hugging_face_files,
 }
+HEADED: dict[str, _Headed] = {
+    "csv": delimited,
+    "tsv": delimited,
+    "parquet": parquet,
+    "huggingface": hugging_face_files,
+}
+
+
+def slices_of(files: list[SourceFile], format_: str, options: TableOptions) -> Iterator[Slice]:
+    """The slices of all files, one after another."""
+    for file in files:
+        yield from READERS[format_].slices(file, options)
 
 
 def slice_samples(
-    files: list[SourceFile], format_: str, options: TableOptions, workers: int
-) -> Iterator[tuple[Slice, pa.RecordBatch]]:
-    """The samples of all files in batches, each with its slice, read in up to `workers` processes.
+    pieces: Iterable[Slice], format_: str, options: TableOptions, workers: int
+) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
+    """Each slice with its samples in batches of `said_columns`, read in up to `workers` processes.
 
     Raises InputError, naming file and row, NotFoundError and StorageError.
     """
-    pieces = (piece for file in files for piece in READERS[format_].slices(file, options))
+    pieces = iter(pieces)
     # Where rows begin may take looking for: workers begin before all slices are known.
     first = list(islice(pieces, workers))
     task = partial(_samples, format_=format_, options=options)
-    for piece, found in ordered_map(task, chain(first, pieces), workers=len(first)):
-        for samples in found:
-            yield piece, _all_columns(samples)
+    return ordered_map(task, chain(first, pieces), workers=len(first))
 
 
 def _samples(
     piece: Slice, *, format_: str, options: TableOptions
 ) -> tuple[Slice, list[pa.RecordBatch]]:
-    return piece, [_said_columns(samples) for _, samples in _slice_rows(piece, format_, options)]
+    return piece, [said_columns(samples) for _, samples in _slice_rows(piece, format_, options)]
 
 
-def _said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
+def said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
     """Without columns that say nothing: they are half of what would go through a worker's pipe."""
     columns = zip(samples.schema.names, samples.columns, strict=True)
     return samples.select([name for name, column in columns if column.null_count < len(column)])
 
 
-def _all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
+def all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
+    """The inverse of `said_columns`."""
     columns = dict(zip(said.schema.names, said.columns, strict=True))
     arrays = [columns.get(field.name, nulls(field.type, said.num_rows)) for field in SAMPLE]
     return pa.RecordBatch.from_arrays(arrays, schema=SAMPLE)
@@ -139,11 +152,12 @@ def _rows(
             yield batch.select(names), samples
             rows += batch.num_rows
     except MisfitError as misfit:
-        before = _rows_before(piece, format_, options)
+        before = rows_before(piece, format_, options)
         raise misfit.in_file(piece.file.path, before) from None
 
 
-def _rows_before(piece: Slice, format_: str, options: TableOptions) -> int:
+def rows_before(piece: Slice, format_: str, options: TableOptions) -> int:
+    """The number of rows in the file before `piece`."""
     if piece.first_row is not None:
         return piece.first_row
     if format_ == "jsonl":
