@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 _BLANK = b" \t\r"
-_REFUSALS = (pa.ArrowInvalid, UnicodeDecodeError, MisfitError)
+_REFUSALS = (pa.ArrowInvalid, MisfitError)
 _DIRECT = {
     NULL: pa.null(),
     BOOL: pa.bool_(),
@@ -136,8 +136,14 @@ def _lines(data: bytes) -> tuple[bytes, int]:
     A line can then only hold whole objects: after the `}` nothing but a new one could begin with a
     `{`. As many objects as lines are one a line. Raises MisfitError.
     """
-    breaks = data.count(b"\n")
-    if not (data.startswith(b"{") and data.endswith(b"}\n") and data.count(b"}\n{") == breaks - 1):
+    characters = np.frombuffer(data, np.uint8)
+    breaks = np.flatnonzero(characters == ord("\n"))
+    if not (
+        data.startswith(b"{")
+        and data.endswith(b"}\n")
+        and (characters[breaks - 1] == ord("}")).all()
+        and (characters[breaks[:-1] + 1] == ord("{")).all()
+    ):
         lines = rows_of(data)
         for row, line in enumerate(lines):
             if not (line.startswith(b"{") and line.endswith(b"}")):
@@ -146,15 +152,15 @@ def _lines(data: bytes) -> tuple[bytes, int]:
                     row=row,
                     hint="JSON Lines have one object a line; the file may also be cut off",
                 )
-        data, breaks = b"".join(line + b"\n" for line in lines), len(lines)
-    return data, breaks
+        return b"".join(line + b"\n" for line in lines), len(lines)
+    return data, len(breaks)
 
 
 def _parsed(
     lines: bytes, count: int, columns: tuple[Column, ...], beyond: AbstractSet[Path]
 ) -> pa.RecordBatch:
-    """Raises ArrowInvalid, UnicodeDecodeError or MisfitError, with no word on where."""
-    lines.decode()
+    """Raises ArrowInvalid or MisfitError, with no word on where."""
+    _check_text(lines)
     schema = pa.schema(
         [(column.name, _transport(column.type, (column.name,), beyond)) for column in columns]
     )
@@ -170,6 +176,13 @@ def _parsed(
         _finished(table.column(column.name).combine_chunks(), column.type) for column in columns
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _check_text(lines: bytes) -> None:
+    """Raises ArrowInvalid for what is not UTF-8; in a quarter of the time that decoding takes."""
+    ends = np.array([0, len(lines)], np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(lines)]
+    pa.Array.from_buffers(pa.large_string(), 1, buffers).validate(full=True)
 
 
 def _transport(logical: LogicalType, path: Path, beyond: AbstractSet[Path]) -> pa.DataType:
