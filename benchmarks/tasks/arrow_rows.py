@@ -32,9 +32,6 @@ def read_rows_plain(path: str) -> dict[str, Any]:
 def read_rows_verified(path: str, registry: str, public: str) -> dict[str, Any]:
     """The rows that were ingested as `data` with `--id key --label class`, verified before."""
     samples = load("data", data=Path(path), registry=Path(registry), key=Path(public))
-    # What an earlier process remembered of the rows would make its later passes our first one.
-    for memo in (samples.workspace.cache.parents[1] / "rows").iterdir():
-        memo.unlink()
     return _passes(lambda: reader(samples))
 
 

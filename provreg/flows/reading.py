@@ -100,20 +100,27 @@ def read_again(
     sha256: bool = False,
     leave_out: Iterable[Path] = (),
     begun: BegunFolder | None = None,
+    remember: KnownRows | None = None,
     progress: Progress | None = None,
 ) -> Read:
     """Reads `paths` the way a head says; unreadable samples become findings where they can.
 
-    `sha256`: of files that digest is taken, whatever the head says. Believes no cache. Raises as
-    `read_new`, and FormatError for a reading that is none.
+    `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
+    is left what rows hash to. Raises as `read_new`, and FormatError for a reading that is none.
     """
     again = reader_said(reading)
     reader, format_ = reader_again(again)
     if sha256 and "sha256" in reader.OPTIONS:
         again = {"sha256": True} | again
     options = reader.options_from_reading(again)
-    counted = _counted(progress)
-    work = Work(leave_out, default_workers(), collect=True, begun=begun, progress=counted)
+    work = Work(
+        leave_out,
+        default_workers(),
+        collect=True,
+        begun=begun,
+        remember=remember,
+        progress=_counted(progress),
+    )
     return _read(reader, paths, format_, options, work)
 
 

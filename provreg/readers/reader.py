@@ -120,7 +120,8 @@ class Work:
     Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
     not be read; verification passes none. With `collect`, samples that cannot be read become
     findings where the reader can tell them apart. `progress` hears how many samples are done.
-    `begun` is of files that were begun to be read before it was known what for.
+    `begun` is of files that were begun to be read before it was known what for. `remember` is left
+    what rows hash to, for others to ask.
     """
 
     leave_out: Iterable[Path] = ()
@@ -129,6 +130,7 @@ class Work:
     collect: bool = False
     progress: Callable[[int], None] | None = None
     begun: BegunFolder | None = None
+    remember: KnownRows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,14 @@ from provreg.readers.table_options import (
     settled_options,
     with_schema,
 )
-from provreg.readers.table_rows import HEADED, all_columns, file_rows, slice_samples, slices_of
+from provreg.readers.table_rows import (
+    HEADED,
+    all_columns,
+    file_rows,
+    remembered_samples,
+    slice_samples,
+    slices_of,
+)
 from provreg.readers.table_samples import check_unique, content_ids, numbered_ids
 
 if TYPE_CHECKING:
@@ -72,7 +79,14 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Ta
 
 def read(paths: Sequence[Path], format_: str, options: TableOptions, work: Work) -> Found:
     """As `read_table`."""
-    found = read_table(paths, format_, options, workers=work.workers, progress=work.progress)
+    found = read_table(
+        paths,
+        format_,
+        options,
+        workers=work.workers,
+        remember=work.remember,
+        progress=work.progress,
+    )
     return Found(
         found.table,
         found.reading,
@@ -104,12 +118,14 @@ def read_table(
     options: TableOptions,
     *,
     workers: int = 1,
+    remember: KnownRows | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TableSamples:
     """Reads all rows, in up to `workers` processes, and hashes them.
 
-    `progress` is told now and then how many rows are done. Labels, sources and so on are as the
-    data has them; without an id column, ids are content digests (`numbered_ids`).
+    `remember` is left what they hash to, for later passes; it is not asked. `progress` is told now
+    and then how many rows are done. Labels, sources and so on are as the data has them; without an
+    id column, ids are content digests (`numbered_ids`).
 
     Raises InputError, naming file and row (data rows, from 1), for data that is not the format or
     not of the schema, for ids that are not unique, and for a table without rows; UsageError for a
@@ -117,7 +133,9 @@ def read_table(
     """
     options = _with_delimiter(format_, options)
     found = [examined(path) for path in shards(paths, format_)]
-    table, options = read_files(found, format_, options, workers=workers, progress=progress)
+    table, options = read_files(
+        found, format_, options, workers=workers, remember=remember, progress=progress
+    )
     return TableSamples(table, reading_of(format_, options))
 
 
@@ -128,11 +146,13 @@ def read_files(
     *,
     splits: Mapping[Path, str | None] | None = None,
     workers: int = 1,
+    remember: KnownRows | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[pa.Table, TableOptions]:
     """The samples of all rows of `files`, and the options with their columns settled.
 
-    `splits` are those of whole files, where files and not rows have them. Raises as `read_table`.
+    `splits` are those of whole files, where files and not rows have them. The rest, and what is
+    raised, as `read_table`.
     """
     if options.columns is None and format_ in VALUED:
         options, found = first_samples(files, format_, options, workers=workers, progress=progress)
@@ -142,7 +162,11 @@ def read_files(
         if columns is None:
             columns = HEADED[format_].columns_of(files, options)
         options = with_schema(options, columns)
-        found = slice_samples(slices_of(files, format_, options), format_, options, workers)
+        pieces = slices_of(files, format_, options)
+        if remember is not None and format_ == "parquet":
+            found = remembered_samples(pieces, options, workers, remember)
+        else:
+            found = slice_samples(pieces, format_, options, workers)
     batches: list[pa.RecordBatch] = []
     places: dict[Path, int] = {}
     rows = 0

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol
+from itertools import chain, groupby, islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pyarrow as pa
 from blake3 import blake3
@@ -26,7 +26,7 @@ from provreg.readers.source_file import MisfitError, Slice, SourceFile, changed,
 from provreg.readers.table_samples import samples_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from typing import TypeAlias
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     # (payload columns, samples of schema SAMPLE), in batches.
     Rows: TypeAlias = Generator[tuple[pa.RecordBatch, pa.RecordBatch], None, None]
+
+Result = TypeVar("Result")
 
 
 class _Reader(Protocol):
@@ -84,10 +86,37 @@ def slice_samples(
 
     Raises InputError, naming file and row, NotFoundError and StorageError.
     """
+    return _of_each(partial(_samples, format_=format_, options=options), pieces, workers)
+
+
+def remembered_samples(
+    pieces: Iterable[Slice], options: TableOptions, workers: int, remember: KnownRows
+) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
+    """As `slice_samples` of Parquet files. What their rows hash to is left to `remember`, file by
+    file, once all of a file's were handed on; it is not asked.
+    """
+    results = _of_each(partial(_samples_by_chunks, options=options), pieces, workers)
+    for file, together in groupby(results, key=lambda result: result[0].file):
+        recorded = remember.recording(_key(file, options))
+        chunks: dict[int, bytes] = {}
+        try:
+            for piece, found, read in together:
+                if any(chunks.setdefault(number, read[number]) != read[number] for number in read):
+                    raise changed(file)
+                for samples in found:
+                    recorded.add(samples.column("content"), samples.column("size"))
+                yield piece, found
+            recorded.keep(chunks)
+        finally:
+            recorded.drop()
+
+
+def _of_each(
+    task: Callable[[Slice], Result], pieces: Iterable[Slice], workers: int
+) -> Iterator[Result]:
     pieces = iter(pieces)
     # Where rows begin may take looking for: workers begin before all slices are known.
     first = list(islice(pieces, workers))
-    task = partial(_samples, format_=format_, options=options)
     return ordered_map(task, chain(first, pieces), workers=len(first))
 
 
@@ -95,6 +124,18 @@ def _samples(
     piece: Slice, *, format_: str, options: TableOptions
 ) -> tuple[Slice, list[pa.RecordBatch]]:
     return piece, [said_columns(samples) for _, samples in _slice_rows(piece, format_, options)]
+
+
+def _samples_by_chunks(
+    piece: Slice, *, options: TableOptions
+) -> tuple[Slice, list[pa.RecordBatch], dict[int, bytes]]:
+    """As `_samples`, and the digests of the chunks that they were read from."""
+    chunks: dict[int, bytes] = {}
+    try:
+        rows = _rows(piece, parquet.batches(piece, options, chunks), options)
+        return piece, [said_columns(samples) for _, samples in rows], chunks
+    except ChangedError:
+        raise changed(piece.file) from None
 
 
 def said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:

@@ -278,3 +278,70 @@ def test_verify_data_believes_no_memo(
     overwrite(path, b"text number 0031", b"text number 9931")
     with pytest.raises(NotTrustedError, match="1 changed"):
         samples.verify_data()
+
+
+def test_rows_that_were_verified_are_not_hashed_by_the_first_pass(
+    path: Path, load_data: Load, no_row_is_hashed: pytest.MonkeyPatch
+) -> None:
+    load_data(path).verify_data()
+    hash_no_row(no_row_is_hashed)
+    assert table(load_data(path)).num_rows == ROWS
+
+
+def test_a_row_changed_after_it_was_verified_is_named(path: Path, load_data: Load) -> None:
+    load_data(path).verify_data()
+    overwrite(path, b"text number 0031", b"text number 9931")
+    with pytest.raises(SampleError) as caught:
+        table(load_data(path))
+    assert caught.value.sample == "row-0031"
+
+
+def test_data_that_do_not_verify_are_refused_by_the_first_pass(
+    path: Path, load_data: Load, no_row_is_hashed: pytest.MonkeyPatch
+) -> None:
+    overwrite(path, b"text number 0031", b"text number 9931")
+    samples = load_data(path)
+    with pytest.raises(NotTrustedError, match="1 changed"):
+        samples.verify_data()
+    # What its rows hash to is known, and is not what is signed.
+    hash_no_row(no_row_is_hashed)
+    with pytest.raises(SampleError) as caught:
+        table(load_data(path))
+    assert caught.value.sample == "row-0031"
+
+
+def test_rows_of_every_shard_are_remembered(
+    tmp_path: Path, publish: Publish, load_data: Load, no_row_is_hashed: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number in range(3):
+        write(folder / f"{number}.parquet")
+        columns = pq.read_table(folder / f"{number}.parquet")
+        keys = pa.array([f"{number}-{row}" for row in range(ROWS)])
+        shard = columns.set_column(0, "key", keys)
+        pq.write_table(shard, folder / f"{number}.parquet", row_group_size=GROUP)
+    publish(folder, id="key", label="y")
+    load_data(folder).verify_data()
+    hash_no_row(no_row_is_hashed)
+    assert table(load_data(folder)).num_rows == 3 * ROWS
+
+
+def test_a_file_that_changes_between_its_slices_leaves_no_memo(
+    path: Path, load_data: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = table_rows.parquet.batches
+    count = 0
+
+    def other_footer(piece: Any, options: Any, chunks: dict[int, bytes]) -> Any:
+        nonlocal count
+        yield from original(piece, options, chunks)
+        count += 1
+        chunks[max(chunks)] = bytes(32) if count == 3 else chunks[max(chunks)]
+
+    samples = load_data(path)
+    monkeypatch.setattr("provreg.flows.reading.default_workers", lambda: 1)
+    monkeypatch.setattr(table_rows.parquet, "batches", other_footer)
+    with pytest.raises(InputError, match="changed while it was being read"):
+        samples.verify_data()
+    assert list((samples.workspace.cache.parents[1] / "rows").iterdir()) == []
