@@ -10,6 +10,7 @@ import pyarrow as pa
 from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
+from provreg.readers import remembered_rows
 from provreg.readers.first_rows import VALUED, first_samples
 from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import SourceFile, examined, shown
@@ -27,7 +28,6 @@ from provreg.readers.table_rows import (
     HEADED,
     all_columns,
     file_rows,
-    remembered_samples,
     slice_samples,
     slices_of,
 )
@@ -164,7 +164,7 @@ def read_files(
         options = with_schema(options, columns)
         pieces = slices_of(files, format_, options)
         if remember is not None and format_ == "parquet":
-            found = remembered_samples(pieces, options, workers, remember)
+            found = remembered_rows.recorded_samples(pieces, options, workers, remember)
         else:
             found = slice_samples(pieces, format_, options, workers)
     batches: list[pa.RecordBatch] = []
@@ -220,7 +220,12 @@ def stream_files(
     """The rows of `files` as `iter_rows` gives them; `splits` as in `read_files`, `known` as in
     `stream`."""
     for file in files:
-        for rows, batch in file_rows(file, format_, options, known):
+        # Other formats take so long to parse that the hash makes no difference.
+        if known is not None and format_ == "parquet":
+            read = remembered_rows.file_rows(file, options, known)
+        else:
+            read = file_rows(file, format_, options)
+        for rows, batch in read:
             samples = _in_split(batch, file.path, splits)
             if not options.has_ids:
                 ids = content_ids(samples.column("content"))

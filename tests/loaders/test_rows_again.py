@@ -16,7 +16,7 @@ import pytest
 import provreg
 from provreg.errors import InputError, NotTrustedError, SampleError
 from provreg.loaders.arrow import reader, table
-from provreg.readers import table_rows
+from provreg.readers import remembered_rows
 from provreg.store.row_memos import RowMemos
 
 Publish = Callable[..., None]
@@ -61,7 +61,7 @@ def hash_no_row(patch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         pytest.fail("a row was hashed")
 
-    patch.setattr(table_rows, "hash_rows", refuse)
+    patch.setattr(remembered_rows, "hash_rows", refuse)
 
 
 def overwrite(path: Path, old: bytes, new: bytes) -> None:
@@ -96,7 +96,7 @@ def test_rows_read_again_are_the_same_and_none_is_hashed(
 def test_row_groups_come_in_order_however_many_are_read_at_once(
     path: Path, load_data: Load, monkeypatch: pytest.MonkeyPatch, groups_at_once: int
 ) -> None:
-    monkeypatch.setattr(table_rows, "_LARGE", 0 if groups_at_once == 1 else 1 << 26)
+    monkeypatch.setattr(remembered_rows, "_LARGE", 0 if groups_at_once == 1 else 1 << 26)
     monkeypatch.setattr("provreg.readers.parquet._MOST_ROWS", 3)
     samples = load_data(path)
     for _ in range(2):
@@ -220,13 +220,13 @@ def test_memo_of_another_reading_or_place_is_not_used(
     table(samples)
     (memo,) = memo_files(samples)
     hashed: list[int] = []
-    hash_rows = table_rows.hash_rows
+    hash_rows = remembered_rows.hash_rows
 
     def count(batch: Any, columns: Any) -> Any:
         hashed.append(batch.num_rows)
         return hash_rows(batch, columns)
 
-    monkeypatch.setattr(table_rows, "hash_rows", count)
+    monkeypatch.setattr(remembered_rows, "hash_rows", count)
     copy = shutil.copy(path, path.with_name("copy.parquet"))
     table(load_data(copy))
     assert sum(hashed) == ROWS
@@ -330,7 +330,7 @@ def test_rows_of_every_shard_are_remembered(
 def test_a_file_that_changes_between_its_slices_leaves_no_memo(
     path: Path, load_data: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = table_rows.parquet.batches
+    original = remembered_rows.parquet.batches
     count = 0
 
     def other_footer(piece: Any, options: Any, chunks: dict[int, bytes]) -> Any:
@@ -341,7 +341,7 @@ def test_a_file_that_changes_between_its_slices_leaves_no_memo(
 
     samples = load_data(path)
     monkeypatch.setattr("provreg.flows.reading.default_workers", lambda: 1)
-    monkeypatch.setattr(table_rows.parquet, "batches", other_footer)
+    monkeypatch.setattr(remembered_rows.parquet, "batches", other_footer)
     with pytest.raises(InputError, match="changed while it was being read"):
         samples.verify_data()
     assert list((samples.workspace.cache.parents[1] / "rows").iterdir()) == []
