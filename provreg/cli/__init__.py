@@ -5,9 +5,12 @@ from __future__ import annotations
 
 def main() -> None:
     """The `provreg` command."""
-    from provreg.cli.starting import prepare
+    from provreg.cli.starting import end, prepare
 
     prepare()
     from provreg.cli.app import run
 
-    run()
+    try:
+        run()
+    finally:
+        end()

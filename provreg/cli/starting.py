@@ -1,10 +1,12 @@
-"""What the command's own process is spared: threads of linear algebra, and pandas.
+"""What the command's own process is spared: threads of linear algebra, pandas, and most looking
+for garbage.
 
 None of this is done to a user's process: in one an array may well be made of a pandas series.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
@@ -14,10 +16,19 @@ from types import ModuleType
 
 def prepare() -> None:
     """To be called before anything else is imported."""
+    # Loading Arrow, numpy and our own modules makes 80,000 objects, and none of them is garbage.
+    gc.set_threshold(100_000)
     # We do no linear algebra, and starting the threads for it takes longer than most commands.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if "pyarrow" not in sys.modules and _ArrowFinder not in sys.meta_path:
         sys.meta_path.insert(0, _ArrowFinder)
+
+
+def end() -> None:
+    """To be called last: what is left is not looked through before it is freed."""
+    # DuckDB would complain of every object of its own that then is not freed singly.
+    if "duckdb" not in sys.modules:
+        gc.freeze()
 
 
 class _ArrowFinder:

@@ -73,6 +73,18 @@ def test_a_command_loads_neither_pydantic_nor_pandas(tmp_path: Path) -> None:
     assert loaded & {"pydantic", "pandas"} == set()
 
 
+def test_a_short_command_looks_for_no_garbage(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("key\n1\n", "utf-8")
+    at = ["--registry", str(tmp_path / "registry")]
+    _loaded(HELP.format(arguments=["init", *at[1:]]))
+    arguments = ["ingest", str(tmp_path / "data.csv"), "--name", "rows", "--source", "us"]
+    before = "import gc\npasses = []\ngc.callbacks.append(lambda phase, _: passes.append(phase))\n"
+    # Some come before the command can say so; it would be a hundred.
+    after = "assert passes.count('start') < 10 and gc.get_freeze_count() > 50_000\n"
+    loaded = _loaded(before + HELP.format(arguments=[*arguments, "--dry-run", *at]) + after)
+    assert "pyarrow" in loaded
+
+
 def test_neither_verifying_nor_ingesting_the_same_again_loads_arrow(tmp_path: Path) -> None:
     data, key, registry = tmp_path / "data/cat", tmp_path / "my.key", tmp_path / "registry"
     data.mkdir(parents=True)
