@@ -6,6 +6,8 @@ chunks of a whole column together, which Arrow's own functions do for every row 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -71,6 +73,17 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
         return column
     # Combining copies even a single chunk.
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Small tables, at least one, as one whose columns are whole; those without a value stay as
+    they are, which may be mapped pages that nobody has touched."""
+    table = pa.concat_tables(tables).unify_dictionaries()
+    columns = [
+        column if column.null_count == len(column) else column.combine_chunks()
+        for column in table.columns
+    ]
+    return pa.table(columns, table.schema)
 
 
 def unequal(a: pa.ChunkedArray | pa.Array, b: pa.ChunkedArray | pa.Array) -> Mask:

@@ -7,6 +7,7 @@ changes gets the origin it names, sample by sample where the data or a labels fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -146,6 +147,7 @@ def _continuing(
 ) -> dict[str, pa.Array | pa.ChunkedArray]:
     """The columns of entries that continue those of `before`, row by row, where `continues`."""
 
+    @cache
     def old(name: str) -> pa.Array:
         return whole(plain(before.column(name)))
 
@@ -175,7 +177,7 @@ def _continuing(
         name: pc.coalesce(whole(samples.column(name)), inherited(name, where))
         for name, where in kept.items()
     }
-    return columns | {
+    columns |= {
         "id": samples.column("id"),
         "content": samples.column("content"),
         "size": samples.column("size"),
@@ -187,6 +189,11 @@ def _continuing(
         "delivery": inherited("delivery", same_content & same_label),
         "annotations": inherited("annotations", same_label),
     }
+    for name in ("label", "source", "labeler", "split"):
+        # The parent's dictionaries are made and mapped already.
+        if not unequal(columns[name], old(name)).any():
+            columns[name] = before.column(name)
+    return columns
 
 
 def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
@@ -229,7 +236,6 @@ def _as_field(
 ) -> pa.Array | pa.ChunkedArray:
     if column is None or column.null_count == count:
         return chunked_nulls(type_, count)
-    if pa.types.is_dictionary(type_):
-        # One is left as it is.
+    if pa.types.is_dictionary(type_) and not pa.types.is_dictionary(column.type):
         return whole(column).dictionary_encode()
     return column.cast(type_)

@@ -130,9 +130,14 @@ def block_list(leaves: bytes, ends: Ints) -> BlockList:
 
 def _measure(ids: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint32], Ints]:
     """The marks of `ids`, and how many bytes the ids before each place have, the end included."""
-    marks = np.concatenate([_marks(chunk) for chunk in ids.chunks] or [np.empty(0, np.uint32)])
-    lengths = pc.binary_length(ids).to_numpy().astype(np.int64)
-    return marks, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    marks, id_bytes = np.empty(len(ids), np.uint32), np.zeros(len(ids) + 1, np.int64)
+    start = 0
+    for chunk in ids.chunks:
+        end = start + len(chunk)
+        marks[start:end] = _marks(chunk)
+        id_bytes[start + 1 : end + 1] = id_bytes[start] + np.cumsum(pc.binary_length(chunk))
+        start = end
+    return marks, id_bytes
 
 
 def _marks(ids: pa.Array) -> npt.NDArray[np.uint32]:

@@ -16,6 +16,7 @@ from provreg.core.change import (
     without_equal,
 )
 from provreg.core.entry import ENTRY
+from provreg.core.entry_columns import joined
 from provreg.core.head import Head, PartRef
 from provreg.flows.entries import checked_part, read_blocks
 from provreg.flows.workspace import Workspace
@@ -109,8 +110,9 @@ def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, 
         spans = old.span(workspace), new.span(workspace)
         if same_ids(*spans):
             return without_equal(*spans)
-    before = _joined([old.rows(workspace) for old, _ in batch])
-    after = _joined([new.rows(workspace) for _, new in batch if new is not None])
+    before = joined([old.rows(workspace) for old, _ in batch])
+    found = [new.rows(workspace) for _, new in batch if new is not None]
+    after = joined([ENTRY.empty_table(), *found])
     if same_ids(before, after):
         return without_equal(before, after)
     if len(batch) == 1:
@@ -118,17 +120,6 @@ def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, 
     # Ids came or went in some of them: the others are still mostly equal.
     alone = [_differing(workspace, [pair]) for pair in batch]
     return pa.concat_tables(a for a, _ in alone), pa.concat_tables(b for _, b in alone)
-
-
-def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Small pieces as one, whose columns are whole; those without a value stay as they are, which
-    may be mapped pages that nobody has touched."""
-    table = pa.concat_tables([ENTRY.empty_table(), *tables]).unify_dictionaries()
-    columns = [
-        column if column.null_count == len(column) else column.combine_chunks()
-        for column in table.columns
-    ]
-    return pa.table(columns, table.schema)
 
 
 def _ascending(tables: Sequence[pa.Table]) -> pa.Table:

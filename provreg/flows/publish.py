@@ -220,8 +220,8 @@ def _try_number(
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(head.statement())
     remember_parts(workspace.parts, sealed.parts)
-    workspace.objects.put_all([("blake3", item) for item in sealed.objects])
-    workspace.objects.put_all([("sha256", data)])
+    workspace.objects.put_all(sealed.objects)
+    workspace.objects.put(data, "sha256")
     signature = workspace.versions.add_signature(head.dataset, digest, bundle)
     claimed = workspace.versions.claim(head.dataset, number, digest)
     # Two who publish the same samples within one second may have made the very same head.

@@ -56,7 +56,7 @@ def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Sig
     """Signs and stores a receipt; its written SHA-256. Raises as the signer, StorageError."""
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(unsigned.statement)
-    workspace.objects.put_all([("blake3", bitmap) for bitmap in unsigned.bitmaps])
+    workspace.objects.put_all(unsigned.bitmaps)
     return workspace.runs.add(unsigned.statement, bundle)
 
 

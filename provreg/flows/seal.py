@@ -23,6 +23,7 @@ from provreg.readers.parallel import default_workers, ordered_map
 from provreg.readers.pool import can_fork
 from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part
+from provreg.store.spill import Spill
 
 # Starting a process costs what hashing and writing some 10,000 entries does.
 _WORTH_PROCESSES = 1 << 17
@@ -33,7 +34,7 @@ class Sealed:
     """A version ready to be signed: its head, and every object it needs that may be new."""
 
     head: Head
-    objects: Sequence[bytes]
+    objects: Spill
     parts: Sequence[tuple[PartRef, pa.Table]]
 
 
@@ -50,13 +51,16 @@ def seal(
     Of `parents_blocks`, which are those of all its parts, what did not change is not hashed again.
     """
     parent = None if drafted.parent is None else drafted.parent.head
-    parts, part_objects = _parts(drafted, parents_blocks)
-    objects = [*drafted.samples.long_labels, *part_objects]
+    objects = Spill()
+    for label in drafted.samples.long_labels:
+        objects.append(label)
+    parts = _parts(drafted, parents_blocks, objects)
     counts = {}
     for name in ("source", "labeler"):
         table = name_counts(drafted.entries.column(name))
-        objects.append(name_table(table))
-        counts[name] = NameCounts(len(table), tuple(table[:TOP_NAMES]), blake3_digest(objects[-1]))
+        written = name_table(table)
+        objects.append(written)
+        counts[name] = NameCounts(len(table), tuple(table[:TOP_NAMES]), blake3_digest(written))
     label_type, classes = _classes(drafted.entries, parent)
     head = Head(
         dataset=drafted.dataset,
@@ -80,9 +84,10 @@ def seal(
 
 
 def _parts(
-    drafted: Draft, parents_blocks: Sequence[BlockList]
-) -> tuple[list[tuple[PartRef, pa.Table]], list[bytes]]:
-    """The parts of a version and the objects they need; a part the parent has keeps its file."""
+    drafted: Draft, parents_blocks: Sequence[BlockList], objects: Spill
+) -> list[tuple[PartRef, pa.Table]]:
+    """The parts of a version; what they need is added to `objects`. A part the parent has keeps
+    its file."""
     before = () if drafted.parent is None else drafted.parent.head.parts
     stored = {part.blocks: part for part in before}
     pieces = list(cut_parts(drafted.entries))
@@ -100,16 +105,16 @@ def _parts(
         workers=default_workers() if new >= _WORTH_PROCESSES else 1,
     )
     parts: list[tuple[PartRef, pa.Table]] = []
-    objects: list[bytes] = []
     for (part, _), (blocks, data) in zip(pieces, made, strict=True):
         logical = blake3_digest(blocks)
         if data is None:
             reference = stored[logical]
         else:
-            objects += [data, blocks]
+            objects.append(data)
+            objects.append(blocks)
             reference = _reference(part, logical, data)
         parts.append((reference, part))
-    return parts, objects
+    return parts
 
 
 def _made(

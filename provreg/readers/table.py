@@ -11,6 +11,7 @@ from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
 from provreg.readers import remembered_rows
+from provreg.readers.chunks import Chunks
 from provreg.readers.first_rows import VALUED, first_samples
 from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import SourceFile, examined, shown
@@ -167,21 +168,19 @@ def read_files(
             found = remembered_rows.recorded_samples(pieces, options, workers, remember)
         else:
             found = slice_samples(pieces, format_, options, workers)
-    batches: list[pa.RecordBatch] = []
+    chunks = Chunks()
     places: dict[Path, int] = {}
-    rows = 0
     for piece, said in found:
         for batch in map(all_columns, said):
             if batch.num_rows == 0:
                 continue
-            batches.append(_in_split(batch, piece.file.path, splits))
+            chunks.add(_in_split(batch, piece.file.path, splits))
             places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
-            rows += batch.num_rows
             if progress is not None:
-                progress(rows)
-    if not batches:
+                progress(chunks.rows)
+    if not chunks.rows:
         raise InputError("the table has no rows")
-    table = pa.Table.from_batches(batches, SAMPLE)
+    table = chunks.table()
     if not options.has_ids:
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,9 @@ import pyarrow.compute as pc
 
 from provreg.core.bounds import LIMITS
 from provreg.core.column import BOOL, INT, TEXT, LogicalType
+from provreg.core.each import each_value
 from provreg.core.entry import SAMPLE, TIMESTAMP
+from provreg.core.entry_columns import take_rows
 from provreg.core.ids import unsafe_ids
 from provreg.core.nulls import nulls
 from provreg.core.pieces import numbers_of
@@ -169,19 +172,23 @@ def _ranks(samples: pa.Table) -> npt.NDArray[np.int64]:
         [_raw(chunk)[:, :8].copy().view(np.uint64)[:, 0] for chunk in samples["content"].chunks]
     )
     # Repeats are rare: only rows whose first 8 bytes occur again are compared as a whole.
-    order = np.argsort(heads, kind="stable")
-    same = heads[order][1:] == heads[order][:-1]
-    rows = order[np.concatenate((same, [False])) | np.concatenate(([False], same))]
+    rows = _standing_again(heads)
     if len(rows) == 0:
         return rank
-    repeated = samples.select(["content", *_REMAINING]).take(pa.array(np.sort(rows)))
+    repeated = take_rows(samples.select(["content", *_REMAINING]), rows)
     keys = [(name, "ascending") for name in ("content", *_REMAINING)]  # nulls last
     sorting = pc.sort_indices(repeated, sort_keys=keys).to_numpy()
     content = _raw(repeated["content"].combine_chunks())[sorting]
     begins = np.concatenate(([True], (content[1:] != content[:-1]).any(axis=1)))
     places = np.arange(len(sorting))
-    rank[np.sort(rows)[sorting]] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    rank[rows[sorting]] = places - np.maximum.accumulate(np.where(begins, places, 0))
     return rank
+
+
+def _standing_again(values: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.int64]:
+    """The rows whose value other rows have too."""
+    ascending = np.sort(values)
+    return np.flatnonzero(np.isin(values, ascending[1:][ascending[1:] == ascending[:-1]]))
 
 
 def _raw(content: pa.Array) -> npt.NDArray[np.uint8]:
@@ -197,10 +204,15 @@ def check_unique(ids: pa.ChunkedArray, places: list[tuple[str, int]]) -> None:
     """
     ascending = pc.all(pc.less(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py()
     # Most tables are in order, and to see that takes a thirtieth of the time.
-    if ascending or pc.count_distinct(ids).as_py() == len(ids):
+    if ascending:
         return
-    counted = pc.value_counts(ids)
+    checksums = [np.fromiter(map(crc32, each_value(chunk)), np.uint32) for chunk in ids.chunks]
+    # Two ids in two billion have the same by chance: only those are compared as a whole.
+    alike = ids.take(pa.array(_standing_again(np.concatenate(checksums))))
+    counted = pc.value_counts(alike)
     repeated = counted.field("counts").to_numpy() > 1
+    if not repeated.any():
+        return
     value = counted.field("values")[int(np.argmax(repeated))]
     first, second = pc.indices_nonzero(pc.equal(ids, value)).to_pylist()[:2]
     raise InputError(

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -268,6 +269,20 @@ def test_repeated_ids_are_refused_with_both_places(tmp_path: Path) -> None:
         InputError, match=r"'b' stands twice: .*1\.jsonl', row 2 and .*2\.jsonl', row 2"
     ):
         read_table([tmp_path], "jsonl", TableOptions(id="k"))
+
+
+def test_ids_that_only_look_alike_are_no_repeats(tmp_path: Path) -> None:
+    ids = ["plumless", "buckeroo", "a"]
+    assert len(set(map(crc32, map(str.encode, ids)))) == 2
+    assert _ids(_jsonl(tmp_path, *({"k": id_, "x": 1} for id_ in ids)), id="k") == ids
+
+
+def test_rows_of_many_small_files_are_kept_together(tmp_path: Path) -> None:
+    for number in range(20):
+        _jsonl(tmp_path, {"k": f"{number:02}", "x": 1}, name=f"{number:02}.jsonl")
+    table = read_table([tmp_path], "jsonl", TableOptions(id="k")).table
+    assert table["id"].to_pylist() == [f"{number:02}" for number in range(20)]
+    assert table["id"].num_chunks == 1
 
 
 def test_without_a_key_the_id_is_the_content(tmp_path: Path) -> None:
