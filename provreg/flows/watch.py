@@ -19,7 +19,6 @@ from typing import Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.errors import DamagedError, FormatError, ProvregError, StorageError
-from provreg.flows.beginning import begun_first
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.workspace import Workspace, open_workspace
 from provreg.readers.begun import BegunFolder
@@ -90,8 +89,8 @@ class Watch:
 def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
     """Begins to look at the files of `ingestion`, in other processes.
 
-    Of a dataset that this user has not seen yet nothing is known and nothing remembered: they are
-    read at once. The same where more than the files, or less, says what is published.
+    Of a dataset that this user has not seen yet nothing is known and nothing remembered: its files
+    are read at once. Nothing is done where more than they, or less, says what is published.
     """
     began = time.time_ns()
     said = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
@@ -99,6 +98,9 @@ def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
     more = ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch
     first = workspace.seen(ingestion.dataset) is None
     if first and not more:
+        # Only here, where what it loads is not waited for by anybody.
+        from provreg.flows.beginning import begun_first
+
         with begun_first(workspace, ingestion) as begun:
             yield Watch(memory, ingestion.paths, began, lambda: None, begun)
         return
