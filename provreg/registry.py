@@ -208,8 +208,7 @@ class Registry:
         from provreg.flows.blame import blame
 
         version = self.resolve(reference)
-        with self._asking(progress) as workspace:
-            return blame(workspace, version.digest, version.head, self.trust, ids)
+        return blame(self.workspace, version, self.trust, ids, lambda: self._asking(progress))
 
     def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
         """Brings the index up to date, as every question to it does first; returns `damaged`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.entries import checked_part, load_entries
+from provreg.flows.followed import changes_to, parts_with
 from provreg.flows.lineage import Ancestor, changes_on, lineage
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
@@ -113,20 +115,24 @@ class Blamed:
 
 def blame(
     workspace: Workspace,
-    digest: str,
-    head: Head,
+    version: Ancestor,
     trust: Trust | None,
-    ids: Sequence[str] = (),
+    ids: Sequence[str],
+    asking: Callable[[], AbstractContextManager[Workspace]],
 ) -> Blamed:
     """The blame of the samples `ids` of a version, of all where none is named.
 
-    The index must be in sync. Raises NotFoundError naming an id that the version does not have,
-    DamagedError where a version of its history is damaged, and NotTrustedError (steps 10 and 11)
-    where its own entries are.
+    `asking` brings the index up to date, where it is needed. Raises NotFoundError naming an id that
+    the version does not have, DamagedError where a version of its history is damaged, and
+    NotTrustedError (steps 10 and 11) where its own entries are.
     """
+    head = version.head
     entries = _named(workspace, head, ids) if ids else load_entries(workspace, head)
-    line = lineage(workspace, digest, trust)
-    changes = changes_on(workspace, line)
+    line = lineage(workspace, version.digest, trust)
+    changes = changes_to(workspace, line, ids) if ids else None
+    if changes is None:
+        with asking() as indexed:
+            changes = changes_on(indexed, line)
     if changes is None:
         raise DamagedError(
             f"the history of {head.dataset}@{head.version} cannot be told: a version before it is"
@@ -141,9 +147,7 @@ def _named(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.Table:
     wanted = pa.array(ids, pa.string())
     found = [
         entries.filter(pc.is_in(entries.column("id"), value_set=wanted))
-        for part in head.parts
-        if any(part.first.encode() <= one.encode() <= part.last.encode() for one in ids)
-        for entries in [checked_part(workspace, part)]
+        for entries in (checked_part(workspace, part) for part in parts_with(head, ids))
     ]
     entries = pa.concat_tables([ENTRY.empty_table(), *found])
     missing = set(ids) - set(entries.column("id").to_pylist())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import DamagedError, NotFoundError
+from provreg.flows import blame as blaming
+from provreg.flows import lineage
 
 if TYPE_CHECKING:
     from provreg.flows.blame import SampleBlame
@@ -180,6 +182,47 @@ def test_blame_of_everything(story: Story) -> None:
     assert found == {
         "cat/1": (1, 1), "cat/2": (1, 1), "cat/3": (1, 1), "cat/new": (2, 2), "dog/0": (1, 3),
     }  # fmt: skip
+
+
+def test_blame_of_one_sample_is_what_blame_of_all_says_of_it(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,source,labeler\ncat/0,bank,trusted-person\n", "utf-8")
+    story.publish(labels=labels)
+    story.put("cat/0", b"1")  # names are swapped
+    story.put("cat/1", b"0")
+    story.move("cat/2", "dog/2")
+    story.publish()
+    story.put("cat/1", b"again")
+    story.move("dog/2", "dog/two")
+    story.put("dog/2", b"2")
+    story.publish()
+    story.put("cat/2", b"2")
+    story.publish()
+    together = {sample.id: sample for sample in story.blame()}
+    asked: list[str] = []
+    whole = lineage.changes_on
+    monkeypatch.setattr(blaming, "changes_on", lambda *of: asked.append("the index") or whole(*of))
+    for name, sample in together.items():
+        assert story.blame(name) == [sample]
+    # The index tells of those that came later.
+    assert len(asked) == len(together) - len(["cat/0", "cat/1", "cat/3"])
+    assert story.blame("cat/3", "cat/0", "cat/3") == [together["cat/0"], together["cat/3"]]
+    assert len(asked) == 3
+
+
+def test_a_version_that_was_never_checked_is_left_to_the_index(story: Story) -> None:
+    story.put("cat/new", b"new")
+    story.publish()
+    story.bench.forget("PROVREG_CACHE")
+    (answer,) = story.blame("cat/0")
+    assert answer.label.version.head.version == 1
+    head = story.bench.open(*SIGNERS).resolve("pets@1").head
+    story.bench.object(head.parts[0].file).unlink()
+    story.bench.forget("PROVREG_CACHE")
+    with pytest.raises(DamagedError, match="damaged"):
+        story.blame("cat/0")
 
 
 def test_blame_of_what_is_not_there(story: Story) -> None:
