@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from provreg.core.digest import sha256_digest
 from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.errors import (
@@ -216,7 +217,7 @@ def _try_number(
         parents_blocks=_blocks_of(workspace, drafted.parent),
     )
     head, data = sealed.head, sealed.head.to_bytes()
-    digest = head.digest()
+    digest = sha256_digest(data)
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(head.statement())
     remember_parts(workspace.parts, sealed.parts)
@@ -228,6 +229,8 @@ def _try_number(
     if not claimed and not _is_recorded(workspace, head, digest):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
+    # As the parts of which it was just made: who verifies it next needs not look at its entries.
+    workspace.checked.add(head)
     return head
 
 

@@ -29,12 +29,13 @@ class CheckedHeads:
 
     def add(self, head: Head) -> None:
         """Remembers `head`, and that what it says of its entries holds."""
-        path = self._path(head.digest())
+        data = head.to_bytes()
+        path = self._path(sha256_digest(data))
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error("write", str(path), error) from error
-        replace_private(path, head.to_bytes())
+        replace_private(path, data)
 
     def _read(self, digest: str) -> bytes | None:
         data = read_private(self._path(digest), MAX_HEAD_BYTES)
