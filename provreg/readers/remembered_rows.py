@@ -21,13 +21,13 @@ from provreg.core.canonical import canonical
 from provreg.core.column import columns_to_json
 from provreg.core.row import hash_rows
 from provreg.readers import parquet, table_rows
+from provreg.readers.ahead import ahead, taken
 from provreg.readers.checked_file import ChangedError
 from provreg.readers.source_file import Slice, SourceFile, changed
 from provreg.readers.table_rows import of_each, rows_of, said_columns
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from provreg.core.column import Column
     from provreg.readers.reader import KnownRows, RememberedRows
@@ -65,8 +65,9 @@ def _samples_by_chunks(
     """A slice and its samples, and the digests of the chunks that they were read from."""
     chunks: dict[int, bytes] = {}
     try:
-        rows = rows_of(piece, parquet.batches(piece, options, chunks), options)
-        return piece, [said_columns(samples) for _, samples in rows], chunks
+        with ahead(parquet.batches(piece, options, chunks)) as batches:
+            rows = rows_of(piece, batches, options)
+            return piece, [said_columns(samples) for _, samples in rows], chunks
     except ChangedError:
         raise changed(piece.file) from None
 
@@ -111,8 +112,8 @@ def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, ke
     try:
         pieces = list(parquet.slices(file, options, chunks))
         runs = [parquet.batches(piece, options, chunks) for piece in pieces]
-        with closing(_ahead(file, runs)) as ahead:
-            for piece, batches in zip(pieces, ahead, strict=True):
+        with closing(_runs_ahead(file, runs)) as coming:
+            for piece, batches in zip(pieces, coming, strict=True):
                 yield from rows_of(piece, batches, options, hash_and_record)
         recorded.keep(chunks)
     except ChangedError:
@@ -141,8 +142,8 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
 
     pieces = list(parquet.slices(file, options, chunks))
     runs = [parquet.batches(piece, options, chunks, valid=True) for piece in pieces]
-    with closing(_ahead(file, runs)) as ahead:
-        for piece, batches in zip(pieces, ahead, strict=True):
+    with closing(_runs_ahead(file, runs)) as coming:
+        for piece, batches in zip(pieces, coming, strict=True):
             yield from rows_of(piece, batches, options, remembered, valid=True)
 
 
@@ -156,7 +157,7 @@ def _key(file: SourceFile, options: TableOptions) -> bytes:
     return blake3(canonical(said)).digest()
 
 
-def _ahead(
+def _runs_ahead(
     file: SourceFile, runs: Sequence[Iterator[pa.RecordBatch]]
 ) -> Generator[Iterator[pa.RecordBatch], None, None]:
     """The batches of each of `runs`, the row groups of `file`, which are to be taken in order.
@@ -172,14 +173,4 @@ def _ahead(
             for number, run in enumerate(together, 1):
                 following = together[number : number + 1]
                 begun.extend(threads.submit(next, further, None) for further in following)
-                yield _taken(threads, run, begun.popleft())
-
-
-def _taken(
-    threads: ThreadPoolExecutor,
-    run: Iterator[pa.RecordBatch],
-    coming: Future[pa.RecordBatch | None],
-) -> Iterator[pa.RecordBatch]:
-    while (batch := coming.result()) is not None:
-        coming = threads.submit(next, run, None)
-        yield batch
+                yield taken(threads, run, begun.popleft())

@@ -13,6 +13,7 @@ from provreg.core.nulls import nulls
 from provreg.core.row import hash_rows
 from provreg.errors import InputError
 from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
+from provreg.readers.ahead import ahead
 from provreg.readers.parallel import ordered_map
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, shown
 from provreg.readers.table_samples import samples_of
@@ -91,7 +92,9 @@ def of_each(
 def _samples(
     piece: Slice, *, format_: str, options: TableOptions
 ) -> tuple[Slice, list[pa.RecordBatch]]:
-    return piece, [said_columns(samples) for _, samples in _slice_rows(piece, format_, options)]
+    with ahead(READERS[format_].batches(piece, options)) as batches:
+        rows = rows_of(piece, batches, options, format_=format_)
+        return piece, [said_columns(samples) for _, samples in rows]
 
 
 def said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
