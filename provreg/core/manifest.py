@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +21,7 @@ from provreg.core.entry_columns import byte_lengths, take_rows
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.ids import unsafe_ids
 from provreg.core.leaf import leaves
+from provreg.core.order import ascending
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
 from provreg.core.tree import BlockList, Ints, block_list, closes_part, cut
@@ -43,7 +43,7 @@ def in_order(entries: pa.Table) -> pa.Table:
     ids = entries.column("id")
     if _first_not_ascending(ids) is None:
         return entries
-    order = pc.sort_indices(ids).to_numpy().view(np.int64)
+    order = ascending(ids)
     runs = [take_rows(entries, order[at : at + _SLICE]) for at in range(0, len(order), _SLICE)]
     return pa.concat_tables(runs)
 
