@@ -133,11 +133,12 @@ def _values(written: pa.StringArray, other: _Other, logical: LogicalType) -> pa.
     one = rf"{re.escape(other.before)}(?:{forms}){re.escape(other.after)}"
     # All rows at once: a look at each takes several times as long. Each has a colon of its own, and
     # there are no more of them, so each is one of what all are.
-    size = np.array([0, pc.sum(pc.binary_length(written)).as_py()], np.int32)
-    together = pa.StringArray.from_buffers(1, pa.py_buffer(size), written.buffers()[2])
+    size = pc.sum(pc.binary_length(written)).as_py()
+    together = written.buffers()[2].slice(0, size).to_pybytes()
+    fit = pc.match_substring_regex(pa.array([together], pa.string()), rf"\A(?:{one})*\z")
     if (
-        not pc.match_substring_regex(together, rf"\A(?:{one})*\z")[0].as_py()
-        or pc.count_substring(together, ":")[0].as_py() != rows
+        not fit[0].as_py()
+        or together.count(b":") != rows
         or not pc.all(pc.starts_with(written, other.before)).as_py()
     ):
         return None
@@ -145,7 +146,7 @@ def _values(written: pa.StringArray, other: _Other, logical: LogicalType) -> pa.
     if logical not in _FORMS:
         return pa.nulls(rows, arrow)
     values = pc.utf8_slice_codeunits(written, len(other.before), -len(other.after))
-    if pc.match_substring(together, "null")[0].as_py():
+    if b"null" in together:
         values = pc.if_else(pc.equal(values, "null"), pa.scalar(None, pa.string()), values)
     try:
         found = values.cast(arrow)
