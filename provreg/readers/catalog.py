@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.readers import folder, huggingface, idx, table, webdataset, zipped
-from provreg.readers.plugged import missing, named_package, plugged
 from provreg.readers.table_files import detect_format
 from provreg.readers.table_options import READERS as TABLES
 
@@ -42,7 +41,7 @@ def reader_of(format_: str) -> Reader:
 
     Raises UsageError for a format that nobody reads, and for a reader that is none.
     """
-    reader = _READERS.get(format_) or plugged(format_)
+    reader = _READERS.get(format_) or _plugged(format_)
     if reader is None:
         raise UsageError(
             f"{quoted(format_)} is no format that provreg or an installed package reads",
@@ -60,15 +59,24 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     format_ = reading.get("reader")
     if not isinstance(format_, str):
         raise FormatError("head.reading: reader is not text")
-    reader = _READERS.get(format_) or plugged(format_)
+    reader = _READERS.get(format_) or _plugged(format_)
     if reader is None:
         if "package" in reading:
+            from provreg.readers.plugged import missing, named_package
+
             raise missing(format_, named_package(reading)[0])
         raise FormatError(
             f"head.reading: the reader {quoted(format_)} is unknown",
             hint="it was written by a newer provreg: update, or refuse it",
         )
     return reader, format_
+
+
+def _plugged(format_: str) -> Reader | None:
+    # Late: what knows the installed packages takes as long to import as all our readers.
+    from provreg.readers.plugged import plugged
+
+    return plugged(format_)
 
 
 def detect(paths: Sequence[Path], before: str | None = None) -> str:

@@ -10,7 +10,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -149,6 +148,9 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
 
 def _key(file: SourceFile, options: TableOptions) -> bytes:
     """What decides which memo is a file's: its place, and all that leads from bytes to digests."""
+    # Late: it is for loaders, and the reader is imported by every ingestion.
+    from importlib.metadata import version
+
     said = {
         "path": str(file.path.absolute()),
         "columns": columns_to_json(options.payload_columns()),
