@@ -5,6 +5,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,25 @@ VERSION = rows(["1", "2", "3", "é", "10", "b/1", "b/2"]).map(table)
 @given(VERSION, VERSION)
 def test_apply_of_the_diff_gives_the_new_version(old: pa.Table, new: pa.Table) -> None:
     assert apply(compare(old, new), old).to_pylist() == new.to_pylist()
+
+
+DIGEST = b"2" * 32
+ANNOTATION = {"label": "b", "labeler": None, "labeled_at": None}
+OTHER = {
+    "content": DIGEST, "size": 2, "label": "b", "label_digest": DIGEST, "source": "b",
+    "labeler": "b", "labeled_at": 2, "delivery": DIGEST, "annotations": [ANNOTATION],
+    "split": "b", "uri": "b", "content_sha256": DIGEST, "attrs": "{}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRY.names if name != "id"])
+def test_whatever_field_of_an_entry_differs_is_a_change(name: str) -> None:
+    """Blocks without a change are taken from the parent (`core.kept`)."""
+    before = {"id": "1", "content": b"1" * 32, "size": 1, "source": "a"}
+    versions = [
+        pa.Table.from_pylist([entry], ENTRY) for entry in (before, before | {name: OTHER[name]})
+    ]
+    assert len(compare(*versions)) == 1
 
 
 @given(VERSION)
