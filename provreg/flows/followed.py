@@ -52,8 +52,10 @@ def changes_to(
         entries = pa.concat_tables([ENTRY.empty_table(), *_rows(workspace, now, wanted)])
         if entries.num_rows != len(wanted):
             return None
-        rows = change_rows(compare(entries if before is None else before, entries))
-        found.append(rows.append_column("version", pa.array([place] * len(rows), pa.int32())))
+        # Most changes of a part are not of these samples.
+        if before is None or not entries.equals(before):
+            rows = change_rows(compare(entries if before is None else before, entries))
+            found.append(rows.append_column("version", pa.array([place] * len(rows), pa.int32())))
         parts, before = now, entries
     return pa.concat_tables(found)
 
