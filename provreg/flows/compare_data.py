@@ -66,20 +66,10 @@ def compare_with_data(
     label under the same id is a finding. A moved sample whose label changed with its place is
     `relabeled`, whatever its label was signed from.
     """
-    label, label_digest = split_long_labels(samples["label"])
-    found = pa.table(
-        {
-            "id": samples["id"],
-            "content": samples["content"],
-            "content_sha256": samples["content_sha256"],
-            "label": label,
-            "label_digest": label_digest,
-        }
-    )
-    gone, come = np.ones(entries.num_rows, np.bool_), np.ones(found.num_rows, np.bool_)
-    for old, new in same_id(entries.column("id"), found.column("id")):
+    gone, come = np.ones(entries.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
+    for old, new in same_id(entries.column("id"), samples.column("id")):
         gone[old], come[new] = False, False
-        for signed, present in _rows(entries, found, old, new):
+        for signed, present in _rows(entries, samples, old, new):
             if signed["content"] != present["content"]:
                 yield _finding("changed", signed, written(present["content"]))
             elif _other_sha256(signed, present):
@@ -89,8 +79,8 @@ def compare_with_data(
                 yield _finding("changed", signed, there, expected=expected)
             elif labels_signed and _label(signed) != _label(present):
                 yield _finding("relabeled", signed, _label(present), expected=_label(signed))
-    left = renames(entries, found, gone, come)
-    for signed, present in _rows(entries, found, left.old, left.new):
+    left = renames(entries, samples, gone, come)
+    for signed, present in _rows(entries, samples, left.old, left.new):
         if _label(present) is not None and _label(signed) != _label(present):
             yield _finding(
                 "relabeled",
@@ -103,16 +93,16 @@ def compare_with_data(
             yield _finding("moved", signed, found_id=present["id"])
     for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
         yield _finding("missing", signed)
-    for present in take_entries(found, left.added).to_pylist():
+    for present in take_rows(samples.select(["id", "content"]), left.added).to_pylist():
         yield Finding("stranger", present["id"], found=written(present["content"]))
 
 
 def _rows(
-    entries: pa.Table, found: pa.Table, old: Rows, new: Rows
+    entries: pa.Table, samples: pa.Table, old: Rows, new: Rows
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """The pairs that differ, as dicts; equal ones are left out before they become Python."""
     signed = take_entries(entries.select(_COLUMNS), old)
-    present = take_entries(found, new)
+    present = _as_signed(take_rows(samples, new))
     differ = np.zeros(len(old), np.bool_)
     for name in ("id", "content", "content_sha256", "label", "label_digest"):
         differ |= unequal(signed[name], present[name])
@@ -120,14 +110,24 @@ def _rows(
     yield from zip(signed.to_pylist(), present.to_pylist(), strict=True)
 
 
+def _as_signed(samples: pa.Table) -> pa.Table:
+    """What entries sign of a few samples."""
+    label, label_digest = split_long_labels(samples["label"])
+    return pa.table(
+        {
+            "id": samples["id"],
+            "content": samples["content"],
+            "content_sha256": samples["content_sha256"],
+            "label": label,
+            "label_digest": label_digest,
+        }
+    )
+
+
 def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
     """Whether the SHA-256 signed beside the BLAKE3 is of other bytes, which no file can have."""
     both = (signed["content_sha256"], present["content_sha256"])
     return None not in both and both[0] != both[1]
-
-
-def _sha256(row: dict[str, Any]) -> str:
-    return "sha256:" + str(row["content_sha256"].hex())
 
 
 def _label(row: dict[str, Any]) -> str | None:
