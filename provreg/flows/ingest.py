@@ -22,6 +22,7 @@ from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion
 from provreg.flows.watch import Watch, watching
 from provreg.flows.workspace import Workspace
+from provreg.readers.interrupts import interrupts_wait
 from provreg.trust.signer import Signer
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def ingest(
     @cache
     def drafts() -> Callable[[Parent | None], Draft]:
         # Where nothing changed nothing is drafted, and no Arrow loaded.
-        from provreg.flows.drafting import drafts_of
+        with interrupts_wait():
+            from provreg.flows.drafting import drafts_of
 
         return drafts_of(workspace, ingestion, progress, looked_at.begun)
 

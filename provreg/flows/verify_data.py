@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from provreg.flows.beginning import begun_again
 from provreg.flows.verify import Step, VerifiedVersion
+from provreg.readers.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     from provreg.flows.reading import Progress
@@ -28,8 +29,9 @@ def verify_data(
     """
     workspace, reading = version.workspace, version.head.reading
     with begun_again(workspace, paths, reading) as begun:
-        from provreg.flows.compare_data import check_read
-        from provreg.flows.reading import read_again
+        with interrupts_wait():
+            from provreg.flows.compare_data import check_read
+            from provreg.flows.reading import read_again
 
         entries = version.entries
         sha256 = entries["content_sha256"].null_count < entries.num_rows

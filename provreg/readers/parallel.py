@@ -8,10 +8,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from provreg.readers.interrupts import interrupts_wait
 from provreg.readers.pool import Pool, can_fork
 
 if TYPE_CHECKING:
@@ -71,15 +72,14 @@ def begun_map(
     pool = Pool(function, specs, workers, stop=reader)
     gathered: SimpleQueue[Any] = SimpleQueue()
     thread = threading.Thread(target=_gather, args=(pool, heard, gathered), daemon=True)
-    with reader, writer:
-        # Forks, as long as there is no other thread.
-        pool.begin()
-        thread.start()
-        try:
-            yield _taken(gathered)
-        finally:
-            writer.send_bytes(b"stop")
-            thread.join()
+    with reader, writer, ExitStack() as ending:
+        with interrupts_wait():
+            # Forks, as long as there is no other thread.
+            pool.begin()
+            thread.start()
+            ending.callback(thread.join)
+            ending.callback(writer.send_bytes, b"stop")
+        yield _taken(gathered)
 
 
 def _told(

@@ -14,13 +14,13 @@ import threading
 import traceback
 import warnings
 from collections import deque
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from provreg.errors import ProvregError, StorageError
+from provreg.readers.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -134,7 +134,7 @@ class Pool:
         while self._waiting:
             task = self._waiting[0]
             if len(self._workers) < self._most and all(worker.tasks for worker in self._workers):
-                self._workers.append(self._start())
+                self._start()
             worker = min(self._workers, key=lambda worker: len(worker.tasks))
             limit = _DEPTH if len(task.pickled) <= _PIPE_HOLDS else 1
             # A task that has cost a worker runs alone, so that it takes no other down with it.
@@ -174,21 +174,25 @@ class Pool:
             )
         self._waiting.extendleft(reversed(worker.tasks))
 
-    def _start(self) -> _Worker:
+    def _start(self) -> None:
         context = _context()
-        forks = context.get_start_method() == "fork"
+        if context.get_start_method() != "fork":
+            self._start_in(context)
+            return
+        with interrupts_wait(), warnings.catch_warnings():
+            # Without other Python threads (see `can_fork`) Python 3.12 warns of the idle
+            # threads of native pools (Arrow, BLAS), which survive forks by their own care.
+            warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
+            self._start_in(context)
+
+    def _start_in(self, context: BaseContext) -> None:
         ours, theirs = context.Pipe()
         process = context.Process(  # type: ignore[attr-defined]
             target=_serve, args=(theirs, ours, self._function), daemon=True
         )
-        with warnings.catch_warnings() if forks else nullcontext():
-            if forks:
-                # Without other Python threads (see `can_fork`) Python 3.12 warns of the idle
-                # threads of native pools (Arrow, BLAS), which survive forks by their own care.
-                warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
-            process.start()
+        process.start()
         theirs.close()
-        return _Worker(process, ours)
+        self._workers.append(_Worker(process, ours))
 
     @staticmethod
     def _end(workers: list[_Worker]) -> None:
