@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -178,18 +180,26 @@ def _mark(path: str) -> str:
     return path
 
 
-def test_begun_work_goes_on_before_anybody_asks(tmp_path: Path) -> None:
-    if threading.active_count() > 1:
-        pytest.skip("threads: cannot fork")
-    marks = [str(tmp_path / f"{number:03}") for number in range(200)]
+def begin_and_wait(folder: Path) -> None:
+    """For a process without other threads, where work can be begun."""
+    marks = [str(folder / f"{number:03}") for number in range(200)]
     with begun_map(_mark, marks, workers=2) as results:
         until = time.monotonic() + 10
         while not Path(marks[-1]).exists():
             assert time.monotonic() < until, "work waits for who asks for its results"
             time.sleep(0.005)
         assert list(results) == marks
+    with begun_map(_sleep, [60] * 9, workers=2):
+        assert not _no_children_left()
     assert _no_children_left()
     assert threading.active_count() == 1
+
+
+def test_begun_work_goes_on_before_anybody_asks_and_ends_with_its_context(tmp_path: Path) -> None:
+    words = "import sys; from pathlib import Path; from tests.readers import test_parallel as here"
+    call = "here.begin_and_wait(Path(sys.argv[1]))"
+    command = (sys.executable, "-c", f"{words}; {call}", str(tmp_path))
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
