@@ -33,14 +33,19 @@ def windows(file: int, start: int) -> Iterator[mmap.mmap]:
     """
     if sys.platform != "linux" or multiprocessing.parent_process() is None:
         return
-    while start % mmap.ALLOCATIONGRANULARITY == 0:
+    while start % mmap.ALLOCATIONGRANULARITY == 0 and _has_window(file, start):
         with _lease(file) as held:
-            if not held or os.fstat(file).st_size - start < _WINDOW:
+            # Only now it stays so.
+            if not held or not _has_window(file, start):
                 return
             flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
             with mmap.mmap(file, _WINDOW, flags, mmap.PROT_READ, offset=start) as window:
                 yield window
         start += _WINDOW
+
+
+def _has_window(file: int, start: int) -> bool:
+    return os.fstat(file).st_size - start >= _WINDOW
 
 
 @contextmanager

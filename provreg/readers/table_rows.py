@@ -46,8 +46,6 @@ class _Headed(Protocol):
     def columns_of(self, files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]: ...
 
 
-_LARGE = 1 << 26  # bytes of a row group
-
 READERS: dict[str, _Reader] = {
     "csv": delimited,
     "tsv": delimited,
@@ -112,12 +110,9 @@ def all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
 
 def file_rows(file: SourceFile, format_: str, options: TableOptions) -> Rows:
     """The rows of a file. Raises as `slice_samples`."""
-    for piece in READERS[format_].slices(file, options):
-        yield from _slice_rows(piece, format_, options)
-
-
-def _slice_rows(piece: Slice, format_: str, options: TableOptions) -> Rows:
-    return rows_of(piece, READERS[format_].batches(piece, options), options, format_=format_)
+    reader = READERS[format_]
+    for piece in reader.slices(file, options):
+        yield from rows_of(piece, reader.batches(piece, options), options, format_=format_)
 
 
 def rows_of(

@@ -14,7 +14,7 @@ import pytest
 from blake3 import blake3
 
 from provreg.errors import InputError
-from provreg.readers import slices
+from provreg.readers import leased, slices
 from provreg.readers.leased import windows
 from provreg.readers.slices import Slice, hash_slice
 
@@ -71,6 +71,24 @@ def test_nothing_is_mapped_in_a_users_own_process(large: Path) -> None:
 def test_nothing_is_mapped_that_somebody_may_write_to(large: Path) -> None:
     with large.open("r+b"):
         assert in_worker(mapped, large, 0) == 0
+
+
+def _leases_of(path: Path) -> int:
+    calls: list[object] = []
+    original = leased._lease
+    leased._lease = lambda file: calls.append(file) or original(file)  # type: ignore[assignment]
+    try:
+        mapped(path, 0)
+    finally:
+        leased._lease = original
+    return len(calls)
+
+
+def test_no_lease_is_taken_on_a_file_without_a_window(tmp_path: Path, large: Path) -> None:
+    small = tmp_path / "small"
+    small.write_bytes(bytes(WINDOW // 64))
+    assert in_worker(_leases_of, small) == 0
+    assert in_worker(_leases_of, large) > 0
 
 
 def test_nothing_is_mapped_from_within_a_page(large: Path) -> None:
