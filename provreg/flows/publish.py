@@ -221,6 +221,8 @@ def _try_number(
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(head.statement())
     remember_parts(workspace.parts, sealed.parts)
+    # As the parts of which it was just made: who verifies it next needs not look at its entries.
+    workspace.checked.add(head)
     workspace.objects.put_all(sealed.objects)
     workspace.objects.put(data, "sha256")
     signature = workspace.versions.add_signature(head.dataset, digest, bundle)
@@ -229,8 +231,6 @@ def _try_number(
     if not claimed and not _is_recorded(workspace, head, digest):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
-    # As the parts of which it was just made: who verifies it next needs not look at its entries.
-    workspace.checked.add(head)
     return head
 
 

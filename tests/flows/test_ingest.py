@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.errors import InputError, NotFoundError, NotTrustedError, UsageError
+from provreg.errors import InputError, NotFoundError, NotTrustedError, StorageError, UsageError
 from provreg.flows.ingestion import Ingestion
 from provreg.readers.reader import HowToRead
+from provreg.store.checked import CheckedHeads
 
 if TYPE_CHECKING:
     from provreg.flows.publish import Outcome
@@ -490,3 +491,16 @@ def test_a_version_the_policy_does_not_trust_does_not_keep_its_publisher_from_co
     assert again.head is not None
     assert (again.head.version, again.untrusted) == (3, None)
     assert [one.number for one in again.passed_over] == [2]
+
+
+def test_a_head_that_cannot_be_kept_as_checked_is_not_published(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(CheckedHeads, "add", full)
+    before = bench.files()
+    with pytest.raises(StorageError, match="no space left"):
+        bench.ingest(bench.pets())
+    assert bench.files() == before
