@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from blake3 import blake3
 
 from provreg.core.each import hash_each
 
@@ -56,7 +55,7 @@ def claims(batch: pa.RecordBatch) -> bytes:
     fixed["size_number"], fixed["size_length"] = 2, 8
     fixed["size"] = batch.column("size").to_numpy()
     joined = _join([_binary(fixed), *_fields(batch, _CLAIM_FIELDS)])
-    return hash_each(joined, blake3(derive_key_context=CLAIM_CONTEXT))
+    return hash_each(joined, CLAIM_CONTEXT)
 
 
 def _leaves(batch: pa.RecordBatch) -> bytes:
@@ -64,7 +63,7 @@ def _leaves(batch: pa.RecordBatch) -> bytes:
     claim["header"]["number"], claim["header"]["length"] = 2, 32
     claim["value"] = np.frombuffer(claims(batch), "V32")
     parts = [_field(batch.column("id"), 1), _binary(claim), *_fields(batch, _LEAF_FIELDS)]
-    return hash_each(_join(parts), blake3(derive_key_context=LEAF_CONTEXT))
+    return hash_each(_join(parts), LEAF_CONTEXT)
 
 
 def fixed_values(column: pa.Array) -> npt.NDArray[np.void]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from blake3 import blake3
 
 from provreg.core.column import (
     BINARY,
@@ -115,7 +114,7 @@ def hash_payloads(encoded: pa.Array) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64
 
     `encoded` is a large_binary array without nulls.
     """
-    digests = hash_each(encoded, blake3())
+    digests = hash_each(encoded)
     contents = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(32), len(encoded), [None, pa.py_buffer(digests)]
     )

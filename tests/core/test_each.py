@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
+from provreg.core import each
 from provreg.core.each import each_value, hash_each
 
 VALUES = [b"", b"a", b"bc", b"", b"def" * 50, b"\xc3\xa9"]
@@ -27,13 +28,26 @@ def test_text_is_its_bytes(type_: pa.DataType) -> None:
 @pytest.mark.parametrize("type_", TYPES)
 @pytest.mark.parametrize("long", [b"", b"x" * 100_000])
 @pytest.mark.parametrize("start", [0, 1, 4])
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("context", ["", "a context"])
 def test_short_and_long_values_are_hashed_alike(
-    type_: pa.DataType, long: bytes, start: int
+    monkeypatch: pytest.MonkeyPatch,
+    type_: pa.DataType,
+    long: bytes,
+    start: int,
+    compiled: bool,
+    context: str,
 ) -> None:
-    values = [*VALUES, long]
-    hashed = hash_each(pa.array(values, type_).slice(start), blake3())
-    assert hashed == b"".join(blake3(value).digest() for value in values[start:])
+    if not compiled:
+        monkeypatch.setattr(each, "hash_short", None)
+    values = [*VALUES, long, b"end"]
+    hashed = hash_each(pa.array(values, type_).slice(start), context)
+    mode = {"derive_key_context": context} if context else {}
+    assert hashed == b"".join(blake3(value, **mode).digest() for value in values[start:])
 
 
-def test_nothing_has_no_hash() -> None:
-    assert hash_each(pa.array([], pa.binary()), blake3()) == b""
+@pytest.mark.parametrize("compiled", [True, False])
+def test_nothing_has_no_hash(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    if not compiled:
+        monkeypatch.setattr(each, "hash_short", None)
+    assert hash_each(pa.array([], pa.binary())) == b""
