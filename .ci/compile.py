@@ -1,7 +1,7 @@
 """Compiles provreg/core/lanes.c into a wheel or, for development, beside its source.
 
 Where that cannot be done, for want of a C compiler or of Python's headers, it is left out with a
-warning: provreg works without it, more slowly (docs/adr/0021-values-in-lanes.md).
+warning: provreg works without it, more slowly (docs/adr/0021-rows-in-lanes.md).
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg]
         self._folder = tempfile.TemporaryDirectory(prefix="provreg-")
         compiled = self._compiled(Path(self._folder.name))
         if compiled is None:
-            self.app.display_warning(
-                f"{_SOURCE} was not compiled: many rows are hashed more slowly"
-            )
+            self.app.display_warning(f"{_SOURCE} was not compiled: rows are hashed more slowly")
             return
         if version == "editable":
             shutil.copy(compiled, beside)

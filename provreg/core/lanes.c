@@ -1,9 +1,10 @@
-/* BLAKE3 of many short values at once, each in a lane of a wide register.
+/* BLAKE3 of many short rows at once, each in a lane of a wide register.
  *
  * The official implementation is wide within one long input; rows, claims and leaves are a few
- * blocks of 64 bytes each, which it can only compress one after another. Here eight values are
- * compressed side by side, and a lane whose value ends goes on with the next one. Values of at most
- * one chunk (1,024 bytes) have no tree above them, which is all that is implemented.
+ * blocks of 64 bytes each, which it can only compress one after another. Here eight are compressed
+ * side by side, and a lane whose row ends goes on with the next one. Rows of at most one chunk
+ * (1,024 bytes) have no tree above them, which is all that is implemented. A lane puts its row
+ * together from pieces of columns, so that rows are never written elsewhere.
  *
  * Algorithm: the BLAKE3 paper, section 2 (https://github.com/BLAKE3-team/BLAKE3-specs).
  */
@@ -47,31 +48,51 @@ static const uint8_t ORDER[ROUNDS][WORDS] = {
     {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13},
 };
 
-/* Values one after another: the one numbered i is from ends[i] to ends[i + 1]. */
+/* What stands in each row: bytes between two ends, or where there are none `width` of them. */
 typedef struct {
-    const uint8_t *data;
-    const int64_t *ends;
-    Py_ssize_t count;
-    Py_ssize_t next; /* the first that no lane has taken */
-} values;
+    Py_buffer data, ends;
+    int64_t width, step; /* the step to the next row is 0 where all rows have the same bytes */
+} piece;
 
 typedef struct {
-    const uint8_t *at;
-    size_t left;
+    const piece *pieces;
+    Py_ssize_t count, rows, next; /* the next row that no lane has taken */
+    uint8_t *digests;
+    int64_t *sizes;
+} table;
+
+typedef struct {
+    uint8_t bytes[CHUNK]; /* a row, and zeros up to the end of its last block */
+    size_t at, left;
     uint8_t *digest; /* NULL: the lane is idle */
-    uint32_t start;  /* CHUNK_START, before the first block */
 } lane;
 
-/* The next value of at most a chunk; idle where there is none. */
-static lane taken(values *from, uint8_t *digests)
+static void take_row(table *from, lane *into)
 {
-    while (from->next < from->count) {
-        Py_ssize_t i = from->next++;
-        size_t size = (size_t)(from->ends[i + 1] - from->ends[i]);
-        if (size <= CHUNK)
-            return (lane){from->data + from->ends[i], size, digests + DIGEST * i, CHUNK_START};
+    into->at = into->left = 0;
+    into->digest = NULL;
+    while (into->digest == NULL && from->next < from->rows) {
+        Py_ssize_t row = from->next++;
+        size_t size = 0;
+        for (const piece *each = from->pieces; each < from->pieces + from->count; each++) {
+            int64_t start = each->step * row, width = each->width;
+            if (each->ends.obj != NULL) {
+                const int64_t *ends = each->ends.buf;
+                start = ends[row];
+                width = ends[row + 1] - start;
+            }
+            if (width && size + (size_t)width <= CHUNK)
+                memcpy(into->bytes + size, (const uint8_t *)each->data.buf + start, (size_t)width);
+            size += (size_t)width;
+        }
+        from->sizes[row] = (int64_t)size;
+        if (size <= CHUNK) {
+            into->left = size;
+            into->digest = from->digests + DIGEST * row;
+        }
     }
-    return (lane){from->data, 0, NULL, 0};
+    size_t end = into->left ? (into->left + BLOCK - 1) / BLOCK * BLOCK : BLOCK;
+    memset(into->bytes + into->left, 0, end - into->left);
 }
 
 #define ROTATED(x, n) ((x) >> (n) | (x) << (32 - (n)))
@@ -86,15 +107,14 @@ static lane taken(values *from, uint8_t *digests)
 #if defined(__x86_64__) && defined(__GLIBC__)
 __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #endif
-static void hash_values(values from, const uint32_t key[KEY_WORDS], uint32_t mode,
-                        uint8_t *digests)
+static void hash_table(table from, const uint32_t key[KEY_WORDS], uint32_t mode)
 {
     lane each[LANES];
     lanes state[KEY_WORDS], words[WORDS];
     int busy = 0;
 
     for (int l = 0; l < LANES; l++) {
-        each[l] = taken(&from, digests);
+        take_row(&from, &each[l]);
         busy += each[l].digest != NULL;
         for (int i = 0; i < KEY_WORDS; i++)
             state[i][l] = key[i];
@@ -104,20 +124,14 @@ static void hash_values(values from, const uint32_t key[KEY_WORDS], uint32_t mod
         lanes sizes, flags;
 
         for (int l = 0; l < LANES; l++) {
-            uint8_t last[BLOCK];
-            const uint8_t *block = each[l].at;
-            size_t size = each[l].left < BLOCK ? each[l].left : BLOCK;
-            if (size < BLOCK) {
-                memset(last, 0, BLOCK);
-                block = memcpy(last, block, size);
-            }
             for (int i = 0; i < WORDS; i++) {
                 uint32_t word;
-                memcpy(&word, block + 4 * i, 4);
+                memcpy(&word, each[l].bytes + each[l].at + 4 * i, 4);
                 words[i][l] = word;
             }
-            sizes[l] = (uint32_t)size;
-            flags[l] = mode | each[l].start | (each[l].left <= BLOCK ? CHUNK_END | ROOT : 0);
+            int last = each[l].left <= BLOCK;
+            sizes[l] = last ? (uint32_t)each[l].left : BLOCK;
+            flags[l] = mode | (each[l].at ? 0 : CHUNK_START) | (last ? CHUNK_END | ROOT : 0);
         }
 
         lanes a0 = state[0], a1 = state[1], a2 = state[2], a3 = state[3];
@@ -143,7 +157,6 @@ static void hash_values(values from, const uint32_t key[KEY_WORDS], uint32_t mod
             if (each[l].left > BLOCK) {
                 each[l].at += BLOCK;
                 each[l].left -= BLOCK;
-                each[l].start = 0;
                 continue;
             }
             if (each[l].digest == NULL)
@@ -152,7 +165,7 @@ static void hash_values(values from, const uint32_t key[KEY_WORDS], uint32_t mod
                 uint32_t word = state[i][l];
                 memcpy(each[l].digest + 4 * i, &word, 4);
             }
-            each[l] = taken(&from, digests);
+            take_row(&from, &each[l]);
             busy -= each[l].digest == NULL;
             for (int i = 0; i < KEY_WORDS; i++)
                 state[i][l] = key[i];
@@ -161,56 +174,107 @@ static void hash_values(values from, const uint32_t key[KEY_WORDS], uint32_t mod
 }
 
 /* The key of a context (paper, section 2.3): the hash of its text in a mode of its own. */
-static void derive_key(const uint8_t *context, Py_ssize_t size, uint32_t key[KEY_WORDS])
+static void derive_key(const Py_buffer *context, uint32_t key[KEY_WORDS])
 {
-    const int64_t ends[2] = {0, size};
-    hash_values((values){context, ends, 1, 0}, IV, DERIVE_KEY_CONTEXT, (uint8_t *)key);
+    const piece only = {.data = *context, .width = context->len};
+    int64_t size;
+    hash_table((table){&only, 1, 1, 0, (uint8_t *)key, &size}, IV, DERIVE_KEY_CONTEXT);
 }
 
-/* Whether every value lies within `size` bytes of data. */
-static int lie_within(const values *from, Py_ssize_t size)
+static void release(piece *pieces, Py_ssize_t count)
 {
-    if (from->ends[0] < 0 || from->ends[from->count] > size)
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyBuffer_Release(&pieces[i].data);
+        if (pieces[i].ends.obj != NULL)
+            PyBuffer_Release(&pieces[i].ends);
+    }
+    PyMem_Free(pieces);
+}
+
+/* Whether every row has its bytes of a piece within the piece's data. */
+static int lies_within(const piece *given, Py_ssize_t rows)
+{
+    if (given->ends.obj == NULL)
+        return given->width >= 0
+               && (given->step == 0 || given->data.len / given->step >= rows);
+    const int64_t *ends = given->ends.buf;
+    if ((uintptr_t)ends % sizeof *ends
+        || given->ends.len / (Py_ssize_t)sizeof *ends <= rows
+        || ends[0] < 0 || ends[rows] > given->data.len)
         return 0;
-    for (Py_ssize_t i = 0; i < from->count; i++)
-        if (from->ends[i] > from->ends[i + 1])
+    for (Py_ssize_t row = 0; row < rows; row++)
+        if (ends[row] > ends[row + 1])
             return 0;
     return 1;
 }
 
+/* Makes the piece that (data, ends or width) describes; -1 and an exception if it is none. */
+static int make_piece(piece *made, PyObject *described, Py_ssize_t rows)
+{
+    PyObject *shape;
+    memset(made, 0, sizeof *made);
+    if (!PyTuple_Check(described)) {
+        PyErr_SetString(PyExc_TypeError, "a piece is a tuple");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(described, "y*O:hash_short", &made->data, &shape))
+        return -1;
+    if (PyLong_Check(shape)) {
+        made->width = PyLong_AsLongLong(shape);
+        made->step = made->data.len == made->width ? 0 : made->width;
+    } else {
+        PyObject_GetBuffer(shape, &made->ends, PyBUF_SIMPLE);
+    }
+    if (!PyErr_Occurred() && !lies_within(made, rows))
+        PyErr_SetString(PyExc_ValueError, "a piece is not within its data");
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 static PyObject *hash_short(PyObject *module, PyObject *args)
 {
-    Py_buffer data, ends, context;
-    PyObject *made = NULL;
+    PyObject *described, *digests = NULL, *sizes = NULL, *made = NULL;
+    Py_ssize_t rows, count = 0;
+    Py_buffer context;
     (void)module;
 
-    if (!PyArg_ParseTuple(args, "y*y*y*:hash_short", &data, &ends, &context))
+    if (!PyArg_ParseTuple(args, "O!ny*:hash_short", &PyTuple_Type, &described, &rows, &context))
         return NULL;
-    /* Arrow's empty buffers may be at no address. */
-    const uint8_t *bytes = data.buf != NULL ? data.buf : (const uint8_t *)"";
-    values from = {bytes, ends.buf, ends.len / (Py_ssize_t)sizeof(int64_t) - 1, 0};
-    if (ends.len % sizeof(int64_t) || (uintptr_t)ends.buf % sizeof(int64_t) || from.count < 0
-        || context.len > CHUNK || !lie_within(&from, data.len)) {
-        PyErr_SetString(PyExc_ValueError, "these are not the ends of values within the data");
+    piece *pieces = PyMem_Calloc((size_t)PyTuple_Size(described) + 1, sizeof *pieces);
+    if (pieces == NULL) {
+        PyErr_NoMemory();
         goto done;
     }
-    made = PyByteArray_FromStringAndSize(NULL, DIGEST * from.count);
-    if (made == NULL)
+    if (rows < 0 || rows > INT32_MAX || context.len > CHUNK) {
+        PyErr_SetString(PyExc_ValueError, "these are too many rows, or the context is too long");
         goto done;
-    uint8_t *digests = (uint8_t *)PyByteArray_AsString(made);
+    }
+    while (count < PyTuple_Size(described)) {
+        PyObject *next = PyTuple_GetItem(described, count);
+        if (make_piece(&pieces[count++], next, rows) < 0)
+            goto done;
+    }
+    digests = PyByteArray_FromStringAndSize(NULL, DIGEST * rows);
+    sizes = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)sizeof(int64_t) * rows);
+    if (digests == NULL || sizes == NULL)
+        goto done;
+    table all = {pieces, count, rows, 0, (uint8_t *)PyByteArray_AsString(digests),
+                 (int64_t *)PyByteArray_AsString(sizes)};
     Py_BEGIN_ALLOW_THREADS
-    memset(digests, 0, (size_t)(DIGEST * from.count));
+    memset(all.digests, 0, (size_t)(DIGEST * rows));
     if (context.len) {
         uint32_t key[KEY_WORDS];
-        derive_key(context.buf, context.len, key);
-        hash_values(from, key, DERIVE_KEY_MATERIAL, digests);
+        derive_key(&context, key);
+        hash_table(all, key, DERIVE_KEY_MATERIAL);
     } else {
-        hash_values(from, IV, 0, digests);
+        hash_table(all, IV, 0);
     }
     Py_END_ALLOW_THREADS
+    made = PyTuple_Pack(2, digests, sizes);
 done:
-    PyBuffer_Release(&data);
-    PyBuffer_Release(&ends);
+    Py_XDECREF(digests);
+    Py_XDECREF(sizes);
+    if (pieces != NULL)
+        release(pieces, count);
     PyBuffer_Release(&context);
     return made;
 }

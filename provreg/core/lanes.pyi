@@ -6,10 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-hash_short: Callable[[pa.Buffer, npt.NDArray[np.int64], bytes], bytearray] | None
-"""The BLAKE3-256 of every value of at most 1,024 bytes, 32 bytes each; zeros for longer ones.
+_Data = pa.Buffer | bytes | npt.NDArray[np.uint8]
+_Described = tuple[tuple[_Data, npt.NDArray[np.int64] | int], ...]
 
-`hash_short(data, ends, context)`: value i is `data[ends[i]:ends[i + 1]]`; `ends` are int64. With a
-`context` of 1 to 1,024 bytes the mode is that of deriving keys. Other threads run meanwhile. Raises
-ValueError where `ends` do not ascend within `data`.
+hash_short: Callable[[_Described, int, bytes], tuple[bytearray, bytearray]] | None
+"""The BLAKE3-256 of each row of at most 1,024 bytes, zeros for longer ones; all sizes (int64).
+
+`hash_short(pieces, rows, context)`: a row is its bytes in each piece, one after another. A piece is
+(data, ends), in which row i has `data[ends[i]:ends[i + 1]]`, or (data, width), in which it has as
+many bytes: those of row i, or where data hold no more, the same in every row. With a `context` of 1
+to 1,024 bytes the mode is that of deriving keys. Other threads run meanwhile. Raises ValueError
+where a piece is not within its data.
 """

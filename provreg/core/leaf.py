@@ -16,7 +16,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.each import hash_each
+from provreg.core.hashed import hash_pieces
+from provreg.core.pieces import (
+    Fixed,
+    Piece,
+    bytes_of,
+    constant,
+    joined,
+    large_binary,
+    numbers_of,
+    offsets_of,
+    thinned,
+    validity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,20 +37,14 @@ CLAIM_CONTEXT = "provreg 2026-11-22 v1 claim"
 LEAF_CONTEXT = "provreg 2026-11-22 v1 leaf"
 
 # Field numbers are part of the format: never reused, never renumbered.
-_CLAIM_FIELDS = (("label", 3), ("label_digest", 4), ("labeler", 5), ("labeled_at", 6),
-                 ("annotations", 7))  # fmt: skip
+_CLAIM_FIELDS = (("content", 1), ("size", 2), ("label", 3), ("label_digest", 4), ("labeler", 5),
+                 ("labeled_at", 6), ("annotations", 7))  # fmt: skip
+_ID, _CLAIM = 1, 2
 _LEAF_FIELDS = (("source", 3), ("delivery", 4), ("split", 5), ("uri", 6), ("content_sha256", 7),
                 ("attrs", 8))  # fmt: skip
 _ANNOTATION_FIELDS = (("label", 1), ("labeler", 2), ("labeled_at", 3))
 
-_HEADER = np.dtype([("number", "u1"), ("length", "<u4")])
-_CONTENT_AND_SIZE = np.dtype(
-    [
-        ("content_number", "u1"), ("content_length", "<u4"), ("content", "V32"),
-        ("size_number", "u1"), ("size_length", "<u4"), ("size", "<u8"),
-    ]
-)  # fmt: skip
-_EMPTY = pa.scalar(b"", pa.binary())
+_DIGEST = 32
 _SLICE = 1 << 16
 
 
@@ -49,21 +55,17 @@ def leaves(entries: pa.Table) -> bytes:
 
 def claims(batch: pa.RecordBatch) -> bytes:
     """The claims of a batch of entries in their order, 32 bytes each."""
-    fixed = np.empty(batch.num_rows, _CONTENT_AND_SIZE)
-    fixed["content_number"], fixed["content_length"] = 1, 32
-    fixed["content"] = fixed_values(batch.column("content"))
-    fixed["size_number"], fixed["size_length"] = 2, 8
-    fixed["size"] = batch.column("size").to_numpy()
-    joined = _join([_binary(fixed), *_fields(batch, _CLAIM_FIELDS)])
-    return hash_each(joined, CLAIM_CONTEXT)
+    return hash_pieces(_fields(batch, _CLAIM_FIELDS), batch.num_rows, CLAIM_CONTEXT)[0]
 
 
 def _leaves(batch: pa.RecordBatch) -> bytes:
-    claim = np.empty(batch.num_rows, np.dtype([("header", _HEADER), ("value", "V32")]))
-    claim["header"]["number"], claim["header"]["length"] = 2, 32
-    claim["value"] = np.frombuffer(claims(batch), "V32")
-    parts = [_field(batch.column("id"), 1), _binary(claim), *_fields(batch, _LEAF_FIELDS)]
-    return hash_each(_join(parts), LEAF_CONTEXT)
+    claim = np.frombuffer(claims(batch), np.uint8).reshape(-1, _DIGEST)
+    pieces = [
+        *_field(batch.column("id"), _ID),
+        *_of_width(claim, _CLAIM),
+        *_fields(batch, _LEAF_FIELDS),
+    ]
+    return hash_pieces(pieces, batch.num_rows, LEAF_CONTEXT)[0]
 
 
 def fixed_values(column: pa.Array) -> npt.NDArray[np.void]:
@@ -73,67 +75,53 @@ def fixed_values(column: pa.Array) -> npt.NDArray[np.void]:
     return items[column.offset :]
 
 
-def _fields(batch: pa.RecordBatch, fields: Sequence[tuple[str, int]]) -> list[pa.Array]:
-    columns = ((batch.column(name), number) for name, number in fields)
-    return [_field(column, number) for column, number in columns
-            if column.null_count < len(column)]  # fmt: skip
+def _fields(batch: pa.RecordBatch, fields: Sequence[tuple[str, int]]) -> list[Piece]:
+    pieces: list[Piece] = []
+    for name, number in fields:
+        column = batch.column(name)
+        if column.null_count < len(column):
+            pieces += _field(column, number)
+    return pieces
 
 
-def _field(column: pa.Array, number: int) -> pa.Array:
-    """(number, length, value) of each value as a binary array; null where the value is null."""
+def _field(column: pa.Array, number: int) -> list[Piece]:
+    """Number, length and value of each value; nothing where it is null."""
     if pa.types.is_dictionary(column.type):
-        return _field(column.dictionary, number).take(column.indices)
+        distinct = column.dictionary
+        return [joined(_field(distinct, number), len(distinct)).take(column.indices)]
+    valid = validity(column)
     if pa.types.is_list(column.type):
-        return _field(_annotations(column), number)
-    if pa.types.is_timestamp(column.type):
-        value = column.cast(pa.int64()).fill_null(0).to_numpy().astype("<i8").view("V8")
-        return _fixed_field(value, number, column)
+        counts, annotations = _annotations(column)
+        lengths = counts.shape[1] + np.diff(offsets_of(annotations))
+        return [*thinned([_headers(number, lengths), counts], valid), annotations]
     if pa.types.is_fixed_size_binary(column.type):
-        return _fixed_field(fixed_values(column), number, column)
-    header = np.empty(len(column), _HEADER)
-    header["number"] = number
-    header["length"] = pc.fill_null(pc.binary_length(column), 0).to_numpy()
-    return pc.binary_join_element_wise(_binary(header), column.cast(pa.binary()), _EMPTY)
+        values = fixed_values(column).view(np.uint8).reshape(-1, column.type.byte_width)
+        return thinned(_of_width(values, number), valid)
+    if pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type):
+        numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        return thinned(_of_width(bytes_of(numbers_of(numbers)), number), valid)
+    texts = column.cast(pa.large_binary())
+    return [*thinned([_headers(number, np.diff(offsets_of(texts)))], valid), texts]
 
 
-def _fixed_field(values: npt.NDArray[np.void], number: int, column: pa.Array) -> pa.Array:
-    width = values.dtype.itemsize
-    record = np.empty(len(values), np.dtype([("header", _HEADER), ("value", f"V{width}")]))
-    record["header"]["number"], record["header"]["length"] = number, width
-    record["value"] = values
-    encoded = _binary(record)
-    return encoded if not column.null_count else pc.if_else(column.is_valid(), encoded, None)
+def _of_width(values: Fixed, number: int) -> list[Piece]:
+    rows, width = values.shape
+    header = number.to_bytes(1, "little") + width.to_bytes(4, "little")
+    return [constant(header, rows), values]
 
 
-def _annotations(column: pa.Array) -> pa.Array:
-    """Each list as count u32, then for each annotation its length u32 and its fields."""
-    items = column.flatten()
-    table = pa.RecordBatch.from_struct_array(items)
-    encoded = [_field(table.column(name), number) for name, number in _ANNOTATION_FIELDS]
-    item = _join([pa.array([b""] * len(items), pa.binary()), *encoded])
-    sized = _join([_lengths(pc.binary_length(item)), item])
-    counts = pc.list_value_length(column)
-    offsets = np.concatenate([[0], np.cumsum(counts.fill_null(0).to_numpy())]).astype(np.int32)
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), sized), b"")
-    whole = _join([_lengths(counts.fill_null(0)), joined])
-    return pc.if_else(column.is_valid(), whole, None)
+def _headers(number: int, lengths: npt.NDArray[np.int64]) -> Fixed:
+    headers = np.empty(len(lengths), [("number", "u1"), ("length", "<u4")])
+    headers["number"], headers["length"] = number, lengths
+    return headers.view(np.uint8).reshape(len(lengths), headers.dtype.itemsize)
 
 
-def _lengths(values: pa.Array) -> pa.Array:
-    return _binary(values.to_numpy().astype("<u4"))
-
-
-def _join(parts: list[pa.Array]) -> pa.Array:
-    """Element-wise concatenation in which a null field is simply absent."""
-    return pc.binary_join_element_wise(
-        *parts, _EMPTY, null_handling="replace", null_replacement=b""
-    )
-
-
-def _binary(records: npt.NDArray[np.generic]) -> pa.Array:
-    """Fixed-width numpy records as a binary array."""
-    width = records.dtype.itemsize
-    offsets = np.arange(0, (len(records) + 1) * width, width, dtype=np.int32)
-    return pa.Array.from_buffers(
-        pa.binary(), len(records), [None, pa.py_buffer(offsets), pa.py_buffer(records)]
-    )
+def _annotations(column: pa.Array) -> tuple[Fixed, pa.Array]:
+    """The number of annotations in each list (u32), and for each its length (u32) and fields."""
+    items = pa.RecordBatch.from_struct_array(column.flatten())
+    fields = joined([constant(b"", len(items)), *_fields(items, _ANNOTATION_FIELDS)], len(items))
+    sizes = bytes_of(np.diff(offsets_of(fields)).astype(np.uint32))
+    encoded = joined([sizes, fields], len(items))
+    counts = numbers_of(pc.list_value_length(column))
+    ends = offsets_of(encoded)[np.concatenate(([0], np.cumsum(counts)))]
+    return bytes_of(counts.astype(np.uint32)), large_binary(ends, encoded.buffers()[2])

@@ -90,8 +90,8 @@ def _runs(pieces: Sequence[Piece]) -> Iterator[Piece]:
 def joined(pieces: Sequence[Piece], rows: int) -> pa.Array:
     """The bytes of each row, a large_binary array."""
     arrays = [_as_array(run) for run in _runs(pieces)]
-    if rows == 0 or len(arrays) == 1:
-        return arrays[0] if rows else pa.array([], pa.large_binary())
+    if rows == 0:
+        return pa.array([], pa.large_binary())
     return pc.binary_join_element_wise(
         *arrays, _NOTHING, null_handling="replace", null_replacement=b""
     )

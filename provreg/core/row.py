@@ -35,7 +35,7 @@ from provreg.core.column import (
     holds,
 )
 from provreg.core.column_arrow import columns_from_arrow
-from provreg.core.each import hash_each
+from provreg.core.hashed import hash_pieces
 from provreg.core.pieces import (
     Fixed,
     Piece,
@@ -75,8 +75,10 @@ _FLOATS: dict[Scalar, tuple[type[np.unsignedinteger[Any]], int]] = {
 }
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _MILLISECONDS_A_DAY = 86_400 * 10**3
-# Rows joined at once: their pieces stay in the processor's cache (facts: 4,000 rows of 250 bytes).
-_SLICE = 4096
+# Rows joined at once, so that their pieces are still in the processor's cache when they are hashed;
+# of fewer rows the calls from Python would show.
+_SLICE_BYTES = 1 << 22
+_SLICE_ROWS = 1 << 14
 
 
 def encode_rows(batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]) -> pa.Array:
@@ -100,13 +102,14 @@ def hash_rows(
 ) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
     """As `hash_payloads` of `encode_rows`, without ever holding all payloads."""
     hashed = [
-        hash_payloads(joined(_struct(arrays, columns, rows), rows))
+        hash_pieces(_struct(arrays, columns, rows), rows)
         for arrays, rows in _slices(batch, columns)
     ]
-    if not hashed:
-        return pa.array([], pa.binary(32)), pa.array([], pa.uint64())
-    contents, sizes = zip(*hashed, strict=True)
-    return pa.concat_arrays(contents), pa.concat_arrays(sizes)
+    sizes = [size for _, size in hashed]
+    return _as_arrays(
+        b"".join(digests for digests, _ in hashed),
+        np.concatenate(sizes) if sizes else np.empty(0, np.int64),
+    )
 
 
 def hash_payloads(encoded: pa.Array) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
@@ -114,11 +117,16 @@ def hash_payloads(encoded: pa.Array) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64
 
     `encoded` is a large_binary array without nulls.
     """
-    digests = hash_each(encoded)
+    return _as_arrays(*hash_pieces([encoded], len(encoded)))
+
+
+def _as_arrays(
+    digests: bytes, sizes: npt.NDArray[np.int64]
+) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
     contents = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(32), len(encoded), [None, pa.py_buffer(digests)]
+        pa.binary(32), len(sizes), [None, pa.py_buffer(digests)]
     )
-    return contents, pa.array(np.diff(offsets_of(encoded)).astype(np.uint64))
+    return contents, pa.array(sizes.astype(np.uint64))
 
 
 def _slices(
@@ -133,8 +141,10 @@ def _slices(
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
         if not holds(column.type, actual.type):
             raise InputError(f"the values of column {quoted(column.name)} are not of its type")
-    for start in range(0, batch.num_rows, _SLICE):
-        rows = min(_SLICE, batch.num_rows - start)
+    fitting = batch.num_rows * _SLICE_BYTES // max(1, chosen.nbytes)
+    step = max(1, min(fitting, _SLICE_ROWS))
+    for start in range(0, batch.num_rows, step):
+        rows = min(step, batch.num_rows - start)
         part = chosen.slice(start, rows)
         yield {column.name: _whole(part.column(column.name)) for column in columns}, rows
 

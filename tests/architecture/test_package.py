@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.each import hash_short
+from provreg.core.hashed import hash_short
 
 ROOT = Path(__file__).parents[2]
 

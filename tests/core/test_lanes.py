@@ -8,16 +8,14 @@ import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from blake3 import blake3
-from hypothesis import given
-from hypothesis import strategies as st
 
-from provreg.core.each import hash_short
+from provreg.core.hashed import hash_short
 
 SOURCE = Path(__file__).parents[2] / "provreg" / "core" / "lanes.c"
 HEADERS = Path(sysconfig.get_path("include"))
@@ -27,63 +25,70 @@ SANITIZERS = "address,undefined"
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 compiled = pytest.mark.skipif(hash_short is None, reason="needs a C compiler: not compiled")
 
-# Where blocks, a chunk, and lanes begin and end.
-EDGES = [0, 1, 63, 64, 65, 127, 128, 129, 1023, 1024, 1025, 4096]
-SIZES = st.lists(st.sampled_from(EDGES) | st.integers(0, 1100), max_size=40)
-CONTEXTS = st.just("") | st.text(st.characters(codec="utf-8"), min_size=1, max_size=200)
-
-
-def one_by_one(data: bytes, ends: list[int], context: str) -> bytes:
-    mode = {"derive_key_context": context} if context else {}
-    values = (data[start:end] for start, end in pairwise(ends))
-    return b"".join(
-        blake3(value, **mode).digest() if len(value) <= 1024 else bytes(32) for value in values
-    )
-
 
 @needs_compiler
 def test_lanes_are_compiled_where_there_is_a_compiler() -> None:
     assert hash_short is not None
 
 
+def hashed(*pieces: Any, rows: int = 2, context: bytes = b"") -> list[bytes]:
+    digests, _ = hash_short(pieces, rows, context)
+    return [bytes(digests[start : start + 32]) for start in range(0, len(digests), 32)]
+
+
 @compiled
-@given(SIZES, st.integers(0, 50), CONTEXTS)
-def test_values_side_by_side_have_the_hashes_of_each(
-    sizes: list[int], before: int, context: str
-) -> None:
-    ends = np.cumsum([before, *sizes], dtype=np.int64)
-    data = np.random.default_rng(len(sizes)).bytes(int(ends[-1]) + 7)
-    assert hash_short(data, ends, context.encode()) == one_by_one(data, ends.tolist(), context)
+def test_a_row_is_its_bytes_in_each_piece() -> None:
+    ends = np.array([1, 3, 3], np.int64)
+    found = hashed((b"-xyz", ends), (b"const", 5), (b"AABB", 2))
+    assert found == [blake3(b"xyconstAA").digest(), blake3(b"constBB").digest()]
 
 
 @compiled
 @pytest.mark.parametrize(
-    "ends", [[], [-1, 2], [0, 101], [0, 50, 49], [0, 2**62], [-(2**63), 2**63 - 1], [101], [5, 4]]
-)
+    "ends", [[], [0], [0, 1], [-1, 2, 3], [0, 50, 101], [0, 50, 49], [0, 2**62, 2**63 - 1],
+             [-(2**63), 0, 2**63 - 1], [5, 4, 5]]
+)  # fmt: skip
 def test_ends_that_leave_the_data_are_refused(ends: list[int]) -> None:
-    with pytest.raises(ValueError, match="within the data"):
-        hash_short(bytes(100), np.array(ends, np.int64), b"")
+    with pytest.raises(ValueError, match="within its data"):
+        hashed((bytes(100), np.array(ends, np.int64)))
 
 
 @compiled
-@pytest.mark.parametrize("ends", [b"1234567", memoryview(bytes(17))[1:]])
-def test_ends_that_are_no_numbers_are_refused(ends: bytes) -> None:
-    with pytest.raises(ValueError, match="within the data"):
-        hash_short(bytes(100), ends, b"")
+@pytest.mark.parametrize("width", [-1, -(2**63), 51, 99, 101, 2**62, 2**63 - 1])
+def test_widths_that_leave_the_data_are_refused(width: int) -> None:
+    with pytest.raises(ValueError, match="within its data"):
+        hashed((bytes(100), width))
 
 
 @compiled
-def test_a_context_longer_than_a_chunk_is_refused() -> None:
-    with pytest.raises(ValueError, match="within the data"):
-        hash_short(b"", np.zeros(1, np.int64), bytes(1025))
+@pytest.mark.parametrize("ends", [b"1234567", memoryview(bytes(25))[1:]])
+def test_ends_that_are_no_numbers_are_refused(ends: Any) -> None:
+    with pytest.raises(ValueError, match="within its data"):
+        hashed((bytes(100), ends))
+
+
+@compiled
+@pytest.mark.parametrize("piece", [(), (b"a",), (b"a", None), ("a", 1), (b"a", 2**64), None])
+def test_what_is_no_piece_is_refused(piece: Any) -> None:
+    with pytest.raises((TypeError, OverflowError, BufferError)):
+        hashed((b"a", 1), piece)
+
+
+@compiled
+@pytest.mark.parametrize(("rows", "context"), [(-1, b""), (2**31, b""), (1, bytes(1025))])
+def test_impossible_numbers_of_rows_and_long_contexts_are_refused(
+    rows: int, context: bytes
+) -> None:
+    with pytest.raises(ValueError, match="too"):
+        hashed((b"a", 1), rows=rows, context=context)
 
 
 @compiled
 def test_threads_hash_beside_each_other() -> None:
-    data, ends = np.random.default_rng(1).bytes(300 * 2000), np.arange(0, 600_001, 300)
-    expected = one_by_one(data, ends.tolist(), "")
+    data, rows = np.random.default_rng(1).bytes(300 * 2000), 2000
+    expected = [blake3(data[at : at + 300]).digest() for at in range(0, len(data), 300)]
     with ThreadPoolExecutor(4) as threads:
-        for digests in threads.map(lambda _: hash_short(data, ends, b""), range(40)):
+        for digests in threads.map(lambda _: hashed((data, 300), rows=rows), range(40)):
             assert digests == expected
 
 
@@ -112,7 +117,8 @@ def test_lanes_read_and_write_nothing_that_is_not_theirs(tmp_path: Path, options
         "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1",
         "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0",
     }  # fmt: skip
+    tests = [str(Path(__file__).with_name(name)) for name in ("test_lanes.py", "test_hashed.py")]
     for code in (f"from provreg.core import lanes; assert lanes.__file__ == {str(built)!r}",
-                 f"import pytest; exit(pytest.main(['-q', {str(Path(__file__))!r}]))"):  # fmt: skip
+                 f"import pytest; exit(pytest.main(['-q', *{tests!r}]))"):  # fmt: skip
         command = [sys.executable, "-c", code]
         subprocess.run(command, check=True, env=environment, cwd=SOURCE.parents[2])

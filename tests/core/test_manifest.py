@@ -289,9 +289,9 @@ def test_the_described_columns_are_those_of_an_entry() -> None:
         c["name"]: c["limit"] for c in columns if "limit" in c and c["name"] != "annotations"
     } == LIMITS
     claim = {c["name"]: c["claim"] for c in columns if "claim" in c}
-    assert claim == {"content": 1, "size": 2} | dict(leaf._CLAIM_FIELDS)
+    assert claim == dict(leaf._CLAIM_FIELDS)
     bound = {c["name"]: c["leaf"] for c in columns if "leaf" in c}
-    assert bound == {"id": 1} | dict(leaf._LEAF_FIELDS)
+    assert bound == {"id": leaf._ID} | dict(leaf._LEAF_FIELDS)
     [annotations] = [column for column in columns if column["name"] == "annotations"]
     notes = annotations["items"]["fields"]
     assert [(n["name"], n["annotation"]) for n in notes] == list(leaf._ANNOTATION_FIELDS)
