@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.change import BIT
+from provreg.record import record
 
 _CONTENT = BIT["injected"] | BIT["modified"]
 _LABEL = BIT["injected"] | BIT["relabeled"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """Where an entry is recorded: the `side` of row `row` of the history's changes."""
 
@@ -28,7 +29,7 @@ class Record:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fact:
     """Since which version (its place in the history) something holds, and where it is recorded.
 
@@ -42,7 +43,7 @@ class Fact:
     said_again: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Life:
     """An earlier time of a sample: present from version `since` until `until` removed it."""
 
@@ -51,7 +52,7 @@ class Life:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blame:
     """What is known of one sample of a version; all versions are places in its history.
 

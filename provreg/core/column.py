@@ -7,12 +7,12 @@ is written in heads as JSON: the name of a scalar, or an object with one key: `{
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from provreg.core.document import Fields
 from provreg.core.text import quoted
 from provreg.errors import FormatError
+from provreg.record import record
 
 MAX_DEPTH = 16
 MAX_FIELDS = 16_384
@@ -20,33 +20,33 @@ MAX_NAME = 4096
 MAX_SCALE = 76
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scalar:
     """A type without parameters, by its written name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decimal:
     """Decimal numbers with `scale` digits after the point (before it, if negative)."""
 
     scale: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class List:
     element: LogicalType
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Struct:
     """Named fields; their order does not count in what is hashed."""
 
     fields: tuple[Column, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Map:
     key: LogicalType
     value: LogicalType
@@ -55,7 +55,7 @@ class Map:
 LogicalType = Scalar | Decimal | List | Struct | Map
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Column:
     """A column of a table or a field of a struct."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from provreg.core.duration import duration_in_words
 from provreg.core.policy import Policy, Required, Rule, Signature, TrustedKey
+from provreg.record import record
 
 _REQUIRED: dict[Required, str] = {
     "log": "an entry in a transparency log",
@@ -18,7 +18,7 @@ _REQUIRED: dict[Required, str] = {
 _SKEW = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetAside:
     """A signature that was not counted, the step that says so, and why.
 
@@ -34,7 +34,7 @@ class SetAside:
         return f"{self.signature} ({self.why})" if self.why else str(self.signature)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Count:
     """Who signed, of those whom a rule names.
 

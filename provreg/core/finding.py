@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
+
+from provreg.record import record
 
 FindingKind = Literal[
     "changed", "missing", "stranger", "moved", "relabeled", "unreadable",
@@ -11,7 +13,7 @@ FindingKind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One sample that is not as the signed manifest says, or could not be had.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,11 +25,12 @@ from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
 from provreg.core.tree import BlockList, Ints, block_list, closes_part, cut
 from provreg.errors import FormatError
+from provreg.record import record
 
 _SLICE = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Part:
     """One part being built or checked: its entries (schema ENTRY, ascending ids) and its blocks."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from provreg.core.digest import parse_digest
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
+from provreg.record import record
 
 DATASET_NAME = r"[a-z0-9][a-z0-9._-]{0,127}"
 _REFERENCE = re.compile(r"([^@]+)(?:@(.+))?")
@@ -23,7 +23,7 @@ def check_dataset_name(name: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """`name`, `name@latest`, `name@3` or `name@sha256:…`.
 

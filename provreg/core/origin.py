@@ -6,7 +6,6 @@ changes gets the origin it names, sample by sample where the data or a labels fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -21,13 +20,14 @@ from provreg.core.nulls import chunked_nulls, nulls, one_text
 from provreg.core.pairing import renames, same_id, spans
 from provreg.core.text import quoted
 from provreg.errors import InputError
+from provreg.record import record
 
 # So many samples become entries at once: what that takes is gone before the next do.
 _SLICE = 1 << 16
 _CLAIMED = ("content", "label", "label_digest")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Speaker:
     """Who an ingestion speaks for: the source of what it brings, the labeler of what it labels."""
 

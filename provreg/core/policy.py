@@ -8,13 +8,14 @@ decides; where none matches, and so under an empty policy, nothing is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal, TypeVar
 
 from provreg.core.limits import Limit, NameList
 from provreg.core.pattern import covers, matches, overlap
 from provreg.core.text import printable
+from provreg.record import record
 
 _SHOWN_DIGITS = 16
 
@@ -23,7 +24,7 @@ Required = Literal["log", "timestamp", "time"]
 Covering = TypeVar("Covering", bound="Rule")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """Who made one bundle, as its verification found (step 3), before any policy is asked.
 
@@ -59,7 +60,7 @@ class Signature:
         return self.signed_at is not None and self.proof != "claimed"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TrustedKey:
     """A public key in a policy: its fingerprint (`sha256:…`), its PEM text, and when it holds.
 
@@ -73,7 +74,7 @@ class TrustedKey:
     revoked: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Identity:
     """What a certificate must say: an identity, and the issuer that vouches for it, matched whole.
 
@@ -123,7 +124,7 @@ class Identity:
         return f"{kind} {printable(self.identity)} by {printable(self.issuer)}{said}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Principal:
     """A person or pipeline, with all their keys and identities."""
 
@@ -142,7 +143,7 @@ class Principal:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """For datasets matching a pattern: `threshold` of the principals must have signed.
 
@@ -176,7 +177,7 @@ class Rule:
         return f"{self.kind} rule {self.place} ({', '.join(self.datasets)})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishRule(Rule):
     """Who may publish versions of these datasets, and what such a version may hold and change.
 
@@ -196,14 +197,14 @@ class PublishRule(Rule):
         return bool(self.limits or self.sources or self.labelers)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RevokeRule(Rule):
     """Who may revoke versions and samples of these datasets."""
 
     kind: ClassVar[str] = "revoke"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FreshnessRule(Rule):
     """Who may attest which version of these datasets is the newest.
 
@@ -215,14 +216,14 @@ class FreshnessRule(Rule):
     demanded: bool = field(default=True, kw_only=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TrainRule(Rule):
     """Whose receipts count of training runs on these datasets."""
 
     kind: ClassVar[str] = "train"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """Principals, and the rules of each kind in the order they are asked."""
 

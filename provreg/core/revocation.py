@@ -6,7 +6,7 @@ be left out of the middle unnoticed (docs/format/revocation.md).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
 
@@ -16,6 +16,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields, written_time
 from provreg.core.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
 from provreg.errors import FormatError
+from provreg.record import record
 
 REVOCATION_PREDICATE = "https://provreg/revocation/v1"
 _KIND = "https://provreg/revocation/"
@@ -23,7 +24,7 @@ MAX_REVOCATION = 99_999_999
 MAX_REASON_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RevocationLink:
     """A revocation as others name it: its number and the written SHA-256 of its statement."""
 
@@ -31,7 +32,7 @@ class RevocationLink:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RevokedSamples:
     """The samples that a source brought or a labeler labeled, in version `since` or later."""
 
@@ -45,7 +46,7 @@ class RevokedSamples:
         return f"samples {of} {self.name}{later}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Revocation:
     """One revocation. Without `samples` it is of the version `version` with that `head`.
 

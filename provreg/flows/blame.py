@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +20,12 @@ from provreg.flows.followed import changes_to, parts_with
 from provreg.flows.lineage import Ancestor, changes_on, lineage
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 
 _BATCH = 1 << 14
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attribution:
     """Who answers for a sample's bytes or label, by the version that first said so.
 
@@ -42,7 +42,7 @@ class Attribution:
     said_again: Ancestor | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EarlierLife:
     """An earlier time in the dataset: the id it had, and the versions it came with and left in."""
 
@@ -51,7 +51,7 @@ class EarlierLife:
     until: Ancestor
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SampleBlame:
     """The blame of one sample: its bytes, its label, and its earlier lives."""
 
@@ -61,7 +61,7 @@ class SampleBlame:
     earlier: tuple[EarlierLife, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blamed:
     """The blame of a version's samples: `line` is its history, oldest first.
 

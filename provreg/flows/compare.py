@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from provreg.core.entry_columns import joined
 from provreg.core.head import Head, PartRef
 from provreg.flows.entries import checked_part, read_blocks
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 
 _DENSE = 8
 # Below this a look of its own at a part takes longer than to copy its rows.
@@ -52,7 +52,7 @@ def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
     return compare(_ascending(before), _ascending(after))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Piece:
     """A part and the runs of its rows (start, stop) in blocks that the other version lacks."""
 

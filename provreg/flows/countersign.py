@@ -7,7 +7,6 @@ parent, and what the policy in force says of it and of the versions before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
@@ -24,12 +23,13 @@ from provreg.flows.signatures import check_named
 from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
 from provreg.trust.signer import Signer
 from provreg.trust.sigstore.root import TrustedRoot
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Review:
     """A version as its countersigner should see it before signing.
 
@@ -42,7 +42,7 @@ class Review:
     changes: Diff | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Countersigned:
     """What came of it: the digest of the new bundle, None where the signer had signed before.
 

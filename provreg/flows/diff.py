@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,11 +12,12 @@ from provreg.core.change import BIT, Changes
 from provreg.core.kinds import KINDS
 from provreg.flows.gate import Gate
 from provreg.flows.lineage import Ancestor, place_of
+from provreg.record import record
 
 _BATCH = 1 << 12
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """One change: its kinds, the entries before and after (dicts by column), and whose it is.
 
@@ -32,7 +32,7 @@ class Change:
     version: Ancestor | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diff:
     """The changes from `old_name` to `new_name`: two versions, or a version and data not published.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -20,9 +19,10 @@ from provreg.core.manifest import (
 from provreg.core.origin import Speaker, contradicted, merge_appended, with_origin
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
+from provreg.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FetchedList:
     """How many URLs of a list were `downloaded` now, how many files `kept` of another time, and
     what could not be had."""
@@ -32,7 +32,7 @@ class FetchedList:
     failed: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Samples:
     """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
 
@@ -51,7 +51,7 @@ class Samples:
     fetched: FetchedList | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parent:
     """The version a draft continues: its head, the head's digest, and its entries."""
 
@@ -60,7 +60,7 @@ class Parent:
     entries: pa.Table
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Draft:
     """The entries of a version to be, and how they differ from its parent's."""
 

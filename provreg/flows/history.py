@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
@@ -12,10 +11,11 @@ from provreg.flows.freshness import Attested
 from provreg.flows.integrity import Report, history, ignore
 from provreg.flows.revocations import Chain
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 from provreg.store.state import Pin, Seen, check_seen
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """What a consumer knows of a dataset before it looks at the registry."""
 

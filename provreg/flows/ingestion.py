@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from provreg.core.names import check_dataset_name
 from provreg.errors import UsageError
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.reader import HowToRead
+from provreg.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fetch:
     """How to download a list: into which `folder`, from the URLs of which `column`.
 
@@ -25,7 +26,7 @@ class Fetch:
     bounds: Bounds = field(default_factory=Bounds)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ingestion:
     """Data to take in, for which dataset, and for whom they speak.
 

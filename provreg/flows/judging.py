@@ -8,7 +8,7 @@ otherwise publish too much in one version, and next to nothing in a second one u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
@@ -19,12 +19,13 @@ from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import Signed, check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 
 if TYPE_CHECKING:
     from provreg.core.change import Changes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Base:
     """A version that changes are held against."""
 
@@ -35,7 +36,7 @@ class Base:
         return f"{self.head.dataset}@{self.head.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judge:
     """Asks the policy of versions, of each once: a line is not walked again for every version."""
 

@@ -6,7 +6,6 @@ Signers are judged under the policy in force when asked, and never stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -18,9 +17,10 @@ from provreg.flows.integrity import history
 from provreg.flows.judging import Judge
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signer:
     """A principal of the policy, and the signature it is counted for."""
 
@@ -28,7 +28,7 @@ class Signer:
     signature: Signature
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ancestor:
     """One version of a line. `trusted_because` is None where the policy does not trust it."""
 

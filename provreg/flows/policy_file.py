@@ -7,7 +7,6 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from provreg.core.digest import sha256_digest
@@ -15,6 +14,7 @@ from provreg.core.policy import Policy
 from provreg.core.policy_document import parse_policy
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
+from provreg.record import record
 from provreg.store.private import config_folder
 from provreg.trust.key import load_public
 
@@ -26,7 +26,7 @@ POLICY_VARIABLE = "PROVREG_POLICY"
 _HINT = "name the policy you mean with --policy FILE; if this one is yours, {remedy}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PolicyFile:
     """The policy in force, where it was found, and the written SHA-256 of the file's bytes."""
 

@@ -7,7 +7,6 @@ its head cannot be taken for the number's version, and builds on the winner.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from provreg.flows.judging import Judge
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 from provreg.trust.signer import Signer
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _MOST_RACES = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NotAVersion:
     """A number above the parent's that does not verify, and why."""
 
@@ -44,7 +44,7 @@ class NotAVersion:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What came of it: the head of the version that now exists and its digest, None without one.
 

@@ -7,7 +7,7 @@ verification reads exactly so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ from provreg.readers.reader import (
     check_options,
 )
 from provreg.readers.table_options import READERS as TABLES
+from provreg.record import record
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Read:
     """What was read, and what could not be.
 

@@ -9,7 +9,6 @@ revocations, and nothing verifies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from provreg.core.counting import count_principals
@@ -21,10 +20,11 @@ from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InForce:
     """A revocation that counts: the digest of its statement, and each principal's signature."""
 
@@ -42,7 +42,7 @@ class InForce:
         return f"revoked by {by} (revocation {self.revocation.number}): {self.revocation.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PassedOver:
     """A number that is not in force, and why; `revocation` where it can be read as one.
 
@@ -55,7 +55,7 @@ class PassedOver:
     approvals: tuple[tuple[str, Signature], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chain:
     """The revocations of a registry under one policy, by number.
 

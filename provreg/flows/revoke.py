@@ -7,7 +7,7 @@ statement names its number and the revocation before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from provreg.core.names import Reference
@@ -22,13 +22,14 @@ from provreg.flows.signatures import check_named, check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 from provreg.store.state import check_seen
 from provreg.trust.signer import Signer
 
 _MOST_RACES = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Aim:
     """What is about to be revoked: not numbered, not signed yet.
 
@@ -40,7 +41,7 @@ class Aim:
     revoked: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Revoked:
     """What came of it: the revocation, which the policy counts or passes over.
 

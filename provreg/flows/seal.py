@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
@@ -21,6 +20,7 @@ from provreg.core.tree import BlockList, Ints
 from provreg.flows.draft import Draft
 from provreg.readers.parallel import default_workers, ordered_map
 from provreg.readers.pool import can_fork
+from provreg.record import record
 from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part
 from provreg.store.spill import Spill
@@ -29,7 +29,7 @@ from provreg.store.spill import Spill
 _WORTH_PROCESSES = 1 << 17
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sealed:
     """A version ready to be signed: its head, and every object it needs that may be new."""
 

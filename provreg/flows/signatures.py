@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,10 +15,11 @@ from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.integrity import Report, ignore, read_head, recorded
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
+from provreg.record import record
 from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Skipped:
     """A bundle that was not counted: its digest, the step it failed and why."""
 
@@ -28,7 +28,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signed:
     """A head whose signatures were checked (steps 1 to 7), and what the policy says of them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from provreg.core.policy import (
 from provreg.core.text import printable
 from provreg.errors import UsageError
 from provreg.flows.policy_file import find_policy
+from provreg.record import record
 from provreg.trust.bundle import Bundle, TrustAnchors
 from provreg.trust.key import PublicKey
 from provreg.trust.keyfile import load_public_file
@@ -26,7 +27,7 @@ from provreg.trust.sigstore.root import PUBLIC_GOOD, STAGING, TrustedRoot, read_
 ROOT_VARIABLE = "PROVREG_TRUSTED_ROOT"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trust:
     """The policy in force and where it is from, as it is shown to people.
 

@@ -12,7 +12,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from provreg.flows.workspace import Workspace, open_workspace
 from provreg.readers.begun import BegunFolder
 from provreg.readers.fingerprint import Fingerprint, taking_fingerprint
 from provreg.readers.parallel import default_workers
+from provreg.record import record
 from provreg.store.folder import find, open_registry
 from provreg.store.local_devices import SETTLED_NS, local_devices
 from provreg.store.private import private_folder, read_private, replace_private
@@ -31,7 +31,7 @@ from provreg.store.private import private_folder, read_private, replace_private
 _LIMIT = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Watch:
     """The files of an ingestion as they were when it began.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from provreg.readers.features import features_of, plain_batch, plain_schema
 from provreg.readers.source_file import MisfitError
 from provreg.readers.table_options import ROLES, TableOptions
 from provreg.readers.table_samples import content_ids, samples_of
+from provreg.record import record
 
 if TYPE_CHECKING:
     import datasets
@@ -96,7 +97,7 @@ def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Rows:
     """Reads rows as samples: the columns that are the payload, and those of ids and labels."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,14 @@ from provreg.loaders.matching import refused
 from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
+from provreg.record import record
 
 _SHARED = "loading"
 _TOGETHER = 256
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sample:
     """One verified sample.
 

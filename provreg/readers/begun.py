@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provreg.readers.hashing import hashing
 from provreg.readers.listing import list_samples
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from provreg.readers.listing import Listing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HowToHash:
     """Which files to hash, and how: all that decides it, as `read_folder` takes it."""
 
@@ -32,7 +32,7 @@ class HowToHash:
     collect: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BegunFolder:
     """The `listing` of files, and their `hashes`, to be waited for once.
 

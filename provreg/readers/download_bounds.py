@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from provreg.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bounds:
     """`most` bytes a file; seconds to connect, of silence, and for a whole file.
 

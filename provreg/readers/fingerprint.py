@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import contextmanager
-from dataclasses import dataclass
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from blake3 import blake3
 from provreg.readers.descent import DEEPEST, FOLDER
 from provreg.readers.parallel import begun_map
 from provreg.readers.slices import STAT
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ _LENGTHS = struct.Struct("=QQ")
 _TIMES = struct.Struct("=qq")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fingerprint:
     """`digest` of everything found, the `devices` it lies on, when a file was `touched` last.
 
@@ -43,7 +43,7 @@ class Fingerprint:
     touched: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Share:
     """Work for one process: folders, with all below them, and files of single folders."""
 

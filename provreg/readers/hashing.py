@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from provreg.readers.slices import (
     hash_slice,
     stat_slice,
 )
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ _STATS_A_SPEC = 4096
 _PROGRESS_EVERY = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hashes:
     """What was read, one row a sample, in the order of the runs.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.bounds import LIMITS
@@ -17,6 +17,7 @@ from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import SourceFile
 from provreg.readers.table import read_files, stream_files
 from provreg.readers.table_options import ROLES, TableOptions, settled_options, with_schema
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ OPTIONS = frozenset(
 _WHAT = "head.reading"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DatasetOptions:
     """How rows become samples.
 

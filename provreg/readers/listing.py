@@ -25,6 +25,7 @@ from provreg.readers.globs import Globs
 from provreg.readers.links import resolve
 from provreg.readers.runs import Folder, Run, join, lies_in, starting_points
 from provreg.readers.tables_in_folder import refuse_hugging_face
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Listing:
     """`runs` in the order of ids; files and folders (each once) left out, counted by reason.
 

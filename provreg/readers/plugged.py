@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, NotFoundError, ProvregError, UsageError
 from provreg.readers.reader import Found, HowToRead, Reader, SampleFiles, SampleStream, Work
 from provreg.readers.table_samples import check_unique
+from provreg.record import record
 
 GROUP = "provreg.readers"
 _PACKAGE, _VERSION = "package", "package_version"
@@ -28,7 +29,7 @@ _NEEDED = ("OPTIONS", "settle", "options_from_reading", "read", "files", "stream
 _MAX_NAME = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PluggedReader:
     """A reader of another package, whose failures and results are held to what `Reader` promises.
 

@@ -6,13 +6,14 @@ A reader is a module, or an object of another package, with the attributes of `R
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from provreg.core.column import LogicalType
 from provreg.core.text import quoted
 from provreg.errors import UsageError
+from provreg.record import record
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +31,7 @@ Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, 
 SampleStream: TypeAlias = "Generator[tuple[Payloads, pa.RecordBatch], None, None]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HowToRead:
     """What a user said about reading; what is None or empty is inherited, or the reader's default.
 
@@ -113,7 +114,7 @@ class KnownRows(Protocol):
     def recording(self, key: bytes) -> RecordedRows: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """How a reading is to be done, which changes nothing of what comes out.
 
@@ -133,7 +134,7 @@ class Work:
     remember: KnownRows | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileStats:
     """What the stat cache is to remember: uint64 of shape (n, 5) and digests, uint8 of shape
     (n, width), both as `KnownDigests` has them, and the time before the first was taken."""
@@ -143,7 +144,7 @@ class FileStats:
     read_at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """What a reader found.
 

@@ -11,7 +11,6 @@ import os
 import struct
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from hashlib import sha256
 from stat import S_ISREG
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from blake3 import blake3
 from provreg.errors import InputError, StorageError
 from provreg.readers.descent import READ_FILE, Descent, is_transient, kind_of, named, reason_of
 from provreg.readers.leased import windows
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ _Found = tuple[bytes, bytes, bytes]
 _NOTHING: _Found = (bytes(STAT.size), bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """Work for one call of `hash_slice`, which ends at the first failure unless it collects."""
 
@@ -53,7 +53,7 @@ class Slice:
     collect: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SliceHashes:
     """The answer to a `Slice`: one row a file, joined; `sha256` is empty unless asked for.
 

@@ -8,7 +8,6 @@ values: so the same members have the same digest in whatever archive, and in a P
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -20,6 +19,7 @@ from provreg.core.row import TAG_STRUCT, TAGS
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
 from provreg.readers.listing import SYSTEM_FILES
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ _BINARY = bytes([TAGS[BINARY]])
 _UNSAFE = re.compile(UNSAFE_IN_IDS)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StemSample:
     """One sample: `members` are its payload by name, `content` the payload's raw digest and `size`
     its length in bytes. The member that is the label, if one is, is not among them."""
@@ -43,7 +43,7 @@ class StemSample:
     label: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LabelMember:
     """Where a sample's label stands: in a member of its own, or under a key of a JSON member."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -33,6 +33,7 @@ from provreg.readers.table_rows import (
     slices_of,
 )
 from provreg.readers.table_samples import check_unique, content_ids, numbered_ids
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,7 +62,7 @@ OPTIONS = frozenset(
 ) | {"types", "null_words", "delimiter", "time", "split_at"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TableSamples:
     """The samples of a table (schema SAMPLE, in the order of rows), and how they were read.
 

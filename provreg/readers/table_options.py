@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.column import (
@@ -25,6 +25,7 @@ from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.reader import chosen
 from provreg.readers.times import SPLITS, boundaries
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ ROLES: dict[str, tuple[LogicalType, ...]] = {
 TIMES = (TEXT, TIMESTAMP, TIMESTAMP_UTC, DATE)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TableOptions:
     """How to read a table.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import compress, groupby
@@ -33,6 +32,7 @@ from provreg.readers.runs import Run
 from provreg.readers.source_file import SourceFile, examined, opened, shown
 from provreg.readers.table_files import all_files, chosen_files, files_at
 from provreg.readers.zip_archive import Member, members_of, pieces
+from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ _MAC = "__MACOSX"
 _MOST_MEMBERS, _MOST_BYTES = 1024, 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Sample:
     id: str
     file: SourceFile

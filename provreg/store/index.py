@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pyarrow as pa
 from provreg.core.entry import ENTRY
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
+from provreg.record import record
 from provreg.store.index_rows import NewVersion, rows_of
 from provreg.store.index_views import ENTRY_COLUMNS, TABLES, VIEWS
 from provreg.store.private import locked
@@ -53,7 +53,7 @@ _SQL_TYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IndexedVersion:
     """One version of the index. `counts_true`: its head counts its changes as they are."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +10,10 @@ import pyarrow as pa
 from provreg.core.change import Changes
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head
+from provreg.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NewVersion:
     """A version to take in: `changes` are those to its parent, `counts_true` as it is indexed."""
 

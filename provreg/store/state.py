@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from provreg.core.names import check_dataset_name
 from provreg.core.revocation import RevocationLink, read_link
 from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, FormatError, NotTrustedError
+from provreg.record import record
 from provreg.store.layout import check_head_digest
 from provreg.store.private import (
     in_silence,
@@ -36,7 +36,7 @@ _NUMBER = re.compile("[1-9][0-9]{0,7}")
 _MAX_STATE_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seen:
     """What was seen of one dataset: version number to head digest, at least one.
 
@@ -53,7 +53,7 @@ class Seen:
         return max(self.versions)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pin:
     """The version of a dataset that its user settled on; `head` is the digest of its head.
 

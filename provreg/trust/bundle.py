@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from provreg.core.policy import Policy, Signature
 from provreg.core.statement import PAYLOAD_TYPE, pae
 from provreg.core.text import quoted
 from provreg.errors import FormatError, NotTrustedError
+from provreg.record import record
 from provreg.trust.key import PrivateKey, PublicKey, load_public
 
 BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -31,21 +32,21 @@ _MAX_HINT = 1024
 _MAX_ITEMS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeyMaterial:
     """The bundle says it was made with a key; `hint` says which, without authority."""
 
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CertificateMaterial:
     """The bundle carries a certificate (DER), not yet checked."""
 
     certificate: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bundle:
     """A well-formed bundle; nothing in it is verified yet.
 
@@ -68,7 +69,7 @@ TimestampCheck = Callable[[bytes, Sequence[bytes]], datetime]
 Stamp = Callable[[bytes], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TrustAnchors:
     """What signatures are checked against.
 

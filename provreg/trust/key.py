@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from provreg.core.text import printable
 from provreg.errors import FormatError
+from provreg.record import record
 from provreg.trust import pkcs8
 
 Algorithm = Literal["p256", "ed25519"]
@@ -43,7 +44,7 @@ _ENCRYPTED = "ENCRYPTED PRIVATE KEY"
 _TAKEN = "provreg takes P-256 and Ed25519 keys; make one with `provreg key generate`"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublicKey:
     """A key signatures are checked with. Equal where the DER SubjectPublicKeyInfo is equal."""
 
@@ -83,7 +84,7 @@ class PublicKey:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PrivateKey:
     """A key signatures are made with. Its secret half shows in no repr."""
 
