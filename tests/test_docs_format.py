@@ -89,8 +89,7 @@ def test_field_numbers_and_contexts_are_those_of_the_code() -> None:
     rows = [(names_in(row[0]) or ["claim"], int(row[1])) for row in rows_of(text)]
     numbered = [(names[0], number) for names, number in rows]
     assert numbered == [
-        ("content", 1), ("size", 2), *leaf._CLAIM_FIELDS,
-        ("id", 1), ("claim", 2), *leaf._LEAF_FIELDS,
+        *leaf._CLAIM_FIELDS, ("id", leaf._ID), ("claim", leaf._CLAIM), *leaf._LEAF_FIELDS,
     ]  # fmt: skip
     notes = re.search(r"encoded as above: (.*?) \|", unwrapped(text))
     assert notes
