@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.readers.descent import DEEPEST, FOLDER
 from provreg.readers.parallel import begun_map
-from provreg.readers.slices import STAT
+from provreg.readers.stats import STAT_FIELDS, stats_in
 from provreg.record import record
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _shares(roots: list[str], aside: frozenset[str], number: int) -> list[_Share
                 with _opened(folder) as opened, os.scandir(opened) as entries:
                     found = _sorted_out(folder, entries, aside)
                 below += found[0]
-                files.append((folder, [entry.name for entry in found[1]]))
+                files.append((folder, found[1]))
             folders = below
     except (OSError, _SpecialError):
         return None
@@ -130,7 +130,7 @@ def _look(share: _Share) -> Fingerprint | None:
     try:
         for folder, names in share.files:
             with _opened(folder) as opened:
-                look.add(folder, opened, names, [_stat(name, opened) for name in names])
+                look.add(folder, opened, names)
         pending = [(folder, 0) for folder in reversed(share.folders)]
         while pending:
             folder, depth = pending.pop()
@@ -139,8 +139,7 @@ def _look(share: _Share) -> Fingerprint | None:
             # Relative to the open folder: the system need not walk the whole path for every file.
             with _opened(folder) as opened, os.scandir(opened) as entries:
                 below, files = _sorted_out(folder, entries, share.leave_out)
-                stats = [entry.stat(follow_symlinks=False) for entry in files]
-                look.add(folder, opened, [entry.name for entry in files], stats)
+                look.add(folder, opened, files)
             pending += [(path, depth + 1) for path in below]
     except (OSError, _SpecialError):
         return None
@@ -155,21 +154,20 @@ class _Look:
         self._devices: set[int] = set()
         self._touched = 0
 
-    def add(self, folder: str, opened: int, names: list[str], stats: list[os.stat_result]) -> None:
+    def add(self, folder: str, opened: int, names: list[str]) -> None:
         """Takes in the files of one folder, or some of them, and the folder's own times: they tell
         that something was away and came back, folders too, whose files keep their times."""
         itself = os.fstat(opened)
-        packed = [_TIMES.pack(itself.st_mtime_ns, itself.st_ctime_ns)]
-        for one in stats:
-            if not S_ISREG(one.st_mode):
-                raise _SpecialError
-            device, modified, changed = one.st_dev, one.st_mtime_ns, one.st_ctime_ns
-            packed.append(STAT.pack(device, one.st_ino, one.st_size, modified, changed))
-            self._devices.add(device)
-            if modified > self._touched or changed > self._touched:
-                self._touched = max(modified, changed)
+        times = _TIMES.pack(itself.st_mtime_ns, itself.st_ctime_ns)
+        stats = stats_in(opened, names)
         named = os.fsencode("\0".join([folder, *names]))
-        self._digest.update(_LENGTHS.pack(len(named), len(packed)) + named + b"".join(packed))
+        self._digest.update(_LENGTHS.pack(len(named), len(names)) + named + times + stats)
+        numbers = memoryview(stats).cast("q")
+        devices, _, _, modified, changed = (numbers[k::STAT_FIELDS] for k in range(STAT_FIELDS))
+        self._devices.update(devices)
+        if 0 in self._devices:  # gone since, or a regular file no more
+            raise _SpecialError
+        self._touched = max(self._touched, max(modified, default=0), max(changed, default=0))
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(self._digest.digest(), frozenset(self._devices), self._touched)
@@ -177,13 +175,13 @@ class _Look:
 
 def _sorted_out(
     folder: str, entries: Iterable[os.DirEntry[str]], aside: frozenset[str]
-) -> tuple[list[str], list[os.DirEntry[str]]]:
-    """The paths of the folders right inside `folder`, and its files."""
+) -> tuple[list[str], list[str]]:
+    """The paths of the folders right inside `folder`, and the names of its files."""
     folders: list[str] = []
-    files: list[os.DirEntry[str]] = []
+    files: list[str] = []
     for entry in entries:
         if entry.is_file(follow_symlinks=False):
-            files.append(entry)
+            files.append(entry.name)
         elif entry.is_dir(follow_symlinks=False):
             path = f"{folder}/{entry.name}"
             if path not in aside:
@@ -191,10 +189,6 @@ def _sorted_out(
         else:
             raise _SpecialError
     return folders, files
-
-
-def _stat(name: str, folder: int) -> os.stat_result:
-    return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from provreg.readers.hashing import hash_files, stat_files
 from provreg.readers.listing import list_samples
 from provreg.readers.reader import FileStats, Found, SampleStream
 from provreg.readers.runs import Run
-from provreg.readers.slices import STAT_FIELDS
+from provreg.readers.stats import STAT_FIELDS
 
 if TYPE_CHECKING:
     import os

@@ -16,13 +16,13 @@ from provreg.core.text import quoted
 from provreg.readers.parallel import begun_map, ordered_map
 from provreg.readers.slices import (
     DIGEST_SIZE,
-    STAT_FIELDS,
     Place,
     Slice,
     SliceHashes,
     hash_slice,
     stat_slice,
 )
+from provreg.readers.stats import STAT_FIELDS
 from provreg.record import record
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ nothing, and they do not survive a fork.
 from __future__ import annotations
 
 import os
-import struct
 import time
 from contextlib import ExitStack
 from hashlib import sha256
@@ -20,15 +19,13 @@ from blake3 import blake3
 from provreg.errors import InputError, StorageError
 from provreg.readers.descent import READ_FILE, Descent, is_transient, kind_of, named, reason_of
 from provreg.readers.leased import windows
+from provreg.readers.stats import NO_STAT, packed, stats_in
 from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DIGEST_SIZE = 32
-# A file's stat as the stat cache keeps it: device, inode, size, mtime_ns, ctime_ns.
-STAT = struct.Struct("=QQQqq")
-STAT_FIELDS = 5
 
 # It stays in the processor's cache beside what is hashed.
 _BUFFER = 256 * 1024
@@ -41,7 +38,7 @@ _TRIES = 3
 Place = tuple[str, str, list[str]]
 # (stat, BLAKE3, SHA-256) of one file.
 _Found = tuple[bytes, bytes, bytes]
-_NOTHING: _Found = (bytes(STAT.size), bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
+_NOTHING: _Found = (NO_STAT, bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
 
 
 @record
@@ -91,27 +88,32 @@ def hash_slice(work: Slice) -> SliceHashes:
 def stat_slice(places: list[Place]) -> bytes:
     """The stats of the files of `places`, one after another as in `STAT`."""
     stats: list[bytes] = []
-    for descent, folder, name in _files(places):
+    for descent, folder, files in _descents(places):
         try:
-            found = os.stat(name, dir_fd=descent.folder(folder), follow_symlinks=False)
+            opened = descent.folder(folder)
         except OSError:
-            stats.append(_NOTHING[0])
+            stats.append(NO_STAT * len(files))
         else:
-            stats.append(_packed(found) if S_ISREG(found.st_mode) else _NOTHING[0])
+            stats.append(stats_in(opened, files))
     return b"".join(stats)
 
 
 def _files(places: list[Place]) -> Iterator[tuple[Descent, str, str]]:
     """(its root, opened, its folder, its name) of every file."""
+    for descent, folder, files in _descents(places):
+        for name in files:
+            yield descent, folder, name
+
+
+def _descents(places: list[Place]) -> Iterator[tuple[Descent, str, list[str]]]:
+    """Every place with its root opened."""
     with ExitStack() as opened:
         descents = {
             root: opened.enter_context(_below(root))
             for root in dict.fromkeys(root for root, _, _ in places)
         }
         for root, folder, files in places:
-            descent = descents[root]
-            for name in files:
-                yield descent, folder, name
+            yield descents[root], folder, files
 
 
 def _reader(with_sha256: bool) -> Callable[[int, str], _Found]:
@@ -159,7 +161,7 @@ def _reader(with_sha256: bool) -> Callable[[int, str], _Found]:
             or before.st_ctime_ns != after.st_ctime_ns
         ):
             raise InputError("changed while it was read")
-        return _packed(after), hashed.digest(), also.digest() if also else b""
+        return packed(after), hashed.digest(), also.digest() if also else b""
 
     return read
 
@@ -192,9 +194,3 @@ def _below(root: str) -> Descent:
         return Descent(root)
     except OSError as error:
         raise named(error, root) from None
-
-
-def _packed(found: os.stat_result) -> bytes:
-    return STAT.pack(
-        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    )

@@ -18,6 +18,7 @@ from provreg.readers import hashing, slices
 from provreg.readers.descent import Descent
 from provreg.readers.hashing import hash_files, sizes_of, stat_files
 from provreg.readers.listing import list_samples
+from provreg.readers.stats import STAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ def test_stats_are_those_of_the_files(tmp_path: Path) -> None:
     runs = runs_of(tmp_path, {"a": b"x", "b/c": b"yy"})
     os.utime(tmp_path / "a", ns=(0, -1_500_000_000))
     stats = stat_files(runs, workers=1)
-    for row, name in zip(slices.STAT.iter_unpack(stats), ("a", "b/c"), strict=True):
+    for row, name in zip(STAT.iter_unpack(stats), ("a", "b/c"), strict=True):
         found = (tmp_path / name).stat()
         assert row[:3] == (found.st_dev, found.st_ino, found.st_size)
         assert row[3:] == (found.st_mtime_ns, found.st_ctime_ns)
@@ -103,7 +104,7 @@ def test_stats_are_those_of_the_files(tmp_path: Path) -> None:
     (tmp_path / "a").unlink()
     os.mkfifo(tmp_path / "a")
     (tmp_path / "b/c").unlink()
-    assert stat_files(runs, workers=1) == bytes(2 * slices.STAT.size)
+    assert stat_files(runs, workers=1) == bytes(2 * STAT.size)
 
 
 def test_stats_of_many_files_in_processes_are_the_same(
