@@ -20,7 +20,7 @@ from setuptools.command.build_ext import build_ext
 # And what is slower without them.
 _SOURCES = {
     "provreg/core/lanes.c": "rows are hashed",
-    "provreg/readers/fstats.c": "unchanged files are recognised",
+    "provreg/readers/files.c": "small files are read, and unchanged ones recognised,",
 }
 
 

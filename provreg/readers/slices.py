@@ -22,6 +22,11 @@ from provreg.readers.leased import windows
 from provreg.readers.stats import NO_STAT, packed, stats_in
 from provreg.record import record
 
+try:
+    from provreg.readers.files import read_small
+except ImportError:
+    read_small = None
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -128,6 +133,14 @@ def _reader(with_sha256: bool) -> Callable[[int, str], _Found]:
     fstat, readv = os.fstat, os.readv
 
     def read(folder: int, name: str) -> _Found:
+        small = None if read_small is None else read_small(folder, name, READ_FILE, buffer)
+        if small is not None:
+            size, stat = small
+            hashed.reset()
+            hashed.update(view[:size])
+            also = sha256(view[:size]) if with_sha256 else None
+            return stat, hashed.digest(), also.digest() if also else b""
+        # Large, or something is wrong with it.
         file = os.open(name, READ_FILE, dir_fd=folder)
         try:
             before = fstat(file)

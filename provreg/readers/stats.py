@@ -1,7 +1,7 @@
 """The stats of files, as the stat cache keeps them.
 
 Python makes an object of twenty numbers for each file, which takes as long as to ask the system:
-`fstats.c` does without, where it could be compiled (ADR 22).
+`files.c` does without, where it could be compiled (ADR 22).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 try:
-    from provreg.readers.fstats import fstats
+    from provreg.readers.files import fstats
 except ImportError:
     fstats = None
 

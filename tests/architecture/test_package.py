@@ -36,7 +36,7 @@ def test_wheel_holds_the_whole_package_and_nothing_else(built: Path) -> None:
         if path.is_file() and path.parent.name != "__pycache__" and path.suffix not in {".c", ".so"}
     }
     compiled = {"provreg/core/lanes.abi3.so"} if hash_short is not None else set()
-    compiled |= {"provreg/readers/fstats.abi3.so"} if fstats is not None else set()
+    compiled |= {"provreg/readers/files.abi3.so"} if fstats is not None else set()
     assert "provreg/py.typed" in files
     assert {name for name in names if ".dist-info/" not in name} == files | compiled
     assert wheel.name.endswith("-none-any.whl") == (not compiled)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from provreg.core.digest import blake3_digest, written
 from provreg.core.entry import SAMPLE
 from provreg.errors import FormatError, InputError, NotFoundError, StorageError, UsageError
-from provreg.readers import hashing, listing
+from provreg.readers import hashing, listing, slices
 from provreg.readers.folder import (
     FolderOptions,
     options_from_reading,
@@ -570,6 +570,7 @@ def test_sha256_is_taken_in_the_same_read(tmp_path: Path, monkeypatch: pytest.Mo
         return real(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", counting)
+    monkeypatch.setattr(slices, "read_small", None)
     samples = read_folder([tmp_path], FolderOptions(label="none", sha256=True))
     assert [opened.count(name) for name in "acd"] == [1, 1, 1]
     for row in samples.table.to_pylist():

@@ -57,6 +57,7 @@ def around_read(
         return got
 
     monkeypatch.setattr(slices.os, "readv", read)
+    monkeypatch.setattr(slices, "read_small", None)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -208,6 +209,7 @@ def test_file_of_another_size_than_announced(
         return os.stat_result((*found[:6], announced, *found[7:]), times)
 
     monkeypatch.setattr(slices.os, "fstat", stat)
+    monkeypatch.setattr(slices, "read_small", None)
     with pytest.raises(InputError, match="'a' changed while it was read"):
         hash_files(runs, workers=1)
 

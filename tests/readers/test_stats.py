@@ -1,4 +1,4 @@
-"""Stats of many files: as `os.stat` gives them one by one."""
+"""What C code asks of files, against the same in Python."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 import pytest
 
-from provreg.readers import stats
+from provreg.readers import slices, stats
+from provreg.readers.descent import READ_FILE
+from provreg.readers.slices import Slice, hash_slice
 from provreg.readers.stats import STAT, stats_in
 
-SOURCE = Path(__file__).parents[2] / "provreg" / "readers" / "fstats.c"
+SOURCE = Path(__file__).parents[2] / "provreg" / "readers" / "files.c"
 HEADERS = Path(sysconfig.get_path("include"))
 COMPILER = shutil.which("cc") if (HEADERS / "Python.h").is_file() else None
+
+compiled = pytest.mark.skipif(stats.fstats is None, reason="needs a C compiler: not compiled")
 
 
 @pytest.fixture(params=["compiled", "in Python"])
@@ -76,11 +81,81 @@ def test_a_name_that_is_two_is_refused(folder: Path) -> None:
         _taken(folder, ["file\0file"])
 
 
-@pytest.mark.skipif(stats.fstats is None, reason="needs a C compiler: not compiled")
+@compiled
 @pytest.mark.parametrize("names", [b"file", b"file\0other"])
 def test_a_name_that_does_not_end_is_refused(names: bytes) -> None:
     with pytest.raises(ValueError, match="does not end"):
         stats.fstats(0, names)
+
+
+def _read(folder: Path, name: str, room: int = 64) -> tuple[bytes, tuple[int, ...]] | None:
+    """What `read_small` gives: (the bytes of the file, its stat)."""
+    assert slices.read_small is not None
+    buffer = bytearray(b"x" * room)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        found = slices.read_small(opened, name, READ_FILE, buffer)
+    finally:
+        os.close(opened)
+    return found and (bytes(buffer[: found[0]]), STAT.unpack(found[1]))
+
+
+@compiled
+@pytest.mark.parametrize("size", [0, 1, 5, 63])
+def test_a_small_file_is_read_with_its_stat(folder: Path, size: int) -> None:
+    (folder / "small").write_bytes(bytes(range(size)))
+    found = _read(folder, "small")
+    assert found is not None
+    assert found == (bytes(range(size)), _taken(folder, ["small"])[0])
+
+
+@compiled
+@pytest.mark.parametrize("name", ["large", "full", "gone", "link", "folder", "pipe", "", "file/x"])
+def test_what_is_no_small_file_is_left_to_others(folder: Path, name: str) -> None:
+    (folder / "large").write_bytes(bytes(1000))
+    (folder / "full").write_bytes(bytes(64))
+    assert _read(folder, name) is None
+
+
+@compiled
+def test_small_files_that_are_written_meanwhile_are_whole_or_left_to_others(tmp_path: Path) -> None:
+    """The bytes read are as many as the stat says, however often the file is cut and grows."""
+    (tmp_path / "file").write_bytes(b"")
+    stop = threading.Event()
+
+    def write() -> None:
+        with open(tmp_path / "file", "r+b", buffering=0) as file:
+            while not stop.is_set():
+                file.write(bytes(7))
+                if file.tell() > 3000:
+                    file.seek(0)
+                    file.truncate()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        found = [_read(tmp_path, "file", 4096) for _ in range(2000)]
+    finally:
+        stop.set()
+        writer.join()
+    whole = [one for one in found if one is not None]
+    assert all(len(data) == stat[2] for data, stat in whole)
+    assert not any(data.strip(b"\0") for data, _ in whole)
+
+
+@compiled
+def test_files_are_hashed_alike_with_and_without_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("link", "pipe"):
+        (folder / name).unlink()
+    (folder / "large").write_bytes(bytes(300_000))
+    (folder / "full").write_bytes(bytes(slices._BUFFER))
+    work = Slice([(str(folder), "", ["file", "large", "full"])], with_sha256=True, collect=False)
+    fast = hash_slice(work)
+    monkeypatch.setattr(slices, "read_small", None)
+    assert hash_slice(work) == fast
+    assert not fast.failures
 
 
 @pytest.mark.long
@@ -89,7 +164,7 @@ def test_stats_read_and_write_nothing_that_is_not_theirs(tmp_path: Path) -> None
     """The tests of this file with a build that ends at the first wrong access."""
     package = tmp_path / "provreg"
     shutil.copytree(SOURCE.parents[1], package, ignore=shutil.ignore_patterns("*.so"))
-    built = package / "readers" / "fstats.abi3.so"
+    built = package / "readers" / "files.abi3.so"
     build = [COMPILER, "-O1", "-g", "-shared", "-fPIC", "-fsanitize=address,undefined",
              "-fno-sanitize-recover=all", f"-I{HEADERS}", SOURCE, "-o", built]  # fmt: skip
     subprocess.run(build, check=True)
@@ -100,7 +175,7 @@ def test_stats_read_and_write_nothing_that_is_not_theirs(tmp_path: Path) -> None
         "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1",
         "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0",
     }  # fmt: skip
-    for code in (f"from provreg.readers import fstats; assert fstats.__file__ == {str(built)!r}",
+    for code in (f"from provreg.readers import files; assert files.__file__ == {str(built)!r}",
                  f"import pytest; exit(pytest.main(['-q', {__file__!r}]))"):  # fmt: skip
         command = [sys.executable, "-c", code]
         subprocess.run(command, check=True, env=environment, cwd=SOURCE.parents[2])

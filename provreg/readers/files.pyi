@@ -1,0 +1,18 @@
+"""Compiled from files.c where there is a C compiler; absent where there was none."""
+
+from collections.abc import Callable
+
+fstats: Callable[[int, bytes], bytes] | None
+"""A row of `readers.stats.STAT` for each name, which ends with a zero byte, in an open folder.
+
+The row of what is gone, or no regular file, is zero. Other threads run meanwhile. Raises ValueError
+where the last name does not end.
+"""
+
+read_small: Callable[[int, str, int, bytearray], tuple[int, bytes] | None] | None
+"""The size and the stat (`STAT`) of a file of which all is in the buffer now; None for any other.
+
+`read_small(folder, name, flags, buffer)` opens `name` in an open folder with `flags`. None is for
+what fills the buffer, changed while it was read, is no regular file, or cannot be read. Other
+threads run meanwhile.
+"""
