@@ -42,7 +42,7 @@ def _shape(
     reference = _reference(bench, data, threads)
     if reference and threads == 1:
         reference["two"] = digests.parallel_b3sum(str(bench.references.program("b3sum")), data)
-    runs = alternate(sides | reference, bench.rounds)
+    runs = alternate(sides | reference, bench.many)
     expected = _expected(runs, data)
     require(runs["hash"][-1].answer["contents"] == expected, f"digests of {files}")
     _require_contents(home, expected)
@@ -68,7 +68,7 @@ def _unchanged(bench: Bench, files: Files) -> Row:
     first = run(home.ingest(data, fresh=True))
     # The first time again leaves what all later ones go by: with several rounds it warms the rest.
     sides = {"again": home.ingest(data, fresh=False), **_reference(bench, data, 1)}
-    runs = alternate(sides, bench.rounds)
+    runs = alternate(sides, bench.many)
     for one in runs["again"]:
         require(json.loads(one.output)["published"] is False, "nothing changed, yet published")
     return _against_b3sum(runs, f"ingest {files} again, nothing changed", 0.3,
@@ -95,7 +95,7 @@ def _few_changed(bench: Bench) -> Row:
     side = home.ingest(data, fresh=False)
     again = Side(side.command, side.folder, side.environment, before=change)
     sides = {"again": again, "imports": Side(_IMPORTS), **_reference(bench, data, 1)}
-    runs = alternate(sides, bench.rounds)
+    runs = alternate(sides, bench.many)
     for one in runs["again"]:
         found = json.loads(one.output)["changes"]["modified"]
         require(found == changed, f"{changed} files changed, {found} found")

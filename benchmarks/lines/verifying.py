@@ -61,7 +61,7 @@ def _data(bench: Bench) -> Iterator[Row]:
         "verify": home.command("verify", "data", "--data", data, "--key", home.public, "--json"),
         "read": task("read_folder", data),
     }
-    runs = alternate(sides, bench.rounds)
+    runs = alternate(sides, bench.many)
     require(runs["read"][-1].answer["contents"] == _published(home), "data as published")
     yield ratio(LINE, f"`provreg verify --data`, {files}", runs["verify"], runs["read"],
                 against="reading and hashing the same files as ingestion does", target=1.1,

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.readers.descent import DEEPEST, FOLDER
 from provreg.readers.parallel import begun_map
-from provreg.readers.stats import STAT_FIELDS, stats_in
+from provreg.readers.stats import STAT, STAT_FIELDS, ended, stats_in
 from provreg.record import record
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ class Fingerprint:
 
 @record
 class _Share:
-    """Work for one process: folders, with all below them, and files of single folders."""
+    """Work for one process: folders, with all below them, and files of single folders, by their
+    `ended` names: a hundred thousand texts would take a while from process to process."""
 
     folders: list[str]
-    files: list[tuple[str, list[str]]]
+    files: list[tuple[str, bytes]]
     leave_out: frozenset[str]
 
 
@@ -70,7 +71,7 @@ def taking_fingerprint(
     if shares is None:
         yield lambda: None
         return
-    known = sum(len(names) for share in shares for _, names in share.files)
+    known = sum(names.count(b"\0") for share in shares for _, names in share.files)
     if known < _FEW_FILES and not any(share.folders for share in shares):
         workers = 1
     with begun_map(_look, shares, workers=workers) as found:
@@ -117,7 +118,7 @@ def _shares(roots: list[str], aside: frozenset[str], number: int) -> list[_Share
     return [
         _Share(
             folders[share::number],
-            [(folder, names[share::number]) for folder, names in files],
+            [(folder, ended(names[share::number])) for folder, names in files],
             aside,
         )
         for share in range(number)
@@ -139,7 +140,7 @@ def _look(share: _Share) -> Fingerprint | None:
             # Relative to the open folder: the system need not walk the whole path for every file.
             with _opened(folder) as opened, os.scandir(opened) as entries:
                 below, files = _sorted_out(folder, entries, share.leave_out)
-                look.add(folder, opened, files)
+                look.add(folder, opened, ended(files))
             pending += [(path, depth + 1) for path in below]
     except (OSError, _SpecialError):
         return None
@@ -154,14 +155,18 @@ class _Look:
         self._devices: set[int] = set()
         self._touched = 0
 
-    def add(self, folder: str, opened: int, names: list[str]) -> None:
-        """Takes in the files of one folder, or some of them, and the folder's own times: they tell
-        that something was away and came back, folders too, whose files keep their times."""
+    def add(self, folder: str, opened: int, names: bytes) -> None:
+        """Takes in the files of one folder, or some of them, by their `ended` names.
+
+        And the folder's own times: they tell that something was away and came back, folders too,
+        whose files keep their times.
+        """
         itself = os.fstat(opened)
         times = _TIMES.pack(itself.st_mtime_ns, itself.st_ctime_ns)
         stats = stats_in(opened, names)
-        named = os.fsencode("\0".join([folder, *names]))
-        self._digest.update(_LENGTHS.pack(len(named), len(names)) + named + times + stats)
+        named = ended([folder]) + names
+        lengths = _LENGTHS.pack(len(named), len(stats) // STAT.size)
+        self._digest.update(lengths + named + times + stats)
         numbers = memoryview(stats).cast("q")
         devices, _, _, modified, changed = (numbers[k::STAT_FIELDS] for k in range(STAT_FIELDS))
         self._devices.update(devices)

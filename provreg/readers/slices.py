@@ -19,7 +19,7 @@ from blake3 import blake3
 from provreg.errors import InputError, StorageError
 from provreg.readers.descent import READ_FILE, Descent, is_transient, kind_of, named, reason_of
 from provreg.readers.leased import windows
-from provreg.readers.stats import NO_STAT, packed, stats_in
+from provreg.readers.stats import NO_STAT, ended, packed, stats_in
 from provreg.record import record
 
 try:
@@ -99,7 +99,7 @@ def stat_slice(places: list[Place]) -> bytes:
         except OSError:
             stats.append(NO_STAT * len(files))
         else:
-            stats.append(stats_in(opened, files))
+            stats.append(stats_in(opened, ended(files)))
     return b"".join(stats)
 
 

@@ -32,17 +32,25 @@ def packed(found: os.stat_result) -> bytes:
     )
 
 
-def stats_in(folder: int, names: Sequence[str]) -> bytes:
-    """The stats of files in an open folder, one after another. No link is followed."""
-    if fstats is None:
-        return b"".join([_stat(folder, name) for name in names])
-    stats = fstats(folder, os.fsencode("".join([f"{name}\0" for name in names])))
-    if len(stats) != len(names) * STAT.size:
+def ended(names: Sequence[str]) -> bytes:
+    """`names`, each with a zero byte at its end. Raises ValueError for one within a name."""
+    written = os.fsencode("\0".join([*names, ""]))
+    if written.count(b"\0") != len(names):
         raise ValueError("embedded null byte")
-    return stats
+    return written
 
 
-def _stat(folder: int, name: str) -> bytes:
+def stats_in(folder: int, names: bytes) -> bytes:
+    """The stats of files in an open folder, one after another; `names` are `ended`.
+
+    No link is followed.
+    """
+    if fstats is None:
+        return b"".join([_stat(folder, name) for name in names.split(b"\0")[:-1]])
+    return fstats(folder, names)
+
+
+def _stat(folder: int, name: bytes) -> bytes:
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:

@@ -15,7 +15,7 @@ import pytest
 from provreg.readers import slices, stats
 from provreg.readers.descent import READ_FILE
 from provreg.readers.slices import Slice, hash_slice
-from provreg.readers.stats import STAT, stats_in
+from provreg.readers.stats import STAT, ended, stats_in
 
 SOURCE = Path(__file__).parents[2] / "provreg" / "readers" / "files.c"
 HEADERS = Path(sysconfig.get_path("include"))
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
 def _taken(folder: Path, names: list[str]) -> list[tuple[int, ...]]:
     opened = os.open(folder, os.O_RDONLY)
     try:
-        return list(STAT.iter_unpack(stats_in(opened, names)))
+        return list(STAT.iter_unpack(stats_in(opened, ended(names))))
     finally:
         os.close(opened)
 
