@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from provreg.core.pieces import Fixed, Piece
 
 # One chunk of BLAKE3: what is hashed in a lane, and what is copied to be hashed.
-SHORT = 1024
+_SHORT = 1024
 
 
 def hash_pieces(
@@ -44,7 +44,7 @@ def hash_pieces(
     described = tuple(_described(piece, rows) for piece in pieces)
     digests, size = hash_short(described, rows, context.encode())
     sizes = np.frombuffer(size, np.int64)
-    long = np.flatnonzero(sizes > SHORT)
+    long = np.flatnonzero(sizes > _SHORT)
     if len(long):
         taken = pieces if len(long) == rows else [_taken(piece, long) for piece in pieces]
         found, _ = _one_by_one(joined(taken, len(long)), context)
@@ -54,8 +54,10 @@ def hash_pieces(
 
 def _one_by_one(encoded: pa.Array, context: str) -> tuple[bytes, npt.NDArray[np.int64]]:
     ends = offsets_of(encoded)
-    each: Iterable[bytes | memoryview] = each_value(encoded)
-    if ends[-1] - ends[0] > SHORT * len(encoded):
+    each: Iterable[bytes | memoryview]
+    if ends[-1] - ends[0] <= _SHORT * len(encoded):
+        each = each_value(encoded)
+    else:
         view = memoryview(encoded.buffers()[2])
         each = (view[start:end] for start, end in pairwise(ends.tolist()))
     # One that is reset is 30 % faster than one for each value.
