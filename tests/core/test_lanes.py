@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,13 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from blake3 import blake3
+from sanitized import COMPILER, ROOT, run_sanitized
 
 from provreg.core.hashed import hash_short
-
-SOURCE = Path(__file__).parents[2] / "provreg" / "core" / "lanes.c"
-HEADERS = Path(sysconfig.get_path("include"))
-COMPILER = shutil.which("cc") if (HEADERS / "Python.h").is_file() else None
-SANITIZERS = "address,undefined"
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 compiled = pytest.mark.skipif(hash_short is None, reason="needs a C compiler: not compiled")
@@ -100,25 +91,9 @@ def test_threads_hash_beside_each_other() -> None:
 )
 def test_lanes_read_and_write_nothing_that_is_not_theirs(tmp_path: Path, options: str) -> None:
     """The tests of this file with a build that ends at the first wrong access."""
-    package = tmp_path / "provreg"
-    shutil.copytree(SOURCE.parents[1], package, ignore=shutil.ignore_patterns("*.so"))
-    # Builds for one processor leave the choice between several out.
-    source = tmp_path / "lanes.c"
-    text = SOURCE.read_text()
-    source.write_text(text.replace("defined(__GLIBC__)", "0") if "march" in options else text)
-    built = package / "core" / "lanes.abi3.so"
-    build = [COMPILER, *options.split(), "-shared", "-fPIC", f"-fsanitize={SANITIZERS}",
-             "-fno-sanitize-recover=all", f"-I{HEADERS}", source, "-o", built]  # fmt: skip
-    subprocess.run(build, check=True)
-    runtime = subprocess.run(
-        [COMPILER, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    environment = os.environ | {
-        "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1",
-        "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0",
-    }  # fmt: skip
-    tests = [str(Path(__file__).with_name(name)) for name in ("test_lanes.py", "test_hashed.py")]
-    for code in (f"from provreg.core import lanes; assert lanes.__file__ == {str(built)!r}",
-                 f"import pytest; exit(pytest.main(['-q', *{tests!r}]))"):  # fmt: skip
-        command = [sys.executable, "-c", code]
-        subprocess.run(command, check=True, env=environment, cwd=SOURCE.parents[2])
+    text = (ROOT / "provreg" / "core" / "lanes.c").read_text()
+    if "march" in options:
+        # Builds for one processor leave the choice between several out.
+        text = text.replace("defined(__GLIBC__)", "0")
+    tests = [Path(__file__).with_name(name) for name in ("test_lanes.py", "test_hashed.py")]
+    run_sanitized(tmp_path, "core/lanes.c", tests, options, text)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import threading
 from pathlib import Path
 
 import pytest
+from sanitized import COMPILER, run_sanitized
 
 from provreg.readers import slices, stats
 from provreg.readers.descent import READ_FILE
 from provreg.readers.slices import Slice, hash_slice
 from provreg.readers.stats import STAT, ended, stats_in
-
-SOURCE = Path(__file__).parents[2] / "provreg" / "readers" / "files.c"
-HEADERS = Path(sysconfig.get_path("include"))
-COMPILER = shutil.which("cc") if (HEADERS / "Python.h").is_file() else None
 
 compiled = pytest.mark.skipif(stats.fstats is None, reason="needs a C compiler: not compiled")
 
@@ -118,6 +111,13 @@ def test_what_is_no_small_file_is_left_to_others(folder: Path, name: str) -> Non
 
 
 @compiled
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="not macOS: needs /proc")
+def test_a_file_that_holds_more_than_its_stat_says_stays_within_the_buffer() -> None:
+    assert Path("/proc/self/status").stat().st_size == 0
+    assert _read(Path("/proc/self"), "status") is None
+
+
+@compiled
 def test_small_files_that_are_written_meanwhile_are_whole_or_left_to_others(tmp_path: Path) -> None:
     """The bytes read are as many as the stat says, however often the file is cut and grows."""
     (tmp_path / "file").write_bytes(b"")
@@ -162,20 +162,4 @@ def test_files_are_hashed_alike_with_and_without_it(
 @pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 def test_stats_read_and_write_nothing_that_is_not_theirs(tmp_path: Path) -> None:
     """The tests of this file with a build that ends at the first wrong access."""
-    package = tmp_path / "provreg"
-    shutil.copytree(SOURCE.parents[1], package, ignore=shutil.ignore_patterns("*.so"))
-    built = package / "readers" / "files.abi3.so"
-    build = [COMPILER, "-O1", "-g", "-shared", "-fPIC", "-fsanitize=address,undefined",
-             "-fno-sanitize-recover=all", f"-I{HEADERS}", SOURCE, "-o", built]  # fmt: skip
-    subprocess.run(build, check=True)
-    runtime = subprocess.run(
-        [COMPILER, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    environment = os.environ | {
-        "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1",
-        "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0",
-    }  # fmt: skip
-    for code in (f"from provreg.readers import files; assert files.__file__ == {str(built)!r}",
-                 f"import pytest; exit(pytest.main(['-q', {__file__!r}]))"):  # fmt: skip
-        command = [sys.executable, "-c", code]
-        subprocess.run(command, check=True, env=environment, cwd=SOURCE.parents[2])
+    run_sanitized(tmp_path, "readers/files.c", [Path(__file__)])
