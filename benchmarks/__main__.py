@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--small", action="store_true", help="small data, one round: only results are checked")
     add("--only", type=int, action="append", metavar="LINE", help="this line; may be repeated")
-    add("--rounds", type=int, help="runs of each side (3)")
+    add("--rounds", type=int, help="runs of each side (3); three times as many of short ones")
     add("--cache", type=Path, default=_default_cache(), help="keeps data and references")
     add("--output", type=Path, default=_OUTPUT, help="for benchmarks.md and benchmarks.json")
     return parser
