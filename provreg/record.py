@@ -21,6 +21,8 @@ Record = TypeVar("Record")
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[Record]) -> type[Record]:
     """As `dataclass(frozen=True, slots=True)`."""
+    # Without a docstring `dataclass` would write a signature into it, for which it looks long.
+    cls.__doc__ = cls.__doc__ or cls.__name__
     made = dataclass(slots=True, init=False, repr=False, eq=False)(cls)
     for name, method in _SHARED.items():
         setattr(made, name, method)

@@ -46,7 +46,7 @@ def _provreg(
 
 
 def command_line(called: str | None = None) -> TyperGroup:
-    """`provreg` as typer runs it; with `called`, its first word, only what begins so is loaded."""
+    """`provreg` as typer runs it; with `called`, its first word, only with what begins so."""
     app = typer.Typer(
         name="provreg",
         cls=Group,
@@ -89,8 +89,7 @@ def run() -> NoReturn:
 
 def _run(*, as_json: bool) -> int:
     words = sys.argv[1:]
-    # No option before the command has a value.
-    command = command_line(next((word for word in words if not word.startswith("-")), ""))
+    command = command_line(words[0] if words else "")
     try:
         # Not `app()`, which ends with code 1 where the reader of our output went away.
         with command.make_context("provreg", words) as context:

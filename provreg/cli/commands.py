@@ -1,7 +1,7 @@
 """The table of commands: each is one function in a file of its own, with examples for its help.
 
-Only the command that is called is loaded, the others are known by name and summary: what a command
-costs to start does not grow with their number.
+Only the command that is called is loaded; where none is, all are listed by name and summary: what
+a command costs to start does not grow with their number.
 """
 
 from __future__ import annotations
@@ -46,23 +46,26 @@ _SUMMARIES = {
 
 
 def register(app: typer.Typer, called: str | None = None) -> None:
-    """Adds every command to `app`.
+    """Adds commands to `app`: all, or those that begin with the word `called`.
 
-    With `called`, the first word of a command line, only commands that begin with it can be run.
+    Where none does, all are added as they are listed, and none can be run.
     """
-    groups = {name: typer.Typer(cls=Group, help=summary) for name, summary in _GROUPS.items()}
-    for words, summary in _SUMMARIES.items():
+    loaded = [words for words in _SUMMARIES if called in (None, words.partition(" ")[0])]
+    groups: dict[str, typer.Typer] = {}
+    for words in loaded or _SUMMARIES:
         first, _, second = words.partition(" ")
+        if second and first not in groups:
+            groups[first] = typer.Typer(cls=Group, help=_GROUPS[first])
+            groups[first].callback(no_args_is_help=True)(_group)
         group = groups[first] if second else app
-        if called in (None, first):
+        if loaded:
             function, examples = _load(first, second or first)
             shown = [line for line in examples if line.startswith(f"provreg {words}")]
             add = group.command(second or first, cls=Command, epilog=_epilog(shown))
             add(function)
         else:
-            group.command(second or first, help=summary)(_not_loaded)
+            group.command(second or first, help=_SUMMARIES[words])(_not_loaded)
     for name, group in groups.items():
-        group.callback(no_args_is_help=True)(_group)
         app.add_typer(group, name=name)
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provreg.core.digest import sha256_digest
-from provreg.core.policy import Policy
-from provreg.core.policy_document import parse_policy
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
 from provreg.record import record
 from provreg.store.private import config_folder
 from provreg.trust.key import load_public
+
+if TYPE_CHECKING:
+    from provreg.core.policy import Policy
 
 POLICY_LIMIT = 256 * 1024  # bytes
 CONFIGURED_NAME = "policy.toml"  # in the user's configuration folder
@@ -98,6 +99,11 @@ def is_own(path: Path, outside: Sequence[Path]) -> bool:
 def _load(path: Path, data: bytes) -> PolicyFile:
     if len(data) > POLICY_LIMIT:
         raise UsageError(f"the policy {quoted(str(path))} has more than {POLICY_LIMIT} bytes")
+    # Here: where there is no policy nothing of it is loaded.
+    import tomllib
+
+    from provreg.core.policy_document import parse_policy
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -14,19 +14,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.errors import DamagedError, FormatError, ProvregError, StorageError
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.workspace import Workspace, open_workspace
-from provreg.readers.begun import BegunFolder
 from provreg.readers.fingerprint import Fingerprint, taking_fingerprint
 from provreg.readers.parallel import default_workers
 from provreg.record import record
 from provreg.store.folder import find, open_registry
 from provreg.store.local_devices import SETTLED_NS, local_devices
 from provreg.store.private import private_folder, read_private, replace_private
+
+if TYPE_CHECKING:
+    from provreg.readers.begun import BegunFolder
 
 _LIMIT = 1 << 16
 

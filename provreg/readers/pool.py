@@ -60,6 +60,8 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Task:
+    """A spec, pickled, and how many workers it cost."""
+
     number: int
     pickled: bytes
     losses: int = 0

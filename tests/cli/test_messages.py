@@ -19,6 +19,10 @@ def test_provreg_alone_shows_its_commands(provreg: Run) -> None:
     assert ran.out == ""
 
 
+def test_help_asked_for_before_a_command_lists_all_commands(provreg: Run) -> None:
+    assert provreg("--help", "ls").out == provreg("--help").out
+
+
 @pytest.mark.parametrize("group", ["key", "policy"])
 def test_a_group_alone_shows_its_commands(provreg: Run, group: str) -> None:
     ran = provreg(group)
