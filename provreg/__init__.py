@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from provreg.trust.signer import KeySigner as KeySigner
     from provreg.trust.sigstore.sign import KeylessSigner as KeylessSigner
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "provreg.core.finding": ("Finding",),
     "provreg.errors": (

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from provreg import __version__
 from provreg.cli import commands
 from provreg.cli.command import Group
 from provreg.cli.output import json_text
@@ -25,12 +26,7 @@ BROKEN_PIPE = 128 + 13
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"provreg {version('provreg')}")
-        except PackageNotFoundError:
-            print("provreg (not installed)")
+        print(f"provreg {__version__}")
         raise typer.Exit
 
 

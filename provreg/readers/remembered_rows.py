@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from blake3 import blake3
 
+from provreg import __version__
 from provreg.core.canonical import canonical
 from provreg.core.column import columns_to_json
 from provreg.core.row import hash_rows
@@ -148,13 +149,10 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
 
 def _key(file: SourceFile, options: TableOptions) -> bytes:
     """What decides which memo is a file's: its place, and all that leads from bytes to digests."""
-    # Late: it is for loaders, and the reader is imported by every ingestion.
-    from importlib.metadata import version
-
     said = {
         "path": str(file.path.absolute()),
         "columns": columns_to_json(options.payload_columns()),
-        "versions": [version("provreg"), pa.__version__],
+        "versions": [__version__, pa.__version__],
     }
     return blake3(canonical(said)).digest()
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import provreg as provreg_package
+
 Run = Callable[..., Any]
 
 
@@ -32,7 +34,7 @@ def test_a_group_alone_shows_its_commands(provreg: Run, group: str) -> None:
 
 def test_version_is_said(provreg: Run) -> None:
     ran = provreg("--version")
-    assert (ran.code, ran.out.split()[0]) == (0, "provreg")
+    assert (ran.code, ran.out) == (0, f"provreg {provreg_package.__version__}\n")
 
 
 @pytest.mark.parametrize(
