@@ -11,6 +11,8 @@ from provreg.errors import UsageError
 
 if TYPE_CHECKING:
     from provreg.cli.output import Output
+    from provreg.core.receipt import Receipt
+    from provreg.core.unsigned import UnsignedReceipt
     from provreg.registry import Registry
     from provreg.trust.signer import Signer
 
@@ -28,15 +30,26 @@ def receipt_path(reference: str) -> Path | None:
 
 
 def sign_receipt(
-    opened: Registry, path: Path, signer: Signer, output: Output, *, yes: bool
+    opened: Registry,
+    path: Path,
+    model: Path | None,
+    signer: Signer,
+    output: Output,
+    *,
+    yes: bool,
 ) -> None:
-    """Shows the receipt that was kept at `path`, signs and stores it, and removes the file."""
+    """Shows the receipt that was kept at `path`, signs and stores it, and removes the file.
+
+    `model` is what came of the run, where that could not be read when the run ended.
+    """
     from provreg.core.digest import sha256_digest
     from provreg.flows.publish_receipt import publish_receipt
     from provreg.flows.runs import RunJudge
     from provreg.store.unsigned import drop, read_kept
 
     unsigned, receipt = read_kept(path)
+    if model is not None or not receipt.model:
+        unsigned, receipt = _with_model(unsigned, receipt, model)
     output.facts(receipt_facts(sha256_digest(unsigned.statement), receipt))
     confirm("sign this receipt as it is shown above?", yes=yes)
     digest = publish_receipt(opened.workspace, unsigned, signer)
@@ -48,3 +61,25 @@ def sign_receipt(
     output.document({"receipt": digest, "trusted": because is None, "because": because})
     output.line(f"receipt {digest} is signed and stored")
     output.line("  trusted here" if because is None else f"  UNTRUSTED here: {because}")
+
+
+def _with_model(
+    unsigned: UnsignedReceipt, receipt: Receipt, model: Path | None
+) -> tuple[UnsignedReceipt, Receipt]:
+    from dataclasses import replace
+
+    from provreg.core.unsigned import UnsignedReceipt
+    from provreg.readers.model import hash_model
+
+    if model is None:
+        raise UsageError(
+            "the receipt names no model: it could not be read when the run ended",
+            hint="say where the model is: --model PATH",
+        )
+    if receipt.model:
+        raise UsageError(
+            "the receipt names its model's files already", hint="sign it without --model"
+        )
+    found = replace(receipt, model=hash_model(model))
+    bitmaps = {one.head: bits for one, bits in zip(receipt.datasets, unsigned.bitmaps, strict=True)}
+    return UnsignedReceipt.of(found, bitmaps.__getitem__), found

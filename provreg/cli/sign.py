@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from provreg.cli.diff import show_changes
 from provreg.cli.options import (
@@ -24,6 +27,7 @@ from provreg.cli.output import Output
 from provreg.cli.receipt import receipt_path, sign_receipt
 from provreg.cli.render import counted, counts_in_words, name_of, when
 from provreg.cli.session import confirm, open_registry, require_signer, say_untrusted
+from provreg.errors import UsageError
 
 if TYPE_CHECKING:
     from provreg.flows.countersign import Review
@@ -36,12 +40,19 @@ EXAMPLES = (
     "provreg sign trial@2 --sign keyless --trust-config sigstore.json --yes",
     "provreg sign trial@2 --sign keyless --staging --trusted-root root.json",
     "provreg sign receipt:FILE --sign keyless",
+    "provreg sign receipt:FILE --model out/ --sign keyless",
 )
 
 
 def sign(
     reference: ReferenceArgument,
     sign: SignOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", metavar="PATH", help="Model of a receipt that names none (receipt:FILE)."
+        ),
+    ] = None,
     yes: YesOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
@@ -60,10 +71,13 @@ def sign(
     it are shown before you are asked. All it adds is your signature, over the same statement.
 
     receipt:FILE is a training run's receipt that could not be signed when the run ended; what went
-    wrong then named the file (docs/receipts.md).
+    wrong then named the file (docs/receipts.md). If it was the model that could not be read,
+    --model says where it is.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     receipt = receipt_path(reference)
+    if model is not None and receipt is None:
+        raise UsageError("--model is for receipt:FILE", hint="sign a version without --model")
     opened = open_registry(
         registry,
         policy=policy,
@@ -81,7 +95,7 @@ def sign(
         output=output,
     )
     if receipt is not None:
-        sign_receipt(opened, receipt, signer, output, yes=yes)
+        sign_receipt(opened, receipt, model, signer, output, yes=yes)
         return
     review = opened.review(reference)
     for warning in opened.warnings:

@@ -108,8 +108,8 @@ class Receipt:
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
-    def statement(self) -> bytes:
-        """What is signed: canonical JSON.
+    def statement(self, *, model_to_come: bool = False) -> bytes:
+        """What is signed: canonical JSON. With `model_to_come` there may be no model yet.
 
         Raises FormatError for what no receipt may hold: more than 128 KiB, say, or in `parameters`
         a number that JSON has no one spelling for (2**53 and above).
@@ -134,12 +134,15 @@ class Receipt:
                 },
             }
         )
-        parse_receipt(data)
+        parse_receipt(data, model_to_come=model_to_come)
         return data
 
 
-def parse_receipt(data: bytes) -> Receipt:
-    """Reads a signed statement that says to be a receipt; raises FormatError for anything else."""
+def parse_receipt(data: bytes, *, model_to_come: bool = False) -> Receipt:
+    """Reads a signed statement that says to be a receipt; raises FormatError for anything else.
+
+    With `model_to_come`, for what is not signed yet, it may name no file.
+    """
     fields = Fields(parse_canonical(data, what="the receipt", limit=MAX_RECEIPT_BYTES), "receipt")
     fields.text("_type", pattern=re.escape(STATEMENT_TYPE))
     kind = fields.text("predicateType", limit=200)
@@ -168,6 +171,8 @@ def parse_receipt(data: bytes) -> Receipt:
         environment=_read_environment(predicate),
     )
     predicate.done()
+    if receipt.model or not model_to_come:
+        check_model_names([file.name for file in receipt.model])
     _check_consistent(receipt)
     return receipt
 
@@ -185,7 +190,6 @@ def check_model_names(names: Sequence[str]) -> None:
 
 
 def _check_consistent(receipt: Receipt) -> None:
-    check_model_names([file.name for file in receipt.model])
     if not receipt.datasets:
         raise FormatError("the receipt names no dataset")
     versions = [(one.dataset, one.version, one.head) for one in receipt.datasets]

@@ -1,4 +1,7 @@
-"""Receipts that nobody has signed yet, as one file: the statement and the bitmaps that it names."""
+"""Receipts that nobody has signed yet, as one file: the statement and the bitmaps that it names.
+
+One whose model could not be read when the run ended names no file of it until it is signed.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class UnsignedReceipt:
     def of(cls, receipt: Receipt, bitmap_of: Callable[[str], bytes]) -> UnsignedReceipt:
         """`bitmap_of` gives the bitmap for a head. Raises as `Receipt.statement`."""
         bitmaps = tuple(bitmap_of(one.head) for one in receipt.datasets)
-        return cls(receipt.statement(), bitmaps)
+        return cls(receipt.statement(model_to_come=True), bitmaps)
 
     def to_bytes(self) -> bytes:
         return canonical(
@@ -51,7 +54,7 @@ def parse_unsigned(data: bytes) -> tuple[UnsignedReceipt, Receipt]:
     statement = fields.text("statement", limit=MAX_RECEIPT_BYTES).encode()
     texts = fields.texts("bitmaps", limit=MAX_DATASETS)
     fields.done()
-    receipt = parse_receipt(statement)
+    receipt = parse_receipt(statement, model_to_come=True)
     if len(texts) != len(receipt.datasets):
         raise FormatError(f"{_WHAT} has {len(texts)} bitmaps for {len(receipt.datasets)} versions")
     bitmaps = []

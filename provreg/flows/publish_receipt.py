@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from provreg.core.bitmap import pack
 from provreg.core.digest import blake3_digest
 from provreg.core.head import Head
-from provreg.core.receipt import Receipt, TrainedOn
+from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
 from provreg.core.text import quoted
 from provreg.core.unsigned import UnsignedReceipt
 from provreg.errors import ProvregError
@@ -53,7 +52,11 @@ def unsigned_receipt(receipt: Receipt, counts: Counts) -> UnsignedReceipt:
 
 
 def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Signer) -> str:
-    """Signs and stores a receipt; its written SHA-256. Raises as the signer, StorageError."""
+    """Signs and stores a receipt; its written SHA-256.
+
+    Raises as the signer, StorageError, and FormatError for a receipt that names no model.
+    """
+    parse_receipt(unsigned.statement)
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(unsigned.statement)
     workspace.objects.put_all(unsigned.bitmaps)
@@ -61,11 +64,13 @@ def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Sig
 
 
 @contextmanager
-def kept_until_published(workspace: Workspace, unsigned: UnsignedReceipt) -> Iterator[None]:
+def kept_until_published(
+    workspace: Workspace, unsigned: UnsignedReceipt, *, model_to_come: bool = False
+) -> Iterator[None]:
     """A block that signs and publishes `unsigned`; if it fails, the receipt is kept.
 
     Where it is, and how it is signed later, is told with what the block raised: in the error itself
-    if it is ours, else in a note.
+    if it is ours, else in a note. `model_to_come`: it names no model, which then has to be said.
     """
     try:
         path = keep(unsigned)
@@ -73,19 +78,15 @@ def kept_until_published(workspace: Workspace, unsigned: UnsignedReceipt) -> Ite
         # It is only for the case of failure, and must not cause one.
         yield
         return
+    words = ["provreg", "sign", f"receipt:{path}", "--registry", str(workspace.folder)]
+    more = "--model PATH --sign …" if model_to_come else "--sign …"
+    later = f"sign it when that is mended: {shlex.join(words)} {more}"
     try:
         yield
     except ProvregError as error:
-        error.tell_more(
-            f"the receipt is kept, unsigned, in {quoted(str(path))}", _later(workspace, path)
-        )
+        error.tell_more(f"the receipt is kept, unsigned, in {quoted(str(path))}", later)
         raise
     except BaseException as error:
-        error.add_note(f"the receipt is kept: {_later(workspace, path)}")
+        error.add_note(f"the receipt is kept: {later}")
         raise
     drop(path)
-
-
-def _later(workspace: Workspace, path: Path) -> str:
-    words = ["provreg", "sign", f"receipt:{path}", "--registry", str(workspace.folder)]
-    return f"sign it when that is mended: {shlex.join(words)} --sign …"

@@ -16,7 +16,7 @@ from provreg.core.digest import parse_digest
 from provreg.core.oms import oms_statement
 from provreg.core.receipt import MAX_PARAMETERS, ModelFile, Receipt
 from provreg.core.text import quoted
-from provreg.errors import FormatError, UsageError
+from provreg.errors import FormatError, ProvregError, UsageError
 from provreg.flows.publish_receipt import (
     kept_until_published,
     publish_receipt,
@@ -133,9 +133,10 @@ class TrainingRun:
         """A receipt for `model` as it is now, and what was handed out so far: for checkpoints.
 
         Returns its written SHA-256; None in other ranks than the first, all of which must call it
-        too. Raises UsageError where nothing was handed out, InputError for a model that is none; as
-        the signer, StorageError, and UsageError for parameters that cannot be recorded, which all
-        say where the receipt is kept: in the last case, with the parameters of the run's begin.
+        too. Raises UsageError where nothing was handed out; as the signer, StorageError, as
+        `hash_model` for a model that is none, and UsageError for parameters that cannot be
+        recorded, which all say where the receipt is kept: without the model, and with the
+        parameters of the run's begin, in the last two cases.
         """
         counts = self._ranks.gather(_counts(self._datasets))
         if counts is None:
@@ -150,8 +151,9 @@ class TrainingRun:
                 hint="iterate over the datasets that the run was given, not over copies of their"
                 " samples, between its begin and end",
             )
-        parameters, complaint = self._recordable()
-        files = hash_model(path)
+        files, no_model = _files(path)
+        parameters, not_recorded = self._recordable()
+        complaint = no_model or not_recorded
         receipt = Receipt(
             run=self._run,
             datasets=tuple(sorted(datasets, key=lambda one: (one.dataset, one.version, one.head))),
@@ -163,7 +165,7 @@ class TrainingRun:
             environment=environment(),
         )
         unsigned = unsigned_receipt(receipt, counts)
-        with kept_until_published(self._workspace, unsigned):
+        with kept_until_published(self._workspace, unsigned, model_to_come=not files):
             if complaint is not None:
                 raise complaint
             oms = _oms_signature(path, files, self._signer) if self._oms else None
@@ -223,6 +225,14 @@ def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
         digest, found = one.version.digest, one.handed_out.counts()
         counts[digest] = merged(counts[digest], found) if digest in counts else found
     return counts
+
+
+def _files(model: Path) -> tuple[tuple[ModelFile, ...], ProvregError | None]:
+    """The model's files, or why there are none."""
+    try:
+        return hash_model(model), None
+    except ProvregError as error:
+        return (), error
 
 
 def _signer(sign: Signer | str) -> Signer:

@@ -22,6 +22,7 @@ from provreg.errors import (
     StorageError,
     UsageError,
 )
+from provreg.flows.publish_receipt import publish_receipt
 from provreg.store.unsigned import kept, read_kept
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
@@ -155,6 +156,59 @@ def test_a_parameter_that_cannot_be_recorded_in_the_end_loses_nothing_else(
     [path] = kept()
     assert read_kept(path)[1].parameters == {"lr": 0.1}
     assert sign(bench, path, "--yes").returncode == 0
+
+
+def test_a_wrong_path_of_the_model_loses_no_receipt(bench: Any, load: Load, model: Path) -> None:
+    samples = load()
+    run = provreg.training_run(samples, model=model / "nowhere", sign=bench.signer())
+    before = bench.files()
+    with pytest.raises(NotFoundError, match=r"no model at .* is kept, unsigned, in") as raised, run:
+        list(samples)
+    assert bench.files() == before
+    [path] = kept()
+    assert f"receipt:{path} --registry {bench.registry} --model PATH" in raised.value.hint
+
+    unsaid = sign(bench, path, "--yes")
+    assert unsaid.returncode == UsageError.exit_code
+    assert b"--model PATH" in unsaid.stderr
+    wrong = sign(bench, path, "--yes", "--model", model / "nowhere")
+    assert wrong.returncode == NotFoundError.exit_code
+    assert bench.files() == before
+    signed = sign(bench, path, "--yes", "--model", model)
+    assert signed.returncode == 0, signed.stderr
+    assert b"weights.bin" in signed.stdout
+    assert kept() == []
+    assert bench.run("verify", f"model:{model}", "--key", bench.key_file()).returncode == 0
+
+
+def test_the_model_that_a_receipt_names_cannot_be_exchanged(
+    bench: Any, fail: Any, model: Path
+) -> None:
+    fail(StorageError("down"))
+    [path] = kept()
+    refused = sign(bench, path, "--yes", "--model", model)
+    assert refused.returncode == UsageError.exit_code
+    assert b"names its model's files already" in refused.stderr
+    assert path.exists()
+
+
+def test_a_receipt_without_a_model_is_never_published(bench: Any, load: Load, model: Path) -> None:
+    samples = load()
+    run = provreg.training_run(samples, model=model / "nowhere", sign=bench.signer())
+    with pytest.raises(NotFoundError), run:
+        list(samples)
+    unsigned, receipt = read_kept(kept()[0])
+    assert receipt.model == ()
+    before = bench.files()
+    with pytest.raises(FormatError, match="1 to"):
+        publish_receipt(bench.open().workspace, unsigned, bench.signer())
+    assert bench.files() == before
+
+
+def test_model_is_for_receipts_alone(bench: Any, model: Path) -> None:
+    refused = bench.run("sign", "pets@1", "--sign", "key:x", "--model", model)
+    assert refused.returncode == UsageError.exit_code
+    assert b"--model is for receipt:FILE" in refused.stderr
 
 
 def test_whoever_interrupts_the_signing_is_told_where_the_receipt_is(fail: Any) -> None:
