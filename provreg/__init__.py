@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from provreg.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from provreg.core.finding import Finding as Finding
     from provreg.errors import DamagedError as DamagedError
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from provreg.registry import Registry as Registry
     from provreg.trust.signer import KeySigner as KeySigner
     from provreg.trust.sigstore.sign import KeylessSigner as KeylessSigner
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "provreg.core.finding": ("Finding",),

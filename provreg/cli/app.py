@@ -11,13 +11,13 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from provreg import __version__
 from provreg.cli import commands
 from provreg.cli.command import Group
 from provreg.cli.output import json_text
 from provreg.cli.render import error_to_json
 from provreg.core.text import printable, quoted
 from provreg.errors import NotTrustedError, ProvregError, StorageError
+from provreg.version import __version__
 
 # What a shell reports of a program ended by these signals.
 INTERRUPTED = 128 + 2

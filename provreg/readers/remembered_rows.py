@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg import __version__
 from provreg.core.canonical import canonical
 from provreg.core.column import columns_to_json
 from provreg.core.row import hash_rows
@@ -25,6 +24,7 @@ from provreg.readers.ahead import ahead, taken
 from provreg.readers.checked_file import ChangedError
 from provreg.readers.source_file import Slice, SourceFile, changed
 from provreg.readers.table_rows import of_each, rows_of, said_columns
+from provreg.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

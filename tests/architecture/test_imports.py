@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "provreg"
 # From the ground up; what stands on one line are siblings. `core.finding` lies below the errors,
 # which carry findings; the empty name is `provreg/__init__.py`.
 FLOORS = (
-    ("record",),
+    ("record", "version"),
     ("core.finding",),
     ("errors",),
     ("core",),
