@@ -14,8 +14,9 @@ from blake3 import blake3
 from provreg.core.column import Column, columns_from_json
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.entry import DIGEST, SAMPLE
-from provreg.core.text import quoted
-from provreg.errors import InputError, NotTrustedError, UsageError
+from provreg.core.text import printable, quoted
+from provreg.errors import InputError, NotTrustedError, RevokedError, UsageError
+from provreg.flows.verify import VerifiedVersion
 from provreg.loaders.matching import Matching
 from provreg.readers.features import features_of, plain_batch, plain_schema
 from provreg.readers.source_file import MisfitError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import datasets
 
     from provreg.core.finding import Finding
-    from provreg.flows.verify import VerifiedVersion
+    from provreg.loaders.samples import VerifiedSamples
 
 _BATCH = 1024
 _SHOWN = 3
@@ -35,29 +36,33 @@ _SHOWN = 3
 
 def verify_dataset(
     dataset: datasets.Dataset,
-    version: VerifiedVersion,
+    signed: VerifiedSamples | VerifiedVersion,
     columns: Mapping[str, str] | None = None,
 ) -> None:
-    """Checks that the rows of `dataset` are all samples of `version`, and no others.
+    """Checks that the rows of `dataset` are the samples that are `signed`, all and no others.
 
-    The payload's columns have the names they have in the version; for a version of files it is the
-    one column of images, sounds or bytes. Ids and labels are compared where the dataset has them:
-    in the columns that `columns` names for `id` and `label`, in those of the version's data, or in
-    columns of just these names. Nothing but the rows as they are now is checked; what `map` and the
-    like make of them is not.
+    Those are the ones that `provreg.load` hands out, as selected and without those left out as
+    revoked, or all of a version. The payload's columns have the names they have in the version; for
+    a version of files it is the one column of images, sounds or bytes. Ids and labels are compared
+    where the dataset has them: in the columns that `columns` names for `id` and `label`, in those
+    of the version's data, or in columns of just these names. Nothing but the rows as they are now
+    is checked; what `map` and the like make of them is not.
 
     Raises NotTrustedError (step 12) with a finding for every row that is not as signed (its
-    `found_id` is `row N`, from 0) and for every sample that is missing; UsageError for a column
-    that is missing or is not signed, InputError for rows that cannot be hashed, such as an image
+    `found_id` is `row N`, from 0) and for every sample that is missing; RevokedError (step 8) for a
+    version some samples of which may be revoked; UsageError for a column that is missing or is not
+    signed, InputError for rows that cannot be hashed, such as an image
     that is a path without its bytes.
     """
     schema = dataset.features.arrow_schema
     features = features_of(schema)
     found = {column.name: column for column in columns_from_arrow(plain_schema(schema))}
-    reader = _reader(found, version.head.reading, dict(columns or {}))
+    if isinstance(signed, VerifiedVersion):
+        _refuse_revoked(signed)
+    reader = _reader(found, signed.head.reading, dict(columns or {}))
     matching = Matching(
-        version.reference,
-        version.entries,
+        signed.reference,
+        signed.entries,
         ids_read=reader.id is not None,
         labels_read=reader.label is not None,
     )
@@ -79,7 +84,18 @@ def verify_dataset(
             row += batch.num_rows
     findings += matching.missing_findings(matching.missing())
     if findings:
-        raise _not_as_signed(version.reference, findings)
+        raise _not_as_signed(signed.reference, findings)
+
+
+def _refuse_revoked(version: VerifiedVersion) -> None:
+    if revocations := version.chain.of(version.head):
+        why = "; ".join(f"{one.revocation.samples}, {one}" for one in revocations)
+        raise RevokedError(
+            f"samples of {version.reference} are revoked: {printable(why)}",
+            step=8,
+            hint="load the version with provreg.load, where it is said what becomes of them"
+            " (exclude_revoked), and hold the dataset against what that returns",
+        )
 
 
 def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:

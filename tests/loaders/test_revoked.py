@@ -96,6 +96,34 @@ def test_a_selection_without_revoked_samples_is_no_matter_of_theirs(
     assert (ids(samples), samples.left_out) == (["cat/1.jpg", "cat/3.jpg"], 1)
 
 
+def test_revoked_poison_in_a_dataset_from_elsewhere_is_named(
+    open_pets: Open, revoke: Callable[..., None]
+) -> None:
+    hugging_face, data = provreg.loaders.huggingface, {"data": datasets.Value("binary")}
+    whole = hugging_face.dataset(open_pets(), ("id", "label"), features=data)
+    clean = whole.filter(lambda one: one["id"] in CLEAN)
+    revoke()
+    samples = open_pets(exclude_revoked=True)
+    with pytest.raises(provreg.NotTrustedError, match="2 stranger") as caught:
+        hugging_face.verify_dataset(whole, samples)
+    assert sorted(one.id for one in caught.value.findings) == MALLORYS
+    hugging_face.verify_dataset(clean, samples)
+    for dataset in (whole, clean):
+        with pytest.raises(provreg.RevokedError, match="samples of pets@2 are revoked") as refused:
+            hugging_face.verify_dataset(dataset, samples.version)
+        assert "exclude_revoked" in refused.value.hint
+    hugging_face.verify_dataset(whole, open_pets(exclude_revoked=False))
+
+
+def test_a_dataset_from_elsewhere_holds_what_was_selected_and_nothing_else(open_pets: Open) -> None:
+    hugging_face, data = provreg.loaders.huggingface, {"data": datasets.Value("binary")}
+    whole = hugging_face.dataset(open_pets(), ("id", "label"), features=data)
+    cats = open_pets(select="label = 'cat'")
+    hugging_face.verify_dataset(whole.filter(lambda one: one["id"].startswith("cat")), cats)
+    with pytest.raises(provreg.NotTrustedError, match="3 stranger"):
+        hugging_face.verify_dataset(whole, cats)
+
+
 def test_where_all_that_is_selected_is_revoked_nothing_loads(
     open_pets: Open, revoke: Callable[..., None]
 ) -> None:
