@@ -1,4 +1,4 @@
-"""Runs one task in this process."""
+"""Runs one task in this process, spared what the command's own process is spared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 from benchmarks.tasks import Task
-from provreg.cli.starting import prepare
+from provreg.cli.starting import end, prepare
 
 # Where each task is: only its own module is imported, for imports count in a cold start.
 _MODULES = {
@@ -32,6 +32,7 @@ def main(name: str, *arguments: str) -> None:
     prepare()
     task: Task = getattr(import_module(f"benchmarks.tasks.{_MODULES[name]}"), name)
     print(json.dumps(task(*arguments)))
+    end()
 
 
 if __name__ == "__main__":
