@@ -49,7 +49,7 @@ def sign_receipt(
 
     unsigned, receipt = read_kept(path)
     if model is not None or not receipt.model:
-        unsigned, receipt = _with_model(unsigned, receipt, model)
+        unsigned, receipt = _with_model(unsigned, receipt, model, output)
     output.facts(receipt_facts(sha256_digest(unsigned.statement), receipt))
     confirm("sign this receipt as it is shown above?", yes=yes)
     digest = publish_receipt(opened.workspace, unsigned, signer)
@@ -64,8 +64,9 @@ def sign_receipt(
 
 
 def _with_model(
-    unsigned: UnsignedReceipt, receipt: Receipt, model: Path | None
+    unsigned: UnsignedReceipt, receipt: Receipt, model: Path | None, output: Output
 ) -> tuple[UnsignedReceipt, Receipt]:
+    """A receipt that names no file, with the files of `model` as they are now."""
     from dataclasses import replace
 
     from provreg.core.unsigned import UnsignedReceipt
@@ -80,6 +81,7 @@ def _with_model(
         raise UsageError(
             "the receipt names its model's files already", hint="sign it without --model"
         )
-    found = replace(receipt, model=hash_model(model))
+    with output.progress("hashing the model") as progress:
+        found = replace(receipt, model=hash_model(model, progress=progress))
     bitmaps = {one.head: bits for one, bits in zip(receipt.datasets, unsigned.bitmaps, strict=True)}
     return UnsignedReceipt.of(found, bitmaps.__getitem__), found
