@@ -26,7 +26,7 @@ from provreg.readers.stats import STAT_FIELDS
 from provreg.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from provreg.errors import InputError, StorageError
     from provreg.readers.runs import Run
@@ -37,6 +37,8 @@ _FEW_STATS = 20_000
 # What one spec should hold: enough to be worth sending, little enough to share out evenly.
 _MOST_FILES, _MOST_BYTES = 1024, 32 * 1024 * 1024
 _FIRST_FILES = 32
+# More only wait for memory.
+_MOST_THREADS = 8
 _STATS_A_SPEC = 4096
 _PROGRESS_EVERY = 0.05
 
@@ -85,7 +87,8 @@ def hashing(
         if sum(sizes) < _FEW_BYTES:
             workers = 1
         pace.expect(sum(sizes), len(sizes))
-    specs = (Slice(places, with_sha256, collect) for places in _cut(runs, pace.files_a_spec))
+    cut = _with_threads(_cut(runs, pace.files_a_spec), runs, workers)
+    specs = (Slice(places, with_sha256, collect, threads) for places, threads in cut)
     with begun_map(hash_slice, specs, workers=workers, heard=pace.hear) as answers:
         yield lambda progress: _joined(answers, runs, collect=collect, progress=progress)
 
@@ -149,6 +152,16 @@ def _cut(runs: Sequence[Run], most: Callable[[], int]) -> Iterator[list[Place]]:
                 places, room = [], most()
     if places:
         yield places
+
+
+def _with_threads(
+    slices: Iterable[list[Place]], runs: Sequence[Run], workers: int
+) -> Iterator[tuple[list[Place], int]]:
+    """Each slice with its threads: cores for which no slice is left help with the last ones."""
+    left = sum(len(run.files) for run in runs)
+    for places in slices:
+        left -= sum(len(files) for _, _, files in places)
+        yield places, max(1, min(_MOST_THREADS, workers // (left + 1)))
 
 
 def _sample(runs: Sequence[Run], ends: Sequence[int], row: int) -> str:

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 _WINDOW = 64 * 1024 * 1024
 
 
-def windows(file: int, start: int) -> Iterator[mmap.mmap]:
-    """The content of `file` from `start` on, mapped, a window after the other, each to be let go of
-    before the next; ends wherever the rest must be read: without a lease, and at the last part.
+def windows(file: int) -> Iterator[mmap.mmap]:
+    """The content of `file`, mapped, a window after the other, each to be let go of before the
+    next; ends wherever the rest must be read: without a lease, and at the last part.
 
     Only in worker processes: a disk that fails under a mapping kills them as well, which the
     process that started them survives.
     """
     if sys.platform != "linux" or multiprocessing.parent_process() is None:
         return
-    while start % mmap.ALLOCATIONGRANULARITY == 0 and _has_window(file, start):
+    start = 0
+    while _has_window(file, start):
         with _lease(file) as held:
             # Only now it stays so.
             if not held or not _has_window(file, start):

@@ -1,8 +1,8 @@
 """What a hashing worker does: reads the files of a slice, each opened once and read once.
 
 `readv` into one buffer that is kept is what makes small files cheap. Large ones are mapped where
-that is safe (`readers.leased`). Threads inside BLAKE3 are not used: at this buffer size they gain
-nothing, and they do not survive a fork.
+that is safe (`readers.leased`), and the last of them hashed by several threads
+(docs/adr/0023-the-last-file-in-all-cores.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from hashlib import sha256
 from stat import S_ISREG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -48,11 +48,15 @@ _NOTHING: _Found = (NO_STAT, bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
 
 @record
 class Slice:
-    """Work for one call of `hash_slice`, which ends at the first failure unless it collects."""
+    """Work for one call of `hash_slice`, which ends at the first failure unless it collects.
+
+    `threads` share what is mapped of a file.
+    """
 
     places: list[Place]
     with_sha256: bool
     collect: bool
+    threads: int = 1
 
 
 @record
@@ -72,7 +76,7 @@ def hash_slice(work: Slice) -> SliceHashes:
     """Reads the files of one slice, in this process. Raises only if a root cannot be opened."""
     found: list[_Found] = []
     failures: list[tuple[int, InputError | StorageError]] = []
-    read = _reader(work.with_sha256)
+    read = _reader(work.with_sha256, work.threads)
     patience = iter(_PATIENCE)
     for descent, folder, name in _files(work.places):
         try:
@@ -121,7 +125,7 @@ def _descents(places: list[Place]) -> Iterator[tuple[Descent, str, list[str]]]:
             yield descents[root], folder, files
 
 
-def _reader(with_sha256: bool) -> Callable[[int, str], _Found]:
+def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
     """A function that reads a file, by folder descriptor and name, into one buffer of its own.
 
     A closure and not an object, and one hasher: at 8 microseconds a file, looking up attributes
@@ -146,24 +150,24 @@ def _reader(with_sha256: bool) -> Callable[[int, str], _Found]:
             before = fstat(file)
             if not S_ISREG(before.st_mode):
                 raise InputError("is not a regular file")
-            got = size = readv(file, buffers)
+            size = 0
             hashed.reset()
-            hashed.update(view[:got])
-            also = sha256(view[:got]) if with_sha256 else None
-            if got == _BUFFER:
-                for window in windows(file, size):
-                    hashed.update(window)
-                    if also:
-                        also.update(window)
-                    size += len(window)
-                os.lseek(file, size, os.SEEK_SET)
+            both: list[Any] = [hashed, sha256()] if with_sha256 else [hashed]
+            for window in windows(file):
+                if not size:
+                    # With threads of its own, which none that this process was forked from had.
+                    both[0] = blake3(max_threads=threads)
+                for one in both:
+                    one.update(window)
+                size += len(window)
+            os.lseek(file, size, os.SEEK_SET)
             # What is left; a file that grows without end is not followed.
-            while got and size < before.st_size:
-                got = readv(file, buffers)
-                hashed.update(view[:got])
-                if also:
-                    also.update(view[:got])
+            while got := readv(file, buffers):
+                for one in both:
+                    one.update(view[:got])
                 size += got
+                if size >= before.st_size:
+                    break
             after = fstat(file)
         finally:
             os.close(file)
@@ -174,7 +178,7 @@ def _reader(with_sha256: bool) -> Callable[[int, str], _Found]:
             or before.st_ctime_ns != after.st_ctime_ns
         ):
             raise InputError("changed while it was read")
-        return packed(after), hashed.digest(), also.digest() if also else b""
+        return packed(after), both[0].digest(), both[1].digest() if with_sha256 else b""
 
     return read
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from provreg.readers.listing import list_samples
 from provreg.readers.stats import STAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from provreg.readers.runs import Run
 
@@ -58,6 +59,31 @@ def around_read(
 
     monkeypatch.setattr(slices.os, "readv", read)
     monkeypatch.setattr(slices, "read_small", None)
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads"), [(1, [1, 1, 1, 1]), (2, [1, 1, 1, 2]), (5, [1, 1, 2, 5]), (64, [8] * 4)]
+)
+def test_cores_without_a_file_of_their_own_help_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, threads: list[int]
+) -> None:
+    asked: list[int] = []
+
+    def hash_slice(work: slices.Slice) -> slices.SliceHashes:
+        asked.append(work.threads)
+        return slices.hash_slice(work)
+
+    @contextmanager
+    def in_this_process(function: Any, specs: Any, **_: object) -> Iterator[Any]:
+        yield map(function, specs)
+
+    monkeypatch.setattr(hashing, "hash_slice", hash_slice)
+    monkeypatch.setattr(hashing, "begun_map", in_this_process)
+    monkeypatch.setattr(hashing, "_FEW_BYTES", 1)
+    monkeypatch.setattr(hashing, "_MOST_BYTES", 1)
+    files = {str(number): b"large" for number in range(4)}
+    assert len(hash_files(runs_of(tmp_path, files), workers=workers).content) == 4 * 32
+    assert asked == threads
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import multiprocessing
 import os
 import subprocess
@@ -44,33 +46,33 @@ def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(function, arguments)
 
 
-def mapped(path: Path, start: int) -> int:
+def mapped(path: Path) -> int:
     """The bytes that are mapped of a file."""
     with path.open("rb") as file:
-        return sum(len(window) for window in windows(file.fileno(), start))
+        return sum(len(window) for window in windows(file.fileno()))
 
 
-def hashed(path: Path) -> bytes:
-    answer = hash_slice(Slice([(str(path.parent), "", [path.name])], False, False))
+def hashed(path: Path, threads: int = 1, *, with_sha256: bool = False) -> bytes:
+    work = Slice([(str(path.parent), "", [path.name])], with_sha256, False, threads)
+    answer = hash_slice(work)
     for _, failure in answer.failures:
         raise failure
-    return answer.content
+    return answer.content + answer.sha256
 
 
 def test_whole_windows_are_mapped_in_workers(large: Path) -> None:
-    if in_worker(mapped, large, 0) == 0:
+    if in_worker(mapped, large) == 0:
         pytest.skip("this file system has no leases")
-    assert in_worker(mapped, large, 0) == 2 * WINDOW
-    assert in_worker(mapped, large, 4096 * 4096) == WINDOW
+    assert in_worker(mapped, large) == 2 * WINDOW
 
 
 def test_nothing_is_mapped_in_a_users_own_process(large: Path) -> None:
-    assert mapped(large, 0) == 0
+    assert mapped(large) == 0
 
 
 def test_nothing_is_mapped_that_somebody_may_write_to(large: Path) -> None:
     with large.open("r+b"):
-        assert in_worker(mapped, large, 0) == 0
+        assert in_worker(mapped, large) == 0
 
 
 def _leases_of(path: Path) -> int:
@@ -78,7 +80,7 @@ def _leases_of(path: Path) -> int:
     original = leased._lease
     leased._lease = lambda file: calls.append(file) or original(file)  # type: ignore[assignment]
     try:
-        mapped(path, 0)
+        mapped(path)
     finally:
         leased._lease = original
     return len(calls)
@@ -91,15 +93,38 @@ def test_no_lease_is_taken_on_a_file_without_a_window(tmp_path: Path, large: Pat
     assert in_worker(_leases_of, large) > 0
 
 
-def test_nothing_is_mapped_from_within_a_page(large: Path) -> None:
-    assert in_worker(mapped, large, 100) == 0
-
-
 def test_mapped_read_and_written_to_files_have_one_digest(large: Path) -> None:
-    expected = blake3(large.read_bytes()).digest()
+    content = large.read_bytes()
+    expected = blake3(content).digest()
     assert in_worker(hashed, large) == hashed(large) == expected
     with large.open("r+b"):
         assert in_worker(hashed, large) == expected
+    both = functools.partial(hashed, large, 3, with_sha256=True)
+    assert in_worker(both) == both() == expected + hashlib.sha256(content).digest()
+
+
+def _threads_after_ten(path: Path) -> int:
+    for _ in range(10):
+        hashed(path, 3)
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def _hashed_in_a_fork(path: Path) -> bytes:
+    """In a process forked from one whose threads of BLAKE3 have hashed, and are not in it."""
+    kept = blake3(max_threads=3)
+    kept.update(path.read_bytes())
+    blake3(path.read_bytes(), max_threads=blake3.AUTO)
+    reading, writing = os.pipe()
+    if not os.fork():
+        # As a worker, which a process of its own has for a parent.
+        os.write(writing, hashed(path, 3))
+        os._exit(0)
+    return os.read(reading, 32)
+
+
+def test_threads_of_blake3_are_of_the_process_that_hashes(large: Path) -> None:
+    assert in_worker(_hashed_in_a_fork, large) == blake3(large.read_bytes()).digest()
+    assert in_worker(_threads_after_ten, large) < 10, "they end with the file"
 
 
 def cutting(path: Path, size: int) -> subprocess.Popen[bytes]:
@@ -112,7 +137,7 @@ def _cut_while_mapped(path: Path) -> tuple[bool, int, float]:
     """Whether whoever cuts the file had to wait, the size then, and for how long all took."""
     began = time.monotonic()
     with path.open("rb") as file:
-        for window in windows(file.fileno(), 0):
+        for window in windows(file.fileno()):
             cut = cutting(path, 0)
             time.sleep(0.3)
             waited = cut.poll() is None
@@ -123,7 +148,7 @@ def _cut_while_mapped(path: Path) -> tuple[bool, int, float]:
 
 
 def test_file_cut_short_under_a_mapping(large: Path) -> None:
-    if in_worker(mapped, large, 0) == 0:
+    if in_worker(mapped, large) == 0:
         pytest.skip("this file system has no leases")
     waited, size, seconds = in_worker(_cut_while_mapped, large)
     assert (waited, size) == (True, SIZE)
@@ -135,8 +160,8 @@ def test_file_cut_short_under_a_mapping(large: Path) -> None:
 def _hashed_while_cut(path: Path) -> bytes:
     original, begun = slices.windows, []
 
-    def cut_between(file: int, start: int) -> Any:
-        for window in original(file, start):
+    def cut_between(file: int) -> Any:
+        for window in original(file):
             yield window
             begun.append(cutting(path, 100))
             time.sleep(0.3)
