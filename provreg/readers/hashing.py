@@ -37,7 +37,7 @@ _FEW_STATS = 20_000
 # What one spec should hold: enough to be worth sending, little enough to share out evenly.
 _MOST_FILES, _MOST_BYTES = 1024, 32 * 1024 * 1024
 _FIRST_FILES = 32
-# More only wait for memory.
+# How many more would be of use was not measured: the machine had two cores.
 _MOST_THREADS = 8
 _STATS_A_SPEC = 4096
 _PROGRESS_EVERY = 0.05

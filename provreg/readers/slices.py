@@ -153,14 +153,15 @@ def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
             size = 0
             hashed.reset()
             both: list[Any] = [hashed, sha256()] if with_sha256 else [hashed]
-            for window in windows(file):
-                if not size:
-                    # With threads of its own, which none that this process was forked from had.
-                    both[0] = blake3(max_threads=threads)
-                for one in both:
-                    one.update(window)
-                size += len(window)
-            os.lseek(file, size, os.SEEK_SET)
+            if before.st_size > _BUFFER:
+                for window in windows(file):
+                    if not size:
+                        # With threads of its own, which none that this process was forked from had.
+                        both[0] = blake3(max_threads=threads)
+                    for one in both:
+                        one.update(window)
+                    size += len(window)
+                os.lseek(file, size, os.SEEK_SET)
             # What is left; a file that grows without end is not followed.
             while got := readv(file, buffers):
                 for one in both:
