@@ -52,16 +52,22 @@ def choose(
 
 def _refusal(version: VerifiedVersion, revoked: Rows, selected: int) -> RevokedError:
     first: str = version.entries.column("id")[int(revoked[0])].as_py()
-    why = "; ".join(f"{one.revocation.samples}, {one}" for one in version.chain.of(version.head))
     return RevokedError(
         f"{len(revoked):,} of {selected:,} samples of {version.reference} are revoked, the first is"
-        f" {quoted(first)}: {printable(why)}",
+        f" {quoted(first)}: {why_revoked(version)}",
         step=8,
         sample=first,
         hint="leave them out: exclude_revoked=True; to load them all the same, say"
         " exclude_revoked=False"
         if len(revoked) < selected
         else "use a version that was made without them",
+    )
+
+
+def why_revoked(version: VerifiedVersion) -> str:
+    """Which samples are revoked in a version, and by whom; empty where none are."""
+    return printable(
+        "; ".join(f"{one.revocation.samples}, {one}" for one in version.chain.of(version.head))
     )
 
 

@@ -14,9 +14,10 @@ from blake3 import blake3
 from provreg.core.column import Column, columns_from_json
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.entry import DIGEST, SAMPLE
-from provreg.core.text import printable, quoted
+from provreg.core.text import quoted
 from provreg.errors import InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.verify import VerifiedVersion
+from provreg.loaders.choosing import why_revoked
 from provreg.loaders.matching import Matching
 from provreg.readers.features import features_of, plain_batch, plain_schema
 from provreg.readers.source_file import MisfitError
@@ -51,8 +52,8 @@ def verify_dataset(
     Raises NotTrustedError (step 12) with a finding for every row that is not as signed (its
     `found_id` is `row N`, from 0) and for every sample that is missing; RevokedError (step 8) for a
     version some samples of which may be revoked; UsageError for a column that is missing or is not
-    signed, InputError for rows that cannot be hashed, such as an image
-    that is a path without its bytes.
+    signed, InputError for rows that cannot be hashed, such as an image that is a path without its
+    bytes.
     """
     schema = dataset.features.arrow_schema
     features = features_of(schema)
@@ -88,10 +89,9 @@ def verify_dataset(
 
 
 def _refuse_revoked(version: VerifiedVersion) -> None:
-    if revocations := version.chain.of(version.head):
-        why = "; ".join(f"{one.revocation.samples}, {one}" for one in revocations)
+    if why := why_revoked(version):
         raise RevokedError(
-            f"samples of {version.reference} are revoked: {printable(why)}",
+            f"samples of {version.reference} are revoked: {why}",
             step=8,
             hint="load the version with provreg.load, where it is said what becomes of them"
             " (exclude_revoked), and hold the dataset against what that returns",
