@@ -137,3 +137,7 @@ def test_all_frozen_classes_are_records() -> None:
     """A dataclass costs every command that loads it half a millisecond."""
     frozen = re.compile(r"@dataclass\(frozen=True, slots=True\)")
     assert [path for path in ROOT.rglob("*.py") if frozen.search(path.read_text("utf-8"))] == []
+
+
+def test_a_record_without_a_docstring_has_no_signature_written_for_it() -> None:
+    assert (Empty.__doc__, Ours.__doc__) == ("Empty", "Every kind of field.")

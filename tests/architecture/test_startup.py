@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = frozenset(
     {
         "cryptography", "duckdb", "numpy", "platformdirs", "pyarrow", "pydantic", "rich",
-        "sigstore", "typer",
+        "sigstore", "tomllib", "typer",
     }
 )  # fmt: skip
 # What a command cannot do without.

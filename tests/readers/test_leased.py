@@ -123,6 +123,8 @@ def _hashed_in_a_fork(path: Path) -> bytes:
 
 
 def test_threads_of_blake3_are_of_the_process_that_hashes(large: Path) -> None:
+    if in_worker(mapped, large) == 0:
+        pytest.skip("this file system has no leases")
     assert in_worker(_hashed_in_a_fork, large) == blake3(large.read_bytes()).digest()
     assert in_worker(_threads_after_ten, large) < 10, "they end with the file"
 
