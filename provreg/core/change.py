@@ -143,15 +143,19 @@ def _digests(parts: Sequence[BlockList]) -> pa.Array:
 
 def _runs(parts: Sequence[BlockList], wanted: Mask) -> list[list[tuple[int, int]]]:
     """The wanted blocks of each part as runs of rows, neighbours joined."""
-    runs: list[list[tuple[int, int]]] = []
-    first = 0
-    for part in parts:
-        mask = wanted[first : first + len(part.counts)]
-        first += len(part.counts)
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(part.counts)])
-        edges = np.diff(mask.astype(np.int8), prepend=0, append=0)
-        starts, stops = ends[np.flatnonzero(edges == 1)], ends[np.flatnonzero(edges == -1)]
-        runs.append(list(zip(starts.tolist(), stops.tolist(), strict=True)))
+    runs: list[list[tuple[int, int]]] = [[] for _ in parts]
+    blocks = np.flatnonzero(wanted)
+    if not len(blocks):
+        return runs
+    numbers = np.repeat(np.arange(len(parts)), [len(part.counts) for part in parts])
+    stops = np.concatenate([np.cumsum(part.counts) for part in parts])
+    starts = stops - np.concatenate([part.counts for part in parts])
+    following = (np.diff(blocks) == 1) & (np.diff(numbers[blocks]) == 0)
+    first = blocks[np.concatenate([[True], ~following])]
+    last = blocks[np.concatenate([~following, [True]])]
+    found = (numbers[first], starts[first], stops[last])
+    for number, start, stop in zip(*(column.tolist() for column in found), strict=True):
+        runs[number].append((start, stop))
     return runs
 
 

@@ -38,6 +38,7 @@ ENTRY = pa.schema(
         pa.field("attrs", pa.string()),
     ]
 )
+NO_ENTRIES = ENTRY.empty_table()
 
 # What a reader yields: entries before their origin is known. Labels are still whole texts.
 SAMPLE = pa.schema(

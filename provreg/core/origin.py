@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.bounds import LIMITS
-from provreg.core.entry import DIGEST, ENTRY
+from provreg.core.entry import DIGEST, ENTRY, NO_ENTRIES
 from provreg.core.entry_columns import Mask, Rows, byte_lengths, plain, take_rows, unequal, whole
 from provreg.core.nulls import chunked_nulls, nulls, one_text
 from provreg.core.pairing import renames, same_id, spans
@@ -50,7 +50,7 @@ def with_origin(
     whose texts are too long.
     """
     continued = None if parent is None else _continued(parent, samples)
-    entries = [ENTRY.empty_table()]
+    entries = [NO_ENTRIES]
     for at in range(0, samples.num_rows, _SLICE):
         brought = samples.slice(at, _SLICE)
         if parent is None or continued is None:
@@ -73,7 +73,7 @@ def with_origin(
 
 def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
     """The parent's entries, with those of `appended` added or put in their place, in order."""
-    merged = [ENTRY.empty_table()]
+    merged = [NO_ENTRIES]
     for before, after in spans(parent.column("id"), appended.column("id")):
         old, new = parent[before], appended[after]
         if old.num_rows and new.num_rows:

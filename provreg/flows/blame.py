@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.blame import UNTOUCHED, Blame, Fact, blame_touched
-from provreg.core.entry import ENTRY
+from provreg.core.entry import NO_ENTRIES
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, NotFoundError
@@ -149,7 +149,7 @@ def _named(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.Table:
         entries.filter(pc.is_in(entries.column("id"), value_set=wanted))
         for entries in (checked_part(workspace, part) for part in parts_with(head, ids))
     ]
-    entries = pa.concat_tables([ENTRY.empty_table(), *found])
+    entries = pa.concat_tables([NO_ENTRIES, *found])
     missing = set(ids) - set(entries.column("id").to_pylist())
     if missing:
         raise NotFoundError(

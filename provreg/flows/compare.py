@@ -14,7 +14,7 @@ from provreg.core.change import (
     same_ids,
     without_equal,
 )
-from provreg.core.entry import ENTRY
+from provreg.core.entry import NO_ENTRIES
 from provreg.core.entry_columns import joined
 from provreg.core.head import Head, PartRef
 from provreg.flows.entries import checked_part, read_blocks
@@ -42,7 +42,7 @@ def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
     new_pieces = {
         part.first: _Piece(part, runs) for part, runs in zip(new_parts, new_runs, strict=True)
     }
-    before, after = [ENTRY.empty_table()], [ENTRY.empty_table()]
+    before, after = [NO_ENTRIES], [NO_ENTRIES]
     # Not all at a time: the entries of large versions need not fit in memory together.
     for batch in _batches(old_pieces, new_pieces):
         old_rows, new_rows = _differing(workspace, batch)
@@ -65,7 +65,7 @@ class _Piece:
     def rows(self, workspace: Workspace) -> pa.Table:
         """The entries in the runs; not copied."""
         if not self.runs:
-            return ENTRY.empty_table()
+            return NO_ENTRIES
         entries = checked_part(workspace, self.part)
         return pa.concat_tables(entries.slice(start, stop - start) for start, stop in self.runs)
 
@@ -112,7 +112,7 @@ def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, 
             return without_equal(*spans)
     before = joined([old.rows(workspace) for old, _ in batch])
     found = [new.rows(workspace) for _, new in batch if new is not None]
-    after = joined([ENTRY.empty_table(), *found])
+    after = joined([NO_ENTRIES, *found])
     if same_ids(before, after):
         return without_equal(before, after)
     if len(batch) == 1:

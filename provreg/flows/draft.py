@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.change import Changes, compare
-from provreg.core.entry import ENTRY
+from provreg.core.entry import NO_ENTRIES
 from provreg.core.finding import Finding
 from provreg.core.head import Head
 from provreg.core.manifest import (
@@ -85,7 +85,7 @@ def draft(
     With `append` nothing of the parent is removed, and an id the parent has with other content or
     label is refused unless `replace`. Raises InputError naming the sample.
     """
-    before = ENTRY.empty_table() if parent is None else parent.entries
+    before = NO_ENTRIES if parent is None else parent.entries
     continued = before
     if append:
         # A sample that PATH lacks is not gone: what holds its bytes is a copy, and no rename of it.

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.change import compare
-from provreg.core.entry import ENTRY
+from provreg.core.entry import NO_ENTRIES
 from provreg.core.entry_columns import take_rows, whole
 from provreg.core.head import Head, PartRef
 from provreg.flows.entries import checked_part
@@ -49,7 +49,7 @@ def changes_to(
         now = parts_with(one.head, wanted)
         if now == parts:
             continue
-        entries = pa.concat_tables([ENTRY.empty_table(), *_rows(workspace, now, wanted)])
+        entries = pa.concat_tables([NO_ENTRIES, *_rows(workspace, now, wanted)])
         if entries.num_rows != len(wanted):
             return None
         # Most changes of a part are not of these samples.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from provreg.core.entry import ENTRY
+from provreg.core.entry import NO_ENTRIES
 from provreg.flows.entries import checked_part
 from provreg.flows.integrity import read_head
 from provreg.flows.lineage import judged
@@ -37,7 +37,7 @@ def query(
     )
     # The same part often stands in many versions: it is scanned once and joined.
     parts = {part.blocks: part for _, head in heads for part in head.parts}
-    tables = [with_part(ENTRY.empty_table(), "")]
+    tables = [with_part(NO_ENTRIES, "")]
     if uses_entries(sql):
         tables += [with_part(checked_part(workspace, part), key) for key, part in parts.items()]
     return workspace.index.query(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from provreg.core.change import Changes, compare
-from provreg.core.entry import ENTRY
+from provreg.core.entry import NO_ENTRIES
 from provreg.core.head import MAX_HEAD_BYTES, Head, check_parent
 from provreg.core.kinds import KINDS
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
@@ -152,8 +152,7 @@ def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int
     """The changes of a version to its parent, as the index keeps them, and their true counts."""
     if head.parent is None:
         # What the first version holds needs no list of changes: nothing was before it.
-        empty = ENTRY.empty_table()
-        return compare(empty, empty), dict.fromkeys(KINDS, 0) | {"injected": head.samples}
+        return compare(NO_ENTRIES, NO_ENTRIES), dict.fromkeys(KINDS, 0) | {"injected": head.samples}
     changes = changes_between(workspace, _parent(workspace, head), head)
     return changes, changes.counts()
 

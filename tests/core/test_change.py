@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core import change, pairing
-from provreg.core.change import apply, compare
+from provreg.core.change import apply, compare, differing_rows
 from provreg.core.entry import ENTRY
+from provreg.core.tree import BlockList
 
 NAMES = st.sampled_from(["a", "b", "c"])
 
@@ -138,3 +140,36 @@ def test_content_standing_twice_is_paired_in_id_order(make_entries) -> None:
     )
     assert list(pairs) == [("a1", "b1"), ("a2", "b2")]
     assert np.all(changes.kinds == 16)
+
+
+# Parts of blocks, each block with its number of entries and a letter for its digest.
+PARTS = st.lists(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from("abcdef")), min_size=1, max_size=6),
+    max_size=4,
+)
+
+
+def block_lists(parts: list[list[tuple[int, str]]]) -> list[BlockList]:
+    return [
+        BlockList(
+            np.array([count for count, _ in blocks], np.int64),
+            np.array([blake3(name.encode()).digest() for _, name in blocks], "V32"),
+        )
+        for blocks in parts
+    ]
+
+
+@given(PARTS, PARTS)
+def test_rows_differ_in_runs_that_end_with_their_part(
+    old: list[list[tuple[int, str]]], new: list[list[tuple[int, str]]]
+) -> None:
+    for found, parts, others in zip(
+        differing_rows(block_lists(old), block_lists(new)), (old, new), (new, old), strict=True
+    ):
+        shared = {name for blocks in others for _, name in blocks}
+        assert len(found) == len(parts)
+        for runs, blocks in zip(found, parts, strict=True):
+            wanted = [name not in shared for count, name in blocks for _ in range(count)]
+            rows = [row for start, stop in runs for row in range(start, stop)]
+            assert rows == np.flatnonzero(wanted).tolist()
+            assert all(before[1] < after[0] for before, after in pairwise(runs))
