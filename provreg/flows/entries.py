@@ -83,7 +83,9 @@ def long_label(objects: Objects, digest: bytes) -> str:
 
 def held_entries(workspace: Workspace, head: Head) -> pa.Table:
     """The entries of a head that passed steps 10 and 11: its files are not read again."""
-    return pa.concat_tables(checked_part(workspace, part) for part in head.parts)
+    return pa.concat_tables(
+        _checked(workspace, part, workspace.parts.get(part)) for part in head.parts
+    )
 
 
 def _check_in_all_cores(workspace: Workspace, parts: Sequence[PartRef]) -> None:
@@ -95,15 +97,15 @@ def _check_in_all_cores(workspace: Workspace, parts: Sequence[PartRef]) -> None:
 
 
 def _check_and_keep(workspace: Workspace, part: PartRef) -> None:
-    checked_part(workspace, part)
+    _checked(workspace, part, workspace.parts.get(part))
 
 
 def _read_and_check(workspace: Workspace, shared: frozenset[PartRef], part: PartRef) -> pa.Table:
     """Steps 10 and 11 for one part: its file is hashed whether or not its entries are known."""
-    if part in shared:
-        return checked_part(workspace, part)
-    data = read_part_file(workspace, part)
     known = workspace.parts.get(part)
+    if part in shared:
+        return _checked(workspace, part, known)
+    data = read_part_file(workspace, part)
     return _check_content(workspace, part, data) if known is None else known
 
 
@@ -114,10 +116,13 @@ def read_blocks(workspace: Workspace, part: PartRef) -> BlockList:
 
 def checked_part(workspace: Workspace, part: PartRef) -> pa.Table:
     """The entries of one part, checked before or now (steps 10 and 11)."""
-    entries = workspace.parts.get(part)
-    if entries is None:
-        entries = _check_content(workspace, part, read_part_file(workspace, part))
-    return entries
+    return _checked(workspace, part, workspace.parts.recent(part))
+
+
+def _checked(workspace: Workspace, part: PartRef, known: pa.Table | None) -> pa.Table:
+    if known is not None:
+        return known
+    return _check_content(workspace, part, read_part_file(workspace, part))
 
 
 def _check_content(workspace: Workspace, part: PartRef, data: bytes) -> pa.Table:

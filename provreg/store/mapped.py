@@ -11,8 +11,9 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,6 +30,8 @@ from provreg.store.files import storage_error
 
 _DIGEST_SIZE = 32
 _HASHERS = 2
+# Parts of a version of some four million entries.
+_RECENT = 64
 
 
 class MappedParts:
@@ -42,14 +45,22 @@ class MappedParts:
 
     def get(self, part: PartRef) -> pa.Table | None:
         """The entries of a part checked before, one chunk a column, or None."""
+        return self._mapped(part, _opened)
+
+    def recent(self, part: PartRef) -> pa.Table | None:
+        """As `get`; the last few stay mapped, for questions about one history ask for the same."""
+        return self._mapped(part, _recently_opened)
+
+    def _mapped(
+        self, part: PartRef, opened: Callable[[Path, int, int, int], pa.Table]
+    ) -> pa.Table | None:
+        path = self._path(part)
         try:
-            with self._path(part).open("rb") as file:
-                # Not Arrow's own mapping, which asks for every page beforehand.
-                mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
-            written = pa.ipc.open_file(mapped.slice(0, mapped.size - _DIGEST_SIZE)).read_all()
+            found = path.stat()
+            entries = opened(path, found.st_size, found.st_ino, found.st_mtime_ns)
         except (pa.ArrowException, OSError, ValueError):
             return None
-        return _whole(written) if written.num_rows == part.rows else None
+        return entries if entries.num_rows == part.rows else None
 
     def put(self, part: PartRef, entries: pa.Table) -> None:
         """Remembers that `entries` are the checked ones of `part`; whole or not at all."""
@@ -100,14 +111,25 @@ class MappedParts:
         return self._folder / logical[:2] / f"{logical}-{file}.arrow"
 
 
-def _whole(written: pa.Table) -> pa.Table | None:
-    """The entries of which `written` has the columns with values, None where it is no such."""
+def _opened(path: Path, size: int, _inode: int, _modified_ns: int) -> pa.Table:
+    """The entries in a file. Raises OSError, ValueError and pa.ArrowException if it holds none."""
+    with path.open("rb") as file:
+        # Not Arrow's own mapping, which asks for every page beforehand.
+        mapped = pa.py_buffer(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ))
+    return _whole(pa.ipc.open_file(mapped.slice(0, size - _DIGEST_SIZE)).read_all())
+
+
+_recently_opened = lru_cache(maxsize=_RECENT)(_opened)
+
+
+def _whole(written: pa.Table) -> pa.Table:
+    """The entries of which `written` has the columns with values. ValueError for no such."""
     rows, schema = written.num_rows, written.schema
     names = frozenset(schema.names)
     absent = [field for field in ENTRY if field.name not in names]
     known = schema.equals(pa.schema([field for field in ENTRY if field.name in names]))
     if not known or rows > PART_MAX_ENTRIES or not all(field.nullable for field in absent):
-        return None
+        raise ValueError("not the columns of entries")
     columns = [
         written.column(field.name) if field.name in names else nulls(field.type, rows)
         for field in ENTRY

@@ -76,6 +76,25 @@ def test_what_was_put_is_what_is_mapped(tmp_path: Path, names: tuple[str, ...]) 
     assert all(column.num_chunks == 1 for column in found.columns)
 
 
+def test_a_part_stays_mapped_for_who_asks_again(tmp_path: Path) -> None:
+    parts = MappedParts(tmp_path)
+    parts.put(part(20), entries(20))
+    assert parts.recent(part(20)) is parts.recent(part(20))
+    assert parts.get(part(20)) is not parts.recent(part(20))
+
+
+def test_a_file_that_was_replaced_or_removed_is_not_taken_from_its_old_mapping(
+    tmp_path: Path,
+) -> None:
+    parts = MappedParts(tmp_path)
+    for label in ("cat", "dog"):  # files of one size
+        given = entries(20, label=sometimes(label))
+        parts.put(part(20), given)
+        assert parts.recent(part(20)).to_pylist() == given.to_pylist()  # type: ignore[union-attr]
+    file_of(tmp_path).unlink()
+    assert parts.recent(part(20)) is None
+
+
 def test_columns_without_values_take_no_room_in_the_cache(tmp_path: Path) -> None:
     MappedParts(tmp_path).put(part(_MANY), entries(_MANY))
     values = 4 + 8 + 32 + 8 + 4
