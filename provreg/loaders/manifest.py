@@ -7,6 +7,8 @@ there are, because what it stands for is in the cache under the head's digest.
 
 from __future__ import annotations
 
+import gc
+import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
@@ -34,9 +36,10 @@ class SignedManifest:
         self.digest = head
         self._parts = parts
         self._checked = checked
+        self._process = os.getpid()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"digest": self.digest, "_parts": self._parts, "_checked": self._checked}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._parts, self._checked, self.digest)
 
     @cached_property
     def head(self) -> Head:
@@ -63,6 +66,10 @@ class SignedManifest:
         return Entry(part, row - self._ends[number] + part.rows)
 
     def _open(self, number: int) -> MappedPart:
+        if self._process != os.getpid():
+            # A worker: to look through what it inherited for garbage would copy all of it.
+            gc.freeze()
+            self._process = os.getpid()
         part = MappedPart(self._table(self.head.parts[number]), self.head.classes)
         self._opened[number] = part
         return part

@@ -87,10 +87,10 @@ def test_skipping_ends_at_its_limit(load: Load, pets: Path) -> None:
 
 
 IN_ANOTHER_PROCESS = """
-import json, pickle, sys
+import gc, json, pickle, sys
 samples = pickle.load(open(sys.argv[1], "rb"))
 ids = [sample.id for sample in samples]
-print(json.dumps([ids, samples.skipped, sorted(sys.modules)]))
+print(json.dumps([ids, samples.skipped, sorted(sys.modules), gc.get_freeze_count()]))
 """
 
 
@@ -111,10 +111,11 @@ def test_another_process_reads_the_same_without_duckdb_and_sigstore(
 ) -> None:
     (pets / "train/cat/3.jpg").write_bytes(b"evil")
     samples = load(select="split = 'train'", on_bad="skip")
-    ids, skipped, modules = in_another_process(samples, tmp_path)
+    ids, skipped, modules, frozen = in_another_process(samples, tmp_path)
     assert ids == [one.id for one in samples]
     assert skipped == samples.skipped == 1
     assert {"duckdb", "sigstore"} & {name.partition(".")[0] for name in modules} == set()
+    assert not frozen, "what it has is its own"
 
 
 def test_what_processes_are_sent_is_small(load: Load) -> None:

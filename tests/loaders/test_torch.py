@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 import sys
@@ -102,6 +103,17 @@ def test_forked_workers_load_every_sample_epoch_after_epoch(options: dict[str, A
     )  # fmt: skip
     for _ in range(2):
         assert sorted(loaded(iter(loader))) == list(range(1, 40))
+
+
+def test_forked_workers_do_not_look_for_garbage_in_what_they_inherited(
+    options: dict[str, Any],
+) -> None:
+    images = ImageDataset(
+        "shades", transform=lambda _: torch.tensor(gc.get_freeze_count()), **options
+    )
+    loader = DataLoader(images, batch_size=8, num_workers=1, multiprocessing_context="fork")
+    assert all(frozen > 0 for frozen in loaded(iter(loader)))
+    assert set(loaded(iter(DataLoader(images, batch_size=8)))) == {0}
 
 
 def test_spawned_workers_are_sent_little_and_import_neither_duckdb_nor_sigstore(
