@@ -6,6 +6,7 @@ worker costs only what it was working on, and an abandoned run ends at once.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
 import signal
@@ -219,6 +220,8 @@ def _serve(pipe: Connection, parents: Connection, function: Callable[[Any], Any]
     parents.close()
     # The terminal interrupts the whole group; the parent decides what that means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # To look through what was inherited for garbage would copy all of it.
+    gc.freeze()
     while True:
         try:
             pickled = pipe.recv_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -29,6 +30,10 @@ def _square_slowest_first(number: int) -> int:
 def _process_id(_: int) -> int:
     time.sleep(0.01)
     return os.getpid()
+
+
+def _frozen(_: int) -> int:
+    return gc.get_freeze_count()
 
 
 def _length(data: bytes) -> bytes:
@@ -86,6 +91,12 @@ def _interrupt_self(number: int) -> int:
 
 def _no_children_left() -> bool:
     return multiprocessing.active_children() == []
+
+
+def test_workers_do_not_look_for_garbage_in_what_they_inherited() -> None:
+    before = gc.get_freeze_count()
+    assert all(frozen > before for frozen in ordered_map(_frozen, range(4), workers=2))
+    assert gc.get_freeze_count() == before
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
