@@ -44,6 +44,8 @@ def test_the_order_of_keys_does_not_change_canonical_bytes(document: object) -> 
         b"1e999",
         b'"\xff"',
         b'"\\ud800"',
+        b'{"\\udfff":1}',
+        b"\xef\xbb\xbf{}",
         b"{",
         b"",
         b"1 2",
@@ -56,6 +58,20 @@ def test_the_order_of_keys_does_not_change_canonical_bytes(document: object) -> 
 def test_json_that_two_parsers_could_read_differently_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         parse(data) if data != b"1" * 999 else canonical(parse(data))
+
+
+def test_escaped_pairs_of_surrogates_are_one_character() -> None:
+    assert parse(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize("opened", [b"[", b'{"":', b'[{"":'])
+def test_documents_are_64_levels_deep_at_most(opened: bytes) -> None:
+    closed = opened.replace(b'"":', b"")[::-1].translate(bytes.maketrans(b"[{", b"]}"))
+    times = 64 // len(closed)
+    parse(opened * times + b"0" + closed * times)
+    parse(b"[" + b"[]," * 99 + b"0]")
+    with pytest.raises(FormatError, match="deeper"):
+        parse(b"[" + opened * times + b"0" + closed * times + b"]")
 
 
 @given(st.binary(max_size=60))
