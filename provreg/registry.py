@@ -198,9 +198,7 @@ class Registry:
         from provreg.flows.compared import compared
 
         before, after = self.resolve(old), self.resolve(new)
-        return compared(
-            self.workspace, before, after, self.trust, lambda: self.sync(progress=progress)
-        )
+        return compared(self.workspace, before, after, self.trust, lambda: self._asking(progress))
 
     def blame(
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from provreg.flows.compare import changes_between
 from provreg.flows.diff import Diff, MadeBy, between
@@ -16,16 +17,16 @@ def compared(
     before: Ancestor,
     after: Ancestor,
     trust: Trust | None,
-    sync: Callable[[], object],
+    asking: Callable[[], AbstractContextManager[Workspace]],
 ) -> Diff:
-    """The changes from `before` to `after`, attributed; `sync` brings the index up to date."""
+    """The changes from `before` to `after`, attributed; `asking` brings the index up to date."""
     changes = changes_between(workspace, before.head, after.head)
     if after.head.parent == before.digest:
         # One version made all of it: neither the index nor the history has more to say.
         made_by = MadeBy([after], None)
     else:
-        sync()
-        line = between(lineage(workspace, after.digest, trust), before.digest)
-        made_by = MadeBy(line, changes_on(workspace, line))
+        with asking() as indexed:
+            line = between(lineage(indexed, after.digest, trust), before.digest)
+            made_by = MadeBy(line, changes_on(indexed, line))
     names = [f"{one.head.dataset}@{one.head.version}" for one in (before, after)]
     return Diff(changes, made_by, names[0], names[1], (before, after))

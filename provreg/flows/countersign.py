@@ -73,7 +73,7 @@ def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> R
         return Review(version, (), None)
     parent = before[0]
     load_entries(workspace, parent.head)
-    changes = compared(workspace, parent, version, trust, lambda: None)
+    changes = compared(workspace, parent, version, trust, workspace.holding_index)
     return Review(version, before, changes)
 
 

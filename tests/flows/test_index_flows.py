@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from provreg.errors import UsageError
@@ -156,6 +157,26 @@ def test_comparing_reads_only_blocks_that_differ(
     assert changes_between(bench.open().workspace, new, new).counts() == dict.fromkeys(
         changes.counts(), 0
     )
+
+
+@pytest.mark.parametrize("question", ["log", "diff", "blame"])
+def test_a_question_opens_the_index_once(
+    registry: Registry, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    connect = duckdb.connect
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        opened.append(arguments)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", counting)
+    {
+        "log": lambda: registry.log("pets"),
+        "diff": lambda: registry.diff("pets@1", "pets@3"),
+        "blame": lambda: registry.blame("pets@3"),
+    }[question]()
+    assert len(opened) == 1
 
 
 def test_check_says_where_and_what(bench: Bench, registry: Registry, tmp_path: Path) -> None:
