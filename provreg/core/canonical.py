@@ -6,8 +6,6 @@ import json
 import math
 from typing import Any, NoReturn
 
-import rfc8785
-
 from provreg.errors import FormatError
 
 _DEPTH = 64
@@ -25,9 +23,23 @@ def canonical(document: Any) -> bytes:
         if _is_plain(document):
             # Twelve times as fast, and every question parses heads with all their classes.
             return _PLAIN.encode(document).encode("utf-8")
+        return _by_the_rfc(document)
+    except (UnicodeError, RecursionError) as error:
+        raise _not_representable(error) from None
+
+
+def _by_the_rfc(document: Any) -> bytes:
+    # Late: nothing that provreg itself writes needs it.
+    import rfc8785
+
+    try:
         return rfc8785.dumps(document)
-    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
-        raise FormatError(f"not representable as canonical JSON: {error}") from None
+    except rfc8785.CanonicalizationError as error:
+        raise _not_representable(error) from None
+
+
+def _not_representable(error: Exception) -> FormatError:
+    return FormatError(f"not representable as canonical JSON: {error}")
 
 
 def _is_plain(document: Any) -> bool:

@@ -7,7 +7,6 @@ Nothing here says that a version is trusted: that is `flows.verify`. What part f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
 
@@ -17,6 +16,8 @@ from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedE
 from provreg.flows.workspace import Workspace
 
 _READERS = 2
+# So much is read before threads are there.
+_FEW_BYTES = 1 << 23
 _SMALL_HEAD = 1 << 17
 
 Found = TypeVar("Found")
@@ -88,9 +89,12 @@ def check_part_files(workspace: Workspace, parts: Sequence[PartRef]) -> None:
 def map_parts(function: Callable[[PartRef], Found], parts: Sequence[PartRef]) -> Iterator[Found]:
     """`function` of each part, in order. Reading and hashing wait for no interpreter: two parts at
     once take half the time."""
-    if len(parts) == 1:
-        yield function(parts[0])
+    if len(parts) == 1 or sum(part.size for part in parts) < _FEW_BYTES:
+        yield from map(function, parts)
         return
+    # Late, as most versions are small: it brings a library for logs.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(_READERS) as readers:
         yield from readers.map(function, parts)
 

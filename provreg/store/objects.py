@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from provreg.core.digest import digest_of, parse_digest
@@ -34,6 +33,9 @@ class Objects:
 
     def put_all(self, objects: Iterable[bytes]) -> None:
         """`put` for each, several at once, under its BLAKE3."""
+        # Late: who only reads is spared it.
+        from concurrent.futures import ThreadPoolExecutor
+
         left = iter(objects)
         with ThreadPoolExecutor(_WRITERS) as writers:
             # Not all that there are: together they may be more than memory should hold.

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAVY = frozenset(
     {
-        "cryptography", "duckdb", "numpy", "platformdirs", "pyarrow", "pydantic", "rich",
-        "sigstore", "tomllib", "typer",
+        "cryptography", "duckdb", "logging", "numpy", "platformdirs", "pyarrow", "pydantic",
+        "rfc8785", "rich", "sigstore", "tomllib", "typer",
     }
 )  # fmt: skip
 # What a command cannot do without.

@@ -12,6 +12,7 @@ import pytest
 from provreg.core.root import root
 from provreg.errors import NotTrustedError
 from provreg.flows import entries as flow
+from provreg.flows import integrity
 from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ def test_sync_refuses_a_successor_whose_own_part_is_damaged(
     assert [one.number for one in opened.sync()] == [2]
 
 
+@pytest.mark.parametrize("few", [0, 1 << 23])
 def test_a_damaged_part_that_versions_share_does_not_verify_though_it_is_in_the_index(
-    bench: Bench, heads: tuple[Head, Head]
+    bench: Bench, heads: tuple[Head, Head], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(integrity, "_FEW_BYTES", few)
     bench.overwrite(bench.object(heads[1].parts[1].file), b"damaged")
     opened = bench.open()
     assert opened.sync() == []
