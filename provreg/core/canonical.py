@@ -29,7 +29,7 @@ def canonical(document: Any) -> bytes:
 
 
 def _by_the_rfc(document: Any) -> bytes:
-    # Late: nothing that provreg itself writes needs it.
+    # Late: only fractions, and keys beyond ASCII, need it.
     import rfc8785
 
     try:
