@@ -65,7 +65,7 @@ def _refusal(version: VerifiedVersion, revoked: Rows, selected: int) -> RevokedE
 
 
 def why_revoked(version: VerifiedVersion) -> str:
-    """Which samples are revoked in a version, and by whom; empty where none are."""
+    """Which samples are revoked in a version, and by whom, in words."""
     return printable(
         "; ".join(f"{one.revocation.samples}, {one}" for one in version.chain.of(version.head))
     )

@@ -89,9 +89,9 @@ def verify_dataset(
 
 
 def _refuse_revoked(version: VerifiedVersion) -> None:
-    if why := why_revoked(version):
+    if version.chain.of(version.head):
         raise RevokedError(
-            f"samples of {version.reference} are revoked: {why}",
+            f"samples of {version.reference} are revoked: {why_revoked(version)}",
             step=8,
             hint="load the version with provreg.load, where it is said what becomes of them"
             " (exclude_revoked), and hold the dataset against what that returns",
