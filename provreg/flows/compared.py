@@ -25,8 +25,8 @@ def compared(
         # One version made all of it: neither the index nor the history has more to say.
         made_by = MadeBy([after], None)
     else:
+        line = between(lineage(workspace, after.digest, trust), before.digest)
         with asking() as indexed:
-            line = between(lineage(indexed, after.digest, trust), before.digest)
             made_by = MadeBy(line, changes_on(indexed, line))
     names = [f"{one.head.dataset}@{one.head.version}" for one in (before, after)]
     return Diff(changes, made_by, names[0], names[1], (before, after))
