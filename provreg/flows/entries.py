@@ -18,7 +18,7 @@ from provreg.errors import FormatError
 from provreg.flows.integrity import Report, ignore, map_parts, read_part_file, refused, say_held
 from provreg.flows.workspace import Workspace
 from provreg.readers.parallel import default_workers, ordered_map
-from provreg.readers.pool import can_fork
+from provreg.readers.worker import can_fork
 from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 

@@ -19,7 +19,7 @@ from provreg.core.root import root
 from provreg.core.tree import BlockList, Ints
 from provreg.flows.draft import Draft
 from provreg.readers.parallel import default_workers, ordered_map
-from provreg.readers.pool import can_fork
+from provreg.readers.worker import can_fork
 from provreg.record import record
 from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
+
+from provreg.readers.worker import in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
     Not in worker processes, where other cores have work of their own. The thread ends with the
     context: one that is left behind keeps the process from forking.
     """
-    if multiprocessing.parent_process() is not None:
+    if in_worker():
         yield items
         return
     with ThreadPoolExecutor(1) as thread:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import mmap
-import multiprocessing
 import os
 import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from provreg.readers.worker import in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def windows(file: int) -> Iterator[mmap.mmap]:
     Only in worker processes: a disk that fails under a mapping kills them as well, which the
     process that started them survives.
     """
-    if sys.platform != "linux" or multiprocessing.parent_process() is None:
+    if sys.platform != "linux" or not in_worker():
         return
     start = 0
     while _has_window(file, start):

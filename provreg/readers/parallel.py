@@ -5,15 +5,16 @@ Processes, because most samples are too small for BLAKE3 to let go of the interp
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import socket
 import threading
 from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from provreg.readers.interrupts import interrupts_wait
-from provreg.readers.pool import Pool, can_fork
+from provreg.readers.pool import Pool
+from provreg.readers.worker import can_fork, in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -39,13 +40,13 @@ def ordered_map(
     `function` must be importable (top level) and may run twice on a spec: a worker that is killed
     is replaced and its specs are given out again. Specs and results must pickle. At most
     four specs a worker are taken from `specs` ahead of the results taken by the consumer.
-    With `workers` of 1 or less, and in daemonic processes (they may not have children), everything
-    runs in this process.
+    With `workers` of 1 or less, and in processes that work for another themselves, everything runs
+    in this process.
 
     Raises what `function` raised, and StorageError when a spec loses its worker repeatedly. Workers
     end when the generator is exhausted, closed or interrupted, and when this process dies.
     """
-    if workers <= 1 or multiprocessing.current_process().daemon:
+    if workers <= 1 or in_worker():
         return map(function, specs)
     return Pool(function, specs, workers).results()
 
@@ -64,11 +65,11 @@ def begun_map(
     processes cannot be forked nothing is begun before the first result is asked for. What is still
     going on at the end of the context is given up.
     """
-    if workers <= 1 or not can_fork() or multiprocessing.current_process().daemon:
+    if workers <= 1 or not can_fork() or in_worker():
         with closing(_told(ordered_map(function, specs, workers=workers), heard)) as results:
             yield results
         return
-    reader, writer = multiprocessing.Pipe(duplex=False)
+    reader, writer = socket.socketpair()
     pool = Pool(function, specs, workers, stop=reader)
     gathered: SimpleQueue[Any] = SimpleQueue()
     thread = threading.Thread(target=_gather, args=(pool, heard, gathered), daemon=True)
@@ -78,7 +79,7 @@ def begun_map(
             pool.begin()
             thread.start()
             ending.callback(thread.join)
-            ending.callback(writer.send_bytes, b"stop")
+            ending.callback(writer.send, b"stop")
         yield _taken(gathered)
 
 

@@ -69,3 +69,32 @@ def test_poison_at_rest_is_refused_and_poison_with_a_signature_has_a_name(person
     ann("verify pets", code=4)
     ann("pin pets@1")
     assert "pets@1 is verified" in ann(f"verify pets@1 --data {good.name}").out
+
+
+def test_a_script_that_guards_nothing_and_has_threads_verifies_its_data(person: Person) -> None:
+    """As most training scripts are: a thread that logs, and no `if __name__ == "__main__"`."""
+    ann = person("ann")
+    # So many that worker processes share them out.
+    for number in range(1200):
+        ann.write(f"data/{number % 2}/{number:04}.txt", f"text {number}")
+    ann.key()
+    ann("ingest data --name texts --source web --sign key:my.key")
+    ann.write(
+        "train.py",
+        """
+import threading, time
+from pathlib import Path
+import provreg
+
+print("begun", flush=True)
+threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
+registry = provreg.Registry.open(key=Path("my.key.pub"))
+print(registry.verify("texts", data=[Path("data")]).reference)
+Path("data/1/0007.txt").write_text("poison")
+try:
+    registry.verify("texts", data=[Path("data")])
+except provreg.NotTrustedError as error:
+    print([finding.id for finding in error.findings])
+""",
+    )
+    assert ann.python("train.py").out == "begun\ntexts@1\n['1/0007.txt']\n"
