@@ -64,7 +64,8 @@ class Worker:
             for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 end.setsockopt(socket.SOL_SOCKET, buffer, _HOLDS)
         try:
-            # Whoever interrupts the whole group leaves it to this process what that means.
+            # And for ever in the worker: what an interrupt of the whole group means is not for it
+            # to say.
             with theirs, interrupts_wait():
                 if can_fork():
                     self._process = _fork(function, self._ours, theirs)
@@ -160,7 +161,6 @@ def _serve(theirs: socket.socket, function: Callable[[Any], Any]) -> None:
     """A worker's life: answers specs until its parent dies."""
     global _serving  # noqa: PLW0603 - a process is one from its beginning to its end
     _serving = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # To look through what was inherited for garbage would copy all of it.
     gc.freeze()
     with suppress(EOFError, OSError):

@@ -120,6 +120,15 @@ def test_two_workers_are_two_other_processes() -> None:
     assert os.getpid() not in found
 
 
+def _processes_of_a_workers_work(_: int) -> bool:
+    with begun_map(_process_id, range(3), workers=2) as begun:
+        return {*begun, *ordered_map(_process_id, range(3), workers=2)} == {os.getpid()}
+
+
+def test_workers_start_no_workers() -> None:
+    assert list(ordered_map(_processes_of_a_workers_work, range(2), workers=2)) == [True, True]
+
+
 def test_nothing_to_do_starts_nothing() -> None:
     assert list(ordered_map(_die, [], workers=2)) == []
 
