@@ -18,6 +18,8 @@ from provreg.core.nulls import chunked_nulls
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+_RUN = 1 << 16
+
 
 def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
     """`entries` at `rows`, in that order; a row of -1 gives nulls.
@@ -40,6 +42,12 @@ def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
         for field in entries.schema
     ]
     return pa.table(columns, entries.schema)
+
+
+def rearranged(entries: pa.Table, order: Rows) -> pa.Table:
+    """All of `entries`, in the order of these rows."""
+    runs = [take_rows(entries, order[at : at + _RUN]) for at in range(0, len(order), _RUN)]
+    return pa.concat_tables(runs)
 
 
 def take_entries(entries: pa.Table, rows: Rows) -> pa.Table:
@@ -124,7 +132,7 @@ def _follow(rows: Rows) -> bool:
 
 def _gathered(entries: pa.Table, rows: Rows) -> pa.Table:
     """The rows, taken from one batch after another and then put in order."""
-    order = np.argsort(rows, kind="stable")
+    order = np.argsort(rows)
     without = np.count_nonzero(rows < 0)
     ascending = rows[order[without:]]
     taken = []

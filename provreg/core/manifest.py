@@ -16,7 +16,7 @@ from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import blake3_digest
 from provreg.core.entry import ENTRY, TIMESTAMP
-from provreg.core.entry_columns import byte_lengths, take_rows
+from provreg.core.entry_columns import byte_lengths, rearranged
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.ids import unsafe_ids
 from provreg.core.leaf import leaves
@@ -43,9 +43,7 @@ def in_order(entries: pa.Table) -> pa.Table:
     ids = entries.column("id")
     if _first_not_ascending(ids) is None:
         return entries
-    order = ascending(ids)
-    runs = [take_rows(entries, order[at : at + _SLICE]) for at in range(0, len(order), _SLICE)]
-    return pa.concat_tables(runs)
+    return rearranged(entries, ascending(ids))
 
 
 def cut_parts(entries: pa.Table) -> Iterator[tuple[pa.Table, Ints]]:

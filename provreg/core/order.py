@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.entry_columns import Rows, take
+from provreg.core.entry_columns import Rows, take_rows
 
 
 def ascending(ids: pa.ChunkedArray) -> Rows:
-    """The rows of `ids`, texts without nulls, in the order of their bytes.
-
-    Numbers are sorted several times as fast as texts, and eight bytes from where ids begin to
-    differ tell most digests and counters apart. Only what is alike in them is sorted as text.
-    """
+    """The rows of `ids`, texts without nulls, in the order of their bytes."""
     if not len(ids):
         return np.empty(0, np.int64)
     skipped = _in_common(ids)
     words = np.concatenate([_words(chunk, skipped) for chunk in ids.chunks if len(chunk)])
+    table = pa.table({"id": ids})
+    return by_words(words, lambda rows: take_rows(table, rows).column("id"))
+
+
+def by_words(words: npt.NDArray[np.uint64], texts: Callable[[Rows], pa.ChunkedArray]) -> Rows:
+    """The rows in the order of their texts, of which each has eight bytes in `words`.
+
+    Numbers are sorted several times as fast as texts, and eight bytes from where texts begin to
+    differ tell most digests and counters apart. Only of rows alike in them `texts` are asked for.
+    """
     order = np.argsort(words)
     words = words[order]
     alike = words[1:] == words[:-1]
     places = np.flatnonzero(np.append(alike, False) | np.insert(alike, 0, False))
+    if not len(places):
+        return order
     if 2 * len(places) > len(order):
-        sorted_as_texts: Rows = pc.sort_indices(ids).to_numpy().view(np.int64)
-        return sorted_as_texts
+        sorted_as_texts: Rows = pc.sort_indices(texts(np.arange(len(order)))).to_numpy()
+        return sorted_as_texts.view(np.int64)
     rows = order[places]
-    order[places] = rows[pc.sort_indices(take(pa.table({"id": ids}), "id", rows)).to_numpy()]
+    order[places] = rows[pc.sort_indices(texts(rows)).to_numpy()]
     return order
 
 

@@ -28,10 +28,11 @@ class Chunks:
         if sum(one.num_rows for one in self._waiting) >= _ROWS:
             self._join()
 
-    def table(self) -> pa.Table:
-        """All samples that were added, at least one."""
+    def handed_over(self) -> pa.Table:
+        """All samples that were added, at least one; they are kept no more."""
         self._join()
-        return pa.concat_tables(self._chunks)
+        chunks, self._chunks = self._chunks, []
+        return pa.concat_tables(chunks)
 
     def _join(self) -> None:
         if self._waiting:

@@ -32,7 +32,7 @@ from provreg.readers.table_rows import (
     slice_samples,
     slices_of,
 )
-from provreg.readers.table_samples import check_unique, content_ids, numbered_ids
+from provreg.readers.table_samples import check_unique, content_ids, with_numbered_ids
 from provreg.record import record
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ OPTIONS = frozenset(
 
 @record
 class TableSamples:
-    """The samples of a table (schema SAMPLE, in the order of rows), and how they were read.
+    """The samples of a table, and how they were read.
+
+    Their schema is SAMPLE, and their order that of the rows, or of ids that are content digests.
 
     `reading` goes into the head: with it, `options_from_reading` and `iter_rows` read the same.
     """
@@ -181,11 +183,10 @@ def read_files(
                 progress(chunks.rows)
     if not chunks.rows:
         raise InputError("the table has no rows")
-    table = chunks.table()
     if not options.has_ids:
-        table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
-    else:
-        check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
+        return with_numbered_ids(chunks.handed_over()), options
+    table = chunks.handed_over()
+    check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
     return table, options
 
 
@@ -196,11 +197,11 @@ def iter_rows(
 
     The payload columns are the very values that the samples' `content` was computed from, in the
     widths in which the file holds them. Samples have the schema SAMPLE and stand in the same order,
-    which is that of `read_table`.
+    that of the rows.
 
     Where ids are content digests, a batch cannot know which repeats come elsewhere: `id` is the
-    digest without `#k`. Who needs the ids takes them from `read_table` of the same files, by
-    position; who only checks looks `content` up, and then the remaining fields (`numbered_ids`).
+    digest without `#k`. Who checks looks `content` up, and then the remaining fields
+    (`numbered_ids`).
 
     Raises as `read_table`, and FormatError for a `reading` that is none.
     """

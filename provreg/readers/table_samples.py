@@ -13,9 +13,10 @@ from provreg.core.bounds import LIMITS
 from provreg.core.column import BOOL, INT, TEXT, LogicalType
 from provreg.core.each import each_value
 from provreg.core.entry import SAMPLE, TIMESTAMP
-from provreg.core.entry_columns import take_rows
+from provreg.core.entry_columns import Rows, rearranged, take_rows
 from provreg.core.ids import unsafe_ids
 from provreg.core.nulls import nulls
+from provreg.core.order import by_words
 from provreg.core.pieces import numbers_of
 from provreg.core.row import hash_rows
 from provreg.core.text import quoted
@@ -154,25 +155,42 @@ def numbered_ids(samples: pa.Table) -> pa.ChunkedArray:
     labeled_at; texts by their bytes, null last. Whose fields are all equal are the same sample
     several times, so that nothing depends on the order of rows. In the order of `samples`.
     """
-    rank = _ranks(samples)
-    suffixes = pa.array(["", *(f"#{number}" for number in range(2, int(rank.max()) + 2))])
+    # Repeats are rare: only rows whose first 8 bytes occur again are compared as a whole.
+    return _numbered(samples["content"], _ranks(samples, _standing_again(_heads(samples))))
+
+
+def with_numbered_ids(samples: pa.Table) -> pa.Table:
+    """`samples`, which have no ids, with their `numbered_ids`, and in the order of these.
+
+    They are sorted before they have them: ids are longer than all else that is known of most.
+    """
+    ranks = np.zeros(samples.num_rows, np.int64)
+
+    def ids(rows: Rows) -> pa.ChunkedArray:
+        ranks[:] = _ranks(samples, rows)
+        return _numbered(take_rows(samples, rows)["content"], ranks[rows])
+
+    order = by_words(_heads(samples), ids)
+    # Whoever gave them away has them no more: they need not be in memory twice and with ids.
+    samples = rearranged(samples, order)
+    return samples.set_column(0, SAMPLE.field("id"), _numbered(samples["content"], ranks[order]))
+
+
+def _numbered(content: pa.ChunkedArray, ranks: npt.NDArray[np.int64]) -> pa.ChunkedArray:
+    suffixes = pa.array(["", *(f"#{number}" for number in range(2, int(ranks.max()) + 2))])
     ids = []
     start = 0
-    for content in samples.column("content").chunks:
-        suffix = suffixes.take(pa.array(rank[start : start + len(content)]))
-        ids.append(pc.binary_join_element_wise(content_ids(content), suffix, ""))
-        start += len(content)
+    for chunk in content.chunks:
+        suffix = suffixes.take(pa.array(ranks[start : start + len(chunk)]))
+        ids.append(pc.binary_join_element_wise(content_ids(chunk), suffix, ""))
+        start += len(chunk)
     return pa.chunked_array(ids, pa.string())
 
 
-def _ranks(samples: pa.Table) -> npt.NDArray[np.int64]:
-    """How many samples of the same content come before each one."""
+def _ranks(samples: pa.Table, rows: Rows) -> npt.NDArray[np.int64]:
+    """How many samples of the same content come before each one; all that have others are among
+    `rows`."""
     rank = np.zeros(samples.num_rows, np.int64)
-    heads = np.concatenate(
-        [_raw(chunk)[:, :8].copy().view(np.uint64)[:, 0] for chunk in samples["content"].chunks]
-    )
-    # Repeats are rare: only rows whose first 8 bytes occur again are compared as a whole.
-    rows = _standing_again(heads)
     if len(rows) == 0:
         return rank
     repeated = take_rows(samples.select(["content", *_REMAINING]), rows)
@@ -185,7 +203,13 @@ def _ranks(samples: pa.Table) -> npt.NDArray[np.int64]:
     return rank
 
 
-def _standing_again(values: npt.NDArray[np.unsignedinteger[Any]]) -> npt.NDArray[np.int64]:
+def _heads(samples: pa.Table) -> npt.NDArray[np.uint64]:
+    """The first 8 bytes of each content, as numbers in the same order."""
+    heads = [_raw(chunk)[:, :8].copy().view(">u8")[:, 0] for chunk in samples["content"].chunks]
+    return np.concatenate(heads).astype(np.uint64)
+
+
+def _standing_again(values: npt.NDArray[np.unsignedinteger[Any]]) -> Rows:
     """The rows whose value other rows have too."""
     ascending = np.sort(values)
     return np.flatnonzero(np.isin(values, ascending[1:][ascending[1:] == ascending[:-1]]))

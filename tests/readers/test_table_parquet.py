@@ -68,8 +68,8 @@ def test_shards_may_differ_in_widths_and_order(tmp_path: Path) -> None:
     pq.write_table(wide, tmp_path / "2.parquet")
     samples = read_table([tmp_path], "parquet", TableOptions())
     contents = samples.table["content"].to_pylist()
-    assert contents[0] == contents[2]
-    assert contents[1] != contents[3]
+    # The first rows are the same, the second are not.
+    assert sorted(contents.count(one) for one in set(contents)) == [1, 1, 2]
     assert [column["type"] for column in samples.reading["columns"]] == ["int", "text", "text"]
 
 

@@ -26,18 +26,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["beside a thread", "alone"])
-def beside(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Another thread, or none: of what kind workers are."""
-    if request.param == "alone":
-        if threading.active_count() > 1:
-            pytest.skip("the test runner has threads: nothing can be forked here")
-        yield
-        return
-    with another_thread():
-        yield
-
-
 @contextmanager
 def another_thread() -> Iterator[None]:
     let_go = threading.Event()
@@ -48,6 +36,21 @@ def another_thread() -> Iterator[None]:
     finally:
         let_go.set()
         thread.join()
+
+
+def in_process(check: Callable[[], None], *, forking: bool) -> None:
+    """Checks in a process that forks its workers, which the test runner's may not, or starts fresh
+    ones."""
+    if not forking:
+        with another_thread():
+            check()
+        return
+    words = f"from tests.readers import test_worker as here; here.{check.__name__}()"
+    command = (sys.executable, "-c", f"{words}; assert here.can_fork()")
+    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+
+
+KINDS = pytest.mark.parametrize("forking", [True, False], ids=["forked", "fresh"])
 
 
 def answers(function: Callable[[Any], Any], *specs: Any) -> list[tuple[bool, Any]]:
@@ -76,16 +79,15 @@ def run(script: str, *, flags: tuple[str, ...] = (), environment: dict[str, str]
     return done.stdout
 
 
-@pytest.mark.usefixtures("beside")
-def test_a_worker_answers_what_it_is_sent() -> None:
-    assert answers(abs, -1, -2) == [(True, 1), (True, 2)]
-
-
-@pytest.mark.usefixtures("beside")
-def test_a_worker_says_what_was_raised() -> None:
-    (failed, told), (succeeded, made) = answers(int, "x", "3")
-    assert (failed, succeeded, made) == (False, True, 3)
+def answer_and_raise() -> None:
+    (first, made), (failed, told), (succeeded, again) = answers(int, "1", "x", "3")
+    assert (first, made, failed, succeeded, again) == (True, 1, False, True, 3)
     assert isinstance(told, ValueError)
+
+
+@KINDS
+def test_a_worker_answers_what_it_is_sent_and_says_what_was_raised(forking: bool) -> None:
+    in_process(answer_and_raise, forking=forking)
 
 
 _KIND = (
@@ -180,8 +182,7 @@ def test_what_reads_standard_input_in_a_fresh_worker_takes_nothing_from_it() -> 
         assert answers(_read_standard_input, None, None) == [(True, b"")] * 2
 
 
-@pytest.mark.usefixtures("beside")
-def test_interrupt_while_a_worker_starts_leaves_it_to_its_parent() -> None:
+def interrupt_while_starting() -> None:
     worker = Worker(abs)
     try:
         os.kill(worker._process, signal.SIGINT)
@@ -192,14 +193,23 @@ def test_interrupt_while_a_worker_starts_leaves_it_to_its_parent() -> None:
         worker.wait()
 
 
-@pytest.mark.usefixtures("beside")
-def test_dead_worker_gives_no_answer_and_an_exit_code() -> None:
+@KINDS
+def test_interrupt_while_a_worker_starts_leaves_it_to_its_parent(forking: bool) -> None:
+    in_process(interrupt_while_starting, forking=forking)
+
+
+def die() -> None:
     worker = Worker(os._exit)
     worker.send(pickle.dumps(7))
     with pytest.raises((EOFError, OSError)):
         worker.receive()
     worker.kill()
     assert worker.wait() == 7
+
+
+@KINDS
+def test_dead_worker_gives_no_answer_and_an_exit_code(forking: bool) -> None:
+    in_process(die, forking=forking)
 
 
 def test_no_worker_where_none_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
