@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # A batch has so many rows that Arrow's calls for each of its columns do not show, but no more than
 # fit in so many bytes, as far as the file tells.
 _MOST_ROWS, _MOST_BYTES = 1 << 16, 1 << 24
+# A row group of so many bytes (unpacked) is read a whole column at a time, which is kept until its
+# end; of larger ones so much of each column. Where chunks are hashed, each piece costs all chunks
+# that it touches.
+_READ_WHOLE, _READ_WHOLE_CHECKED, _READ_AT_A_TIME = 1 << 26, 1 << 28, 1 << 20
 # What Arrow raises on files that are cut off, altered or made to hurt.
 _BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -91,18 +95,27 @@ def raw_batches(
     """The rows of a row group as the file has them, their bytes checked; as `batches`."""
     file = piece.file
     with opened(file) as stream, our_errors(file):
-        parquet = _open(_checked(file, stream, chunks))
+        checked = _checked(file, stream, chunks)
+        metadata = _open(checked).metadata
+        group = metadata.row_group(piece.start)
+        whole = _READ_WHOLE if chunks is None else _READ_WHOLE_CHECKED
+        parquet = _open(checked, metadata, _READ_AT_A_TIME if _size(group) > whole else 0)
         groups = list(range(piece.start, piece.stop))
-        rows = _batch_rows(parquet.metadata.row_group(piece.start))
+        rows = _batch_rows(group)
         for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=valid):
             if not valid:
                 batch.validate(full=True)
             yield batch
 
 
+def _size(group: pq.RowGroupMetaData) -> int:
+    """The bytes of a row group when unpacked, as it says; what it says of single columns may end
+    the process where it is made up."""
+    return max(1, int(group.total_byte_size))
+
+
 def _batch_rows(group: pq.RowGroupMetaData) -> int:
-    rows, size = int(group.num_rows), max(1, int(group.total_byte_size))
-    return max(1, min(_MOST_ROWS, rows * _MOST_BYTES // size))
+    return max(1, min(_MOST_ROWS, int(group.num_rows) * _MOST_BYTES // _size(group)))
 
 
 def _checked(
@@ -111,9 +124,13 @@ def _checked(
     return stream if chunks is None else CheckedFile(stream, file.size, chunks)
 
 
-def _open(stream: BinaryIO | CheckedFile) -> pq.ParquetFile:
+def _open(
+    stream: BinaryIO | CheckedFile, metadata: pq.FileMetaData | None = None, at_a_time: int = 0
+) -> pq.ParquetFile:
     # Never a memory map: what is hashed must be what is handed on.
-    return pq.ParquetFile(stream, memory_map=False, pre_buffer=False)
+    return pq.ParquetFile(
+        stream, metadata=metadata, memory_map=False, pre_buffer=False, buffer_size=at_a_time
+    )
 
 
 def check_names(

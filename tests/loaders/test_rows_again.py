@@ -26,9 +26,12 @@ ROWS = 40
 GROUP = 10
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["whole", "in pieces"])
+def _small_chunks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr("provreg.readers.checked_file.CHUNK", 512)
+    if request.param == "in pieces":
+        monkeypatch.setattr("provreg.readers.parquet._READ_WHOLE_CHECKED", 0)
+        monkeypatch.setattr("provreg.readers.parquet._READ_AT_A_TIME", 100)
 
 
 def write(path: Path, *, changed: int | None = None, rows: int = ROWS) -> Path:
