@@ -22,6 +22,7 @@ def rows(bench: Bench) -> Iterator[Row]:
                    [private_peak(diff) / 1e6], "MB", target=2000, checked="number of changes",
                    note=f"private; {resident.peak / 1e6:,.0f} MB with mapped files")  # fmt: skip
     yield _large_files(bench)
+    yield _large_row_group(bench)
 
 
 def _ingested_rows(bench: Bench, *ids: str) -> Row:
@@ -49,3 +50,14 @@ def _large_files(bench: Bench) -> Row:
     large, little = (max(one.peak for one in runs[str(files)]) / 1e6 for files in folders)
     return absolute(LINE, f"ingest {folders[0]}: peak beyond that of {folders[1]}",
                     [large - little], "MB", target=32, note=f"{large:.0f} MB in all")  # fmt: skip
+
+
+def _large_row_group(bench: Bench) -> Row:
+    """All rows of this file stand in one."""
+    count = bench.size(100_000, 1000)
+    path = bench.data("rows", "parquet", count, 10_000) / "rows.parquet"
+    home = bench.home("row-group")
+    one = run(home.ingest(path, "--id", "key", "--label", "class", fresh=True))
+    what = f"ingest {count:,} rows x 10 KB of one row group: peak"
+    return absolute(LINE, what, [one.peak / 1e6], "MB",
+                    note=f"the file has {path.stat().st_size / 1e6:,.0f} MB")  # fmt: skip

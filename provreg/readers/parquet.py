@@ -27,7 +27,7 @@ _MOST_ROWS, _MOST_BYTES = 1 << 16, 1 << 24
 # A row group of so many bytes (unpacked) is read a whole column at a time, which is kept until its
 # end; of larger ones so much of each column. Where chunks are hashed, each piece costs all chunks
 # that it touches.
-_READ_WHOLE, _READ_WHOLE_CHECKED, _READ_AT_A_TIME = 1 << 26, 1 << 28, 1 << 20
+_READ_WHOLE, _READ_WHOLE_CHECKED, _READ_AT_A_TIME = 1 << 26, 1 << 28, 1 << 22
 # What Arrow raises on files that are cut off, altered or made to hurt.
 _BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -55,7 +55,7 @@ def slices(
     The file is read through the digests of its `chunks` (`CheckedFile`) where they are given.
     """
     with opened(file) as stream, our_errors(file):
-        metadata = _open(_checked(file, stream, chunks)).metadata
+        metadata = _open(_source(file, stream, chunks)).metadata
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     row = 0
     for number, rows in enumerate(groups):
@@ -95,11 +95,11 @@ def raw_batches(
     """The rows of a row group as the file has them, their bytes checked; as `batches`."""
     file = piece.file
     with opened(file) as stream, our_errors(file):
-        checked = _checked(file, stream, chunks)
-        metadata = _open(checked).metadata
+        source = _source(file, stream, chunks)
+        metadata = _open(source).metadata
         group = metadata.row_group(piece.start)
         whole = _READ_WHOLE if chunks is None else _READ_WHOLE_CHECKED
-        parquet = _open(checked, metadata, _READ_AT_A_TIME if _size(group) > whole else 0)
+        parquet = _open(source, metadata, _READ_AT_A_TIME if _size(group) > whole else 0)
         groups = list(range(piece.start, piece.stop))
         rows = _batch_rows(group)
         for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=valid):
@@ -118,14 +118,24 @@ def _batch_rows(group: pq.RowGroupMetaData) -> int:
     return max(1, min(_MOST_ROWS, int(group.num_rows) * _MOST_BYTES // _size(group)))
 
 
-def _checked(
+def _source(
     file: SourceFile, stream: BinaryIO, chunks: dict[int, bytes] | None
-) -> BinaryIO | CheckedFile:
-    return stream if chunks is None else CheckedFile(stream, file.size, chunks)
+) -> BinaryIO | CheckedFile | pa.NativeFile:
+    """What Arrow reads the open file through."""
+    if chunks is not None:
+        return CheckedFile(stream, file.size, chunks)
+    try:
+        # The very file, whatever its path leads to by now; Arrow reads it without Python, whose
+        # lock others hold, and copies less.
+        return pa.OSFile(f"/dev/fd/{stream.fileno()}")
+    except OSError:
+        return stream
 
 
 def _open(
-    stream: BinaryIO | CheckedFile, metadata: pq.FileMetaData | None = None, at_a_time: int = 0
+    stream: BinaryIO | CheckedFile | pa.NativeFile,
+    metadata: pq.FileMetaData | None = None,
+    at_a_time: int = 0,
 ) -> pq.ParquetFile:
     # Never a memory map: what is hashed must be what is handed on.
     return pq.ParquetFile(

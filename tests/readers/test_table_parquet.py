@@ -19,6 +19,7 @@ from provreg.core.column import INT
 from provreg.core.row import hash_rows
 from provreg.errors import InputError, ProvregError
 from provreg.readers import parquet
+from provreg.readers.source_file import SourceFile, examined, opened
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
 
 if TYPE_CHECKING:
@@ -77,10 +78,35 @@ def test_shards_may_differ_in_widths_and_order(tmp_path: Path) -> None:
     assert [column["type"] for column in samples.reading["columns"]] == ["int", "text", "text"]
 
 
+def _texts_of(file: SourceFile, stream: Any) -> Any:
+    return pq.ParquetFile(parquet._source(file, stream, None)).read()["a"].to_pylist()
+
+
+def test_file_swapped_once_it_is_open_is_not_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"a": ["signed"]}), path)
+    file = examined(path)
+    with opened(file) as stream:
+        pq.write_table(pa.table({"a": ["poison"]}), tmp_path / "other")
+        (tmp_path / "other").replace(path)
+        assert _texts_of(file, stream) == ["signed"]
+
+
+def test_rows_are_read_where_the_system_does_not_open_open_files_again(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"a": ["x"]}), path)
+    with (
+        patch.object(pa, "OSFile", side_effect=FileNotFoundError("/dev/fd/3")),
+        opened(examined(path)) as stream,
+    ):
+        assert _texts_of(examined(path), stream) == ["x"]
+
+
 _PEAK = """
 import sys
 from provreg.core.column import BINARY, Column
 from provreg.readers import parquet
+from provreg.readers.source_file import SourceFile, examined, opened
 from provreg.readers.source_file import Slice, examined
 from provreg.readers.table_options import TableOptions
 from pathlib import Path
