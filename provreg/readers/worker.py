@@ -54,8 +54,8 @@ def can_fork() -> bool:
 class Worker:
     """A process that answers each pickled spec with what `function` makes of it, pickled.
 
-    `function` must be importable (top level) where `can_fork` says no. The process ends with `end`,
-    and when this one dies. Raises StorageError where none can be started.
+    `function` must be importable (top level) where `can_fork` says no. The process ends with
+    `kill`, and when this one dies. Raises StorageError where none can be started.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -70,9 +70,10 @@ class Worker:
                 if can_fork():
                     self._process = _fork(function, self._ours, theirs)
                 else:
+                    by_name = pickle.dumps(function)
                     self._process = _spawn(theirs)
                     with suppress(OSError):  # dead: there will be no answer
-                        self.send(pickle.dumps(function))
+                        self.send(by_name)
         except OSError as error:
             self._ours.close()
             raise StorageError(
