@@ -96,10 +96,10 @@ def raw_batches(
     file = piece.file
     with opened(file) as stream, our_errors(file):
         source = _source(file, stream, chunks)
-        metadata = _open(source).metadata
-        group = metadata.row_group(piece.start)
-        whole = _READ_WHOLE if chunks is None else _READ_WHOLE_CHECKED
-        parquet = _open(source, metadata, _READ_AT_A_TIME if _size(group) > whole else 0)
+        parquet = _open(source)
+        group = parquet.metadata.row_group(piece.start)
+        if _size(group) > (_READ_WHOLE if chunks is None else _READ_WHOLE_CHECKED):
+            parquet = _open(source, parquet.metadata, _READ_AT_A_TIME)
         groups = list(range(piece.start, piece.stop))
         rows = _batch_rows(group)
         for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=valid):
