@@ -224,6 +224,11 @@ def test_member_that_is_encrypted_or_packed_otherwise(
         read(edited(tmp_path, lambda data, table: put(data, table + place, "<H", value)))
 
 
+def test_member_that_needs_a_version_of_the_format_which_there_is_not(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no zip archive: .*version 9\.9"):
+        read(edited(tmp_path, lambda data, table: put(data, table + 6, "<B", 99)))
+
+
 @pytest.mark.parametrize(
     ("size", "says"), [(1999, "more bytes than"), (2001, "fewer bytes than"), (0, "more bytes")]
 )
