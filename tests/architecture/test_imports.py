@@ -54,7 +54,7 @@ IMPURE_CALLS = frozenset(
     }
 )  # fmt: skip
 EMPTY_NAMES = frozenset({"common", "helper", "helpers", "misc", "util", "utils"})
-MAX_LINES = 320
+MAX_LINES = 500
 
 
 def floor_of(name: str) -> str | None:
