@@ -1,9 +1,8 @@
 """A chunk of JSON rows, one object a line, to an Arrow batch under a given schema.
 
-Rows that are written alike are told apart without it (`json_alike.py`); for all others Arrow's
-parser of JSON does the work; it is only trusted with what it is known to read as Python's does. It
-takes NaN and several objects on a line, and it crashes on a leading `null`. So every line is seen
-to be one object first, and all that comes out is validated.
+Arrow's parser of JSON does the work; it is only trusted with what it is known to read as Python's
+does. It takes NaN and several objects on a line, and it crashes on a leading `null`. So every line
+is seen to be one object first, and all that comes out is validated.
 """
 
 from __future__ import annotations
@@ -30,12 +29,10 @@ from provreg.core.column import (
     Map,
     Scalar,
     Struct,
-    settled,
 )
 from provreg.core.column_arrow import to_arrow
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.json_alike import rows_alike
 from provreg.readers.json_values import Inspection, Path
 from provreg.readers.source_file import MisfitError
 from provreg.readers.typed_text import UNWRITTEN, narrowed, parsed
@@ -65,8 +62,6 @@ def batch_of(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
 
     Raises MisfitError at the first row that is not an object of `columns`.
     """
-    if (alike := _alike(data, columns)) is not None:
-        return alike
     lines, count = _lines(data)
     if count == 0:
         schema = pa.schema([(column.name, to_arrow(column.type)) for column in columns])
@@ -91,8 +86,6 @@ def batch_at_once(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
     and InputError as `check_types`.
     """
     check_types(columns)
-    if (alike := _alike(data, columns)) is not None:
-        return alike
     lines, count = _lines(data)
     if count == 0:
         raise MisfitError("no rows", row=0)
@@ -100,18 +93,6 @@ def batch_at_once(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
         return _parsed(lines, count, columns, frozenset())
     except _REFUSALS as error:
         raise MisfitError(str(error), row=0) from None
-
-
-def _alike(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch | None:
-    """The rows of `data` where all are written alike, None elsewhere."""
-    types = {column.name: column.type for column in columns}
-    found = rows_alike(data, types)
-    if found is None:
-        return None
-    rows = len(next(iter(found.values())))
-    for name in types.keys() - found.keys():
-        found[name] = pa.nulls(rows, to_arrow(settled(types[name])))
-    return pa.RecordBatch.from_arrays([found[name] for name in types], names=list(types))
 
 
 def _first_refused(
