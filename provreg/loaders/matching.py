@@ -283,8 +283,9 @@ def _hint(reference: str) -> str:
 
 def _heads(content: pa.Array) -> npt.NDArray[np.uint64]:
     """The first 8 bytes of every digest."""
-    data = np.frombuffer(content.buffers()[1], np.uint64)
-    return data.reshape(-1, 4)[content.offset : content.offset + len(content), 0].copy()
+    # What is behind the last digest of its buffer is not ours to look at.
+    digests = np.frombuffer(content.buffers()[1], "V32", content.offset + len(content))
+    return digests[content.offset :].view(np.uint64)[::4].copy()
 
 
 def _first_occurrences(rows: Rows) -> Mask:

@@ -107,8 +107,8 @@ class RecordedRows:
 
     def add(self, content: pa.FixedSizeBinaryArray, size: pa.UInt64Array) -> None:
         """The next rows, as `core.row.hash_rows` gives them."""
-        digests = np.frombuffer(content.buffers()[1], "V32")
-        self._write(digests[content.offset : content.offset + len(content)].tobytes())
+        digests = np.frombuffer(content.buffers()[1], "V32", content.offset + len(content))
+        self._write(digests[content.offset :].tobytes())
         self._sizes.append(size.to_numpy())
 
     def keep(self, chunks: Mapping[int, bytes]) -> None:
