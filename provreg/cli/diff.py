@@ -35,7 +35,7 @@ from provreg.cli.session import open_registry, say_damage, say_gate, say_untrust
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
-    from provreg.flows.diff import Change, Diff
+    from provreg.flows.diff import Change, Diff, Relabeling
     from provreg.registry import Progress, Registry
 
 EXAMPLES = (
@@ -120,18 +120,23 @@ def diff(
             hint="give a policy whose rule for it has limits, sources or labelers (docs/policy.md)",
         )
     held = {} if found.gate is None else {"policy": gate_to_json(found.gate)}
-    head = {"old": found.old_name, "new": found.new_name, "counts": counts, **held}
+    if found.broken is not None:
+        output.warn(f"by whose hand is not known: {found.broken}")
+    differ = {} if found.relabeling is None else {"labels": _labels_to_json(found.relabeling)}
+    head = {"old": found.old_name, "new": found.new_name, "counts": counts, **differ, **held}
     if json_lines:
         output.lines(head, map(_change_to_json, found))
     elif json:
         output.stream(head, "changes", map(_change_to_json, found))
     else:
         output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
+        if found.relabeling is not None:
+            output.line(_labels_in_words(found.relabeling))
         show_changes(found, output)
     refused = found.gate is not None and say_gate(found.gate, output)
     if refused and (gate or exit_code):
         raise typer.Exit(NotTrustedError.exit_code)
-    if exit_code and len(found):
+    if exit_code and (len(found) or found.relabeling is not None):
         raise typer.Exit(1)
 
 
@@ -207,6 +212,19 @@ def _labels(change: Change) -> str | None:
     if before is None or change.new is None or before == after:
         return after or before
     return f"{before} -> {after or '-'}"
+
+
+def _labels_in_words(found: Relabeling) -> str:
+    if found.old_type != found.new_type:
+        return f"labels: {found.old_type} -> {found.new_type}"
+    moved = [f"{name} {old} -> {'-' if new is None else new}" for name, old, new in found.moved]
+    more = f" and {len(moved) - _LISTED:,} more" if len(moved) > _LISTED else ""
+    return f"class indices: {', '.join(moved[:_LISTED])}{more}"
+
+
+def _labels_to_json(found: Relabeling) -> dict[str, Any]:
+    moved = [{"class": name, "old": old, "new": new} for name, old, new in found.moved]
+    return {"old": found.old_type, "new": found.new_type, "moved": moved}
 
 
 def _by(change: Change) -> str | None:

@@ -156,15 +156,21 @@ def check_parent(child: Head, parent: Head) -> None:
     """Checks that `parent`, the head `child.parent` names, can be before `child`.
 
     Raises FormatError for another dataset, a number that does not grow, and for classes that lose
-    or change an index: a model's outputs would mean other labels, and no diff would show it.
+    or change an index: a model's outputs would mean other labels. A label type that goes back is
+    refused with them: behind a version of texts, which has no classes, indices would begin anew.
     """
     name = f"{child.dataset}@{child.version}"
     if (parent.dataset, parent.uid) != (child.dataset, child.uid) or (
         parent.version >= child.version
     ):
         raise FormatError(f"the parent of {name} is {parent.dataset}@{parent.version}")
+    types = [LABEL_TYPES.index(head.label_type) for head in (parent, child)]
+    if types[1] < types[0]:
+        raise FormatError(
+            f"the label type of {name} goes back from {parent.label_type} to {child.label_type}"
+        )
     kept = child.classes[: len(parent.classes)]
-    if child.label_type == parent.label_type == "class" and kept != parent.classes:
+    if child.label_type == "class" and kept != parent.classes:
         raise FormatError(f"{name} gives other indices to the classes of its parent")
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from provreg.core.blame import Blame, blame_touched
 from provreg.core.change import BIT, Changes
+from provreg.core.head import Head
 from provreg.core.kinds import KINDS
 from provreg.flows.gate import Gate
 from provreg.flows.lineage import Ancestor, place_of
@@ -33,11 +34,38 @@ class Change:
 
 
 @record
+class Relabeling:
+    """Label types before and after, and the classes whose index is another after, None if gone.
+
+    A model trained on the one takes its outputs for other labels on the other.
+    """
+
+    old_type: str
+    new_type: str
+    moved: tuple[tuple[str, int, int | None], ...]
+
+    @classmethod
+    def of(cls, old: Head, new: Head) -> Relabeling | None:
+        """None where every index of `old` means the same class in `new`."""
+        places = {name: place for place, name in enumerate(new.classes)}
+        both = old.label_type == new.label_type == "class"
+        moved = tuple(
+            (name, place, places.get(name))
+            for place, name in enumerate(old.classes if both else ())
+            if places.get(name) != place
+        )
+        if old.label_type == new.label_type and not moved:
+            return None
+        return cls(old.label_type, new.label_type, moved)
+
+
+@record
 class Diff:
     """The changes from `old_name` to `new_name`: two versions, or a version and data not published.
 
     `versions` are those compared, with what the policy says of them. `gate` is what its rule would
     say of data that are not published, None for versions and where the rule sets no bounds.
+    `broken` says why it is not known by whose hand versions differ.
     """
 
     changes: Changes
@@ -46,6 +74,13 @@ class Diff:
     new_name: str
     versions: Sequence[Ancestor]
     gate: Gate | None = None
+    broken: str | None = None
+
+    @property
+    def relabeling(self) -> Relabeling | None:
+        """How label types and class indices of two versions differ, None where they do not."""
+        heads = [one.head for one in self.versions]
+        return Relabeling.of(*heads) if len(heads) == 2 else None
 
     def __len__(self) -> int:
         return len(self.changes)

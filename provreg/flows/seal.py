@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.digest import blake3_digest
-from provreg.core.head import TOP_NAMES, Head, NameCounts, PartRef
+from provreg.core.head import LABEL_TYPES, TOP_NAMES, Head, NameCounts, PartRef
 from provreg.core.kept import block_list_with, kept_digests
 from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
 from provreg.core.root import root
@@ -162,8 +162,9 @@ def _classes(entries: pa.Table, parent: Head | None) -> tuple[str, tuple[str, ..
     long = entries.column("label_digest").null_count < entries.num_rows
     before = () if parent is None else parent.classes
     known = set(before)
-    label_type = label_type_of(known.union(labels), long=long)
-    if label_type != "class" or (parent is not None and parent.label_type == "text"):
-        return ("none", ()) if label_type == "none" else ("text", ())
+    types = (label_type_of(known.union(labels), long=long), parent.label_type if parent else "none")
+    label_type = max(types, key=LABEL_TYPES.index)
+    if label_type != "class":
+        return label_type, ()
     added = sorted((label for label in labels if label not in known), key=str.encode)
     return "class", (*before, *added)

@@ -91,7 +91,7 @@ def hostile(bench: Bench, entries: pa.Table, data: bytes | None = None) -> Head:
         with_parts(head, [part_of(bench, entries, data)]),
         version=2,
         parent=head.digest(),
-        label_type="none",
+        label_type="text",
         classes=(),
         sources=NameCounts(len(table), tuple(table[:20]), objects.put(written)),
         labelers=NameCounts(0, (), objects.put(empty)),

@@ -9,9 +9,10 @@ from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
 
 OTHER = "sha256:" + "ab" * 32
-RESPLIT = dict.fromkeys(
-    ("injected", "removed", "relabeled", "modified", "renamed", "reattributed"), 0
-) | {"resplit": 6}
+UNCHANGED = dict.fromkeys(
+    ("injected", "removed", "relabeled", "modified", "renamed", "reattributed", "resplit"), 0
+)
+RESPLIT = UNCHANGED | {"resplit": 6}
 
 
 def two_versions(
@@ -126,6 +127,25 @@ def _lines(kept: Kept) -> Iterator[Case]:
             name, "A parent that cannot be its child's is refused.", forge, says,
             reference="pets", seen=seen(v1=first),
         )  # fmt: skip
+    text = {"label_type": "text", "classes": []}
+    for name, claim, later, says in (
+        ("classes-reordered", "A version that gives its parent's classes other indices is refused.",
+         [{"classes": ["dog", "cat"]}], "gives other indices to the classes"),
+        ("classes-reordered-by-way-of-text",
+         "Classes in another order behind a version of texts are refused.",
+         [text, {"classes": ["dog", "cat"]}], "goes back from text to class"),
+        ("label-type-went-back", "A label type that goes back is refused, in whatever order.",
+         [text, {}], "goes back from text to class"),
+    ):  # fmt: skip
+        forge = Forge(kept)
+        rows = table(pets())
+        parts = forge.parts("pets", rows)
+        newest = first = forge.version(rows, parts)
+        for number, facts in enumerate(later, start=2):
+            newest = forge.version(
+                rows, parts, parent=newest, version=number, changes=UNCHANGED, **facts
+            )
+        yield refused(name, claim, forge, says, reference="pets", seen=seen(v1=first))
     forge, first, second = two_versions(kept)
     yield Case(
         "good-older-number-on-the-line", "An older version can be asked for by its number.",
