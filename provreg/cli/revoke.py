@@ -93,14 +93,17 @@ def revoke(
         output=output,
     )
 
+    aims: list[Aim] = []
+
     def asked(aim: Aim) -> None:
+        aims.append(aim)
         _show(aim, output)
         confirm(f"revoke {aim.revocation.what}? It cannot be taken back", yes=yes)
 
     made = opened.revoke(reference, reason, signer, samples=samples, asked=asked)
     for warning in opened.warnings:
         output.warn(warning)
-    _report(made, output)
+    _report(made, aims[0], output)
 
 
 def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamples | None:
@@ -128,11 +131,17 @@ def _show(aim: Aim, output: Output) -> None:
     output.line(f"  {revocation.head}")
     if revocation.samples is not None:
         output.line(f"  {revocation.samples}: {aim.revoked:,} of them")
+        others = [(name, count) for name, count in aim.names if name != revocation.samples.name]
+        unnamed = aim.revoked - sum(count for _, count in aim.names)
+        if others or unnamed:
+            said = [f"{count:,} that are {name}'s by now" for name, count in others]
+            said += [f"{unnamed:,} that are nobody's by now"] if unnamed else []
+            output.line(f"  among these {', '.join(said)}: the name was taken from them later")
         if not aim.revoked:
             output.warn(f"{revocation.dataset}@{revocation.version} has no {revocation.samples}")
 
 
-def _report(made: Revoked, output: Output) -> None:
+def _report(made: Revoked, aim: Aim, output: Output) -> None:
     from provreg.flows.revocations import InForce
 
     outcome = made.outcome
@@ -145,6 +154,7 @@ def _report(made: Revoked, output: Output) -> None:
     by = [name for name, _ in outcome.approvals]
     output.document(_document(revocation) | {
         "added": made.added, "in_force": in_force is not None, "by": by, "because": why_not,
+        "revoked": aim.revoked, "names": dict(aim.names),
     })  # fmt: skip
     said = "revoked" if made.added else "was revoked before"
     output.line(f"{revocation.what} {said}: revocation {revocation.number}")

@@ -120,6 +120,17 @@ def _differ(a: pa.Array, b: pa.Array) -> Mask:
     return ~np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
 
 
+def claim_keys(content: pa.Array, label: pa.Array, label_digest: pa.Array) -> pa.Array:
+    """One value for each content with its label, equal where both are."""
+    said = pc.coalesce(
+        # An empty label is not the same as none.
+        pc.binary_join_element_wise(b"=", label.cast(pa.binary()), b""),
+        pc.binary_join_element_wise(b"#", label_digest.cast(pa.binary()), b""),
+        pa.scalar(b"", pa.binary()),
+    )
+    return pc.binary_join_element_wise(content.cast(pa.binary()), said, b"")
+
+
 def _follow(rows: Rows) -> bool:
     """Whether each of `rows` is the one after that before it."""
     return bool(

@@ -11,13 +11,22 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from blake3 import blake3
 
 from provreg.core.bounds import LIMITS
-from provreg.core.entry import DIGEST, ENTRY, NO_ENTRIES
-from provreg.core.entry_columns import Mask, Rows, byte_lengths, plain, take_rows, unequal, whole
-from provreg.core.nulls import chunked_nulls, nulls, one_text
-from provreg.core.pairing import renames, same_id, spans
+from provreg.core.entry import ENTRY, NO_ENTRIES
+from provreg.core.entry_columns import (
+    Mask,
+    Rows,
+    byte_lengths,
+    plain,
+    take_rows,
+    unequal,
+    whole,
+)
+from provreg.core.long_labels import split_long_labels
+from provreg.core.moving import Moved, moved
+from provreg.core.nulls import chunked_nulls, one_text
+from provreg.core.pairing import same_id, spans
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.record import record
@@ -49,18 +58,19 @@ def with_origin(
     keeps its parent's. Raises InputError naming the first sample that ends up without a source, or
     whose texts are too long.
     """
-    continued = None if parent is None else _continued(parent, samples)
+    continued = None if parent is None else _continued(parent, samples, labels_known=labels_known)
     entries = [NO_ENTRIES]
     for at in range(0, samples.num_rows, _SLICE):
         brought = samples.slice(at, _SLICE)
         if parent is None or continued is None:
             columns = _brought(brought, speaker)
         else:
-            rows = continued[at : at + _SLICE]
+            rows = continued.rows[at : at + _SLICE]
             columns = _continuing(
                 brought,
                 take_rows(parent, rows),
                 rows >= 0,
+                None if continued.moved is None else continued.moved.slice(at, at + len(rows)),
                 speaker,
                 labels_known=labels_known,
                 splits_known=splits_known,
@@ -98,29 +108,28 @@ def contradicted(parent: pa.Table, appended: pa.Table) -> str | None:
     return None
 
 
-def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """(label, label_digest): labels over 1,024 bytes are replaced by the BLAKE3 of their text."""
-    texts = whole(labels)
-    long = pc.fill_null(pc.greater(pc.binary_length(texts), LIMITS["label"]), False)
-    if not pc.any(long).as_py():
-        return texts, nulls(DIGEST, len(texts))
-    digests = [
-        blake3(label.encode()).digest() if is_long else None
-        for label, is_long in zip(texts.to_pylist(), long.to_pylist(), strict=True)
-    ]
-    return pc.if_else(long, pa.scalar(None, pa.string()), texts), pa.array(digests, DIGEST)
+@record
+class _Continued:
+    """For each new sample the row of the parent's entry with its id, -1 for none; and what came
+    along with bytes that stood under other ids, None where none did."""
+
+    rows: Rows
+    moved: Moved | None
 
 
-def _continued(parent: pa.Table, samples: pa.Table) -> Rows:
-    """For each new sample the row of the parent's entry that it continues, -1 for none."""
+def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _Continued:
     rows = np.full(samples.num_rows, -1)
-    gone = np.ones(parent.num_rows, np.bool_)
+    left, came = np.ones(parent.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
+    contents = parent.select(["content"]), samples.select(["content"])
     for old_rows, new_rows in same_id(parent.column("id"), samples.column("id")):
         rows[new_rows] = old_rows
-        gone[old_rows] = False
-    found = renames(parent, samples, gone, rows < 0)
-    rows[found.new[found.unambiguous]] = found.old[found.unambiguous]
-    return rows
+        old, new = take_rows(contents[0], old_rows), take_rows(contents[1], new_rows)
+        differ = unequal(old.column("content"), new.column("content"))
+        left[old_rows], came[new_rows] = differ, differ
+    if not left.any() or not came.any():
+        return _Continued(rows, None)
+    gone = np.flatnonzero(left)
+    return _Continued(rows, moved(parent, gone, came, rows, samples, labels_known=labels_known))
 
 
 def _brought(samples: pa.Table, speaker: Speaker) -> dict[str, pa.Array | pa.ChunkedArray]:
@@ -140,31 +149,41 @@ def _continuing(
     samples: pa.Table,
     before: pa.Table,
     continues: Mask,
+    moved: tuple[pa.Table, Mask] | None,
     speaker: Speaker,
     *,
     labels_known: bool,
     splits_known: bool,
 ) -> dict[str, pa.Array | pa.ChunkedArray]:
-    """The columns of entries that continue those of `before`, row by row, where `continues`."""
+    """The columns of entries that continue those of `before`, row by row, where `continues`, and
+    with which came what is in `moved`."""
 
     @cache
     def old(name: str) -> pa.Array:
         return whole(plain(before.column(name)))
 
+    def along(name: str) -> pa.Array | pa.Scalar:
+        if moved is None:
+            return pa.scalar(None, old(name).type)
+        return whole(plain(moved[0].column(name)))
+
     def inherited(name: str, where: Mask) -> pa.Array:
-        return pc.if_else(pa.array(where), old(name), pa.scalar(None, old(name).type))
+        return pc.if_else(pa.array(where), old(name), along(name))
 
     same_content = continues & ~unequal(samples.column("content"), before.column("content"))
     label, label_digest = split_long_labels(samples.column("label"))
     if not labels_known:
         silent = pc.and_(label.is_null(), label_digest.is_null())
-        label = pc.if_else(silent, old("label"), label)
-        label_digest = pc.if_else(silent, old("label_digest"), label_digest)
+        label = pc.if_else(silent, inherited("label", continues), label)
+        label_digest = pc.if_else(silent, inherited("label_digest", continues), label_digest)
     same_label = continues & ~unequal(label, old("label"))
     same_label &= ~unequal(label_digest, old("label_digest"))
+    if moved is not None:
+        same_label &= ~moved[1]
     split = whole(samples.column("split"))
+    claimed = same_label if moved is None else same_label | moved[1]
     labeler = pc.if_else(
-        pa.array(same_label), old("labeler"), pa.scalar(speaker.labeler, pa.string())
+        pa.array(claimed), inherited("labeler", same_label), pa.scalar(speaker.labeler, pa.string())
     )
     kept = {
         "source": same_content,
@@ -185,7 +204,7 @@ def _continuing(
         "label_digest": label_digest,
         "source": pc.coalesce(columns["source"], pa.scalar(speaker.source, pa.string())),
         "labeler": pc.coalesce(whole(samples.column("labeler")), labeler),
-        "split": split if splits_known else pc.coalesce(split, old("split")),
+        "split": split if splits_known else pc.coalesce(split, inherited("split", continues)),
         "delivery": inherited("delivery", same_content & same_label),
         "annotations": inherited("annotations", same_label),
     }

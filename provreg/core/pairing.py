@@ -23,13 +23,11 @@ _SPAN = 1 << 16
 class Renames:
     """What becomes of entries whose id stands on one side only, by equal content.
 
-    `old` and `new` are equally long; `unambiguous` marks the renames whose content stands once on
-    each side. `removed` and `added` are the rows left over.
+    `old` and `new` are equally long. `removed` and `added` are the rows left over.
     """
 
     old: Rows
     new: Rows
-    unambiguous: Mask
     removed: Rows
     added: Rows
 
@@ -80,23 +78,22 @@ def renames(old: pa.Table, new: pa.Table, gone: Mask, come: Mask) -> Renames:
     removed, added = np.flatnonzero(gone), np.flatnonzero(come)
     if not len(removed) or not len(added):
         nothing = np.empty(0, np.int64)
-        return Renames(nothing, nothing, np.empty(0, np.bool_), removed, added)
-    old_keys, old_repeated = _ranked(take(old, "content", removed))
-    new_keys, new_repeated = _ranked(take(new, "content", added))
+        return Renames(nothing, nothing, removed, added)
+    old_keys = _ranked(take(old, "content", removed))
+    new_keys = _ranked(take(new, "content", added))
     place = pc.fill_null(pc.index_in(new_keys, value_set=old_keys), -1).to_numpy()
     paired = np.flatnonzero(place >= 0)
     partner = place[paired].astype(np.int64)
     return Renames(
         removed[partner],
         added[paired],
-        ~(old_repeated[partner] | new_repeated[paired]),
         np.delete(removed, partner),
         np.delete(added, paired),
     )
 
 
-def _ranked(contents: pa.Array) -> tuple[pa.Array, Mask]:
-    """(content, its rank among equals) of each as 36-byte values, and which stand repeatedly."""
+def _ranked(contents: pa.Array) -> pa.Array:
+    """(content, its rank among equals) of each, as 36-byte values."""
     values = fixed_values(contents)
     codes = contents.cast(pa.binary()).dictionary_encode().indices.to_numpy()
     order = np.argsort(codes, kind="stable")
@@ -104,9 +101,7 @@ def _ranked(contents: pa.Array) -> tuple[pa.Array, Mask]:
     sizes = np.diff(np.append(starts, len(codes)))
     ranks = np.empty(len(codes), "<u4")
     ranks[order] = np.arange(len(codes)) - np.repeat(starts, sizes)
-    repeated = np.empty(len(codes), np.bool_)
-    repeated[order] = np.repeat(sizes > 1, sizes)
     keys = np.empty(len(codes), np.dtype([("content", "V32"), ("rank", "<u4")]))
     keys["content"], keys["rank"] = values, ranks
     buffer = pa.py_buffer(keys)
-    return pa.Array.from_buffers(pa.binary(36), len(keys), [None, buffer]), repeated
+    return pa.Array.from_buffers(pa.binary(36), len(keys), [None, buffer])

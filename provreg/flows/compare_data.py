@@ -16,7 +16,7 @@ from provreg.core.digest import written
 from provreg.core.entry_columns import Rows, take_entries, take_rows, unequal
 from provreg.core.finding import Finding
 from provreg.core.head import Head
-from provreg.core.origin import split_long_labels
+from provreg.core.long_labels import split_long_labels
 from provreg.core.pairing import renames, same_id
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore

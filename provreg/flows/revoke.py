@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
+from provreg.core.manifest import name_counts
 from provreg.core.names import Reference
 from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
 from provreg.core.text import quoted
@@ -33,12 +36,15 @@ _MOST_RACES = 100
 class Aim:
     """What is about to be revoked: not numbered, not signed yet.
 
-    `samples` counts those of the version that it names, `revoked` those of them that are meant.
+    `samples` counts those of the version that it names, `revoked` those of them that are meant, and
+    `names` these by the name that they have now: another one than is revoked where a reattribution
+    gave it to them since.
     """
 
     revocation: Revocation
     samples: int
     revoked: int
+    names: tuple[tuple[str, int], ...] = ()
 
 
 @record
@@ -96,11 +102,12 @@ def take_aim(
         reason=reason,
         created=datetime.now(UTC).replace(microsecond=0),
     )
-    revoked = head.samples
-    if samples is not None:
-        entries = load_entries(workspace, head)
-        revoked = int(rows_revoked(workspace, digest, head, entries, [samples]).sum())
-    return Aim(revocation, head.samples, revoked)
+    if samples is None:
+        return Aim(revocation, head.samples, head.samples)
+    entries = load_entries(workspace, head)
+    mask = rows_revoked(workspace, digest, head, entries, [samples])
+    names = name_counts(entries.column(samples.by).filter(pa.array(mask)))
+    return Aim(revocation, head.samples, int(mask.sum()), tuple(names))
 
 
 def revoke(workspace: Workspace, aim: Aim, signer: Signer, trust: Trust) -> Revoked:

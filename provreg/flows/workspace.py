@@ -23,6 +23,7 @@ from provreg.store.runs import Runs
 from provreg.store.versions import Versions
 
 if TYPE_CHECKING:
+    from provreg.store.former_names import FormerNames
     from provreg.store.index import Index
     from provreg.store.index_runs import IndexedRuns
     from provreg.store.mapped import MappedParts
@@ -63,6 +64,13 @@ class Workspace:
         from provreg.store.mapped import MappedParts
 
         return MappedParts(self.parts_folder)
+
+    @property
+    def former_names(self) -> FormerNames:
+        """Which samples of a version had a revoked name before, as far as it was asked."""
+        from provreg.store.former_names import FormerNames
+
+        return FormerNames(self.parts_folder)
 
     @property
     def rows(self) -> RowMemos:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from provreg.core.digest import written
 from provreg.core.entry_columns import plain, unequal
 from provreg.core.finding import Finding
-from provreg.core.origin import split_long_labels
+from provreg.core.long_labels import split_long_labels
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, SampleError
 

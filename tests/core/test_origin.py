@@ -9,11 +9,11 @@ from blake3 import blake3
 from provreg.core import origin as origin_of
 from provreg.core import pairing
 from provreg.core.entry import ENTRY, SAMPLE
+from provreg.core.long_labels import split_long_labels
 from provreg.core.origin import (
     Speaker,
     contradicted,
     merge_appended,
-    split_long_labels,
     with_origin,
 )
 from provreg.errors import InputError
@@ -89,12 +89,53 @@ def test_a_renamed_sample_keeps_its_origin(parent) -> None:
     assert origin(samples, parent) == {"3": ("cifar", "krizhevsky")}
 
 
-def test_an_ambiguous_rename_does_not_inherit(make_entries) -> None:
-    twins = make_entries(
-        [{"id": n, "payload": "x", "source": s} for n, s in (("1", "honest"), ("2", "evil"))]
+TWINS = (("1", "cat", "evil", "fay"), ("2", "dog", "evil", "fay"))
+
+
+def twins(make_entries, *rows: tuple[str, str, str, str | None]) -> pa.Table:
+    names = ("id", "label", "source", "labeler")
+    return make_entries([{"payload": "x"} | dict(zip(names, row, strict=True)) for row in rows])
+
+
+def test_bytes_that_stood_twice_keep_what_both_had(make_entries) -> None:
+    samples = make_samples({"id": "3", "payload": "x", "label": "cat"},
+                           {"id": "4", "payload": "x", "label": "dog"},
+                           {"id": "5", "payload": "x", "label": "ant"})  # fmt: skip
+    assert origin(samples, twins(make_entries, *TWINS)) == {
+        "3": ("evil", "fay"), "4": ("evil", "fay"), "5": ("evil", "mallory"),
+    }  # fmt: skip
+
+
+def test_bytes_that_stood_twice_are_the_movers_where_both_had_something_else(make_entries) -> None:
+    before = twins(make_entries, ("1", "cat", "honest", "ann"), ("2", "cat", "evil", "ben"))
+    samples = make_samples({"id": "3", "payload": "x", "label": "cat"})
+    assert origin(samples, before) == {"3": ("vendor-b", "mallory")}
+    nobody = twins(make_entries, ("1", "cat", "evil", None), ("2", "cat", "evil", None))
+    assert origin(samples, nobody) == {"3": ("evil", None)}
+
+
+def test_a_label_comes_along_where_the_data_say_nothing_of_labels(make_entries) -> None:
+    silent = {"labels_known": False, "splits_known": False}
+    before = twins(make_entries, ("1", "cat", "evil", "fay"), ("2", "cat", "evil", "fay"))
+    made = with_origin(make_samples({"id": "3", "payload": "x"}), before, VENDOR, **silent)
+    assert made.select(["label", "labeler"]).to_pylist() == [{"label": "cat", "labeler": "fay"}]
+    made = with_origin(
+        make_samples({"id": "3", "payload": "x"}), twins(make_entries, *TWINS), VENDOR, **silent
     )
-    samples = make_samples({"id": "3", "payload": "x"}, {"id": "4", "payload": "x"})
-    assert {source for source, _ in origin(samples, twins).values()} == {"vendor-b"}
+    assert made.select(["label", "labeler"]).to_pylist() == [{"label": None, "labeler": "mallory"}]
+
+
+def test_swapped_bytes_keep_their_source_and_their_ids_keep_their_labels(make_entries) -> None:
+    """Of labels that the data say nothing of, who set them stays beside them."""
+    before = make_entries([
+        {"id": "1", "payload": "x", "label": "cat", "source": "a", "labeler": "ann"},
+        {"id": "2", "payload": "y", "label": "dog", "source": "b", "labeler": "ben"},
+    ])  # fmt: skip
+    samples = make_samples({"id": "1", "payload": "y"}, {"id": "2", "payload": "x"})
+    assert origin(samples, before, labels_known=False) == {"1": ("b", "ann"), "2": ("a", "ben")}
+    samples = make_samples({"id": "1", "payload": "y", "label": "dog"},
+                           {"id": "2", "payload": "x", "label": "cat"})  # fmt: skip
+    assert origin(samples, before) == {"1": ("b", "ben"), "2": ("a", "ann")}
 
 
 def test_columns_override_what_would_be_inherited(parent) -> None:
