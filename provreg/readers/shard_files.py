@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import os
 import re
 import zlib
 from contextlib import contextmanager
@@ -72,15 +72,18 @@ def _is_tar(path: Path) -> bool:
 def unpacked(file: SourceFile) -> Iterator[BinaryIO]:
     """The archive in `file`, decompressed as its first bytes say, read from front to back.
 
-    Raises InputError for what cannot be decompressed, or is far larger than any data.
+    Raises InputError for what cannot be decompressed, is far larger than any data, or holds more
+    than one compressed stream: where the first ends, many programs end too.
     """
     with opened(file) as stream:
         begin = stream.read(4)
         stream.seek(0)
         try:
             if begin[:2] == b"\x1f\x8b":
-                yield _buffered(_Bounded(gzip.GzipFile(fileobj=stream), file))
+                yield _buffered(_Bounded(_Gunzipped(stream, file), file))
             elif begin == b"\x28\xb5\x2f\xfd":
+                if _end_of_frame(stream.fileno(), file.size) < file.size:
+                    raise _two_streams(file)
                 plain = pa.CompressedInputStream(pa.PythonFile(stream), "zstd")
                 yield _buffered(_Bounded(plain, file))
             else:
@@ -98,6 +101,57 @@ def _buffered(source: Any) -> BinaryIO:
     """`source` in large reads; a read gives what was asked for until the end."""
     buffered: BinaryIO = io.BufferedReader(source, _BUFFER)
     return buffered
+
+
+def _two_streams(file: SourceFile) -> InputError:
+    return InputError(
+        f"{shown(file.path)} holds more than one stream of compressed bytes, and many programs"
+        " read the first alone",
+        hint="decompress it and compress it again as a whole, with gzip or zstd",
+    )
+
+
+class _Gunzipped:
+    """The bytes of the one gzip stream in a file; zeros may follow, as on tapes."""
+
+    def __init__(self, stream: BinaryIO, file: SourceFile) -> None:
+        self._stream = stream
+        self._file = file
+        self._unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    def read(self, size: int) -> bytes:
+        while not self._unpack.eof:
+            packed = self._unpack.unconsumed_tail or self._stream.read(_BUFFER)
+            if not packed:
+                raise EOFError
+            if data := self._unpack.decompress(packed, size):
+                return data
+        left = self._unpack.unused_data
+        while left:
+            if left.count(0) < len(left):
+                raise _two_streams(self._file)
+            left = self._stream.read(_BUFFER)
+        return b""
+
+
+def _end_of_frame(file: int, size: int) -> int:
+    """Where the zstd frame at the start of a file ends (RFC 8878, 3.1.1); `size` or more where it
+    is cut off or damaged, which whoever decompresses it will say."""
+    said = os.pread(file, 1, 4)
+    if not said:
+        return size
+    single = said[0] >> 5 & 1
+    place = 5 + (1 - single) + (0, 1, 2, 4)[said[0] & 3] + (single, 2, 4, 8)[said[0] >> 6]
+    while len(header := os.pread(file, 3, place)) == 3:
+        block = int.from_bytes(header, "little")
+        kind = block >> 1 & 3
+        # A run of one byte is packed as that byte.
+        place += 3 + (1 if kind == 1 else block >> 3)
+        if kind == 3:
+            break
+        if block & 1:
+            return place + 4 * (said[0] >> 2 & 1)
+    return size
 
 
 class _Bounded(io.RawIOBase):

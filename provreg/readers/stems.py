@@ -29,6 +29,8 @@ MAX_SAMPLE = 1024 * 1024 * 1024
 _MAX_LABEL = 16 * 1024 * 1024
 _BINARY = bytes([TAGS[BINARY]])
 _UNSAFE = re.compile(UNSAFE_IN_IDS)
+# Names that WebDataset keeps for itself and passes over.
+_META = re.compile(r"__[^/]*__(?:/.*)?", re.DOTALL)
 
 
 @record
@@ -67,22 +69,24 @@ def samples(
 ) -> Iterator[StemSample]:
     """The samples that the `files` (name, bytes) of one archive are, in their order.
 
-    `place` names the archive in messages. Counts in `left_out` what is no member: `hidden`,
-    `system`, and `unnamed` for names without a dot. Raises InputError naming the file: for paths
-    that are absolute or lead out, characters no id may hold, a member that stands twice (upper and
-    lower case are one to WebDataset), files of one stem that do not stand together, samples of
-    nothing but a label or of more than MAX_SAMPLE bytes, and labels that are none.
+    `place` names the archive in messages. Counts in `left_out` what WebDataset passes over too:
+    `hidden`, `system`, and `unnamed` for names without a dot and those it keeps for itself. Raises
+    InputError naming the file: for paths that are absolute or lead out, characters no id may hold,
+    what WebDataset takes for another sample or member, a member that stands twice (upper and lower
+    case are one to it), files of one stem that do not stand together, samples of nothing but a
+    label or of more than MAX_SAMPLE bytes, and labels that are none.
     """
     seen: set[str] = set()
-    stem, members, size = "", dict[str, bytes](), 0
+    stem, dots, members, size = "", "", dict[str, bytes](), 0
     for path, data in files:
         placed = _place(path, place, left_out)
         if placed is None:
             continue
-        if placed[0] != stem:
+        before = path[: len(path) - len(_inside(path))]
+        if placed[0] != stem or before != dots:
             if members:
                 yield _sample(stem, members, place, label)
-            stem, members, size = placed[0], {}, 0
+            stem, dots, members, size = placed[0], before, {}, 0
             if stem in seen:
                 raise InputError(
                     f"{place}: files of {quoted(stem)} stand apart from each other",
@@ -110,10 +114,16 @@ def payload_pieces(members: Mapping[str, bytes]) -> Iterator[bytes]:
         yield data
 
 
-def _place(path: str, place: str, left_out: dict[str, int]) -> tuple[str, str] | None:
-    """(stem, member's name) of a file; None where it is left out."""
+def _inside(path: str) -> str:
+    """`path` without the `./` that many programs put before it."""
     while path.startswith("./"):
         path = path[2:]
+    return path
+
+
+def _place(written: str, place: str, left_out: dict[str, int]) -> tuple[str, str] | None:
+    """(stem, member's name) of a file; None where it is left out."""
+    path = _inside(written)
     folder, slash, file = path.rpartition("/")
     if not path.isprintable() and _UNSAFE.search(path):
         raise InputError(
@@ -123,11 +133,23 @@ def _place(path: str, place: str, left_out: dict[str, int]) -> tuple[str, str] |
         raise InputError(
             f"{place}: {quoted(path)} is absolute or leads out of the archive", sample=path
         )
-    base, _, name = file.partition(".")
-    if file in SYSTEM_FILES or not base or not name:
+    base, dot, name = file.partition(".")
+    if _META.fullmatch(written) or not dot or (not base and not slash):
         reason = "system" if file in SYSTEM_FILES else "unnamed" if base else "hidden"
         left_out[reason] = left_out.get(reason, 0) + 1
         return None
+    if not base or file in SYSTEM_FILES:
+        raise InputError(
+            f"{place}: WebDataset makes a sample of {quoted(path)}, which is none",
+            hint="pack the shard again without it",
+            sample=path,
+        )
+    if not name or name.startswith("__"):
+        raise InputError(
+            f"{place}: {quoted(path)} has an ending that WebDataset takes for something else",
+            hint="rename it: an ending is not empty, and does not begin with two underscores",
+            sample=path,
+        )
     stem = folder + slash + base
     if len(path) > LIMITS["id"] // 4 and len(path.encode()) > LIMITS["id"]:
         raise InputError(f"{place}: {quoted(path)} is longer than {LIMITS['id']} bytes")

@@ -3,7 +3,8 @@
 A strict reader of POSIX.1-1988 ustar, POSIX.1-2001 pax and GNU long names. Python's `tarfile` takes
 headers of any length into memory, passes over links and devices, follows sparse maps, and takes an
 archive that was cut off between two members for a whole one. Everything of the kind is refused
-here, since two programs could make different files of it.
+here, since two programs could make different files of it; so are extended headers that contradict
+each other or the header they belong to, and whatever this reader does not know.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from provreg.core.text import quoted
 from provreg.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
@@ -25,7 +26,7 @@ _MAX_HEADER = 64 * 1024
 _MAX_PADDING = 1024 * 1024
 _CHUNK = 16 * 1024 * 1024
 
-_REGULAR, _FOLDER = b"0\0", b"5"
+_REGULAR, _FOLDER = (b"0", b"\0"), b"5"
 _PAX, _PAX_GLOBAL, _GNU_NAME = b"x", b"g", b"L"
 _REFUSED = {
     b"1": "a hard link",
@@ -37,8 +38,26 @@ _REFUSED = {
     b"S": "a sparse file",
 }
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*")
+# Mode, owner, group, time and device: nothing here needs them, but Python ends an archive, without
+# a word, at a header where one of them is no number. In binary they begin with one of two bytes.
+_NUMBERS = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
+_BINARY = (0x80, 0xFF)
 _RECORD = re.compile(rb"([1-9][0-9]{0,5}) ([^=]+)=")
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,17}")
 _UTF8 = b"ISO-IR 10646 2000 UTF-8"
+# POSIX, GNU, and what came before both, which has no more than 100 bytes for a name.
+_USTAR, _GNU, _OLD = b"ustar\x0000", b"ustar  \0", bytes(8)
+# star's own headers end so, and have times behind 131 bytes of the prefix.
+_STAR, _STAR_PREFIX = b"tar\0", 131
+# What eleven octal digits cannot hold stands in a pax record alone.
+_MOST_OCTAL = 8**11 - 1
+# Records that say nothing of a file's name or bytes. A record that is not known might.
+_HARMLESS = re.compile(
+    rb"atime|ctime|mtime|uid|gid|uname|gname|comment|hdrcharset|linkpath"
+    rb"|SCHILY\.(xattr\..+|acl\..+|dev|ino|nlink|fflags)|LIBARCHIVE\.(xattr\..+|creationtime)"
+    rb"|RHT\.security\..+|MSWINDOWS\..+",
+    re.DOTALL,
+)
 
 
 def members(stream: BinaryIO, place: str, *, limit: int) -> Iterator[tuple[str, bytes]]:
@@ -49,39 +68,23 @@ def members(stream: BinaryIO, place: str, *, limit: int) -> Iterator[tuple[str, 
     InputError for all else, and for an archive that is damaged, cut off or goes on after its end.
     """
     archive = _Archive(stream, place)
-    given: dict[bytes, bytes] = {}
+    # What the extended header before a member says; None where there is none.
+    given: dict[bytes, bytes] | None = None
     while (block := archive.block()) != _ZEROS:
         kind = block[156:157]
         size = archive.size(block)
         if kind in (_PAX, _PAX_GLOBAL, _GNU_NAME):
-            data = archive.take(size, _MAX_HEADER, "an extended header")
-            if kind == _GNU_NAME:
-                given[b"path"] = data.rstrip(b"\0")
-                continue
-            records = archive.records(data)
-            if kind == _PAX:
-                given |= records
-            elif not {b"path", b"size"}.isdisjoint(records):
-                raise archive.wrong("a global header names or measures files")
+            if given is not None:
+                raise archive.wrong("two extended headers come before one file")
+            given = archive.extended_header(kind, size)
             continue
-        name = archive.name(block, given.pop(b"path", None))
-        if (written := given.pop(b"size", None)) is not None:
-            if not written.isdigit() or len(written) > 18:
-                raise archive.wrong(f"{quoted(name)} has no size")
-            size = int(written)
-        given.clear()
-        if kind in _REFUSED:
-            raise InputError(
-                f"{place}: {quoted(name)} is {_REFUSED[kind]}", sample=name, hint="pack files only"
-            )
-        if kind == _FOLDER:
-            if size:
-                raise archive.wrong(f"the folder {quoted(name)} has bytes")
-            continue
-        if kind not in _REGULAR:
-            raise archive.wrong(f"{quoted(name)} is of an unknown kind")
-        yield name, archive.take(size, limit, quoted(name))
-    if given:
+        said, given = given or {}, None
+        name = archive.name(block, said.get(b"path"))
+        if b"size" in said:
+            size = archive.size_said(said[b"size"], size, name)
+        if archive.is_file(block, name, size, said):
+            yield name, archive.take(size, limit, quoted(name))
+    if given is not None:
         raise archive.wrong("an extended header belongs to no file")
     archive.finish()
 
@@ -110,6 +113,9 @@ class _Archive:
         found = sum(block) - sum(block[148:156]) + 8 * ord(" ")
         if written is None or not written[1] or int(written[1], 8) != found:
             raise self.wrong("is damaged, or no tar archive: a header's sum is wrong")
+        for begin, end in _NUMBERS:
+            if _OCTAL.fullmatch(block, begin, end) is None and block[begin] not in _BINARY:
+                raise self.wrong("a header holds a number that is none")
         return block
 
     def size(self, block: bytes) -> int:
@@ -120,22 +126,81 @@ class _Archive:
             raise self.wrong("a header has no size")
         return int(written[1] or b"0", 8)
 
+    def extended_header(self, kind: bytes, size: int) -> dict[bytes, bytes] | None:
+        """What an extended header says of the member behind it; None where it is of no member."""
+        # With the rest of its last block: Python reads on there.
+        data = self.take(size + -size % _BLOCK, _MAX_HEADER, "an extended header")
+        if data.count(0, size) < len(data) - size:
+            raise self.wrong("an extended header goes on behind its end")
+        data = data[:size]
+        if kind == _GNU_NAME:
+            return {b"path": data.rstrip(b"\0")}
+        records = self.records(data)
+        if kind == _PAX:
+            return records
+        if records:
+            raise self.wrong("a global header names or measures files")
+        return None
+
+    def is_file(self, block: bytes, name: str, size: int, said: Mapping[bytes, bytes]) -> bool:
+        """Whether the member is a file; a folder if not. Raises InputError for all else."""
+        kind = block[156:157]
+        if kind in _REFUSED:
+            raise InputError(
+                f"{self._place}: {quoted(name)} is {_REFUSED[kind]}",
+                sample=name,
+                hint="pack files only",
+            )
+        if kind == _FOLDER:
+            if size:
+                raise self.wrong(f"the folder {quoted(name)} has bytes")
+            return False
+        if kind not in _REGULAR:
+            raise self.wrong(f"{quoted(name)} is of an unknown kind")
+        # The oldest archives have no kind for folders but such names.
+        short = block[:100].partition(b"\0")[0]
+        if name.endswith("/") or (kind == b"\0" and short.endswith(b"/")):
+            raise self.wrong(f"{quoted(name)} is a file with the name of a folder")
+        if b"linkpath" in said:
+            raise self.wrong(f"{quoted(name)} is a file and a link")
+        return True
+
+    def size_said(self, written: bytes, in_header: int, name: str) -> int:
+        """The size in a pax record; the header's must be the same, or have no room for it."""
+        if _NUMBER.fullmatch(written) is None:
+            raise self.wrong(f"{quoted(name)} has no size")
+        size = int(written)
+        if size != in_header and (size <= _MOST_OCTAL or in_header):
+            raise self.wrong(f"{quoted(name)} has two sizes")
+        return size
+
     def name(self, block: bytes, given: bytes | None) -> str:
         """The name in an extended header before, or else in the header itself."""
-        raw = given
-        if raw is None:
-            raw = block[:100].partition(b"\0")[0]
-            prefix = block[345:500].partition(b"\0")[0]
-            if prefix and block[257:263] == b"ustar\0":
-                raw = prefix + b"/" + raw
+        raw = block[:100].partition(b"\0")[0]
+        prefix = block[345:500].partition(b"\0")[0]
+        magic = block[257:265]
+        if magic not in {_USTAR, _GNU, _OLD}:
+            raise self.wrong("is of an unknown kind of tar")
+        if prefix:
+            # GNU tar has times here when it is asked for them; Python reads them as a name.
+            short = block[508:512] == _STAR and len(prefix) >= _STAR_PREFIX
+            if magic != _USTAR or short:
+                raise self.wrong(f"{quoted(repr(raw)[1:])} has a prefix, or not")
+            raw = prefix + b"/" + raw
+        if given is not None:
+            raw = given
+        if not raw:
+            raise self.wrong("a file has no name")
+        if b"\0" in raw:
+            raise self.wrong(f"the name {quoted(repr(raw)[1:])} holds a null byte")
         try:
             return raw.decode()
         except UnicodeDecodeError:
             raise self.wrong(f"the name {quoted(repr(raw)[1:])} is not UTF-8") from None
 
     def records(self, data: bytes) -> dict[bytes, bytes]:
-        """Those records of a pax header that say where a file is and how long: `length key=value`
-        and a line break, `length` counting all of it."""
+        """Those records of a pax header that say where a file is, how long, or that it is a link:
+        `length key=value` and a line break, `length` counting all of it."""
         found: dict[bytes, bytes] = {}
         seen: set[bytes] = set()
         start = 0
@@ -152,9 +217,14 @@ class _Archive:
                 raise self.wrong("holds a sparse file")
             if key == b"hdrcharset" and value != _UTF8:
                 raise self.wrong("an extended header is not in UTF-8")
-            if key in (b"path", b"size"):
+            if key in (b"path", b"size", b"linkpath"):
                 found[key] = value
+            elif _HARMLESS.fullmatch(key) is None:
+                raise self.wrong(f"an extended header says an unknown {quoted(repr(key)[1:])}")
             start = end
+        # Python looks for this one wherever it may stand.
+        if data.count(b" hdrcharset=") > (b"hdrcharset" in seen):
+            raise self.wrong("an extended header says its character set within a value")
         return found
 
     def take(self, size: int, limit: int, what: str) -> bytes:

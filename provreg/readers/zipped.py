@@ -31,7 +31,8 @@ from provreg.readers.reader import Found, SampleStream
 from provreg.readers.runs import Run
 from provreg.readers.source_file import SourceFile, examined, opened, shown
 from provreg.readers.table_files import all_files, chosen_files, files_at
-from provreg.readers.zip_archive import Member, members_of, pieces
+from provreg.readers.zip_contents import Member, members_of
+from provreg.readers.zip_pieces import pieces
 from provreg.record import record
 
 if TYPE_CHECKING:

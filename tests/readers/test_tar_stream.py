@@ -90,8 +90,12 @@ def test_sizes_in_pax_headers_and_in_binary_count() -> None:
     plain = archive(("a.txt", b"abc"), form=tarfile.USTAR_FORMAT)
     binary = resummed(plain, size=(124, b"\x80" + (3).to_bytes(11, "big")))
     assert read(binary) == [("a.txt", b"abc")]
-    wrong_in_header = resummed(plain, size=(124, b"%011o\0" % 0))
-    assert read(pax(b"10 size=3\n", before=wrong_in_header)) == [("a.txt", b"abc")]
+    assert read(pax(b"10 size=3\n", before=plain)) == [("a.txt", b"abc")]
+    no_room = resummed(plain, size=(124, b"%011o\0" % 0))
+    with pytest.raises(InputError, match="has 8,589,934,592 bytes, more than"):
+        read(pax(b"19 size=8589934592\n", before=no_room))
+    with pytest.raises(InputError, match="two sizes"):
+        read(pax(b"10 size=3\n", before=no_room))
 
 
 def test_folders_are_passed_over() -> None:

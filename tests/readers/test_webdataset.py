@@ -115,8 +115,8 @@ def test_what_is_no_member_is_left_out_and_counted(tmp_path: Path) -> None:
         ("README", b"x"),
         (".hidden", b"x"),
         ("._1.jpg", b"x"),
-        ("Thumbs.db", b"x"),
-        ("a.", b"x"),
+        (".DS_Store", b"x"),
+        ("__meta__.json__", b"x"),
     ]
     pack(tmp_path / "a.tar", *extra, *pictures(1))
     found = read(tmp_path)
@@ -262,7 +262,7 @@ def test_name_longer_than_an_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("twin", ["1.jpg", "./1.jpg", "1.JPG"])
 def test_member_that_stands_twice(tmp_path: Path, twin: str) -> None:
     pack(tmp_path / "a.tar", ("1.jpg", b"shown"), (twin, b"hashed"))
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match=r"stands twice|stand apart"):
         read(tmp_path)
 
 

@@ -145,8 +145,8 @@ def edited(tmp_path: Path, edit: Any, method: int = zipfile.ZIP_DEFLATED) -> Pat
     return path
 
 
-def put(data: bytearray, place: int, form: str, value: Any) -> None:
-    struct.pack_into(form, data, place, value)
+def put(data: bytearray, place: int, form: str, *values: int) -> None:
+    struct.pack_into(form, data, place, *values)
 
 
 @pytest.mark.parametrize("name", ["../1", "/x/1", "x//1", "x/./1", "x/../../1"])
@@ -173,10 +173,13 @@ def test_name_cut_by_a_null_byte(tmp_path: Path) -> None:
         read(path)
 
 
-def test_name_that_is_not_marked_as_utf8(tmp_path: Path) -> None:
+def test_name_that_is_utf8_is_read_so_with_or_without_the_mark(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", {"x/1234": b"1"})
-    path.write_bytes(path.read_bytes().replace(b"x/1234", b"x/12\xc3\xa9"))
-    with pytest.raises(InputError, match="not marked as UTF-8"):
+    plain = path.read_bytes()
+    path.write_bytes(plain.replace(b"x/1234", "x/12é".encode()))
+    assert [row["id"] for row in rows(read(path))] == ["x/12é"]
+    path.write_bytes(plain.replace(b"x/1234", b"x/123\x82"))
+    with pytest.raises(InputError, match=r"not UTF-8, nor marked as such \(bit 11\)"):
         read(path)
 
 
@@ -225,7 +228,7 @@ def test_member_that_is_encrypted_or_packed_otherwise(
 
 
 def test_member_that_needs_a_version_of_the_format_which_there_is_not(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no zip archive: .*version 9\.9"):
+    with pytest.raises(InputError, match="needs a version of the format"):
         read(edited(tmp_path, lambda data, table: put(data, table + 6, "<B", 99)))
 
 
@@ -233,7 +236,11 @@ def test_member_that_needs_a_version_of_the_format_which_there_is_not(tmp_path: 
     ("size", "says"), [(1999, "more bytes than"), (2001, "fewer bytes than"), (0, "more bytes")]
 )
 def test_declared_size_that_is_not_the_real_one(tmp_path: Path, size: int, says: str) -> None:
-    path = edited(tmp_path, lambda data, table: put(data, table + 24, "<I", size))
+    def edit(data: bytearray, table: int) -> None:
+        put(data, table + 24, "<I", size)
+        put(data, 22, "<I", size)
+
+    path = edited(tmp_path, edit)
     with pytest.raises(InputError, match=says) as caught:
         read(path)
     assert caught.value.sample == "x/1"
@@ -244,6 +251,7 @@ def test_bomb_that_claims_to_be_small_is_left_after_what_it_claims(tmp_path: Pat
     path = pack(tmp_path / "a.zip", {"x/1": bytes(50 << 20)})
     data = bytearray(path.read_bytes())
     put(data, data.index(b"PK\x01\x02") + 24, "<I", 1000)
+    put(data, 22, "<I", 1000)
     path.write_bytes(data)
     with pytest.raises(InputError, match="more bytes than"):
         read(path)
@@ -254,9 +262,10 @@ def test_bytes_behind_a_member_that_no_program_shows(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", {"x/1": packed + b"hidden"}, zipfile.ZIP_STORED)
     data = bytearray(path.read_bytes())
     table = data.index(b"PK\x01\x02")
-    put(data, table + 10, "<H", zipfile.ZIP_DEFLATED)
-    put(data, table + 16, "<I", zlib.crc32(DATA))
-    put(data, table + 24, "<I", len(DATA))
+    for header, method in ((table, 10), (0, 8)):
+        put(data, header + method, "<H", zipfile.ZIP_DEFLATED)
+        put(data, header + method + 6, "<I", zlib.crc32(DATA))
+        put(data, header + method + 14, "<I", len(DATA))
     path.write_bytes(data)
     with pytest.raises(InputError, match="belong to nothing"):
         read(path)
@@ -274,8 +283,8 @@ def test_members_whose_bytes_overlap(tmp_path: Path) -> None:
     """A better zip bomb: many members out of the same packed bytes."""
     path = pack(tmp_path / "a.zip", {"x/1": DATA, "x/2": DATA}, zipfile.ZIP_STORED)
     data = bytearray(path.read_bytes())
-    put(data, data.index(b"PK\x01\x02") + 20, "<I", 2500)
-    put(data, data.index(b"PK\x01\x02") + 24, "<I", 2500)
+    for header in (data.index(b"PK\x01\x02") + 20, 18):
+        put(data, header, "<II", 2500, 2500)
     path.write_bytes(data)
     with pytest.raises(InputError, match="overlaps"):
         read(path)
