@@ -84,7 +84,7 @@ class Registry:
         searched for one. Keyless signatures are verified against `trusted_root`, by default
         PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/keyless.md). `lock` is a
         file of pins, by default the nearest `provreg.lock` upward. `notice` hears whom a long wait
-        is for. Raises NotFoundError without a registry, NotTrustedError (step 4) for a policy
+        is for. Raises NotFoundError without a registry, NotTrustedError (step 6) for a policy
         somebody may have planted.
         """
         from provreg.flows.opening import Where, Whom, open_as_asked
@@ -300,7 +300,7 @@ class Registry:
         if self.trust is None:
             raise NotTrustedError(
                 "nothing says whom to trust",
-                step=4,
+                step=6,
                 hint="name a policy with --policy FILE or a public key with --key FILE.pub",
             )
         return self.trust

@@ -30,6 +30,7 @@ from provreg.flows.trusting import Trust
 from provreg.flows.workspace import open_workspace
 from provreg.registry import Registry
 from provreg.store.folder import init, open_registry
+from provreg.store.layout import object_key, signatures_prefix
 from provreg.store.state import Pin
 from provreg.trust.key import generate
 from provreg.trust.signer import KeySigner
@@ -143,10 +144,10 @@ class Bench:
         self.overwrite(self.record(number, name), canonical({"head": head, "nonce": "0" * 32}))
 
     def object(self, digest: str) -> Path:
-        return self.registry / "objects" / digest.partition(":")[2][:2] / digest
+        return self.registry / object_key(digest)
 
     def signatures(self, head: str, name: str = "pets") -> Path:
-        return self.registry / "datasets" / name / "signatures" / head
+        return self.registry / signatures_prefix(name, head)
 
     def overwrite(self, path: Path, data: bytes) -> None:
         """Puts other bytes into the place of a read-only file."""

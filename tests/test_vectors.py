@@ -8,7 +8,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,11 @@ from provreg.core.revocation import RevocationLink
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore
 from provreg.flows.trusting import Trust
-from provreg.flows.verify import VerifiedVersion, verify
+from provreg.flows.verify import Step, VerifiedVersion, verify
 from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace, open_workspace
 from provreg.store import state
+from provreg.store.layout import signatures_prefix
 from provreg.store.local import LocalStore
 from provreg.store.state import Pin
 from provreg.trust.key import load_public
@@ -98,37 +99,44 @@ def trust_of(case: dict[str, Any]) -> Trust:
     )
 
 
-def run(path: Path, folder: Path) -> VerifiedVersion:
+def run(path: Path, folder: Path, on_step: Callable[[Step], None] = ignore) -> VerifiedVersion:
     """What a vector asks for; raises what verification raises."""
     case = read(path)
     workspace = workspace_of(case, folder / "registry")
-    version = verify(workspace, Reference.parse(case["reference"]), trust_of(case))
+    version = verify(workspace, Reference.parse(case["reference"]), trust_of(case), on_step=on_step)
     if "data" in case:
         data = folder / "data"
         for name, text in case["data"].items():
             (data / name).parent.mkdir(parents=True, exist_ok=True)
             (data / name).write_text(text, "utf-8")
-        verify_data(version, [data], on_step=ignore)
+        verify_data(version, [data], on_step=on_step)
     return version
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
 def test_vector_is_refused_at_its_step(path: Path, home: Path, tmp_path: Path) -> None:
     expected = read(path)["expect"]["refused"]
+    steps: list[Step] = []
     with pytest.raises(NotTrustedError) as caught:
-        run(path, tmp_path)
+        run(path, tmp_path, steps.append)
     assert (caught.value.step, expected["says"] in caught.value.message) == (
         expected["step"],
         True,
     ), f"step {caught.value.step}: {caught.value.message}"
     found = [[finding.kind, finding.id] for finding in caught.value.findings]
     assert found == expected.get("findings", [])
+    # Told in the order of their numbers, each once, and none behind the one that refuses.
+    passed = [(number, True) for number in range(1, len(steps))]
+    assert [(step.number, step.ok) for step in steps] == [*passed, (expected["step"], False)]
 
 
 @pytest.mark.parametrize("path", ACCEPTED, ids=lambda path: path.stem)
 def test_vector_verifies_and_has_its_facts(path: Path, home: Path, tmp_path: Path) -> None:
     expected = read(path)["expect"]["accepted"]
-    version = run(path, tmp_path)
+    steps: list[Step] = []
+    version = run(path, tmp_path, steps.append)
+    last = 12 if "data" in read(path) else 11
+    assert [(step.number, step.ok) for step in steps] == [(n, True) for n in range(1, last + 1)]
     assert version.digest == expected["head"]
     if "root" in expected:
         assert version.head.root == expected["root"]
@@ -173,7 +181,7 @@ def test_the_second_reader_finds_the_same(path: Path, second: ModuleType) -> Non
     assert {name: facts[name] for name in expected} == expected
 
 
-FORMAT_STEPS = (6, 10, 11)
+FORMAT_STEPS = (4, 10, 11)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +234,7 @@ def test_the_second_reader_finds_the_same_in_a_registry_of_provreg(
         [bundle] = [
             json.loads(data)
             for key, data in files.items()
-            if key.startswith(f"datasets/pets/signatures/{version.digest}/")
+            if key.startswith(signatures_prefix("pets", version.digest))
         ]
         assert base64.b64decode(bundle["dsseEnvelope"]["payload"]) == facts["statement"].encode()
 

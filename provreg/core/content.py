@@ -1,4 +1,4 @@
-"""Holding a version's samples and changes against its publish rule (step 7).
+"""Holding a version's samples and changes against its publish rule (step 11).
 
 What is counted are true changes between entries, never what a head says of itself.
 """

@@ -93,12 +93,12 @@ def count_principals(
     for signature in signatures:
         principal = policy.signer_of(signature)
         if principal is None or principal.name not in rule.signers:
-            set_aside.append(SetAside(signature, None, 4, ""))
+            set_aside.append(SetAside(signature, None, 6, ""))
             continue
         key, required = principal.key_of(signature), rule.required
         if required is not None and not signature.carries(required):
             why = f"without {_REQUIRED[required]}, which {rule} asks for"
-            set_aside.append(SetAside(signature, principal.name, 4, why))
+            set_aside.append(SetAside(signature, principal.name, 6, why))
             continue
         ended = None if key is None else _outside(key, signature, now, known)
         late = ended or _too_old(rule, signature, now, created)

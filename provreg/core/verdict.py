@@ -1,4 +1,4 @@
-"""What a policy says of one version's signatures (steps 4, 7 and 8)."""
+"""What a policy says of one version's signatures (steps 6, 7 and 8)."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def judge(
     if rule is None:
         return Verdict(
             False,
-            4,
+            6,
             f"no rule of the policy covers {quoted(dataset)}",
             needed="add a [[publish]] rule that names who may publish it",
         )
     if version < rule.minimum_version:
         return Verdict(
             False,
-            4,
+            6,
             f"{rule} takes {quoted(dataset)} from version {rule.minimum_version} on,"
             f" this is version {version}",
             needed="use a newer version, or lower minimum_version",
@@ -86,7 +86,7 @@ def _step(count: Count) -> int:
         return 7
     if count.met_but_for_time:
         return 8
-    return 7 if count.approvals else 4
+    return 7 if count.approvals else 6
 
 
 def _reason(rule: PublishRule, count: Count) -> str:

@@ -54,7 +54,7 @@ class Countersigned:
 
 
 def review(workspace: Workspace, reference: Reference, trust: Trust | None) -> Review:
-    """The version that `reference` stands for, sound (steps 6, 9, 10, 11), signed by whomever.
+    """The version that `reference` stands for, sound (steps 4, 9, 10, 11), signed by whomever.
 
     One that is revoked is refused (step 8). Raises NotTrustedError with the step that does not
     hold, NotFoundError for no such version.

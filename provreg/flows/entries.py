@@ -15,7 +15,7 @@ from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part, check_part_end, check_version
 from provreg.core.tree import BlockList
 from provreg.errors import FormatError
-from provreg.flows.integrity import Report, ignore, map_parts, read_part_file, refused, say_held
+from provreg.flows.integrity import map_parts, read_part_file, refused
 from provreg.flows.workspace import Workspace
 from provreg.readers.parallel import default_workers, ordered_map
 from provreg.readers.worker import can_fork
@@ -45,7 +45,6 @@ def check_successor(workspace: Workspace, head: Head, parent: Head) -> None:
 def load_entries(
     workspace: Workspace,
     head: Head,
-    done: Report = ignore,
     *,
     shared: frozenset[PartRef] = frozenset(),
 ) -> pa.Table:
@@ -69,7 +68,6 @@ def load_entries(
             workspace.checked.add(head)
     except FormatError as error:
         raise refused(11, error) from None
-    say_held(head, done)
     return entries
 
 

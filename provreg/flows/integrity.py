@@ -1,4 +1,4 @@
-"""Integrity: whether a head and its files hold together, whoever signed them (steps 6 and 10).
+"""Integrity: whether a head and its files hold together, whoever signed them (steps 4 and 10).
 
 Nothing here says that a version is trusted: that is `flows.verify`. What part files hold is
 `flows.entries`; this needs no Arrow.
@@ -30,23 +30,24 @@ def ignore(*_: object) -> None:
 
 
 def recorded(workspace: Workspace, dataset: str, number: int) -> str:
+    """Step 1: the head that a number's record names."""
     try:
         return workspace.versions.record(dataset, number)
     except FormatError as error:
         raise NotTrustedError(
             f"number {number} of {quoted(dataset)} does not name a head: {error.message}",
-            step=6,
+            step=1,
             hint="a squatted number is not a version: ask for an earlier one by number",
         ) from None
 
 
 def read_head(workspace: Workspace, digest: str) -> Head:
-    """Step 6: the head whose sha256 is `digest`."""
+    """Step 4: the head whose sha256 is `digest`."""
     try:
         data = workspace.objects.get(digest, limit=MAX_HEAD_BYTES)
         return _parsed(data) if len(data) <= _SMALL_HEAD else parse_head(data)
     except (DamagedError, NotFoundError) as error:
-        raise refused(6, error) from None
+        raise refused(4, error) from None
 
 
 @lru_cache(maxsize=64)
@@ -97,12 +98,6 @@ def map_parts(function: Callable[[PartRef], Found], parts: Sequence[PartRef]) ->
 
     with ThreadPoolExecutor(_READERS) as readers:
         yield from readers.map(function, parts)
-
-
-def say_held(head: Head, done: Report) -> None:
-    """Tells that steps 10 and 11 passed."""
-    done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
-    done(11, f"{head.samples:,} samples, root {head.root}")
 
 
 def read_part_file(workspace: Workspace, part: PartRef) -> bytes:

@@ -1,4 +1,4 @@
-"""What the policy says of a version, its content included (steps 1 to 8).
+"""What the policy says of a version, its content included: steps 1 to 8, the limits of step 11.
 
 Signatures are looked at first. Where the rule has limits, a version is compared with the nearest
 version before it that can be relied on, not blindly with its parent: who may change little could
@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
 from provreg.core.policy import PublishRule
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.integrity import Report, history, ignore
+from provreg.flows.integrity import history, refused
 from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import Signed, check_signatures
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-
-if TYPE_CHECKING:
-    from provreg.core.change import Changes
 
 
 @record
@@ -51,7 +47,7 @@ class Judge:
         return cls(workspace, trust, read_chain(workspace, trust))
 
     def check(self, digest: str, head: Head) -> Signed:
-        """Steps 1 to 8 for the head `digest`. Raises NotTrustedError."""
+        """Steps 1 to 8 and the limits of step 11 for the head `digest`. Raises NotTrustedError."""
         signed = check_signatures(
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
@@ -59,15 +55,17 @@ class Judge:
         self.check_content(signed)
         return signed
 
-    def check_content(self, signed: Signed, done: Report = ignore, *, held: bool = False) -> None:
-        """Whether what a signed version holds and changes is within its rule.
+    def check_content(self, signed: Signed, *, held: bool = False) -> list[str]:
+        """Step 11: that what a signed version holds and changes is within its rule, in words; none
+        where the rule bounds nothing.
 
-        `held`: it passed steps 10 and 11. Raises NotTrustedError with step 7.
+        `held`: its entries were checked. Raises NotTrustedError.
         """
         rule, head = signed.verdict.rule, signed.head
         if rule is None or not rule.looks_inside:
-            return
+            return []
         from provreg.core.content import exceeded, foreign_names
+        from provreg.flows.compare import changes_between
         from provreg.flows.entries import held_entries, load_entries
 
         entries = (held_entries if held else load_entries)(self.workspace, head)
@@ -77,13 +75,16 @@ class Judge:
         limits = [limit for limit in rule.limits if not limit.lifted(signers)]
         # A first version changes nothing: whoever signs it answers for all that it is.
         if limits and head.parent is not None:
-            base = self.base(head.parent)
-            if base is None:
-                raise nothing_before(rule, f"{head.dataset}@{head.version}")
-            changes = self._changes(base.head, head)
+            try:
+                base = self.base(head.parent)
+                if base is None:
+                    raise nothing_before(rule, f"{head.dataset}@{head.version}")
+                changes = changes_between(self.workspace, base.head, head)
+            except (NotTrustedError, DamagedError, NotFoundError) as error:
+                raise refused(11, error) from None
             _refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
             detail = f"{len(changes):,} changes since {base} are within its limits"
-        done(7, f"{detail}, by {rule}")
+        return [f"{detail}, by {rule}"]
 
     def base(self, digest: str) -> Base | None:
         """The nearest version from the head `digest` back that can be relied on.
@@ -110,14 +111,6 @@ class Judge:
                 found = self._bases[here.digest] = here
         return found
 
-    def _changes(self, old: Head, new: Head) -> Changes:
-        from provreg.flows.compare import changes_between
-
-        try:
-            return changes_between(self.workspace, old, new)
-        except (DamagedError, NotFoundError) as error:
-            raise NotTrustedError(error.message, step=10, hint=error.hint) from None
-
     def _trusts(self, version: Base) -> bool:
         try:
             self.check(version.digest, version.head)
@@ -132,7 +125,7 @@ def _refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None
     since = "" if base is None else f" since {base}"
     raise NotTrustedError(
         f"{rule} does not take this{since}: {'; '.join(refusals)}",
-        step=7,
+        step=11,
         hint="look at it with `provreg diff`; if it is right, more must sign it (`provreg sign`)"
         " where the rule says so, or the policy be changed",
     )
@@ -143,6 +136,6 @@ def nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
     return NotTrustedError(
         f"no version before {name} is trusted, seen or pinned, so nothing can be held against the"
         f" limits of {rule}",
-        step=7,
+        step=11,
         hint="verify or pin an earlier version that you rely on, trusting its signer with --key",
     )

@@ -50,7 +50,7 @@ def find_policy(
     data. `configuration` is provreg's configuration folder, by default the platform's. None where
     there is no policy at all.
 
-    Raises NotTrustedError (step 4) for a found file that others may have written: it is never
+    Raises NotTrustedError (step 6) for a found file that others may have written: it is never
     passed over, or planting one would switch to the next. Raises NotFoundError and StorageError for
     a named file that cannot be read, UsageError for one that is no policy.
     """
@@ -190,5 +190,5 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _planted(path: Path, why: str, remedy: str) -> NotTrustedError:
     return NotTrustedError(
-        f"the policy {quoted(str(path))} {why}", step=4, hint=_HINT.format(remedy=remedy)
+        f"the policy {quoted(str(path))} {why}", step=6, hint=_HINT.format(remedy=remedy)
     )

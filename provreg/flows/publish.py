@@ -118,7 +118,7 @@ def find_parent(
     if trust is None:
         raise NotTrustedError(
             f"{dataset} has versions, and nothing says whom to trust",
-            step=4,
+            step=6,
             hint="name a policy with --policy FILE or a public key with --key FILE.pub",
         )
     for number in reversed(numbers):
@@ -140,7 +140,7 @@ def find_parent(
         return version, skipped
     raise NotTrustedError(
         f"no version of {dataset} verifies; {dataset}@{skipped[0].number}: {skipped[0].reason}",
-        step=4,
+        step=6,
         hint="trust its signer in the policy, or choose another name for a new dataset",
     )
 

@@ -77,6 +77,7 @@ def take_aim(
             f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",
             hint="say for those who will be refused: --reason 'labels of 3 May were flipped'",
         )
+    number: int | None
     if samples is not None:
         number, digest = _newest_trusted(workspace, reference.dataset, trust)
     elif reference.version is None and reference.head is None:
@@ -153,7 +154,7 @@ def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[i
     raise NotTrustedError(
         f"no version of {dataset} is signed by whom you trust: which dataset of that name is meant"
         " is not known",
-        step=4,
+        step=6,
         hint="name a policy with --policy FILE or a public key with --key FILE.pub",
     )
 

@@ -199,9 +199,9 @@ def _checked(workspace: Workspace, statement: bytes) -> Receipt:
 def _signers(
     receipt: Receipt, bundles: Sequence[Bundle], trust: Trust | None
 ) -> tuple[Signer, ...]:
-    """Steps 3, 4 and 7 for a receipt. Raises NotTrustedError."""
+    """Steps 3, 6 and 7 for a receipt. Raises NotTrustedError."""
     if trust is None:
-        raise NotTrustedError(NOBODY, step=4)
+        raise NotTrustedError(NOBODY, step=6)
     made: list[Signature] = []
     failed: list[NotTrustedError] = []
     for bundle in bundles:
@@ -217,7 +217,7 @@ def _signers(
         if rule is None:
             raise NotTrustedError(
                 f"no [[train]] rule of the policy covers {quoted(name)}",
-                step=4,
+                step=6,
                 hint="add one that names whose receipts count",
             )
         count = count_principals(
@@ -228,7 +228,7 @@ def _signers(
             raise NotTrustedError(
                 f"not enough whose receipts count by {rule} have signed it"
                 + (f"; not counted: {who}" if who else ""),
-                step=7 if count.approvals else 4,
+                step=7 if count.approvals else 6,
                 hint=count.needed,
             )
         approvals |= dict(count.approvals)

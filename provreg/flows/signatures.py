@@ -42,20 +42,23 @@ class Signed:
 def check_signatures(
     workspace: Workspace,
     dataset: str,
-    number: int,
+    number: int | None,
     digest: str,
     trust: Trust,
     done: Report = ignore,
     *,
     head: Head | None = None,
 ) -> Signed:
-    """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`.
+    """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`, or
+    by its digest alone.
 
-    `head` is what was read of it, where it was (step 6).
+    `head` is what was read of it, where it was (step 4).
     Of step 8 they check what the policy says of time: keys that have ended, and age.
     """
-    bundles, skipped = _check_bundles(workspace, dataset, digest, trust)
+    bundles, skipped = _check_bundles(workspace, dataset, digest, trust, done)
     head = head or read_head(workspace, digest)
+    done(4, digest)
+    number = head.version if number is None else number
     statement = version_statement(
         dataset=dataset,
         version=number,
@@ -80,19 +83,25 @@ def check_signatures(
             step=5,
             hint="this head lost a race, was replaced or its number deleted: it is not a version",
         )
+    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
     signatures = tuple(made for _, made in same)
     verdict = _judge(workspace, digest, head, signatures, trust)
+    _say_counted(verdict, trust, done)
     verdict.require()
-    count = f"{len(same)} of {len(same) + len(skipped)} bundles"
-    done(1, f"{len(same) + len(skipped)} bundles, {len(skipped)} skipped")
-    done(2, f"{count} with one signature over an in-toto statement")
-    done(3, ", ".join(str(made) for made in signatures))
-    done(4, ", ".join(name for name, _ in verdict.approvals))
-    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
-    done(6, digest)
-    asked = 0 if verdict.rule is None else verdict.rule.threshold
-    done(7, f"{len(verdict.approvals)} of {asked} needed, by {trust.origin}")
     return Signed(digest, head, verdict, signatures, tuple(skipped))
+
+
+def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
+    """Tells of those of steps 6 and 7 that passed."""
+    names = [name for name, _ in verdict.approvals]
+    if verdict.step == 8:
+        # Enough have signed, but not in time.
+        late = (one.principal for one in verdict.set_aside if one.step == 8)
+        names = list(dict.fromkeys([*names, *filter(None, late)]))
+    if names:
+        done(6, ", ".join(names))
+    if names and verdict.rule is not None and (verdict.trusted or verdict.step == 8):
+        done(7, f"{len(names)} of {verdict.rule.threshold} needed, by {trust.origin}")
 
 
 def signed_when(signatures: Sequence[Signature]) -> str:
@@ -104,8 +113,12 @@ def signed_when(signatures: Sequence[Signature]) -> str:
     return f"signed {', '.join(times)}, while the certificate was valid"
 
 
-def check_named(head: Head, dataset: str, number: int) -> None:
-    """Step 5, for the head that stands under a name: raises NotTrustedError for another's."""
+def check_named(head: Head, dataset: str, number: int | None) -> None:
+    """Step 5, for the head that stands under a name, None as number where its digest was named.
+
+    Raises NotTrustedError for another's.
+    """
+    number = head.version if number is None else number
     if (head.dataset, head.version) != (dataset, number):
         raise NotTrustedError(
             f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}",
@@ -117,7 +130,7 @@ def check_named(head: Head, dataset: str, number: int) -> None:
 def _judge(
     workspace: Workspace, digest: str, head: Head, signatures: Sequence[Signature], trust: Trust
 ) -> Verdict:
-    """Steps 4, 7 and 8. What was seen is looked up where it can matter: keys that have ended."""
+    """Steps 6, 7 and 8. What was seen is looked up where it can matter: keys that have ended."""
     ask = partial(
         judge, trust.policy, head.dataset, head.version, signatures,
         now=datetime.now(UTC), created=head.created,
@@ -129,10 +142,10 @@ def _judge(
 
 
 def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:
-    """The head that a number belongs to, None where nothing claims it."""
+    """The head that a number belongs to, None where no record claims it."""
     try:
         return recorded(workspace, dataset, number)
-    except NotFoundError:
+    except (NotFoundError, NotTrustedError):
         return None
 
 
@@ -152,19 +165,25 @@ def all_signatures(
 
 
 def _check_bundles(
-    workspace: Workspace, dataset: str, digest: str, trust: Trust
+    workspace: Workspace, dataset: str, digest: str, trust: Trust, done: Report
 ) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
     """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
     good, failed = _read_bundles(workspace, dataset, digest, trust)
-    if not good and failed:
-        # The one that came furthest says best what is wrong.
-        raise max((error for _, error in failed), key=lambda error: error.step)
-    if not good:
+    count = len(good) + len(failed)
+    if not count:
         raise NotTrustedError(
             f"the head {digest} of {quoted(dataset)} has no signature",
             step=1,
             hint="it was never signed, or its signatures were deleted from the registry",
         )
+    for step, said in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
+        passed = len(good) + sum(skipped.step > step for skipped, _ in failed)
+        if passed:
+            done(step, f"{passed} of {count} {said}")
+    if not good:
+        # The one that came furthest says best what is wrong.
+        raise max((error for _, error in failed), key=lambda error: error.step)
+    done(3, ", ".join(str(made) for _, made in good))
     return good, [skipped for skipped, _ in failed]
 
 

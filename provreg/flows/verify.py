@@ -1,8 +1,8 @@
 """Verification, step by step (docs/verification.md): the only way to a `VerifiedVersion`.
 
-1 bundle · 2 one signature, in-toto · 3 signature · 4 principal · 5 statement · 6 head ·
-7 threshold and limits · 8 revocation and expiry · 9 history ·
-10 part files · 11 manifest; step 12, the data, is `flows.verify_data`.
+1 record and bundles · 2 one signature, in-toto · 3 signature · 4 head · 5 statement · 6 principal ·
+7 threshold · 8 revocation and expiry · 9 history · 10 part files · 11 manifest and limits; step 12,
+the data, is `flows.verify_data`. They are taken in this order (ADR 34).
 """
 
 from __future__ import annotations
@@ -20,14 +20,7 @@ from provreg.core.verdict import Verdict
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.freshness import Attested, Freshness, check_fresh, read_freshness
 from provreg.flows.history import check_history, check_revocations_held, known_of
-from provreg.flows.integrity import (
-    Report,
-    check_part_files,
-    ignore,
-    read_head,
-    recorded,
-    say_held,
-)
+from provreg.flows.integrity import check_part_files, ignore, recorded
 from provreg.flows.judging import Judge
 from provreg.flows.revocations import Chain, InForce, read_chain
 from provreg.flows.signatures import Skipped, check_signatures, signed_when
@@ -39,17 +32,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STEPS = {
-    1: "bundle",
+    1: "record and bundles",
     2: "one signature",
     3: "signature",
-    4: "principal",
+    4: "head",
     5: "statement",
-    6: "head",
-    7: "threshold and limits",
+    6: "principal",
+    7: "threshold",
     8: "revocation and expiry",
     9: "history",
     10: "part files",
-    11: "manifest",
+    11: "manifest and limits",
     12: "data",
 }
 
@@ -141,9 +134,10 @@ def verify(
         remembered = check_history(
             workspace, reference, digest, head, known, freshness.attested, done
         )
-        _check_manifest(workspace, head, digest, done)
-        # Told after step 11: what a version holds is known only when its entries are.
-        Judge(workspace, trust, chain).check_content(signed, done, held=True)
+        _check_manifest(workspace, head, digest)
+        done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
+        limits = Judge(workspace, trust, chain).check_content(signed, held=True)
+        done(11, "; ".join([f"{head.samples:,} samples, root {head.root}", *limits]))
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
         raise
@@ -163,16 +157,16 @@ def verify(
     )
 
 
-def _check_manifest(workspace: Workspace, head: Head, digest: str, done: Report) -> None:
-    """Steps 10 and 11. Where the entries were checked before only the files are read, and no Arrow
-    is loaded: every command that relies on a version begins so, and many need no more."""
+def _check_manifest(workspace: Workspace, head: Head, digest: str) -> None:
+    """Steps 10 and 11, part by part. Where the entries were checked before only the files are read,
+    and no Arrow is loaded: every command that relies on a version begins so, and many need no more.
+    """
     if digest in workspace.checked:
         check_part_files(workspace, head.parts)
-        say_held(head, done)
     else:
         from provreg.flows.entries import load_entries
 
-        load_entries(workspace, head, done)
+        load_entries(workspace, head)
 
 
 def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:
@@ -187,8 +181,11 @@ def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> st
     return said
 
 
-def locate(workspace: Workspace, reference: Reference) -> tuple[int, str]:
-    """(number, head digest) that `reference` stands for by the registry's word alone."""
+def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]:
+    """(number, head digest) that `reference` stands for by the registry's word alone.
+
+    The number of a head that is named by its digest is None: the head says it, once it is read.
+    """
     if reference.head is None and reference.version is not None:
         # Not listed: a version asked for by number costs the same however many there are.
         with suppress(NotFoundError):
@@ -200,7 +197,7 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int, str]:
             hint="`provreg ls` lists the datasets; `--registry` chooses another registry",
         )
     if reference.head is not None:
-        return read_head(workspace, reference.head).version, reference.head
+        return None, reference.head
     number = numbers[-1] if reference.version is None else reference.version
     if number not in numbers:
         raise NotFoundError(

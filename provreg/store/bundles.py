@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from provreg.core.digest import sha256_digest
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, InputError, NotFoundError
+from provreg.store.layout import digest_of_key
 from provreg.store.local import LocalStore
 from provreg.store.objects import create_or_match
 
@@ -48,8 +49,8 @@ def read_bundles(
     if len(keys) > MAX_BUNDLES:
         report(f"{of} has more than {MAX_BUNDLES} signatures: the rest is ignored")
     for key in keys[:MAX_BUNDLES]:
-        digest = key.rpartition("/")[2]
         try:
+            digest = digest_of_key(key)
             bundle = store.read(key, MAX_BUNDLE_BYTES)
         except (DamagedError, NotFoundError) as error:
             report(f"{error.message}: the signature is ignored")

@@ -12,7 +12,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.text import quoted
 from provreg.errors import FormatError
 from provreg.store.bundles import add_bundle, read_bundles
-from provreg.store.layout import latest_prefix
+from provreg.store.layout import digest_of_key, latest_key, latest_prefix
 from provreg.store.local import LocalStore
 
 MAX_LATEST = 1000
@@ -27,12 +27,12 @@ class LatestStatements:
 
     def add(self, dataset: str, statement: bytes, bundle: bytes) -> None:
         """Stores a bundle over `statement`. Raises as `store.bundles.add_bundle`."""
-        prefix = latest_prefix(dataset, sha256_digest(statement))
-        add_bundle(self._store, lambda digest: f"{prefix}/{digest}", bundle)
+        said = sha256_digest(statement)
+        add_bundle(self._store, lambda digest: latest_key(dataset, said, digest), bundle)
 
     def remove(self, dataset: str, statement: str, bundle: str) -> None:
         """Tidies away a bundle over what has expired, by the written SHA-256 of both."""
-        self._store.remove(f"{latest_prefix(dataset, statement)}/{bundle}")
+        self._store.remove(latest_key(dataset, statement, bundle))
 
     def statements(self, dataset: str) -> list[str]:
         """The written SHA-256 of statements of `dataset`, in order; at most the first 1,000."""
@@ -51,10 +51,10 @@ class LatestStatements:
 
     def _names(self, dataset: str) -> Iterator[str]:
         for key in self._store.list(latest_prefix(dataset)):
-            name = key.rpartition("/")[2]
             try:
-                latest_prefix(dataset, name)
+                statement = digest_of_key(key)
+                latest_prefix(dataset, statement)
             except FormatError:
                 self._report(f"{quoted(self._store.where(key))} is not a statement: ignored")
             else:
-                yield name
+                yield statement

@@ -1,6 +1,7 @@
 """Where things lie in a registry: keys, the same in a folder and in an object store.
 
-A key is segments joined by `/`, every one of them checked (docs/format/registry.md, "Keys").
+A key is segments joined by `/`, every one of them checked (docs/format/registry.md, "Keys"). Where
+digests stand in keys they have a hyphen: names on exFAT, SMB and Windows cannot have a colon.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ REVOCATION_SIGNATURES = "revocations/signatures"
 LATEST = "latest"
 STAGING = "tmp"
 MAX_NUMBER = 99_999_999
-_SEGMENT = re.compile(r"[a-z0-9][a-z0-9._:-]{0,132}")
+_SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,132}")
 _MAX_SEGMENTS = 8
+_DIGEST_SEGMENT = re.compile(r"(blake3|sha256)-([0-9a-f]{64})")
 _RECORD_NAME = re.compile(r"([0-9]{8})\.json")
 
 
@@ -39,10 +41,24 @@ def split_key(key: str) -> list[str]:
     return segments
 
 
+def digest_segment(digest: str) -> str:
+    """A written digest as a segment of a key. Raises FormatError unless it is one."""
+    algorithm, raw = parse_digest(digest)
+    return f"{algorithm}-{raw.hex()}"
+
+
+def digest_of_key(key: str) -> str:
+    """The written digest that the last segment of `key` stands for. Raises FormatError for none."""
+    match = _DIGEST_SEGMENT.fullmatch(key.rpartition("/")[2])
+    if match is None:
+        raise FormatError(f"{quoted(key)} does not end in a digest")
+    return f"{match[1]}:{match[2]}"
+
+
 def object_key(digest: str) -> str:
     """Where the object of a written digest lies. Raises FormatError unless it is one."""
-    _, raw = parse_digest(digest)
-    return f"{OBJECTS}/{raw[:1].hex()}/{digest}"
+    segment = digest_segment(digest)
+    return f"{OBJECTS}/{segment.partition('-')[2][:2]}/{segment}"
 
 
 def records_prefix(dataset: str) -> str:
@@ -72,26 +88,25 @@ def check_head_digest(head: str) -> str:
 
 def signatures_prefix(dataset: str, head: str) -> str:
     """The folder of the bundles over the head with this written SHA-256."""
-    return f"{DATASETS}/{check_dataset_name(dataset)}/signatures/{check_head_digest(head)}"
+    segment = digest_segment(check_head_digest(head))
+    return f"{DATASETS}/{check_dataset_name(dataset)}/signatures/{segment}"
 
 
 def signature_key(dataset: str, head: str, bundle: str) -> str:
     """Where the bundle with the written SHA-256 `bundle` over that head lies."""
-    parse_digest(bundle)
-    return f"{signatures_prefix(dataset, head)}/{bundle}"
+    return f"{signatures_prefix(dataset, head)}/{digest_segment(bundle)}"
 
 
 def run_prefix(receipt: str) -> str:
     """The folder of the bundles over the receipt with this written SHA-256."""
     if parse_digest(receipt)[0] != "sha256":
         raise FormatError(f"{quoted(receipt)} is not the sha256 of a receipt")
-    return f"{RUNS}/{receipt}"
+    return f"{RUNS}/{digest_segment(receipt)}"
 
 
 def run_key(receipt: str, bundle: str) -> str:
     """Where the bundle with the written SHA-256 `bundle` over that receipt lies."""
-    parse_digest(bundle)
-    return f"{run_prefix(receipt)}/{bundle}"
+    return f"{run_prefix(receipt)}/{digest_segment(bundle)}"
 
 
 def revocation_key(number: int) -> str:
@@ -103,16 +118,26 @@ def revocation_key(number: int) -> str:
 
 def revocation_prefix(statement: str) -> str:
     """The folder of the bundles over the revocation whose statement has this written SHA-256."""
-    return f"{REVOCATION_SIGNATURES}/{_check_statement_digest(statement)}"
+    return f"{REVOCATION_SIGNATURES}/{_statement_segment(statement)}"
+
+
+def revocation_signature_key(statement: str, bundle: str) -> str:
+    """Where the bundle with the written SHA-256 `bundle` over that revocation lies."""
+    return f"{revocation_prefix(statement)}/{digest_segment(bundle)}"
 
 
 def latest_prefix(dataset: str, statement: str | None = None) -> str:
     """The folder of a dataset's *latest* statements, or that of the bundles over one of them."""
     prefix = f"{LATEST}/{check_dataset_name(dataset)}"
-    return prefix if statement is None else f"{prefix}/{_check_statement_digest(statement)}"
+    return prefix if statement is None else f"{prefix}/{_statement_segment(statement)}"
 
 
-def _check_statement_digest(digest: str) -> str:
+def latest_key(dataset: str, statement: str, bundle: str) -> str:
+    """Where the bundle with the written SHA-256 `bundle` over that *latest* statement lies."""
+    return f"{latest_prefix(dataset, statement)}/{digest_segment(bundle)}"
+
+
+def _statement_segment(digest: str) -> str:
     if parse_digest(digest)[0] != "sha256":
         raise FormatError(f"{quoted(digest)} is not the sha256 of a statement")
-    return digest
+    return digest_segment(digest)

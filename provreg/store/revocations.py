@@ -18,6 +18,7 @@ from provreg.store.layout import (
     record_number,
     revocation_key,
     revocation_prefix,
+    revocation_signature_key,
 )
 from provreg.store.local import LocalStore
 
@@ -81,12 +82,14 @@ class Revocations:
 
         Raises as `store.bundles.add_bundle`.
         """
-        prefix = revocation_prefix(sha256_digest(statement))
-        return add_bundle(self._store, lambda digest: f"{prefix}/{digest}", bundle)
+        said = sha256_digest(statement)
+        return add_bundle(
+            self._store, lambda digest: revocation_signature_key(said, digest), bundle
+        )
 
     def remove_signature(self, statement: bytes, bundle: str) -> None:
         """Tidies away the signature of a statement that lost the race for its number."""
-        self._store.remove(f"{revocation_prefix(sha256_digest(statement))}/{bundle}")
+        self._store.remove(revocation_signature_key(sha256_digest(statement), bundle))
 
     def signatures(self, statement: bytes) -> Iterator[tuple[str, bytes]]:
         """(written SHA-256, bundle) of those over `statement`; nothing is verified."""

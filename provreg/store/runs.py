@@ -12,7 +12,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.text import quoted
 from provreg.errors import FormatError
 from provreg.store.bundles import add_bundle, read_bundles
-from provreg.store.layout import RUNS, run_key, run_prefix
+from provreg.store.layout import RUNS, digest_of_key, run_key, run_prefix
 from provreg.store.local import LocalStore
 
 MAX_RUNS = 100_000
@@ -52,10 +52,10 @@ class Runs:
 
     def _names(self) -> Iterator[str]:
         for key in self._store.list(RUNS):
-            name = key.rpartition("/")[2]
             try:
-                run_prefix(name)
+                receipt = digest_of_key(key)
+                run_prefix(receipt)
             except FormatError:
                 self._report(f"{quoted(self._store.where(key))} is not a receipt: ignored")
             else:
-                yield name
+                yield receipt

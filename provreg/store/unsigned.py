@@ -47,7 +47,7 @@ def drop(path: Path) -> None:
 def read_kept(path: Path) -> tuple[UnsignedReceipt, Receipt]:
     """What `keep` wrote, wherever it was moved to.
 
-    Raises NotTrustedError (step 4) for a file that others could have written: it would be signed in
+    Raises NotTrustedError (step 6) for a file that others could have written: it would be signed in
     your name. Raises NotFoundError, FormatError, StorageError.
     """
     try:
@@ -64,7 +64,7 @@ def read_kept(path: Path) -> tuple[UnsignedReceipt, Receipt]:
             raise NotTrustedError(
                 f"others could have written {quoted(str(path))}: {quoted(str(name))} is not yours"
                 " alone",
-                step=4,
+                step=6,
                 hint="if you are sure that nobody did: chmod go-w " + printable(str(name)),
             )
     data = read_private(path, MAX_UNSIGNED_BYTES)

@@ -119,7 +119,7 @@ def test_every_field_of_a_statement(bench: Bench) -> None:
         lie = key_bundle(data, key)
         bench.overwrite(signature, b"")
         signature.unlink()
-        signature = bench.signatures(head) / f"sha256:{hashlib.sha256(lie).hexdigest()}"
+        signature = bench.signatures(head) / f"sha256-{hashlib.sha256(lie).hexdigest()}"
         bench.overwrite(signature, lie)
         with pytest.raises(NotTrustedError) as caught:
             registry.verify("pets")
@@ -235,7 +235,7 @@ def test_every_field_of_a_head_by_a_trusted_signer_who_lies(bench: Bench) -> Non
         accepted.setdefault(place, at)
         attack.forget()
     assert set(accepted) == IN_A_SIGNED_HEAD
-    assert steps == {None, 5, 6, 9, 10, 11}
+    assert steps == {None, 4, 5, 9, 10, 11}
 
 
 def test_the_lists_stand_in_the_document() -> None:

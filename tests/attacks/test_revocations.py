@@ -19,6 +19,7 @@ from provreg.flows.ingestion import Ingestion
 from provreg.flows.revocations import PassedOver, read_chain
 from provreg.flows.revoke import Revoked
 from provreg.registry import Registry
+from provreg.store.layout import revocation_prefix
 from provreg.store.state import Pin, load
 
 if TYPE_CHECKING:
@@ -325,10 +326,11 @@ def test_bundle_over_another_statement_moved_beside_a_forged_revocation_counts_n
 ) -> None:
     one, two = publish(bench, 2)
     made = forge(bench, one.head, one.digest, "chief")
-    folder = bench.registry / "revocations/signatures"
     forged = replace(made, number=2, head=two.digest, version=2).statement()
     bench.overwrite(path_of(bench, 2), forged)
-    for path in (folder / made.digest()).iterdir():
-        bench.overwrite(folder / sha256_digest(forged) / path.name, path.read_bytes())
+    for path in (bench.registry / revocation_prefix(made.digest())).iterdir():
+        bench.overwrite(
+            bench.registry / revocation_prefix(sha256_digest(forged)) / path.name, path.read_bytes()
+        )
     chain = consumer(bench).verify("pets@2").chain
     assert [one.revocation.number for one in chain.in_force] == [1]

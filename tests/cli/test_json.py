@@ -194,7 +194,7 @@ def test_what_was_never_checked_is_not_verified(pets: Path, provreg: Run) -> Non
     assert ran.code == 4
     check(ran.json, "verify")
     assert ran.json["verified"] is False
-    assert ran.json["error"]["step"] == 4
+    assert ran.json["error"]["step"] == 6
 
 
 def test_json_lines_are_the_counts_and_then_a_change_a_line(pets: Path, provreg: Run) -> None:

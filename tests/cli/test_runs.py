@@ -143,7 +143,7 @@ def test_a_policy_planted_beside_the_model_is_refused(
     monkeypatch.chdir(model / "out1")
     ran = provreg("verify", "model:.", "--registry", registry)
     assert ran.code == 4
-    assert "step 4" in ran.err
+    assert "step 6" in ran.err
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_signatures_of_others_are_ignored_and_reported() -> None:
 def test_a_known_principal_outside_the_rule_is_not_enough() -> None:
     found = verdict([BOB, CI, STRANGER], dataset="toolformer-x", version=9)
     assert not found.trusted
-    assert found.step == 4
+    assert found.step == 6
     assert "whom publish rule 2 (toolformer-*, x?z) allows" in found.reason
     assert found.needed == "needs a signature by 1 of: alice"
 
@@ -138,13 +138,13 @@ def test_identities_issuers_and_keys_are_matched_whole(signature: Signature) -> 
 def test_an_empty_policy_allows_nothing() -> None:
     for empty in (Policy(), Policy(PRINCIPALS), Policy((), POLICY.publish)):
         found = verdict([ALICE, CI], empty)
-        assert (found.trusted, found.step) == (False, 4)
+        assert (found.trusted, found.step) == (False, 6)
 
 
 def test_a_version_below_the_minimum_is_refused_whoever_signed() -> None:
     assert verdict([ALICE], dataset="toolformer-x", version=5).trusted
     found = verdict([ALICE], dataset="toolformer-x", version=4)
-    assert (found.trusted, found.step) == (False, 4)
+    assert (found.trusted, found.step) == (False, 6)
     assert "publish rule 2 (toolformer-*, x?z) takes" in found.reason
 
 
@@ -203,7 +203,7 @@ def test_only_signatures_with_the_required_proof_count(
     found = verdict([signature], one_rule("alice", "ci", required=required))
     assert found.trusted is counted
     if not counted:
-        assert found.step == 4
+        assert found.step == 6
         assert "without a" in found.reason
 
 

@@ -52,7 +52,7 @@ class Place:
     def refuses(self, why: str, cwd: Path | None = None) -> None:
         with pytest.raises(NotTrustedError, match=why) as caught:
             self.find(cwd)
-        assert caught.value.step == 4
+        assert caught.value.step == 6
         assert "--policy" in caught.value.hint
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
@@ -92,3 +94,17 @@ def test_every_missing_file_of_a_registry_is_noticed_or_irrelevant(bench: Bench)
             assert list(bench.open().check())
         bench.overwrite(path, data)
     assert not refused(bench)
+
+
+def test_no_name_in_a_registry_needs_more_than_any_file_system_has(
+    bench: Bench, home: Path
+) -> None:
+    """Nor in the private folders: exFAT, SMB and Windows have no colon and fold case."""
+    registry_of_two_versions(bench)
+    consumer = bench.open()
+    consumer.verify("pets@2")
+    consumer.sync()
+    names = {part for key in bench.files() for part in Path(key).parts}
+    names |= {path.name for path in home.rglob("*") if path.parent != home}
+    assert len(names) > 20
+    assert {name for name in names if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)} == set()

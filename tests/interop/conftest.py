@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sigstore_instance import Instance as Loopback
 
+from provreg.store.layout import object_key, signatures_prefix
 from provreg.trust.sigstore.sign import Instance, KeylessSigner
 from provreg.trust.sigstore.token import TokenSource
 
@@ -70,10 +71,8 @@ def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
         head = outcome.digest
         assert head is not None
         files = Files(bench.folder, loopback.oidc.issuer)
-        files.head.write_bytes(
-            (registry / "objects" / head.partition(":")[2][:2] / head).read_bytes()
-        )
-        [bundle] = (registry / "datasets/pets/signatures" / head).iterdir()
+        files.head.write_bytes((registry / object_key(head)).read_bytes())
+        [bundle] = (registry / signatures_prefix("pets", head)).iterdir()
         files.bundle.write_bytes(bundle.read_bytes())
         files.config.write_text(json.dumps(loopback.trust_config(log)), "utf-8")
         files.root.write_text(json.dumps(loopback.trusted_root()), "utf-8")

@@ -76,7 +76,7 @@ def verify(case: Path) -> Signature:
         raise NotTrustedError("the statement is not over the artifact", step=5)
     wanted = text(case, "identity", IDENTITY), text(case, "issuer", ISSUER)
     if signature.key is None and (signature.identity, signature.issuer) != wanted:
-        raise NotTrustedError("somebody else signed it", step=4)
+        raise NotTrustedError("somebody else signed it", step=6)
     return signature
 
 

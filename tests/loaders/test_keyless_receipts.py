@@ -94,7 +94,7 @@ def test_a_receipt_signed_with_an_identity_vouches_for_its_model(
     assert PERSON.encode() in verified.stdout
     assert parse_bundle((configs / "model/model.sig").read_bytes()).payload
     refused = verify(bench, loopback, configs, "mallory@example.org")
-    assert (refused.returncode, b"step 4" in refused.stderr) == (4, True), refused.stderr
+    assert (refused.returncode, b"step 6" in refused.stderr) == (4, True), refused.stderr
 
 
 def test_an_identity_that_cannot_sign_is_refused_before_training(

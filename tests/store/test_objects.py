@@ -21,7 +21,8 @@ def objects(tmp_path: Path) -> Objects:
 
 
 def place(folder: Path, digest: str) -> Path:
-    return folder / "objects" / digest.partition(":")[2][:2] / digest
+    name = digest.replace(":", "-")
+    return folder / "objects" / name[7:9] / name
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from provreg.core.digest import sha256_digest
 from provreg.errors import DamagedError, InputError
+from provreg.store.layout import run_key
 from provreg.store.local import LocalStore
 from provreg.store.runs import Runs
 
@@ -40,12 +41,12 @@ def test_strangers_among_the_receipts_are_ignored_and_reported(
     runs: Runs, tmp_path: Path, reports: list[str]
 ) -> None:
     receipt = runs.add(b"statement", b"bundle")
-    for name in ("README \x1b[2J", "blake3:" + "0" * 64, "sha256:0"):
+    for name in ("README \x1b[2J", "blake3-" + "0" * 64, "sha256-0", "sha256:" + "0" * 64):
         (tmp_path / "runs" / name).mkdir()
-    (tmp_path / "runs" / receipt / ("sha256:" + "0" * 64)).write_bytes(b"another's")
+    (tmp_path / run_key(receipt, "sha256:" + "0" * 64)).write_bytes(b"another's")
     assert runs.receipts() == [receipt]
     assert [data for _, data in runs.bundles(receipt)] == [b"bundle"]
-    assert len(reports) == 4
+    assert len(reports) == 5
     assert not any("\x1b" in report for report in reports)
 
 
@@ -62,8 +63,8 @@ def test_a_flood_of_receipts_is_cut_and_reported(
 def test_an_oversized_or_squatted_bundle_is_refused(runs: Runs, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bundle"):
         runs.add(b"statement", b"x" * (256 * 1024 + 1))
-    folder = tmp_path / "runs" / sha256_digest(b"statement")
-    folder.mkdir(parents=True)
-    (folder / sha256_digest(b"bundle")).write_bytes(b"other bytes")
+    planted = tmp_path / run_key(sha256_digest(b"statement"), sha256_digest(b"bundle"))
+    planted.parent.mkdir(parents=True)
+    planted.write_bytes(b"other bytes")
     with pytest.raises(DamagedError):
         runs.add(b"statement", b"bundle")

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from provreg.core.digest import sha256_digest
 from provreg.errors import DamagedError, FormatError, InputError, NotFoundError, UsageError
-from provreg.store.layout import record_number
+from provreg.store.layout import (
+    digest_of_key,
+    digest_segment,
+    record_number,
+    signature_key,
+    signatures_prefix,
+)
 from provreg.store.local import LocalStore
 from provreg.store.objects import Objects
 from provreg.store.versions import Versions
@@ -229,12 +235,14 @@ def test_signatures_that_are_not_their_name_are_skipped_and_reported(
     versions: Versions, tmp_path: Path, reports: list[str]
 ) -> None:
     good = versions.add_signature("cats", HEAD, b"bundle")
-    folder = f"datasets/cats/signatures/{HEAD}"
-    plant(tmp_path, f"{folder}/{OTHER}")
+    folder = signatures_prefix("cats", HEAD)
+    plant(tmp_path, f"{folder}/{digest_segment(OTHER)}")
     plant(tmp_path, f"{folder}/README \x1b[2J")
-    plant(tmp_path, f"{folder}/{sha256_digest(b'giant')}", b"x" * (256 * 1024 + 1))
-    (tmp_path / folder / sha256_digest(b"link")).symlink_to(tmp_path / folder / good)
-    (tmp_path / folder / sha256_digest(b"folder")).mkdir()
+    plant(tmp_path, f"{folder}/{digest_segment(sha256_digest(b'giant'))}", b"x" * (256 * 1024 + 1))
+    (tmp_path / folder / digest_segment(sha256_digest(b"link"))).symlink_to(
+        tmp_path / folder / digest_segment(good)
+    )
+    (tmp_path / folder / digest_segment(sha256_digest(b"folder"))).mkdir()
     assert list(versions.signatures("cats", HEAD)) == [(good, b"bundle")]
     assert len(reports) == 5
     assert not any("\x1b" in report for report in reports)
@@ -257,7 +265,7 @@ def test_an_oversized_bundle_is_not_stored(versions: Versions) -> None:
 
 
 def test_a_squatted_signature_is_refused(versions: Versions, tmp_path: Path) -> None:
-    plant(tmp_path, f"datasets/cats/signatures/{HEAD}/{sha256_digest(b'bundle')}")
+    plant(tmp_path, signature_key("cats", HEAD, sha256_digest(b"bundle")))
     with pytest.raises(DamagedError):
         versions.add_signature("cats", HEAD, b"bundle")
 
@@ -343,8 +351,8 @@ def test_killed_at_any_step_a_version_is_complete_or_absent_and_a_retry_works(
         assert objects.get(head, 10) == b"head"
         bundle = (sha256_digest(b"bundle"), b"bundle")
         assert list(versions.signatures("cats", head)) == [bundle]
-        for path in (folder / "objects").rglob("*:*"):
-            objects.get(path.name, 10)
+        for path in (folder / "objects").rglob("*-*"):
+            objects.get(digest_of_key(path.name), 10)
     assert 2 < complete < len(folders) / 2, "both outcomes were seen"
 
 

@@ -142,11 +142,11 @@ class Forge:
     def put(self, data: bytes, *, digest: str | None = None) -> str:
         """Stores an object, under another digest than its own where one is given."""
         name = digest or blake3_digest(data)
-        self.files[f"objects/{name.partition(':')[2][:2]}/{name}"] = data
+        self.files[object_key(name)] = data
         return name
 
     def drop(self, digest: str) -> None:
-        del self.files[f"objects/{digest.partition(':')[2][:2]}/{digest}"]
+        del self.files[object_key(digest)]
 
     def part(self, part: Part, data: bytes, **facts: Any) -> dict[str, Any]:
         """Stores a part's file and block list; what the head says of them."""
@@ -213,7 +213,17 @@ class Forge:
     ) -> None:
         data = made if isinstance(made, bytes) else canonical(made)
         name = name or sha256_digest(data)
-        self.files[f"datasets/{dataset}/signatures/{head}/{name}"] = data
+        self.files[f"datasets/{dataset}/signatures/{segment(head)}/{segment(name)}"] = data
+
+
+def segment(digest: str) -> str:
+    """A digest in a key."""
+    return digest.replace(":", "-")
+
+
+def object_key(digest: str) -> str:
+    name = segment(digest)
+    return f"objects/{name.partition('-')[2][:2]}/{name}"
 
 
 def record_key(dataset: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Version records and heads that break one rule each (step 6)."""
+"""Version records and heads that break one rule each (steps 1 and 4)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from case import Case, one_version
-from forge import FOLDER, UID, Kept, version_record
+from forge import FOLDER, UID, Kept, object_key, version_record
 from signing import DROP
 
 from provreg.core.canonical import canonical
@@ -110,32 +110,32 @@ def cases(kept: Kept) -> Iterator[Case]:
         # What a statement could not say of such a head, it says of version 1 of the pets.
         said = {"root": DIGEST, "samples": 6, "dataset": "pets", "version": 1}
         yield one_version(
-            kept, f"head-{name}", f"A head with {wrong} is refused.", 6, says,
+            kept, f"head-{name}", f"A head with {wrong} is refused.", 4, says,
             place=("pets", 1), statement=said, **facts,
         )  # fmt: skip
     yield one_version(
         kept, "head-not-canonical", "A head that is not in canonical form is refused.",
-        6, "not in canonical form", spelled=lambda data: data.replace(b',"', b', "', 1),
+        4, "not in canonical form", spelled=lambda data: data.replace(b',"', b', "', 1),
     )  # fmt: skip
     yield one_version(
-        kept, "head-key-twice", "A head with a key twice is refused.", 6, "a key stands twice",
+        kept, "head-key-twice", "A head with a key twice is refused.", 4, "a key stands twice",
         spelled=lambda data: data.replace(b'"samples":6', b'"samples":6,"samples":6'),
     )  # fmt: skip
     yield one_version(
         kept, "head-damaged", "A head whose bytes are not those of its digest is refused.",
-        6, "is damaged", change=lambda forge, head: _replace(forge, head, b"shelter", b"sheltex"),
+        4, "is damaged", change=lambda forge, head: _replace(forge, head, b"shelter", b"sheltex"),
     )  # fmt: skip
     yield one_version(
-        kept, "head-missing", "A head that is not there is refused.", 6, "there is no",
+        kept, "head-missing", "A head that is not there is refused.", 4, "there is no",
         change=lambda forge, head: forge.drop(head),
     )  # fmt: skip
     for name, says, wrong, record in RECORDS:
         yield one_version(
-            kept, f"record-{name}", f"A version record with {wrong} is refused.", 6, says,
+            kept, f"record-{name}", f"A version record with {wrong} is refused.", 1, says,
             record=record,
         )  # fmt: skip
 
 
 def _replace(forge: Any, head: str, old: bytes, new: bytes) -> None:
-    [key] = [key for key in forge.files if key.endswith(head) and key.startswith("objects/")]
+    key = object_key(head)
     forge.files[key] = forge.files[key].replace(old, new)

@@ -1,4 +1,4 @@
-"""Part files that break one rule each, or are not what their head says (steps 6, 10 and 11)."""
+"""Part files that break one rule each, or are not what their head says (steps 4, 10 and 11)."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def _places(kept: Kept) -> Iterator[Case]:
     )
     one = forge.part(uncut(rows), kept.of("pets", rows))
     shapes = (
-        ("out-of-order", "Parts out of order", [second, first], 6, "not in the order of their ids"),
-        ("overlapping", "Parts that overlap", [first | {"last": "dog/1.jpg"}, second], 6,
+        ("out-of-order", "Parts out of order", [second, first], 4, "not in the order of their ids"),
+        ("overlapping", "Parts that overlap", [first | {"last": "dog/1.jpg"}, second], 4,
          "not in the order of their ids"),
         ("upside-down", "A part whose first id is behind its last",
-         [one | {"first": "dog/3.jpg", "last": "cat/1.jpg"}], 6, "not in the order of their ids"),
+         [one | {"first": "dog/3.jpg", "last": "cat/1.jpg"}], 4, "not in the order of their ids"),
         ("files-swapped", "Parts with each other's files",
          [first | _file(second), second | _file(first)], 11, "are not those whose blocks"),
         ("false-bounds", "A part whose first id is another than its head says",
@@ -134,7 +134,7 @@ def _places(kept: Kept) -> Iterator[Case]:
         forge.version(rows, parts)
         yield Case(f"part-{name}", f"{what} are refused." if what.startswith("Parts")
                    else f"{what} is refused.", dict(forge.files), step, says)  # fmt: skip
-        forge.files = {key: data for key, data in forge.files.items() if "blake3:" in key}
+        forge.files = {key: data for key, data in forge.files.items() if "blake3-" in key}
 
 
 def _file(part: dict[str, Any]) -> dict[str, Any]:

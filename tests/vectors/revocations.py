@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from case import Case
-from forge import OTHER_UID, UID, Forge, Kept
+from forge import OTHER_UID, UID, Forge, Kept, segment
 from histories import OTHER, pin, seen, two_versions
 from signing import bundle, policy
 
@@ -50,7 +50,7 @@ def put(forge: Forge, prefix: str, statement: bytes, signers: Sequence[str]) -> 
     """The bundles over a statement."""
     for name in signers:
         data = canonical(bundle(statement, name))
-        forge.files[f"{prefix}/{digest_of(statement)}/{digest_of(data)}"] = data
+        forge.files[f"{prefix}/{segment(digest_of(statement))}/{segment(digest_of(data))}"] = data
 
 
 def revocation(

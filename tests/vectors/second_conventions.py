@@ -63,7 +63,7 @@ def raw(written: str) -> bytes:
 
 def fetch(registry: Mapping[str, bytes], written: str, limit: int) -> bytes:
     algorithm, _, digits = written.partition(":")
-    data = registry.get(f"objects/{digits[:2]}/{written}")
+    data = registry.get(f"objects/{digits[:2]}/{algorithm}-{digits}")
     if data is None:
         raise Refused(f"{written} is missing")
     refuse_unless(len(data) <= limit, "longer than allowed")

@@ -1,4 +1,4 @@
-"""Bundles, principals and statements that break one rule each (steps 1 to 5, 7 and 8)."""
+"""Bundles, principals and statements that break one rule each (steps 1 to 8)."""
 
 from __future__ import annotations
 
@@ -152,6 +152,14 @@ def cases(kept: Kept) -> Iterator[Case]:
         kept, "bundle-too-large", "A bundle of more than 256 KiB is passed over.", 1,
         "has no signature", bundles=lambda _: [b"{" + b" " * (256 << 10)],
     )  # fmt: skip
+    yield one_version(
+        kept, "bundle-under-a-key-with-a-colon", "Digests in keys are written with a hyphen.", 1,
+        "has no signature", change=lambda forge, _: _with_colons(forge, "signatures"),
+    )  # fmt: skip
+    yield one_version(
+        kept, "head-under-a-key-with-a-colon", "Digests in keys are written with a hyphen.", 4,
+        "there is no", change=lambda forge, head: _with_colons(forge, f"objects/{head[7:9]}"),
+    )  # fmt: skip
     yield from _policies(kept)
     yield one_version(
         kept, "replayed-in-another-dataset",
@@ -179,19 +187,19 @@ def _policies(kept: Kept) -> Iterator[Case]:
         {"format": "provreg.policy/v1"}, "alice",
     )  # fmt: skip
     yield signed(
-        "policy-other-dataset", "A dataset no rule covers is refused.", 4, "no rule of the policy",
+        "policy-other-dataset", "A dataset no rule covers is refused.", 6, "no rule of the policy",
         policy("alice", datasets=("birds",)), "alice",
     )  # fmt: skip
     outsider = policy("alice")
     outsider["principal"] += policy("bob")["principal"]
     yield signed(
         "policy-principal-outside-the-rule", "A known principal whom the rule does not name is"
-        " not enough.", 4, "allows to publish it has signed it", outsider, "bob",
+        " not enough.", 6, "allows to publish it has signed it", outsider, "bob",
     )  # fmt: skip
     newer = policy("alice")
     newer["publish"][0]["minimum_version"] = 2
     yield signed(
-        "policy-minimum-version", "A version below the policy's minimum is refused.", 4,
+        "policy-minimum-version", "A version below the policy's minimum is refused.", 6,
         "from version 2 on", newer, "alice",
     )  # fmt: skip
     yield signed(
@@ -208,6 +216,13 @@ def _policies(kept: Kept) -> Iterator[Case]:
 def _misnamed(forge: Forge, head: str) -> None:
     statement = forge.facts["statement"].encode()
     forge.add_bundle("pets", head, bundle(statement), name=OTHER)
+
+
+def _with_colons(forge: Forge, under: str) -> None:
+    forge.files = {
+        key.replace("sha256-", "sha256:") if under in key else key: data
+        for key, data in forge.files.items()
+    }
 
 
 def _replayed(forge: Forge, head: str) -> None:

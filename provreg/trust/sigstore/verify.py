@@ -101,7 +101,7 @@ class CertificateVerifier:
 
 
 class _AnyIdentity:
-    """The library's own policy is not used: whom to trust is decided by ours, in step 4."""
+    """The library's own policy is not used: whom to trust is decided by ours, in step 6."""
 
     def verify(self, cert: Certificate) -> None:
         identity_of(cert)
