@@ -25,6 +25,7 @@ from provreg.flows.runs import Run, RunJudge, members
 from provreg.flows.trusting import Trust
 from provreg.readers.model import hash_model
 from provreg.store.folder import init
+from provreg.store.layout import run_prefix
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -253,7 +254,7 @@ def test_a_version_with_a_source_that_the_policy_does_not_take_is_told_with_the_
     narrow = Trust(replace(given.policy, publish=(rule,)), "a test")
     with pytest.raises(NotTrustedError, match="trained on pets@1, which is not trusted") as refused:
         verify(bench, model, narrow)
-    assert refused.value.step == 7
+    assert refused.value.step == 11
 
 
 def test_a_statement_of_another_kind_replayed_as_a_receipt_is_none(
@@ -291,7 +292,7 @@ def test_a_bundle_over_another_receipt_is_not_counted(
     """Alice's bundle over her receipt is put beside Mallory's over his."""
     hers = publish(receipt)
     his = publish(replace(receipt, parameters={"epochs": 1000}), "mallory")
-    for path in (bench.registry / "runs" / hers).iterdir():
-        shutil.copy(path, bench.registry / "runs" / his)
+    for path in (bench.registry / run_prefix(hers)).iterdir():
+        shutil.copy(path, bench.registry / run_prefix(his))
     assert judged(bench, his).refused is not None
     assert judged(bench, hers).refused is None

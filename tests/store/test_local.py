@@ -136,7 +136,8 @@ def test_remove_is_content_with_nothing(store: LocalStore) -> None:
 
 
 BAD_KEYS = ["", "/", "/etc/passwd", "a//b", "a/", "../x", "a/../b", "a/..", ".", "a/.hidden",
-            "a..b", "A", "a:b", "a\\b", "a\0b", "a\n", "a b", "é", "a/" * 8 + "a", "a" * 134]  # fmt: skip
+            "a..b", "A", "a:b", "a\\b", "a\0b", "a\n", "a b", "é", "a/" * 8 + "a",
+            "a" * 134]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
