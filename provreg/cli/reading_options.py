@@ -57,7 +57,7 @@ ColumnOption = Annotated[
         "--column",
         metavar="NAME:TYPE",
         rich_help_panel=READING,
-        help="The type of a CSV column. Repeatable.",
+        help="The type of a CSV or JSON column. Repeatable.",
     ),
 ]
 NullOption = Annotated[
@@ -72,6 +72,14 @@ NullOption = Annotated[
 DelimiterOption = Annotated[
     str | None,
     typer.Option(metavar="CHARACTER", rich_help_panel=READING, help="What separates CSV columns."),
+]
+QuotingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="standard|none",
+        rich_help_panel=READING,
+        help="Whether quotes stand around CSV fields, or are text like others.",
+    ),
 ]
 TimeOption = Annotated[
     str | None,

@@ -67,6 +67,7 @@ BOOL, INT, TEXT, BINARY = Scalar("bool"), Scalar("int"), Scalar("text"), Scalar(
 FLOAT16, FLOAT32, FLOAT64 = Scalar("float16"), Scalar("float32"), Scalar("float64")
 TIMESTAMP, TIMESTAMP_UTC = Scalar("timestamp"), Scalar("timestamp-utc")
 DATE, TIME, DURATION = Scalar("date"), Scalar("time"), Scalar("duration")
+JSON = Scalar("json")  # any value of JSON, held as its canonical text
 
 # What has been seen to hold nothing but nulls so far. It fits every type and is never written.
 NULL = Scalar("null")
@@ -75,7 +76,7 @@ _SCALARS = {
     scalar.name: scalar
     for scalar in (
         BOOL, INT, TEXT, BINARY, FLOAT16, FLOAT32, FLOAT64,
-        TIMESTAMP, TIMESTAMP_UTC, DATE, TIME, DURATION,
+        TIMESTAMP, TIMESTAMP_UTC, DATE, TIME, DURATION, JSON,
     )
 }  # fmt: skip
 
@@ -199,6 +200,18 @@ def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:
 def holds(schema: LogicalType, found: LogicalType) -> bool:
     """Whether values of the type `found` are of the type `schema` too, without any conversion."""
     return merged(schema, found) == schema
+
+
+def held(logical: LogicalType) -> LogicalType:
+    """`logical` as values are held in Arrow, which has no type for JSON but that of text."""
+    match logical:
+        case List():
+            return List(held(logical.element))
+        case Struct():
+            return Struct(tuple(Column(f.name, held(f.type)) for f in logical.fields))
+        case Map():
+            return Map(held(logical.key), held(logical.value))
+    return TEXT if logical == JSON else logical
 
 
 def settled(logical: LogicalType) -> LogicalType:

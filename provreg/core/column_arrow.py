@@ -15,6 +15,7 @@ from provreg.core.column import (
     FLOAT32,
     FLOAT64,
     INT,
+    JSON,
     MAX_DEPTH,
     MAX_FIELDS,
     MAX_NAME,
@@ -41,7 +42,7 @@ _ARROW = {
     BOOL: pa.bool_(), INT: pa.int64(), TEXT: pa.string(), BINARY: pa.binary(),
     FLOAT16: pa.float16(), FLOAT32: pa.float32(), FLOAT64: pa.float64(),
     TIMESTAMP: pa.timestamp("us"), TIMESTAMP_UTC: pa.timestamp("us", tz="UTC"),
-    DATE: pa.date32(), TIME: pa.time64("ns"), DURATION: pa.duration("ns"),
+    DATE: pa.date32(), TIME: pa.time64("ns"), DURATION: pa.duration("ns"), JSON: pa.string(),
 }  # fmt: skip
 
 

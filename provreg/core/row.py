@@ -21,6 +21,7 @@ from provreg.core.column import (
     FLOAT32,
     FLOAT64,
     INT,
+    JSON,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -32,6 +33,7 @@ from provreg.core.column import (
     Map,
     Scalar,
     Struct,
+    held,
     holds,
 )
 from provreg.core.column_arrow import columns_from_arrow
@@ -64,6 +66,7 @@ INT_BEYOND = 0x03  # of 2**63 and more
 TAGS = {
     BOOL: 0x01, INT: 0x02, FLOAT16: 0x04, FLOAT32: 0x05, FLOAT64: 0x06, TEXT: 0x07, BINARY: 0x08,
     TIMESTAMP: 0x0A, TIMESTAMP_UTC: 0x0B, DATE: 0x0C, TIME: 0x0D, DURATION: 0x0E,
+    JSON: 0x12,
 }  # fmt: skip
 TAG_DECIMAL, TAG_LIST, TAG_STRUCT, TAG_MAP = 0x09, 0x0F, 0x10, 0x11
 
@@ -139,7 +142,7 @@ def _slices(
             raise InputError(f"the column {quoted(column.name)} is missing or stands twice")
     chosen = batch.select([column.name for column in columns])
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
-        if not holds(column.type, actual.type):
+        if not holds(held(column.type), actual.type):
             raise InputError(f"the values of column {quoted(column.name)} are not of its type")
     fitting = batch.num_rows * _SLICE_BYTES // max(1, chosen.nbytes)
     step = max(1, min(fitting, _SLICE_ROWS))
@@ -225,7 +228,7 @@ def _many(tag: int, array: pa.Array, encoded: pa.Array) -> list[Piece]:
 
 def _scalar(array: pa.Array, logical: Scalar) -> list[Piece]:
     tag = constant(bytes([TAGS[logical]]), len(array))
-    if logical in (TEXT, BINARY):
+    if logical in (TEXT, BINARY, JSON):
         values = array.cast(pa.large_binary())
         lengths = np.diff(offsets_of(values))
         check_lengths(lengths)

@@ -1,8 +1,12 @@
-"""CSV (RFC 4180) and other delimited text, as UTF-8, with a header row."""
+"""CSV (docs/format/row.md, "CSV") and other delimited text, as UTF-8, with a header row.
+
+The bytes of rows are first seen to be of the grammar; then Arrow's parser, which takes more than
+that, divides them. It is given whole rows in memory: where it reads a file itself, what it reads
+ahead keeps a process from ending after an error.
+"""
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -10,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from provreg.core.column import TEXT, Column, Decimal, Scalar
+from provreg.core.column import JSON, TEXT, Column, Decimal, Scalar
 from provreg.core.column_arrow import check_names
 from provreg.core.text import quoted
 from provreg.errors import InputError
+from provreg.readers.csv_quotes import Quoted, end_of_rows, first_fault, quoted_in
+from provreg.readers.json_plain import parsed_texts
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
-from provreg.readers.typed_text import UNWRITTEN, parsed
+from provreg.readers.typed_text import UNWRITTEN, MixedIntegersError, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,70 +29,70 @@ if TYPE_CHECKING:
     from provreg.readers.table_options import TableOptions
 
 _SLICE = 8 << 20
-_BLOCK = _SLICE
 # Most headers end in this much of a file; it is read again for every slice.
 _HEADER = 64 << 10
+MAX_ROW = 64 << 20  # bytes of one row
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_QUOTE = ord('"')
-# Put after a slice's end as a row of its own. A quote that is never closed would swallow it.
-_END = "provreg: end of file"
+_NOTHING = re.compile(rb"[\r\n]*")
 _ROW_NUMBER = re.compile(r"Row #([0-9]+): ")
+_HINT = "quotes around a field are doubled inside of it; where files have none: --quoting none"
 
 
 def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]:
     """The header's columns, text unless declared otherwise. Raises InputError."""
-    return tuple(Column(name, options.types.get(name, TEXT)) for name in _header(files[0], options))
+    names, _ = _header(files[0], options)
+    return tuple(Column(name, options.types.get(name, TEXT)) for name in names)
 
 
 def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
-    """`file` in slices of up to 8 MiB, cut where rows end.
-
-    From where that cannot be told without reading all that comes before, the rest is one slice.
-    """
-    delimiter = (options.delimiter or ",").encode()
+    """`file` in slices of about 8 MiB, cut where rows end; from where it is no CSV the rest is one
+    slice."""
     start = 0
     with opened(file) as stream:
-        while file.size - start > _SLICE:
-            stream.seek(start)
-            block = stream.read(_SLICE)
-            if start == 0 and block.startswith(_BYTE_ORDER_MARK):
-                block = block.replace(_BYTE_ORDER_MARK, b"\n" * len(_BYTE_ORDER_MARK), 1)
-            stop = start + _end_of_rows(block, delimiter)
-            if stop == start or (start == 0 and not block[:stop].strip(b"\r\n")):
-                break  # nothing to go by, or not even the header
+        while True:
+            try:
+                rows, found = _rows_at(stream, start, file.size, _SLICE, options)
+                stop = start + len(rows) if rows and found.fault is None else file.size
+            except MisfitError:
+                stop = file.size
             yield Slice(file, start, stop, first_row=0 if start == 0 else None)
+            if stop == file.size:
+                return
             start = stop
-    yield Slice(file, start, file.size, first_row=0 if start == 0 else None)
 
 
-def _end_of_rows(block: bytes, delimiter: bytes) -> int:
-    """Where the last row that ends in `block` does; 0 where there is none or it cannot be told.
+def _rows_at(
+    stream: BinaryIO, start: int, stop: int, size: int, options: TableOptions
+) -> tuple[bytes, Quoted]:
+    """The whole rows in `size` bytes from `start` on, one at least, and what is quoted in them.
 
-    `block` begins with a row. A quote begins a quoted field only where a field begins, and is a
-    character like others elsewhere. Where every other one of them stands where a field begins, or
-    after a quote that it doubles, those between end the quoted fields. So a line break is inside of
-    one if an odd number of quotes comes before it.
+    At `stop` the last one ends, or is cut off. Raises MisfitError.
     """
-    if b'"' not in block:
-        return block.rfind(b"\n") + 1
-    data = np.frombuffer(block, np.uint8)
-    quotes = np.flatnonzero(data == _QUOTE)
-    beginning = quotes[::2][quotes[::2] > 0]
-    may_precede = np.zeros(256, np.bool_)
-    may_precede[list(delimiter + b'"\r\n')] = True
-    if not may_precede[data[beginning - 1]].all():
-        return 0
-    end = len(block)
-    while (end := block.rfind(b"\n", 0, end)) >= 0:
-        before = int(np.searchsorted(quotes, end))
-        if before % 2 == 0:
-            return end + 1
-        end = int(quotes[before - 1])
-    return 0
+    while True:
+        stream.seek(start)
+        data = stream.read(min(size, stop - start))
+        if start == 0 and data.startswith(_BYTE_ORDER_MARK):
+            # As long, and nothing to what comes next.
+            data = data.replace(_BYTE_ORDER_MARK, b"\n\n\n", 1)
+        found = quoted_in(data, _delimiter(options), quoting=options.quoting)
+        if start + len(data) == stop or not data:
+            return data, found
+        if (end := end_of_rows(data, found)) > 0:
+            return data[:end], found.until(end)
+        if found.fault is not None:
+            return data, found
+        if size >= MAX_ROW:
+            complaint = f"the row is longer than {MAX_ROW} bytes, or a quote is never closed"
+            raise MisfitError(complaint, row=0, hint=_HINT)
+        size = min(2 * size, MAX_ROW)
+
+
+def _delimiter(options: TableOptions) -> bytes:
+    return (options.delimiter or ",").encode()
 
 
 def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
-    """The rows, with the columns of `options.columns`, up to 8 MiB at a time.
+    """The rows, with the columns of `options.columns`, about 8 MiB at a time.
 
     Raises InputError, and MisfitError for a value that does not fit its column's type.
     """
@@ -94,14 +100,22 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     for column in columns:
         if not isinstance(column.type, Scalar | Decimal) or column.type in UNWRITTEN:
             raise InputError(f"the type of column {quoted(column.name)} cannot be read from CSV")
-    header = _header(piece.file, options)
+    header, begin = _header(piece.file, options)
     _check_header(piece.file, header, columns)
     rows = 0
-    for texts in _texts(piece, header, options):
-        try:
-            yield _typed(texts, columns)
-        except MisfitError as misfit:
-            raise misfit.after(rows) from None
+    for texts in _texts(piece, header, begin, options):
+        start, size = 0, texts.num_rows
+        while start < texts.num_rows:
+            part = texts.slice(start, size)
+            try:
+                yield _typed(part, columns)
+            except MixedIntegersError:
+                size = part.num_rows // 2
+                continue
+            except MisfitError as misfit:
+                raise misfit.after(rows + start) from None
+            start += part.num_rows
+            size = 2 * part.num_rows
         rows += texts.num_rows
 
 
@@ -109,7 +123,13 @@ def _typed(texts: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch
     arrays = []
     for column in columns:
         try:
-            arrays.append(parsed(texts.column(column.name), column.type))  # type: ignore[arg-type]
+            array = texts.column(column.name)
+            if column.type == JSON:
+                arrays.append(parsed_texts(array))
+            else:
+                arrays.append(parsed(array, column.type))  # type: ignore[arg-type]
+        except MixedIntegersError:
+            raise
         except MisfitError as misfit:
             complaint = f"column {quoted(column.name)}: {misfit.complaint}"
             raise MisfitError(complaint, row=misfit.row) from None
@@ -118,30 +138,38 @@ def _typed(texts: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch
 
 def rows_before(piece: Slice, options: TableOptions) -> int:
     """The number of rows in the file before `piece`, counted: only messages need it."""
-    header = _header(piece.file, options)
+    header, begin = _header(piece.file, options)
     earlier = Slice(piece.file, 0, piece.start)
-    return sum(texts.num_rows for texts in _texts(earlier, header, options))
+    return sum(texts.num_rows for texts in _texts(earlier, header, begin, options))
 
 
-def _header(file: SourceFile, options: TableOptions) -> list[str]:
-    with opened(file) as stream:
+def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
+    """The names of the columns, and where the first line ends that has them. Raises InputError."""
+    try:
+        with opened(file) as stream:
+            start = len(_BYTE_ORDER_MARK) if stream.read(3) == _BYTE_ORDER_MARK else 0
+            data, found = _rows_at(stream, start, file.size, _HEADER, options)
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+        ends = ends[~found.holds(ends)]
+        end = int(ends[0]) + 1 if len(ends) else len(data)
+        line, found = data[:end], found.until(end)
+        fault = first_fault(line, found, one_column=True)
+        if fault is not None or not line:
+            complaint = "the file is empty" if fault is None else f"{fault[1]}, in the header"
+            raise InputError(f"not readable as CSV: {complaint}", hint=_HINT)
         try:
-            try:
-                names: list[str] = _open(stream, options, {}, _HEADER).schema.names
-            except pa.ArrowInvalid:
-                stream.seek(0)
-                names = _open(stream, options, {}, _BLOCK).schema.names
-            check_names(names)
+            # Arrow takes no header that nothing follows.
+            names: list[str] = _read(line + b"\n", options).schema.names
         except UnicodeDecodeError:
-            raise InputError(f"{shown(file.path)}: the header is not UTF-8") from None
-        except pa.ArrowInvalid as error:
-            refusal = _refusal(Slice(file, 0, file.size), error)
-            if isinstance(refusal, MisfitError):
-                refusal = refusal.in_file(file.path, 0)
-            raise refusal from None
-        except InputError as error:
-            raise InputError(f"{shown(file.path)}: {error.message}") from None
-    return names
+            raise InputError("the header is not UTF-8") from None
+        check_names(names)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{shown(file.path)}: not readable as CSV: {quoted(str(error))}") from None
+    except MisfitError as misfit:
+        raise InputError(f"{shown(file.path)}: {misfit.complaint}", hint=misfit.hint) from None
+    except InputError as error:
+        raise InputError(f"{shown(file.path)}: {error.message}", hint=error.hint) from None
+    return names, start + end
 
 
 def _check_header(file: SourceFile, header: list[str], columns: tuple[Column, ...]) -> None:
@@ -151,82 +179,69 @@ def _check_header(file: SourceFile, header: list[str], columns: tuple[Column, ..
         raise InputError(f"{shown(file.path)} {there} column {quoted(name)}")
 
 
-def _texts(piece: Slice, header: list[str], options: TableOptions) -> Iterator[pa.RecordBatch]:
-    """The fields as texts. Raises InputError or MisfitError for what is not CSV, or not UTF-8."""
-    delimiter = (options.delimiter or ",").encode()
-    end = b"\n" + _END.encode() + delimiter * (len(header) - 1) + b"\n"
-    types = dict.fromkeys(header, pa.string())
-    # With the line break before it, so that nothing in a later slice is the file's byte order mark.
-    start = max(0, piece.start - 1)
-    last: pa.RecordBatch | None = None
+def _texts(
+    piece: Slice, header: list[str], begin: int, options: TableOptions
+) -> Iterator[pa.RecordBatch]:
+    """The fields as texts. Raises MisfitError for what is not CSV, or not UTF-8."""
+    position = max(piece.start, begin)
+    rows = 0
     with opened(piece.file) as stream:
-        stream.seek(start)
-        ended = _Ended(stream, piece.stop - start, end)
-        try:
-            # The first slice brings its header. One that is no longer than a block is read as one.
-            names = header if start else None
-            for batch in _open(ended, options, types, _BLOCK + len(end), names):
-                if last is not None:
-                    yield last
-                last = batch if batch.num_rows else last
-        except pa.ArrowInvalid as error:
-            raise _refusal(piece, error) from None
-    if last is None or last.column(0)[-1].as_py() != _END:
-        raise InputError(f"{shown(piece.file.path)}: a quote is never closed")
-    if last.num_rows > 1:
-        yield last.slice(0, last.num_rows - 1)
+        while position < piece.stop:
+            try:
+                data, found = _rows_at(stream, position, piece.stop, _SLICE, options)
+                if not data:
+                    break  # it has become shorter
+                texts = _divided(data, found, header, options)
+            except MisfitError as misfit:
+                raise misfit.after(rows) from None
+            if texts is not None:
+                yield texts
+                rows += texts.num_rows
+            position += len(data)
 
 
-def _open(
-    stream: BinaryIO | io.RawIOBase,
-    options: TableOptions,
-    types: dict[str, pa.DataType],
-    block: int,
-    names: list[str] | None = None,
-) -> arrow_csv.CSVStreamingReader:
-    return arrow_csv.open_csv(
-        stream,
-        arrow_csv.ReadOptions(use_threads=False, block_size=block, column_names=names),
-        arrow_csv.ParseOptions(delimiter=options.delimiter or ",", newlines_in_values=True),
+def _divided(
+    data: bytes, found: Quoted, header: list[str], options: TableOptions
+) -> pa.RecordBatch | None:
+    """The fields of whole rows, None where there are none. Raises MisfitError."""
+    if (fault := first_fault(data, found, one_column=len(header) == 1)) is not None:
+        at, complaint = fault
+        start = end_of_rows(
+            data[:at], quoted_in(data[:at], _delimiter(options), quoting=options.quoting)
+        )
+        before = _divided(data[:start], found.until(start), header, options)
+        row = 0 if before is None else before.num_rows
+        raise MisfitError(f"not readable as CSV: {complaint}", row=row, hint=_HINT)
+    if _NOTHING.fullmatch(data):
+        return None
+    # What looks like a byte order mark is one at the beginning of a file only.
+    whole = b"\n" + data if data.startswith(_BYTE_ORDER_MARK) else data
+    try:
+        table = _read(whole, options, header)
+    except pa.ArrowInvalid as error:
+        message = str(error)
+        number = _ROW_NUMBER.search(message)
+        complaint = "not readable as CSV: " + quoted(_ROW_NUMBER.sub("", message))
+        raise MisfitError(complaint, row=int(number[1]) - 1 if number else 0) from None
+    (batch,) = table.combine_chunks().to_batches()
+    return batch
+
+
+def _read(data: bytes, options: TableOptions, names: list[str] | None = None) -> pa.Table:
+    """All of `data` by Arrow's parser, as texts; without `names` the first row has them."""
+    return arrow_csv.read_csv(
+        pa.BufferReader(data),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        arrow_csv.ParseOptions(
+            delimiter=options.delimiter or ",",
+            quote_char='"' if options.quoting else False,
+            newlines_in_values=options.quoting,
+        ),
         arrow_csv.ConvertOptions(
-            column_types=types,
+            column_types=dict.fromkeys(names or [], pa.string()),
             null_values=list(options.null_words),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
             check_utf8=True,
         ),
     )
-
-
-def _refusal(piece: Slice, error: pa.ArrowInvalid) -> InputError | MisfitError:
-    """Arrow's complaint, with the row where it names one."""
-    message = str(error)
-    found = _ROW_NUMBER.search(message)
-    complaint = "not readable as CSV: " + quoted(_ROW_NUMBER.sub("", message))
-    if found is None:
-        return InputError(f"{shown(piece.file.path)}: {complaint}")
-    # Arrow counts from 1, and a header too.
-    return MisfitError(complaint, row=int(found[1]) - (1 if piece.start else 2))
-
-
-class _Ended(io.RawIOBase):
-    """`size` bytes of a file, from where it stands, and some more after their end."""
-
-    def __init__(self, stream: BinaryIO, size: int, end: bytes) -> None:
-        super().__init__()
-        self._stream = stream
-        self._left = size
-        self._end = end
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to `size` bytes, fewer only at the very end."""
-        data = self._stream.read(min(size, self._left))
-        self._left -= len(data)
-        if len(data) < size:
-            more = size - len(data)
-            data += self._end[:more]
-            self._end = self._end[more:]
-        return data

@@ -13,17 +13,16 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from provreg.core.column import NULL, Column, List, LogicalType, Struct, settled
 from provreg.core.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers import json_array, jsonlines
 from provreg.readers.json_rows import batch_at_once
-from provreg.readers.json_values import merge_columns
-from provreg.readers.jsonlines import inferred_columns
+from provreg.readers.json_values import UntypedError, merge_columns
+from provreg.readers.jsonlines import take_in
 from provreg.readers.parallel import ordered_map
-from provreg.readers.source_file import MisfitError, Slice, SourceFile, shown
+from provreg.readers.source_file import MisfitError, Slice, SourceFile
 from provreg.readers.table_options import TableOptions, with_schema
 from provreg.readers.table_rows import rows_before, said_columns, slice_samples
 from provreg.readers.table_samples import samples_of
@@ -48,8 +47,6 @@ VALUED: dict[str, _Reader] = {"json": json_array, "jsonl": jsonlines}
 
 # Bytes of first rows: enough to see most columns, few enough to be looked at one by one.
 _FIRST = 1 << 16
-# Floats from here on may have been written as integers, and beyond 64 bits those are refused.
-_LARGE = 2.0**63
 
 
 class _Seen(NamedTuple):
@@ -81,7 +78,11 @@ def first_samples(
     slices: list[_Seen] = []
     rows = 0
     for seen in ordered_map(task, expecting, workers=len(first)):
-        merge_columns(columns, seen.columns)
+        try:
+            merge_columns(columns, seen.columns)
+        except UntypedError as error:
+            _take_in(columns, seen.piece, format_, options)
+            raise InputError(error.complaint, hint=error.hint) from None
         slices.append(seen)
         rows += sum(samples.num_rows for samples in seen.samples or ())
         if progress is not None:
@@ -106,8 +107,11 @@ def _seen(expecting: tuple[Slice, Columns], *, format_: str, options: TableOptio
     piece, expected = expecting
     try:
         return _at_once(piece, expected, format_, options)
-    except (MisfitError, InputError):  # whatever it is, a closer look finds the same or no fault
-        return _Seen(piece, _columns_of(piece, format_, options), None)
+    except (MisfitError, InputError, UntypedError):
+        # Whatever it is, a closer look finds the same or no fault.
+        columns: Columns = {}
+        _take_in(columns, piece, format_, options)
+        return _Seen(piece, columns, None)
 
 
 def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOptions) -> _Seen:
@@ -120,48 +124,31 @@ def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOption
     for chunk in VALUED[format_].chunks(piece):
         before = dict(columns)
         first = chunk[: chunk.find(b"\n", _FIRST) + 1] or chunk
-        merge_columns(columns, inferred_columns(first, dict(options.types)))
+        take_in(columns, first, options.types)
         if samples and not _same_types(before, columns):
             raise MisfitError("integers became floats", row=0)
         batch = batch_at_once(
             chunk, tuple(Column(name, logical) for name, logical in columns.items())
         )
-        if any(_has_large(batch.column(name)) for name in columns.keys() - options.types.keys()):
-            raise MisfitError("numbers that may be integers beyond 64 bits", row=0)
         found = samples_of(batch, with_schema(options, _schema(columns)))
         samples.append(said_columns(found))
     return _Seen(piece, columns, samples)
 
 
-def _columns_of(piece: Slice, format_: str, options: TableOptions) -> Columns:
-    """The columns of a slice, its values looked at one by one. Raises InputError."""
-    columns: Columns = {}
+def _take_in(columns: Columns, piece: Slice, format_: str, options: TableOptions) -> None:
+    """Adds the columns of a slice, its values looked at one by one. Raises InputError."""
     rows = 0
     for chunk in VALUED[format_].chunks(piece):
         try:
-            merge_columns(columns, inferred_columns(chunk, dict(options.types)))
+            take_in(columns, chunk, options.types)
         except MisfitError as misfit:
             before = rows_before(piece, format_, options) + rows
             raise misfit.in_file(piece.file.path, before) from None
-        except InputError as error:
-            message = f"{shown(piece.file.path)}: {error.message}"
-            raise InputError(message, hint=error.hint) from None
         rows += chunk.count(b"\n")
-    return columns
 
 
 def _schema(columns: Columns) -> tuple[Column, ...]:
     return tuple(Column(name, settled(logical)) for name, logical in columns.items())
-
-
-def _has_large(array: pa.Array) -> bool:
-    if pa.types.is_struct(array.type):
-        return any(_has_large(child) for child in array.flatten())
-    if pa.types.is_list(array.type):
-        return _has_large(array.flatten())
-    if not pa.types.is_float64(array.type):
-        return False
-    return bool(pc.any(pc.greater_equal(pc.abs(array), _LARGE)).as_py())
 
 
 def _same_types(found: Columns, final: Columns) -> bool:

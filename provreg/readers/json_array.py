@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.json_rows import batch_of, check_types
+from provreg.readers.json_rows import batches_of_lines, check_types
 from provreg.readers.jsonlines import CHUNK, MAX_ROW
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
 
@@ -43,11 +43,11 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     rows = 0
     for chunk in chunks(piece):
         try:
-            batch = batch_of(chunk, columns)
+            found = batches_of_lines(chunk, columns)
         except MisfitError as misfit:
             raise misfit.after(rows) from None
-        yield batch
-        rows += batch.num_rows
+        yield from found
+        rows += sum(batch.num_rows for batch in found)
 
 
 def chunks(piece: Slice) -> Iterator[bytes]:

@@ -1,13 +1,13 @@
-"""A chunk of JSON rows, one object a line, to an Arrow batch under a given schema.
+"""A chunk of JSON rows, one object a line, to Arrow batches under a given schema.
 
 Arrow's parser of JSON does the work; it is only trusted with what it is known to read as Python's
-does. It takes NaN and several objects on a line, and it crashes on a leading `null`. So every line
-is seen to be one object first, and all that comes out is validated.
+does (`json_plain.py`). It takes NaN and several objects on a line, and it crashes on a leading
+`null`. So every line is seen to be one object first, and all that comes out is validated.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -20,33 +20,31 @@ from provreg.core.column import (
     FLOAT32,
     FLOAT64,
     INT,
+    JSON,
     NULL,
     TEXT,
     Column,
-    Decimal,
     List,
     LogicalType,
     Map,
     Scalar,
     Struct,
+    settled,
 )
 from provreg.core.column_arrow import to_arrow
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.json_values import Inspection, Path
+from provreg.readers.json_plain import batches_of, parsed_row
 from provreg.readers.source_file import MisfitError
-from provreg.readers.typed_text import UNWRITTEN, narrowed, parsed
-
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
+from provreg.readers.typed_text import FIRST_ROUNDED, UNWRITTEN, parsed
 
 _BLANK = b" \t\r"
-_REFUSALS = (pa.ArrowInvalid, MisfitError)
+# Integers as long as the shortest that no float32 is.
+_LONG = re.compile(rb"(?<![0-9.])[0-9]{8,}+(?![.eE])")
 _DIRECT = {
     NULL: pa.null(),
     BOOL: pa.bool_(),
     INT: pa.int64(),
-    FLOAT16: pa.float64(),
     FLOAT32: pa.float32(),
     FLOAT64: pa.float64(),
 }
@@ -57,59 +55,35 @@ def rows_of(data: bytes) -> list[bytes]:
     return [row for line in data.split(b"\n") if (row := line.strip(_BLANK))]
 
 
-def batch_of(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
+def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
     """The rows of `data`: one JSON object a line, blank lines between them allowed.
 
-    Raises MisfitError at the first row that is not an object of `columns`.
+    One batch, or as many as it takes (`json_plain.batches_of`). Raises MisfitError at the first row
+    that is not an object of `columns`.
     """
-    lines, count = _lines(data)
-    if count == 0:
-        schema = pa.schema([(column.name, to_arrow(column.type)) for column in columns])
-        return pa.RecordBatch.from_pylist([], schema)
     try:
-        return _parsed(lines, count, columns, frozenset())
-    except _REFUSALS:
-        inspection = Inspection(columns)
-    for number, line in enumerate(rows_of(lines)):
-        inspection.add(number, line)
-    try:
-        return _parsed(lines, count, columns, inspection.beyond)
-    except _REFUSALS as error:
-        row = _first_refused(rows_of(lines), columns, inspection.beyond)
-        raise MisfitError(f"not readable as JSON: {quoted(str(error))}", row=row) from None
+        return [_by_arrow(data, columns)]
+    except (pa.ArrowInvalid, MisfitError):
+        lines, _ = _lines(data)
+    rows = [parsed_row(line, number) for number, line in enumerate(rows_of(lines))]
+    return list(batches_of(rows, columns))
 
 
 def batch_at_once(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
-    """As `batch_of`, where all rows can be seen to fit together; columns may have the type NULL.
+    """As `batches_of_lines`, where all rows can be seen to fit together; columns may have the type
+    NULL.
 
     Raises MisfitError, with no word on where, also for what only a closer look finds to be right,
     and InputError as `check_types`.
     """
     check_types(columns)
-    lines, count = _lines(data)
-    if count == 0:
-        raise MisfitError("no rows", row=0)
     try:
-        return _parsed(lines, count, columns, frozenset())
-    except _REFUSALS as error:
+        batch = _by_arrow(data, columns)
+    except (pa.ArrowInvalid, MisfitError) as error:
         raise MisfitError(str(error), row=0) from None
-
-
-def _first_refused(
-    lines: list[bytes], columns: tuple[Column, ...], beyond: AbstractSet[Path]
-) -> int:
-    """The index of the first of `lines` that Arrow refuses; it refuses one at least."""
-    low, high = 0, len(lines)
-    while high - low > 1:
-        middle = (low + high) // 2
-        part = lines[low:middle]
-        try:
-            _parsed(b"\n".join(part) + b"\n", len(part), columns, beyond)
-        except _REFUSALS:
-            high = middle
-        else:
-            low = middle
-    return low
+    if batch.num_rows == 0:
+        raise MisfitError("no rows", row=0)
+    return batch
 
 
 def check_types(columns: tuple[Column, ...]) -> None:
@@ -156,14 +130,18 @@ def _lines(data: bytes) -> tuple[bytes, int]:
     return data, len(breaks)
 
 
-def _parsed(
-    lines: bytes, count: int, columns: tuple[Column, ...], beyond: AbstractSet[Path]
-) -> pa.RecordBatch:
-    """Raises ArrowInvalid or MisfitError, with no word on where."""
+def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
+    """The rows of `data`, where Arrow's parser can be trusted with them.
+
+    Raises ArrowInvalid or MisfitError, with no word on where, also for what it cannot be trusted
+    with.
+    """
+    schema = pa.schema([(column.name, _transport(column.type)) for column in columns])
+    lines, count = _lines(data)
+    if count == 0:
+        empty = pa.schema([(column.name, to_arrow(settled(column.type))) for column in columns])
+        return pa.RecordBatch.from_pylist([], empty)
     _check_text(lines)
-    schema = pa.schema(
-        [(column.name, _transport(column.type, (column.name,), beyond)) for column in columns]
-    )
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         arrow_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
@@ -173,7 +151,8 @@ def _parsed(
     if table.num_rows != count:
         raise pa.ArrowInvalid("more than one object on a line")
     arrays = [
-        _finished(table.column(column.name).combine_chunks(), column.type) for column in columns
+        _finished(table.column(column.name).combine_chunks(), column.type, lines)
+        for column in columns
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
@@ -185,37 +164,34 @@ def _check_text(lines: bytes) -> None:
     pa.Array.from_buffers(pa.large_string(), 1, buffers).validate(full=True)
 
 
-def _transport(logical: LogicalType, path: Path, beyond: AbstractSet[Path]) -> pa.DataType:
-    """The Arrow type to parse JSON into: text for what JSON has no values of its own for."""
+def _transport(logical: LogicalType) -> pa.DataType:
+    """The Arrow type to parse JSON into: text for what JSON has no values of its own for.
+
+    Raises MisfitError for types whose values Arrow takes in forms that are none, or rounds twice.
+    """
     match logical:
         case List():
-            return pa.list_(_transport(logical.element, (*path, "[]"), beyond))
+            return pa.list_(_transport(logical.element))
         case Struct():
-            return pa.struct(
-                [(f.name, _transport(f.type, (*path, f.name), beyond)) for f in logical.fields]
-            )
+            return pa.struct([(f.name, _transport(f.type)) for f in logical.fields])
         case Map():
-            pair = (*path, "[]")
-            key = _transport(logical.key, (*pair, "key"), beyond)
-            value = _transport(logical.value, (*pair, "value"), beyond)
-            return pa.list_(pa.struct([("key", key), ("value", value)]))
-        case Decimal():
-            return to_arrow(logical)
-        case Scalar():
-            if logical == INT and path in beyond:
-                return pa.uint64()
+            pair = [("key", _transport(logical.key)), ("value", _transport(logical.value))]
+            return pa.list_(pa.struct(pair))
+        case Scalar() if logical not in (JSON, FLOAT16):
             return _DIRECT.get(logical, pa.string())
+    raise MisfitError("values to be read as they are written", row=0)
 
 
-def _finished(array: pa.Array, logical: LogicalType) -> pa.Array:
+def _finished(array: pa.Array, logical: LogicalType, lines: bytes) -> pa.Array:
     """`array`, of the transport type, as values of `logical`. Raises MisfitError."""
     match logical:
         case List():
-            values = _finished(array.values, logical.element)
+            values = _finished(array.values, logical.element, lines)
             return pa.ListArray.from_arrays(array.offsets, values, mask=array.is_null())
         case Struct():
             children = [
-                _finished(array.field(k), field.type) for k, field in enumerate(logical.fields)
+                _finished(array.field(k), field.type, lines)
+                for k, field in enumerate(logical.fields)
             ]
             fields = [
                 pa.field(field.name, child.type)
@@ -223,9 +199,9 @@ def _finished(array: pa.Array, logical: LogicalType) -> pa.Array:
             ]
             return _struct(children, fields, array)
         case Map():
-            return _map(array, logical)
+            return _map(array, logical, lines)
         case Scalar():
-            return _finished_scalar(array, logical)
+            return _finished_scalar(array, logical, lines)
     return array
 
 
@@ -235,21 +211,23 @@ def _struct(children: list[pa.Array], fields: list[pa.Field], like: pa.Array) ->
     return pa.StructArray.from_arrays(children, fields=fields, mask=like.is_null())
 
 
-def _map(array: pa.Array, logical: Map) -> pa.Array:
+def _map(array: pa.Array, logical: Map, lines: bytes) -> pa.Array:
     pairs = array.values
     if pairs.null_count or pairs.field(0).null_count:
         raise MisfitError("a map's pair or key is null", row=0)
-    keys = _finished(pairs.field(0), logical.key)
-    values = _finished(pairs.field(1), logical.value)
+    keys = _finished(pairs.field(0), logical.key, lines)
+    values = _finished(pairs.field(1), logical.value, lines)
     return pa.MapArray.from_arrays(array.offsets, keys, values, mask=array.is_null())
 
 
-def _finished_scalar(array: pa.Array, logical: Scalar) -> pa.Array:
-    if logical in (FLOAT16, FLOAT32, FLOAT64):
-        values = narrowed(array) if logical == FLOAT16 else array
-        if not np.isfinite(pc.fill_null(values, 0.0).to_numpy()).all():
+def _finished_scalar(array: pa.Array, logical: Scalar, lines: bytes) -> pa.Array:
+    if logical in (FLOAT32, FLOAT64):
+        largest = pc.max(pc.abs(array)).as_py()
+        if not np.isfinite(pc.fill_null(array, 0.0).to_numpy()).all():
             raise MisfitError("NaN or infinite numbers", row=0)
-        return values
+        if largest is not None and largest >= FIRST_ROUNDED[logical] and _LONG.search(lines):
+            raise MisfitError("perhaps integers that would be rounded", row=0)
+        return array
     if pa.types.is_string(array.type) and logical != TEXT:
         return parsed(array, logical)
     return array

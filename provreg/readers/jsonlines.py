@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from provreg.core.column import LogicalType
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.json_rows import batch_of, check_types, rows_of
-from provreg.readers.json_values import inferred
+from provreg.readers.json_rows import batches_of_lines, check_types, rows_of
+from provreg.readers.json_values import UntypedError, inferred, merge_columns
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
@@ -28,17 +28,47 @@ _STEP = 1 << 16
 _SURROGATE = re.compile(rb"\\u[dD]")  # perhaps half a pair, which no UTF-8 can hold
 
 
-def inferred_columns(data: bytes, declared: dict[str, LogicalType]) -> dict[str, LogicalType]:
-    """The columns of the rows of `data`, NULL where only nulls were seen.
+def take_in(
+    columns: dict[str, LogicalType], data: bytes, declared: Mapping[str, LogicalType]
+) -> None:
+    """Adds what the rows of `data` say of columns; NULL where only nulls were seen.
 
-    Raises MisfitError at a row that is no object, InputError as `inferred`.
+    Raises MisfitError at a row that is no object, and at the first whose values no type holds
+    together with those before it.
     """
     rows = _parsed_together(data)
     if rows is None:
         rows = [_parsed_alone(line, number) for number, line in enumerate(rows_of(data))]
+    try:
+        found = _with(columns, rows, declared)
+    except UntypedError:
+        fit, unfit = 0, len(rows)
+        while unfit - fit > 1:
+            middle = (fit + unfit) // 2
+            try:
+                _with(columns, rows[:middle], declared)
+            except UntypedError:
+                unfit = middle
+            else:
+                fit = middle
+        try:
+            found = _with(columns, rows[:unfit], declared)
+        except UntypedError as error:
+            raise MisfitError(error.complaint, row=fit, hint=error.hint) from None
+    columns.update(found)
+
+
+def _with(
+    columns: Mapping[str, LogicalType],
+    rows: list[dict[str, Any]],
+    declared: Mapping[str, LogicalType],
+) -> dict[str, LogicalType]:
+    """`columns` and those of `rows`. Raises UntypedError."""
     found = inferred(rows, frozenset(declared))
     names = dict.fromkeys(chain.from_iterable(rows))
-    return {name: declared.get(name) or found[name] for name in names}
+    both = dict(columns)
+    merge_columns(both, {name: declared.get(name) or found[name] for name in names})
+    return both
 
 
 def _parsed_together(data: bytes) -> list[dict[str, Any]] | None:
@@ -82,14 +112,14 @@ def slices(
 
 
 def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
-    """The rows of `piece`, with the columns of `options.columns`, in one batch.
+    """The rows of `piece`, with the columns of `options.columns`, in few batches.
 
     Raises InputError, and MisfitError for a row that is not an object of these columns.
     """
     columns = options.columns or ()
     check_types(columns)
     for chunk in chunks(piece):
-        yield batch_of(chunk, columns)
+        yield from batches_of_lines(chunk, columns)
 
 
 def chunks(piece: Slice) -> Iterator[bytes]:

@@ -37,8 +37,8 @@ class HowToRead:
 
     `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
     column, a member. `time` is the column that says when a row is, `split_at` the moments between
-    splits. `types` declares columns of CSV files. `sha256` asks for that digest of every
-    file as well.
+    splits. `types` declares columns of CSV files, whose `quoting` is `standard` or `none`. `sha256`
+    asks for that digest of every file as well.
     """
 
     format: str | None = None
@@ -51,6 +51,7 @@ class HowToRead:
     types: Mapping[str, LogicalType] = field(default_factory=dict)
     null_words: tuple[str, ...] | None = None
     delimiter: str | None = None
+    quoting: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     time: str | None = None

@@ -16,8 +16,8 @@ from provreg.readers.first_rows import VALUED, first_samples
 from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import SourceFile, examined, shown
 from provreg.readers.table_files import detect_format, shards
-from provreg.readers.table_options import READERS as TABLES
 from provreg.readers.table_options import (
+    DELIMITED,
     TableOptions,
     check_delimiter,
     options_from_reading,
@@ -25,6 +25,7 @@ from provreg.readers.table_options import (
     settled_options,
     with_schema,
 )
+from provreg.readers.table_options import READERS as TABLES
 from provreg.readers.table_rows import (
     HEADED,
     all_columns,
@@ -59,7 +60,7 @@ __all__ = [
 
 OPTIONS = frozenset(
     {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
-) | {"types", "null_words", "delimiter", "time", "split_at"}
+) | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
 
 
 @record
@@ -250,7 +251,9 @@ def _with_delimiter(format_: str, options: TableOptions) -> TableOptions:
     """`options` with the delimiter settled where there is one. Raises UsageError."""
     if format_ not in TABLES:
         raise UsageError(f"{quoted(format_)} is not a format of tables")
-    if format_ not in ("csv", "tsv"):
+    if format_ not in DELIMITED:
+        if not options.quoting:
+            raise UsageError(f"--quoting means nothing in {format_}")
         return options
     delimiter = options.delimiter or ("\t" if format_ == "tsv" else ",")
     return replace(options, delimiter=check_delimiter(delimiter))

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from provreg.readers.reader import HowToRead
 
-READERS = ("csv", "tsv", "json", "jsonl", "parquet")
+DELIMITED = ("csv", "tsv")
+READERS = (*DELIMITED, "json", "jsonl", "parquet")
 READER_VERSION = 1
 _MAX_NULL_WORDS = 1000
 _WHAT = "head.reading"
@@ -57,6 +58,7 @@ class TableOptions:
     The first six are column names, None where no column has that role. `types` declares column
     types (CSV columns are text, others what the file or the values say). `null_words` are the
     unquoted CSV fields that mean null. `delimiter` is CSV's, None for that of the file's kind.
+    Without `quoting` a quote in CSV is a character like others.
     `time` is the column that says when a row is; it is part of the id and stays in the payload.
     `split_at` are the moments between splits (`times.boundaries`). `columns` is the schema of all
     columns, those with roles too: of the dataset's first version, or None when this is the first.
@@ -71,6 +73,7 @@ class TableOptions:
     types: Mapping[str, LogicalType] = field(default_factory=dict)
     null_words: tuple[str, ...] = ("",)
     delimiter: str | None = None
+    quoting: bool = True
     time: str | None = None
     split_at: tuple[str, ...] = ()
     columns: tuple[Column, ...] | None = None
@@ -119,6 +122,7 @@ def settled_options(how: HowToRead, old: TableOptions) -> TableOptions:
         types=how.types,
         null_words=old.null_words if null_words is None else null_words,
         delimiter=old.delimiter if delimiter is None else delimiter,
+        quoting=old.quoting if how.quoting is None else _quoting(how.quoting),
         time=time,
         split_at=at,
         columns=old.columns,
@@ -161,6 +165,12 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
     return settled
 
 
+def _quoting(said: str) -> bool:
+    if said not in ("standard", "none"):
+        raise UsageError(f"{quoted(said)} is no way of quoting", hint="say standard or none")
+    return said == "standard"
+
+
 def check_delimiter(delimiter: str) -> str:
     """`delimiter`, or UsageError: one ASCII character that has no other meaning in CSV."""
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
@@ -177,6 +187,7 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
         **{role: getattr(options, role) for role in ROLES},
         "null_words": list(options.null_words),
         "delimiter": options.delimiter,
+        **({} if options.quoting else {"quoting": "none"}),
     }
     # As in the first heads where rows have no time.
     timed = {"time": options.time, "split_at": list(options.split_at)}
@@ -186,7 +197,7 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
 def options_from_reading(reading: Any) -> TableOptions:
     """The strict inverse of `reading_of`. Raises FormatError."""
     fields = Fields(reading, _WHAT)
-    if fields.text("reader") not in READERS:
+    if (reader := fields.text("reader")) not in READERS:
         raise fields.wrong("reader", "is not a reader of tables")
     if fields.integer("reader_version") != READER_VERSION:
         raise fields.wrong("reader_version", f"is not {READER_VERSION}: a newer provreg is needed")
@@ -194,6 +205,9 @@ def options_from_reading(reading: Any) -> TableOptions:
     roles: dict[str, Any] = {role: fields.optional_text(role) for role in ROLES}
     null_words = fields.texts("null_words", limit=_MAX_NULL_WORDS)
     delimiter = fields.optional_text("delimiter", limit=1)
+    quoting = not fields.has("quoting")
+    if not quoting and fields.text("quoting", pattern="none") and reader not in DELIMITED:
+        raise fields.wrong("quoting", f"means nothing in {reader}")
     time: str | None = None
     at: tuple[str, ...] = ()
     if fields.has("time"):
@@ -205,7 +219,12 @@ def options_from_reading(reading: Any) -> TableOptions:
         if delimiter is not None:
             check_delimiter(delimiter)
         options = TableOptions(
-            **roles, null_words=null_words, delimiter=delimiter, time=time, split_at=at
+            **roles,
+            null_words=null_words,
+            delimiter=delimiter,
+            quoting=quoting,
+            time=time,
+            split_at=at,
         )
         return with_schema(options, columns)
     except (InputError, UsageError) as error:

@@ -6,7 +6,10 @@ to infinity), so every text must first have the written form of its type.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import decimal
+from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +24,7 @@ from provreg.core.column import (
     FLOAT32,
     FLOAT64,
     INT,
+    MAX_SCALE,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -33,19 +37,16 @@ from provreg.core.column_arrow import to_arrow
 from provreg.core.text import quoted
 from provreg.readers.source_file import MisfitError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 UNWRITTEN = frozenset({BINARY, DURATION})  # types that have no written form
 
-_NUMBER = r"-?[0-9]+(\.[0-9]+)?"
+_INTEGER = r"-?[0-9]+"
 _FLOAT = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _MOMENT = _DAY + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
 _ZONE = r"(Z|[+-][0-9]{2}:?[0-9]{2})"
 _FORMS = {
     BOOL: r"true|false|True|False|TRUE|FALSE",
-    INT: r"-?[0-9]+",
+    INT: _INTEGER,
     **dict.fromkeys((FLOAT16, FLOAT32, FLOAT64), rf"{_FLOAT}|[+-]?(?i:nan|inf|infinity)"),
     TIMESTAMP: rf"{_DAY}|{_MOMENT}",
     TIMESTAMP_UTC: _MOMENT + _ZONE,
@@ -57,28 +58,29 @@ _CHARACTERS: dict[LogicalType, bytes] = {
     INT: b"0123456789-",
     **dict.fromkeys((FLOAT32, FLOAT64), b"0123456789+-.eE"),
 }
+# Halfway between the largest float16 and what would be the next.
+_BEYOND_HALVES = 65520.0
+# From here on not every integer is a float.
+FIRST_ROUNDED: dict[LogicalType, float] = {FLOAT16: 2.0**11, FLOAT32: 2.0**24, FLOAT64: 2.0**53}
+
+
+class MixedIntegersError(MisfitError):
+    """Negative integers beside such of 2**63 and more: no one Arrow type holds both."""
 
 
 def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
     """The values that `texts` (an Arrow string array) write; nulls stay null.
 
-    Raises MisfitError at the first text that is not a value of `logical`.
+    Raises MisfitError at the first text that is not a value of `logical`, MixedIntegersError.
     """
     if logical == TEXT:
         return texts
+    if isinstance(logical, Decimal):
+        return _decimals(texts, logical)
     if (numbers := _plain_numbers(texts, logical)) is not None:
         return numbers
-    form = _NUMBER if isinstance(logical, Decimal) else _FORMS[logical]
-    _require(texts, _matches(texts, form), logical)
-    if logical == INT:
-        return _integers(texts)
-    if logical in (FLOAT16, FLOAT32, FLOAT64):
-        return _floats(texts, logical)
-    if logical == TIME:
-        # Arrow reads no times of day, but moments of a day.
-        moment = pc.binary_join_element_wise("1970-01-01", texts, "T")
-        return _cast(moment, pa.timestamp("ns"), logical, texts).view(to_arrow(TIME))
-    return _cast(texts, to_arrow(logical), logical)
+    _require(texts, _matches(texts, _FORMS[logical]), logical)
+    return _CONVERSIONS.get(logical, _converted)(texts, logical)
 
 
 def _plain_numbers(texts: pa.Array, logical: LogicalType) -> pa.Array | None:
@@ -95,8 +97,10 @@ def _plain_numbers(texts: pa.Array, logical: LogicalType) -> pa.Array | None:
         values = texts.cast(to_arrow(logical))
     except pa.ArrowInvalid:
         return None
-    overflown = logical != INT and pc.any(pc.is_inf(values)).as_py()
-    return None if overflown else values
+    if logical == INT:
+        return values
+    largest = pc.max(pc.abs(values)).as_py()
+    return values if largest is None or largest < FIRST_ROUNDED[logical] else None
 
 
 def moments(texts: pa.Array) -> pa.Array:
@@ -111,31 +115,100 @@ def moments(texts: pa.Array) -> pa.Array:
     return _cast(with_zone, to_arrow(TIMESTAMP_UTC), TIMESTAMP_UTC, texts)
 
 
-def _integers(texts: pa.Array) -> pa.Array:
-    try:
-        return texts.cast(pa.int64())
-    except pa.ArrowInvalid:
-        # Of 2**63 and more, or beyond 64 bits. No Arrow type holds those beside negative ones.
-        return _cast(texts, pa.uint64(), INT)
+def _converted(texts: pa.Array, logical: Scalar) -> pa.Array:
+    return _cast(texts, to_arrow(logical), logical)
+
+
+def _times(texts: pa.Array, logical: Scalar) -> pa.Array:
+    # Arrow reads no times of day, but moments of a day.
+    moment = pc.binary_join_element_wise("1970-01-01", texts, "T")
+    return _cast(moment, pa.timestamp("ns"), logical, texts).view(to_arrow(logical))
+
+
+def _integers(texts: pa.Array, logical: Scalar) -> pa.Array:
+    for arrow in (pa.int64(), pa.uint64()):
+        with suppress(pa.ArrowInvalid):
+            return texts.cast(arrow)
+    negative = pc.starts_with(texts, "-")
+    nothing = pa.scalar(None, pa.string())
+    for sign, arrow in ((negative, pa.int64()), (pc.invert(negative), pa.uint64())):
+        _cast(pc.if_else(sign, texts, nothing), arrow, logical, texts)
+    complaint = "negative integers stand beside such of 2**63 and more"
+    raise MixedIntegersError(complaint, row=0)
+
+
+def _decimals(texts: pa.Array, logical: Decimal) -> pa.Array:
+    # Arrow does not see every number that overflows: here they are too long.
+    scale, most = max(logical.scale, 0), MAX_SCALE - logical.scale
+    whole = f"-?0*[0-9]{{1,{most}}}" if most else "-?0+"
+    fraction = rf"(\.[0-9]{{1,{scale}}})?" if scale else ""
+    _require(texts, _matches(texts, whole + fraction), logical)
+    if logical.scale >= 0:
+        return _cast(texts, to_arrow(logical), logical)
+    # Arrow's own way there loses digits: the zeros that are not written are taken off as text.
+    zeros = -logical.scale
+    short = pc.replace_substring_regex(texts, r"\A(-?)0+([0-9])", r"\1\2")
+    none = pc.match_substring_regex(short, r"\A-?0\z")
+    fits = pc.or_(none, pc.match_substring_regex(short, rf"[1-9-][0-9]*0{{{zeros}}}\z"))
+    _require(texts, fits, logical)
+    unscaled = pc.if_else(none, "0", pc.utf8_slice_codeunits(short, 0, -zeros))
+    integers = _cast(unscaled, pa.decimal256(76, 0), logical, texts)
+    buffers = integers.buffers()
+    return pa.Array.from_buffers(
+        to_arrow(logical), len(integers), buffers, integers.null_count, integers.offset
+    )
 
 
 def _floats(texts: pa.Array, logical: Scalar) -> pa.Array:
-    if logical == FLOAT16:
-        # Rounded twice, harmlessly: no text of few digits comes so close to a float16's midpoint.
-        wide = _floats(texts, FLOAT64)
-        values = narrowed(wide)
-    else:
-        values = texts.cast(to_arrow(logical))
+    values = _halves(texts) if logical == FLOAT16 else texts.cast(to_arrow(logical))
+    magnitude = pc.abs(values.cast(pa.float64()))
     overflown = pc.and_(pc.is_inf(values), _matches(texts, _FLOAT))
     _require(texts, pc.invert(overflown), logical)
+    large = pc.and_(
+        pc.greater_equal(magnitude, FIRST_ROUNDED[logical]), _matches(texts, r"[+-]?[0-9]+")
+    )
+    for row in pc.indices_nonzero(pc.fill_null(large, False)).to_pylist():
+        if exact(texts[row].as_py()) != Fraction(float(values[row].as_py())):
+            complaint = f"{quoted(texts[row].as_py())} is an integer that no {logical.name} is"
+            raise MisfitError(complaint, row=row)
     return values
 
 
-def narrowed(wide: pa.Array) -> pa.Array:
-    """float64 to float16; beyond its range to infinity."""
-    with np.errstate(over="ignore"):
-        values = wide.fill_null(0.0).to_numpy().astype(np.float16)
-    return pa.array(values, mask=wide.is_null().to_numpy(zero_copy_only=False))
+def _halves(texts: pa.Array) -> pa.Array:
+    """float16, each text rounded once; beyond its range infinite.
+
+    What is rounded to a float64 first and then again may only go wrong where the first is just
+    between two halves: there the text itself says which one is nearer.
+    """
+    wide = texts.cast(pa.float64()).fill_null(0.0).to_numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        halves = wide.astype(np.float16)
+        near = halves.astype(np.float64)
+        other = np.nextafter(halves, np.where(wide > near, np.inf, -np.inf).astype(np.float16))
+        between = (wide - near == other.astype(np.float64) - wide) & np.isfinite(wide)
+    between |= np.abs(wide) == _BEYOND_HALVES  # there `halves` are infinite, `other` the largest
+    for row in np.flatnonzero(between):
+        written, middle = exact(texts[int(row)].as_py()), Fraction(float(wide[row]))
+        if written != middle:
+            toward = np.float16(np.inf if written > middle else -np.inf)
+            inner = (
+                np.float16(np.copysign(65504, wide[row])) if np.isinf(halves[row]) else halves[row]
+            )
+            outer = halves[row] if np.isinf(halves[row]) else other[row]
+            halves[row] = max(inner, outer) if toward > 0 else min(inner, outer)
+    return pa.array(halves, mask=texts.is_null().to_numpy(zero_copy_only=False))
+
+
+_CONVERSIONS: dict[LogicalType, Callable[[pa.Array, Scalar], pa.Array]] = {
+    INT: _integers,
+    TIME: _times,
+    **dict.fromkeys((FLOAT16, FLOAT32, FLOAT64), _floats),
+}
+
+
+def exact(text: str) -> Fraction:
+    """Exactly what a text in the form of a number says."""
+    return Fraction(decimal.Decimal(text))
 
 
 def _cast(

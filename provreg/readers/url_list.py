@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # The options that mean something in a list of URLs.
 OPTIONS = frozenset(
     {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
-) | {"types", "null_words", "delimiter", "sha256"}
+) | {"types", "null_words", "delimiter", "quoting", "sha256"}
 
 # What the columns of a list can say of its samples.
 ROLES = ("label", "source", "labeler", "labeled_at", "split")

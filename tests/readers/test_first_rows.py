@@ -13,8 +13,7 @@ from provreg.core.column import Column, LogicalType, settled, type_from_json
 from provreg.core.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers import first_rows, json_array, jsonlines
-from provreg.readers.json_values import merge_columns
-from provreg.readers.jsonlines import inferred_columns
+from provreg.readers.jsonlines import take_in
 from provreg.readers.source_file import MisfitError, examined
 from provreg.readers.table import TableOptions, TableSamples, read_table
 
@@ -25,7 +24,21 @@ scalars = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-3, 3),
-    st.sampled_from([0.5, -0.0, 1e300, 2.0**63, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1]),
+    st.sampled_from(
+        [
+            0.5,
+            -0.0,
+            1e300,
+            2.0**63,
+            2**63,
+            2**64 - 1,
+            2**64,
+            2**53 + 1,
+            2**60,
+            -(2**63),
+            -(2**63) - 1,
+        ]
+    ),
     st.sampled_from(["", "x", "2024-01-01", "2024-01-01T00:00:00Z", "1", "é\n"]),
 )
 values = st.recursive(
@@ -59,7 +72,7 @@ def reading_each_value_first(file: Path, format_: str, options: TableOptions) ->
     for piece in reader.slices(examined(file), options):
         for chunk in reader.chunks(piece):
             try:
-                merge_columns(columns, inferred_columns(chunk, dict(options.types)))
+                take_in(columns, chunk, options.types)
             except MisfitError as misfit:
                 raise InputError(misfit.complaint) from None
     check_names(list(columns))
@@ -123,7 +136,7 @@ def test_rows_that_are_alike_are_read_once(tmp_path: Path, monkeypatch: pytest.M
     def never(*_: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(first_rows, "_columns_of", never)
+    monkeypatch.setattr(first_rows, "_take_in", never)
     monkeypatch.setattr(jsonlines, "batches", never)
     monkeypatch.setattr(json_array, "batches", never)
     contents = [

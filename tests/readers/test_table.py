@@ -440,7 +440,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     monkeypatch.setattr(table_rows, "ahead", nullcontext)
     # Between two chunks: a chunk that was read whole may change behind our back.
     monkeypatch.setattr("provreg.readers.jsonlines.CHUNK", 40)
-    monkeypatch.setattr("provreg.readers.delimited._BLOCK", 40)
+    monkeypatch.setattr("provreg.readers.delimited._SLICE", 40)
     with pytest.raises(InputError, match="changed while it was being read"):
         read_table([file], format_, TableOptions(columns=(Column("a", TEXT),)))
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provreg.core.column import type_from_json
-from provreg.errors import InputError, ProvregError, UsageError
+from provreg.errors import FormatError, InputError, ProvregError, UsageError
 from provreg.readers import delimited
 from provreg.readers.source_file import examined
-from provreg.readers.table import TableOptions, iter_rows, read_table
+from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +45,7 @@ def test_null_words_are_null_unless_quoted(tmp_path: Path) -> None:
     [
         b"\xef\xbb\xbfa,b\n1,2\n",
         b"a,b\r\n1,2\r\n",
-        b"a,b\r1,2\r",
-        b"a,b\n\n1,2\n\n",
+        b"a,b\n\n1,2\n\r\n\n",
         b'"a","b"\n"1","2"',
         b"a,b\n1,2",
     ],
@@ -74,7 +73,7 @@ def test_quoted_fields_are_read_as_pythons_csv_writes_them(
 def test_a_file_of_several_blocks_is_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delimited, "_BLOCK", 256)
+    monkeypatch.setattr(delimited, "_SLICE", 256)
     data = b"a,n\n" + b"".join(b'"x\n%d",%d\n' % (n, n) for n in range(500))
     rows = read(tmp_path, data, n="int")
     assert [row["n"] for row in rows] == list(range(500))
@@ -144,9 +143,9 @@ def test_files_are_cut_where_rows_end_and_quotes_say_so(
     assert pieces_of(tmp_path, quoted) > 20
     assert pieces_of(tmp_path, b'\xef\xbb\xbf"a",b\n' + quoted) > 20
     assert pieces_of(tmp_path, b'a;b\n"1";"2"\n' + b'"\n";\n' * 100, ";") > 6
-    assert pieces_of(tmp_path, b"a,b\r" + b"1,2\r" * 100) == 1
-    assert pieces_of(tmp_path, b'a,b\n1,a"b\n' + b'"1",2\n' * 100) == 1
-    assert pieces_of(tmp_path, b'a;b\n"1";"2"\n' + b'"\n";\n' * 100) == 1
+    assert pieces_of(tmp_path, b'a,b\n1,a"b\n' + b'"1",2\n' * 100) > 6
+    assert pieces_of(tmp_path, b'a;b\n"1";"2"\n' + b'"\n";\n' * 100) == 2
+    assert pieces_of(tmp_path, b'a,b\n1,"' + b"1,2\n" * 100) == 2
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -156,7 +155,9 @@ def test_files_are_cut_where_rows_end_and_quotes_say_so(
         (b"1\n", "row 201: not readable as CSV: .*Expected 2 columns, got 1"),
         (b"1,\xff\n", "row 201: .*UTF8"),
         (b"1,x\n", "row 201: column 'n': 'x' is no int"),
-        (b'"1,1\n', "row 201: .*Expected 2 columns, got 1"),
+        (b'"1,1\n', "row 201: .*text stands behind a closing quote"),
+        (b"1\r1,1\n", "row 201: .*carriage return"),
+        (b"\0,1\n", "row 201: .*NUL"),
     ],
 )
 def test_rows_are_counted_across_slices(
@@ -198,12 +199,51 @@ def test_what_is_not_csv_is_refused_by_file_and_row(
     assert "Row #" not in caught.value.message
 
 
-def test_end_marker_in_the_data_is_data(tmp_path: Path) -> None:
-    rows = read(tmp_path, b"a,b\n1,2\nprovreg: end of file,\n")
-    assert rows[-1] == {"a": "provreg: end of file", "b": None}
-    for cut in (b'a,b\n"provreg: end of file,\n', b'a,b\n"provreg: end of file,', b'a,b\n1,"\n'):
-        with pytest.raises(InputError, match=r"never closed|got 1"):
-            read(tmp_path, cut)
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'a,b\n1,2\n"3"x,4\n', "row 2: .*text stands behind a closing quote"),
+        (b'a,b\n1,2\n"3" ,4\n', "row 2: .*text stands behind a closing quote"),
+        (b'"a"x,b\n1,2\n', "text stands behind a closing quote, in the header"),
+        (b"a,b\n1,2\r3,4\r", "row 1: .*carriage return"),
+        (b"a,b\r1,2\r", "carriage return .*, in the header"),
+        (b"a,b\n1,2\n3,\0\n", "row 2: .*NUL"),
+        (b"a\0,b\n1,2\n", "NUL character, in the header"),
+        (b"\na,b\n1,2\n", "blank, .* in the header"),
+        (b"a\n1\n\n2\n", "row 2: .*a line is blank"),
+        (b'a\n"1\n\n2"\n\n', "row 2: .*a line is blank"),
+    ],
+)
+def test_what_others_read_otherwise_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, data)
+
+
+def test_quotes_inside_of_fields_are_text(tmp_path: Path) -> None:
+    rows = read(tmp_path, b'a,b\n5" disk,x""\n"y\n",z"\n')
+    assert rows == [{"a": '5" disk', "b": 'x""'}, {"a": "y\n", "b": 'z"'}]
+
+
+def test_without_quoting_quotes_are_text(tmp_path: Path) -> None:
+    data = b'a,b\n"To be,x\n,"y"\n'
+    options = TableOptions(quoting=False)
+    assert read(tmp_path, data, options) == [{"a": '"To be', "b": "x"}, {"a": None, "b": '"y"'}]
+    reading = read_table([tmp_path / "t.csv"], "csv", options).reading
+    assert reading["quoting"] == "none"
+    assert options_from_reading(reading).quoting is False
+    for wrong in (reading | {"quoting": "standard"}, reading | {"reader": "jsonl"}):
+        with pytest.raises(FormatError, match="quoting"):
+            options_from_reading(wrong)
+    with pytest.raises(UsageError, match="--quoting"):
+        read_table([tmp_path / "t.csv"], "jsonl", options)
+
+
+def test_a_row_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "_SLICE", 10)
+    monkeypatch.setattr(delimited, "MAX_ROW", 1000)
+    assert read(tmp_path, b"a,b\n1,2\n" + b"x" * 900 + b",4\n")[1]["b"] == "4"
+    with pytest.raises(InputError, match="row 2: the row is longer than 1000"):
+        read(tmp_path, b"a,b\n1,2\n" + b"x" * 2000 + b",4\n5,6\n")
 
 
 @pytest.mark.parametrize(

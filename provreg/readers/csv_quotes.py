@@ -1,0 +1,124 @@
+"""Where quoted fields of CSV begin and end, and with them rows (docs/format/row.md, "CSV").
+
+A quote opens a quoted field only where a field begins, and is a character like others elsewhere in
+a field without quotes. Bytes are looked at by the million; only where quotes stand in fields
+without quotes, or where they should not, are quotes followed one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from provreg.record import record
+
+Places: TypeAlias = npt.NDArray[np.int64]
+
+_QUOTE, _CR, _LF = b'"\r\n'
+_NONE = np.zeros(0, np.int64)
+_BLANK_LINE = re.compile(rb"(?:\A|(?<=\n))\r?\n")
+
+
+@record
+class Quoted:
+    """Where quoted stretches are opened and closed; a quote that is doubled closes one and opens
+    the next. The last one may be open. Nothing is known from `fault` on, where text stands behind
+    a closing quote."""
+
+    opened: Places
+    closed: Places
+    fault: int | None = None
+
+    def holds(self, places: Places) -> npt.NDArray[np.bool_]:
+        """Which of `places` lie inside of quotes."""
+        before = np.searchsorted(self.opened, places)
+        ends = np.append(self.closed, np.iinfo(np.int64).max)
+        inside: npt.NDArray[np.bool_] = (before > 0) & (ends[before - 1] > places)
+        return inside
+
+    def until(self, end: int) -> Quoted:
+        """What is known of the bytes before `end`."""
+        count = int(np.searchsorted(self.opened, end))
+        fault = self.fault if self.fault is not None and self.fault < end else None
+        return Quoted(self.opened[:count], self.closed[self.closed < end], fault)
+
+
+def quoted_in(data: bytes, delimiter: bytes, *, quoting: bool) -> Quoted:
+    """The quoted stretches of `data`, which begins with a row; its last row may be cut off."""
+    if not quoting or b'"' not in data:
+        return Quoted(_NONE, _NONE)
+    characters = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(characters == _QUOTE)
+    opened, closed = quotes[::2], quotes[1::2]
+    # Every other quote opens, and those between close, where they stand where only such can.
+    before = characters[opened[opened > 0] - 1]
+    after = characters[closed[closed < len(data) - 1] + 1]
+    if _any_of(b'"\n' + delimiter)[before].all() and _any_of(b'"\r\n' + delimiter)[after].all():
+        return Quoted(opened, closed)
+    return _one_by_one(data, quotes.tolist(), delimiter)
+
+
+def _any_of(characters: bytes) -> npt.NDArray[np.bool_]:
+    table = np.zeros(256, np.bool_)
+    table[list(characters)] = True
+    return table
+
+
+def _one_by_one(data: bytes, quotes: list[int], delimiter: bytes) -> Quoted:
+    begins, ends = b"\n" + delimiter, b"\r\n" + delimiter
+    opened: list[int] = []
+    closed: list[int] = []
+    fault = None
+    count, k = len(quotes), 0
+    while k < count:
+        at = quotes[k]
+        k += 1
+        if at and data[at - 1] not in begins:
+            continue
+        opened.append(at)
+        while k + 1 < count and quotes[k + 1] == quotes[k] + 1:
+            k += 2
+        if k == count:
+            break
+        closed.append(quotes[k])
+        k += 1
+        after = closed[-1] + 1
+        if after < len(data) and data[after] not in ends:
+            fault = after
+            break
+    return Quoted(np.array(opened, np.int64), np.array(closed, np.int64), fault)
+
+
+def end_of_rows(data: bytes, quoted: Quoted) -> int:
+    """Where the last row that ends in `data` does; 0 where there is none."""
+    end = len(data) if quoted.fault is None else quoted.fault
+    while (end := data.rfind(b"\n", 0, end)) >= 0:
+        before = int(np.searchsorted(quoted.opened, end))
+        if before == 0 or (before <= len(quoted.closed) and quoted.closed[before - 1] < end):
+            return end + 1
+        end = int(quoted.opened[before - 1])
+    return 0
+
+
+def first_fault(data: bytes, quoted: Quoted, *, one_column: bool) -> tuple[int, str] | None:
+    """Where `data`, whole rows, first breaks the grammar, and how; None where it does not."""
+    faults = []
+    if (at := data.find(b"\0")) >= 0:
+        faults.append((at, "a NUL character"))
+    if quoted.fault is not None:
+        faults.append((quoted.fault, "text stands behind a closing quote"))
+    if len(quoted.opened) > len(quoted.closed):
+        faults.append((int(quoted.opened[-1]), "a quote is never closed"))
+    if data.count(b"\r") != data.count(b"\r\n"):
+        returns = np.flatnonzero(np.frombuffer(data, np.uint8) == _CR)
+        following = np.frombuffer(data + b"\0", np.uint8)[returns + 1]
+        alone = returns[(following != _LF) & ~quoted.holds(returns)]
+        faults += [(int(at), "a carriage return stands without a line feed") for at in alone[:1]]
+    if one_column:
+        blank = np.array([found.start() for found in _BLANK_LINE.finditer(data)], np.int64)
+        outside = blank[~quoted.holds(blank)]
+        faults += [(int(at), "a line is blank, which may be an empty field") for at in outside[:1]]
+    return min(faults, default=None)
