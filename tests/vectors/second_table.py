@@ -19,6 +19,20 @@ from second_conventions import Refused, refuse_unless
 MOST_TEXT = 2**32 - 1
 
 
+def payloads(data: bytes, table: dict[str, Any]) -> list[bytes]:
+    """The payloads of the rows of a file; `table` says how it is read, as a head's reading."""
+    columns = table["columns"]
+    if table["format"] in ("json", "jsonl"):
+        rows = json_array(data) if table["format"] == "json" else json_lines(data)
+        return [payload(row, columns) for row in rows]
+    quoting = table.get("quoting") != "none"
+    header, *lines = csv_rows(
+        data, table["delimiter"], quoting=quoting, null_words=table["null_words"]
+    )
+    refuse_unless(set(header) == {column["name"] for column in columns}, "other columns")
+    return [payload(dict(zip(header, line, strict=True)), columns) for line in lines]
+
+
 # CSV
 
 
@@ -147,7 +161,32 @@ def _no_constant(name: str) -> Any:
 
 def payload(values: dict[str, Any], columns: list[dict[str, Any]]) -> bytes:
     """The payload of a row, with values as the text has them: texts (CSV) or parsed JSON."""
-    return _struct(values, columns)
+    written = _struct(values, columns)
+    integers: dict[tuple[str, ...], list[int]] = {}
+    _integers(values, {"struct": columns}, (), integers)
+    for found in integers.values():
+        refuse_unless(min(found) >= 0 or max(found) < 2**63, "below 0 beside 2**63 and more")
+    return written
+
+
+def _integers(value: Any, kind: Any, at: tuple[str, ...], found: dict[Any, list[int]]) -> None:
+    """The integers of a row by their places in the schema; the row has been read."""
+    if value is None:
+        return
+    if kind == "int":
+        found.setdefault(at, []).append(_whole(value))
+    elif isinstance(kind, dict) and "decimal" not in kind:
+        ((name, inner),) = kind.items()
+        if name == "struct":
+            for field in inner:
+                _integers(value.get(field["name"]), field["type"], (*at, field["name"]), found)
+        elif name == "list":
+            for element in value:
+                _integers(element, inner, (*at, "[]"), found)
+        else:
+            for pair in value:
+                _integers(pair["key"], inner[0], (*at, "key"), found)
+                _integers(pair.get("value"), inner[1], (*at, "value"), found)
 
 
 def _struct(values: Any, fields: list[dict[str, Any]]) -> bytes:

@@ -1,0 +1,213 @@
+"""Vectors of tables: a file of text and its schema, and the payloads that its rows have."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from provreg.core.column import columns_from_json
+from provreg.core.row import encode_rows
+from provreg.errors import InputError
+from provreg.readers.source_file import MisfitError, examined
+from provreg.readers.table_options import TableOptions
+from provreg.readers.table_rows import READERS
+
+AB = {"a": "text", "b": "text"}
+TYPES = {
+    "b": "bool", "i": "int", "h": "float16", "f": "float32", "d": "float64", "t": "text",
+    "p": {"decimal": 2}, "at": "timestamp", "z": "timestamp-utc", "day": "date", "o": "time",
+}  # fmt: skip
+EXACT = "1.00048828125,1.000000059604644775390625,0.1"
+
+GOOD: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
+    ("csv-types", "a field of every type", TYPES,
+     b"b,i,h,f,d,t,p,at,z,day,o\n"
+     b"TRUE,-007,1.5,0.1,1e3,x,-1.5,2024-01-02,"
+     b"2024-01-02 03:04+01:00,1969-12-31,23:59:59.123456789\n"
+     b"false,18446744073709551615,-0,+.5,-5.,,0,2024-02-29T03:04:05.000006,"
+     b"0000-01-01T00:00Z,9999-12-31,00:00\n",
+     {}),
+    ("csv-quotes", "quotes around fields, doubled inside them, and within fields without",
+     AB, b'a,"b"\n"x\n""y"",",5" disk\nz"",""\n', {}),
+    ("csv-byte-order-mark", "a byte order mark at the beginning, and text that looks like one",
+     AB, b'\xef\xbb\xbf"a",b\n1,2\n\xef\xbb\xbf1,2\n', {}),
+    ("csv-line-ends", "CRLF and LF, blank lines, no line end at the end",
+     AB, b'a,b\r\n1,2\n\r\n\n3,"4\r5"\r\n6,7', {}),
+    ("csv-null-words", "words that mean null, unless quoted", AB,
+     b'a,b\nNA,\n"NA",""\n', {"null_words": ["NA"]}),
+    ("csv-no-null-words", "an empty field that is text", AB, b"a,b\n,1\n", {"null_words": []}),
+    ("csv-semicolons", "another delimiter", AB, b'a;b\n1,5;"x;y"\n', {"delimiter": ";"}),
+    ("tsv-without-quoting", "quotes that are text like others", AB,
+     b'a\tb\n"To be\tgood\nthe end"\t"x"\n', {"delimiter": "\t", "quoting": "none"}),
+    ("csv-floats-between-two", "floats just between two others: to the even one",
+     {"h": "float16", "f": "float32", "d": "float64"}, f"h,f,d\n{EXACT}\n".encode(), {}),
+    ("csv-floats-rounded-once", "floats a hair beside the middle: rounded once, not twice",
+     {"h": "float16", "f": "float32", "d": "float64"},
+     b"h,f,d\n1.00048828125000000001,1.00000005960464477539062500001,9007199254740993.0000001\n"
+     b"65519.99999999999999999,3.4028235677973366e38,2.4703282292062328e-324\n"
+     b"2.98023223876953125e-8,7.006492321624085e-46,-1e-400\n", {}),
+    ("csv-special-floats", "NaN and infinities have a form in CSV",
+     {"h": "float16", "d": "float64"},
+     b"h,d\n-nan,NaN\n+Infinity,-inf\n", {}),
+    ("csv-decimals", "decimals of every scale",
+     {"a": {"decimal": 0}, "b": {"decimal": 76}, "c": {"decimal": -2}},
+     b"a,b,c\n" + b"9" * 76 + b",-0." + b"0" * 75 + b"1,-1200\n-0,0.5,000\n", {}),
+    ("csv-timestamps", "moments of far years and zones", {"at": "timestamp", "z": "timestamp-utc"},
+     b"at,z\n0000-01-01,0000-01-01T00:00+23:59\n"
+     b"9999-12-31 23:59:59.999999,9999-12-31T23:59:59.5-2359\n"
+     b"1900-02-28T00:00,1600-02-29T00:00Z\n", {}),
+    ("csv-json", "JSON in a field, canonical in the payload", {"j": "json", "k": "text"},
+     b'j,k\n"{""b"": 1.0, ""a"": [1E2, ""\\u00e9""]}",\nnull,x\n-0.0,\n', {}),
+    ("jsonl-types", "a value of every type", TYPES,
+     b'{"b":true,"i":-7,"h":1.5,"f":0.1,"d":1e3,"t":"x","p":-1.5,"at":"2024-01-02",'
+     b'"z":"2024-01-02T03:04Z","day":"1969-12-31","o":"23:59"}\r\n\n'
+     b' {"i":18446744073709551615,"t":null}\n',
+     {}),
+    ("json-nested", "lists, structs and maps",
+     {"l": {"list": "int"}, "s": {"struct": [{"name": "x", "type": "float16"}]},
+      "m": {"map": ["text", "int"]}},
+     b'[\n {"l": [1, null], "s": {}, "m": [{"key": "k", "value": null}]},\n'
+     b' {"s": {"x": 1.00048828125000000001}}]\n',
+     {}),
+    ("jsonl-decimals", "decimals as numbers and as texts", {"p": {"decimal": 2}},
+     b'{"p":1.5}\n{"p":"1.50"}\n{"p":-0}\n{"p":99999999999999999999.99}\n', {}),
+    ("jsonl-integers-of-both-ends", "integers below 0 beside such of 2^63 and more",
+     {"i": "int", "l": {"list": "int"}},
+     b'{"i":-9223372036854775808,"l":[9223372036854775808]}\n'
+     b'{"i":9223372036854775808,"l":[-1]}\n', {}),
+    ("jsonl-of-any-shape", "values of several types, taken as canonical JSON", {"m": "json"},
+     b'{"m":"hi"}\n{"m":[{"\\ud83d\\ude00":1,"\\ufb33":2,"a":1e21}]}\n{"m":null}\n{"m":0.000001}\n'
+     b'{"m":1e-7}\n{"m":100000000000000000000}\n', {}),
+    ("jsonl-integers-in-floats", "integers that are floats exactly",
+     {"d": "float64", "f": "float32"},
+     b'{"d":9007199254740992,"f":16777216}\n{"d":-0,"f":1}\n', {}),
+]  # fmt: skip
+
+INT, FLOAT64, DECIMAL = {"a": "int"}, {"a": "float64"}, {"a": {"decimal": 2}}
+WRONG: list[tuple[str, str, dict[str, Any], bytes]] = [
+    ("csv-open-quote", "a quote that is never closed", AB, b'a,b\n1,"2\n'),
+    ("csv-hidden-rows", "rows behind a quote that is never closed", AB,
+     b'a,b\n1,2\nprovreg: end of file,"\n3,4\n'),
+    ("csv-behind-quote", "text behind a closing quote", AB, b'a,b\n1,"2"x\n'),
+    ("csv-blank-behind-quote", "a blank behind a closing quote", AB, b'a,b\n"1" ,2\n'),
+    ("csv-lone-return", "a carriage return without a line feed", AB, b"a,b\n1,2\r3,4\n"),
+    ("csv-nul", "a NUL byte", AB, b"a,b\n1,\0\n"),
+    ("csv-not-utf8", "a byte that is not UTF-8", AB, b"a,b\n1,\xff\n"),
+    ("csv-blank-line-in-one-column", "a blank line that may be an empty field",
+     {"a": "text"}, b"a\n1\n\n2\n"),
+    ("csv-blank-first-line", "a blank line before the header", AB, b"\na,b\n1,2\n"),
+    ("csv-ragged", "a row of fewer fields than the header", AB, b"a,b\n1,2\n1\n"),
+    ("csv-empty", "an empty file", AB, b""),
+    ("csv-name-twice", "a column twice in the header", {"a": "text"}, b"a,a\n1,2\n"),
+    ("csv-int-plus", "a plus before an integer", INT, b"a\n+1\n"),
+    ("csv-int-underscore", "an underscore in an integer", INT, b"a\n1_000\n"),
+    ("csv-int-blank", "a blank before an integer", INT, b"a\n 1\n"),
+    ("csv-int-hexadecimal", "a hexadecimal integer", INT, b"a\n0x10\n"),
+    ("csv-int-beyond", "an integer of 2^64", INT, b"a\n18446744073709551616\n"),
+    ("csv-float-beyond", "a float64 beyond the range", FLOAT64, b"a\n1.7976931348623159e308\n"),
+    ("csv-float-huge-exponent", "an exponent beyond all numbers", FLOAT64,
+     b"a\n1e99999999999999999999\n"),
+    ("csv-float16-beyond", "a float16 that would be rounded to 2^16", {"a": "float16"},
+     b"a\n65520\n"),
+    ("csv-float32-integer", "an integer that no float32 is", {"a": "float32"}, b"a\n16777217\n"),
+    ("csv-decimal-digits", "a decimal of more digits than its scale", DECIMAL, b"a\n1.500\n"),
+    ("csv-decimal-exponent", "a decimal with an exponent", DECIMAL, b"a\n1e2\n"),
+    ("csv-decimal-beyond", "a decimal that overflows", {"a": {"decimal": 76}}, b"a\n59.5\n"),
+    ("csv-decimal-negative-scale", "a decimal that is not whole", {"a": {"decimal": -2}},
+     b"a\n1250\n"),
+    ("csv-date", "a day that there is not", {"a": "date"}, b"a\n2023-02-29\n"),
+    ("csv-timestamp-digits", "seven digits of a second", {"a": "timestamp"},
+     b"a\n2024-01-02T03:04:05.1234567\n"),
+    ("csv-timestamp-zone", "a zone of 24 hours", {"a": "timestamp-utc"},
+     b"a\n2024-01-02T03:04+24:00\n"),
+    ("csv-time", "24 o'clock", {"a": "time"}, b"a\n24:00\n"),
+    ("csv-bool", "a number for a bool", {"a": "bool"}, b"a\n1\n"),
+    ("csv-json-key-twice", "a key twice in JSON in a field", {"a": "json"},
+     b'a\n"{""x"":1,""x"":2}"\n'),
+    ("jsonl-key-twice", "a key twice", INT, b'{"a":1,"\\u0061":2}\n'),
+    ("jsonl-unknown-key", "a key that is not in the schema", INT, b'{"a":1,"b":2}\n'),
+    ("jsonl-nan", "NaN", FLOAT64, b'{"a":NaN}\n'),
+    ("jsonl-huge-exponent", "an exponent beyond all numbers", DECIMAL,
+     b'{"a":1e99999999999999999999}\n'),
+    ("jsonl-decimal-exponent", "a decimal with an exponent", DECIMAL, b'{"a":1e2}\n'),
+    ("jsonl-decimal-text", "a decimal as text in another form", DECIMAL, b'{"a":"+1"}\n'),
+    ("jsonl-rounded-integer", "an integer that no float64 is", FLOAT64,
+     b'{"a":9007199254740993}\n'),
+    ("jsonl-float-for-int", "a float for an integer", INT, b'{"a":1.0}\n'),
+    ("jsonl-text-for-int", "a text for an integer", INT, b'{"a":"1"}\n'),
+    ("jsonl-surrogate", "half of a surrogate pair", {"a": "text"}, b'{"a":"\\ud800"}\n'),
+    ("jsonl-two-on-a-line", "two objects on a line", INT, b'{"a":1}{"a":2}\n'),
+    ("jsonl-integers-in-a-list", "an integer below 0 and one of 2^63 in one array",
+     {"a": {"list": "int"}}, b'{"a":[-1,9223372036854775808]}\n'),
+    ("jsonl-json-integer", "an integer in any shape that readers may round", {"a": "json"},
+     b'{"a":[9007199254740993]}\n'),
+    ("jsonl-json-depth", "any shape nested 17 deep", {"a": "json"},
+     b'{"a":' + b"[" * 17 + b"]" * 17 + b"}\n"),
+    ("json-comma", "a comma too many", INT, b'[{"a":1},]'),
+    ("json-more", "more after the array", INT, b'[{"a":1}] {}'),
+    ("json-map-key", "a null key in a map", {"a": {"map": ["text", "int"]}},
+     b'[{"a":[{"key":null,"value":1}]}]'),
+]  # fmt: skip
+
+
+def tables() -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes of each vector."""
+    for name, claim, types, data, dialect in GOOD:
+        payloads = read(data, said := _said(name, types, dialect))
+        assert payloads is not None, name
+        expect: dict[str, Any] = {
+            "payloads": [payload.hex() for payload in payloads],
+            "digests": [blake3(payload).hexdigest() for payload in payloads],
+        }
+        yield f"good-{name}", _written(claim, said, data, expect)
+    for name, claim, types, data in WRONG:
+        said = _said(name, types, {})
+        assert read(data, said) is None, name
+        yield name, _written(claim, said, data, "refused")
+
+
+def _said(name: str, types: dict[str, Any], dialect: dict[str, Any]) -> dict[str, Any]:
+    columns = [{"name": column, "type": kind} for column, kind in types.items()]
+    format_ = name.partition("-")[0]
+    if format_ in ("json", "jsonl"):
+        return {"format": format_, "columns": columns}
+    usual = {"delimiter": ",", "null_words": [""]}
+    return {"format": format_, "columns": columns, **usual, **dialect}
+
+
+def read(data: bytes, said: dict[str, Any]) -> list[bytes] | None:
+    """The payloads as provreg reads them, None for what it refuses."""
+    options = TableOptions(
+        delimiter=said.get("delimiter"),
+        quoting="quoting" not in said,
+        null_words=tuple(said.get("null_words", ("",))),
+        columns=columns_from_json(said["columns"], "vector"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "table")
+        file.write_bytes(data)
+        reader = READERS[said["format"]]
+        try:
+            return [
+                payload
+                for piece in reader.slices(examined(file), options)
+                for batch in reader.batches(piece, options)
+                for payload in encode_rows(batch, options.columns or ()).to_pylist()
+            ]
+        except (InputError, MisfitError):
+            return None
+
+
+def _written(claim: str, said: dict[str, Any], data: bytes, expect: Any) -> bytes:
+    try:
+        held = {"text": data.decode()}
+    except UnicodeDecodeError:
+        held = {"hex": data.hex()}
+    fields = {"claim": claim, **said, **held, "expect": expect}
+    lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items()]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
