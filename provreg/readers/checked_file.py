@@ -1,7 +1,8 @@
 """A file read through the digests of its chunks: what was read once can be known again.
 
-Reading notes the digest of every chunk. Reading again with those digests gives the very bytes or
-fails. A chunk is read, hashed, and handed on from the same memory; the hash lets other threads run.
+Reading notes the digest of every chunk. Reading again with those digests gives the very bytes, and
+no others, or fails. A chunk is read, hashed, and handed on from the same memory; the hash lets
+other threads run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO
 
 CHUNK = 1 << 18  # bytes
@@ -21,18 +23,40 @@ _MANY = 16  # chunks, worth a second thread
 
 
 class ChangedError(Exception):
-    """A chunk is not what it was. Never leaves the readers."""
+    """A file is not what it was. Never leaves the readers."""
+
+
+class FileChunks:
+    """A file's size, and the digests of its chunks by number.
+
+    Without `known` those that are read are noted. With it they are all there is: a chunk without a
+    digest was not read then, and may be anything.
+    """
+
+    def __init__(self, size: int, known: Mapping[int, bytes] | None = None) -> None:
+        self.size = size
+        self.known = known is not None
+        self.digests = dict(known or {})
+
+    def check(self, number: int, digest: bytes) -> None:
+        """Raises ChangedError for a chunk that is not what it was, or was not read."""
+        if not self.known:
+            self.digests.setdefault(number, digest)
+        if self.digests.get(number) != digest:
+            raise ChangedError
 
 
 class CheckedFile:
     """What Arrow needs of a file, over `stream` of `size` bytes.
 
-    Chunks whose digest is in `known`, by number, are these or ChangedError is raised; the digests
-    of others are added. Arrow buffers are handed out, which nothing else refers to.
+    Its chunks are as in `chunks`, and so is its size, or ChangedError is raised. Arrow buffers are
+    handed out, which nothing else refers to.
     """
 
-    def __init__(self, stream: BinaryIO, size: int, known: dict[int, bytes]) -> None:
-        self._stream, self._size, self._known = stream, size, known
+    def __init__(self, stream: BinaryIO, size: int, chunks: FileChunks) -> None:
+        if size != chunks.size:
+            raise ChangedError
+        self._stream, self._size, self._chunks = stream, size, chunks
         self._place = 0
         # The chunks read last: columns that follow each other share the one between them.
         self._start, self._buffer = 0, pa.py_buffer(b"")
@@ -90,6 +114,6 @@ class CheckedFile:
         for number in range(first, last):
             chunk = view[(number - first) * CHUNK : (number - first + 1) * CHUNK]
             read = os.preadv(file, [chunk], number * CHUNK)
-            digest = blake3(chunk).digest()
-            if read != len(chunk) or self._known.setdefault(number, digest) != digest:
+            if read != len(chunk):
                 raise ChangedError
+            self._chunks.check(number, blake3(chunk).digest())

@@ -12,7 +12,7 @@ from provreg.core.column import Column, LogicalType, holds, merged, settled
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.checked_file import CheckedFile
+from provreg.readers.checked_file import CheckedFile, FileChunks
 from provreg.readers.source_file import Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def columns_of(
 def slices(
     file: SourceFile,
     options: TableOptions,  # noqa: ARG001 - as for the other formats
-    chunks: dict[int, bytes] | None = None,
+    chunks: FileChunks | None = None,
 ) -> Iterator[Slice]:
     """A slice per row group. Raises InputError for what is not Parquet.
 
@@ -65,22 +65,18 @@ def slices(
 
 
 def batches(
-    piece: Slice,
-    options: TableOptions,
-    chunks: dict[int, bytes] | None = None,
-    *,
-    valid: bool = False,
+    piece: Slice, options: TableOptions, chunks: FileChunks | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a row group, with the columns of `options.columns`, in the file's own widths.
 
-    `chunks` as in `slices`; `valid` says that these very bytes were found to be so before. Raises
-    InputError, also for text that is not UTF-8 (Parquet readers take it on trust).
+    `chunks` as in `slices`. Raises InputError, also for text that is not UTF-8 (Parquet readers
+    take it on trust).
     """
     columns = options.columns or ()
     names = [column.name for column in columns]
     types = {column.name: column.type for column in columns}
     file = piece.file
-    for batch in raw_batches(piece, chunks, valid=valid):
+    for batch in raw_batches(piece, chunks):
         found = columns_from_arrow(batch.schema)
         check_names(file, found, types)
         for column in found:
@@ -89,9 +85,7 @@ def batches(
         yield batch.select(names)
 
 
-def raw_batches(
-    piece: Slice, chunks: dict[int, bytes] | None = None, *, valid: bool = False
-) -> Iterator[pa.RecordBatch]:
+def raw_batches(piece: Slice, chunks: FileChunks | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a row group as the file has them, their bytes checked; as `batches`."""
     file = piece.file
     with opened(file) as stream, our_errors(file):
@@ -102,9 +96,10 @@ def raw_batches(
             parquet = _open(source, parquet.metadata, _READ_AT_A_TIME)
         groups = list(range(piece.start, piece.stop))
         rows = _batch_rows(group)
-        for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=valid):
-            if not valid:
-                batch.validate(full=True)
+        # Whose rows need not be hashed has time for threads.
+        threads = chunks is not None and chunks.known
+        for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=threads):
+            batch.validate(full=True)
             yield batch
 
 
@@ -119,7 +114,7 @@ def _batch_rows(group: pq.RowGroupMetaData) -> int:
 
 
 def _source(
-    file: SourceFile, stream: BinaryIO, chunks: dict[int, bytes] | None
+    file: SourceFile, stream: BinaryIO, chunks: FileChunks | None
 ) -> BinaryIO | CheckedFile | pa.NativeFile:
     """What Arrow reads the open file through."""
     if chunks is not None:

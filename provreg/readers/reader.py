@@ -82,7 +82,11 @@ class KnownDigests(Protocol):
 
 
 class RememberedRows(Protocol):
-    """What the rows of a file hash to, as long as its `chunks` (by number) have these digests."""
+    """What the rows of a file hash to that has `size` bytes and of which only these `chunks` are
+    read, by number, with these digests."""
+
+    @property
+    def size(self) -> int: ...
 
     @property
     def chunks(self) -> Mapping[int, bytes]: ...
@@ -97,7 +101,7 @@ class RecordedRows(Protocol):
 
     def add(self, content: pa.FixedSizeBinaryArray, size: pa.UInt64Array) -> None: ...
 
-    def keep(self, chunks: Mapping[int, bytes]) -> None: ...
+    def keep(self, size: int, chunks: Mapping[int, bytes]) -> None: ...
 
     def drop(self) -> None: ...
 

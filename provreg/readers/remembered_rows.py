@@ -21,7 +21,7 @@ from provreg.core.column import columns_to_json
 from provreg.core.row import hash_rows
 from provreg.readers import parquet, table_rows
 from provreg.readers.ahead import ahead, taken
-from provreg.readers.checked_file import ChangedError
+from provreg.readers.checked_file import ChangedError, FileChunks
 from provreg.readers.source_file import Slice, SourceFile, changed
 from provreg.readers.table_rows import of_each, rows_of, said_columns
 from provreg.version import __version__
@@ -46,15 +46,17 @@ def recorded_samples(
     results = of_each(partial(_samples_by_chunks, options=options), pieces, workers)
     for file, together in groupby(results, key=lambda result: result[0].file):
         recorded = remember.recording(_key(file, options))
-        chunks: dict[int, bytes] = {}
+        chunks = FileChunks(file.size)
         try:
             for piece, found, read in together:
-                if any(chunks.setdefault(number, read[number]) != read[number] for number in read):
-                    raise changed(file)
+                for number, digest in read.items():
+                    chunks.check(number, digest)
                 for samples in found:
                     recorded.add(samples.column("content"), samples.column("size"))
                 yield piece, found
-            recorded.keep(chunks)
+            recorded.keep(chunks.size, chunks.digests)
+        except ChangedError:
+            raise changed(file) from None
         finally:
             recorded.drop()
 
@@ -63,11 +65,11 @@ def _samples_by_chunks(
     piece: Slice, *, options: TableOptions
 ) -> tuple[Slice, list[pa.RecordBatch], dict[int, bytes]]:
     """A slice and its samples, and the digests of the chunks that they were read from."""
-    chunks: dict[int, bytes] = {}
+    chunks = FileChunks(piece.file.size)
     try:
         with ahead(parquet.batches(piece, options, chunks)) as batches:
             rows = rows_of(piece, batches, options)
-            return piece, [said_columns(samples) for _, samples in rows], chunks
+            return piece, [said_columns(samples) for _, samples in rows], chunks.digests
     except ChangedError:
         raise changed(piece.file) from None
 
@@ -99,7 +101,7 @@ def file_rows(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows
 
 def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, key: bytes) -> Rows:
     """The rows, hashed one by one, and remembered once all of them were handed on."""
-    chunks: dict[int, bytes] = {}
+    chunks = FileChunks(file.size)
     recorded = known.recording(key)
 
     def hash_and_record(
@@ -115,7 +117,7 @@ def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, ke
         with closing(_runs_ahead(file, runs)) as coming:
             for piece, batches in zip(pieces, coming, strict=True):
                 yield from rows_of(piece, batches, options, hash_and_record)
-        recorded.keep(chunks)
+        recorded.keep(chunks.size, chunks.digests)
     except ChangedError:
         raise changed(file) from None
     finally:
@@ -123,11 +125,12 @@ def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, ke
 
 
 def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRows) -> Rows:
-    """The rows of a file whose chunks are all as in `memo`; raises ChangedError where one is not.
+    """The rows of a file of which nothing is read but the chunks in `memo`; else ChangedError.
 
-    The same bytes, decoded by the same program, are the same rows (`_key`).
+    The same bytes, decoded by the same program, are the same rows (`_key`): what they hash to need
+    not be computed again. All else that is checked of rows is checked.
     """
-    chunks = dict(memo.chunks)
+    chunks = FileChunks(memo.size, memo.chunks)
     start = 0
 
     def remembered(
@@ -141,10 +144,10 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
         return content, size
 
     pieces = list(parquet.slices(file, options, chunks))
-    runs = [parquet.batches(piece, options, chunks, valid=True) for piece in pieces]
+    runs = [parquet.batches(piece, options, chunks) for piece in pieces]
     with closing(_runs_ahead(file, runs)) as coming:
         for piece, batches in zip(pieces, coming, strict=True):
-            yield from rows_of(piece, batches, options, remembered, valid=True)
+            yield from rows_of(piece, batches, options, remembered)
 
 
 def _key(file: SourceFile, options: TableOptions) -> bytes:

@@ -121,7 +121,6 @@ def rows_of(
     options: TableOptions,
     hash_: HashRows = hash_rows,
     *,
-    valid: bool = False,
     format_: str = "parquet",
 ) -> Rows:
     """The rows in `batches` of a slice; misfits get their places here. The rest as `samples_of`."""
@@ -130,7 +129,7 @@ def rows_of(
     try:
         for batch in batches:
             try:
-                samples = samples_of(batch, options, hash_, valid=valid)
+                samples = samples_of(batch, options, hash_)
             except MisfitError as misfit:
                 raise misfit.after(rows) from None
             except InputError as error:

@@ -45,16 +45,12 @@ _WRITTEN = len(_PREFIX) + 64
 
 
 def samples_of(
-    batch: pa.RecordBatch,
-    options: TableOptions,
-    hash_: HashRows = hash_rows,
-    *,
-    valid: bool = False,
+    batch: pa.RecordBatch, options: TableOptions, hash_: HashRows = hash_rows
 ) -> pa.RecordBatch:
     """The samples that the rows of `batch` are, a batch of the schema SAMPLE, in the same order.
 
-    Their ids are null where no column holds ids; `hash_` gives contents and sizes, `valid` says
-    that these very rows were taken in before. Raises MisfitError.
+    Their ids are null where no column holds ids; `hash_` gives contents and sizes. Raises
+    MisfitError.
     """
     types = {column.name: column.type for column in options.columns or ()}
     content, size = hash_(batch, options.payload_columns())
@@ -66,8 +62,7 @@ def samples_of(
                 arrays[role] = moments_of(column, types[name])
             else:
                 arrays[role] = texts_of(column, types[name])
-            if not valid:
-                _check(role, arrays[role])
+            _check(role, arrays[role])
         except MisfitError as misfit:
             complaint = f"column {quoted(name)}: {misfit.complaint}"
             raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None

@@ -1,8 +1,9 @@
 """What the rows of a file hash to, remembered from reading it, in the user's private cache.
 
-A memo says: a file whose chunks have these digests has rows with these contents, in this order. Who
-believes it hashes every chunk again as it is read, which is several times as fast as hashing row by
-row, and hands on nothing else. So a memo never stands for bytes that were not looked at.
+A memo says: a file of this size, of which chunks with these digests are read and no others, has
+rows with these contents, in this order. Who believes it hashes every chunk again as it is read,
+which is several times as fast as hashing row by row, and hands on nothing else. So a memo never
+stands for bytes that were not looked at.
 
 The file: n contents, n sizes (uint64), the digest of every chunk, `_END`, the BLAKE3 of all before.
 A file that is not exactly that, or is not private to its user, is as good as none. Two readings of
@@ -27,31 +28,34 @@ from blake3 import blake3
 from provreg.store.private import open_private
 
 _DIGEST_SIZE = 32
+_NOT_READ = bytes(_DIGEST_SIZE)
 _SIZE = np.dtype("<u8")
 _ROW_SIZE = _DIGEST_SIZE + _SIZE.itemsize
-# magic, key, number of rows, number of chunks
-_END = struct.Struct("<16s32sQQ")
-_MAGIC = b"provreg rows 1\n\0"
+# magic, key, the file's size, number of rows, number of chunks
+_END = struct.Struct("<16s32sQQQ")
+_MAGIC = b"provreg rows 2\n\0"
 # All memos together, 100,000,000 rows: beyond that those go that were used the longest time ago.
 _MOST_BYTES = 4 << 30
 
 
 class RowMemo:
-    """What is remembered of one file: the digests of its `chunks`, and those of its rows."""
+    """What is remembered of one file: its `size`, the digests of those of its `chunks` that were
+    read, and what its rows hash to."""
 
     def __init__(
         self,
         content: pa.FixedSizeBinaryArray,
-        size: pa.UInt64Array,
+        sizes: pa.UInt64Array,
+        size: int,
         chunks: Mapping[int, bytes],
     ) -> None:
-        self.chunks = chunks
-        self._content, self._size = content, size
+        self.size, self.chunks = size, chunks
+        self._content, self._sizes = content, sizes
 
     def digests(self, start: int, count: int) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
         """The contents and sizes, as `core.row.hash_rows` has them, of the `count` rows from
         `start` on, fewer where it ends."""
-        return self._content.slice(start, count), self._size.slice(start, count)
+        return self._content.slice(start, count), self._sizes.slice(start, count)
 
 
 class RowMemos:
@@ -111,15 +115,15 @@ class RecordedRows:
         self._write(digests[content.offset :].tobytes())
         self._sizes.append(size.to_numpy())
 
-    def keep(self, chunks: Mapping[int, bytes]) -> None:
-        """All rows were added, and `chunks` of the file were read for them: by their numbers."""
+    def keep(self, size: int, chunks: Mapping[int, bytes]) -> None:
+        """All rows were added; `chunks` of the file of `size` bytes were read for them, by
+        number."""
         count = max(chunks, default=-1) + 1
-        # A chunk that was not read has no digest that any bytes could have.
-        listed = [chunks.get(number, bytes(_DIGEST_SIZE)) for number in range(count)]
+        listed = [chunks.get(number, _NOT_READ) for number in range(count)]
         for sizes in self._sizes:
             self._write(sizes.astype(_SIZE).tobytes())
         rows = sum(map(len, self._sizes))
-        self._write(b"".join(listed) + _END.pack(_MAGIC, self._key, rows, count))
+        self._write(b"".join(listed) + _END.pack(_MAGIC, self._key, size, rows, count))
         self._write(self._hasher.digest())
         if self._staged is not None:
             try:
@@ -161,19 +165,21 @@ def _parsed(data: memoryview, key: bytes) -> RowMemo | None:
     body, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
     if len(body) < _END.size or blake3(body).digest() != digest:
         return None
-    magic, of, rows, chunks = _END.unpack(body[-_END.size :])
+    magic, of, size, rows, chunks = _END.unpack(body[-_END.size :])
     whole = rows * _ROW_SIZE + chunks * _DIGEST_SIZE + _END.size
     if (magic, of, whole) != (_MAGIC, key, len(body)):
         return None
     listed = bytes(body[rows * _ROW_SIZE : -_END.size])
     digests = {
-        number: listed[number * _DIGEST_SIZE : (number + 1) * _DIGEST_SIZE]
+        number: held
         for number in range(chunks)
+        if (held := listed[number * _DIGEST_SIZE : (number + 1) * _DIGEST_SIZE]) != _NOT_READ
     }
-    content, size = pa.py_buffer(body), pa.py_buffer(body[rows * _DIGEST_SIZE :])
+    content, sizes = pa.py_buffer(body), pa.py_buffer(body[rows * _DIGEST_SIZE :])
     return RowMemo(
         pa.Array.from_buffers(pa.binary(_DIGEST_SIZE), rows, [None, content]),
-        pa.Array.from_buffers(pa.uint64(), rows, [None, size]),
+        pa.Array.from_buffers(pa.uint64(), rows, [None, sizes]),
+        size,
         digests,
     )
 

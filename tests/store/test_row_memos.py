@@ -29,7 +29,7 @@ def write(memos: RowMemos, key: bytes) -> None:
     recorded = memos.recording(key)
     recorded.add(CONTENT.slice(0, 2), SIZE.slice(0, 2))
     recorded.add(CONTENT.slice(2), SIZE.slice(2))
-    recorded.keep(CHUNKS)
+    recorded.keep(99, CHUNKS)
     recorded.drop()
 
 
@@ -44,7 +44,7 @@ def test_what_was_recorded_is_known(memos: RowMemos) -> None:
     content, size = memo.digests(1, 3)
     assert content.equals(CONTENT.slice(1, 3))
     assert size.equals(SIZE.slice(1, 3))
-    assert memo.chunks == {0: b"a" * 32, 1: bytes(32), 2: b"c" * 32}
+    assert (memo.size, memo.chunks) == (99, CHUNKS)
     assert memos.get(OTHER) is None
     assert len(memo.digests(4, 9)[0]) == 1
 
@@ -83,7 +83,7 @@ def test_truncated_or_forged_memo_is_discarded_whatever_byte_it_is(
 def test_memo_with_counts_that_do_not_fit_is_discarded(memos: RowMemos, tmp_path: Path) -> None:
     whole = file(tmp_path).read_bytes()
     for rows, chunks in ((6, 3), (2**63, 3), (5, 2**40), (0, 0)):
-        end = row_memos._END.pack(row_memos._MAGIC, KEY, rows, chunks)
+        end = row_memos._END.pack(row_memos._MAGIC, KEY, 99, rows, chunks)
         forged = whole[: -32 - len(end)] + end
         file(tmp_path).write_bytes(forged + blake3(forged).digest())
         assert memos.get(KEY) is None
@@ -147,5 +147,5 @@ def test_disk_that_fills_up_is_no_error(memos: RowMemos, tmp_path: Path) -> None
     recorded._file.close()
     with Path("/dev/full").open("wb", buffering=0) as recorded._file:
         recorded.add(CONTENT, SIZE)
-        recorded.keep(CHUNKS)
+        recorded.keep(99, CHUNKS)
     assert list(tmp_path.iterdir()) == []
