@@ -23,10 +23,13 @@ _HINTS = {
 }
 
 
-def storage_error(doing: str, path: str, error: OSError) -> StorageError:
-    """`error` as ours: "cannot <doing> <path>: <reason>", with what to do about it."""
+def storage_error(
+    doing: str, path: str, error: OSError, *, hint: str | None = None
+) -> StorageError:
+    """`error` as ours: "cannot <doing> <path>: <reason>", with what to do about it: `hint`, or
+    what there is to say of such an error anywhere."""
     reason = error.strerror or type(error).__name__
-    hint = _HINTS.get(error.errno or 0, "")
+    hint = hint or _HINTS.get(error.errno or 0, "")
     return StorageError(f"cannot {doing} {quoted(path)}: {reason}", hint=hint)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,6 +25,11 @@ CONFIG_VARIABLE = "PROVREG_CONFIG"
 _PATIENCE = 0.5  # seconds before a wait is worth a word
 _POLL = 0.02
 _MAX_PURPOSE = 256
+# What file systems say that have no locks, and what to do then.
+_LOCKLESS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+_NO_LOCKS = (
+    f"choose folders on a file system that has locks, with {STATE_VARIABLE} and {CACHE_VARIABLE}"
+)
 
 
 def cache_folder() -> Path:
@@ -129,11 +135,14 @@ def locked(
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{purpose} (process {os.getpid()})".encode(), 0)
         except OSError as error:
-            raise storage_error("take the lock", str(path), error) from error
+            hint = _NO_LOCKS if error.errno in _LOCKLESS else None
+            raise storage_error("take the lock", str(path), error, hint=hint) from error
         yield
     finally:
-        # Closing alone would leave it held while a forked child has the descriptor open.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        # Closing alone would leave it held while a forked child has the descriptor open. What could
+        # not be locked cannot be unlocked, which must not hide the error that said so.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

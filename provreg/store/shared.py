@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -13,27 +14,39 @@ from typing import Any
 
 from provreg.errors import StorageError
 from provreg.store.files import storage_error
+from provreg.store.private import CACHE_VARIABLE, locked
+
+_FULL = f"free some space, or choose a folder on another disk with {CACHE_VARIABLE}"
+_HINTS: dict[int | None, str] = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL}
+_WRITTEN_AT_ONCE = 1 << 20
 
 
 class SharedMemory:
     """`size` bytes, zero at first, in `map`: what one process writes, all read.
 
     The file lies in `folder`, which must be private, and goes with the object that made it; files
-    of makers that were killed go when the next one is made. Pickled, it is the file's name, for
-    forked and spawned processes alike. Raises StorageError.
+    of makers that were killed go when the next one is made. All of it is on disk before it is
+    mapped: a full disk is an error here, and not the end of a process that writes to it. Pickled,
+    it is the file's name, for forked and spawned processes alike. Raises StorageError.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sweep(folder)
-            descriptor, path = tempfile.mkstemp(dir=folder)
-            # Held as long as this process or a fork of it lives: see `_sweep`.
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            os.truncate(descriptor, max(size, 1))
+            # A file that is not locked yet looks as if its maker was killed: nobody else may look.
+            with locked(folder.with_name(f"{folder.name}.lock"), "making shared memory"):
+                _sweep(folder)
+                descriptor, path = tempfile.mkstemp(dir=folder)
+                # Held as long as this process or a fork of it lives.
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
         except OSError as error:
-            raise storage_error("make shared memory in", str(folder), error) from error
+            raise _no_memory(folder, error) from error
         weakref.finalize(self, _remove, descriptor, path, os.getpid())
+        try:
+            _reserve(descriptor, max(size, 1))
+        except OSError as error:
+            _unlink(path)
+            raise _no_memory(folder, error) from error
         self._open(path)
 
     def _open(self, path: str) -> None:
@@ -58,13 +71,35 @@ def _remove(descriptor: int, path: str, maker: int) -> None:
     """Forks of the maker come here too when they end, and must leave the file to it."""
     os.close(descriptor)
     if os.getpid() == maker:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - when the interpreter ends pathlib may be gone
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - when the interpreter ends pathlib may be gone
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Makes the file as long, with all its blocks. Raises OSError."""
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except (AttributeError, OSError) as error:
+        # Not every system and file system can do it at once.
+        if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+        zeros = bytes(min(size, _WRITTEN_AT_ONCE))
+        while (done := os.fstat(descriptor).st_size) < size:
+            os.pwrite(descriptor, zeros[: size - done], done)
+
+
+def _no_memory(folder: Path, error: OSError) -> StorageError:
+    return storage_error("make shared memory in", str(folder), error, hint=_HINTS.get(error.errno))
 
 
 def _sweep(folder: Path) -> None:
     """Removes the files whose makers were killed: nobody holds a lock on them any more."""
     for path in folder.iterdir():
-        with suppress(FileNotFoundError, BlockingIOError), open(path, "rb") as file:
+        # Opened for writing: network file systems give exclusive locks for nothing else.
+        with suppress(FileNotFoundError, BlockingIOError), open(path, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -224,3 +226,33 @@ def test_another_process_is_kept_out(tmp_path: Path) -> None:
     with locked(path, "syncing"):
         assert subprocess.run(other, check=False).returncode == 3
     assert subprocess.run(other, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_file_system_without_locks_is_named_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def no_locks(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(StorageError) as caught, locked(tmp_path / "lock", "syncing"):
+        pytest.fail("there is no lock")
+    assert caught.value.message == (
+        f"cannot take the lock '{tmp_path / 'lock'}': {os.strerror(number)}"
+    )
+    assert "PROVREG_STATE and PROVREG_CACHE" in caught.value.hint
+
+
+def test_error_inside_is_not_hidden_by_a_lock_that_cannot_be_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with (  # noqa: PT012 - it is lost once it is held
+        pytest.raises(OSError, match="mine"),
+        locked(tmp_path / "lock", "syncing"),
+    ):
+        monkeypatch.setattr(fcntl, "flock", lost)
+        raise OSError("mine")
