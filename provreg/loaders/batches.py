@@ -44,6 +44,16 @@ class VerifiedBatch:
     labels_read: pa.Array
     objects: Objects
 
+    def only(self, keep: Mask) -> VerifiedBatch:
+        """Those of its samples that are to be kept."""
+        return VerifiedBatch(
+            _kept(self.payloads, keep),
+            self.rows[keep],
+            _kept(self.entries, keep),
+            _kept(self.labels_read, keep),
+            self.objects,
+        )
+
     def signed(self, name: str) -> pa.ChunkedArray:
         """A column of the entries, its texts plain; labels in full, however long."""
         column = plain(self.entries.column(name))
@@ -122,9 +132,9 @@ class Pass:
         """The rows of the entries that none of what was read so far is."""
         return self._matching.missing()
 
-    def refuse(self, missing: Rows) -> None:
-        """Raises NotTrustedError (step 12) where wanted samples are among these, and no more may
-        be skipped."""
+    def refuse(self, missing: Rows, *, repeated: int = 0) -> None:
+        """Raises NotTrustedError (step 12) where wanted samples are among these, or so many stand
+        in several places that processes read apart, and no more may be skipped."""
         if self._wanted is not None:
             missing = missing[self._wanted[missing]]
         if self._skips is not None:
@@ -132,6 +142,11 @@ class Pass:
                 self._skips.add(row, self._matching.missing_sample(row))
         elif len(missing):
             raise self._matching.missing_samples(missing)
+        if repeated:
+            error = self._matching.repeated_samples(repeated)
+            if self._skips is None:
+                raise error
+            self._skips.check(repeated, error)
 
 
 def _ids_are_contents(entries: pa.Table) -> bool:

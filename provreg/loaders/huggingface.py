@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,15 +29,19 @@ with needs_extra("huggingface"):
 
 if TYPE_CHECKING:
     from provreg.loaders.arrow import Signed
+    from provreg.loaders.matching import Rows
     from provreg.loaders.samples import Sample, VerifiedSamples
 
 __all__ = ["dataset", "dataset_dict", "verify_dataset"]
 
-# Batches, each with the splits of its samples.
-_Batches: TypeAlias = Iterator[tuple[pa.Array, pa.RecordBatch]]
+# Batches, each with the places in the manifest and the splits of its samples.
+_Batches: TypeAlias = "Iterator[tuple[Rows, pa.Array, pa.RecordBatch]]"
+# The same of one split each.
+_Parts: TypeAlias = "Iterator[tuple[str | None, Rows, pa.RecordBatch]]"
 
 # Files that come in one batch: so many, or so many bytes.
 _BATCH, _BATCH_BYTES = 256, 64 << 20
+_NO_ROWS = np.empty(0, np.int64)
 _OF_FILES = ("id", "label", "source", "labeler", "split")
 
 
@@ -56,6 +61,9 @@ def dataset(
     comes beside them, as in `provreg.loaders.arrow.reader`; labels that are classes as
     `ClassLabel`, with the version's classes in their order and -1 where a sample has none.
 
+    Samples stand in the order of the manifest, whatever that of the data is: ranks that take each
+    a part of the dataset have then together all of it.
+
     The dataset is in memory, or mapped from `folder`, which must not exist yet and is made for its
     user alone. There is no dataset, and no folder, unless all samples are as signed.
 
@@ -63,7 +71,7 @@ def dataset(
     `provreg.loaders.arrow.reader`, StorageError.
     """
     features, batches = _read(samples, arrow.named(signed), dict(features or {}))
-    return _made(features, ((None, batch) for _, batch in batches), folder)[None]
+    return _made(features, ((None, rows, batch) for rows, _, batch in batches), folder)[None]
 
 
 def dataset_dict(
@@ -85,9 +93,10 @@ def dataset_dict(
         )
     features, batches = _read(samples, arrow.named(signed), dict(features or {}))
     parts = (
-        (split, batch.filter(pc.equal(splits, split)))
-        for splits, batch in batches
+        (split, rows[found.to_numpy(zero_copy_only=False)], batch.filter(found))
+        for rows, splits, batch in batches
         for split in splits.unique().to_pylist()
+        for found in [pc.equal(splits, split)]
     )
     return datasets.DatasetDict(_made(features, parts, folder))
 
@@ -100,8 +109,8 @@ def _read(
         given = given or {"image": datasets.Image()}
         schema, batches = _read_files(samples, names, given)
     else:
-        schema, rows = arrow.typed(samples, names)
-        batches = ((whole(read.signed("split")), batch) for read, batch in rows)
+        schema, typed = arrow.typed(samples, names)
+        batches = ((read.rows, whole(read.signed("split")), batch) for read, batch in typed)
     features = _features(samples, schema, given)
     label = names.get("label")
     if label is None or samples.head.label_type != "class":
@@ -114,7 +123,7 @@ def _read(
         indices = pc.index_in(batch.column(place), value_set=classes).cast(pa.int64())
         return batch.set_column(place, pa.field(label, pa.int64()), indices.fill_null(-1))
 
-    return features, ((splits, with_indices(batch)) for splits, batch in batches)
+    return features, ((rows, splits, with_indices(batch)) for rows, splits, batch in batches)
 
 
 def _features(
@@ -157,7 +166,8 @@ def _read_files(
         splits = pa.array([one.split for one in some], pa.string())
         return splits, pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    return schema, map(batch_of, _runs(samples))
+    # Files are read in the order of the manifest.
+    return schema, ((_NO_ROWS, *batch_of(run)) for run in _runs(samples))
 
 
 def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:
@@ -175,10 +185,32 @@ def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:
 
 def _made(
     features: datasets.Features,
+    parts: _Parts,
+    folder: Path | str | None,
+) -> dict[Any, datasets.Dataset]:
+    """A dataset of each split's batches, in the order of the manifest."""
+    places: dict[str | None, list[Rows]] = {}
+
+    def noted() -> Iterator[tuple[str | None, pa.RecordBatch]]:
+        for split, rows, batch in parts:
+            places.setdefault(split, []).append(rows)
+            yield split, batch
+
+    made = _as_read(features, noted(), folder)
+    return {split: _in_order(one, np.concatenate(places[split])) for split, one in made.items()}
+
+
+def _in_order(made: datasets.Dataset, places: Rows) -> datasets.Dataset:
+    if (places[1:] >= places[:-1]).all():
+        return made
+    return made.select(np.argsort(places, kind="stable"))
+
+
+def _as_read(
+    features: datasets.Features,
     parts: Iterator[tuple[str | None, pa.RecordBatch]],
     folder: Path | str | None,
 ) -> dict[Any, datasets.Dataset]:
-    """A dataset of each split's batches."""
     schema = features.arrow_schema
     info = datasets.DatasetInfo(features=features)
     if folder is None:

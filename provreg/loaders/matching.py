@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,11 +25,8 @@ from provreg.core.long_labels import split_long_labels
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, SampleError
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Rows = npt.NDArray[np.int64]
-    Mask = npt.NDArray[np.bool_]
+Rows: TypeAlias = "npt.NDArray[np.int64]"
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 _MOST_FINDINGS = 1000
 
@@ -132,6 +130,14 @@ class Matching:
             step=12,
             hint=_hint(self._reference),
             findings=findings,
+        )
+
+    def repeated_samples(self, count: int) -> NotTrustedError:
+        """The error (step 12) for samples that several processes took, each in its own files."""
+        return NotTrustedError(
+            f"{count:,} samples of {self._reference} stand in the data more often than signed",
+            step=12,
+            hint=_hint(self._reference),
         )
 
     def missing_findings(self, rows: Rows) -> tuple[Finding, ...]:

@@ -31,7 +31,7 @@ from provreg.loaders.batches import Pass, VerifiedBatch
 from provreg.loaders.choosing import ChosenRows, choose
 from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest, indices
-from provreg.loaders.matching import refused
+from provreg.loaders.matching import Mask, refused
 from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
@@ -172,8 +172,8 @@ class VerifiedSamples:
         return self.share(0, 1)
 
     def share(self, number: int, of: int) -> Iterator[Sample]:
-        """Every `of`th sample from `number` on (0 to `of` - 1): together the shares are all samples
-        once, whatever is skipped."""
+        """Every `of`th sample of the manifest from `number` on (0 to `of` - 1): together the shares
+        are all samples once, whatever is skipped, and in whatever order each one's data are."""
         if not self.random_access:
             yield from self._streamed_share(number, of)
             return
@@ -269,16 +269,23 @@ class VerifiedSamples:
         return files
 
     def _streamed_share(self, number: int, of: int) -> Iterator[Sample]:
-        at = 0
-        for batch in self._batches():
+        for whole in self._batches():
+            batch = whole if of == 1 else whole.only(self.in_share(whole.rows, number, of))
             payloads = batch.payloads
             listed = payloads.to_pylist() if isinstance(payloads, pa.RecordBatch) else payloads
             columns = (batch.signed(name).to_pylist() for name in _SIGNED)
             for row, payload, *signed in zip(batch.rows.tolist(), listed, *columns, strict=True):
-                if at % of == number:
-                    self.handed_out.add(row)
-                    yield Sample(signed[0], payload, *signed[1:])
-                at += 1
+                self.handed_out.add(row)
+                yield Sample(signed[0], payload, *signed[1:])
+
+    def in_share(self, rows: npt.NDArray[np.integer], number: int, of: int) -> Mask:
+        """Which of these rows of the manifest are in share `number` of `of`.
+
+        What is signed alone decides: two who share may have the data in another order.
+        """
+        places = rows if self._chosen is None else np.searchsorted(self._chosen.rows, rows)
+        mask: Mask = places % of == number
+        return mask
 
     def new_pass(self) -> Pass:
         """A pass over data that can only be streamed, for loaders that read them in parts."""

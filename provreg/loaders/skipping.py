@@ -33,7 +33,7 @@ class Skips:
         self._marks.map[row] = 1
         self.check(len(self), error)
 
-    def check(self, count: int, error: SampleError) -> None:
+    def check(self, count: int, error: SampleError | NotTrustedError) -> None:
         """Raises NotTrustedError (step 12) if `count` are too many; `error` is the last one's."""
         if count > self._most:
             raise NotTrustedError(

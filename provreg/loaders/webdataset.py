@@ -35,11 +35,12 @@ class VerifiedWebDataset(webdataset.DataPipeline, webdataset.FluidInterface):  #
     label. `__url__` is the shard, `__label__`, `__source__`, `__labeler__` and `__split__` are as
     signed.
 
-    Ranks and worker processes share the shards among themselves; `shuffle_shards`, a seed, brings
-    each one's into another order in every pass. A shard is read once, from front to back, and its
-    samples are checked before they leave it: SampleError for the first that is not as signed. When
-    the last worker process comes to its end, NotTrustedError (step 12) names what is missing. Where
-    several ranks share the shards none knows what the others found: `verify_data` tells.
+    Worker processes share the shards among themselves; `shuffle_shards`, a seed, brings each one's
+    into another order in every pass. Ranks share the samples by their places in the manifest, and
+    each reads all shards: which shard a sample stands in is not signed. A shard is read from front
+    to back, and its samples are checked before they leave it: SampleError for the first that is not
+    as signed. When the last worker process comes to its end, NotTrustedError (step 12) says what is
+    missing, or stands in several shards.
 
     Raises UsageError for samples that are not of tar shards.
     """
@@ -83,7 +84,7 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
 
     def _share(self, rank: int, ranks: int, worker: int, workers: int) -> Iterator[dict[str, Any]]:
         number = self._passes.begin(worker)
-        own = shards(self._samples.paths)[rank + ranks * worker :: ranks * workers]
+        own = shards(self._samples.paths)[worker::workers]
         if self._seed is not None:
             order = np.random.default_rng((self._seed, number)).permutation(len(own))
             own = [own[place] for place in order]
@@ -91,10 +92,11 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
         for shard in own:
             for batch in one.read(reader.stream_shard(shard, self._options)):
                 self._passes.take(worker, number, batch.rows)
-                yield from self._of_batch(batch, str(shard.file.path))
-        missing = self._passes.end(worker, number, workers)
-        if missing is not None and ranks == 1:
-            one.refuse(missing)
+                mine = batch.only(self._samples.in_share(batch.rows, rank, ranks))
+                yield from self._of_batch(mine, str(shard.file.path))
+        ended = self._passes.end(worker, number, workers)
+        if ended is not None:
+            one.refuse(ended.missing, repeated=ended.repeated)
 
     def _of_batch(self, batch: VerifiedBatch, url: str) -> Iterator[dict[str, Any]]:
         payloads: Any = batch.payloads

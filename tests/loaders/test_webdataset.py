@@ -215,7 +215,7 @@ def test_a_workers_error_is_ours_in_the_training_process(folder: Path, load_data
     assert (caught.value.sample, caught.value.labeler) == ("008", "ann")
 
 
-def test_ranks_share_the_shards_and_do_not_miss_each_others(
+def test_ranks_share_the_samples_and_each_comes_once(
     folder: Path, load_data: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
@@ -230,6 +230,10 @@ def test_a_pipeline_is_small_to_send(folder: Path, load_data: Load) -> None:
     assert len(pickle.dumps(VerifiedWebDataset(load_data(folder)))) < 8192
 
 
+def ended(found: Any) -> tuple[list[int], int]:
+    return found.missing.tolist(), found.repeated
+
+
 def test_passes_end_when_all_workers_have_ended_theirs(tmp_path: Path) -> None:
     import numpy as np
 
@@ -238,10 +242,12 @@ def test_passes_end_when_all_workers_have_ended_theirs(tmp_path: Path) -> None:
     passes.take(0, first, np.array([0, 2]))
     assert passes.end(0, first, 2) is None
     passes.take(1, second, np.array([1]))
-    assert passes.end(1, second, 2).tolist() == [3]
+    assert ended(passes.end(1, second, 2)) == ([3], 0)
     again = passes.begin(0)  # sees row 2 no more
     passes.take(0, again, np.array([0, 3]))
-    assert passes.end(0, again, 2).tolist() == [2]
+    assert ended(passes.end(0, again, 2)) == ([2], 0)
+    passes.take(1, second, np.array([3]))
+    assert ended(passes.end(1, second, 2)) == ([2], 1)
     assert passes.begin(0) > again  # broken off
     assert passes.end(1, passes.begin(1), 2) is None
     with pytest.raises(provreg.UsageError, match="1,024 worker processes"):
