@@ -200,6 +200,13 @@ class Registry:
         before, after = self.resolve(old), self.resolve(new)
         return compared(self.workspace, before, after, self.trust, lambda: self._asking(progress))
 
+    def diff_each(self, old: str, new: str) -> Iterator[Diff]:
+        """The changes of every version after `old` up to `new`, version by version."""
+        from provreg.flows.compared import each_compared
+
+        before, after = self.resolve(old), self.resolve(new)
+        return each_compared(self.workspace, before, after, self.trust)
+
     def blame(
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None
     ) -> Blamed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +35,7 @@ from provreg.cli.session import open_registry, say_damage, say_gate, say_untrust
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
-    from provreg.flows.diff import Change, Diff, Relabeling
+    from provreg.flows.diff import Between, Change, Diff, Hand, Relabeling
     from provreg.registry import Progress, Registry
 
 EXAMPLES = (
@@ -44,6 +44,7 @@ EXAMPLES = (
     "provreg diff cifar10 ./train --labels labels.csv",
     "provreg diff cifar10 ./batch --append --source vendor --gate --policy policy.toml",
     "provreg diff cifar10 ./fixed --append --replace --labeler ann --gate --policy policy.toml",
+    "provreg diff cifar10@1 cifar10@10 --each",
     "provreg diff cifar10@1 cifar10@3 --json-lines",
 )
 
@@ -61,6 +62,9 @@ def diff(
     gate: Annotated[
         bool,
         typer.Option("--gate", help="Exit with 4 when the policy would not take PATH's contents."),
+    ] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="List what each version between the two changed.")
     ] = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Counts, then one change a line, for large diffs.")
@@ -86,12 +90,16 @@ def diff(
     request. A path holds a slash; write ./data for a folder beside you. What is not trusted is
     compared too, and marked. Where the policy sets limits, or says whose samples it takes, it is
     said whether it would take the path's contents. --source, --labeler, --append and --replace are
-    for a PATH, as `ingest` takes them.
+    for a PATH, as `ingest` takes them. Where several versions lie between two, what was injected
+    and relabeled since is injected, and what was changed and changed back is not there: it is said
+    how many changes there were, and --each lists all of them.
     """
     output = Output(json=json or json_lines, quiet=quiet, verbose=verbose)
     path = Path(new) if "/" in new or new.startswith(".") else None
     outside = () if path is None else (path,)
     opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
+    if path is not None and each:
+        raise UsageError("--each is for two versions", hint="a PATH is no version yet")
     with output.progress("comparing") as progress:
         if path is not None:
             found = opened.diff_path(
@@ -113,31 +121,49 @@ def diff(
             found = _between(opened, old, new, progress)
     say_damage(opened.damaged, output)
     say_untrusted(found.versions, output)
-    counts = found.changes.counts()
     if gate and found.gate is None:
         raise UsageError(
             "nothing sets bounds for this dataset, so --gate could not fail",
             hint="give a policy whose rule for it has limits, sources or labelers (docs/policy.md)",
         )
-    held = {} if found.gate is None else {"policy": gate_to_json(found.gate)}
     if found.broken is not None:
         output.warn(f"by whose hand is not known: {found.broken}")
-    differ = {} if found.relabeling is None else {"labels": _labels_to_json(found.relabeling)}
-    head = {"old": found.old_name, "new": found.new_name, "counts": counts, **differ, **held}
-    if json_lines:
-        output.lines(head, map(_change_to_json, found))
-    elif json:
-        output.stream(head, "changes", map(_change_to_json, found))
-    else:
-        output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
-        if found.relabeling is not None:
-            output.line(_labels_in_words(found.relabeling))
-        show_changes(found, output)
+    diffs = opened.diff_each(old, new) if each else iter([found])
+    _show(found, diffs, output, lines=json_lines, each=each)
     refused = found.gate is not None and say_gate(found.gate, output)
     if refused and (gate or exit_code):
         raise typer.Exit(NotTrustedError.exit_code)
     if exit_code and (len(found) or found.relabeling is not None):
         raise typer.Exit(1)
+
+
+def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, each: bool) -> None:
+    """What two versions are to each other, and the changes of `diffs`."""
+    counts, moved, between = found.changes.counts(), found.relabeling, found.between
+    if output.json:
+        head: dict[str, Any] = {"old": found.old_name, "new": found.new_name, "counts": counts}
+        if between is not None:
+            head["between"] = _between_to_json(between)
+        if moved is not None:
+            head["labels"] = _labels_to_json(moved)
+        if found.gate is not None:
+            head["policy"] = gate_to_json(found.gate)
+        changes = (_change_to_json(change) for diff in diffs for change in diff)
+        if lines:
+            output.lines(head, changes)
+        else:
+            output.stream(head, "changes", changes)
+        return
+    output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
+    if moved is not None:
+        output.line(_labels_in_words(moved))
+    if between is not None:
+        _say_between(between, counts, output, each=each)
+    for diff in diffs:
+        if each:
+            words = counts_in_words(diff.changes.counts())
+            output.line(f"\n{diff.old_name} -> {diff.new_name}: {words}")
+        show_changes(diff, output)
 
 
 def _between(opened: Registry, old: str, new: str, progress: Progress | None) -> Diff:
@@ -227,29 +253,56 @@ def _labels_to_json(found: Relabeling) -> dict[str, Any]:
     return {"old": found.old_type, "new": found.new_type, "moved": moved}
 
 
+def _say_between(found: Between, counts: Mapping[str, int], output: Output, *, each: bool) -> None:
+    """What the two ends of several versions do not show."""
+    since = {kind: count for kind, count in found.injected_since.items() if count}
+    if since:
+        said = ", ".join(f"{count:,} were {kind}" for kind, count in since.items())
+        output.line(f"of the injected, {said} after that: they count as injected only")
+    if dict(found.counts) != dict(counts):
+        how = "" if each else "; --each lists them"
+        output.line(f"version by version: {counts_in_words(found.counts)}{how}")
+
+
 def _by(change: Change) -> str | None:
-    if change.version is None:
-        return None
-    return f"{signed_by(change.version)} in @{change.version.head.version}"
+    """Who made a change; where it was several, of which part."""
+    hands = {
+        part: f"{signed_by(hand.version)} in @{hand.version.head.version}"
+        for part, hand in change.attributions.items()
+        if hand.version is not None
+    }
+    if len(set(hands.values())) < 2:
+        return next(iter(hands.values()), None)
+    return ", ".join(f"{part}: {hand}" for part, hand in hands.items())
+
+
+def _between_to_json(found: Between) -> dict[str, Any]:
+    return {"counts": dict(found.counts), "injected_since": dict(found.injected_since)}
 
 
 def _change_to_json(change: Change) -> dict[str, Any]:
-    entry = change.new or {}
-    version = change.version
     return {
         "kinds": list(change.kinds),
         "id": change.id,
         "old": entry_to_json(change.old) if change.old else None,
         "new": entry_to_json(change.new) if change.new else None,
-        "attribution": {
-            "version": None if version is None else version.head.version,
-            "source": entry.get("source"),
-            "labeler": entry.get("labeler"),
-            "labeled_at": when(entry.get("labeled_at")),
-            "attested": False,
-            "trusted": None if version is None else version.trusted_because is not None,
-            "signers": [] if version is None else signers_to_json(version),
-            "signed_at": None if version is None else when(version.signed_at),
-            "proof": None if version is None else version.proof,
-        },
+        "attributions": {part: _hand_to_json(hand) for part, hand in change.attributions.items()},
     }
+
+
+def _hand_to_json(hand: Hand) -> dict[str, Any]:
+    version = hand.version
+    found = {
+        "version": None if version is None else version.head.version,
+        "source": hand.source,
+        "labeler": hand.labeler,
+        "labeled_at": when(hand.labeled_at),
+        "attested": hand.attested,
+        "trusted": None if version is None else version.trusted_because is not None,
+        "signers": [] if version is None else signers_to_json(version),
+        "signed_at": None if version is None else when(version.signed_at),
+        "proof": None if version is None else version.proof,
+    }
+    if hand.said_again is not None:
+        found["origin_rewritten_in"] = hand.said_again.head.version
+    return found

@@ -19,6 +19,7 @@ from provreg.record import record
 
 _CONTENT = BIT["injected"] | BIT["modified"]
 _LABEL = BIT["injected"] | BIT["relabeled"]
+_ORIGIN = BIT["modified"] | BIT["relabeled"] | BIT["reattributed"]
 
 
 @record
@@ -56,15 +57,17 @@ class Life:
 class Blame:
     """What is known of one sample of a version; all versions are places in its history.
 
-    `earlier` are the lives that ended before this one began, in version `born`; `touched` is the
-    last version that changed anything of it.
+    `earlier` are the lives that ended before this one began, in version `born`. `origin`, `split`
+    and `named` are the last versions that changed who answers for it, its split and its id.
     """
 
     content: Fact
     label: Fact
     earlier: tuple[Life, ...] = ()
     born: int = 0
-    touched: int = 0
+    origin: int = 0
+    split: int = 0
+    named: int = 0
 
 
 UNTOUCHED = Blame(Fact(0), Fact(0))
@@ -112,7 +115,7 @@ def _step(walk: _Walk, rows: Sequence[tuple[Any, ...]], first_row: int) -> None:
         elif old is None:
             fact = Fact(version, Record("new", row))
             earlier = dict.fromkeys(walk.ended.get(new, []) + walk.ended.get(new_content, []))
-            walk.alive[new] = Blame(fact, fact, tuple(earlier), version, version)
+            walk.alive[new] = Blame(fact, fact, tuple(earlier), *[version] * 4)
         else:
             walk.alive[new] = _changed(before[old], version, kinds, rewritten, row)
 
@@ -135,7 +138,14 @@ def _changed(blame: Blame, version: int, kinds: int, rewritten: Sequence[bool], 
     source, labeler = rewritten
     content = now if kinds & _CONTENT else _kept(blame.content, version, row, rewritten=source)
     label = now if kinds & _LABEL else _kept(blame.label, version, row, rewritten=labeler)
-    return replace(blame, content=content, label=label, touched=version)
+    return replace(
+        blame,
+        content=content,
+        label=label,
+        origin=version if kinds & _ORIGIN else blame.origin,
+        split=version if kinds & BIT["resplit"] else blame.split,
+        named=version if kinds & BIT["renamed"] else blame.named,
+    )
 
 
 def _kept(fact: Fact, version: int, row: int, *, rewritten: bool) -> Fact:

@@ -136,11 +136,12 @@ def test_diff_has_the_documented_shape(pets: Path, provreg: Run) -> None:
         "dog/evil.txt": ["injected"],
         "dog/moved.txt": ["relabeled", "renamed"],
     }
-    assert set(changes["dog/evil.txt"]) == {"kinds", "id", "old", "new", "attribution"}
+    assert set(changes["dog/evil.txt"]) == {"kinds", "id", "old", "new", "attributions"}
     assert changes["dog/evil.txt"]["old"] is None
     assert changes["dog/3.txt"]["new"] is None
     assert changes["dog/moved.txt"]["old"]["id"] == "cat/1.txt"
-    attribution = changes["dog/evil.txt"]["attribution"]
+    assert set(changes["dog/moved.txt"]["attributions"]) == {"content", "label"}
+    attribution = changes["dog/evil.txt"]["attributions"]["label"]
     (signer,) = attribution.pop("signers")
     assert (signer["principal"], set(signer)) == ("mallory", {"principal", "key"})
     assert attribution.pop("signed_at").endswith("Z")
@@ -152,15 +153,15 @@ def test_diff_has_the_documented_shape(pets: Path, provreg: Run) -> None:
 
 def test_a_removal_is_attributed_to_its_signer_only(pets: Path, provreg: Run) -> None:
     document = provreg("diff", "pets@1", "pets@2", "--json", "--policy", "both.toml").json
-    attribution = document["changes"][1]["attribution"]
+    [attribution] = document["changes"][1]["attributions"].values()
     assert (attribution["source"], attribution["labeler"]) == (None, None)
     assert [signer["principal"] for signer in attribution["signers"]] == ["mallory"]
 
 
 def test_untrusted_versions_have_no_signers_in_json(pets: Path, provreg: Run) -> None:
     document = provreg("diff", "pets@1", "pets@2", "--json").json
-    assert document["changes"][0]["attribution"]["trusted"] is False
-    assert document["changes"][0]["attribution"]["signers"] == []
+    [attribution] = document["changes"][0]["attributions"].values()
+    assert (attribution["trusted"], attribution["signers"]) == (False, [])
     assert document["warnings"][0].startswith("pets@2 is UNTRUSTED: step 3")
     sample = provreg("blame", "pets", "dog/evil.txt", "--json").json["samples"][0]
     assert sample["content"]["trusted"] is False

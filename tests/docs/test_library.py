@@ -41,7 +41,7 @@ def test_the_examples_run_one_after_the_other(
     published, compared, trained = printed
     assert published.startswith("1 sha256:")
     assert "relabeled cat/1.jpg cat dog" in compared
-    assert "('relabeled', 'renamed') dog/1.jpg mallory" in compared
+    assert "('relabeled', 'renamed') dog/1.jpg label mallory" in compared
     assert "1 mallory" in compared
     assert trained == "cat/2.jpg cat 9\ndog/1.jpg dog 9\ndog/3.jpg dog 9\n"
 

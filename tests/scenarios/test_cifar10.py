@@ -86,7 +86,8 @@ def test_poisoned_cifar10_is_refused_and_attributed(person: Person, cifar10: Pat
     by_kind: dict[tuple[str, ...], set[str]] = {}
     for change in diff["changes"]:
         by_kind.setdefault(tuple(change["kinds"]), set()).add(change["id"])
-        assert [signer["principal"] for signer in change["attribution"]["signers"]] == ["mallory"]
+        for hand in change["attributions"].values():
+            assert [signer["principal"] for signer in hand["signers"]] == ["mallory"]
     assert by_kind == {
         ("relabeled", "renamed"): set(done.relabeled.values()),
         ("injected",): set(done.injected),

@@ -82,5 +82,5 @@ def test_gate_reads_labels_from_the_pull_requests_file(person: Person) -> None:
     (change,) = stopped["changes"]
     assert (change["id"], change["kinds"]) == ("7.wav", ["relabeled"])
     assert (change["old"]["label"], change["new"]["label"]) == ("yes", "no")
-    assert change["attribution"]["labeler"] == "mallory"
-    assert change["attribution"]["version"] is None
+    assert change["attributions"]["label"]["labeler"] == "mallory"
+    assert change["attributions"]["label"]["version"] is None
