@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provreg.flows.ingestion import Ingestion
     from provreg.flows.latest import SignedLatest
     from provreg.flows.lineage import Ancestor
+    from provreg.flows.proposals import Proposal
     from provreg.flows.publish import Outcome
     from provreg.flows.revoke import Aim, Revoked
     from provreg.flows.sync import Damaged
@@ -105,6 +106,8 @@ class Registry:
     ) -> Outcome:
         """Reads, signs and publishes the next version, unless nothing changed.
 
+        What the policy would not trust is refused, or proposed where `ingestion` says so.
+
         Where nothing says whom to trust, the signer itself is: one's own versions can be continued
         without a policy. `watch` is of who began to look at the files before. Raises as
         `flows.ingest.ingest`.
@@ -138,31 +141,70 @@ class Registry:
         """Steps 1 to 11 for `reference`, and 12 where `data` is given.
 
         Raises NotTrustedError with the step that refused; that of step 12 holds a finding for
-        every sample that is not as signed.
+        every sample that is not as signed. A proposal, named by its digest, goes through the steps
+        that it can pass, and is refused then.
         """
         from provreg.flows.integrity import ignore
         from provreg.flows.verify import verify
 
         listener = on_step or ignore
         asked, trust = Reference.parse(reference), self.require_trust()
+        if asked.head is not None:
+            self._refuse_proposal(asked, trust, data, listener, progress)
         version = verify(self.workspace, asked, trust, on_step=listener)
         if data:
             from provreg.flows.verify_data import verify_data
 
-            verify_data(version, data, on_step=listener, progress=progress)
+            verify_data(
+                version.workspace,
+                version.head,
+                lambda: version.entries,
+                data,
+                on_step=listener,
+                progress=progress,
+            )
         return version
 
-    def review(self, reference: str) -> Review:
+    def _refuse_proposal(
+        self,
+        asked: Reference,
+        trust: Trust,
+        data: Sequence[Path],
+        on_step: Callable[[Step], None],
+        progress: Progress | None,
+    ) -> None:
+        """Raises NotTrustedError where `asked` is a proposal."""
+        from provreg.flows.proposals import find_proposal, verify_proposal
+
+        proposal = find_proposal(self.workspace, asked, trust)
+        if proposal is not None:
+            verify_proposal(
+                self.workspace, proposal, trust, data, on_step=on_step, progress=progress
+            )
+
+    def proposals(self) -> list[Proposal]:
+        """All that was proposed and is no version (yet), with what each lacks."""
+        from provreg.flows.proposals import proposals
+
+        return proposals(self.workspace, self.require_trust())
+
+    def review(self, reference: str, *, after_revoked: bool = False) -> Review:
         """What a countersigner of `reference` should see first: `flows.countersign.review`."""
         from provreg.flows.countersign import review
 
-        return review(self.workspace, Reference.parse(reference), self.trust)
+        asked = Reference.parse(reference)
+        return review(self.workspace, asked, self.trust, after_revoked=after_revoked)
 
-    def countersign(self, version: Ancestor, signer: Signer) -> Countersigned:
-        """Adds the signature of `signer` to a version that was reviewed."""
+    def countersign(
+        self, reviewed: Review, signer: Signer, *, after_revoked: bool = False
+    ) -> Countersigned:
+        """Adds the signature of `signer` to what was reviewed; publishes a proposal that is
+        complete then."""
         from provreg.flows.countersign import countersign
 
-        return countersign(self.workspace, version, signer, self.trust, self.root)
+        return countersign(
+            self.workspace, reviewed, signer, self.trust, self.root, after_revoked=after_revoked
+        )
 
     def revoke(
         self,

@@ -38,6 +38,7 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
     from provreg.core.change import BIT, Changes
     from provreg.core.entry import ENTRY
     from provreg.flows.draft import Draft, Parent, Samples
+    from provreg.flows.ingestion import Ingestion
     from provreg.flows.publish import publish
     from provreg.flows.trusting import trust_signer
     from provreg.registry import Registry
@@ -73,13 +74,15 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
 
         return make
 
-    publish(workspace, first, signer, trust, dataset="data", message="made by the benchmark")
+    begin = Ingestion("data", (), message="made by the benchmark")
+    publish(workspace, first, signer, trust, begin)
     codes = labels.indices.to_numpy().copy()
     for changed in map(int, changes):
         rows = np.sort(numbers.choice(count, changed, replace=False))
         codes[rows] = (codes[rows] + 1) % len(labels.dictionary)
         make = following(codes.copy(), rows)
-        publish(workspace, make, signer, trust, dataset="data", message=f"{changed} relabeled")
+        next_one = Ingestion("data", (), message=f"{changed} relabeled")
+        publish(workspace, make, signer, trust, next_one)
     return {}
 
 

@@ -74,6 +74,7 @@ EXAMPLES = (
     "provreg ingest new/ --name web --append --source web -m 'one night' --sign key:my.key",
     "provreg ingest fixed/ --name web --append --replace --rehash --sign key:my.key",
     "provreg ingest clean/ --name web --after-revoked --source web --sign key:my.key",
+    "provreg ingest batch/ --name web --append --source vendor --propose --sign key:my.key",
     "provreg ingest calls.csv --name calls --id call --label verdict --source crm"
     " --sign key:my.key",
     "provreg ingest calls.txt --name calls --format csv --delimiter ';' --null NA --column size:int"
@@ -132,6 +133,10 @@ def ingest(
         bool,
         typer.Option("--after-revoked", help="Data are clean: continue what is revoked."),
     ] = False,
+    propose: Annotated[
+        bool,
+        typer.Option("--propose", help="Leave what lacks signatures as a proposal."),
+    ] = False,
     fetch: FetchOption = None,
     url_column: UrlColumnOption = None,
     fetch_failures: FetchFailuresOption = None,
@@ -151,7 +156,9 @@ def ingest(
     """Take data in as the next version, signed.
 
     The data are hashed, compared with the verified parent, signed and published; what did not
-    change keeps its origin. Nothing changed: nothing is published.
+    change keeps its origin. Nothing changed: nothing is published. What the policy would not trust
+    is refused (exit code 4), or with --propose left as a proposal: no version until others have
+    signed it (`provreg sign`).
     """
     from provreg.flows.ingestion import Ingestion
     from provreg.flows.watch import watching_from_the_start
@@ -187,6 +194,7 @@ def ingest(
         replace=replace,
         rehash=rehash,
         after_revoked=after_revoked,
+        propose=propose,
         message=message,
         fetch=asked_fetch(
             fetch, url_column, fetch_failures, fetch_limit, private=fetch_from_private
@@ -227,8 +235,6 @@ def ingest(
             raise
     for warning in opened.warnings:
         output.warn(warning)
-    if outcome.head is not None and outcome.untrusted is not None:
-        output.warn(f"{name}@{outcome.head.version} is UNTRUSTED here: {outcome.untrusted}")
     report(outcome, dry_run=dry_run, output=output)
     if outcome.gate is not None and say_gate(outcome.gate, output):
         raise typer.Exit(NotTrustedError.exit_code)

@@ -17,6 +17,13 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     head = outcome.head
     for number in outcome.passed_over:
         output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
+    for one in outcome.waiting:
+        made = outcome.proposed
+        if made is None or made.digest != one.digest:
+            output.warn(
+                f"a proposal of {outcome.dataset}@{one.number} waits, signed by"
+                f" {', '.join(one.by)}: {outcome.dataset}@{one.digest}"
+            )
     if outcome.left_out:
         said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
         output.note(f"left out: {said}")
@@ -30,6 +37,15 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         "left_out": outcome.left_out,
         "reused_digests": outcome.reused,
     }
+    proposed = outcome.proposed
+    if proposed is not None:
+        document["proposal"] = {
+            "head": proposed.digest,
+            "version": proposed.head.version,
+            "because": proposed.lacks.message,
+            "needed": proposed.lacks.hint,
+            "again": proposed.again,
+        }
     if outcome.fetched is not None:
         say_fetched(outcome.fetched, output)
         document["fetched"] = fetched_to_json(outcome.fetched)
@@ -40,6 +56,12 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     if head is not None:
         output.line(f"{head.dataset}@{head.version} published: {changed}")
         output.line(f"  head {outcome.digest}")
+    elif proposed is not None:
+        said = "was proposed before" if proposed.again else "is proposed"
+        output.line(f"{outcome.dataset}@{proposed.head.version} {said}: {changed}")
+        output.line(f"  {proposed.lacks.message}")
+        output.line(f"  {proposed.lacks.hint}")
+        output.note(f"to sign it: provreg sign {outcome.dataset}@{proposed.digest}")
     elif dry_run:
         output.line(f"{outcome.dataset} would have {changed}")
     else:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from provreg.cli.options import (
     JsonOption,
     KeyOption,
@@ -11,16 +15,23 @@ from provreg.cli.options import (
     VerboseOption,
 )
 from provreg.cli.output import Output
-from provreg.cli.render import signed_by, version_to_json, when
+from provreg.cli.render import counted, proposal_to_json, signed_by, version_to_json, when
 from provreg.cli.session import open_registry, say_damage, say_untrusted
+
+if TYPE_CHECKING:
+    from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg ls",
+    "provreg ls --proposals --policy policy.toml",
     "provreg ls --registry /srv/registry --policy policy.toml --json",
 )
 
 
 def ls(
+    proposals: Annotated[
+        bool, typer.Option("--proposals", help="List what waits for signatures instead.")
+    ] = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
     key: KeyOption = None,
@@ -28,9 +39,15 @@ def ls(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """List the datasets, each with its newest version."""
+    """List the datasets, each with its newest version; or proposals.
+
+    A proposal is no version until enough have signed it (`provreg sign`).
+    """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
+    if proposals:
+        _list_proposals(opened, output)
+        return
     with output.progress("indexing") as progress:
         newest = opened.newest(progress=progress)
     say_damage(opened.damaged, output)
@@ -53,3 +70,34 @@ def ls(
         ],
         whole=("dataset", "created"),
     )
+
+
+def _list_proposals(opened: Registry, output: Output) -> None:
+    """Those that nobody signed whom the policy names are counted only: anybody can make them."""
+    found = opened.proposals()
+    for warning in opened.warnings:
+        output.warn(warning)
+    output.document({"proposals": [proposal_to_json(one) for one in found]})
+    known = [one for one in found if one.state != "unknown"]
+    for one in known:
+        output.facts(
+            {
+                "proposal": one.reference,
+                "of": f"{one.dataset}@{one.waiting.number}",
+                "samples": None if one.head is None else one.head.samples,
+                "created": None if one.head is None else when(one.head.created),
+                "message": (one.head.message or None) if one.head else None,
+                "signed by": ", ".join(one.waiting.by),
+                "state": one.state,
+                "because": one.because,
+                "needed": one.needed or None,
+            }
+        )
+        output.line()
+    strangers = [one for one in found if one.state == "unknown"]
+    for one in strangers if output.verbose else ():
+        output.line(f"{one.reference}: {one.because}")
+    if strangers:
+        output.note(f"{counted(len(strangers), 'proposal')} signed by nobody whom the policy names")
+    if not known:
+        output.note("no proposal waits")

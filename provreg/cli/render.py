@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from provreg.flows.blame import Attribution
     from provreg.flows.gate import Gate
     from provreg.flows.lineage import Ancestor
+    from provreg.flows.proposals import Proposal
     from provreg.flows.runs import Run
 
 _SHORT = 12
@@ -106,6 +107,19 @@ def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
     if attribution.said_again is not None:
         found["origin_rewritten_in"] = attribution.said_again.head.version
     return found
+
+
+def proposal_to_json(proposal: Proposal) -> dict[str, Any]:
+    """A proposal, and what it lacks to be a version."""
+    return {
+        "dataset": proposal.dataset,
+        "version": proposal.waiting.number,
+        "head": proposal.waiting.digest,
+        "state": proposal.state,
+        "signed_by": list(proposal.waiting.by),
+        "because": proposal.because,
+        "needed": proposal.needed,
+    }
 
 
 def gate_to_json(gate: Gate) -> dict[str, Any]:

@@ -25,12 +25,12 @@ from provreg.cli.options import (
 )
 from provreg.cli.output import Output
 from provreg.cli.receipt import receipt_path, sign_receipt
-from provreg.cli.render import counted, counts_in_words, name_of, when
+from provreg.cli.render import counted, counts_in_words, name_of, proposal_to_json, when
 from provreg.cli.session import confirm, open_registry, require_signer, say_untrusted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
-    from provreg.flows.countersign import Review
+    from provreg.flows.countersign import Countersigned, Review
 
 EXAMPLES = (
     "provreg sign cifar10@3 --sign key:bob.key",
@@ -39,6 +39,8 @@ EXAMPLES = (
     "provreg sign cifar10@3 --sign keyless --policy policy.toml --yes",
     "provreg sign trial@2 --sign keyless --trust-config sigstore.json --yes",
     "provreg sign trial@2 --sign keyless --staging --trusted-root root.json",
+    "provreg sign cifar10@sha256:8d02…f1 --sign key:bob.key",
+    "provreg sign cifar10@sha256:8d02…f1 --sign key:bob.key --after-revoked",
     "provreg sign receipt:FILE --sign keyless",
     "provreg sign receipt:FILE --model out/ --sign keyless",
 )
@@ -53,6 +55,10 @@ def sign(
             "--model", metavar="PATH", help="Model of a receipt that names none (receipt:FILE)."
         ),
     ] = None,
+    after_revoked: Annotated[
+        bool,
+        typer.Option("--after-revoked", help="The proposal may continue what is revoked."),
+    ] = False,
     yes: YesOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
@@ -65,10 +71,11 @@ def sign(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Countersign a version, having seen what it changes.
+    """Sign a proposal, or countersign a version, having seen what it changes.
 
-    The version's integrity is verified; its changes against its parent and what the policy says of
-    it are shown before you are asked. All it adds is your signature, over the same statement.
+    Its integrity is verified; its changes against its parent and what the policy says of it are
+    shown before you are asked. All it adds is your signature, over the same statement. A proposal
+    is named by its digest (`provreg ls --proposals`); whose signature completes it publishes it.
 
     receipt:FILE is a training run's receipt that could not be signed when the run ended; what went
     wrong then named the file (docs/receipts.md). If it was the model that could not be read,
@@ -97,22 +104,37 @@ def sign(
     if receipt is not None:
         sign_receipt(opened, receipt, model, signer, output, yes=yes)
         return
-    review = opened.review(reference)
+    review = opened.review(reference, after_revoked=after_revoked)
     for warning in opened.warnings:
         output.warn(warning)
     _show(review, output)
-    confirm(f"sign {name_of(review.version)} as it is shown above?", yes=yes)
-    made = opened.countersign(review.version, signer)
+    name = name_of(review.version)
+    what = name if review.proposal is None else f"the proposal of {name}"
+    confirm(f"sign {what} as it is shown above?", yes=yes)
+    made = opened.countersign(review, signer, after_revoked=after_revoked)
     version = made.version
-    output.document(_document(review, made.bundle) | {
+    output.document(_document(review, made.bundle) | _outcome(made))
+    if made.bundle is None:
+        output.line(f"{what} was signed by you before: nothing is added")
+    else:
+        output.line(f"{what} signed ({made.bundle})")
+    if made.published:
+        output.line(f"{name} published")
+    if made.proposal is None:
+        output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
+    else:
+        output.line(f"  it still waits: {made.proposal.because}")
+        output.line(f"  {made.proposal.needed}")
+
+
+def _outcome(made: Countersigned) -> dict[str, Any]:
+    version, proposal = made.version, made.proposal
+    return {
         "trusted": version.trusted_because is not None,
         "because": version.trusted_because or version.refused_because,
-    })  # fmt: skip
-    if made.bundle is None:
-        output.line(f"{name_of(version)} was signed by you before: nothing is added")
-    else:
-        output.line(f"{name_of(version)} signed ({made.bundle})")
-    output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
+        "published": made.published,
+        "proposal": None if proposal is None else proposal_to_json(proposal),
+    }
 
 
 def _show(review: Review, output: Output) -> None:

@@ -24,21 +24,22 @@ class Gate:
     refusals: tuple[str, ...]
 
 
-def gate(judge: Judge, drafted: Draft) -> Gate | None:
+def gate(judge: Judge, drafted: Draft, *, signers: int | None = None) -> Gate | None:
     """The gate for a draft; None where no rule covers the dataset, or its rule sets no bounds.
 
-    As many principals are taken to sign as the rule asks for. Raises as `Judge.base`.
+    `signers` is how many principals sign it, by default as many as the rule asks for. Raises as
+    `Judge.base`.
     """
     rule, parent = judge.trust.policy.publish_rule(drafted.dataset), drafted.parent
     if rule is None or not rule.looks_inside:
         return None
-    refusals = foreign_names(rule, drafted.entries)
-    if parent is None or not rule.limits:
+    refusals, signed = foreign_names(rule, drafted.entries), signers or rule.threshold
+    if parent is None or all(limit.lifted(signed) for limit in rule.limits):
         return Gate(rule, None, tuple(refusals))
     base, changes = judge.base(parent.digest), drafted.changes
     if base is None:
         return Gate(rule, None, (*refusals, nothing_before(rule, drafted.dataset).message))
     if base.digest != parent.digest:
         changes = compare(load_entries(judge.workspace, base.head), drafted.entries)
-    refusals += exceeded(rule, changes, base.head.samples, rule.threshold)
+    refusals += exceeded(rule, changes, base.head.samples, signed)
     return Gate(rule, base, tuple(refusals))

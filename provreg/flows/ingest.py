@@ -42,8 +42,8 @@ def ingest(
     """Publishes what the data make of the newest verified version, unless that changes nothing.
 
     `watch` is of who began to look at the files before. Raises InputError naming the sample that
-    cannot be taken in, NotTrustedError where the parent does not verify, StorageError,
-    NotFetchedError; in every case nothing is published.
+    cannot be taken in, NotTrustedError where the parent does not verify or the policy would not
+    trust what was published, StorageError, NotFetchedError; in every case nothing is published.
     """
 
     @cache
@@ -63,9 +63,7 @@ def ingest(
             after,
             signer,
             trust,
-            dataset=ingestion.dataset,
-            message=ingestion.message,
-            after_revoked=ingestion.after_revoked,
+            ingestion,
             unchanged=partial(_unchanged, looked_at),
         )
         if outcome.newest is not None:

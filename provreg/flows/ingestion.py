@@ -32,8 +32,9 @@ class Ingestion:
 
     `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
     says more, sample by sample. `rehash` believes no stat cache. `after_revoked`: the data are
-    clean, and may continue a version that was revoked. With `fetch` the paths are a list of URLs,
-    whose files are the data.
+    clean, and may continue a version that was revoked. `propose`: what the policy would not take
+    yet is left as a proposal, for others to sign. With `fetch` the paths are a list of URLs, whose
+    files are the data.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class Ingestion:
     replace: bool = False
     rehash: bool = False
     after_revoked: bool = False
+    propose: bool = False
     message: str = ""
     fetch: Fetch | None = None
 

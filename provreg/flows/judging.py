@@ -69,7 +69,7 @@ class Judge:
         from provreg.flows.entries import held_entries, load_entries
 
         entries = (held_entries if held else load_entries)(self.workspace, head)
-        _refuse(rule, foreign_names(rule, entries))
+        refuse(rule, foreign_names(rule, entries))
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
         limits = [limit for limit in rule.limits if not limit.lifted(signers)]
@@ -82,7 +82,7 @@ class Judge:
                 changes = changes_between(self.workspace, base.head, head)
             except (NotTrustedError, DamagedError, NotFoundError) as error:
                 raise refused(11, error) from None
-            _refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
+            refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
             detail = f"{len(changes):,} changes since {base} are within its limits"
         return [f"{detail}, by {rule}"]
 
@@ -119,7 +119,8 @@ class Judge:
         return True
 
 
-def _refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None) -> None:
+def refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None) -> None:
+    """Raises NotTrustedError (step 11) for what `rule` does not take, where there is anything."""
     if not refusals:
         return
     since = "" if base is None else f" since {base}"

@@ -1,12 +1,16 @@
 """Publishing: objects, head, bundle, then the number; at no point is anything half-published.
 
-A crash leaves objects nobody names. The loser of a race for a number takes its bundle back, so that
-its head cannot be taken for the number's version, and builds on the winner.
+What the policy in force would not trust is not published: it is refused before anything is written,
+or left as a proposal. A crash leaves objects nobody names. The loser of a race for a number takes
+its bundle back, so that its head cannot be taken for the number's version, and builds on the
+winner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,10 +24,12 @@ from provreg.errors import (
     RevokedError,
     StorageError,
 )
-from provreg.flows.integrity import recorded
-from provreg.flows.judging import Judge
-from provreg.flows.trusting import Trust
+from provreg.flows.integrity import read_head
+from provreg.flows.judging import Judge, refuse
+from provreg.flows.signatures import is_recorded, read_signatures
+from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import VerifiedVersion, verify
+from provreg.flows.waiting import Waiting, signers_of, waiting
 from provreg.flows.workspace import Workspace
 from provreg.record import record
 from provreg.trust.signer import Signer
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from provreg.core.tree import BlockList
     from provreg.flows.draft import Draft, FetchedList, Parent
     from provreg.flows.gate import Gate
+    from provreg.flows.ingestion import Ingestion
 
 _MOST_RACES = 100
 
@@ -45,15 +52,25 @@ class NotAVersion:
 
 
 @record
+class Proposed:
+    """A head that was proposed, `again` or for the first time, and why it is no version yet."""
+
+    head: Head
+    digest: str
+    lacks: NotTrustedError
+    again: bool = False
+
+
+@record
 class Outcome:
     """What came of it: the head of the version that now exists and its digest, None without one.
 
     `samples` of `dataset` were found, `changes` counts by kind how they differ from the parent's,
     `left_out` by reason what is no sample; `reused` digests are from the stat cache. `passed_over`
     are the numbers above the parent's that are no versions, `newest` is the digest of the newest
-    one now. `untrusted` says why the policy in force does not trust what was published: more must
-    sign it, or others. `gate` is what its rule would say of what was not published, None where it
-    sets no bounds. `fetched` is what became of a list of URLs.
+    one now. `proposed` is what was left as a proposal instead, `waiting` are those of others.
+    `gate` is what its rule would say of what was not published, None where it sets no bounds.
+    `fetched` is what became of a list of URLs.
     """
 
     dataset: str
@@ -65,7 +82,8 @@ class Outcome:
     digest: str | None
     newest: str | None
     passed_over: Sequence[NotAVersion]
-    untrusted: str | None = None
+    proposed: Proposed | None = None
+    waiting: Sequence[Waiting] = ()
     gate: Gate | None = None
     fetched: FetchedList | None = None
 
@@ -73,13 +91,16 @@ class Outcome:
 def outcome_of(
     drafted: Draft,
     passed_over: Sequence[NotAVersion],
-    head: Head | None = None,
+    made: Head | Proposed | None = None,
     *,
-    untrusted: str | None = None,
+    waiting: Sequence[Waiting] = (),
     gate: Gate | None = None,
 ) -> Outcome:
-    """What came of a draft, published as `head` or not."""
+    """What came of a draft: published as a head, proposed, or neither."""
+    proposed = made if isinstance(made, Proposed) else None
+    head = None if isinstance(made, Proposed) else made
     digest = None if head is None else head.digest()
+    newest = digest or (None if drafted.parent is None else drafted.parent.digest)
     return Outcome(
         dataset=drafted.dataset,
         samples=drafted.entries.num_rows,
@@ -88,9 +109,11 @@ def outcome_of(
         reused=drafted.samples.reused,
         head=head,
         digest=digest,
-        newest=digest or (None if drafted.parent is None else drafted.parent.digest),
+        # What was proposed is not what the newest version holds.
+        newest=newest if proposed is None else None,
         passed_over=passed_over,
-        untrusted=untrusted,
+        proposed=proposed,
+        waiting=waiting,
         gate=gate,
         fetched=drafted.samples.fetched,
     )
@@ -172,31 +195,33 @@ def publish(
     make_draft: Callable[[Parent | None], Draft],
     signer: Signer,
     trust: Trust,
+    ingestion: Ingestion,
     *,
-    dataset: str,
-    message: str,
-    after_revoked: bool = False,
     unchanged: Callable[[VerifiedVersion, Sequence[NotAVersion]], Outcome | None] = lambda *_: None,
 ) -> Outcome:
-    """Publishes what `make_draft` makes of the newest verified version.
+    """Publishes what `make_draft` makes of the newest verified version, if `trust` would trust it.
 
-    `unchanged` is asked first: what it answers is the outcome, and nothing is drafted.
+    `unchanged` is asked first: what it answers is the outcome, and nothing is drafted. `ingestion`
+    says whether what the policy does not take yet is proposed instead of refused.
     Lost races are run again: the winner is verified and `make_draft` called with it. A draft that
-    changes nothing is not published. Raises as `find_parent` and `make_draft`, and StorageError
-    when storage fails or every race is lost.
+    changes nothing is not published. Raises as `find_parent` and `make_draft`, NotTrustedError for
+    what the policy would not trust, and StorageError when storage fails or every race is lost.
     """
+    dataset = ingestion.dataset
     for _ in range(_MOST_RACES):
-        parent, skipped = find_parent(workspace, dataset, trust, after_revoked=after_revoked)
+        parent, skipped = find_parent(
+            workspace, dataset, trust, after_revoked=ingestion.after_revoked
+        )
+        newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
+        waits = waiting(workspace, dataset, trust, above=newest)
         if parent is not None and (same := unchanged(parent, skipped)) is not None:
-            return same
+            return replace(same, waiting=waits)
         drafted = make_draft(as_parent(parent))
         if parent is not None and not len(drafted.changes):
-            return outcome_of(drafted, skipped)
-        newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
-        head = _try_number(workspace, drafted, signer, number=newest + 1, message=message)
-        if head is not None:
-            untrusted = _remember_if_trusted(workspace, head, trust)
-            return outcome_of(drafted, skipped, head, untrusted=untrusted)
+            return outcome_of(drafted, skipped, waiting=waits)
+        made = _try_number(workspace, drafted, signer, trust, ingestion, waits, number=newest + 1)
+        if made is not None:
+            return outcome_of(drafted, skipped, made, waiting=waits)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next number of {dataset}",
         hint="too many others publish it at once: try again later",
@@ -204,34 +229,104 @@ def publish(
 
 
 def _try_number(
-    workspace: Workspace, drafted: Draft, signer: Signer, *, number: int, message: str
-) -> Head | None:
-    """The head that is now version `number`, None where another took it."""
+    workspace: Workspace,
+    drafted: Draft,
+    signer: Signer,
+    trust: Trust,
+    ingestion: Ingestion,
+    waits: Sequence[Waiting],
+    *,
+    number: int,
+) -> Head | Proposed | None:
+    """The head that is now version `number`, or is proposed as such; None where another took it."""
     from provreg.flows.seal import remember_parts, seal
 
     sealed = seal(
         drafted,
         number=number,
         created=datetime.now(UTC),
-        message=message,
+        message=ingestion.message,
         parents_blocks=_blocks_of(workspace, drafted.parent),
     )
     head, data = sealed.head, sealed.head.to_bytes()
     digest = sha256_digest(data)
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(head.statement())
+    lacks = _refusal(workspace, drafted, head, digest, bundle, trust)
+    if lacks is not None:
+        if not ingestion.propose:
+            raise _not_published(head, lacks)
+        before = _proposed_before(workspace, head, trust_signer(signer, trust.root), waits)
+        if before is not None:
+            return replace(before, lacks=lacks)
     remember_parts(workspace.parts, sealed.parts)
     # As the parts of which it was just made: who verifies it next needs not look at its entries.
     workspace.checked.add(head)
     workspace.objects.put_all(sealed.objects)
     workspace.objects.put(data, "sha256")
     signature = workspace.versions.add_signature(head.dataset, digest, bundle)
-    claimed = workspace.versions.claim(head.dataset, number, digest)
+    if lacks is not None:
+        workspace.versions.propose(head.dataset, number, digest)
+        return Proposed(head, digest, lacks)
     # Two who publish the same samples within one second may have made the very same head.
-    if not claimed and not _is_recorded(workspace, head, digest):
+    if not claim(workspace, head, digest):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
     return head
+
+
+def _refusal(
+    workspace: Workspace, drafted: Draft, head: Head, digest: str, bundle: bytes, trust: Trust
+) -> NotTrustedError | None:
+    """Why the policy would not trust `head`, of which nothing is written yet, None where it would.
+
+    Raises NotTrustedError where nothing can be trusted now, however many sign it.
+    """
+    from provreg.flows.gate import gate
+
+    judge = Judge.of(workspace, trust)
+    judge.chain.check(head, digest)
+    bundles = [(sha256_digest(bundle), bundle)]
+    try:
+        signed = read_signatures(
+            workspace, head.dataset, head.version, digest, trust, bundles, head=head
+        )
+        signed.verdict.require()
+        held = gate(judge, drafted, signers=len(signed.verdict.approvals))
+        if held is not None:
+            refuse(held.rule, held.refusals, held.base)
+    except NotTrustedError as error:
+        return error
+    return None
+
+
+def _not_published(head: Head, lacks: NotTrustedError) -> NotTrustedError:
+    hint = "--propose leaves it as a proposal, which others can sign (`provreg sign`)"
+    return NotTrustedError(
+        f"{head.dataset}@{head.version} is not published, for it would not be trusted:"
+        f" {lacks.message}",
+        step=lacks.step,
+        hint=f"{lacks.hint}; {hint}" if lacks.hint else hint,
+    )
+
+
+def claim(workspace: Workspace, head: Head, digest: str) -> bool:
+    """Makes the head `digest` the version of its number, and remembers it; False where another is.
+
+    Everything of it must be stored before, and the policy trust it.
+    """
+    claimed = workspace.versions.claim(head.dataset, head.version, digest)
+    if not claimed and not is_recorded(workspace, head, digest):
+        return False
+    try:
+        workspace.remember(head, digest)
+    except StorageError as error:
+        raise StorageError(
+            f"{head.dataset}@{head.version} is published, but could not be remembered:"
+            f" {error.message}",
+            hint=error.hint,
+        ) from error
+    return True
 
 
 def _blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockList]:
@@ -245,28 +340,23 @@ def _blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockLis
         return ()
 
 
-def _remember_if_trusted(workspace: Workspace, head: Head, trust: Trust) -> str | None:
-    """Remembers what was published; why not, where the policy does not trust it (yet).
+def _proposed_before(
+    workspace: Workspace, head: Head, own: Trust, waits: Sequence[Waiting]
+) -> Proposed | None:
+    """What the one whom `own` trusts proposed already, if that is `head` but for when it was made.
 
-    A version that was remembered and does not verify would keep its own publisher from continuing.
+    Who takes the same data in every night proposes them once.
     """
-    digest = head.digest()
-    try:
-        Judge.of(workspace, trust).check(digest, head)
-        workspace.remember(head, digest)
-    except NotTrustedError as error:
-        return f"step {error.step}: {error.message}"
-    except StorageError as error:
-        raise StorageError(
-            f"{head.dataset}@{head.version} is published, but could not be remembered:"
-            f" {error.message}",
-            hint=error.hint,
-        ) from error
+    for one in waits:
+        place = (head.dataset, one.number, one.digest)
+        if one.number != head.version or not signers_of(workspace, *place, own):
+            continue
+        with suppress(NotTrustedError):
+            theirs = read_head(workspace, one.digest)
+            uid = theirs.uid if head.parent is None else head.uid
+            same = replace(
+                head, uid=uid, created=theirs.created, reused_digests=theirs.reused_digests
+            )
+            if same == theirs:
+                return Proposed(theirs, one.digest, NotTrustedError(""), again=True)
     return None
-
-
-def _is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
-    try:
-        return recorded(workspace, head.dataset, head.version) == digest
-    except (NotTrustedError, NotFoundError):  # squatted with what is no record, or gone again
-        return False

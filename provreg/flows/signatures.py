@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -55,7 +55,37 @@ def check_signatures(
     `head` is what was read of it, where it was (step 4).
     Of step 8 they check what the policy says of time: keys that have ended, and age.
     """
-    bundles, skipped = _check_bundles(workspace, dataset, digest, trust, done)
+    bundles = workspace.versions.signatures(dataset, digest)
+    signed = read_signatures(workspace, dataset, number, digest, trust, bundles, done, head=head)
+    head, verdict = signed.head, signed.verdict
+    if not is_recorded(workspace, head, digest):
+        if is_proposal(workspace, head, digest):
+            raise _only_proposed(signed)
+        raise no_version(head, digest)
+    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
+    _say_counted(verdict, trust, done)
+    verdict.require()
+    return signed
+
+
+def read_signatures(
+    workspace: Workspace,
+    dataset: str,
+    number: int | None,
+    digest: str,
+    trust: Trust,
+    bundles: Iterable[tuple[str, bytes]],
+    done: Report = ignore,
+    *,
+    head: Head | None = None,
+) -> Signed:
+    """Who signed the head `digest` as version `number`, and what the policy says of them.
+
+    `bundles` are (written SHA-256, bytes). Neither that the policy takes them is asked here, nor
+    that the number belongs to the head: it may be published one day. Raises NotTrustedError where
+    no signature is left to be judged.
+    """
+    good, skipped = _check_bundles(bundles, dataset, digest, trust, done)
     head = head or read_head(workspace, digest)
     done(4, digest)
     number = head.version if number is None else number
@@ -67,8 +97,8 @@ def check_signatures(
         root=head.root,
         samples=head.samples,
     )
-    same = [(bundle, made) for bundle, made in bundles if bundle.payload == statement]
-    skipped += _over_another(bundles, statement)
+    same = [made for bundle, made in good if bundle.payload == statement]
+    skipped += _over_another(good, statement)
     if not same:
         raise NotTrustedError(
             f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
@@ -77,18 +107,8 @@ def check_signatures(
             hint="a signed head was put in another's place: ask who writes to this registry",
         )
     check_named(head, dataset, number)
-    if _owner(workspace, dataset, number) != digest:
-        raise NotTrustedError(
-            f"number {number} of {dataset} does not belong to the head {digest}",
-            step=5,
-            hint="this head lost a race, was replaced or its number deleted: it is not a version",
-        )
-    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
-    signatures = tuple(made for _, made in same)
-    verdict = _judge(workspace, digest, head, signatures, trust)
-    _say_counted(verdict, trust, done)
-    verdict.require()
-    return Signed(digest, head, verdict, signatures, tuple(skipped))
+    verdict = _judge(workspace, digest, head, same, trust)
+    return Signed(digest, head, verdict, tuple(same), tuple(skipped))
 
 
 def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
@@ -141,12 +161,37 @@ def _judge(
     return verdict
 
 
-def _owner(workspace: Workspace, dataset: str, number: int) -> str | None:
-    """The head that a number belongs to, None where no record claims it."""
+def is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
+    """Whether the number of the head `digest` belongs to it."""
     try:
-        return recorded(workspace, dataset, number)
-    except (NotFoundError, NotTrustedError):
-        return None
+        return recorded(workspace, head.dataset, head.version) == digest
+    except (NotTrustedError, NotFoundError):  # squatted with what is no record, or gone again
+        return False
+
+
+def is_proposal(workspace: Workspace, head: Head, digest: str) -> bool:
+    """Whether the head `digest` was proposed and is no version (yet)."""
+    proposed = workspace.versions.is_proposed(head.dataset, head.version, digest)
+    return proposed and not is_recorded(workspace, head, digest)
+
+
+def _only_proposed(signed: Signed) -> NotTrustedError:
+    head, digest, verdict = signed.head, signed.digest, signed.verdict
+    lacks = "enough have signed it" if verdict.trusted else verdict.reason
+    return NotTrustedError(
+        f"{digest} is a proposal of {head.dataset}@{head.version}, no version: {lacks}",
+        step=5,
+        hint=verdict.needed or f"`provreg sign {head.dataset}@{digest}` publishes it",
+    )
+
+
+def no_version(head: Head, digest: str) -> NotTrustedError:
+    """The refusal of a head whose number does not belong to it and that is no proposal."""
+    return NotTrustedError(
+        f"number {head.version} of {head.dataset} does not belong to the head {digest}",
+        step=5,
+        hint="this head lost a race, was replaced or its number deleted: it is not a version",
+    )
 
 
 def all_signatures(
@@ -156,7 +201,8 @@ def all_signatures(
 
     Whether the policy lets any of them count is not asked.
     """
-    good, failed = _read_bundles(workspace, head.dataset, digest, trust)
+    bundles = workspace.versions.signatures(head.dataset, digest)
+    good, failed = _read_bundles(bundles, trust)
     statement = head.statement()
     return (
         tuple(made for bundle, made in good if bundle.payload == statement),
@@ -165,10 +211,10 @@ def all_signatures(
 
 
 def _check_bundles(
-    workspace: Workspace, dataset: str, digest: str, trust: Trust, done: Report
+    bundles: Iterable[tuple[str, bytes]], dataset: str, digest: str, trust: Trust, done: Report
 ) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
     """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
-    good, failed = _read_bundles(workspace, dataset, digest, trust)
+    good, failed = _read_bundles(bundles, trust)
     count = len(good) + len(failed)
     if not count:
         raise NotTrustedError(
@@ -188,11 +234,11 @@ def _check_bundles(
 
 
 def _read_bundles(
-    workspace: Workspace, dataset: str, digest: str, trust: Trust
+    bundles: Iterable[tuple[str, bytes]], trust: Trust
 ) -> tuple[list[tuple[Bundle, Signature]], list[tuple[Skipped, NotTrustedError]]]:
     good: list[tuple[Bundle, Signature]] = []
     failed: list[tuple[Skipped, NotTrustedError]] = []
-    for bundle_digest, data in workspace.versions.signatures(dataset, digest):
+    for bundle_digest, data in bundles:
         try:
             bundle = parse_bundle(data)
             good.append((bundle, verify_bundle(bundle, trust.anchors)))

@@ -191,13 +191,19 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
         with suppress(NotFoundError):
             return reference.version, recorded(workspace, reference.dataset, reference.version)
     numbers = workspace.versions.numbers(reference.dataset)
+    proposals = [] if numbers else workspace.versions.proposals(reference.dataset)
+    if reference.head is not None and (numbers or proposals):
+        return None, reference.head
     if not numbers:
+        if proposals:
+            raise NotFoundError(
+                f"{reference.dataset} has no version yet, only proposals",
+                hint="`provreg ls --proposals` lists them, and what each lacks",
+            )
         raise NotFoundError(
             f"there is no dataset {quoted(reference.dataset)} in {quoted(workspace.location)}",
             hint="`provreg ls` lists the datasets; `--registry` chooses another registry",
         )
-    if reference.head is not None:
-        return None, reference.head
     number = numbers[-1] if reference.version is None else reference.version
     if number not in numbers:
         raise NotFoundError(

@@ -7,33 +7,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.flows.beginning import begun_again
-from provreg.flows.verify import Step, VerifiedVersion
+from provreg.flows.verify import Step
+from provreg.flows.workspace import Workspace
 from provreg.readers.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from provreg.core.head import Head
     from provreg.flows.reading import Progress
 
 
 def verify_data(
-    version: VerifiedVersion,
+    workspace: Workspace,
+    head: Head,
+    entries_of: Callable[[], pa.Table],
     paths: Sequence[Path],
     *,
     on_step: Callable[[Step], None],
     progress: Progress | None = None,
 ) -> None:
-    """Checks the data at `paths` against a verified version.
+    """Checks the data at `paths` against a head and its entries, which passed steps 10 and 11.
 
     What the rows of tables hash to is left for loaders, which need not hash them one by one as long
     as the files are the same. Raises NotTrustedError (step 12) with a finding for every sample that
     is not as signed, and what reading raises where the data cannot be read at all.
     """
-    workspace, reading = version.workspace, version.head.reading
+    reading = head.reading
     with begun_again(workspace, paths, reading) as begun:
         with interrupts_wait():
             from provreg.flows.compare_data import check_read
             from provreg.flows.reading import read_again
 
-        entries = version.entries
+        entries = entries_of()
         sha256 = entries["content_sha256"].null_count < entries.num_rows
         read = read_again(
             paths,
@@ -44,4 +50,4 @@ def verify_data(
             remember=workspace.rows,
             progress=progress,
         )
-    check_read(version.head, entries, read, on_step=on_step)
+    check_read(head, entries, read, on_step=on_step)

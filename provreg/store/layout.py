@@ -26,6 +26,7 @@ _SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,132}")
 _MAX_SEGMENTS = 8
 _DIGEST_SEGMENT = re.compile(r"(blake3|sha256)-([0-9a-f]{64})")
 _RECORD_NAME = re.compile(r"([0-9]{8})\.json")
+_PROPOSAL_NAME = re.compile(r"([0-9]{8})-sha256-([0-9a-f]{64})\.json")
 
 
 def split_key(key: str) -> list[str]:
@@ -77,6 +78,23 @@ def record_number(key: str) -> int | None:
     """The number of the version or revocation with this key; None where it is the key of none."""
     match = _RECORD_NAME.fullmatch(key.rpartition("/")[2])
     return int(match[1]) or None if match else None
+
+
+def proposals_prefix(dataset: str) -> str:
+    """The folder of a dataset's proposals. Raises UsageError for a bad name."""
+    return f"{DATASETS}/{check_dataset_name(dataset)}/proposals"
+
+
+def proposal_key(dataset: str, number: int, head: str) -> str:
+    """The key that says that the head with this written SHA-256 is proposed as version `number`."""
+    segment = digest_segment(check_head_digest(head))
+    return f"{proposals_prefix(dataset)}/{number:08d}-{segment}.json"
+
+
+def proposed_by(key: str) -> tuple[int, str] | None:
+    """(number, head) that the proposal with this key is of; None where it is the key of none."""
+    match = _PROPOSAL_NAME.fullmatch(key.rpartition("/")[2])
+    return (int(match[1]), f"sha256:{match[2]}") if match and int(match[1]) else None
 
 
 def check_head_digest(head: str) -> str:

@@ -1,4 +1,4 @@
-"""Version records and signatures of datasets (docs/format/registry.md).
+"""Version records, proposals and signatures of datasets (docs/format/registry.md).
 
 Everything here may have been written by anybody: a record only claims that a head is the version
 of that number, a bundle only claims to be a signature. `flows.verify` finds out.
@@ -6,6 +6,7 @@ of that number, a bundle only claims to be a signature. `flows.verify` finds out
 
 from __future__ import annotations
 
+import heapq
 import secrets
 from collections.abc import Callable, Iterator
 
@@ -18,6 +19,9 @@ from provreg.store.bundles import add_bundle, read_bundles
 from provreg.store.layout import (
     DATASETS,
     check_head_digest,
+    proposal_key,
+    proposals_prefix,
+    proposed_by,
     record_key,
     record_number,
     records_prefix,
@@ -26,6 +30,7 @@ from provreg.store.layout import (
 )
 from provreg.store.local import LocalStore
 
+MAX_PROPOSALS = 256
 _MAX_RECORD_BYTES = 1024
 
 
@@ -47,6 +52,10 @@ class Versions:
     def datasets(self) -> list[str]:
         """The names that have at least one number, sorted."""
         return sorted(filter(self._is_dataset, self._names()))
+
+    def proposed(self) -> list[str]:
+        """The names that have at least one proposal, sorted; some may have no number yet."""
+        return sorted(name for name in self._names() if self.proposals(name))
 
     def numbers(self, dataset: str) -> list[int]:
         """The numbers taken in `dataset`, ascending; gaps are allowed, none may be a version."""
@@ -93,6 +102,48 @@ class Versions:
             return self._store.read(key, _MAX_RECORD_BYTES) == record
         except (DamagedError, NotFoundError):
             return False
+
+    def propose(self, dataset: str, number: int, head: str) -> None:
+        """Says that `head` is proposed as version `number`: it waits for signatures, durably.
+
+        The head, its objects and a signature must be stored before. The key says all of it: what
+        bytes stand there is never looked at.
+        """
+        self._store.create(proposal_key(dataset, number, head), b"{}")
+
+    def proposals(self, dataset: str, *, above: int = 0) -> list[tuple[int, str]]:
+        """(number, head digest) of at most 256 proposals of `dataset` with numbers over `above`.
+
+        Ascending; of more the highest. Anybody may add some: none may have a head or a signature.
+        """
+        prefix = proposals_prefix(dataset)
+        try:
+            found = filter(None, map(self._proposed_by, self._store.list(prefix)))
+            newest = heapq.nlargest(MAX_PROPOSALS + 1, (one for one in found if one[0] > above))
+        except DamagedError as error:
+            self._report(f"{error.message}: {quoted(dataset)} has no proposals")
+            return []
+        if len(newest) > MAX_PROPOSALS:
+            self._report(f"{quoted(dataset)} has more than {MAX_PROPOSALS} proposals: the rest is"
+                         " ignored")  # fmt: skip
+        return sorted(newest[:MAX_PROPOSALS])
+
+    def is_proposed(self, dataset: str, number: int, head: str) -> bool:
+        """Whether `head` is proposed as version `number`, however many proposals there are."""
+        try:
+            return self._store.exists(proposal_key(dataset, number, head))
+        except DamagedError:
+            return False
+
+    def withdraw(self, dataset: str, number: int, head: str) -> None:
+        """Tidies away a proposal that became a version."""
+        self._store.remove(proposal_key(dataset, number, head))
+
+    def _proposed_by(self, key: str) -> tuple[int, str] | None:
+        found = proposed_by(key)
+        if found is None:
+            self._report(f"{quoted(self._store.where(key))} is not a proposal: ignored")
+        return found
 
     def add_signature(self, dataset: str, head: str, bundle: bytes) -> str:
         """Stores a bundle over `head`; returns its written SHA-256. Twice is once.

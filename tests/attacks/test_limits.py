@@ -217,7 +217,7 @@ def test_log_and_diff_say_what_verify_would(bench: Bench, data: Path) -> None:
     assert because.startswith("step 11: publish rule 1 (*) does not take this since pets@1")
 
 
-def test_publishing_over_the_limit_is_told_and_not_remembered(bench: Bench, data: Path) -> None:
+def test_publishing_over_the_limit_is_foreseen_and_refused(bench: Bench, data: Path) -> None:
     from provreg.flows.ingestion import Ingestion
 
     for name in ("1.jpg", "2.jpg", "3.jpg"):
@@ -227,13 +227,10 @@ def test_publishing_over_the_limit_is_told_and_not_remembered(bench: Bench, data
     foreseen = registry.dry_run(Ingestion("pets", (data,)))
     assert foreseen.gate is not None
     assert "3 samples are relabeled, the limit is 2" in foreseen.gate.refusals[0]
-    outcome = registry.ingest(Ingestion("pets", (data,)), bench.signer("alice"))
-    assert outcome.untrusted is not None
-    assert outcome.untrusted.startswith("step 11: publish rule 1 (*) does not take this")
-    # It is no version that this user relies on, and the next is built upon the one before.
-    again = registry.ingest(Ingestion("pets", (data,)), bench.signer("alice"))
-    assert [one.number for one in again.passed_over] == [2]
-    assert refused(registry, "pets@2").step == 11
+    with pytest.raises(NotTrustedError, match="does not take this since pets@1") as caught:
+        registry.ingest(Ingestion("pets", (data,)), bench.signer("alice"))
+    assert caught.value.step == 11
+    assert registry.workspace.versions.numbers("pets") == [1]
 
 
 def test_the_gate_holds_data_against_the_last_good_version(bench: Bench, data: Path) -> None:

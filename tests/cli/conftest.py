@@ -96,6 +96,7 @@ def _make_pets(folder: Path) -> None:
         policy += ["[[principal]]", f"name = '{name}'", f"keys = ['''{key}''']"]
     policy += ["[[publish]]", "datasets = ['*']", "principals = ['ann', 'mallory']"]
     (folder / "both.toml").write_text("\n".join(policy), "utf-8")
+    (folder / "two.toml").write_text("\n".join([*policy, "threshold = 2"]), "utf-8")
     limits = ["[[publish.limits]]", "kinds = ['injected', 'renamed']", "count = 1", "unless = 2"]
     (folder / "limits.toml").write_text("\n".join(policy + limits), "utf-8")
     for command in (
@@ -116,7 +117,8 @@ def pets(home: Path, pets_once: Path) -> Path:
 
     Then Mallory, whom the policy does not know, publishes pets@2: of `bad`, where one sample is
     injected, one removed, one overwritten, and one moved to the other class under a new name. Who
-    stands here has seen neither. `both.toml` trusts both; `limits.toml` takes one new name at most.
+    stands here has seen neither. `both.toml` trusts both, `two.toml`
+    together; `limits.toml` takes one new name at most.
     """
     for path in pets_once.iterdir():
         if path.is_dir() and not path.name.startswith(".PROVREG"):

@@ -49,6 +49,9 @@ def test_schemas_are_schemas(path: Path) -> None:
         ("error", 4, ["latest", "pets"]),
         ("error", 2, ["revoke", "pets", "--reason", "r", "--sign", "key:ann.key", "--yes"]),
         ("ls", 0, ["ls"]),
+        ("ls-proposals", 0, ["ls", "--proposals"]),
+        ("ingest", 0, [*INGEST, "--propose", "--key", "mallory.key.pub"]),
+        ("error", 4, [*INGEST, "--key", "mallory.key.pub"]),
         ("log", 0, ["log", "pets"]),
         ("show", 0, ["show", "pets"]),
         ("show", 0, ["show", "pets@1"]),
@@ -99,6 +102,31 @@ def test_documents_are_as_their_schema_says(
     assert ran.code == code, ran
     assert ran.err == ""
     check(ran.json, schema)
+
+
+def test_proposal_is_in_the_documents_of_all_that_take_it(pets: Path, provreg: Run) -> None:
+    made = provreg(*INGEST, "--propose", "--json", "--policy", "two.toml").json
+    check(made, "ingest")
+    assert (made["published"], made["proposal"]["version"]) == (False, 1)
+    again = provreg(*INGEST, "--propose", "--json", "--policy", "two.toml").json
+    assert again["proposal"] == made["proposal"] | {"again": True}
+    reference = f"new@{made['proposal']['head']}"
+    listed = provreg("ls", "--proposals", "--json", "--policy", "two.toml").json
+    check(listed, "ls-proposals")
+    assert [one["state"] for one in listed["proposals"]] == ["waiting"]
+    assert listed["proposals"][0]["needed"] == "needs a signature by 1 of: mallory"
+    for command in ("show", "verify"):
+        document = provreg(command, reference, "--json", "--policy", "two.toml").json
+        check(document, command)
+    sign = ("sign", reference, "--yes", "--json", "--policy", "two.toml")
+    half = provreg(*sign, "--sign", "key:ann.key").json
+    check(half, "sign")
+    assert (half["signed"], half["published"], half["trusted"]) == (False, False, False)
+    assert half["proposal"]["state"] == "waiting"
+    done = provreg(*sign, "--sign", "key:mallory.key").json
+    check(done, "sign")
+    assert (done["signed"], done["published"], done["trusted"]) == (True, True, True)
+    assert done["proposal"] is None
 
 
 def test_exported_bundle_is_told_with_its_number_of_files(pets: Path, provreg: Run) -> None:

@@ -158,10 +158,25 @@ def test_untrusted_versions_are_not_used(pets: Path, provreg: Run, command: list
     assert not (pets / "provreg.lock").exists()
 
 
-def test_publishing_what_the_policy_will_not_trust_is_warned_of(pets: Path, provreg: Run) -> None:
-    ran = provreg("ingest", "data", "--name", "other", "--source", "s", "--sign", "key:mallory.key")
+def test_publishing_what_the_policy_will_not_trust_is_refused_or_proposed(
+    pets: Path, provreg: Run
+) -> None:
+    ingest = ("ingest", "data", "--name", "other", "--source", "s", "--sign", "key:mallory.key")
+    ran = provreg(*ingest)
+    assert ran.code == 4
+    assert "other@1 is not published, for it would not be trusted: no trusted key" in ran.err
+    assert "--propose" in ran.err
+    assert provreg("ls", "--proposals").err == "no proposal waits\n"
+    ran = provreg(*ingest, "--propose")
     assert ran.code == 0
-    assert ran.err.startswith("warning: other@1 is UNTRUSTED here: step 3")
+    assert "other@1 is proposed: 10 samples" in ran.out
+    reference = ran.err.rpartition("provreg sign ")[2].strip()
+    assert "signed by nobody whom the policy names" in provreg("ls", "--proposals").err
+    assert provreg("verify", reference).code == 4
+    signed = provreg("sign", reference, "--sign", "key:ann.key", "--yes")
+    assert signed.code == 0
+    assert "other@1 published" in signed.out
+    assert provreg("verify", "other").code == 0
 
 
 def test_hostile_names_do_not_act_on_the_terminal(pets: Path, provreg: Run) -> None:

@@ -35,7 +35,7 @@ def loopback() -> Iterator[Loopback]:
 
 
 def sign(registry: Registry, signer: KeySigner, reference: str = "pets") -> Any:
-    return registry.countersign(registry.review(reference).version, signer)
+    return registry.countersign(registry.review(reference), signer)
 
 
 def test_second_signature_is_over_the_same_statement_and_meets_the_threshold(bench: Bench) -> None:

@@ -286,7 +286,7 @@ def test_killed_at_any_step_of_a_signature_leaves_it_or_nothing(
         # Anew each time: a registry remembers the folders that it has made.
         registry = bench.open(**roles)
         if what == "sign":
-            registry.countersign(registry.review("pets").version, signer)
+            registry.countersign(registry.review("pets"), signer)
         elif what == "revoke":
             registry.revoke("pets@1", "poison", signer)
         else:

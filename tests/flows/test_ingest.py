@@ -482,14 +482,11 @@ def test_a_version_the_policy_does_not_trust_does_not_keep_its_publisher_from_co
     data = bench.pets()
     bench.ingest(data)
     bench.write("pets", {"cat/new.jpg": b"new"})
-    stranger = bench.open("alice").ingest(
-        Ingestion("pets", (data,), source="shelter"), bench.signer("mallory")
-    )
+    stranger = bench.ingest(data, by="mallory", trusting=("alice",))
     assert stranger.head is not None
-    assert stranger.untrusted is not None
     again = bench.ingest(data)
     assert again.head is not None
-    assert (again.head.version, again.untrusted) == (3, None)
+    assert again.head.version == 3
     assert [one.number for one in again.passed_over] == [2]
 
 
