@@ -27,7 +27,7 @@ _SUMMARIES = {
     "policy init": "Write a policy to start from: one principal, all datasets.",
     "policy check": "Say in words what the policy in force allows.",
     "ingest": "Take data in as the next version, signed.",
-    "sign": "Countersign a version, having seen what it changes.",
+    "sign": "Sign a proposal or version, having seen what it changes.",
     "verify": "Verify a version, with --data every sample; or a model.",
     "ls": "List the datasets, each with its newest version.",
     "log": "List the versions of a dataset, newest first.",

@@ -19,6 +19,7 @@ from provreg.cli.fetching import (
 from provreg.cli.findings import list_findings
 from provreg.cli.ingested import report
 from provreg.cli.options import (
+    AfterRevokedOption,
     AppendOption,
     JsonOption,
     KeyOption,
@@ -129,10 +130,7 @@ def ingest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
     rehash: RehashOption = False,
     sha256: Sha256Option = False,
-    after_revoked: Annotated[
-        bool,
-        typer.Option("--after-revoked", help="Data are clean: continue what is revoked."),
-    ] = False,
+    after_revoked: AfterRevokedOption = False,
     propose: Annotated[
         bool,
         typer.Option("--propose", help="Leave what lacks signatures as a proposal."),

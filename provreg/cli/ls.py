@@ -39,9 +39,10 @@ def ls(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """List the datasets, each with its newest version; or proposals.
+    """List the datasets, each with its newest version.
 
-    A proposal is no version until enough have signed it (`provreg sign`).
+    With --proposals, what waits for signatures: a proposal is no version until enough have signed
+    it (`provreg sign`).
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)

@@ -76,6 +76,9 @@ SignOption = Annotated[
         help="Sign with this private key, or with your identity; none is for --dry-run.",
     ),
 ]
+AfterRevokedOption = Annotated[
+    bool, typer.Option("--after-revoked", help="Data are clean: continue what is revoked.")
+]
 TimestampOption = Annotated[
     str | None,
     typer.Option(

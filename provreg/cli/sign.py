@@ -9,6 +9,7 @@ import typer
 
 from provreg.cli.diff import show_changes
 from provreg.cli.options import (
+    AfterRevokedOption,
     JsonOption,
     KeyOption,
     PolicyOption,
@@ -55,10 +56,7 @@ def sign(
             "--model", metavar="PATH", help="Model of a receipt that names none (receipt:FILE)."
         ),
     ] = None,
-    after_revoked: Annotated[
-        bool,
-        typer.Option("--after-revoked", help="The proposal may continue what is revoked."),
-    ] = False,
+    after_revoked: AfterRevokedOption = False,
     yes: YesOption = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
@@ -71,7 +69,7 @@ def sign(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Sign a proposal, or countersign a version, having seen what it changes.
+    """Sign a proposal or version, having seen what it changes.
 
     Its integrity is verified; its changes against its parent and what the policy says of it are
     shown before you are asked. All it adds is your signature, over the same statement. A proposal

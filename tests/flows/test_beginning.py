@@ -71,7 +71,13 @@ def test_data_are_verified_from_the_start(bench: Bench, read_in_earnest: list[ob
     version = bench.open().verify("pets@1")
     (data / "cat" / "1.jpg").write_bytes(b"poison")
     with pytest.raises(NotTrustedError) as caught:
-        verify_data(version, [data], on_step=lambda _: None)
+        verify_data(
+            version.workspace,
+            version.head,
+            lambda: version.entries,
+            [data],
+            on_step=lambda _: None,
+        )
     assert [(one.kind, one.id) for one in caught.value.findings] == [("changed", "cat/1.jpg")]
     assert read_in_earnest == []
 

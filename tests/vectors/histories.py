@@ -159,6 +159,18 @@ def _lines(kept: Kept) -> Iterator[Case]:
         "good-by-digest", "A head named by its digest need not be on any line.", forge.files,
         facts={"head": first}, reference=f"pets@{first}", pin=pin(2, OTHER),
     )  # fmt: skip
+    forge, _, second = two_versions(kept)
+    third = another_head(forge, kept, version=3, parent=second)
+    forge.files[f"datasets/pets/proposals/00000003-{third}.json"] = b"{}"
+    yield Case(
+        "good-proposal-above-the-newest", "A proposal is never the newest version.",
+        forge.files, facts={"head": second}, reference="pets@latest",
+    )  # fmt: skip
+    yield Case(
+        "proposed-by-digest", "A proposal is no version, not even by its digest.", forge.files, 5,
+        "is a proposal of pets@3", reference=f"pets@{third}",
+    )  # fmt: skip
+    forge, _, _ = two_versions(kept)
     forge.files["datasets/pets/versions/00000003.json"] = b"squatted"
     yield Case(
         "latest-squatted", "Where the newest number is squatted, the newest version is refused.",
