@@ -21,6 +21,7 @@ import pytest
 
 import provreg
 from provreg.errors import NotFoundError, StorageError
+from provreg.flows.ingestion import Ingestion
 from provreg.flows.publish_receipt import publish_receipt
 from provreg.flows.runs import RunJudge, members
 from provreg.store.unsigned import kept, read_kept
@@ -349,3 +350,84 @@ def test_killed_at_any_step_of_a_receipt_leaves_it_whole_or_to_be_signed(
             assert len(whole()) == 1
     # Nothing yet, kept, kept and published, published: never backwards, and never lost.
     assert list(dict.fromkeys(found)) == [(0, 0), (0, 1), (1, 1), (1, 0)]
+
+
+def propose(bench: Bench, data: Path) -> str:
+    """The reference of a proposal by alice, where two must sign."""
+    ingestion = Ingestion("pets", (data,), source="shelter", propose=True)
+    outcome = bench.open("alice", "bob", threshold=2).ingest(ingestion, bench.signer())
+    assert outcome.proposed is not None
+    return f"pets@{outcome.proposed.digest}"
+
+
+def complete(bench: Bench, reference: str) -> bool:
+    """Whether bob's signature published it."""
+    registry = bench.open("alice", "bob", threshold=2)
+    return registry.countersign(registry.review(reference), bench.signer("bob")).published
+
+
+def prepare_two(bench: Bench) -> Path:
+    """pets@1 is by both; everything is imported and warm. Data for the next version."""
+    bench.ingest(bench.pets("warm"), name="warm")
+    bench.open().sync()
+    assert complete(bench, propose(bench, bench.pets()))
+    return bench.pets(count=20)
+
+
+def states(bench: Bench) -> list[str]:
+    return [one.state for one in bench.open("alice", "bob", threshold=2).proposals()]
+
+
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_at_any_step_of_a_proposal_leaves_it_or_nothing(
+    bench: Bench, home: Path, stride: int
+) -> None:
+    data = prepare_two(bench)
+    saved = Saved(bench, home)
+    steps = count_calls(lambda: propose(bench, data))
+    found = []
+    for step in [*range(0, len(steps) - 1, stride), len(steps) - 1]:
+        saved.restore()
+        status = in_child(lambda: propose(bench, data), step)
+        assert os.WIFSIGNALED(status), (step, steps[step])
+        found.append(states(bench))
+        assert found[-1] in ([], ["waiting"])
+        assert list(bench.open().check()) == []
+        both = bench.open("alice", "bob", threshold=2)
+        assert both.verify("pets").head.version == 1
+        assert complete(bench, propose(bench, data))
+        assert bench.open("alice", "bob", threshold=2).verify("pets").head.version == 2
+        assert states(bench) == []
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("stride", [2, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("how", ["killed", "disk full"])
+def test_stopped_at_any_step_of_completing_a_proposal_leaves_what_signing_again_publishes(
+    bench: Bench, home: Path, how: str, stride: int
+) -> None:
+    data = prepare_two(bench)
+    reference = propose(bench, data)
+    saved = Saved(bench, home)
+    steps = count_calls(lambda: complete(bench, reference))
+    found = []
+    for step in [*range(0, len(steps) - 1, stride), len(steps) - 1]:
+        saved.restore()
+        if how == "killed":
+            status = in_child(lambda: complete(bench, reference), step)
+            assert os.WIFSIGNALED(status), (step, steps[step])
+        else:
+            failing_at(step, errno.ENOSPC, lambda: complete(bench, reference))
+        found.append(states(bench))
+        both = bench.open("alice", "bob", threshold=2)
+        assert both.verify("pets").head.version == (1 if found[-1] else 2)
+        assert list(both.check()) == []
+        if found[-1]:
+            assert complete(bench, reference)
+        assert bench.open("alice", "bob", threshold=2).verify("pets").head.version == 2
+        assert states(bench) == []
+    # Waits, lacks its number only, is a version: never backwards.
+    order = [["waiting"], ["complete"], []]
+    assert [order.index(one) for one in found] == sorted(order.index(one) for one in found)
+    assert [] in found
+    assert ["complete"] in found

@@ -16,10 +16,13 @@ import pytest
 
 from provreg.core.head import parse_head
 from provreg.errors import FormatError, NotTrustedError
+from provreg.flows.ingestion import Ingestion
 from provreg.store.layout import digest_of_key
 from provreg.store.state import load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Bench
 
 EIGHT = 8
@@ -243,3 +246,52 @@ def test_a_reader_is_not_told_of_a_rollback_by_a_publication_meanwhile(
     monkeypatch.setattr(Versions, "numbers", listing)
     assert bench.open().verify("pets").head.version == 1
     assert bench.open().verify("pets").head.version == 2
+
+
+def signing(bench: Bench, reference: str, by: str) -> Callable[[], object]:
+    bench.signer(by)
+
+    def sign() -> None:
+        registry = bench.open("alice", "bob", "carol", threshold=2)
+        made = registry.countersign(registry.review(reference), bench.signer(by))
+        assert made.published
+
+    return sign
+
+
+def proposing(bench: Bench, data: Path) -> str:
+    ingestion = Ingestion("pets", (data,), source="shelter", propose=True)
+    registry = bench.open("alice", "bob", "carol", threshold=2)
+    outcome = registry.ingest(ingestion, bench.signer())
+    assert outcome.proposed is not None
+    return f"pets@{outcome.proposed.digest}"
+
+
+def test_two_who_complete_a_proposal_at_once_publish_one_version(bench: Bench) -> None:
+    data = bench.pets()
+    for number in range(1, 5):
+        bench.write("pets", {f"cat/new{number}.jpg": b"%d" % number})
+        reference = proposing(bench, data)
+        signers = [signing(bench, reference, name) for name in ("bob", "carol")]
+        # Who comes when the other has published countersigns a version: that is no failure.
+        codes = at_once(signers)
+        assert 0 in codes
+        registry = bench.open("alice", "bob", "carol", threshold=2)
+        assert registry.workspace.versions.numbers("pets") == list(range(1, number + 1))
+        assert registry.verify("pets").digest == reference.partition("@")[2]
+        assert list(registry.check()) == []
+
+
+def test_of_two_proposals_completed_at_once_one_is_published_and_the_other_stale(
+    bench: Bench,
+) -> None:
+    references = [proposing(bench, bench.pets(f"data{n}", count=6 + n)) for n in range(4)]
+    codes = at_once([signing(bench, one, "bob") for one in references])
+    assert sorted(codes) == [0, 1, 1, 1]
+    registry = bench.open("alice", "bob", "carol", threshold=2)
+    assert registry.verify("pets").digest == references[codes.index(0)].partition("@")[2]
+    assert [one.state for one in registry.proposals()] == ["stale"] * 3
+    for place, reference in enumerate(references):
+        if codes[place]:
+            with pytest.raises(NotTrustedError):
+                registry.verify(reference)
