@@ -29,12 +29,16 @@ _PATTERN_OF_URI = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>[^/@*?]+)/(?P<owner>
 _PATTERN_OF_ADDRESS = re.compile(r"[^/@]+@[^/@*?]+")
 _SHARED_HOSTS = frozenset({"github.com", "gitlab.com"})
 
-_REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}"
+# An owner is a login of 1 to 39 characters; a managed user's ends in `_` and the enterprise's code.
+_REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/[A-Za-z0-9._-]{1,100}"
+# What a customer of GitHub Enterprise Cloud may have put behind the issuer: their enterprise.
+_GITHUB_ISSUERS = rf"{re.escape(GITHUB_ISSUER)}(?:/[A-Za-z0-9][A-Za-z0-9_-]{{0,99}})?"
 _FILE = r"[A-Za-z0-9_.-]{1,128}\.ya?ml"
 _CALLED = rf"{_REPOSITORY}/\.github/workflows/{_FILE}"
 _PROJECT = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?:/[A-Za-z0-9_.-]{1,100}){1,20}"
 _PIPELINE = r"(?:[A-Za-z0-9_.-]{1,100}/){0,20}[A-Za-z0-9_.-]{1,100}\.ya?ml"
-_REF = r"refs/[A-Za-z0-9_.*?/+#-]{1,250}"
+# What git allows in a name, is ASCII, and stands in the URI of a certificate as it is.
+_REF = r"refs/[A-Za-z0-9_.*?/+#@!$&'(),;=-]{1,250}"
 _ENVIRONMENT = rf"[^{UNSAFE_CHARACTERS}]{{1,255}}"
 
 
@@ -49,9 +53,11 @@ def read_identity(fields: Fields) -> Identity:
             "policy: an identity without an issuer",
             hint="anyone can run an issuer that vouches for any identity: name the one you mean",
         )
-    if fields.has("identity_pattern"):
-        return Identity(_read_pattern(fields), _exact_text(fields, "issuer"), pattern=True)
-    return Identity(_exact_text(fields, "identity"), _exact_text(fields, "issuer"))
+    pattern = fields.has("identity_pattern")
+    identity = _read_pattern(fields) if pattern else _exact_text(fields, "identity")
+    issuer = _exact_text(fields, "issuer")
+    repository = _exact_text(fields, "repository") if fields.has("repository") else None
+    return Identity(identity, issuer, pattern, repository, *_read_run(fields))
 
 
 def check_apart(principals: Sequence[Principal]) -> None:
@@ -79,14 +85,28 @@ def _read_github(fields: Fields) -> Identity:
     repository = fields.text("github", pattern=_REPOSITORY)
     workflow = fields.text("workflow", pattern=f"{_FILE}|{_CALLED}")
     ref, environment = _read_run(fields)
+    issuer = _read_github_issuer(fields)
     if "/" in workflow:
         # Another repository's: it is at a ref of its own, which the caller chose.
         signer = f"{GITHUB}/{workflow}@**"
     else:
         signer = f"{GITHUB}/{repository}/.github/workflows/{workflow}@{ref or 'refs/**'}"
-    return Identity(
-        signer, GITHUB_ISSUER, is_pattern(signer), f"{GITHUB}/{repository}", ref, environment
-    )
+    return Identity(signer, issuer, is_pattern(signer), f"{GITHUB}/{repository}", ref, environment)
+
+
+def _read_github_issuer(fields: Fields) -> str:
+    """GitHub's issuer, or that of an enterprise at github.com: both vouch for github.com alone."""
+    if not fields.has("issuer"):
+        return GITHUB_ISSUER
+    issuer = fields.text("issuer")
+    if re.fullmatch(_GITHUB_ISSUERS, issuer) is None:
+        raise FormatError(
+            f"policy: the issuer {quoted(issuer)} does not vouch for workflows at {GITHUB}",
+            hint="write what a certificate of that server says: { identity_pattern ="
+            ' "https://HOST/OWNER/NAME/.github/workflows/FILE.yml@refs/**", issuer = "…",'
+            ' repository = "https://HOST/OWNER/NAME" }',
+        )
+    return issuer
 
 
 def _read_gitlab(fields: Fields) -> Identity:

@@ -112,6 +112,96 @@ def test_a_workflow_of_another_repository_fits_where_the_named_one_calls_it() ->
     assert not fits(REPOSITORY, called)
 
 
+@pytest.mark.parametrize("owner", ["octocat_acme", "a", "o-o", "x" * 34 + "_acme"])
+def test_a_managed_users_repository_fits_and_no_other(owner: str) -> None:
+    """Logins of an enterprise's managed users end in `_` and its code."""
+    written = {"github": f"{owner}/data", "workflow": "publish.yml"}
+    made = Signature(
+        identity=f"https://github.com/{owner}/data/.github/workflows/publish.yml@refs/heads/main",
+        issuer=GITHUB,
+        repository=f"https://github.com/{owner}/data",
+        ref="refs/heads/main",
+    )
+    assert fits(written, made)
+    assert not fits(written, replace(made, repository="https://github.com/octocat/data"))
+    assert not fits(written | {"github": "octocat/data"}, made)
+
+
+def test_an_enterprises_issuer_vouches_for_its_own_and_no_other_does() -> None:
+    enterprise = f"{GITHUB}/acme"
+    theirs = replace(PUBLISHED, issuer=enterprise)
+    assert fits(REPOSITORY | {"issuer": enterprise}, theirs)
+    assert fits(REPOSITORY | {"issuer": GITHUB}, PUBLISHED)
+    for written, made in (
+        (REPOSITORY, theirs),
+        (REPOSITORY | {"issuer": enterprise}, PUBLISHED),
+        (REPOSITORY | {"issuer": enterprise}, replace(PUBLISHED, issuer=f"{GITHUB}/acme2")),
+        (REPOSITORY | {"issuer": enterprise}, replace(PUBLISHED, issuer=f"{GITHUB}/ACME")),
+    ):
+        assert not fits(written, made)
+    # One certificate is of one issuer: two principals.
+    policy(REPOSITORY, REPOSITORY | {"issuer": enterprise})
+
+
+def test_an_issuer_that_is_not_githubs_says_how_to_write_it() -> None:
+    with pytest.raises(FormatError, match="does not vouch for workflows at") as caught:
+        parse_policy(document(REPOSITORY | {"issuer": "https://ghe.acme.example/_services/token"}),
+                     lambda pem: pem)  # fmt: skip
+    assert "repository =" in caught.value.hint
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/user@fix", "refs/heads/a@b@c", "refs/heads/it's(1)!"])
+def test_a_ref_that_git_allows_is_taken_as_it_stands(ref: str) -> None:
+    made = replace(PUBLISHED, identity=f"{RELEASE}@{ref}", ref=ref)
+    assert fits(REPOSITORY | {"ref": ref}, made)
+    assert fits(REPOSITORY, made)
+    assert not fits(REPOSITORY | {"ref": ref}, PUBLISHED)
+    # Neither the part before the @ nor the part behind is another branch's.
+    assert not fits(REPOSITORY | {"ref": "refs/heads/user"}, made)
+    assert not fits(REPOSITORY | {"ref": "refs/heads/*"}, made) or "@" not in ref
+
+
+def test_a_branch_with_an_at_is_no_other_workflow() -> None:
+    """Mallory pushes evil.yml on a branch that is called like a workflow at another branch."""
+    written = REPOSITORY | {"ref": "refs/heads/user@fix"}
+    branch = "refs/heads/x/.github/workflows/release.yml@refs/heads/user@fix"
+    evil = f"https://github.com/o/r/.github/workflows/evil.yml@{branch}"
+    assert not fits(written, replace(PUBLISHED, identity=evil, ref=branch))
+    assert not fits(written, replace(PUBLISHED, identity=evil, ref="refs/heads/user@fix"))
+    star = REPOSITORY | {"ref": "refs/heads/*@fix"}
+    assert fits(star, replace(PUBLISHED, identity=f"{RELEASE}@refs/heads/u@fix",
+                              ref="refs/heads/u@fix"))  # fmt: skip
+    assert not fits(star, replace(PUBLISHED, identity=evil, ref=branch))
+
+
+def test_the_long_form_checks_the_source_repository_where_it_is_named() -> None:
+    """A reusable workflow of an enterprise's server: who calls it is in the certificate too."""
+    host = "https://ghe.acme.example"
+    issuer = f"{host}/_services/token"
+    made = Signature(
+        identity=f"{host}/shared/ci/.github/workflows/build.yml@refs/tags/v1",
+        issuer=issuer,
+        repository=f"{host}/acme/data",
+        ref="refs/heads/main",
+        environment="release",
+    )
+    exact = {"identity": made.identity, "issuer": issuer, "repository": f"{host}/acme/data"}
+    pattern = {"identity_pattern": f"{host}/shared/ci/.github/workflows/build.yml@refs/**",
+               "issuer": issuer, "repository": f"{host}/acme/data"}  # fmt: skip
+    for written in (exact, pattern):
+        assert fits(written, made)
+        assert fits(written | {"ref": "refs/heads/*", "environment": "release"}, made)
+        assert not fits(written | {"ref": "refs/tags/*"}, made)
+        assert not fits(written | {"environment": "staging"}, made)
+        assert not fits(written, replace(made, repository=f"{host}/mallory/data"))
+        assert not fits(written, replace(made, repository=None))
+        # Two callers of one workflow are two principals, unless one may be any caller.
+        policy(written, written | {"repository": f"{host}/acme/other"})
+        anybody = {name: text for name, text in written.items() if name != "repository"}
+        with pytest.raises(FormatError, match="could be both"):
+            policy(written, anybody)
+
+
 def test_a_pipeline_of_a_gitlab_project_fits() -> None:
     assert fits(PROJECT, PIPELINE)
     assert fits(PROJECT | {"ref": "refs/heads/main"}, PIPELINE)
@@ -144,7 +234,21 @@ def test_a_pipeline_of_a_gitlab_project_fits() -> None:
         {"identity_pattern": "*@example.org", "issuer": GITHUB, "identity": "ann@example.org"},
         {"github": "o/r"},
         {"workflow": "x.yml"},
-        REPOSITORY | {"issuer": GITHUB},
+        REPOSITORY | {"issuer": GITLAB},
+        REPOSITORY | {"issuer": GITHUB + "/"},
+        REPOSITORY | {"issuer": GITHUB + "/acme/evil"},
+        REPOSITORY | {"issuer": GITHUB + ".evil.example"},
+        REPOSITORY | {"issuer": GITHUB + "/acme@evil"},
+        REPOSITORY | {"issuer": "https://HOST/_services/token"},
+        REPOSITORY | {"issuer": ""},
+        REPOSITORY | {"repository": "https://github.com/o/r"},
+        PROJECT | {"issuer": GITLAB},
+        {"identity": "ann@example.org", "issuer": "i", "repository": ""},
+        {"identity": "ann@example.org", "issuer": "i", "repository": "a b"},
+        {"identity": "ann@example.org", "issuer": "i", "ref": "main"},
+        {"identity": "ann@example.org", "issuer": "i", "workflow": "x.yml"},
+        {"github": "_o/r", "workflow": "x.yml"},
+        {"github": "o" * 40 + "/r", "workflow": "x.yml"},
         REPOSITORY | {"pipeline": "x.yml"},
         {"github": "o", "workflow": "x.yml"},
         {"github": "o/*", "workflow": "x.yml"},
@@ -157,7 +261,9 @@ def test_a_pipeline_of_a_gitlab_project_fits() -> None:
         REPOSITORY | {"ref": "main"},
         REPOSITORY | {"ref": "refs/tags/v**"},
         REPOSITORY | {"ref": "refs/**/v1"},
-        REPOSITORY | {"ref": "refs/heads/main@x"},
+        REPOSITORY | {"ref": "refs/heads/main@**x"},
+        REPOSITORY | {"ref": "refs/heads/a b"},
+        REPOSITORY | {"ref": "refs/heads/100%"},
         REPOSITORY | {"environment": ""},
         REPOSITORY | {"environment": "a\x1bb"},
         {"gitlab": "p", "pipeline": "x.yml"},
