@@ -59,8 +59,10 @@ With `--json` a command prints one JSON document and nothing else. Each has a sc
 that it refused. Long arrays are written item by item: should making one fail, the document breaks off and the exit code says why.
 
 **Untrusted versions.** `ls`, `log`, `show`, `diff`, `blame` and `sql` look at every version whose objects hold together,
-whoever signed it: an incident is made of those. What the policy does not trust is marked `UNTRUSTED`, with the reason. `verify`,
-`pin`, `ingest` and the loaders use trusted versions only.
+whoever signed it: an incident is made of those. What the policy does not trust is marked `UNTRUSTED`, with the reason, who signed it, and how it
+stands: `waiting` for more signatures like those it has, `revoked`, `unsigned`, or `distrusted`. Of a signature that nobody known here made, it says whom it
+claims to be by, *not verified*. `verify`, `pin`, `ingest` and the loaders use trusted versions only. A [proposal](policy.md#proposals) is no version;
+`diff`, `show`, `verify` and `sign` take it by `name@sha256:…`.
 
 ## Exit codes
 

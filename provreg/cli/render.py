@@ -62,10 +62,11 @@ def name_of(version: Ancestor) -> str:
 
 
 def signed_by(version: Ancestor) -> str:
-    """The principals that signed a version, or that it is not trusted."""
-    if version.trusted_because is None:
-        return "UNTRUSTED"
-    return ", ".join(signer.principal for signer in version.signers)
+    """Who signed a version; where it is not trusted, that and how it stands."""
+    names = ", ".join(version.signed_by)
+    if version.standing == "trusted":
+        return names
+    return f"UNTRUSTED, {version.standing}" + (f": {names}" if names else "")
 
 
 def version_to_json(version: Ancestor) -> dict[str, Any]:
@@ -84,6 +85,8 @@ def version_to_json(version: Ancestor) -> dict[str, Any]:
         "message": head.message,
         "trusted": version.trusted_because is not None,
         "because": version.trusted_because or version.refused_because,
+        "standing": version.standing,
+        "signed_by": list(version.signed_by),
         "signers": signers_to_json(version),
         "signed_at": when(version.signed_at),
         "proof": version.proof,

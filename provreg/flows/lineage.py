@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Literal
 
 import pyarrow as pa
 
 from provreg.core.head import Head
 from provreg.core.policy import Proof, Signature
-from provreg.errors import NotTrustedError
+from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.integrity import history
 from provreg.flows.judging import Judge
+from provreg.flows.signatures import is_proposal, read_signatures, who_signed
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
+
+Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "proposed"]
 
 
 @record
@@ -30,13 +34,20 @@ class Signer:
 
 @record
 class Ancestor:
-    """One version of a line. `trusted_because` is None where the policy does not trust it."""
+    """One version of a line. `trusted_because` is None where the policy does not trust it.
+
+    `standing` is how it stands then: it is *waiting* for signatures where those that it has count
+    and are too few, a mere *proposal*, *distrusted* for any other reason. `signed_by` names who
+    signed it, whether or not that counts, and says of whom it is only claimed.
+    """
 
     digest: str
     head: Head
     signers: tuple[Signer, ...]
     trusted_because: str | None
     refused_because: str | None
+    standing: Standing
+    signed_by: tuple[str, ...]
 
     @property
     def signed_at(self) -> datetime:
@@ -70,18 +81,46 @@ def judged(
 ) -> list[Ancestor]:
     """`heads` with what the policy says of them (steps 1 to 8)."""
     judge = None if trust is None else Judge.of(workspace, trust)
-    return [_judged(judge, digest, head) for digest, head in heads]
+    return [_judged(workspace, judge, digest, head) for digest, head in heads]
 
 
-def _judged(judge: Judge | None, digest: str, head: Head) -> Ancestor:
+def _judged(workspace: Workspace, judge: Judge | None, digest: str, head: Head) -> Ancestor:
     if judge is None:
-        return Ancestor(digest, head, (), None, "no policy and no key says whom to trust")
+        by = who_signed(workspace, head, digest, None)
+        why = "no policy and no key says whom to trust"
+        return Ancestor(digest, head, (), None, why, "distrusted" if by else "unsigned", by)
     try:
         signed = judge.check(digest, head)
     except NotTrustedError as error:
-        return Ancestor(digest, head, (), None, f"step {error.step}: {error.message}")
-    signers = tuple(Signer(name, made) for name, made in signed.verdict.approvals)
-    return Ancestor(digest, head, signers, signed.verdict.reason, None)
+        by = who_signed(workspace, head, digest, judge.trust)
+        standing = _standing(judge, digest, head, error) if by else "unsigned"
+        why = f"step {error.step}: {error.message}"
+        return Ancestor(digest, head, (), None, why, standing, by)
+    approvals = signed.verdict.approvals
+    signers = tuple(Signer(name, made) for name, made in approvals)
+    names = tuple(name for name, _ in approvals)
+    return Ancestor(digest, head, signers, signed.verdict.reason, None, "trusted", names)
+
+
+def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -> Standing:
+    """How a version stands that somebody signed and the policy refuses."""
+    if isinstance(refusal, RevokedError):
+        return "revoked"
+    if is_proposal(judge.workspace, head, digest):
+        return "proposed"
+    bundles = judge.workspace.versions.signatures(head.dataset, digest)
+    try:
+        verdict = read_signatures(
+            judge.workspace, head.dataset, head.version, digest, judge.trust, bundles, head=head
+        ).verdict
+    except NotTrustedError:
+        return "distrusted"
+    if not verdict.trusted:
+        return "waiting" if verdict.approvals else "distrusted"
+    limits = () if verdict.rule is None else verdict.rule.limits
+    signers = len(verdict.approvals)
+    lifts = any(limit.unless is not None and not limit.lifted(signers) for limit in limits)
+    return "waiting" if lifts else "distrusted"
 
 
 def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | None:

@@ -16,7 +16,9 @@ from provreg.flows.integrity import Report, ignore, read_head, recorded
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
+from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
+
+_SHOWN_SIGNERS = 5
 
 
 @record
@@ -208,6 +210,35 @@ def all_signatures(
         tuple(made for bundle, made in good if bundle.payload == statement),
         (*(skipped for skipped, _ in failed), *_over_another(good, statement)),
     )
+
+
+def who_signed(
+    workspace: Workspace, head: Head, digest: str, trust: Trust | None
+) -> tuple[str, ...]:
+    """Who signed this head by its bundles: the principal, the key or identity whose signature
+    verifies, and otherwise who the bundle claims that it was."""
+    found: set[str] = set()
+    for _, data in workspace.versions.signatures(head.dataset, digest):
+        try:
+            bundle = parse_bundle(data)
+        except NotTrustedError:
+            continue
+        if bundle.payload == head.statement():
+            found.add(_signer_of(bundle, trust))
+    shown = sorted(found)[:_SHOWN_SIGNERS]
+    more = len(found) - len(shown)
+    return (*shown, f"{more:,} more") if more else tuple(shown)
+
+
+def _signer_of(bundle: Bundle, trust: Trust | None) -> str:
+    try:
+        if trust is not None:
+            made = verify_bundle(bundle, trust.anchors)
+            principal = trust.policy.signer_of(made)
+            return str(made) if principal is None else principal.name
+    except NotTrustedError:
+        pass
+    return f"{claimed_signer(bundle)}, not verified"
 
 
 def _check_bundles(

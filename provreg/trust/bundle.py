@@ -162,6 +162,16 @@ def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
     return trust.certificates(bundle)
 
 
+def claimed_signer(bundle: Bundle) -> str:
+    """Who made `bundle` by its own word, which nobody has verified."""
+    if isinstance(bundle.material, KeyMaterial):
+        return f"a key with the hint {quoted(bundle.material.hint)}"
+    # Late: most signatures are by keys.
+    from provreg.trust.sigstore.certificate import claimed_identity
+
+    return claimed_identity(bundle.material.certificate)
+
+
 def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
     """The fingerprint of the trusted key that made `bundle` (step 3).
 

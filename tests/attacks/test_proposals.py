@@ -432,3 +432,36 @@ def test_signing_a_proposal_asks_for_a_policy(bench: Bench) -> None:
         replace(two(bench), trust=None).review(reference)
     with pytest.raises(UsageError):
         two(bench).review("pets@sha256:0")
+
+
+def test_log_tells_waiting_revoked_distrusted_and_unsigned_apart_and_names_the_signer(
+    bench: Bench,
+) -> None:
+    """All were `UNTRUSTED`, and nothing said by whom."""
+    published(bench, bench.pets())
+    bench.ingest(bench.pets(count=7), by="alice", trusting=("bob",))
+    bench.ingest(bench.pets(count=8), by="mallory", trusting=("alice", "bob"))
+    unsigned = bench.ingest(bench.pets(count=9), by="bob", trusting=("alice", "mallory"))
+    assert unsigned.digest is not None
+    for path in bench.signatures(unsigned.digest).iterdir():
+        path.unlink()
+    trust = bench.trust("alice", "bob", threshold=2, revoke=("chief",))
+    registry = replace(two(bench), trust=trust)
+    registry.revoke("pets@1", "poison", bench.signer("chief"))
+    hint = bench.signer("mallory").key.public.hint
+    found = {one.head.version: (one.standing, one.signed_by) for one in registry.log("pets")}
+    assert found == {
+        1: ("revoked", ("alice", "bob")),
+        2: ("waiting", ("alice",)),
+        3: ("distrusted", (f"a key with the hint {hint!r}, not verified",)),
+        4: ("unsigned", ()),
+    }
+    # A principal of the policy, and one whom no publish rule names.
+    known = replace(registry, trust=bench.trust("alice", "bob", revoke=("mallory",)))
+    assert {one.standing: one.signed_by for one in known.log("pets")}["distrusted"] == ("mallory",)
+    nobody = replace(registry, trust=None)
+    assert {one.standing for one in nobody.log("pets")} == {"distrusted", "unsigned"}
+    bench.forget()
+    reference = propose(bench, bench.pets(count=10))
+    assert (two(bench).resolve(reference).standing) == "proposed"
+    assert two(bench).resolve(reference).signed_by == ("alice",)
