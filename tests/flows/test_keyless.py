@@ -191,6 +191,41 @@ def test_same_version_counts_a_key_and_two_logs(
     assert len(registry(3).verify("pets@1").verdict.approvals) == 3
 
 
+def test_proposal_by_one_identity_is_completed_by_another(
+    bench: Bench, loopback: Loopback, configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, issuer = bench.pets(), loopback.oidc.issuer
+    people = "".join(
+        f'[[principal]]\nname = "{name}"\n'
+        f'identities = [{{ identity = "{identity}", issuer = "{issuer}" }}]\n'
+        for name, identity in (("ann", PERSON), ("mallory", MALLORY), ("cem", "cem@example.org"))
+    )
+    rule = '[[publish]]\ndatasets = ["*"]\nprincipals = ["ann", "cem"]\nthreshold = 2\n'
+    policy = bench.folder / "two.toml"
+    policy.write_text(f'format = "provreg.policy/v1"\n{people}{rule}', "utf-8")
+    how = (*keyless(configs / "rekor2.json"), "--policy", policy)
+    trusting = ("--policy", policy, "--trusted-root", configs / "root.json")
+    refused = ingest(bench, data, *how)
+    assert refused.returncode == 4, refused.stderr
+    assert b"needs a signature by 1 of: cem" in refused.stderr
+    assert bench.files().keys() == {"provreg.json"}
+    made = json.loads(ingest(bench, data, *how, "--propose", "--json").stdout)
+    reference = f"pets@{made['proposal']['head']}"
+    again = json.loads(ingest(bench, data, *how, "--propose", "--json").stdout)
+    assert again["proposal"] == made["proposal"] | {"again": True}
+    for subject, published in ((MALLORY, False), ("cem@example.org", True)):
+        assert run(bench, "verify", "pets", *trusting).returncode == 3
+        monkeypatch.setenv("PROVREG_IDENTITY_TOKEN", loopback.oidc.token(subject))
+        sign = keyless(configs / "rekor1.json")
+        with loopback.inject("rekor:500"):
+            failed = run(bench, "sign", reference, *sign, "--policy", policy, "--yes")
+        assert failed.returncode == 6, failed.stderr
+        signed = run(bench, "sign", reference, *sign, "--policy", policy, "--yes", "--json")
+        assert signed.returncode == 0, signed.stderr
+        assert json.loads(signed.stdout)["published"] is published
+    assert run(bench, "verify", "pets", *trusting, "--data", data).returncode == 0
+
+
 @pytest.mark.parametrize(
     "fault",
     ["fulcio:500", "rekor:500", "rekor:truncated", "tsa:500", "bad-sct", "wrong-log-key",
