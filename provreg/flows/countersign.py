@@ -131,7 +131,7 @@ def _proposal(
     if trust is None:
         raise NotTrustedError(
             "nothing says whom to trust, and so what the proposal lacks",
-            step=4,
+            step=6,
             hint="name a policy with --policy FILE or a public key with --key FILE.pub",
         )
     reference = Reference(head.dataset, head=digest)

@@ -161,7 +161,7 @@ def _lines(kept: Kept) -> Iterator[Case]:
     )  # fmt: skip
     forge, _, second = two_versions(kept)
     third = another_head(forge, kept, version=3, parent=second)
-    forge.files[f"datasets/pets/proposals/00000003-{third}.json"] = b"{}"
+    forge.files[f"datasets/pets/proposals/00000003-{third.replace(':', '-')}.json"] = b"{}"
     yield Case(
         "good-proposal-above-the-newest", "A proposal is never the newest version.",
         forge.files, facts={"head": second}, reference="pets@latest",
