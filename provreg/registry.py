@@ -128,7 +128,7 @@ class Registry:
         from provreg.flows.ingest import dry_run
 
         trust = self.trust or (None if signer is None else self._own_trust(signer))
-        return dry_run(self.workspace, ingestion, trust, progress=progress)
+        return dry_run(self.workspace, ingestion, trust, signer, progress=progress)
 
     def verify(
         self,

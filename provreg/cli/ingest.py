@@ -234,7 +234,14 @@ def ingest(
     for warning in opened.warnings:
         output.warn(warning)
     report(outcome, dry_run=dry_run, output=output)
-    if outcome.gate is not None and say_gate(outcome.gate, output):
+    refused = outcome.lacks is not None
+    if outcome.lacks is not None:
+        what = "be proposed" if propose else "NOT be published"
+        output.line(f"it would {what}: {outcome.lacks.message}")
+        output.line(f"  {outcome.lacks.hint}")
+    if outcome.gate is not None:
+        refused |= say_gate(outcome.gate, output)
+    if refused and not propose:
         raise typer.Exit(NotTrustedError.exit_code)
 
 

@@ -49,6 +49,8 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     if outcome.fetched is not None:
         say_fetched(outcome.fetched, output)
         document["fetched"] = fetched_to_json(outcome.fetched)
+    if outcome.lacks is not None:
+        document["lacks"] = {"because": outcome.lacks.message, "needed": outcome.lacks.hint}
     if outcome.gate is not None:
         document["policy"] = gate_to_json(outcome.gate)
     output.document(document)

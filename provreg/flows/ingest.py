@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from provreg.core.kinds import KINDS
+from provreg.core.policy import Signature
+from provreg.core.verdict import Verdict, judge
+from provreg.errors import NotTrustedError
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.judging import Judge
 from provreg.flows.publish import (
@@ -20,10 +25,11 @@ from provreg.flows.publish import (
 )
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion
+from provreg.flows.waiting import waiting
 from provreg.flows.watch import Watch, watching
 from provreg.flows.workspace import Workspace
 from provreg.readers.interrupts import interrupts_wait
-from provreg.trust.signer import Signer
+from provreg.trust.signer import KeySigner, Signer
 
 if TYPE_CHECKING:
     from provreg.flows.draft import Draft, Parent
@@ -96,12 +102,15 @@ def dry_run(
     workspace: Workspace,
     ingestion: Ingestion,
     trust: Trust | None,
+    signer: Signer | None = None,
     *,
     progress: Progress | None = None,
 ) -> Outcome:
-    """What `ingest` would publish, and whether its rule would take it; raises what it would raise.
+    """What `ingest` would publish, and what the policy would say of it, signed by `signer`.
 
-    The gate raises NotTrustedError (step 9) where the line before is broken.
+    Nobody signs anything: of an identity, whose certificate only signing gets, nothing is foreseen.
+    Raises what `ingest` would raise, but for that. The gate raises NotTrustedError (step 9) where
+    the line before is broken.
     """
     from provreg.flows.drafting import drafts_of
     from provreg.flows.gate import gate
@@ -110,5 +119,25 @@ def dry_run(
         workspace, ingestion.dataset, trust, after_revoked=ingestion.after_revoked
     )
     drafted = drafts_of(workspace, ingestion, progress)(as_parent(parent))
-    held = None if trust is None else gate(Judge.of(workspace, trust), drafted)
-    return outcome_of(drafted, passed_over, gate=held)
+    if trust is None:
+        return outcome_of(drafted, passed_over)
+    newest = passed_over[0].number if passed_over else 0 if parent is None else parent.head.version
+    waits = waiting(workspace, ingestion.dataset, trust, above=newest)
+    verdict = None if signer is None else _foreseen(signer, trust, ingestion.dataset, newest + 1)
+    signers = len(verdict.approvals) if verdict is not None and verdict.trusted else None
+    held = gate(Judge.of(workspace, trust), drafted, signers=signers)
+    lacks = None
+    if verdict is not None and not verdict.trusted:
+        lacks = NotTrustedError(verdict.reason, step=verdict.step, hint=verdict.needed)
+    return outcome_of(drafted, passed_over, waiting=waits, gate=held, lacks=lacks)
+
+
+def _foreseen(signer: Signer, trust: Trust, dataset: str, number: int) -> Verdict | None:
+    """What the policy would say of a signature by the key of `signer`, None for an identity."""
+    if not isinstance(signer, KeySigner):
+        return None
+    now = datetime.now(UTC)
+    made = Signature(key=signer.key.public.fingerprint)
+    if signer.stamp is not None:
+        made = replace(made, signed_at=now, proof="tsa")
+    return judge(trust.policy, dataset, number, [made], now=now, created=now)

@@ -69,8 +69,9 @@ class Outcome:
     `left_out` by reason what is no sample; `reused` digests are from the stat cache. `passed_over`
     are the numbers above the parent's that are no versions, `newest` is the digest of the newest
     one now. `proposed` is what was left as a proposal instead, `waiting` are those of others.
-    `gate` is what its rule would say of what was not published, None where it sets no bounds.
-    `fetched` is what became of a list of URLs.
+    `gate` is what its rule would say of what was not published, None where it sets no bounds;
+    `lacks` is why the policy would not trust it, signed as it would be. `fetched` is what became of
+    a list of URLs.
     """
 
     dataset: str
@@ -85,6 +86,7 @@ class Outcome:
     proposed: Proposed | None = None
     waiting: Sequence[Waiting] = ()
     gate: Gate | None = None
+    lacks: NotTrustedError | None = None
     fetched: FetchedList | None = None
 
 
@@ -95,6 +97,7 @@ def outcome_of(
     *,
     waiting: Sequence[Waiting] = (),
     gate: Gate | None = None,
+    lacks: NotTrustedError | None = None,
 ) -> Outcome:
     """What came of a draft: published as a head, proposed, or neither."""
     proposed = made if isinstance(made, Proposed) else None
@@ -115,6 +118,7 @@ def outcome_of(
         proposed=proposed,
         waiting=waiting,
         gate=gate,
+        lacks=lacks,
         fetched=drafted.samples.fetched,
     )
 

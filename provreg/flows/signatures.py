@@ -235,7 +235,8 @@ def _signer_of(bundle: Bundle, trust: Trust | None) -> str:
         if trust is not None:
             made = verify_bundle(bundle, trust.anchors)
             principal = trust.policy.signer_of(made)
-            return str(made) if principal is None else principal.name
+            # Quoted: no identity may look like a principal's name, or like several of them.
+            return quoted(str(made)) if principal is None else principal.name
     except NotTrustedError:
         pass
     return f"{claimed_signer(bundle)}, not verified"

@@ -136,6 +136,22 @@ def test_what_the_policy_takes_is_published_whether_or_not_it_may_be_proposed(
     assert bench.open().proposals() == []
 
 
+@pytest.mark.parametrize("by", ["alice", "mallory", "chief"])
+def test_dry_run_says_what_the_policy_would_say_of_the_signer(bench: Bench, by: str) -> None:
+    ingestion = Ingestion("pets", (bench.pets(),), source="shelter")
+    before = bench.files()
+    registry = two(bench, revoke=("chief",))
+    foreseen = registry.dry_run(ingestion, bench.signer(by))
+    with pytest.raises(NotTrustedError) as caught:
+        registry.ingest(ingestion, bench.signer(by))
+    assert foreseen.lacks is not None
+    if by != "mallory":  # of whom signing says more: no key of the policy
+        assert foreseen.lacks.message in caught.value.message
+        assert foreseen.lacks.step == caught.value.step
+    assert bench.open().dry_run(ingestion, bench.signer()).lacks is None
+    assert bench.files() == before
+
+
 # A proposal is no version
 
 

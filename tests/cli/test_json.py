@@ -49,6 +49,8 @@ def test_schemas_are_schemas(path: Path) -> None:
         ("error", 4, ["latest", "pets"]),
         ("error", 2, ["revoke", "pets", "--reason", "r", "--sign", "key:ann.key", "--yes"]),
         ("ls", 0, ["ls"]),
+        ("ingest", 4, [*INGEST, "--dry-run", "--policy", "two.toml"]),
+        ("ingest", 0, [*INGEST, "--dry-run", "--propose", "--policy", "two.toml"]),
         ("ls-proposals", 0, ["ls", "--proposals"]),
         ("ingest", 0, [*INGEST, "--propose", "--key", "mallory.key.pub"]),
         ("error", 4, [*INGEST, "--key", "mallory.key.pub"]),

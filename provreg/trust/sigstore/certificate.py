@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.asn1 import decode_der
 from cryptography.x509 import Certificate, UnsupportedGeneralNameType
 
-from provreg.core.text import printable, quoted
+from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
 from provreg.record import record
 
@@ -63,7 +63,7 @@ def claimed_identity(certificate: bytes) -> str:
         identity, issuer = identity_of(x509.load_der_x509_certificate(certificate))
     except (NotTrustedError, ValueError):
         return "somebody with an unreadable certificate"
-    return f"{printable(identity)} by {printable(issuer)}"
+    return f"{quoted(identity)} by {quoted(issuer)}"
 
 
 def _subject(certificate: Certificate) -> str:
