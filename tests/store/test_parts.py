@@ -132,13 +132,106 @@ def test_a_changed_bit_reads_as_our_error_or_as_entries(place: int, bit: int) ->
     leaves(read)
 
 
-def test_an_embedded_schema_does_not_change_the_columns() -> None:
-    """Arrow's own schema in a file can ask for other types in memory."""
-    plain = pq.read_table(io.BytesIO(FILE))
-    for kind in (pa.large_string(), pa.string_view()):
-        sink = io.BytesIO()
-        uri = plain.schema.get_field_index("uri")
-        other = plain.set_column(uri, pa.field("uri", kind), plain["uri"].cast(kind))
-        pq.write_table(other, sink, store_schema=True)
-        with pytest.raises(FormatError, match="columns of an entry"):
-            read_part(sink.getvalue(), rows=20)
+PLAIN = pq.read_table(io.BytesIO(FILE))
+
+
+def parquet(written: pa.Table = PLAIN, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(written, sink, **{"compression": "zstd", "store_schema": False} | options)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("uri", pa.large_string()), ("uri", pa.string_view()), ("source", pa.large_string()),
+     ("uri", pa.dictionary(pa.int32(), pa.string())), ("label_digest", pa.binary(32)),
+     ("labeled_at", pa.timestamp("us", "Asia/Tokyo"))],
+    ids=str,
+)  # fmt: skip
+def test_hostile_arrow_schema_in_a_part_file_changes_nothing(name: str, kind: pa.DataType) -> None:
+    """Arrow's own schema in a file asks for other types in memory, and Arrow gives them."""
+    place = PLAIN.schema.get_field_index(name)
+    field = PLAIN.schema.field(name).with_type(kind).with_metadata({"PARQUET:field_id": "7"})
+    other = PLAIN.set_column(place, field, PLAIN[name].cast(kind))
+    other = other.replace_schema_metadata({"pandas": '{"index_columns": ["id"]}', "x": "y"})
+    data = parquet(other, store_schema=True)
+    read = read_part(data, rows=20)
+    assert read.schema.equals(ENTRY)
+    assert leaves(read) == leaves(SOUND)
+
+
+@pytest.mark.parametrize("codec", ["snappy", "gzip", "brotli", "lz4"])
+def test_part_file_in_a_codec_that_other_readers_may_lack_is_refused(codec: str) -> None:
+    with pytest.raises(FormatError, match="is compressed by"):
+        read_part(parquet(compression=codec), rows=20)
+
+
+@pytest.mark.parametrize(
+    ("column", "encoding"),
+    [("uri", "DELTA_LENGTH_BYTE_ARRAY"), ("content", "BYTE_STREAM_SPLIT"),
+     ("content", "DELTA_BYTE_ARRAY"),
+     ("attrs", "DELTA_BYTE_ARRAY"), ("labeled_at", "DELTA_BINARY_PACKED"),
+     ("size", "BYTE_STREAM_SPLIT"),
+     ("annotations.list.element.label", "DELTA_LENGTH_BYTE_ARRAY")],
+)  # fmt: skip
+def test_part_file_in_an_encoding_that_other_readers_may_lack_is_refused(
+    column: str, encoding: str
+) -> None:
+    data = parquet(use_dictionary=False, column_encoding={column: encoding})
+    with pytest.raises(FormatError, match="which no part file has"):
+        read_part(data, rows=20)
+
+
+def test_encodings_that_part_files_may_have_are_read() -> None:
+    for options in (
+        {"use_dictionary": True},
+        {"use_dictionary": False, "compression": "none"},
+        {"use_dictionary": False, "column_encoding": {
+            "id": "DELTA_BYTE_ARRAY", "size": "DELTA_BINARY_PACKED"}},
+        {"write_page_index": True, "write_statistics": True, "data_page_size": 64},
+        {"version": "2.4", "write_page_checksum": True},
+    ):  # fmt: skip
+        assert leaves(read_part(parquet(**options), rows=20)) == leaves(SOUND), options
+
+
+def test_pages_of_the_second_version_are_refused() -> None:
+    with pytest.raises(FormatError, match="page of kind 3"):
+        read_part(parquet(data_page_version="2.0"), rows=20)
+
+
+def test_column_of_another_logical_type_is_refused() -> None:
+    """Texts that call themselves JSON would be texts to one reader, and not to another."""
+    texts = pa.ExtensionArray.from_storage(pa.json_(), pa.nulls(20, pa.string()))
+    place = PLAIN.schema.get_field_index("attrs")
+    with pytest.raises(FormatError, match="columns of an entry"):
+        read_part(parquet(PLAIN.set_column(place, "attrs", texts)), rows=20)
+
+
+def test_page_that_lies_about_itself_is_refused() -> None:
+    """What the footer says of encodings is only its word: the page's own header is looked at."""
+    data = parquet(use_dictionary=False)
+    meta = pq.read_metadata(io.BytesIO(data)).row_group(0).column(1)
+    at = meta.data_page_offset
+    # Of the page's header: kind, sizes, then the data page's values and its encoding.
+    head = data[at : at + 24]
+    place = head.index(b"\x15\x00", 8) + 1
+    for encoding in (2, 3, 4, 6, 9):
+        lie = bytearray(data)
+        lie[at + place] = encoding << 1
+        with pytest.raises(FormatError):
+            read_part(bytes(lie), rows=20)
+
+
+def test_footer_that_nests_or_grows_without_end_is_refused() -> None:
+    for footer in (b"\x1c" * 5000, b"\x19\xfc" + b"\xff" * 8 + b"\x0f", b"\x19" * 5000,
+                   b"\x18\xff\xff\xff\xff\x0f", b"\x15" + b"\xff" * 40, b""):  # fmt: skip
+        data = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+        with pytest.raises(FormatError):
+            read_part(data, rows=20)
+
+
+def test_encrypted_part_file_is_refused() -> None:
+    with pytest.raises(FormatError):
+        read_part(b"PARE" + FILE[4:-4] + b"PARE", rows=20)
+    with pytest.raises(FormatError):
+        read_part(FILE[:-4] + b"PARE", rows=20)

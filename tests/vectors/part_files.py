@@ -54,8 +54,23 @@ def _invalid_utf8(rows: pa.Table) -> bytes:
 def _parquet(rows: pa.Table, schema: pa.Schema | None = None, **options: Any) -> bytes:
     sink = io.BytesIO()
     written = rows if schema is None else rows.cast(schema)
-    pq.write_table(written, sink, compression="zstd", store_schema=False, **options)
+    pq.write_table(written, sink, **{"compression": "zstd", "store_schema": False} | options)
     return sink.getvalue()
+
+
+def _as_json(rows: pa.Table) -> bytes:
+    texts = pa.ExtensionArray.from_storage(pa.json_(), rows["attrs"].combine_chunks())
+    return _parquet(rows.set_column(rows.schema.get_field_index("attrs"), "attrs", texts))
+
+
+def _with_an_arrow_schema(rows: pa.Table) -> bytes:
+    """An Arrow schema that asks for other types, pandas' metadata, field ids, a page index."""
+    place = rows.schema.get_field_index("source")
+    field = FILE_SCHEMA.field("source").with_type(pa.large_string())
+    field = field.with_metadata({"PARQUET:field_id": "7"})
+    other = rows.set_column(place, field, rows["source"].cast(pa.large_string()))
+    other = other.replace_schema_metadata({"pandas": '{"index_columns":["id"]}'})
+    return _parquet(other, store_schema=True, write_page_index=True)
 
 
 # (name, what is wrong, what the message says, the file's bytes)
@@ -85,6 +100,23 @@ FILES: tuple[tuple[str, str, str, Callable[[pa.Table], bytes]], ...] = (
      lambda _: b"squatted"),
     ("other-rows", "other rows than the logical digest's", "are not those whose blocks",
      lambda _: write_part(table(pets(label="dog")))),
+    ("codec-snappy", "pages compressed by Snappy", "compressed by SNAPPY",
+     lambda rows: _parquet(rows, compression="snappy")),
+    ("codec-gzip", "pages compressed by gzip", "compressed by GZIP",
+     lambda rows: _parquet(rows, compression="gzip")),
+    ("encoding-byte-stream-split", "a column in BYTE_STREAM_SPLIT", "in the encoding 9",
+     lambda rows: _parquet(rows, use_dictionary=False,
+                           column_encoding={"content": "BYTE_STREAM_SPLIT"})),
+    ("encoding-delta-length", "a column in DELTA_LENGTH_BYTE_ARRAY", "in the encoding 6",
+     lambda rows: _parquet(rows, use_dictionary=False,
+                           column_encoding={"source": "DELTA_LENGTH_BYTE_ARRAY"})),
+    ("encoding-delta-of-names", "a column of names in DELTA_BYTE_ARRAY", "in the encoding 7",
+     lambda rows: _parquet(rows, use_dictionary=False,
+                           column_encoding={"source": "DELTA_BYTE_ARRAY"})),
+    ("pages-of-version-2", "data pages of version 2", "a page of kind 3",
+     lambda rows: _parquet(rows, data_page_version="2.0")),
+    ("text-as-json", "a column of texts that are called JSON", "does not have the columns",
+     _as_json),
     ("invalid-utf-8", "an id that is not UTF-8", "is not readable Parquet", _invalid_utf8),
 )  # fmt: skip
 
@@ -92,8 +124,26 @@ FILES: tuple[tuple[str, str, str, Callable[[pa.Table], bytes]], ...] = (
 def cases(kept: Kept) -> Iterator[Case]:
     for name, wrong, says, write in FILES:
         yield _file_case(kept, f"part-{name}", wrong, says, write)
+    for name, claim, write in SOUND:
+        yield _good_case(kept, f"good-part-{name}", claim, write)
     yield from _places(kept)
     yield from _stored(kept)
+
+
+SOUND: tuple[tuple[str, str, Callable[[pa.Table], bytes]], ...] = (
+    ("uncompressed", "A part file may be uncompressed and without dictionaries.",
+     lambda rows: _parquet(rows, compression="none", use_dictionary=False)),
+    ("arrow-schema", "An Arrow schema and other metadata in a part file change nothing.",
+     _with_an_arrow_schema),
+)  # fmt: skip
+
+
+def _good_case(kept: Kept, name: str, claim: str, write: Callable[[pa.Table], bytes]) -> Case:
+    forge = Forge(kept)
+    rows = table(pets())
+    data = kept.file(name, lambda: write(rows.cast(FILE_SCHEMA)))
+    forge.version(rows, [forge.part(uncut(rows), data)])
+    return Case(name, claim, forge.files, facts=forge.facts)
 
 
 def _file_case(

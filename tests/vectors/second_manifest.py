@@ -1,4 +1,7 @@
-"""What the second reader (`second_reader.py`) takes from docs/format/manifest.md."""
+"""What the second reader (`second_reader.py`) takes from docs/format/manifest.md.
+
+What part files may be made of is `second_parts`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 from second_conventions import Refused, digest, parse, raw, refuse_unless
+from second_parts import check_form
 
 # --- "Claim and leaf" -----------------------------------------------------------------------------
 
@@ -144,7 +148,8 @@ FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 def read_part(data: bytes, rows: int) -> list[dict[str, Any]]:
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
+        footer = pq.read_metadata(pa.BufferReader(check_form(data, rows)))
+        file = pq.ParquetFile(pa.BufferReader(data), metadata=footer)
         entries = file.read()
         entries.validate(full=True)
     except (pa.ArrowException, OSError) as error:
