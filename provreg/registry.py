@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify import Step, VerifiedVersion
     from provreg.flows.watch import Watch
     from provreg.flows.workspace import Workspace
+    from provreg.store.state import PlaceMemory
     from provreg.trust.signer import Signer
     from provreg.trust.sigstore.root import TrustedRoot
 
@@ -227,6 +228,17 @@ class Registry:
         if asked is not None:
             asked(aim)
         return revoke(self.workspace, aim, signer, trust)
+
+    def forget(self, dataset: str | None = None) -> PlaceMemory:
+        """Forgets what this user has seen of `dataset`, or of all datasets, in this registry.
+
+        Returns what that was. What was seen elsewhere stays.
+        """
+        from provreg.store.state import forget, memory_of
+
+        memory = memory_of(self.workspace.places, dataset)
+        forget(memory)
+        return memory
 
     def sign_latest(self, dataset: str, signer: Signer, *, valid: timedelta) -> SignedLatest:
         """Attests for a time which version is the newest; raises as `flows.latest.sign_latest`."""

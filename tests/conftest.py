@@ -31,6 +31,7 @@ from provreg.flows.workspace import open_workspace
 from provreg.registry import Registry
 from provreg.store.folder import init, open_registry
 from provreg.store.layout import object_key, signatures_prefix
+from provreg.store.seen import Seen
 from provreg.store.state import Pin
 from provreg.trust.key import generate
 from provreg.trust.signer import KeySigner
@@ -162,6 +163,12 @@ class Bench:
             for path in self.registry.rglob("*")
             if path.is_file() and "tmp" not in path.relative_to(self.registry).parts
         }
+
+    def seen(self, name: str = "pets") -> Seen | None:
+        """What this consumer has seen of a dataset here."""
+        workspace = self.open().workspace
+        uids = set(workspace.known_here(name).values())
+        return workspace.seen(uids.pop()) if uids else None
 
     def forget(self, *variables: str) -> None:
         """The consumer becomes a new one: without state, cache and index (or those named)."""

@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -69,15 +70,27 @@ def workspace_of(case: dict[str, Any], folder: Path) -> Workspace:
     pins = {}
     if "pin" in case:
         known = dict(case["pin"])
-        pins["pets"] = Pin(**known | {"revocation": link_of(known)})
+        at = datetime.fromisoformat(known["at"]) if "at" in known else None
+        pins["pets"] = Pin(**known | {"revocation": link_of(known), "at": at})
     workspace = open_workspace(LocalStore(folder), pins, report=ignore)
     if "seen" in case:
-        versions = {int(number): head for number, head in case["seen"]["versions"].items()}
-        state.remember(
-            workspace.location, "pets", case["seen"]["uid"], versions,
-            revocation=link_of(case["seen"]),
-        )  # fmt: skip
+        remember(workspace, case["seen"])
     return workspace
+
+
+def remember(workspace: Workspace, seen: dict[str, Any]) -> None:
+    """What a consumer has seen: each version under each trust, and at the vector's place."""
+    for number, version in seen["versions"].items():
+        for trust, signers in version["seen"].items():
+            for signer, at in signers.items():
+                state.remember(
+                    [seen.get("place", workspace.location)],
+                    state.Sighting(
+                        "pets", seen["uid"], int(number), version["head"], trust, (signer,),
+                        datetime.fromisoformat(at), link_of(seen),
+                        {int(n): digest for n, digest in seen.get("in_force", {}).items()},
+                    ),
+                )  # fmt: skip
 
 
 def link_of(known: dict[str, Any]) -> RevocationLink | None:
@@ -94,6 +107,10 @@ def trust_of(case: dict[str, Any]) -> Trust:
         "publish": [{"datasets": ["*"], "principals": ["alice"]}],
     }
     document = case.get("policy", by_default)
+    for key in (key for one in document.get("principal", ()) for key in one.get("keys", ())):
+        if isinstance(key, dict):
+            moments = {name: at for name, at in key.items() if name != "pem"}
+            key |= {name: datetime.fromisoformat(at) for name, at in moments.items()}
     return Trust(
         parse_policy(document, lambda pem: load_public(pem.encode()).fingerprint), "a vector"
     )

@@ -34,6 +34,7 @@ _SUMMARIES = {
     "show": "Show a version, one sample of it, or where a model is from.",
     "runs": "List training runs, or those handed certain samples.",
     "pin": "Verify a version and write it into provreg.lock.",
+    "forget": "Forget what you have seen of a dataset in a registry.",
     "revoke": "Revoke a version, or samples by source or labeler.",
     "latest": "Show or sign which version is the newest.",
     "diff": "Show what changed, and by whose hand.",

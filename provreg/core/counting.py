@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from provreg.core.duration import duration_in_words
@@ -19,16 +20,37 @@ _SKEW = timedelta(hours=1)
 
 
 @record
+class Witness:
+    """When this user first saw signatures over one statement, by signer, or `pinned` it whole.
+
+    What they saw at a time existed then, whatever becomes of the key that made it.
+    """
+
+    seen: Mapping[str, datetime] = field(default_factory=dict)
+    pinned: datetime | None = None
+
+    def saw(self, signature: Signature) -> datetime | None:
+        """The earliest time by which `signature` is known to have existed, None where none is."""
+        times = (self.seen.get(signature.signer), self.pinned)
+        return min((at for at in times if at is not None), default=None)
+
+
+NOBODY = Witness()
+
+
+@record
 class SetAside:
     """A signature that was not counted, the step that says so, and why.
 
-    `principal` is whose it is, None where it is nobody's whom the rule names.
+    `principal` is whose it is, None where it is nobody's whom the rule names. `stolen`: its key may
+    have been somebody else's by then.
     """
 
     signature: Signature
     principal: str | None
     step: int
     why: str
+    stolen: bool = False
 
     def __str__(self) -> str:
         return f"{self.signature} ({self.why})" if self.why else str(self.signature)
@@ -80,13 +102,15 @@ def count_principals(
     *,
     now: datetime,
     created: datetime,
-    known: bool = False,
+    witness: Witness = NOBODY,
+    ends: bool = True,
 ) -> Count:
     """The principals of `rule` that made `signatures`, all verified over one statement.
 
     A signature counts for one principal at most, a principal once. `created` is when what they sign
-    claims that it was made: a signature without a proven time is as old as that. `known` says that
-    this user has seen or pinned it: then a key that has ended since does not matter.
+    claims that it was made: a signature without a proven time is as old as that. `witness` says
+    when this user saw each, and so that it is no younger. Without `ends` it does not matter that a
+    key is over, only that it is revoked, and so may be somebody else's.
     """
     made: dict[str, Signature] = {}
     set_aside: list[SetAside] = []
@@ -100,10 +124,12 @@ def count_principals(
             why = f"without {_REQUIRED[required]}, which {rule} asks for"
             set_aside.append(SetAside(signature, principal.name, 6, why))
             continue
-        ended = None if key is None else _outside(key, signature, now, known)
+        latest = _latest(signature, now, witness)
+        ended = None if key is None else _outside(key, signature, latest, witness, ends=ends)
         late = ended or _too_old(rule, signature, now, created)
         if late is not None:
-            set_aside.append(SetAside(signature, principal.name, 8, late))
+            stolen = key is not None and key.revoked is not None and latest >= key.revoked
+            set_aside.append(SetAside(signature, principal.name, 8, late, stolen))
         else:
             made.setdefault(principal.name, signature)
     approvals = tuple((name, made[name]) for name in rule.signers if name in made)
@@ -114,20 +140,31 @@ def _met(rule: Rule, signed: set[str]) -> bool:
     return len(signed) >= rule.threshold and not signed.isdisjoint(rule.principals)
 
 
-def _outside(key: TrustedKey, signature: Signature, now: datetime, known: bool) -> str | None:
-    """Why `key` does not stand for `signature`: the latest it can be from is out of its time.
+def _latest(signature: Signature, now: datetime, witness: Witness) -> datetime:
+    """The latest moment at which `signature` was made: when it is proven to have existed or this
+    user saw it, whichever is earlier; without either, now."""
+    known = (_proven(signature), witness.saw(signature))
+    return min((at for at in known if at is not None), default=now)
 
-    A proven time is the latest moment at which it was made; without one, that is now. No proof
-    says that something is not older, so a key's beginning only keeps out what shows to be older.
+
+def _outside(
+    key: TrustedKey, signature: Signature, latest: datetime, witness: Witness, *, ends: bool
+) -> str | None:
+    """Why `key` does not stand for `signature`: the `latest` it can be from is out of its time.
+
+    No proof says that something is not older, so a key's beginning only keeps out what shows to be
+    older.
     """
-    proven = _proven(signature)
-    latest = now if proven is None else proven
     if key.valid_from is not None and latest < key.valid_from:
         return f"its key is valid from {_written(key.valid_from)} on"
-    ends = [(key.valid_until, "is valid until"), (key.revoked, "is revoked from")]
-    for end, said in ends:
-        if end is not None and latest >= end and not known:
-            when = "without a proven time" if proven is None else f"signed {_written(proven)}"
+    over = [(key.valid_until if ends else None, "is valid until"), (key.revoked, "is revoked from")]
+    for end, said in over:
+        if end is not None and latest >= end:
+            when = "without a proven time"
+            if latest == _proven(signature):
+                when = f"signed {_written(latest)}"
+            elif latest == witness.saw(signature):
+                when = f"first seen here {_written(latest)}"
             return f"{when}, its key {said} {_written(end)}"
     return None
 

@@ -46,6 +46,11 @@ class Signature:
     ref: str | None = None
     environment: str | None = None
 
+    @property
+    def signer(self) -> str:
+        """Who made it, in full: a key's fingerprint, or an identity and its issuer."""
+        return self.key or f"{self.identity} by {self.issuer}"
+
     def __str__(self) -> str:
         if self.key is not None:
             return f"key {short_fingerprint(self.key)}"

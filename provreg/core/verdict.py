@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from provreg.core.counting import Count, SetAside, count_principals
+from provreg.core.counting import NOBODY, Count, SetAside, Witness, count_principals
 from provreg.core.policy import Policy, PublishRule, Signature
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
@@ -45,12 +45,12 @@ def judge(
     *,
     now: datetime,
     created: datetime,
-    known: bool = False,
+    witness: Witness = NOBODY,
 ) -> Verdict:
     """Whether `signatures`, all verified over version `version` of `dataset`, make it trusted.
 
-    `created` is when its head claims that it was made, `known` whether this user has seen or pinned
-    it (`core.counting.count_principals`).
+    `created` is when its head claims that it was made, `witness` when this user saw or pinned it
+    (`core.counting.count_principals`).
     """
     rule = policy.publish_rule(dataset)
     if rule is None:
@@ -69,7 +69,7 @@ def judge(
             needed="use a newer version, or lower minimum_version",
             rule=rule,
         )
-    count = count_principals(policy, rule, signatures, now=now, created=created, known=known)
+    count = count_principals(policy, rule, signatures, now=now, created=created, witness=witness)
     return Verdict(
         count.met,
         step=_step(count),

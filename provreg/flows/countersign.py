@@ -16,14 +16,14 @@ from provreg.errors import NotTrustedError
 from provreg.flows.compared import compared
 from provreg.flows.diff import Diff
 from provreg.flows.entries import load_entries
-from provreg.flows.history import check_history, known_of
+from provreg.flows.history import check_history
 from provreg.flows.integrity import read_head
 from provreg.flows.lineage import Ancestor, judged, lineage
 from provreg.flows.proposals import Proposal, complete, find_proposal
 from provreg.flows.revocations import read_chain
 from provreg.flows.signatures import check_named, is_recorded, no_version
 from provreg.flows.trusting import Trust, trust_signer
-from provreg.flows.verify import locate
+from provreg.flows.verify import locate, look
 from provreg.flows.workspace import Workspace
 from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
@@ -68,7 +68,7 @@ def review(
     By its digest a proposal too, unless it is stale. One that is revoked is refused (step 8).
     Raises NotTrustedError with the step that does not hold, NotFoundError for no such version.
     """
-    known = known_of(workspace, reference.dataset)
+    known = look(workspace, reference)
     number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
     check_named(head, reference.dataset, number)
@@ -112,8 +112,8 @@ def countersign(
     proposal, published = None, False
     if reviewed.proposal is not None:
         proposal = _proposal(workspace, head, digest, trust, after_revoked=after_revoked)
-        if proposal is not None and proposal.state == "complete":
-            published = complete(workspace, head, digest)
+        if trust is not None and proposal is not None and proposal.state == "complete":
+            published = complete(workspace, head, digest, trust)
             proposal = _proposal(workspace, head, digest, trust, after_revoked=after_revoked)
     version = judged(workspace, [(digest, head)], trust)[0]
     return Countersigned(bundle, version, proposal, published)

@@ -51,9 +51,15 @@ class Freshness:
 
 
 def read_freshness(
-    workspace: Workspace, dataset: str, uid: str, trust: Trust, *, now: datetime | None = None
+    workspace: Workspace,
+    dataset: str,
+    uid: str | None,
+    trust: Trust,
+    *,
+    now: datetime | None = None,
 ) -> Freshness:
-    """The *latest* statements of a dataset, judged under the policy in force.
+    """The *latest* statements of a dataset, judged under the policy in force; without `uid` those
+    of every dataset of the name.
 
     None where no rule covers it. Raises StorageError.
     """
@@ -118,10 +124,12 @@ def _signed(
         yield statement, signatures
 
 
-def _check(latest: Latest, dataset: str, uid: str, rule: FreshnessRule, now: datetime) -> None:
+def _check(
+    latest: Latest, dataset: str, uid: str | None, rule: FreshnessRule, now: datetime
+) -> None:
     """Raises FormatError where `latest` says nothing of this dataset now."""
     when = f"that of {latest.as_of:%Y-%m-%d %H:%M:%SZ}"
-    if (latest.dataset, latest.uid) != (dataset, uid):
+    if latest.dataset != dataset or uid not in (None, latest.uid):
         raise FormatError(f"{when} is of {latest.dataset} with the uid {latest.uid}")
     if now >= latest.expires:
         raise FormatError(f"{when} expired at {latest.expires:%Y-%m-%d %H:%M:%SZ}")

@@ -2,30 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
-from provreg.errors import NotTrustedError
+from provreg.core.revocation import RevocationLink
+from provreg.core.text import quoted
+from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.freshness import Attested
-from provreg.flows.integrity import Report, history, ignore
+from provreg.flows.integrity import Report, history, ignore, read_head
 from provreg.flows.revocations import Chain
+from provreg.flows.signatures import Signed
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-from provreg.store.state import Pin, Seen, check_seen
+from provreg.store.seen import Seen, forget_command
+from provreg.store.state import Pin, Sighting, check_same, check_seen
 
 
 @record
 class Known:
-    """What a consumer knows of a dataset before it looks at the registry."""
+    """What a consumer knows of a dataset before it looks at the registry.
 
+    `here` has the uid that was seen under the name, by place: the addresses of this registry;
+    `revoked_here` the newest revocation that was seen there, of whatever dataset.
+    """
+
+    here: Mapping[str, str]
+    revoked_here: Mapping[str, RevocationLink]
     seen: Seen | None
     pin: Pin | None
 
+    def of(self, workspace: Workspace, uid: str) -> Known:
+        """What is known of the dataset `uid`, which the registry shows under the name."""
+        if self.seen is not None and self.seen.uid == uid:
+            return self
+        return replace(self, seen=workspace.seen(uid))
 
-def known_of(workspace: Workspace, dataset: str) -> Known:
-    """Asked for before the registry is listed: what others publish meanwhile is no rollback."""
-    return Known(workspace.seen(dataset), workspace.pins.get(dataset))
+    @property
+    def newest(self) -> int:
+        """The highest number seen or pinned, 0 where there is none."""
+        seen, pin = self.seen, self.pin
+        return max(0 if seen is None else seen.newest, 0 if pin is None else pin.version)
+
+
+def known_of(
+    workspace: Workspace, dataset: str, shown: Callable[[], str | None] = lambda: None
+) -> Known:
+    """Asked for before the registry is listed: what others publish meanwhile is no rollback.
+
+    Where nothing was seen under the name here, `shown` is asked for the uid that the registry shows
+    under it: that dataset may have been seen elsewhere.
+    """
+    here, pin = workspace.known_here(dataset), workspace.pins.get(dataset)
+    uid = next(iter(here.values()), None)
+    seen = None if uid is None else workspace.seen(uid)
+    if uid is not None and seen is None:
+        place = next(iter(here))
+        raise DamagedError(
+            f"{dataset} was seen in {quoted(place)}, and what was seen is gone from the state",
+            hint="put the state back from a copy, or forget the rest of it:"
+            f" {forget_command(dataset, place)}",
+        )
+    if uid is None and (other := shown()) is not None:
+        seen = workspace.seen(other)
+    return Known(here, workspace.revocations_here(), seen, pin)
 
 
 def check_history(
@@ -41,17 +84,20 @@ def check_history(
 
     Raises NotTrustedError.
     """
-    seen, pin = known.seen, known.pin
+    pin, here = known.pin, workspace.location
     if pin is not None and pin.uid != head.uid:
         raise NotTrustedError(
-            f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})", step=9
+            f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})",
+            step=9,
+            hint="ask its publisher whether it was made anew; if so, pin it again",
         )
+    check_same(head.dataset, head.uid, here, known.here)
+    seen = known.of(workspace, head.uid).seen
+    anchors = [] if pin is None else [_Anchor(pin.version, pin.head, "is pinned", "")]
     if seen is not None:
-        check_seen(seen, head.uid, head.version, digest)
+        check_seen(seen, head.dataset, head.version, digest, here)
+        anchors += _anchor_of(workspace, reference, head, seen)
     # A list: pin and memory can name the same number, and both must hold.
-    anchors = [] if pin is None else [(pin.version, pin.head)]
-    if seen is not None:
-        anchors.append((seen.newest, seen.versions[seen.newest]))
     remembered = bool(anchors)
     if reference.head is not None:
         done(9, "named by digest: exempt")
@@ -65,35 +111,109 @@ def check_history(
                 hint="find out who writes to the registry; ask for an older version by number if"
                 " you mean it",
             )
-    anchors += [(one.latest.version, one.latest.head) for one in attested]
-    for number, anchor in sorted(anchors):
-        older, newer = sorted([(head.version, digest), (number, anchor)])
-        if reference.version is None and head.version < number:
+        anchors.append(_Anchor(one.latest.version, one.latest.head, "is attested", ""))
+    for anchor in sorted(anchors, key=lambda one: (one.number, one.head)):
+        older, newer = sorted([(head.version, digest), (anchor.number, anchor.head)])
+        if reference.version is None and head.version < anchor.number:
             raise NotTrustedError(
-                f"{head.dataset} went back: version {number} was seen or pinned, the registry's"
-                f" newest is {head.version}",
+                f"{head.dataset} went back: version {anchor.number} {anchor.how}, the newest in"
+                f" {quoted(here)} is {head.version}",
                 step=9,
-                hint=f"ask for {head.dataset}@{head.version} by number if you mean it",
+                hint=f"ask for {head.dataset}@{head.version} by number if you mean it"
+                + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
             )
         if not _descends(workspace, newer[1], older):
             raise NotTrustedError(
-                f"{head.dataset}@{newer[0]} does not descend from version {older[0]} ({older[1]})",
+                f"{head.dataset}@{newer[0]} does not descend from version {older[0]} ({older[1]});"
+                f" version {anchor.number} {anchor.how}, this is {quoted(here)}",
                 step=9,
                 hint="the history was rewritten: compare with a colleague's state or lock file",
             )
+    newest = max((one.number for one in anchors), default=None)
     done(
-        9,
-        f"on the line of version {max(anchors)[0]}" if anchors else "first use: nothing to compare",
+        9, "first use: nothing to compare" if newest is None else f"on the line of version {newest}"
     )
     return remembered
 
 
-def check_revocations_held(chain: Chain, known: Known, attested: Sequence[Attested]) -> None:
-    """Step 9: the registry still has the newest revocations that are known. NotTrustedError."""
-    chain.check_holds(None if known.seen is None else known.seen.revocation, "was seen")
+def check_revocations_held(
+    workspace: Workspace, chain: Chain, known: Known, attested: Sequence[Attested] = ()
+) -> None:
+    """Step 9: the registry still has the revocations that are known. NotTrustedError."""
+    seen: list[tuple[RevocationLink, str, str | None]] = [
+        (link, place, None) for place, link in known.revoked_here.items()
+    ]
+    if known.seen is not None:
+        seen += [
+            (RevocationLink(number, one.digest), one.place, known.seen.dataset)
+            for number, one in known.seen.revocations.items()
+        ]
+    for link, place, dataset in seen:
+        elsewhere = "" if place in workspace.places else f", this is {quoted(workspace.location)}"
+        how = f"was seen in {quoted(place)}{elsewhere}"
+        chain.check_holds(link, how, forget=forget_command(dataset, place))
     chain.check_holds(None if known.pin is None else known.pin.revocation, "is pinned")
-    for one in attested:
-        chain.check_holds(one.latest.revocation, "is attested to be the newest")
+    for attestation in attested:
+        chain.check_holds(attestation.latest.revocation, "is attested to be the newest")
+
+
+def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -> None:
+    """Remembers a version that verified, under which trust and by whose signatures, and the
+    revocations that counted then."""
+    head = signed.head
+    counted = [made for _, made in signed.verdict.approvals]
+    # Anybody may have a certificate, and add a bundle: of those only who counted.
+    keys = [made for made in signed.signatures if made.key is not None]
+    ours = [one for one in chain.in_force if one.revocation.uid == head.uid]
+    workspace.remember(
+        Sighting(
+            dataset=head.dataset,
+            uid=head.uid,
+            number=head.version,
+            head=signed.digest,
+            trust=trust.name,
+            signers=tuple(dict.fromkeys(made.signer for made in (*counted, *keys))),
+            at=_now(),
+            revocation=chain.newest,
+            in_force={one.revocation.number: one.digest for one in ours},
+        )
+    )
+
+
+@record
+class _Anchor:
+    """A version that another must be on one line with, how it is known, how to forget it."""
+
+    number: int
+    head: str
+    how: str
+    forget: str
+
+
+def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: Seen) -> list[_Anchor]:
+    """The newest version seen. One that was seen elsewhere may be missing in a mirror that lags:
+    who asks it for an older number is shown that on the line of the newest that it has."""
+    for number in sorted(seen.versions, reverse=True):
+        one = seen.versions[number]
+        lags = reference.version is not None and head.version < number
+        if lags and one.place not in workspace.places and not _has_head(workspace, one.head):
+            continue
+        how = f"was seen in {quoted(one.place)}"
+        return [_Anchor(number, one.head, how, forget_command(head.dataset, one.place))]
+    return []
+
+
+def _has_head(workspace: Workspace, digest: str) -> bool:
+    try:
+        read_head(workspace, digest)
+    except NotTrustedError:
+        return False
+    return True
+
+
+def _now() -> datetime:
+    """A whole second that is not before now: nothing was seen earlier than it was."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
 
 
 def _descends(workspace: Workspace, newer: str, older: tuple[int, str]) -> bool:

@@ -13,9 +13,10 @@ from dataclasses import field
 from provreg.core.head import Head
 from provreg.core.policy import PublishRule
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
+from provreg.flows.history import check_revocations_held, known_of
 from provreg.flows.integrity import history, refused
 from provreg.flows.revocations import Chain, read_chain
-from provreg.flows.signatures import Signed, check_signatures
+from provreg.flows.signatures import Signed, check_signatures, signed_by_thieves
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
@@ -47,11 +48,16 @@ class Judge:
         return cls(workspace, trust, read_chain(workspace, trust))
 
     def check(self, digest: str, head: Head) -> Signed:
-        """Steps 1 to 8 and the limits of step 11 for the head `digest`. Raises NotTrustedError."""
+        """Steps 1 to 8, 9 for revocations, and the limits of step 11, for the head `digest`.
+
+        Raises NotTrustedError.
+        """
         signed = check_signatures(
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
         self.chain.check(head, digest)
+        known = known_of(self.workspace, head.dataset).of(self.workspace, head.uid)
+        check_revocations_held(self.workspace, self.chain, known)
         self.check_content(signed)
         return signed
 
@@ -89,9 +95,9 @@ class Judge:
     def base(self, digest: str) -> Base | None:
         """The nearest version from the head `digest` back that can be relied on.
 
-        That is one that is not revoked, and that this user has seen or pinned, or that the policy
-        trusts, its limits included. Raises NotTrustedError (step 9) where the line is broken before
-        one is found.
+        That is one that is not revoked and that the policy trusts: its limits included, unless this
+        user has seen it under a policy. Or one that they pinned. Raises NotTrustedError (step 9)
+        where the line is broken before one is found.
         """
         found: Base | None = None
         unsettled: list[Base] = []
@@ -100,7 +106,7 @@ class Judge:
                 found = self._bases[link]
                 break
             here = Base(link, head)
-            if self.workspace.relies_on(head, link) and not self.chain.revoking(head, link):
+            if self._relied_on(here) and not self.chain.revoking(head, link):
                 found = self._bases[link] = here
                 break
             unsettled.append(here)
@@ -110,6 +116,24 @@ class Judge:
             if self._trusts(here):
                 found = self._bases[here.digest] = here
         return found
+
+    def _relied_on(self, version: Base) -> bool:
+        """Whether this user took the version before, and by signatures that still stand.
+
+        A pin is their own decision whoever signed; a key that may be a thief's is no reason for it.
+        """
+        head, digest = version.head, version.digest
+        if self.workspace.pinned(head, digest) is not None:
+            return not signed_by_thieves(self.workspace, digest, head, self.trust)
+        if not self.workspace.witnessed(head, digest, self.trust.name):
+            return False
+        try:
+            check_signatures(
+                self.workspace, head.dataset, head.version, digest, self.trust, head=head
+            )
+        except NotTrustedError:
+            return False
+        return True
 
     def _trusts(self, version: Base) -> bool:
         try:

@@ -141,9 +141,9 @@ def _stale(workspace: Workspace, head: Head, trust: Trust, *, after_revoked: boo
     return f"it continues {head.parent or 'nothing'}, and {what}"
 
 
-def complete(workspace: Workspace, head: Head, digest: str) -> bool:
+def complete(workspace: Workspace, head: Head, digest: str, trust: Trust) -> bool:
     """Publishes a proposal that is complete; False where its number was taken meanwhile."""
-    if not claim(workspace, head, digest):
+    if not claim(workspace, head, digest, trust):
         return False
     with suppress(StorageError, DamagedError):  # it is tidied, and nothing depends on it
         workspace.versions.withdraw(head.dataset, head.version, digest)
@@ -191,8 +191,8 @@ def verify_proposal(
         read_signatures(
             workspace, head.dataset, head.version, digest, trust, bundles, done, head=head
         )
-        known = known_of(workspace, head.dataset)
-        check_revocations_held(Judge.of(workspace, trust).chain, known, ())
+        known = known_of(workspace, head.dataset).of(workspace, head.uid)
+        check_revocations_held(workspace, Judge.of(workspace, trust).chain, known)
         reference = Reference(head.dataset, head=digest)
         check_history(workspace, reference, digest, head, known, done=done)
         load_entries(workspace, head)

@@ -24,11 +24,13 @@ from provreg.errors import (
     RevokedError,
     StorageError,
 )
+from provreg.flows.history import remember
 from provreg.flows.integrity import read_head
 from provreg.flows.judging import Judge, refuse
-from provreg.flows.signatures import is_recorded, read_signatures
+from provreg.flows.revocations import read_chain
+from provreg.flows.signatures import check_signatures, is_recorded, read_signatures
 from provreg.flows.trusting import Trust, trust_signer
-from provreg.flows.verify import VerifiedVersion, verify
+from provreg.flows.verify import VerifiedVersion, look, verify
 from provreg.flows.waiting import Waiting, signers_of, waiting
 from provreg.flows.workspace import Workspace
 from provreg.record import record
@@ -135,12 +137,12 @@ def find_parent(
     verifies is older than what this user has seen, pinned or had attested, or without `trust`.
     """
     # Before the numbers are listed: what others publish meanwhile is no rollback.
-    known = _newest_known(workspace, dataset)
+    known = look(workspace, Reference(dataset))
     numbers = workspace.versions.numbers(dataset)
     skipped: list[NotAVersion] = []
     if not numbers:
-        if known:
-            raise _went_back(dataset, known, skipped)
+        if known.newest:
+            raise _went_back(dataset, known.newest, skipped)
         return None, skipped
     if trust is None:
         raise NotTrustedError(
@@ -161,7 +163,12 @@ def find_parent(
         except (NotTrustedError, NotFoundError) as error:
             skipped.append(NotAVersion(number, error.message))
             continue
-        newest = max([known, *(one.latest.version for one in version.attested)])
+        newest = max(
+            [
+                known.of(workspace, version.head.uid).newest,
+                *(one.latest.version for one in version.attested),
+            ]
+        )
         if newest > number:
             raise _went_back(dataset, newest, skipped)
         return version, skipped
@@ -170,12 +177,6 @@ def find_parent(
         step=6,
         hint="trust its signer in the policy, or choose another name for a new dataset",
     )
-
-
-def _newest_known(workspace: Workspace, dataset: str) -> int:
-    """The highest number this user has seen or pinned, 0 where there is none."""
-    seen, pin = workspace.seen(dataset), workspace.pins.get(dataset)
-    return max(0 if seen is None else seen.newest, 0 if pin is None else pin.version)
 
 
 def _went_back(dataset: str, known: int, skipped: Sequence[NotAVersion]) -> NotTrustedError:
@@ -273,7 +274,7 @@ def _try_number(
         workspace.versions.propose(head.dataset, number, digest)
         return Proposed(head, digest, lacks)
     # Two who publish the same samples within one second may have made the very same head.
-    if not claim(workspace, head, digest):
+    if not claim(workspace, head, digest, trust):
         workspace.versions.remove_signature(head.dataset, digest, signature)
         return None
     return head
@@ -314,7 +315,7 @@ def _not_published(head: Head, lacks: NotTrustedError) -> NotTrustedError:
     )
 
 
-def claim(workspace: Workspace, head: Head, digest: str) -> bool:
+def claim(workspace: Workspace, head: Head, digest: str, trust: Trust) -> bool:
     """Makes the head `digest` the version of its number, and remembers it; False where another is.
 
     Everything of it must be stored before, and the policy trust it.
@@ -322,8 +323,9 @@ def claim(workspace: Workspace, head: Head, digest: str) -> bool:
     claimed = workspace.versions.claim(head.dataset, head.version, digest)
     if not claimed and not is_recorded(workspace, head, digest):
         return False
+    signed = check_signatures(workspace, head.dataset, head.version, digest, trust, head=head)
     try:
-        workspace.remember(head, digest)
+        remember(workspace, signed, trust, read_chain(workspace, trust))
     except StorageError as error:
         raise StorageError(
             f"{head.dataset}@{head.version} is published, but could not be remembered:"

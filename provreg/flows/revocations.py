@@ -8,7 +8,7 @@ revocations, and nothing verifies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from provreg.core.counting import count_principals
@@ -18,7 +18,8 @@ from provreg.core.policy import Signature
 from provreg.core.revocation import Revocation, RevocationLink, claims_to_revoke, parse_revocation
 from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
-from provreg.flows.trusting import Trust
+from provreg.flows.freshness import read_freshness
+from provreg.flows.trusting import POLICY, Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
@@ -26,11 +27,16 @@ from provreg.trust.bundle import parse_bundle, verify_bundle
 
 @record
 class InForce:
-    """A revocation that counts: the digest of its statement, and each principal's signature."""
+    """A revocation that counts: the digest of its statement, and each principal's signature.
+
+    `known` says how this user knows that it counted, where its signatures alone do not make it
+    count any more: no revocation lapses.
+    """
 
     revocation: Revocation
     digest: str
     approvals: tuple[tuple[str, Signature], ...]
+    known: str | None = None
 
     @property
     def link(self) -> RevocationLink:
@@ -38,8 +44,10 @@ class InForce:
 
     def __str__(self) -> str:
         """By whom and why."""
-        by = ", ".join(name for name, _ in self.approvals)
-        return f"revoked by {by} (revocation {self.revocation.number}): {self.revocation.reason}"
+        by = [name for name, _ in self.approvals]
+        said = f"revoked by {', '.join(by)}" if by else "revoked"
+        how = f"revocation {self.revocation.number}" + (f", {self.known}" if self.known else "")
+        return f"{said} ({how}): {self.revocation.reason}"
 
 
 @record
@@ -118,17 +126,18 @@ class Chain:
                 hint="use another version; models that saw this one are concerned as well",
             )
 
-    def check_holds(self, link: RevocationLink | None, known: str) -> None:
+    def check_holds(self, link: RevocationLink | None, known: str, *, forget: str = "") -> None:
         """Step 9: raises NotTrustedError unless the registry has the revocation `link`.
 
-        `known` says how it is known.
+        `known` says how it is known, `forget` the command that ends that.
         """
         if link is None or self.statements.get(link.number) == link.digest:
             return
         raise NotTrustedError(
             f"the registry hides revocation {link.number}, which {known} ({link.digest})",
             step=9,
-            hint="put it back from a copy of the registry; find out who writes to it",
+            hint="put it back from a copy of the registry; find out who writes to it"
+            + (forget and f"; if you went back to an old copy on purpose: {forget}"),
         )
 
 
@@ -140,6 +149,7 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
     now = datetime.now(UTC)
     in_force: list[InForce] = []
     passed_over: list[PassedOver] = []
+    uncounted: dict[int, PassedOver] = {}
     read: dict[int, Revocation] = {}
     broken: NotTrustedError | None = None
     for number in workspace.revocations.numbers():
@@ -163,12 +173,63 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
         read[number] = revocation
         counted = _count(revocation, signatures, trust, now)
         if isinstance(counted, PassedOver):
-            passed_over.append(counted)
+            uncounted[number] = counted
         else:
             in_force.append(InForce(revocation, sha256_digest(statement), counted))
     statements = {number: one.digest() for number, one in read.items()}
+    kept = _known(workspace, trust, uncounted, read, statements)
+    passed_over += [one for number, one in uncounted.items() if number not in kept]
+    passed_over.sort(key=lambda one: one.number)
+    in_force += kept.values()
+    in_force.sort(key=lambda one: one.revocation.number)
     broken = broken or _missing_link(in_force, read, statements)
     return Chain(tuple(in_force), tuple(passed_over), statements, broken)
+
+
+def _known(
+    workspace: Workspace,
+    trust: Trust,
+    uncounted: Mapping[int, PassedOver],
+    read: Mapping[int, Revocation],
+    statements: Mapping[int, str],
+) -> dict[int, InForce]:
+    """Those whose signatures do not make them count, and that this user knows to have counted:
+    whatever became of the key, the rule or the bundles since, they stay in force."""
+    kept: dict[int, InForce] = {}
+    if not uncounted:
+        return kept
+    named = _named(workspace, trust, {read[number].dataset for number in uncounted}, read)
+    for number, one in uncounted.items():
+        revocation, digest = read[number], statements[number]
+        seen = workspace.seen(revocation.uid)
+        known = None if seen is None else seen.revocations.get(number)
+        how = named.get(digest)
+        if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
+            how = f"seen in {quoted(known.place)}"
+        if how is not None:
+            kept[number] = InForce(revocation, digest, one.approvals, how)
+    return kept
+
+
+def _named(
+    workspace: Workspace, trust: Trust, datasets: Iterable[str], read: Mapping[int, Revocation]
+) -> dict[str, str]:
+    """The digests of those that pins and *latest* statements name, and of what these continue:
+    each was in force for whom it names it, and how it is known."""
+    links = [(pin.revocation, "pinned") for pin in workspace.pins.values()]
+    links += [
+        (one.latest.revocation, "attested")
+        for dataset in datasets
+        for one in read_freshness(workspace, dataset, None, trust).attested
+    ]
+    found: dict[str, str] = {}
+    for link, how in links:
+        here = link
+        while here is not None and here.digest not in found:
+            found[here.digest] = how
+            there = read.get(here.number)
+            here = None if there is None or there.digest() != here.digest else there.previous
+    return found
 
 
 def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
@@ -192,7 +253,11 @@ def _count(
     if rule is None:
         why = f"no [[revoke]] rule of the policy covers {quoted(revocation.dataset)}"
         return PassedOver(revocation.number, why, revocation)
-    count = count_principals(trust.policy, rule, signatures, now=now, created=revocation.created)
+    # A key that is over revokes all the same: only one that may be a thief's has to be shown to be
+    # older. What a revoker said in time would lapse otherwise for whoever comes after.
+    count = count_principals(
+        trust.policy, rule, signatures, now=now, created=revocation.created, ends=False
+    )
     if count.met:
         return count.approvals
     aside = "".join(f"; not counted: {one}" for one in count.set_aside)

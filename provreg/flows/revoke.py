@@ -18,6 +18,7 @@ from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.entries import load_entries
+from provreg.flows.history import known_of
 from provreg.flows.integrity import read_head
 from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.revoked_samples import rows_revoked
@@ -26,7 +27,7 @@ from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-from provreg.store.state import check_seen
+from provreg.store.state import check_same, check_seen
 from provreg.trust.signer import Signer
 
 _MOST_RACES = 100
@@ -89,9 +90,10 @@ def take_aim(
         number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
     check_named(head, reference.dataset, number)
-    seen = workspace.seen(head.dataset)
-    if seen is not None:
-        check_seen(seen, head.uid, head.version, digest)
+    known = known_of(workspace, head.dataset).of(workspace, head.uid)
+    check_same(head.dataset, head.uid, workspace.location, known.here)
+    if known.seen is not None:
+        check_seen(known.seen, head.dataset, head.version, digest, workspace.location)
     revocation = Revocation(
         number=MAX_REVOCATION,
         previous=None,

@@ -136,11 +136,11 @@ class RunJudge:
         if judge is None:
             return Refusal(4, NOBODY)
         try:
-            known = known_of(workspace, on.dataset)
+            known = known_of(workspace, on.dataset).of(workspace, on.uid)
             head = judge.check(on.head, read_head(workspace, on.head)).head
             freshness = read_freshness(workspace, on.dataset, on.uid, judge.trust)
             check_fresh(freshness, head, judge.trust)
-            check_revocations_held(judge.chain, known, freshness.attested)
+            check_revocations_held(workspace, judge.chain, known, freshness.attested)
         except NotTrustedError as error:
             return Refusal(error.step, error.message)
         return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from provreg.core.counting import Witness
 from provreg.core.head import Head
 from provreg.core.policy import Signature
 from provreg.core.statement import version_statement
@@ -158,9 +159,27 @@ def _judge(
         now=datetime.now(UTC), created=head.created,
     )  # fmt: skip
     verdict = ask()
-    if verdict.step == 8 and workspace.relies_on(head, digest):
-        return ask(known=True)
+    if verdict.step == 8:
+        return ask(witness=_witness(workspace, head, digest, trust))
     return verdict
+
+
+def _witness(workspace: Workspace, head: Head, digest: str, trust: Trust) -> Witness:
+    pin = workspace.pinned(head, digest)
+    seen = workspace.witnessed(head, digest, trust.name)
+    return Witness(seen, None if pin is None else pin.at)
+
+
+def signed_by_thieves(workspace: Workspace, digest: str, head: Head, trust: Trust) -> bool:
+    """Whether all whom the policy knows of who signed a version did so with keys that may have been
+    somebody else's by then."""
+    signatures, _ = all_signatures(workspace, head, digest, trust)
+    witness = _witness(workspace, head, digest, trust)
+    verdict = judge(
+        trust.policy, head.dataset, head.version, signatures,
+        now=datetime.now(UTC), created=head.created, witness=witness,
+    )  # fmt: skip
+    return not verdict.approvals and any(one.stolen for one in verdict.set_aside)
 
 
 def is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:

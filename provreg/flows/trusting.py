@@ -25,19 +25,22 @@ from provreg.trust.signer import Signer
 from provreg.trust.sigstore.root import PUBLIC_GOOD, STAGING, TrustedRoot, read_trusted_root
 
 ROOT_VARIABLE = "PROVREG_TRUSTED_ROOT"
+POLICY = "policy"
 
 
 @record
 class Trust:
     """The policy in force and where it is from, as it is shown to people.
 
-    `root` is what the certificates of keyless signatures, and the timestamps of those with a key,
-    are verified against.
+    `name` is what the state calls it: `POLICY`, or the one key or identity that is trusted alone.
+    What was seen under one name vouches for nothing under another. `root` is what the certificates
+    of keyless signatures, and the timestamps of those with a key, are verified against.
     """
 
     policy: Policy
     origin: str
     root: TrustedRoot = PUBLIC_GOOD
+    name: str = POLICY
     anchors: TrustAnchors = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,14 +109,23 @@ def find_root(
 def trust_key(key: PublicKey, origin: str, root: TrustedRoot = PUBLIC_GOOD) -> Trust:
     """The trust in one key alone, for every dataset."""
     shown = f"{origin}, key {short_fingerprint(key.fingerprint)}"
-    return Trust(single_key_policy(key.fingerprint, key.pem), shown, root)
+    return _alone(single_key_policy(key.fingerprint, key.pem), shown, root)
 
 
 def trust_signer(signer: Signer, root: TrustedRoot | None = None) -> Trust:
     """The trust in whoever signs, under `root` (by default public-good): enough to continue one's
     own versions."""
     policy = signer.policy()
-    return Trust(policy, f"the signer itself, {policy.principals[0].name}", root or PUBLIC_GOOD)
+    return _alone(policy, f"the signer itself, {policy.principals[0].name}", root or PUBLIC_GOOD)
+
+
+def _alone(policy: Policy, origin: str, root: TrustedRoot) -> Trust:
+    """The trust in one principal with one key or identity."""
+    (principal,) = policy.principals
+    named = [f"key {key.fingerprint}" for key in principal.keys]
+    named += [f"identity {one.identity} by {one.issuer}" for one in principal.identities]
+    (name,) = named
+    return Trust(policy, origin, root, name)
 
 
 def _trust_identity(identity: str | None, issuer: str | None, root: TrustedRoot) -> Trust:
@@ -123,4 +135,4 @@ def _trust_identity(identity: str | None, issuer: str | None, root: TrustedRoot)
             hint="anyone can run an issuer that vouches for any identity: name the one you mean",
         )
     shown = f"--identity {printable(identity)} --issuer {printable(issuer)}, {root.origin}"
-    return Trust(single_identity_policy(identity, issuer), shown, root)
+    return _alone(single_identity_policy(identity, issuer), shown, root)

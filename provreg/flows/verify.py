@@ -17,10 +17,16 @@ from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.core.text import printable, quoted
 from provreg.core.verdict import Verdict
-from provreg.errors import NotFoundError, NotTrustedError
+from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.flows.freshness import Attested, Freshness, check_fresh, read_freshness
-from provreg.flows.history import check_history, check_revocations_held, known_of
-from provreg.flows.integrity import check_part_files, ignore, recorded
+from provreg.flows.history import (
+    Known,
+    check_history,
+    check_revocations_held,
+    known_of,
+    remember,
+)
+from provreg.flows.integrity import check_part_files, ignore, read_head, recorded
 from provreg.flows.judging import Judge
 from provreg.flows.revocations import Chain, InForce, read_chain
 from provreg.flows.signatures import Skipped, check_signatures, signed_when
@@ -117,11 +123,12 @@ def verify(
         on_step(steps[-1])
 
     # Before the numbers are listed: what others publish meanwhile is no rollback.
-    known = known_of(workspace, reference.dataset)
+    known = look(workspace, reference)
     try:
         number, digest = locate(workspace, reference)
         signed = check_signatures(workspace, reference.dataset, number, digest, trust, done)
         head = signed.head
+        known = known.of(workspace, head.uid)
         chain = read_chain(workspace, trust)
         freshness = read_freshness(workspace, head.dataset, head.uid, trust)
         revoked = chain.revoking(head, digest)
@@ -130,7 +137,7 @@ def verify(
         if not even_stale:
             check_fresh(freshness, head, trust)
         done(8, f"{_standing(chain, revoked, freshness)}; {signed_when(signed.signatures)}")
-        check_revocations_held(chain, known, freshness.attested)
+        check_revocations_held(workspace, chain, known, freshness.attested)
         remembered = check_history(
             workspace, reference, digest, head, known, freshness.attested, done
         )
@@ -142,7 +149,7 @@ def verify(
         on_step(Step(error.step, False, error.message))
         raise
     if reference.head is None:
-        workspace.remember(head, digest, chain.newest)
+        remember(workspace, signed, trust, chain)
     return VerifiedVersion(
         digest=digest,
         head=head,
@@ -155,6 +162,17 @@ def verify(
         revoked=revoked,
         workspace=workspace,
     )
+
+
+def look(workspace: Workspace, reference: Reference) -> Known:
+    """What is known of the dataset that `reference` names, before the registry is asked for it."""
+
+    def shown() -> str | None:
+        with suppress(NotFoundError, NotTrustedError, DamagedError):
+            return read_head(workspace, locate(workspace, reference)[1]).uid
+        return None
+
+    return known_of(workspace, reference.dataset, shown)
 
 
 def _check_manifest(workspace: Workspace, head: Head, digest: str) -> None:

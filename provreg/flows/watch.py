@@ -98,7 +98,7 @@ def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
     said = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
     memory = workspace.cache / "unchanged" / hashlib.sha256(repr(said).encode()).hexdigest()
     more = ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch
-    first = workspace.seen(ingestion.dataset) is None
+    first = not workspace.known_here(ingestion.dataset)
     if first and not more:
         # Only here, where what it loads is not waited for by anybody.
         from provreg.flows.beginning import begun_first

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from provreg.store.objects import Objects
 from provreg.store.private import cache_folder, locked, private_folder
 from provreg.store.revocations import Revocations
 from provreg.store.runs import Runs
+from provreg.store.seen import Seen
 from provreg.store.versions import Versions
 
 if TYPE_CHECKING:
@@ -137,22 +139,45 @@ class Workspace:
             for number in self.versions.numbers(dataset)
         ]
 
-    def seen(self, dataset: str) -> state.Seen | None:
-        """What this user has seen of `dataset` in this registry."""
-        return state.load(self.location, dataset)
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The addresses of this registry: what was seen at either was seen here."""
+        return self.store.places
 
-    def relies_on(self, head: Head, digest: str) -> bool:
-        """Whether this user has seen or pinned the head `digest`, and so took it before."""
-        seen, pin = self.seen(head.dataset), self.pins.get(head.dataset)
-        mine = (head.uid, digest)
-        return (seen is not None and (seen.uid, seen.versions.get(head.version)) == mine) or (
-            self.vouching and pin is not None and (pin.uid, pin.head) == mine
-        )
+    def known_here(self, dataset: str) -> dict[str, str]:
+        """The uid that this user has seen under the name, by place."""
+        places = map(state.load_place, self.places)
+        return {one.location: one.datasets[dataset] for one in places if dataset in one.datasets}
 
-    def remember(self, head: Head, digest: str, revocation: RevocationLink | None = None) -> None:
-        """Remembers a version that was verified or published, and the newest revocation then."""
-        versions = {head.version: digest}
-        state.remember(self.location, head.dataset, head.uid, versions, revocation=revocation)
+    def seen(self, uid: str) -> Seen | None:
+        """What this user has seen of the dataset `uid`, here or in any other registry."""
+        return state.load(uid)
+
+    def revocations_here(self) -> dict[str, RevocationLink]:
+        """The newest revocation that was seen in this registry, by place."""
+        places = map(state.load_place, self.places)
+        return {one.location: one.revocation for one in places if one.revocation is not None}
+
+    def witnessed(self, head: Head, digest: str, trust: str) -> Mapping[str, datetime]:
+        """When this user first saw each signature over the head `digest` under such a trust.
+
+        What verified under one trust vouches for nothing under another.
+        """
+        seen = self.seen(head.uid)
+        version = None if seen is None else seen.versions.get(head.version)
+        if version is None or version.head != digest:
+            return {}
+        return version.trusts.get(trust, {})
+
+    def pinned(self, head: Head, digest: str) -> state.Pin | None:
+        """The user's own pin of exactly that head, None where there is none."""
+        pin = self.pins.get(head.dataset)
+        mine = self.vouching and pin is not None and (pin.uid, pin.head) == (head.uid, digest)
+        return pin if mine else None
+
+    def remember(self, sighting: state.Sighting) -> None:
+        """Remembers a version that was verified or published here."""
+        state.remember(self.places, sighting)
 
 
 def _ignore(_message: str) -> None:

@@ -32,6 +32,7 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self._root = os.path.realpath(folder)
+        self._given = Path(folder).absolute()
         self._durable: set[Sequence[str]] = set()
         self._swept = False
 
@@ -39,6 +40,12 @@ class LocalStore:
     def location(self) -> str:
         """The registry's canonical address: the `file:` URI of the folder, links resolved."""
         return Path(self._root).as_uri()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The canonical address, and the one it was given by: links in that may come to lead
+        elsewhere."""
+        return tuple(dict.fromkeys((self.location, self._given.as_uri())))
 
     @property
     def folder(self) -> Path:

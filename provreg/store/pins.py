@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 
 from provreg.core.canonical import parse_json
-from provreg.core.document import Fields
+from provreg.core.document import Fields, written_time
 from provreg.core.names import check_dataset_name
 from provreg.core.revocation import read_link
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
 from provreg.store.files import read_regular, replace_file, storage_error
 from provreg.store.layout import MAX_NUMBER
-from provreg.store.state import UID, Pin
+from provreg.store.seen import UID
+from provreg.store.state import Pin
 
 LOCK_NAME = "provreg.lock"
 LOCK_FORMAT = "provreg.lock/v1"
@@ -94,11 +96,13 @@ def _parse_pin(document: object, what: str) -> Pin:
         fields.integer("version", minimum=1, maximum=MAX_NUMBER),
         fields.digest("head", "sha256"),
         None if revocation is None else read_link(revocation),
+        fields.time("at").replace(tzinfo=UTC) if fields.has("at") else None,
     )
     fields.done()
     return pin
 
 
 def _written(pin: Pin) -> dict[str, object]:
-    """Without a revocation nothing is said of one: pins of before revocations stay as they are."""
-    return {name: value for name, value in asdict(pin).items() if value is not None}
+    """Of what a pin does not have nothing is said."""
+    written = asdict(pin) | {"at": None if pin.at is None else written_time(pin.at)}
+    return {name: value for name, value in written.items() if value is not None}

@@ -1,26 +1,24 @@
-"""What this user has seen of each dataset: the memory that makes a rollback visible (step 9).
+"""The memory of what this user has seen: what makes a rollback visible (step 9).
 
-One private file per registry and dataset name (docs/format/state.md). It only ever grows.
+It belongs to a dataset's uid, wherever its registry lies, and beside it stands which uid each place
+shows under a name (docs/format/state.md). It only ever grows, but by `forget`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from provreg.core.canonical import canonical, parse_canonical
-from provreg.core.document import Fields
-from provreg.core.names import check_dataset_name
-from provreg.core.revocation import RevocationLink, read_link
+from provreg.core.revocation import RevocationLink
 from provreg.core.text import printable, quoted
-from provreg.errors import DamagedError, FormatError, NotTrustedError
+from provreg.errors import DamagedError, NotTrustedError, StorageError
 from provreg.record import record
-from provreg.store.layout import check_head_digest
 from provreg.store.private import (
     in_silence,
     locked,
@@ -29,182 +27,357 @@ from provreg.store.private import (
     replace_private,
     state_folder,
 )
-
-STATE_FORMAT = "provreg.state/v1"
-UID = "[0-9a-f]{32}"
-_NUMBER = re.compile("[1-9][0-9]{0,7}")
-_MAX_STATE_BYTES = 64 << 20
-
-
-@record
-class Seen:
-    """What was seen of one dataset: version number to head digest, at least one.
-
-    `revocation` is the newest one that counted in the registry.
-    """
-
-    uid: str
-    versions: Mapping[int, str]
-    revocation: RevocationLink | None
-
-    @property
-    def newest(self) -> int:
-        """The highest number seen."""
-        return max(self.versions)
+from provreg.store.seen import (
+    MAX_STATE_BYTES,
+    UID,
+    Place,
+    Seen,
+    SeenRevocation,
+    SeenVersion,
+    forget_command,
+    read_place,
+    read_seen,
+    written_place,
+    written_seen,
+)
 
 
 @record
 class Pin:
     """The version of a dataset that its user settled on; `head` is the digest of its head.
 
-    `revocation` is the newest one that counted in the registry then.
+    `at` is when, None where the pin does not say. `revocation` is the newest one that counted in
+    the registry then.
     """
 
     uid: str
     version: int
     head: str
     revocation: RevocationLink | None = None
+    at: datetime | None = None
 
 
-def check_seen(seen: Seen, uid: str, number: int, head: str) -> None:
-    """Step 9, as far as one head shows: raises NotTrustedError where it contradicts `seen`."""
-    _check_uid(seen, uid)
-    known = seen.versions.get(number, head)
-    if known != head:
-        raise NotTrustedError(
-            f"version {number} is not the one seen before: its head was {known}, the registry now"
-            f" says {head}",
-            step=9,
-            hint="versions never change: compare with a colleague what they have seen, and find"
-            " out who writes to the registry",
-        )
+@record
+class Sighting:
+    """A version that verified `at` some moment under a trust, with who had signed it.
+
+    `revocation` is the newest one that counted; `in_force` are, by number, the digests of those of
+    this dataset that counted, and are to stay in force.
+    """
+
+    dataset: str
+    uid: str
+    number: int
+    head: str
+    trust: str
+    signers: tuple[str, ...]
+    at: datetime
+    revocation: RevocationLink | None = None
+    in_force: Mapping[int, str] = field(default_factory=dict)
 
 
-def load(location: str, dataset: str) -> Seen | None:
-    """What was seen of `dataset` in the registry at `location`; None if nothing was.
+def load(uid: str) -> Seen | None:
+    """What was seen of the dataset `uid`, wherever; None if nothing was.
 
     Raises DamagedError for a state file that cannot be read as one: what cannot be remembered is
     not taken for never seen. Raises UsageError and StorageError as `private.state_folder`.
     """
-    return _load(_state_file(location, dataset), location, dataset)
+    if re.fullmatch(UID, uid) is None:
+        return None
+    path = _seen_file(uid)
+    try:
+        data = read_private(path, MAX_STATE_BYTES)
+        return None if data is None else _parsed_seen(data, uid)
+    except DamagedError as error:
+        raise _unreadable(path, error) from None
+
+
+def load_place(location: str) -> Place:
+    """What was seen at one address; raises as `load`."""
+    path = _place_file(location)
+    try:
+        data = read_private(path, MAX_STATE_BYTES)
+        return Place(location) if data is None else _parsed_place(data, location)
+    except DamagedError as error:
+        raise _unreadable(path, error) from None
+
+
+def check_same(dataset: str, uid: str, here: str, known: Mapping[str, str]) -> None:
+    """Step 9: the dataset `uid` is the one that is `known`, by place, under the name.
+
+    Raises NotTrustedError.
+    """
+    for place, other in known.items():
+        if uid != other:
+            raise NotTrustedError(
+                f"this is another dataset of the same name: {dataset} in {quoted(here)} has the"
+                f" uid {printable(uid)}, the one seen before in {quoted(place)} has {other}",
+                step=9,
+                hint="ask its publisher whether it was made anew; if so, forget the one before:"
+                f" {forget_command(dataset, place)}",
+            )
+
+
+def check_seen(seen: Seen, dataset: str, number: int, head: str, here: str) -> None:
+    """Step 9, as far as one head in `here` shows it: NotTrustedError where `seen` contradicts."""
+    if seen.dataset != dataset:
+        raise NotTrustedError(
+            f"the dataset with the uid {seen.uid} is {dataset} in {quoted(here)}, and was seen"
+            f" before as {seen.dataset}",
+            step=9,
+            hint="no two datasets have one uid: find out who made this one",
+        )
+    known = seen.versions.get(number)
+    if known is None or known.head == head:
+        return
+    forgotten = forget_command(dataset, known.place)
+    raise NotTrustedError(
+        f"version {number} is not the one seen before: in {quoted(known.place)} its head was"
+        f" {known.head}, {quoted(here)} now says {head}",
+        step=9,
+        hint="versions never change: compare with a colleague what they have seen, and find out who"
+        " writes to the registry. If what was seen before was made to try something out:"
+        f" {forgotten}",
+    )
 
 
 def remember(
-    location: str,
-    dataset: str,
-    uid: str,
-    versions: Mapping[int, str],
+    places: Sequence[str],
+    sighting: Sighting,
     *,
-    revocation: RevocationLink | None = None,
     waiting: Callable[[str], None] = in_silence,
 ) -> Seen:
-    """Adds verified `versions` (number to head digest) to what was seen; returns all of it.
+    """Adds a version that was seen at `places`, the addresses of one registry, to what was seen.
 
-    Nothing is forgotten: of two revocations the higher number stays. Raises NotTrustedError (step
-    9) where something contradicts what was seen, and nothing is then written; otherwise as `load`.
+    Nothing is forgotten. Raises NotTrustedError (step 9) where something contradicts what was seen,
+    and nothing is then written; otherwise as `load`. Where nothing is new nothing is written.
     """
-    path = _state_file(location, dataset)
-    private_folder(path.parent)
-    with locked(path.parent / "lock", f"remembering versions of {dataset}", waiting=waiting):
-        before = _load(path, location, dataset)
-        after = _merged(before, Seen(uid, versions, revocation))
+    before = load(sighting.uid)
+    after, changed = _merged(places, sighting, before)
+    if after == before and not changed:
+        return after
+    with locked(_lock_file(), f"remembering a version of {sighting.dataset}", waiting=waiting):
+        before = load(sighting.uid)
+        after, changed = _merged(places, sighting, before)
+        # The dataset first: a place that names one which nothing is known of would refuse it.
         if after != before:
-            replace_private(path, _to_bytes(after, location, dataset))
+            _write(_seen_file(after.uid), written_seen(after))
+        for place in changed:
+            _write(_place_file(place.location), written_place(place))
     return after
 
 
-def _check_uid(seen: Seen, uid: str) -> None:
-    if uid != seen.uid:
-        raise NotTrustedError(
-            f"this is another dataset of the same name: its uid is {printable(uid)}, the one seen"
-            f" before has {seen.uid}",
-            step=9,
-            hint="ask its publisher whether it was made anew; if so, pin or name it by digest, or"
-            " forget what was seen by removing its state file (docs/format/state.md)",
-        )
+@record
+class Forgettable:
+    """What would be forgotten of one dataset: the versions and revocations first seen there.
+
+    `unreadable` says why all of it is forgotten, where the state file cannot be read.
+    """
+
+    dataset: str
+    uid: str
+    versions: tuple[int, ...] = ()
+    revocations: tuple[int, ...] = ()
+    unreadable: str | None = None
 
 
-def _merged(before: Seen | None, news: Seen) -> Seen:
-    if before is None:
-        return Seen(news.uid, MappingProxyType(dict(news.versions)), news.revocation)
-    _check_uid(before, news.uid)
-    for number, head in news.versions.items():
-        check_seen(before, news.uid, number, head)
-    versions = MappingProxyType({**before.versions, **news.versions})
-    return Seen(before.uid, versions, _newer(before.revocation, news.revocation))
+@record
+class PlaceMemory:
+    """What is remembered at the addresses of one registry, and would be forgotten.
+
+    `revocation` is the newest one seen there; it is forgotten with the last dataset.
+    """
+
+    places: tuple[str, ...]
+    datasets: tuple[Forgettable, ...]
+    revocation: RevocationLink | None
+    unreadable: str | None = None
 
 
-def _newer(old: RevocationLink | None, new: RevocationLink | None) -> RevocationLink | None:
+def memory_of(places: Sequence[str], dataset: str | None = None) -> PlaceMemory:
+    """What `forget` would forget: of `dataset`, or of all that was seen at `places`."""
+    known: dict[tuple[str, str], None] = {}
+    link: RevocationLink | None = None
+    unreadable = None
+    for location in places:
+        try:
+            place = load_place(location)
+        except DamagedError as error:
+            unreadable = error.message
+            continue
+        link = place.revocation or link
+        known |= dict.fromkeys(place.datasets.items())
+    found = [
+        _forgettable(name, uid, places) for name, uid in known if dataset is None or name == dataset
+    ]
+    last = len(found) == len(known)
+    return PlaceMemory(tuple(places), tuple(found), link if last else None, unreadable)
+
+
+def forget(memory: PlaceMemory, *, waiting: Callable[[str], None] = in_silence) -> None:
+    """Forgets what `memory_of` said; raises StorageError."""
+    gone = {one.dataset for one in memory.datasets}
+    with locked(_lock_file(), "forgetting what was seen", waiting=waiting):
+        for location in memory.places:
+            if memory.unreadable is not None:
+                _remove(_place_file(location))
+                continue
+            place = load_place(location)
+            left = {name: uid for name, uid in place.datasets.items() if name not in gone}
+            if left:
+                _write(
+                    _place_file(location), written_place(Place(location, left, place.revocation))
+                )
+            else:
+                _remove(_place_file(location))
+        for one in memory.datasets:
+            _forget_dataset(one, memory.places)
+
+
+def _forgettable(dataset: str, uid: str, places: Sequence[str]) -> Forgettable:
+    try:
+        seen = load(uid)
+    except DamagedError as error:
+        return Forgettable(dataset, uid, unreadable=error.message)
+    if seen is None:
+        return Forgettable(dataset, uid)
+    versions = tuple(n for n, one in seen.versions.items() if one.place in places)
+    revocations = tuple(n for n, one in seen.revocations.items() if one.place in places)
+    return Forgettable(dataset, uid, versions, revocations)
+
+
+def _forget_dataset(gone: Forgettable, places: Sequence[str]) -> None:
+    seen = None if gone.unreadable else load(gone.uid)
+    left = () if seen is None else tuple(one for one in seen.places if one not in places)
+    if seen is None or not left:
+        _remove(_seen_file(gone.uid))
+        return
+    versions = {n: one for n, one in seen.versions.items() if one.place in left}
+    revocations = {n: one for n, one in seen.revocations.items() if one.place in left}
+    kept = Seen(
+        seen.uid, seen.dataset, left, MappingProxyType(versions), MappingProxyType(revocations)
+    )
+    _write(_seen_file(gone.uid), written_seen(kept))
+
+
+def _merged(
+    places: Sequence[str], sighting: Sighting, before: Seen | None
+) -> tuple[Seen, list[Place]]:
+    """What is seen now, and the places of which something new is known."""
+    old = before or Seen(sighting.uid, sighting.dataset)
+    here, changed = places[0], []
+    for location in places:
+        place = load_place(location)
+        known = place.datasets.get(sighting.dataset)
+        if known is not None:
+            check_same(sighting.dataset, sighting.uid, here, {location: known})
+        datasets = {**place.datasets, sighting.dataset: sighting.uid}
+        after = Place(location, datasets, _newer(place.revocation, sighting.revocation, location))
+        if after != place:
+            changed.append(after)
+    check_seen(old, sighting.dataset, sighting.number, sighting.head, here)
+    versions = {**old.versions, sighting.number: _seen_again(old, sighting, here)}
+    seen = Seen(
+        old.uid,
+        old.dataset,
+        tuple(dict.fromkeys((*old.places, *places))),
+        MappingProxyType(dict(sorted(versions.items()))),
+        MappingProxyType(_revocations(old, sighting, here)),
+    )
+    return seen, changed
+
+
+def _seen_again(old: Seen, sighting: Sighting, here: str) -> SeenVersion:
+    """The version with what is new about it; of each signer the first time stays."""
+    known = old.versions.get(sighting.number) or SeenVersion(sighting.head, here, {})
+    signers = known.trusts.get(sighting.trust, {})
+    new = sorted(set(sighting.signers) - set(signers))
+    if not new and sighting.trust in known.trusts:
+        return known
+    # A clock that was set back must not date anything before what was seen earlier.
+    earlier = (
+        at
+        for one in old.versions.values()
+        for signed in one.trusts.values()
+        for at in signed.values()
+    )
+    at = max(sighting.at, max(earlier, default=sighting.at))
+    trusts = {**known.trusts, sighting.trust: {**signers, **dict.fromkeys(new, at)}}
+    return SeenVersion(known.head, known.place, trusts)
+
+
+def _revocations(old: Seen, sighting: Sighting, here: str) -> dict[int, SeenRevocation]:
+    found = dict(old.revocations)
+    new = dict(sighting.in_force)
+    link = sighting.revocation
+    if link is not None:
+        new.setdefault(link.number, link.digest)
+    for number, digest in new.items():
+        known = found.get(number) or SeenRevocation(digest, here, ())
+        if known.digest != digest:
+            raise _other_revocation(number, known.digest, known.place, digest)
+        trusts = {*known.trusts, sighting.trust} if number in sighting.in_force else known.trusts
+        found[number] = SeenRevocation(digest, known.place, tuple(sorted(trusts)))
+    return dict(sorted(found.items()))
+
+
+def _newer(
+    old: RevocationLink | None, new: RevocationLink | None, place: str
+) -> RevocationLink | None:
     if old is None or new is None:
         return old or new
     if old.number == new.number and old.digest != new.digest:
-        raise NotTrustedError(
-            f"revocation {new.number} is not the one seen before: it was {old.digest}, the registry"
-            f" now says {new.digest}",
-            step=9,
-            hint="revocations never change: find out who writes to the registry",
-        )
+        raise _other_revocation(old.number, old.digest, place, new.digest)
     return max(old, new, key=lambda revocation: revocation.number)
 
 
-def _state_file(location: str, dataset: str) -> Path:
-    registry = hashlib.sha256(location.encode()).hexdigest()
-    return state_folder() / registry / f"{check_dataset_name(dataset)}.json"
+def _other_revocation(number: int, known: str, place: str, found: str) -> NotTrustedError:
+    return NotTrustedError(
+        f"revocation {number} is not the one seen before: in {quoted(place)} it was {known}, the"
+        f" registry now says {found}",
+        step=9,
+        hint="revocations never change: find out who writes to the registry",
+    )
 
 
-def _load(path: Path, location: str, dataset: str) -> Seen | None:
+def _seen_file(uid: str) -> Path:
+    return state_folder() / "datasets" / f"{uid}.json"
+
+
+def _place_file(location: str) -> Path:
+    return state_folder() / "places" / f"{hashlib.sha256(location.encode()).hexdigest()}.json"
+
+
+def _lock_file() -> Path:
+    return state_folder() / "lock"
+
+
+def _write(path: Path, data: bytes) -> None:
+    private_folder(path.parent)
+    replace_private(path, data)
+
+
+def _remove(path: Path) -> None:
     try:
-        data = read_private(path, _MAX_STATE_BYTES)
-        return None if data is None else _parse(data, location, dataset)
-    except DamagedError as error:
-        raise DamagedError(
-            f"what was seen of {quoted(dataset)} cannot be read from {quoted(str(path))}:"
-            f" {error.message}",
-            hint="put the file back from a copy; removing it forgets what was seen, and the next"
-            " version is then taken on first use",
-        ) from None
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot remove {quoted(str(path))}: {error.strerror}") from error
 
 
-def _to_bytes(seen: Seen, location: str, dataset: str) -> bytes:
-    document: dict[str, Any] = {
-        "format": STATE_FORMAT,
-        "location": location,
-        "dataset": dataset,
-        "uid": seen.uid,
-        "versions": {str(number): head for number, head in seen.versions.items()},
-        "revocation": seen.revocation
-        and {"number": seen.revocation.number, "digest": seen.revocation.digest},
-    }
-    data = canonical(document)
-    # Never write what could not be read again.
-    _parse(data, location, dataset)
-    return data
+def _unreadable(path: Path, error: DamagedError) -> DamagedError:
+    return DamagedError(
+        f"what was seen cannot be read from {quoted(str(path))}: {error.message}",
+        hint="put the file back from a copy; `provreg forget` (or removing it) forgets what was"
+        " seen, and the next version is then taken on first use",
+    )
 
 
 @lru_cache(maxsize=4)
-def _parse(data: bytes, location: str, dataset: str) -> Seen:
+def _parsed_seen(data: bytes, uid: str) -> Seen:
     """One ingestion asks six times what was seen; what is parsed here grows with every version."""
-    fields = Fields(parse_canonical(data, what="the state", limit=_MAX_STATE_BYTES), "state")
-    for name, wanted in (("format", STATE_FORMAT), ("location", location), ("dataset", dataset)):
-        found = fields.text(name)
-        if found != wanted:
-            raise fields.wrong(name, f"is {quoted(found)}, not {quoted(wanted)}")
-    uid = fields.text("uid", pattern=UID)
-    versions = _parse_versions(fields.raw("versions"))
-    revoked = fields.optional_object("revocation")
-    revocation = None
-    if revoked is not None:
-        revocation = read_link(revoked)
-    fields.done()
-    return Seen(uid, MappingProxyType(versions), revocation)
+    return read_seen(data, uid)
 
 
-def _parse_versions(document: Any) -> dict[int, str]:
-    if not isinstance(document, dict) or not document:
-        raise FormatError("state.versions is not an object with at least one version")
-    versions = {}
-    for number, head in document.items():
-        if not (_NUMBER.fullmatch(number) and isinstance(head, str)):
-            raise FormatError(f"state.versions: {quoted(number)} is not a version and its head")
-        versions[int(number)] = check_head_digest(head)
-    return dict(sorted(versions.items()))
+@lru_cache(maxsize=4)
+def _parsed_place(data: bytes, location: str) -> Place:
+    return read_place(data, location)

@@ -248,9 +248,14 @@ def test_the_gate_holds_data_against_the_last_good_version(bench: Bench, data: P
 # Keys that ended, and pins
 
 
-def test_a_revoked_key_signs_nothing_new_and_keeps_what_was_seen(bench: Bench, data: Path) -> None:
+def test_a_revoked_key_signs_nothing_new_and_keeps_what_was_seen(
+    bench: Bench, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from datetime import UTC, datetime
 
+    bench.forget()
+    seen = datetime(2025, 12, 31, tzinfo=UTC)
+    monkeypatch.setattr("provreg.flows.history._now", lambda: seen)
     bench.open().verify("pets")
     revoked = people(bench, "alice", revoked=datetime(2026, 1, 1, tzinfo=UTC))
     trust = Trust(Policy(revoked, (PublishRule(("*",), ("alice",), place=1),)), "a test")
@@ -272,7 +277,8 @@ def test_a_pin_vouches_for_what_a_key_signed_before_its_end(bench: Bench, data: 
     revoked = people(bench, "alice", revoked=datetime(2026, 1, 1, tzinfo=UTC))
     trust = Trust(Policy(revoked, (PublishRule(("*",), ("alice",), place=1),)), "a test")
     one = bench.open().resolve("pets@1")
-    pinned = bench.open(pins={"pets": Pin(one.head.uid, 1, one.digest)})
+    before = datetime(2025, 12, 31, tzinfo=UTC)
+    pinned = bench.open(pins={"pets": Pin(one.head.uid, 1, one.digest, at=before)})
     assert replace(pinned, trust=trust).verify("pets").head.version == 1
     bench.forget()
     planted = replace(pinned, trust=trust, workspace=replace(pinned.workspace, vouching=False))

@@ -20,7 +20,7 @@ from provreg.flows.revocations import PassedOver, read_chain
 from provreg.flows.revoke import Revoked
 from provreg.registry import Registry
 from provreg.store.layout import revocation_prefix
-from provreg.store.state import Pin, load
+from provreg.store.state import Pin
 
 if TYPE_CHECKING:
     from provreg.flows.publish import Outcome
@@ -311,9 +311,9 @@ def test_newest_revocation_is_remembered_whoever_is_verified(bench: Bench) -> No
     made = revoked(bench, "pets@1")
     assert not isinstance(made.outcome, PassedOver)
     consumer(bench).verify("pets@2")
-    seen = load(bench.open().workspace.location, "pets")
+    seen = bench.seen()
     assert seen is not None
-    assert seen.revocation == made.outcome.link
+    assert seen.revocations[1].digest == made.outcome.digest
     # Under a policy by which nobody may revoke it is still to be there.
     path_of(bench, 1).unlink()
     with pytest.raises(NotTrustedError) as caught:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.counting import count_principals
+from provreg.core.counting import Witness, count_principals
 from provreg.core.policy import (
     Identity,
     Policy,
@@ -274,18 +274,33 @@ def test_a_key_whose_end_is_to_come_stands_without_a_time() -> None:
 
 
 def test_what_was_seen_or_pinned_outlives_its_key() -> None:
-    ended = keys_of_alice(revoked=NOW - 5 * DAY)
-    assert verdict([ALICE], ended, known=True).trusted
-    assert not verdict([BOB], ended, known=True).trusted
+    seen = Witness({str(ALICE.key): NOW - 6 * DAY, str(BOB.key): NOW - 6 * DAY})
+    for end in ("valid_until", "revoked"):
+        ended = keys_of_alice(**{end: NOW - 5 * DAY})
+        assert verdict([ALICE], ended, witness=seen).trusted
+        assert verdict([ALICE], ended, witness=Witness(pinned=NOW - 6 * DAY)).trusted
+        assert not verdict([BOB], ended, witness=seen).trusted
+
+
+@pytest.mark.parametrize("end", ["valid_until", "revoked"])
+def test_what_was_seen_or_pinned_too_late_or_by_another_does_not(end: str) -> None:
+    ended = keys_of_alice(**{end: NOW - 5 * DAY})
+    for witness in (
+        Witness({str(ALICE.key): NOW - 5 * DAY}),
+        Witness({str(BOB.key): NOW - 6 * DAY}),
+        Witness(pinned=NOW - 5 * DAY),
+    ):
+        assert verdict([ALICE], ended, witness=witness).step == 8
 
 
 def test_a_key_counts_for_nothing_before_it_begins() -> None:
     young = keys_of_alice(valid_from=NOW - 5 * DAY)
     assert verdict([ALICE], young).trusted
     assert verdict([replace(STAMPED, signed_at=NOW - 5 * DAY)], young).trusted
-    for known in (False, True):
-        assert verdict([STAMPED], young, known=known).step == 8
-        assert verdict([ALICE], keys_of_alice(valid_from=NOW + DAY), known=known).step == 8
+    for witness in (Witness(), Witness(pinned=NOW)):
+        assert verdict([STAMPED], young, witness=witness).step == 8
+        early = keys_of_alice(valid_from=NOW + DAY)
+        assert verdict([ALICE], early, witness=witness).step == 8
 
 
 def test_an_ended_key_does_not_hide_that_the_threshold_is_missed_anyway() -> None:

@@ -18,7 +18,6 @@ from provreg.core.head import parse_head
 from provreg.errors import FormatError, NotTrustedError
 from provreg.flows.ingestion import Ingestion
 from provreg.store.layout import digest_of_key
-from provreg.store.state import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +115,7 @@ def test_eight_publish_a_first_version_at_once_and_nothing_is_lost(
     # warm@1 is a head as well, and no loser.
     bench.object(bench.open().workspace.versions.record("warm", 1)).unlink()
     assert check_losers_are_no_versions(bench) >= 1
-    seen = load(bench.open().workspace.location, "pets")
+    seen = bench.seen()
     assert seen is not None
     assert seen.newest == EIGHT
 

@@ -12,7 +12,7 @@ from provreg.core.policy import Policy, PublishRule
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.verify import STEPS, Step, Trust
 from provreg.registry import Registry
-from provreg.store.state import Pin, load
+from provreg.store.state import Pin
 
 if TYPE_CHECKING:
     from provreg.flows.publish import Outcome
@@ -146,7 +146,7 @@ def test_a_number_off_the_line_that_was_seen_is_refused_but_not_by_digest(bench:
     beside = bench.open().resolve("pets@4").digest
     assert bench.open().verify(f"pets@{beside}").head.version == 4
     # By digest it was asked for, and it is not remembered as the line.
-    seen = load(bench.open().workspace.location, "pets")
+    seen = bench.seen()
     assert seen is not None
     assert seen.newest == 2
 
@@ -163,7 +163,7 @@ def test_a_failed_verification_is_not_remembered(bench: Bench) -> None:
     bench.forget()
     with pytest.raises(NotTrustedError):
         bench.open("bob").verify("pets")
-    assert load(bench.open().workspace.location, "pets") is None
+    assert bench.seen() is None
 
 
 @pytest.mark.parametrize("reference", ["nothing", "pets@9", "nothing@1"])

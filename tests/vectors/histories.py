@@ -7,7 +7,9 @@ from typing import Any
 
 from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
+from signing import fingerprint, policy, public_pem
 
+ELSEWHERE = {"place": "file:///elsewhere"}
 OTHER = "sha256:" + "ab" * 32
 UNCHANGED = dict.fromkeys(
     ("injected", "removed", "relabeled", "modified", "renamed", "reattributed", "resplit"), 0
@@ -37,13 +39,31 @@ def another_head(forge: Forge, kept: Kept, **facts: Any) -> str:
     return digest
 
 
-def seen(uid: str = UID, **versions: str) -> dict[str, Any]:
-    """`versions`: `v1`, `v2` … and the digest of each head."""
-    return {"uid": uid, "versions": {name[1:]: head for name, head in versions.items()}}
+def seen(
+    uid: str = UID, *, at: str = "2026-11-22T12:00:00Z", trust: str = "policy", **versions: str
+) -> dict[str, Any]:
+    """`versions`: `v1`, `v2` … and the digest of each head, signed by alice and seen `at`."""
+    signers = {trust: {fingerprint("alice"): at}}
+    known = {name[1:]: {"head": head, "seen": signers} for name, head in versions.items()}
+    return {"uid": uid, "versions": known}
 
 
-def pin(version: int, head: str, uid: str = UID) -> dict[str, Any]:
-    return {"uid": uid, "version": version, "head": head}
+def pin(version: int, head: str, uid: str = UID, **more: Any) -> dict[str, Any]:
+    return {"uid": uid, "version": version, "head": head} | more
+
+
+def ending(name: str, **when: str) -> dict[str, Any]:
+    """The policy that trusts alice, with when the key of `name` holds."""
+    made = policy("alice")
+    end(made, name, **when)
+    return made
+
+
+def end(made: dict[str, Any], name: str, **when: str) -> None:
+    """Says in a policy when the key of a principal holds."""
+    for principal in made["principal"]:
+        if principal["name"] == name:
+            principal["keys"] = [{"pem": public_pem(name)} | when]
 
 
 def cases(kept: Kept) -> Iterator[Case]:
@@ -60,7 +80,7 @@ def cases(kept: Kept) -> Iterator[Case]:
     )  # fmt: skip
     yield refused(
         "before-the-pin", "A registry whose newest version is older than the pin is refused.",
-        "went back: version 2 was seen or pinned", pin=pin(2, OTHER),
+        "went back: version 2 is pinned", pin=pin(2, OTHER),
     )  # fmt: skip
     yield refused(
         "other-head-at-a-seen-number", "Another head at a number that was seen is refused.",
@@ -86,8 +106,49 @@ def cases(kept: Kept) -> Iterator[Case]:
         "other-uid-than-pinned", "Another dataset under a pinned name is refused.",
         "pinned as another dataset", pin=pin(1, first, OTHER_UID),
     )  # fmt: skip
+    yield refused(
+        "went-back-elsewhere", "What was seen in another place is known in this one.",
+        "went back: version 2 was seen", seen=seen(v1=first, v2=OTHER) | ELSEWHERE,
+    )  # fmt: skip
+    yield Case(
+        "good-mirror-that-lags", "A mirror without the newest seen elsewhere is asked by number.",
+        forge.files, facts={"head": first}, reference="pets@1", seen=seen(v2=OTHER) | ELSEWHERE,
+    )  # fmt: skip
+    yield from _ended(kept)
     yield from _lines(kept)
     yield from _data(kept)
+
+
+def _ended(kept: Kept) -> Iterator[Case]:
+    """Keys that ended or were stolen, and what was seen or pinned of what they signed."""
+    rows = table(pets())
+    forge = Forge(kept)
+    first = forge.version(rows, forge.parts("pets", rows))
+    before, moment, after = (f"20{year}-01-01T00:00:00Z" for year in (20, 21, 22))
+    over, stolen = ending("alice", valid_until=moment), ending("alice", revoked=moment)
+    for name, claim, known in (
+        ("ended-key-seen-before", "What was seen before its key ended stands.",
+         {"policy": over, "seen": seen(v1=first, at=before)}),
+        ("stolen-key-seen-before", "What was seen before its key was stolen stands.",
+         {"policy": stolen, "seen": seen(v1=first, at=before)}),
+        ("stolen-key-pinned-before", "What was pinned before its key was stolen stands.",
+         {"policy": stolen, "pin": pin(1, first, at=before)}),
+    ):  # fmt: skip
+        yield Case(f"good-{name}", claim, forge.files, facts={"head": first}, **known)
+    for name, claim, known in (
+        ("ended-key-not-seen", "A key that ended stands for nothing that has no time.",
+         {"policy": over}),
+        ("ended-key-seen-by-key", "What was seen under --key vouches for nothing under the policy.",
+         {"policy": over,
+          "seen": seen(v1=first, at=before, trust=f"key {fingerprint('alice')}")}),
+        ("stolen-key-seen-after", "What a thief signed and was seen since is refused.",
+         {"policy": stolen, "seen": seen(v1=first, at=after)}),
+        ("stolen-key-pinned-after", "What a thief signed and was pinned since is refused.",
+         {"policy": stolen, "pin": pin(1, first, at=after)}),
+        ("ended-key-pinned-without-a-time", "A pin that does not say when dates nothing.",
+         {"policy": over, "pin": pin(1, first)}),
+    ):  # fmt: skip
+        yield Case(f"history-{name}", claim, forge.files, 8, "its key is", **known)
 
 
 def _lines(kept: Kept) -> Iterator[Case]:

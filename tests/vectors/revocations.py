@@ -9,7 +9,7 @@ from typing import Any
 
 from case import Case
 from forge import OTHER_UID, UID, Forge, Kept, segment
-from histories import OTHER, pin, seen, two_versions
+from histories import OTHER, end, pin, seen, two_versions
 from signing import bundle, policy
 
 from provreg.core.canonical import canonical
@@ -92,6 +92,7 @@ def latest(
 
 def cases(kept: Kept) -> Iterator[Case]:
     yield from _revoked(kept)
+    yield from _lapsing(kept)
     yield from _hidden(kept)
     yield from _latest(kept)
 
@@ -141,6 +142,39 @@ def _revoked(kept: Kept) -> Iterator[Case]:
     revocation(forge, first, 1, lifted=False)
     yield _refused("revocation-unknown-field", "A revocation by who may, of a kind not known, is"
                    " not passed over.", forge, 8, "cannot be read", reference="pets")  # fmt: skip
+
+
+def _lapsing(kept: Kept) -> Iterator[Case]:
+    """What becomes of a revocation when its revoker's key does not hold any more."""
+    moment = "2021-01-01T00:00:00Z"
+    over, stolen = trust(), trust()
+    end(over, "bob", valid_until=moment)
+    end(stolen, "bob", revoked=moment)
+    says = "labels were flipped"
+    forge, first, second = two_versions(kept)
+    one = revocation(forge, second, 2)
+    link = {"number": 1, "digest": one}
+    yield _refused("revocation-by-an-ended-key", "A key that merely ended has revoked all the"
+                   " same.", forge, 8, says, reference="pets", policy=over)  # fmt: skip
+    yield _good("revocation-by-a-stolen-key", "What a key that was stolen revokes counts only if it"
+                " is shown to be from before.", forge, second, policy=stolen)  # fmt: skip
+    yield _refused("revocation-by-a-stolen-key-seen", "A revocation that was seen in force stays.",
+                   forge, 8, says, reference="pets", policy=stolen,
+                   seen=seen(v1=first) | {"in_force": {"1": one}})  # fmt: skip
+    yield _refused("revocation-by-a-stolen-key-pinned", "A revocation that is pinned stays.",
+                   forge, 8, says, reference="pets", policy=stolen,
+                   pin=pin(1, first, revocation=link))  # fmt: skip
+    attesting = json.loads(json.dumps(trust()))
+    attesting["freshness"][0]["principals"] = ["alice"]
+    end(attesting, "bob", revoked=moment)
+    latest(forge, first, 1, by=("alice",), revoked=(1, one))
+    yield _refused("revocation-by-a-stolen-key-attested", "A revocation that is attested stays.",
+                   forge, 8, says, reference="pets", policy=attesting)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    one = revocation(forge, second, 2, by=())
+    yield _refused("revocation-without-its-bundles-seen", "Taking its bundles away ends none that"
+                   " was seen.", forge, 8, says, reference="pets",
+                   seen=seen(v1=first) | {"in_force": {"1": one}})  # fmt: skip
 
 
 def _hidden(kept: Kept) -> Iterator[Case]:

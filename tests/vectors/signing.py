@@ -43,6 +43,11 @@ def hint(name: str) -> str:
     return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
+def fingerprint(name: str) -> str:
+    """How a policy, and a state, name a key."""
+    return "sha256:" + base64.b64decode(hint(name)).hex()
+
+
 def policy(
     *names: str, threshold: int = 1, datasets: Sequence[str] = ("*",), **principals: Sequence[str]
 ) -> dict[str, Any]:

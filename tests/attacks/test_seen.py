@@ -1,0 +1,392 @@
+"""Attacks on what a consumer has seen: other places, other clocks, stolen keys, other trust."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from provreg.core.limits import Limit
+from provreg.core.policy import Policy, Principal, PublishRule, TrustedKey
+from provreg.errors import DamagedError, NotTrustedError
+from provreg.flows.trusting import Trust, trust_key
+from provreg.flows.workspace import open_workspace
+from provreg.registry import Registry
+from provreg.store.folder import open_registry
+from provreg.store.state import Pin
+
+if TYPE_CHECKING:
+    from provreg.flows.publish import Outcome
+    from tests.conftest import Bench
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+
+
+def publish(bench: Bench, versions: int = 1) -> list[Outcome]:
+    return [bench.ingest(bench.pets(f"pets{n}", count=6 + 2 * n)) for n in range(versions)]
+
+
+def at(bench: Bench, folder: Path, trust: Trust | None = None, **more: Any) -> Registry:
+    """The registry in `folder`, as who trusts alice sees it."""
+    workspace = open_workspace(open_registry(folder), {}, report=bench.warnings.append)
+    return Registry(workspace, trust or bench.trust(**more))
+
+
+def refused(registry: Registry, reference: str = "pets") -> NotTrustedError:
+    with pytest.raises(NotTrustedError) as caught:
+        registry.verify(reference)
+    assert caught.value.hint
+    return caught.value
+
+
+def copy(bench: Bench, name: str) -> Path:
+    return Path(shutil.copytree(bench.registry, bench.folder / name))
+
+
+# Places
+
+
+def test_a_registry_replaced_by_a_link_to_an_old_copy_is_refused(bench: Bench) -> None:
+    publish(bench)
+    old = copy(bench, "old")
+    publish(bench, 2)
+    bench.open().verify("pets")
+    bench.registry.rename(bench.folder / "new")
+    bench.registry.symlink_to(old)
+    error = refused(bench.open())
+    assert error.step == 9
+    assert "went back: version 2 was seen in" in error.message
+    # Both places are named, and the way out by the place where the newest was seen.
+    assert bench.registry.as_uri() in error.message
+    assert old.as_uri() in error.message
+    assert f"provreg forget pets --registry {bench.registry}" in error.hint
+
+
+def test_an_old_copy_under_another_address_is_refused(bench: Bench) -> None:
+    publish(bench)
+    old = copy(bench, "old")
+    publish(bench, 2)
+    bench.forget()
+    bench.open().verify("pets")
+    (bench.folder / "link").symlink_to(old)
+    for address in (old, bench.folder / "link", Path(os.path.relpath(old))):
+        assert "went back" in refused(at(bench, address)).message
+
+
+def test_a_registry_that_was_moved_is_known(bench: Bench) -> None:
+    publish(bench, 2)
+    bench.forget()
+    bench.open().verify("pets")
+    bench.registry.rename(bench.folder / "moved")
+    moved = at(bench, bench.folder / "moved")
+    assert not moved.verify("pets").first_use
+    (bench.folder / "moved/datasets/pets/versions/00000002.json").unlink()
+    assert "went back" in refused(moved).message
+
+
+def test_another_dataset_behind_a_link_that_led_to_the_first_is_refused(bench: Bench) -> None:
+    """Not even the uid is known, nor the folder that the link now leads to."""
+    publish(bench)
+    link = bench.folder / "link"
+    link.symlink_to(bench.registry)
+    at(bench, link).verify("pets")
+    seen = os.environ["PROVREG_STATE"]
+    os.environ["PROVREG_STATE"] = f"{seen}-of-mallory"
+    try:
+        first, mallorys = bench.registry, bench.folder / "mallorys"
+        first.rename(bench.folder / "kept")
+        shutil.copytree(bench.folder / "kept", first)
+        shutil.rmtree(first / "datasets")
+        publish(bench)
+        first.rename(mallorys)
+        (bench.folder / "kept").rename(first)
+    finally:
+        os.environ["PROVREG_STATE"] = seen
+    assert at(bench, mallorys).verify("pets").first_use
+    bench.forget()
+    at(bench, link).verify("pets")
+    link.unlink()
+    link.symlink_to(mallorys)
+    error = refused(at(bench, link))
+    assert (error.step, "another dataset of the same name" in error.message) == (9, True)
+    assert f"seen before in '{link.as_uri()}'" in error.message
+    assert f"provreg forget pets --registry {link}" in error.hint
+
+
+def test_a_mirror_that_lags_is_refused_by_latest_and_not_by_number(bench: Bench) -> None:
+    publish(bench, 2)
+    mirror = copy(bench, "mirror")
+    publish(bench, 3)
+    bench.forget()
+    bench.open().verify("pets")
+    lagging = at(bench, mirror)
+    for reference in ("pets", "pets@latest"):
+        assert "went back" in refused(lagging, reference).message
+    # Neither was seen, and the head of the newest, on whose line they are, is not there.
+    for number in (1, 2):
+        assert lagging.verify(f"pets@{number}").head.version == number
+
+
+def test_a_fork_below_what_a_mirror_has_is_refused_by_number(bench: Bench) -> None:
+    one, two, three = publish(bench, 3)
+    mirror = copy(bench, "mirror")
+    publish(bench, 4)
+    bench.forget()
+    bench.open().verify("pets@3")
+    bench.open().verify("pets")
+    assert two.head is not None
+    digest = bench.forge(replace(two.head, message="another"), by="alice", claim=False)
+    for path in bench.registry.rglob(f"*{digest.partition(':')[2]}*"):
+        target = mirror / path.relative_to(bench.registry)
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, target)
+    record = mirror / "datasets/pets/versions/00000002.json"
+    text = record.read_text()
+    bench.overwrite(record, text.replace(str(two.digest), digest).encode())
+    assert "does not descend" in refused(at(bench, mirror), "pets@2").message
+    assert at(bench, mirror).verify("pets@1").digest == one.digest
+    assert at(bench, mirror).verify("pets@3").digest == three.digest
+
+
+def test_nothing_is_published_upon_a_mirror_that_lags(bench: Bench) -> None:
+    from provreg.flows.ingestion import Ingestion
+
+    publish(bench)
+    mirror = copy(bench, "mirror")
+    publish(bench, 2)
+    with pytest.raises(NotTrustedError, match="pets@2 was seen or pinned here"):
+        at(bench, mirror).ingest(
+            Ingestion("pets", (bench.pets("more", count=20),), source="shelter"),
+            bench.signer("alice"),
+        )
+
+
+def test_who_tried_something_out_in_a_copy_has_a_way_back(bench: Bench) -> None:
+    from provreg.flows.ingestion import Ingestion
+
+    publish(bench)
+    tried = copy(bench, "copy")
+    at(bench, tried).ingest(
+        Ingestion("pets", (bench.pets("more", count=20),), source="shelter"), bench.signer("alice")
+    )
+    seen = os.environ["PROVREG_STATE"]
+    os.environ["PROVREG_STATE"] = f"{seen}-of-alice"
+    bench.ingest(bench.pets("pets1", count=8))
+    os.environ["PROVREG_STATE"] = seen
+    error = refused(bench.open())
+    assert "version 2 is not the one seen before" in error.message
+    assert tried.as_uri() in error.message
+    assert bench.registry.as_uri() in error.message
+    command = f"provreg forget pets --registry {tried}"
+    assert command in error.hint
+    shutil.rmtree(tried)  # it may be gone
+    assert bench.run(*command.split()[1:]).returncode == 2  # nobody is there to be asked
+    forgotten = bench.run(*command.split()[1:], "--yes")
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert b"1 version (2)" in forgotten.stdout
+    # What was seen in the registry itself is still known.
+    assert not bench.open().verify("pets").first_use
+
+
+def test_a_revocation_that_was_seen_with_another_dataset_cannot_be_hidden(bench: Bench) -> None:
+    publish(bench)
+    bench.ingest(bench.pets("birds"), name="birds")
+    bench.open(revoke=("chief",)).revoke("birds@1", "poison", bench.signer("chief"))
+    bench.forget()
+    bench.open(revoke=("chief",)).verify("pets")
+    shutil.rmtree(bench.registry / "revocations")
+    error = refused(bench.open(revoke=("chief",)), "birds@1")
+    assert (error.step, "hides revocation 1, which was seen in" in error.message) == (9, True)
+    # Under another address too, for the dataset with which it was seen.
+    bench.registry.rename(bench.folder / "moved")
+    error = refused(at(bench, bench.folder / "moved", revoke=("chief",)))
+    assert "hides revocation 1" in error.message
+
+
+def test_lists_say_that_a_revocation_is_hidden_as_verify_does(bench: Bench) -> None:
+    publish(bench, 2)
+    registry = bench.open(revoke=("chief",))
+    registry.revoke("pets@1", "poison", bench.signer("chief"))
+    registry.verify("pets@2")
+    shutil.rmtree(bench.registry / "revocations")
+    because = bench.open(revoke=("chief",)).resolve("pets@1").refused_because
+    assert because is not None
+    assert because.startswith("step 9: the registry hides revocation 1")
+
+
+def test_a_state_that_lost_its_dataset_is_refused(bench: Bench) -> None:
+    publish(bench)
+    bench.open().verify("pets")
+    state = Path(os.environ["PROVREG_STATE"])
+    shutil.rmtree(state / "datasets")
+    with pytest.raises(DamagedError, match="gone from the state") as caught:
+        bench.open().verify("pets")
+    assert "provreg forget pets" in caught.value.hint
+    bench.open().forget("pets")
+    assert bench.open().verify("pets").first_use
+
+
+def test_a_state_that_lost_its_places_still_knows_the_dataset(bench: Bench) -> None:
+    publish(bench, 2)
+    bench.open().verify("pets")
+    shutil.rmtree(Path(os.environ["PROVREG_STATE"]) / "places")
+    bench.record(2).unlink()
+    assert "went back" in refused(bench.open()).message
+
+
+def test_what_is_known_verifies_where_the_state_cannot_be_written(bench: Bench) -> None:
+    publish(bench)
+    bench.open().verify("pets")
+    state = Path(os.environ["PROVREG_STATE"])
+    before = {path: path.read_bytes() for path in state.rglob("*.json")}
+    lock = state / "lock"
+    lock.unlink()
+    lock.mkdir()  # nobody can take it, root neither
+    bench.open().verify("pets")
+    assert {path: path.read_bytes() for path in state.rglob("*.json")} == before
+
+
+# Keys that end and keys that are stolen
+
+
+def policy(bench: Bench, *limits: Limit, name: str = "alice", **when: Any) -> Trust:
+    public = bench.signer(name).key.public
+    alice = Principal("alice", (TrustedKey(public.fingerprint, public.pem, **when),))
+    return Trust(
+        Policy((alice,), (PublishRule(("*",), ("alice",), place=1, limits=limits),)), "a test"
+    )
+
+
+def seen_at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
+    """From now on the consumer's clock shows `moment` where they remember what they see."""
+    monkeypatch.setattr("provreg.flows.history._now", lambda: moment)
+
+
+@pytest.mark.parametrize("end", ["revoked", "valid_until"])
+def test_what_was_seen_while_the_key_held_stands(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    publish(bench)
+    bench.forget()
+    seen_at(monkeypatch, NOW - 3 * HOUR)
+    at(bench, bench.registry, policy(bench)).verify("pets")
+    over = policy(bench, **{end: NOW - 2 * HOUR})
+    assert at(bench, bench.registry, over).verify("pets").head.version == 1
+    bench.forget()
+    assert refused(at(bench, bench.registry, over)).step == 8
+
+
+@pytest.mark.parametrize("end", ["revoked", "valid_until"])
+def test_a_version_of_a_thief_seen_before_the_theft_was_known_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    publish(bench)
+    bench.forget()
+    seen_at(monkeypatch, NOW - HOUR)
+    at(bench, bench.registry, policy(bench)).verify("pets")
+    error = refused(at(bench, bench.registry, policy(bench, **{end: NOW - 2 * HOUR})))
+    assert error.step == 8
+    assert "first seen here" in error.message
+
+
+def test_what_was_seen_under_a_key_vouches_for_nothing_under_the_policy(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(bench)
+    bench.forget()
+    seen_at(monkeypatch, NOW - 3 * HOUR)
+    by_key = trust_key(bench.signer("alice").key.public, "--key")
+    at(bench, bench.registry, by_key).verify("pets")
+    over = policy(bench, valid_until=NOW - 2 * HOUR)
+    assert refused(at(bench, bench.registry, over)).step == 8
+    assert at(bench, bench.registry, by_key).verify("pets").head.version == 1
+
+
+def test_one_more_signature_by_an_ended_key_is_not_one_that_was_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head was seen when alice alone had signed it; a thief of bob's old key adds his."""
+    (one,) = publish(bench)
+    bench.forget()
+    seen_at(monkeypatch, NOW - 3 * HOUR)
+    bench.open("alice", "bob").verify("pets")
+    assert one.head is not None
+    bench.open().workspace.versions.add_signature(
+        "pets", str(one.digest), bench.signer("bob").sign(one.head.statement())
+    )
+    trust = bench.trust("alice", "bob", threshold=2)
+    alice, bob = trust.policy.principals
+    ended = replace(bob, keys=(replace(bob.keys[0], valid_until=NOW - HOUR),))
+    trust = Trust(replace(trust.policy, principals=(alice, ended)), "a test")
+    assert refused(at(bench, bench.registry, trust)).step == 8
+
+
+def test_a_clock_that_was_set_back_dates_nothing_before_what_was_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(bench, 2)
+    bench.forget()
+    seen_at(monkeypatch, NOW - HOUR)
+    at(bench, bench.registry, policy(bench)).verify("pets@1")
+    seen_at(monkeypatch, NOW - 9 * HOUR)
+    at(bench, bench.registry, policy(bench)).verify("pets@2")
+    stolen = policy(bench, revoked=NOW - 2 * HOUR)
+    assert refused(at(bench, bench.registry, stolen), "pets@2").step == 8
+
+
+# What limits are held against
+
+FEW = Limit(count=2)
+
+
+def test_a_version_seen_by_key_is_no_base_for_limits(bench: Bench) -> None:
+    """Mallory changes much, which the policy refuses; who looks at it by key opens nothing."""
+    publish(bench)
+    bench.ingest(bench.pets("more", count=20), by="mallory", trusting=("alice",))
+    bench.ingest(bench.pets("more", count=21), by="alice", trusting=("mallory",))
+    bench.forget()
+    held = at(bench, bench.registry, policy(bench, FEW))
+    assert "since pets@1" in refused(held).message
+    by_key = trust_key(bench.signer("mallory").key.public, "--key")
+    at(bench, bench.registry, by_key).verify("pets@2")
+    assert "since pets@1" in refused(held).message
+
+
+def test_a_thiefs_version_seen_under_the_policy_is_no_base_once_the_theft_is_known(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(bench)
+    bench.ingest(bench.pets("more", count=20), by="bob", trusting=("alice",))
+    bench.ingest(bench.pets("more", count=21), by="alice", trusting=("bob",))
+    bench.forget()
+    seen_at(monkeypatch, NOW - HOUR)
+    bench.open("alice", "bob").verify("pets@2")
+    trust = bench.trust("alice", "bob")
+    rule = replace(trust.policy.publish[0], limits=(FEW,))
+    alice, bob = trust.policy.principals
+    both = Trust(replace(trust.policy, publish=(rule,)), "a test")
+    assert at(bench, bench.registry, both).verify("pets").head.version == 3
+    stolen = replace(bob, keys=(replace(bob.keys[0], revoked=NOW - 2 * HOUR),))
+    without = Trust(Policy((alice, stolen), (rule,)), "a test")
+    assert "since pets@1" in refused(at(bench, bench.registry, without)).message
+
+
+def test_a_pin_is_no_reason_for_what_a_stolen_key_signed(bench: Bench) -> None:
+    (one,) = publish(bench)
+    bench.forget()
+    assert one.head is not None
+    trust = policy(bench, revoked=NOW - 2 * HOUR)
+    for moment, stands in ((NOW - HOUR, False), (NOW - 3 * HOUR, True), (None, False)):
+        pin = Pin(one.head.uid, 1, str(one.digest), at=moment)
+        registry = replace(bench.open(pins={"pets": pin}), trust=trust)
+        if stands:
+            assert registry.verify("pets").head.version == 1
+        else:
+            assert refused(registry).step == 8
+        bench.forget()
