@@ -1,4 +1,4 @@
-"""Which samples of a version are revoked (docs/format/revocation.md, "Which samples")."""
+"""Which samples of a version are revoked (docs/format/revocation.md, "Statement")."""
 
 from __future__ import annotations
 
