@@ -185,10 +185,7 @@ def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
         case Decimal():
             return _decimal(array, logical)
         case Struct():
-            # flatten() makes children null where their parent is.
-            names = [field.name for field in array.type.fields]
-            children = dict(zip(names, array.flatten(), strict=True))
-            return _struct(children, logical.fields, len(array))
+            return _struct(*_present(array, logical), len(array))
         case List():
             elements = array.flatten()
             pieces = _elements(elements, logical.element)
@@ -200,6 +197,25 @@ def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
             keys, values = pairs.flatten()
             pieces = _elements(keys, logical.key) + _elements(values, logical.value)
             return _many(TAG_MAP, lists, joined(pieces, len(pairs)))
+
+
+def _present(array: pa.Array, logical: Struct) -> tuple[dict[str, pa.Array], tuple[Column, ...]]:
+    """The children that hold a value, null where their parent is, and their fields.
+
+    Where keys are data most hold none, and to make them null as well would take most of the time.
+    """
+    names = array.type.names
+    children = {
+        name: child
+        for k, name in enumerate(names)
+        if (child := array.field(k)).null_count < len(child)
+    }
+    if children and array.null_count:
+        narrow = pa.StructArray.from_arrays(
+            list(children.values()), list(children), mask=array.is_null()
+        )
+        children = dict(zip(children, narrow.flatten(), strict=True))
+    return children, tuple(field for field in logical.fields if field.name in children)
 
 
 def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:

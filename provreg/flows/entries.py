@@ -22,7 +22,7 @@ from provreg.readers.worker import can_fork
 from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 
-_MAX_LABEL_BYTES = 64 << 20
+MAX_LABEL_BYTES = 64 << 20
 _MAX_BLOCK_LIST = 1 << 20
 # Starting a process costs what decoding and checking some 10,000 entries does.
 _WORTH_PROCESSES = 1 << 17
@@ -76,7 +76,7 @@ def long_label(objects: Objects, digest: bytes) -> str:
 
     Raises NotFoundError where the label is in the data instead, DamagedError for other bytes.
     """
-    return objects.get(written(digest), limit=_MAX_LABEL_BYTES).decode()
+    return objects.get(written(digest), limit=MAX_LABEL_BYTES).decode()
 
 
 def held_entries(workspace: Workspace, head: Head) -> pa.Table:

@@ -12,12 +12,24 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.digest import blake3_digest
-from provreg.core.head import LABEL_TYPES, TOP_NAMES, Head, NameCounts, PartRef
+from provreg.core.head import (
+    LABEL_TYPES,
+    TOP_NAMES,
+    Head,
+    NameCounts,
+    PartRef,
+    check_parent,
+    parse_head,
+)
 from provreg.core.kept import block_list_with, kept_digests
 from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
 from provreg.core.root import root
 from provreg.core.tree import BlockList, Ints
+from provreg.errors import FormatError, InputError
 from provreg.flows.draft import Draft
+from provreg.flows.entries import MAX_LABEL_BYTES
+from provreg.flows.reading_said import reader_said
+from provreg.readers.catalog import reader_again
 from provreg.readers.parallel import default_workers, ordered_map
 from provreg.readers.worker import can_fork
 from provreg.record import record
@@ -49,6 +61,7 @@ def seal(
     """The head and objects of `drafted` as version `number`.
 
     Of `parents_blocks`, which are those of all its parts, what did not change is not hashed again.
+    Raises InputError for what goes beyond a limit of the format.
     """
     parent = None if drafted.parent is None else drafted.parent.head
     objects = Spill()
@@ -80,7 +93,28 @@ def seal(
         created=created.replace(microsecond=0),
         message=message,
     )
+    _check_limits(head, drafted)
     return Sealed(head, objects, parts)
+
+
+def _check_limits(head: Head, drafted: Draft) -> None:
+    """Raises InputError for what readers of the format would refuse, by their own functions: once
+    published, nobody could use it."""
+    try:
+        parse_head(head.to_bytes())
+        head.statement()
+        if drafted.parent is not None:
+            check_parent(head, drafted.parent.head)
+        said = reader_said(head.reading)
+        reader_again(said)[0].options_from_reading(said)
+        for label in drafted.samples.long_labels:
+            if len(label) > MAX_LABEL_BYTES:
+                raise FormatError(f"a label is longer than {MAX_LABEL_BYTES} bytes")
+    except FormatError as error:
+        raise InputError(
+            f"no version can be made of this, as nobody could read it: {error.message}",
+            hint="docs/format has the limits",
+        ) from None
 
 
 def _parts(

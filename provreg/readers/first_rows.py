@@ -18,7 +18,7 @@ from provreg.core.column import NULL, Column, List, LogicalType, Struct, settled
 from provreg.core.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers import json_array, jsonlines
-from provreg.readers.json_rows import batch_at_once
+from provreg.readers.json_rows import batches_at_once
 from provreg.readers.json_values import UntypedError, merge_columns
 from provreg.readers.jsonlines import take_in
 from provreg.readers.parallel import ordered_map
@@ -127,11 +127,10 @@ def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOption
         take_in(columns, first, options.types)
         if samples and not _same_types(before, columns):
             raise MisfitError("integers became floats", row=0)
-        batch = batch_at_once(
-            chunk, tuple(Column(name, logical) for name, logical in columns.items())
-        )
-        found = samples_of(batch, with_schema(options, _schema(columns)))
-        samples.append(said_columns(found))
+        expecting = tuple(Column(name, logical) for name, logical in columns.items())
+        settled_ = with_schema(options, _schema(columns))
+        batches = batches_at_once(chunk, expecting)
+        samples += [said_columns(samples_of(batch, settled_)) for batch in batches]
     return _Seen(piece, columns, samples)
 
 

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str, ...]
 
+_MOST_CELLS = 1 << 22
 _LARGEST = 2**53 - 1  # as an integer in canonical JSON
+_WITH_EXPONENT = 1e21  # from here on numbers are written with an exponent there
 
 
 class Number(str):
@@ -117,7 +119,8 @@ def batches_of(
     Integers below 0 and such of 2**63 and more may stand in one column, but not in one batch.
     Raises MisfitError at the first row that is not of these columns.
     """
-    start, size = 0, len(rows)
+    start, most = 0, most_rows(columns)
+    size = most
     while start < len(rows):
         part = rows[start : start + size]
         try:
@@ -129,7 +132,25 @@ def batches_of(
             continue
         yield batch
         start += len(part)
-        size = 2 * len(part)
+        size = min(2 * len(part), most)
+
+
+def most_rows(columns: tuple[Column, ...]) -> int:
+    """How many rows a batch has at most: where there are very many fields, most of them hold
+    nothing, and take memory."""
+    fields = sum(_width(column.type) for column in columns)
+    return max(1, _MOST_CELLS // max(1, fields))
+
+
+def _width(logical: LogicalType) -> int:
+    match logical:
+        case Struct():
+            return 1 + sum(_width(field.type) for field in logical.fields)
+        case List():
+            return 1 + _width(logical.element)
+        case Map():
+            return 1 + _width(logical.key) + _width(logical.value)
+    return 1
 
 
 def _batch(rows: Sequence[dict[str, Any]], columns: tuple[Column, ...]) -> pa.RecordBatch:
@@ -252,10 +273,13 @@ def _number(text: str) -> int | float:
     value = float(text)
     if value - value:
         raise ValueError(f"{quoted(text)} is beyond the range of numbers")
+    # Canonical JSON writes these as integers, some of others' digits, which readers round or not.
+    if _LARGEST < abs(value) < _WITH_EXPONENT:
+        raise ValueError(f"{quoted(text)} is a number that readers of JSON may round")
     if not text.lstrip("-").isdigit():
         return value
     if exact(text) != Fraction(value):
-        raise ValueError(f"{quoted(text)} is an integer that readers of JSON may round")
+        raise ValueError(f"{quoted(text)} is a number that readers of JSON may round")
     return value if abs(value) > _LARGEST else int(text)
 
 

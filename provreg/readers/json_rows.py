@@ -29,12 +29,10 @@ from provreg.core.column import (
     Map,
     Scalar,
     Struct,
-    settled,
 )
-from provreg.core.column_arrow import to_arrow
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.json_plain import batches_of, parsed_row
+from provreg.readers.json_plain import batches_of, most_rows, parsed_row
 from provreg.readers.source_file import MisfitError
 from provreg.readers.typed_text import FIRST_ROUNDED, UNWRITTEN, parsed
 
@@ -62,14 +60,14 @@ def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> list[pa.Record
     that is not an object of `columns`.
     """
     try:
-        return [_by_arrow(data, columns)]
+        return _by_arrow(data, columns)
     except (pa.ArrowInvalid, MisfitError):
         lines, _ = _lines(data)
     rows = [parsed_row(line, number) for number, line in enumerate(rows_of(lines))]
     return list(batches_of(rows, columns))
 
 
-def batch_at_once(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
+def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
     """As `batches_of_lines`, where all rows can be seen to fit together; columns may have the type
     NULL.
 
@@ -78,12 +76,12 @@ def batch_at_once(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
     """
     check_types(columns)
     try:
-        batch = _by_arrow(data, columns)
+        batches = _by_arrow(data, columns)
     except (pa.ArrowInvalid, MisfitError) as error:
         raise MisfitError(str(error), row=0) from None
-    if batch.num_rows == 0:
+    if not batches:
         raise MisfitError("no rows", row=0)
-    return batch
+    return batches
 
 
 def check_types(columns: tuple[Column, ...]) -> None:
@@ -130,7 +128,7 @@ def _lines(data: bytes) -> tuple[bytes, int]:
     return data, len(breaks)
 
 
-def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
+def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
     """The rows of `data`, where Arrow's parser can be trusted with them.
 
     Raises ArrowInvalid or MisfitError, with no word on where, also for what it cannot be trusted
@@ -138,10 +136,21 @@ def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> pa.RecordBatch:
     """
     schema = pa.schema([(column.name, _transport(column.type)) for column in columns])
     lines, count = _lines(data)
-    if count == 0:
-        empty = pa.schema([(column.name, to_arrow(settled(column.type))) for column in columns])
-        return pa.RecordBatch.from_pylist([], empty)
     _check_text(lines)
+    step = most_rows(columns)
+    if count <= step:
+        return [_batch(lines, count, columns, schema)] if count else []
+    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
+    starts = np.append(0, ends)[:count:step].tolist()
+    return [
+        _batch(lines[start:stop], min(step, count - k * step), columns, schema)
+        for k, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True))
+    ]
+
+
+def _batch(
+    lines: bytes, count: int, columns: tuple[Column, ...], schema: pa.Schema
+) -> pa.RecordBatch:
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         arrow_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),

@@ -20,6 +20,7 @@ from provreg.readers.table_options import (
     DELIMITED,
     TableOptions,
     check_delimiter,
+    check_schema,
     options_from_reading,
     reading_of,
     settled_options,
@@ -159,7 +160,8 @@ def read_files(
     `splits` are those of whole files, where files and not rows have them. The rest, and what is
     raised, as `read_table`.
     """
-    if options.columns is None and format_ in VALUED:
+    new = options.columns is None
+    if new and format_ in VALUED:
         options, found = first_samples(files, format_, options, workers=workers, progress=progress)
         progress = None  # has been told
     else:
@@ -172,6 +174,8 @@ def read_files(
             found = remembered_rows.recorded_samples(pieces, options, workers, remember)
         else:
             found = slice_samples(pieces, format_, options, workers)
+    if new:
+        check_schema(options)
     chunks = Chunks()
     places: dict[Path, int] = {}
     for piece, said in found:

@@ -165,6 +165,17 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
     return settled
 
 
+def check_schema(options: TableOptions) -> None:
+    """Raises InputError for columns that no head can hold: too many, too deep, too long a name."""
+    try:
+        columns_from_json(columns_to_json(options.columns or ()), "the table's schema")
+    except FormatError as error:
+        raise InputError(
+            error.message,
+            hint="where keys are data, write a list of pairs, or declare the type json",
+        ) from None
+
+
 def _quoting(said: str) -> bool:
     if said not in ("standard", "none"):
         raise UsageError(f"{quoted(said)} is no way of quoting", hint="say standard or none")

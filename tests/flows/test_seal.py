@@ -17,6 +17,10 @@ from provreg.flows.draft import Draft, Parent, Samples, draft
 from provreg.flows.seal import Sealed, seal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FOLDER = {
+    "reader": "folder", "reader_version": 1, "label": "none", "split": "none",
+    "include": [], "exclude": [], "left_out": {},
+}  # fmt: skip
 
 
 def samples(count: int, changed: str = "") -> Samples:
@@ -33,7 +37,7 @@ def samples(count: int, changed: str = "") -> Samples:
     nulls = {f.name: pa.nulls(count, f.type) for f in SAMPLE if f.name not in table.column_names}
     whole = pa.table({f.name: table[f.name] if f.name not in nulls else nulls[f.name]
                       for f in SAMPLE}, schema=SAMPLE)  # fmt: skip
-    return Samples(whole, {"reader": "folder"}, labels_known=False, splits_known=False)
+    return Samples(whole, FOLDER, labels_known=False, splits_known=False)
 
 
 def drafted(count: int, parent: Parent | None = None, changed: str = "") -> Draft:
@@ -96,7 +100,7 @@ def edited(entries: pa.Table, numbers: np.random.Generator) -> Samples:
         rows.append(rows[0] | {"id": f"{at:06}+", "content": numbers.bytes(32)})
     rows.sort(key=lambda row: row["id"])
     table = pa.Table.from_pylist(rows, SAMPLE)
-    return Samples(table, {"reader": "folder"}, labels_known=True, splits_known=True)
+    return Samples(table, FOLDER, labels_known=True, splits_known=True)
 
 
 def test_blocks_kept_from_the_parent_are_those_that_hashing_makes(

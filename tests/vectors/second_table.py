@@ -417,6 +417,7 @@ def _shortest(written: str) -> str:
     """A number as JavaScript prints the float64 that it is."""
     number = float(written)
     refuse_unless(abs(number) < float("inf"), "beyond the range")
+    refuse_unless(not 2**53 <= abs(number) < 10**21, "a number that readers may round")
     if re.fullmatch("-?[0-9]+", written):
         refuse_unless(Fraction(number) == _whole(written), "an integer that is rounded")
     if number == 0:
