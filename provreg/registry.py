@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from provreg.flows.sync import Damaged
     from provreg.flows.trusting import Trust
     from provreg.flows.verify import Step, VerifiedVersion
+    from provreg.flows.waiting import Waiting
     from provreg.flows.watch import Watch
     from provreg.flows.workspace import Workspace
     from provreg.store.state import PlaceMemory
@@ -188,6 +189,15 @@ class Registry:
         from provreg.flows.proposals import proposals
 
         return proposals(self.workspace, self.require_trust())
+
+    def waiting(self, dataset: str) -> list[Waiting]:
+        """The proposals above the newest number that somebody signed whom the policy names."""
+        from provreg.flows.waiting import waiting
+
+        if self.trust is None:
+            return []
+        newest = max(self.workspace.versions.numbers(dataset), default=0)
+        return waiting(self.workspace, dataset, self.trust, above=newest)
 
     def review(self, reference: str, *, after_revoked: bool = False) -> Review:
         """What a countersigner of `reference` should see first: `flows.countersign.review`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from provreg.cli.fetching import fetched_to_json, say_fetched
 from provreg.cli.output import Output
 from provreg.cli.render import counted, counts_in_words, gate_to_json
+from provreg.cli.session import say_waiting
 
 if TYPE_CHECKING:
     from provreg.flows.publish import Outcome
@@ -17,13 +18,9 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     head = outcome.head
     for number in outcome.passed_over:
         output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
-    for one in outcome.waiting:
-        made = outcome.proposed
-        if made is None or made.digest != one.digest:
-            output.warn(
-                f"a proposal of {outcome.dataset}@{one.number} waits, signed by"
-                f" {', '.join(one.by)}: {outcome.dataset}@{one.digest}"
-            )
+    made = outcome.proposed
+    others = [one for one in outcome.waiting if made is None or made.digest != one.digest]
+    say_waiting(outcome.dataset, others, output)
     if outcome.left_out:
         said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
         output.note(f"left out: {said}")

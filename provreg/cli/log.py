@@ -16,7 +16,7 @@ from provreg.cli.options import (
 )
 from provreg.cli.output import Output
 from provreg.cli.render import counts_in_words, signed_by, version_to_json, when
-from provreg.cli.session import open_registry, say_damage, say_untrusted
+from provreg.cli.session import open_registry, say_damage, say_untrusted, say_waiting
 from provreg.core.names import check_dataset_name
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError
@@ -51,6 +51,7 @@ def log(
             f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"
         )
     say_untrusted(versions, output)
+    say_waiting(name, opened.waiting(name), output)
     output.document({"dataset": name, "versions": [version_to_json(one) for one in versions]})
     output.table(
         ("version", "created", "samples", "changes", "signed by", "message"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from provreg.flows.gate import Gate
     from provreg.flows.lineage import Ancestor
     from provreg.flows.sync import Damaged
+    from provreg.flows.waiting import Waiting
     from provreg.registry import Registry
     from provreg.trust.signer import Signer
 
@@ -168,6 +169,15 @@ def say_gate(gate: Gate, output: Output) -> bool:
     for refusal in gate.refusals:
         output.line(f"  {refusal}")
     return bool(gate.refusals)
+
+
+def say_waiting(dataset: str, waiting: Iterable[Waiting], output: Output) -> None:
+    """Warns of proposals that wait for signatures."""
+    for one in waiting:
+        output.warn(
+            f"a proposal of {dataset}@{one.number} waits, signed by {', '.join(one.by)}:"
+            f" {dataset}@{one.digest}"
+        )
 
 
 def say_untrusted(versions: Iterable[Ancestor], output: Output) -> None:

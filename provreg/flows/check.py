@@ -16,6 +16,7 @@ from provreg.flows.check_statements import check_latest, check_revocations
 from provreg.flows.entries import load_entries
 from provreg.flows.integrity import read_head, read_part_file, recorded
 from provreg.flows.runs import members, read_receipt
+from provreg.flows.signatures import is_recorded
 from provreg.flows.sync import changes_of
 from provreg.flows.workspace import Workspace
 from provreg.record import record
@@ -63,6 +64,8 @@ def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> 
         yield from _check_bundles(name, bundles)
         if progress is not None:
             progress(place, len(numbers))
+    for dataset in workspace.versions.proposed():
+        yield from _check_proposals(workspace, dataset, sound)
     yield from _check_runs(workspace)
     for found in check_revocations(workspace):
         yield Problem(*found)
@@ -109,6 +112,23 @@ def _check_version(
         load_entries(workspace, head)
     except ProvregError as error:
         yield Problem(name, error.message)
+
+
+def _check_proposals(workspace: Workspace, dataset: str, sound: set[str]) -> Iterator[Problem]:
+    """Every proposal that is no version yet: what is published later has to be whole today."""
+    for number, digest in workspace.versions.proposals(dataset):
+        name = f"proposal {dataset}@{digest}"
+        try:
+            head = read_head(workspace, digest)
+        except ProvregError as error:
+            yield Problem(name, error.message)
+            continue
+        if is_recorded(workspace, head, digest):
+            continue
+        if (head.dataset, head.version) != (dataset, number):
+            yield Problem(name, f"its head is that of {head.dataset}@{head.version}")
+        yield from _check_version(workspace, name, head, sound)
+        yield from _check_bundles(name, workspace.versions.signatures(dataset, digest))
 
 
 def _check_bundles(name: str, bundles: Iterable[tuple[str, bytes]]) -> Iterator[Problem]:

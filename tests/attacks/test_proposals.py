@@ -408,6 +408,16 @@ def test_proposal_of_damaged_objects_is_not_signed(bench: Bench) -> None:
     assert caught.value.step == 10
 
 
+def test_check_finds_a_proposal_that_could_not_be_published_whole(bench: Bench) -> None:
+    reference = propose(bench, bench.pets())
+    assert list(two(bench).check()) == []
+    head = two(bench).resolve(reference).head
+    bench.object(head.parts[0].blocks).unlink()
+    assert [one.where for one in two(bench).check()] == [f"proposal {reference}"]
+    two(bench).workspace.versions.propose("pets", 7, reference.partition("@")[2])
+    assert any("its head is that of pets@1" in one.what for one in two(bench).check())
+
+
 # In ordinary use
 
 

@@ -392,3 +392,37 @@ def test_eight_processes_racing_get_every_number_once_and_lose_nothing(tmp_path:
     ]
     assert len({objects.get(head, 20) for _, head in told}) == 8 * 12
     assert list(store.list("tmp")) == []
+
+
+# Proposals
+
+
+def test_proposals_are_listed_by_number_and_found_by_their_key(versions: Versions) -> None:
+    assert versions.proposals("cats") == []
+    assert not versions.is_proposed("cats", 2, HEAD)
+    versions.propose("cats", 10, OTHER)
+    versions.propose("cats", 2, HEAD)
+    versions.propose("cats", 2, HEAD)
+    assert versions.proposals("cats") == [(2, HEAD), (10, OTHER)]
+    assert versions.proposals("cats", above=2) == [(10, OTHER)]
+    assert versions.is_proposed("cats", 2, HEAD)
+    assert not versions.is_proposed("cats", 10, HEAD)
+    assert (versions.proposed(), versions.datasets()) == (["cats"], [])
+    versions.withdraw("cats", 2, HEAD)
+    versions.withdraw("cats", 2, HEAD)
+    assert versions.proposals("cats") == [(10, OTHER)]
+    with pytest.raises(UsageError):
+        versions.proposals("..")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["00000000-sha256-" + "0" * 64, "1-sha256-" + "0" * 64, "00000001-blake3-" + "0" * 64,
+     "00000001-sha256-" + "0" * 63, "00000001-sha256:" + "0" * 64, "00000001"],
+)  # fmt: skip
+def test_what_is_called_otherwise_is_no_proposal(
+    tmp_path: Path, versions: Versions, reports: list[str], name: str
+) -> None:
+    plant(tmp_path, f"datasets/cats/proposals/{name}.json")
+    assert versions.proposals("cats") == []
+    assert "is not a proposal" in reports[0]
