@@ -40,6 +40,7 @@ class Judge:
     workspace: Workspace
     trust: Trust
     chain: Chain
+    _held: set[str] = field(default_factory=set, init=False, repr=False)
     _bases: dict[str, Base | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -56,8 +57,7 @@ class Judge:
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
         self.chain.check(head, digest)
-        known = known_of(self.workspace, head.dataset).of(self.workspace, head.uid)
-        check_revocations_held(self.workspace, self.chain, known)
+        self._check_held(head)
         self.check_content(signed)
         return signed
 
@@ -116,6 +116,13 @@ class Judge:
             if self._trusts(here):
                 found = self._bases[here.digest] = here
         return found
+
+    def _check_held(self, head: Head) -> None:
+        """Step 9 for revocations, asked once for a dataset."""
+        if head.uid not in self._held:
+            known = known_of(self.workspace, head.dataset).of(self.workspace, head.uid)
+            check_revocations_held(self.workspace, self.chain, known)
+            self._held.add(head.uid)
 
     def _relied_on(self, version: Base) -> bool:
         """Whether this user took the version before, and by signatures that still stand.

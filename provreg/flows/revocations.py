@@ -216,7 +216,9 @@ def _named(
 ) -> dict[str, str]:
     """The digests of those that pins and *latest* statements name, and of what these continue:
     each was in force for whom it names it, and how it is known."""
-    links = [(pin.revocation, "pinned") for pin in workspace.pins.values()]
+    # A planted file of pins may refuse, and not choose what is left out.
+    pins = workspace.pins.values() if workspace.vouching else ()
+    links = [(pin.revocation, "pinned") for pin in pins]
     links += [
         (one.latest.revocation, "attested")
         for dataset in datasets

@@ -15,7 +15,7 @@ import pytest
 
 import provreg
 from provreg.core.policy import Policy, TrustedKey
-from provreg.core.revocation import RevokedSamples
+from provreg.core.revocation import RevocationLink, RevokedSamples
 from provreg.errors import RevokedError
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.trusting import Trust, trust_key
@@ -131,6 +131,25 @@ def test_a_pinned_revocation_does_not_lapse_where_no_state_survives(
     pin = Pin(version.head.uid, 1, version.digest, newest)
     with pytest.raises(RevokedError, match="pinned"):
         changed(poisoned, CHANGES[change], pins={"pets": pin}).verify("pets@2")
+
+
+def test_a_planted_lock_file_puts_no_revocation_in_force(bench: Bench) -> None:
+    """It could choose which samples a loader leaves out."""
+    bench.ingest(bench.pets())
+    mallorys = bench.open(revoke=("mallory",)).revoke(
+        "pets", "mine", bench.signer("mallory"), samples=RevokedSamples("source", "shelter")
+    )
+    revocation = mallorys.outcome.revocation
+    assert revocation is not None
+    bench.forget()
+    link = RevocationLink(1, revocation.digest())
+    pin = Pin(revocation.uid, 1, revocation.head, link)
+    pinned = bench.open(**CHIEF, pins={"pets": pin})
+    assert len(pinned.verify("pets").chain.in_force) == 1
+    bench.forget()
+    pinned = bench.open(**CHIEF, pins={"pets": pin})
+    planted = replace(pinned, workspace=replace(pinned.workspace, vouching=False))
+    assert planted.verify("pets").chain.in_force == ()
 
 
 def test_an_attested_revocation_does_not_lapse_for_newcomers(poisoned: Bench) -> None:
