@@ -42,6 +42,14 @@ def _not_representable(error: Exception) -> FormatError:
     return FormatError(f"not representable as canonical JSON: {error}")
 
 
+def written_number(value: float) -> str:
+    """A finite number as RFC 8785 prints it, but for -0, which is another value than 0 here."""
+    # Where Python prints the same digits: several times as fast.
+    if value == 0 or 1e-4 <= abs(value) < 1e16:
+        return repr(value).removesuffix(".0")
+    return canonical(value).decode()
+
+
 def _is_plain(document: Any) -> bool:
     """Whether Python's own JSON has the very bytes of RFC 8785: no fractions, no large integers,
     and only ASCII keys, for others are sorted by their UTF-16."""

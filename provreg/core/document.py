@@ -92,10 +92,13 @@ class Fields:
             fields.done()
         return tuple(values)
 
-    def texts(self, name: str, *, limit: int) -> tuple[str, ...]:
+    def texts(self, name: str, *, limit: int, size: int = _MAX_TEXT) -> tuple[str, ...]:
+        """An array of at most `limit` texts, of at most `size` bytes each."""
         values = self._array(name, limit)
         if not all(isinstance(value, str) for value in values):
             raise self.wrong(name, "is not an array of texts")
+        if any(len(value) * 4 > size and len(value.encode()) > size for value in values):
+            raise self.wrong(name, f"has a text longer than {size} bytes")
         return tuple(values)
 
     def raw(self, name: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from provreg.core.bounds import LIMITS
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields, written_time
@@ -139,7 +140,7 @@ def parse_head(data: bytes) -> Head:
         parts=fields.items("parts", _read_part, limit=_MAX_PARTS),
         reading=_read_reading(fields),
         label_type=fields.text("label_type", pattern="|".join(LABEL_TYPES)),
-        classes=fields.texts("classes", limit=MAX_CLASSES),
+        classes=fields.texts("classes", limit=MAX_CLASSES, size=LIMITS["label"]),
         changes=_read_changes(fields.object("changes")),
         sources=_read_counts(fields.object("sources")),
         labelers=_read_counts(fields.object("labelers")),

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.bounds import LIMITS
+from provreg.core.canonical import written_number
 from provreg.core.column import BOOL, INT, TEXT, LogicalType
 from provreg.core.each import each_value
 from provreg.core.entry import SAMPLE, TIMESTAMP
@@ -91,14 +92,22 @@ def _timed(
 
 
 def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
-    """Text as it is, integers in decimal, true or false, floats as short as they can be told."""
+    """Text as it is, integers in decimal, true or false, floats as `core.canonical.written_number`.
+
+    Whatever the width of floats: one number is one text. Raises MisfitError for NaN and infinities.
+    """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if logical in (TEXT, INT, BOOL):
         return array.cast(pa.string())
     distinct = array.dictionary_encode()
-    # numpy's str of a scalar of the column's own width: the fewest digits that lead back to it.
-    words = [str(value) for value in distinct.dictionary.to_numpy(zero_copy_only=False)]
+    numbers = distinct.dictionary.cast(pa.float64())
+    finite = pc.is_finite(numbers)
+    if not pc.all(finite, min_count=0).as_py():
+        row = pc.index(finite.take(distinct.indices), pa.scalar(False)).as_py()
+        hint = "say null where there is none, or make the column text"
+        raise MisfitError("NaN and infinities are no labels", row=row, hint=hint)
+    words = [written_number(number) for number in numbers.to_pylist()]
     return pa.array(words, pa.string()).take(distinct.indices)
 
 

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.canonical import canonical, parse_canonical, parse_json
+from provreg.core.canonical import canonical, parse_canonical, parse_json, written_number
 from provreg.errors import FormatError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -108,3 +108,10 @@ def test_canonical_bytes_are_those_of_the_rfc(document: object) -> None:
 def test_every_character_is_escaped_as_the_rfc_does() -> None:
     characters = [chr(code) for code in (*range(0x300), 0x2028, 0xFEFF, 0xFFFF, 0x1F600)]
     assert canonical(characters) == rfc8785.dumps(characters)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_written_as_the_rfc_says_but_for_minus_zero(value: float) -> None:
+    text = written_number(value)
+    assert text == ("-0" if str(value) == "-0.0" else rfc8785.dumps(value).decode())
+    assert float(text) == value

@@ -176,10 +176,13 @@ def test_samples_have_the_schema_of_samples_and_roles_are_no_payload(tmp_path: P
         ("cat ", "cat "),
         (3, "3"),
         (True, "true"),
-        (1.0, "1.0"),
+        (1.0, "1"),
         (1e22, "1e+22"),
         (0.1, "0.1"),
-        (-0.0, "-0.0"),
+        (-0.0, "-0"),
+        (1e21, "1e+21"),
+        (1e-7, "1e-7"),
+        (123456789012345680000.0, "123456789012345680000"),
         (None, None),
     ],
 )
@@ -189,12 +192,30 @@ def test_labels_of_any_type_become_text(tmp_path: Path, value: Any, label: str |
     assert table["label"].to_pylist() == [label, label]
 
 
-def test_float32_labels_are_as_short_as_can_be(tmp_path: Path) -> None:
-    pq.write_table(
-        pa.table({"y": pa.array([0.1, None], pa.float32()), "x": [1, 2]}), tmp_path / "t.parquet"
-    )
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [(pa.float16(), "0.0999755859375"), (pa.float32(), "0.10000000149011612"),
+     (pa.float64(), "0.1")],
+    ids=str,
+)  # fmt: skip
+def test_labels_of_every_width_are_the_number_that_is_there(
+    tmp_path: Path, kind: pa.DataType, label: str
+) -> None:
+    values = pa.array([0.1, None, 2.0], pa.float64()).cast(kind)
+    pq.write_table(pa.table({"y": values, "x": [1, 2, 3]}), tmp_path / "t.parquet")
     table = read_table([tmp_path], "parquet", TableOptions(label="y")).table
-    assert set(table["label"].to_pylist()) == {"0.1", None}
+    assert set(table["label"].to_pylist()) == {label, None, "2"}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()], ids=str)
+def test_label_that_is_no_finite_number_is_refused(
+    tmp_path: Path, kind: pa.DataType, bad: float
+) -> None:
+    values = pa.array([0.5, None, bad], pa.float64()).cast(kind)
+    pq.write_table(pa.table({"y": values, "x": [1, 2, 3]}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="NaN and infinities are no labels"):
+        read_table([tmp_path], "parquet", TableOptions(label="y"))
 
 
 @pytest.mark.parametrize(

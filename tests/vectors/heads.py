@@ -69,6 +69,8 @@ FACTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("class-twice", "a class twice", "a class twice", {"classes": ["cat", "dog", "cat"]}),
     ("class-is-no-text", "a class that is no text", "not an array of texts",
      {"classes": ["cat", 1]}),
+    ("class-too-long", "a class of more than 1,024 bytes", "a text longer than 1024 bytes",
+     {"classes": ["cat", "dog", "é" * 513]}),
     ("classes-of-texts", "classes though its labels are texts", "has classes but",
      {"label_type": "text"}),
     ("changes-without-a-kind", "no count for one kind of change", "lacks the field resplit",

@@ -55,7 +55,7 @@ ROWS: tuple[tuple[str, str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
     ("id-twins-of-unicode", "two folder ids that Unicode composes alike",
      "are one file on some systems", _ids("cat/e\u0301.jpg", "cat/\u00e9.jpg"), {}),
     ("label-too-long", "a label of more than 1,024 bytes", "a longer label than",
-     _pets(label="\u00e9" * 513), {}),
+     _pets(label="\u00e9" * 513), {"classes": ["cat", "dog"]}),
     ("label-and-digest", "both a label and a label's digest", "both a label and a label digest",
      _pets(label_digest=b"d" * 32), {}),
     ("empty-source", "an empty source", "'cat/2.jpg': the source is empty", _pets(source=""), {}),

@@ -80,7 +80,7 @@ def read_head(data: bytes) -> dict[str, Any]:
         parts=items(2**20, PART),
         reading=lambda v: isinstance(v, dict) and isinstance(v.get("reader"), str),
         label_type=text(5, "none|class|text"),
-        classes=items(10_000, text(2**26)),
+        classes=items(10_000, text(1024)),
         changes=nested(**dict.fromkeys(KINDS, number(0))),
         sources=NAMES,
         labelers=NAMES,
