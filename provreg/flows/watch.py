@@ -9,6 +9,7 @@ nothing to read and nothing to publish. The version itself is verified as always
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -91,8 +92,9 @@ class Watch:
 def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
     """Begins to look at the files of `ingestion`, in other processes.
 
-    Of a dataset that this user has not seen yet nothing is known and nothing remembered: its files
-    are read at once. Nothing is done where more than they, or less, says what is published.
+    Of a dataset that this user has not seen yet nothing is known: its files are read at once, and
+    looked at afterwards, for what nobody touched since this began is what was read. Nothing is done
+    where more than they, or less, says what is published.
     """
     began = time.time_ns()
     said = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
@@ -104,7 +106,9 @@ def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
         from provreg.flows.beginning import begun_first
 
         with begun_first(workspace, ingestion) as begun:
-            yield Watch(memory, ingestion.paths, began, lambda: None, begun)
+            roots = _roots(ingestion)
+            looked = cache(lambda: _looked_at(workspace, ingestion, roots))
+            yield Watch(memory, ingestion.paths, began, looked, begun)
         return
     if first or more:
         yield Watch(memory, ingestion.paths, began, lambda: None)
@@ -113,6 +117,20 @@ def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
         ingestion.paths, leave_out=(workspace.folder,), workers=default_workers()
     ) as fingerprint:
         yield Watch(memory, ingestion.paths, began, cache(fingerprint))
+
+
+def _roots(ingestion: Ingestion) -> list[str]:
+    return [os.path.realpath(path) for path in ingestion.paths]
+
+
+def _looked_at(workspace: Workspace, ingestion: Ingestion, roots: list[str]) -> Fingerprint | None:
+    """The fingerprint of the files as they are now; None where the paths lead elsewhere than to
+    `roots`, where nothing of what was read need have been touched."""
+    with taking_fingerprint(
+        ingestion.paths, leave_out=(workspace.folder,), workers=default_workers()
+    ) as fingerprint:
+        found = fingerprint()
+    return found if _roots(ingestion) == roots else None
 
 
 @contextmanager

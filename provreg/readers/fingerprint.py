@@ -33,9 +33,9 @@ _TIMES = struct.Struct("=qq")
 
 @record
 class Fingerprint:
-    """`digest` of everything found, the `devices` it lies on, when a file was `touched` last.
+    """`digest` of everything found, the `devices` it lies on, when any of it was `touched` last.
 
-    `touched` is the latest mtime or ctime, in Unix nanoseconds.
+    `touched` is the latest mtime or ctime of a file or folder, in Unix nanoseconds.
     """
 
     digest: bytes
@@ -162,7 +162,8 @@ class _Look:
         whose files keep their times.
         """
         itself = os.fstat(opened)
-        times = _TIMES.pack(itself.st_mtime_ns, itself.st_ctime_ns)
+        own = itself.st_mtime_ns, itself.st_ctime_ns
+        times = _TIMES.pack(*own)
         stats = stats_in(opened, names)
         named = ended([folder]) + names
         lengths = _LENGTHS.pack(len(named), len(stats) // STAT.size)
@@ -172,7 +173,9 @@ class _Look:
         self._devices.update(devices)
         if 0 in self._devices:  # gone since, or a regular file no more
             raise _SpecialError
-        self._touched = max(self._touched, max(modified, default=0), max(changed, default=0))
+        # A folder's as well: of a file that is gone nothing else tells.
+        touched = max(modified, default=0), max(changed, default=0)
+        self._touched = max(self._touched, *own, *touched)
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(self._digest.digest(), frozenset(self._devices), self._touched)

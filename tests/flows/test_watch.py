@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import NotTrustedError, RevokedError
-from provreg.flows import drafting
+from provreg.flows import drafting, watch
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.watch import watching_from_the_start
 
@@ -68,7 +68,73 @@ def test_what_is_left_out_is_still_said(
     later()
     said = [bench.ingest(data).left_out for _ in range(3)]
     assert said == [{"hidden": 1}] * 3
-    assert len(read) == 2
+    assert len(read) == 1
+
+
+def test_data_of_a_first_version_are_not_looked_into_again(
+    bench: Bench, read: list[object], later: Callable[[], None]
+) -> None:
+    data = bench.pets()
+    later()
+    bench.ingest(data)
+    outcome = bench.ingest(data)
+    assert (outcome.head, outcome.reused, len(read)) == (None, 6, 1)
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda data: (data / "cat/1.jpg").write_bytes(b"pictura 1"),
+        lambda data: (data / "cat/1.jpg").unlink(),
+        lambda data: (data / "cat/1.jpg").rename(data / "cat/11.jpg"),
+        lambda data: (data.parent / "elsewhere.jpg").rename(data / "cat/moved.jpg"),
+        lambda data: (data.parent / "owls").rename(data / "owl"),
+        lambda data: (data / "cat").rename(data.parent / "away"),
+        lambda data: (data.rename(data.parent / "away"), (data.parent / "other").rename(data)),
+    ],
+    ids=["edited", "removed", "renamed", "moved in", "folder in", "folder out", "all replaced"],
+)
+def test_what_was_touched_after_a_first_version_read_it_is_published(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, touch: Callable[[Path], object]
+) -> None:
+    data = bench.pets()
+    bench.write("", {"elsewhere.jpg": b"moved", "owls/1.jpg": b"owl"})
+    bench.pets("other", count=4)
+    monkeypatch.setattr(watch, "SETTLED_NS", 0)
+    _after_reading(monkeypatch, lambda: touch(data))
+    bench.ingest(data)
+    outcome = bench.ingest(data)
+    assert outcome.head is not None
+    assert any(outcome.changes.values())
+
+
+def test_link_that_leads_elsewhere_after_a_first_version_read_it_is_followed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, data, other = bench.folder / "link", bench.pets(), bench.pets("other", count=4)
+    link.symlink_to(data)
+    monkeypatch.setattr(watch, "SETTLED_NS", 0)
+
+    def lead_elsewhere() -> None:
+        link.unlink()
+        link.symlink_to(other)
+
+    _after_reading(monkeypatch, lead_elsewhere)
+    bench.ingest(link, name="pets")
+    assert bench.ingest(link, name="pets").changes["removed"] == 2
+
+
+def _after_reading(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Does something once, right after data were read for the first time."""
+    real = drafting.read_new
+
+    def reading(*arguments: object, **options: object) -> object:
+        found = real(*arguments, **options)  # type: ignore[arg-type]
+        monkeypatch.setattr(drafting, "read_new", real)
+        then()
+        return found
+
+    monkeypatch.setattr(drafting, "read_new", reading)
 
 
 @pytest.mark.parametrize(
