@@ -81,10 +81,10 @@ def test_rows_with_class_labels_in_the_order_of_the_version(
     made = hf.dataset(load_data(table), ("label", "source"), folder=target)
     assert made.features["label"] == datasets.ClassLabel(names=["bad", "good"])
     assert made[:] == {
-        "text": ["fine", "bad", "fine"], "label": [1, 0, -1], "source": ["s"] * 3,
-    }  # fmt: skip
+        "text": ["fine", "fine", "bad"], "label": [1, -1, 0], "source": ["s"] * 3,
+    }, "in the order of the manifest"  # fmt: skip
     upper = made.map(lambda row: {"text": row["text"].upper()}, num_proc=2 if folder else None)
-    assert upper["text"][:] == ["FINE", "BAD", "FINE"]
+    assert upper["text"][:] == ["FINE", "FINE", "BAD"]
     assert not own_cache.exists()
 
 
