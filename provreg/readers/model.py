@@ -124,9 +124,10 @@ def _hash_one(
         size += read
         advance(read)
     after = os.fstat(file)
-    if size != before.st_size or (before.st_size, before.st_mtime_ns) != (
+    if size != before.st_size or (before.st_size, before.st_mtime_ns, before.st_ctime_ns) != (
         after.st_size,
         after.st_mtime_ns,
+        after.st_ctime_ns,
     ):
         raise InputError(
             f"{quoted(name)} changed while it was read",

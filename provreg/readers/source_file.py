@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 @record
 class SourceFile:
-    """A regular file and what it was when first looked at; `size` in bytes."""
+    """A regular file and what it was when first looked at; `size` in bytes.
+
+    `ctime_ns` tells of a write whose `mtime_ns` was set back: nobody can set it.
+    """
 
     path: Path
     device: int
     inode: int
     size: int
     mtime_ns: int
+    ctime_ns: int
 
 
 @record
@@ -116,7 +120,14 @@ def _check_unchanged(file: SourceFile, descriptor: int) -> None:
 def _state(path: Path, status: os.stat_result) -> SourceFile:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{shown(path)} is not a regular file")
-    return SourceFile(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return SourceFile(
+        path,
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 @contextmanager

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import provreg
 from benchmarks.tasks.swapping import under_attack
+from provreg.readers import table_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -126,3 +129,31 @@ def test_a_class_folder_swapped_for_a_link_outside_never_loads(bench: Any, tmp_p
     (data / "cat").symlink_to(outside)
     with pytest.raises(provreg.SampleError, match="leaves the folder"):
         samples[0]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_in_place_write_with_restored_mtime_while_data_are_verified_is_noticed(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What was read before the write is as signed; what lies there when verifying ends is not."""
+    path, rows = tmp_path / name, [{"text": f"text {number}"} for number in range(9)]
+    if name == "t.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, compression="none", use_dictionary=False)
+    elif name == "t.csv":
+        path.write_text("text\n" + "".join(f"{row['text']}\n" for row in rows))
+    else:
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    bench.ingest(path, name="d")
+    monkeypatch.setattr("provreg.flows.reading.default_workers", lambda: 1)
+    samples_of = table_rows.samples_of
+
+    def write_meanwhile(*arguments: Any, **more: Any) -> Any:
+        status, data = path.stat(), path.read_bytes()
+        with path.open("r+b") as file:
+            file.write(data.replace(b"text 7", b"evil 7"))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return samples_of(*arguments, **more)
+
+    monkeypatch.setattr(table_rows, "samples_of", write_meanwhile)
+    with pytest.raises(provreg.InputError, match="changed while"):
+        bench.open().verify("d", data=[path])

@@ -145,11 +145,9 @@ def test_bytes_swapped_during_the_pass_are_refused(
     handed_out = batches.read_next_batch().column("text").to_pylist()
     assert len(handed_out) == GROUP
     overwrite(path, b"text number 0031", b"text number 9931")
-    with pytest.raises((SampleError, InputError)) as refused:  # noqa: PT012 - what came before
+    with pytest.raises(InputError, match="changed while"):  # noqa: PT012 - what came before
         for batch in batches:
             handed_out += batch.column("text").to_pylist()
-    # Read for the first time, the footer tells: it shares a chunk with what changed.
-    assert "row-0031" in str(refused.value) if known else "changed while" in str(refused.value)
     assert not any("9931" in text for text in handed_out)
     assert len(handed_out) == len(set(handed_out)), "no row comes twice"
 
@@ -159,12 +157,9 @@ def test_rows_before_a_swap_come_once_and_those_after_it_are_hashed(
 ) -> None:
     samples = load_data(path, on_bad="skip", most_bad=0.1)
     table(samples)
-    batches = reader(samples, ("id",))
-    ids = batches.read_next_batch().column("id").to_pylist()
-    overwrite(path, b"text number 0031", b"text number 9931")
-    for batch in batches:
-        ids += batch.column("id").to_pylist()
-    assert ids == [f"row-{row:04d}" for row in range(ROWS) if row != 31]
+    overwrite(path, b"text number 0025", b"text number 9925")
+    ids = [one for batch in reader(samples, ("id",)) for one in batch.column("id").to_pylist()]
+    assert ids == [f"row-{row:04d}" for row in range(ROWS) if row != 25]
 
 
 @pytest.mark.parametrize("rows", [GROUP, ROWS - 1])
