@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
 from typing import Any, Self
@@ -28,6 +29,15 @@ class Ranks:
         """The ranks of the default process group, if torch is loaded and has one."""
         group = _distributed()
         return cls() if group is None else cls(group.get_rank(), group.get_world_size())
+
+    @classmethod
+    def launched(cls) -> Self:
+        """As `find`; as long as there is no group, what its launcher says (RANK, WORLD_SIZE)."""
+        if _distributed() is None:
+            number, of = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+            if number.isdecimal() and of.isdecimal():
+                return cls(int(number), int(of))
+        return cls.find()
 
     @property
     def first(self) -> bool:

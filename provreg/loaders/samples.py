@@ -32,6 +32,7 @@ from provreg.loaders.choosing import ChosenRows, choose
 from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest, indices
 from provreg.loaders.matching import Mask, refused
+from provreg.loaders.ranks import Ranks
 from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
@@ -95,6 +96,8 @@ class VerifiedSamples:
         rows, self.left_out = choose(workspace, version, select, exclude_revoked)
         self._chosen = None if rows is None else ChosenRows(shared, rows)
         self.handed_out = HandedOut(shared, len(self._manifest))
+        # How many processes share what is read by index, each with skips of its own.
+        self.ranks = max(1, Ranks.launched().of)
         self._skips: Skips | None = None
         if on_bad == "skip":
             most = max(1, int(most_bad * len(self)))
@@ -201,7 +204,7 @@ class VerifiedSamples:
                 except SampleError as error:
                     if self._skips is None:
                         raise
-                    self._skips.add(row, error)
+                    self._skips.add(row, error, ranks=self.ranks)
                 else:
                     yield entry, payload
 

@@ -7,7 +7,6 @@ the same error, with all it tells.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
@@ -17,10 +16,10 @@ from provreg.errors import NotTrustedError, ProvregError, UsageError
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import Opening, Place, load
 from provreg.loaders.manifest import Entry
+from provreg.loaders.ranks import Ranks
 from provreg.loaders.samples import Sample
 
 with needs_extra("torch"):
-    import torch.distributed
     from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 if TYPE_CHECKING:
@@ -181,6 +180,7 @@ class VerifiedIterableDataset(IterableDataset[Any]):
         self.verified = load(reference, data=data, **options)
         self.transform = transform
         self.rank, self.world_size = _place_among_ranks(rank, world_size)
+        self.verified.ranks = self.world_size
 
     def __len__(self) -> int:
         return len(range(self.rank, len(self.verified), self.world_size))
@@ -204,13 +204,8 @@ class VerifiedIterableDataset(IterableDataset[Any]):
 
 def _place_among_ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if rank is None and world_size is None:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return torch.distributed.get_rank(), torch.distributed.get_world_size()
-        # Set by torchrun before the process group is there.
-        named = (os.environ.get("RANK"), os.environ.get("WORLD_SIZE"))
-        rank, world_size = (int(text) if text and text.isdecimal() else None for text in named)
-        if rank is None or world_size is None:
-            return 0, 1
+        found = Ranks.launched()
+        rank, world_size = found.number, found.of
     if rank is None or world_size is None or not 0 <= rank < world_size:
         raise UsageError(
             f"rank {rank} of {world_size} is none", hint="give both rank and world_size, or neither"

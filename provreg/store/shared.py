@@ -8,7 +8,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class SharedMemory:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A file that is not locked yet looks as if its maker was killed: nobody else may look.
-            with locked(folder.with_name(f"{folder.name}.lock"), "making shared memory"):
+            with locked(_lock_of(folder), "making shared memory"):
                 _sweep(folder)
                 descriptor, path = tempfile.mkstemp(dir=folder)
                 # Held as long as this process or a fork of it lives.
@@ -60,11 +60,19 @@ class SharedMemory:
             ) from None
         self._path = path
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Held by one process at a time, for what must be read and written together."""
+        return locked(_lock_of(Path(self._path).parent), "writing shared memory")
+
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self._path}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._open(**state)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def _remove(descriptor: int, path: str, maker: int) -> None:

@@ -171,3 +171,16 @@ def test_a_text_that_only_looks_carried_changes_nothing(text: str) -> None:
     error = provreg.SampleError(f"before\n{text}\nafter", sample="a")
     assert (error.sample, error.exit_code) == ("a", 4)
     assert "exit_code" not in vars(error)
+
+
+def test_ranks_skip_no_more_together_than_may_be_skipped(
+    load: Load, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (2, 4):
+        (pets / f"train/dog/{number}.jpg").write_bytes(b"evil")
+    monkeypatch.setenv("RANK", "0")
+    assert len(list(load(on_bad="skip", most_bad=0.25))) == 6, "two of eight"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(provreg.NotTrustedError, match="more than the 1 that may be skipped"):
+        list(load(on_bad="skip", most_bad=0.25))
+    assert len(list(load(on_bad="skip", most_bad=0.5))) == 6

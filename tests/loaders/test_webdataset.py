@@ -252,3 +252,13 @@ def test_passes_end_when_all_workers_have_ended_theirs(tmp_path: Path) -> None:
     assert passes.end(1, passes.begin(1), 2) is None
     with pytest.raises(provreg.UsageError, match="1,024 worker processes"):
         passes.begin(1024)
+
+
+def test_strangers_that_workers_skip_are_counted_together(folder: Path, load_data: Load) -> None:
+    """Each worker's part has no more of them than may be skipped."""
+    pack(folder / "train-00.tar", map(sample, (*range(4), 90)))
+    loader = data_loader(VerifiedWebDataset(load_data(folder, on_bad="skip", most_bad=0.1)))
+    assert len(keys(loader)) == len(keys(loader)) == 12, "the same again is no other"
+    pack(folder / "train-01.tar", map(sample, (*range(4, 8), 91)))
+    with pytest.raises(provreg.NotTrustedError, match="2 samples are not as signed"):
+        keys(loader)
