@@ -126,11 +126,26 @@ def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -
 def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | None:
     """The index's changes of the versions on `line`, None where it does not have all of them.
 
-    Then the objects of one do not hold together, and what it changed is not known.
+    Then the objects of one do not hold together, and what it changed is not known. A proposal, with
+    which a line may end, is not in the index.
     """
-    if {one.digest for one in line} - {one.head for one in workspace.index.versions()}:
+    indexed = {one.head for one in workspace.index.versions()}
+    versions = list(line)
+    proposal = None
+    if versions and versions[-1].standing == "proposed" and versions[-1].digest not in indexed:
+        proposal = versions.pop()
+    if {one.digest for one in versions} - indexed:
         return None
-    return workspace.index.changes([one.digest for one in line])
+    changes = workspace.index.changes([one.digest for one in versions])
+    if proposal is None:
+        return changes
+    from provreg.flows.sync import changes_of
+    from provreg.store.index_rows import change_rows
+
+    rows = change_rows(changes_of(workspace, proposal.head)[0])
+    place = pa.array([len(versions)] * len(rows), pa.int32())
+    rows = rows.append_column("version", place).select(changes.column_names)
+    return pa.concat_tables([changes, rows.cast(changes.schema)])
 
 
 def place_of(line: Sequence[Ancestor], digest: str) -> int | None:

@@ -260,7 +260,7 @@ def _try_number(
     lacks = _refusal(workspace, drafted, head, digest, bundle, trust)
     if lacks is not None:
         if not ingestion.propose:
-            raise _not_published(head, lacks)
+            raise _not_published(head, lacks, waits)
         before = _proposed_before(workspace, head, trust_signer(signer, trust.root), waits)
         if before is not None:
             return replace(before, lacks=lacks)
@@ -305,8 +305,10 @@ def _refusal(
     return None
 
 
-def _not_published(head: Head, lacks: NotTrustedError) -> NotTrustedError:
+def _not_published(head: Head, lacks: NotTrustedError, waits: Sequence[Waiting]) -> NotTrustedError:
     hint = "--propose leaves it as a proposal, which others can sign (`provreg sign`)"
+    if waits:
+        hint += f"; one by {', '.join(waits[-1].by)} waits: {head.dataset}@{waits[-1].digest}"
     return NotTrustedError(
         f"{head.dataset}@{head.version} is not published, for it would not be trusted:"
         f" {lacks.message}",

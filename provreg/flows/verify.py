@@ -224,8 +224,12 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
         )
     number = numbers[-1] if reference.version is None else reference.version
     if number not in numbers:
+        proposals = workspace.versions.proposals(reference.dataset, above=numbers[-1])
+        waits = any(one == number for one, _ in proposals)
         raise NotFoundError(
             f"{reference.dataset} has no version {number}, its newest is {numbers[-1]}",
-            hint=f"`provreg log {reference.dataset}` lists the versions",
+            hint="a proposal of it waits: `provreg ls --proposals` names it"
+            if waits
+            else f"`provreg log {reference.dataset}` lists the versions",
         )
     return number, recorded(workspace, reference.dataset, number)

@@ -442,6 +442,38 @@ def test_next_ingestion_says_that_a_proposal_waits(bench: Bench) -> None:
     assert ingest(bench, data, propose=True).waiting[0].by == ("alice",)
 
 
+def test_changes_of_a_proposal_are_attributed_to_it_and_those_before_to_their_versions(
+    bench: Bench,
+) -> None:
+    published(bench, bench.pets())
+    published(bench, bench.pets(count=7))
+    reference = propose(bench, bench.pets(count=8))
+    registry = two(bench)
+    for old, expected in (("pets@2", {3}), ("pets@1", {2, 3})):
+        diff = registry.diff(old, reference)
+        assert len(diff) == len(expected)
+        hands = [hand for change in diff for hand in change.attributions.values()]
+        assert {hand.version and hand.version.head.version for hand in hands} == expected
+    blamed = registry.blame(reference, ("cat/7.jpg", "dog/6.jpg", "dog/0.jpg"))
+    since = {one.id: one.content.version.head.version for one in blamed}
+    assert since == {"cat/7.jpg": 3, "dog/6.jpg": 2, "dog/0.jpg": 1}
+    everything = registry.blame(reference)
+    assert len(list(everything)) == 8
+
+
+def test_refusal_and_missing_number_tell_of_the_proposal_that_waits(bench: Bench) -> None:
+    data = bench.pets()
+    published(bench, data)
+    bench.write("pets", {"cat/new.jpg": b"new"})
+    reference = propose(bench, data)
+    with pytest.raises(NotTrustedError) as caught:
+        ingest(bench, data, by="bob")
+    assert f"one by alice waits: {reference}" in caught.value.hint
+    with pytest.raises(NotFoundError) as missing:
+        two(bench).review("pets@2")
+    assert "a proposal of it waits" in missing.value.hint
+
+
 def test_what_was_proposed_is_not_remembered_as_the_newest_version(bench: Bench) -> None:
     data = bench.pets()
     published(bench, data)
