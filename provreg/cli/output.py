@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,9 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from provreg.cli.table import NOTHING, lay_out, records
-from provreg.core.text import UNSAFE_CHARACTERS, printable
-
-_UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
+from provreg.core.text import UNSEEN, printable
 
 
 class Output:
@@ -137,7 +134,13 @@ def json_text(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False)
     if text.isascii() and "\x7f" not in text:
         return text
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return UNSEEN.sub(lambda found: _escaped(found.group()), text)
+
+
+def _escaped(character: str) -> str:
+    """`character` as JSON writes it with escapes alone."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _shown(text: str) -> str:

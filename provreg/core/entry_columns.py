@@ -61,7 +61,7 @@ def take(entries: pa.Table, name: str, rows: Rows) -> pa.Array:
     return whole(take_entries(entries.select([name]), rows).column(name))
 
 
-def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """`column` with dictionaries decoded."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 

@@ -14,6 +14,7 @@ from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields, written_time
 from provreg.core.kinds import KINDS
+from provreg.core.name_rules import is_class_name
 from provreg.core.names import DATASET_NAME
 from provreg.core.root import PART_MAX_ENTRIES, root
 from provreg.core.statement import version_statement
@@ -201,6 +202,9 @@ def _check_consistent(head: Head) -> None:
         raise FormatError("the head's root does not follow from its parts")
     if len(set(head.classes)) != len(head.classes):
         raise FormatError("the head names a class twice")
+    hidden = next((name for name in head.classes if not is_class_name(name)), None)
+    if hidden is not None:
+        raise FormatError(f"the class {quoted(hidden)} holds a character that is not seen")
     if head.classes and head.label_type != "class":
         raise FormatError(f"the head has classes but its label type is {head.label_type}")
     runs = [bound.encode() for part in head.parts for bound in (part.first, part.last)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
+from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,10 +17,11 @@ from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import blake3_digest
 from provreg.core.entry import ENTRY, TIMESTAMP
-from provreg.core.entry_columns import byte_lengths, rearranged
+from provreg.core.entry_columns import byte_lengths, plain, rearranged
 from provreg.core.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.ids import unsafe_ids
 from provreg.core.leaf import leaves
+from provreg.core.name_rules import name_complaint
 from provreg.core.order import ascending
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
@@ -152,8 +154,38 @@ def check_entries(entries: pa.Table) -> None:
 
 def check_values(entries: pa.Table) -> None:
     """Checks sizes, characters and times of every column; raises FormatError naming the id."""
+    for name in ("source", "labeler", "split"):
+        for at, chunk in _with_starts(entries.column(name)):
+            texts = chunk.dictionary.take(pc.unique(chunk.indices).drop_null())
+            wrong = _no_name(texts)
+            if wrong is not None:
+                row = (
+                    at
+                    + pc.index(pc.fill_null(pc.equal(plain(chunk), wrong[0]), False), True).as_py()
+                )
+                identity = entries.column("id")[row].as_py()
+                raise FormatError(
+                    f"{quoted(identity)}: the {name} {quoted(wrong[0])} {wrong[1]}", sample=identity
+                )
     for at in range(0, entries.num_rows, _SLICE):
         _check_values(entries.slice(at, _SLICE))
+
+
+def _with_starts(column: pa.ChunkedArray) -> Iterator[tuple[int, pa.Array]]:
+    starts = accumulate((len(chunk) for chunk in column.chunks), initial=0)
+    return zip(starts, column.chunks, strict=False)
+
+
+def _no_name(texts: pa.Array) -> tuple[str, str] | None:
+    """One of `texts` that is no name, and why, None where all are; nearly all are plain ASCII."""
+    simple = pc.and_(
+        pc.ascii_is_printable(texts), pc.invert(pc.match_substring_regex(texts, "^ | $"))
+    )
+    for text in texts.filter(pc.invert(simple)).to_pylist():
+        complaint = name_complaint(text)
+        if complaint is not None:
+            return text, complaint
+    return None
 
 
 def _check_values(entries: pa.Table) -> None:
@@ -184,6 +216,10 @@ def _check_annotations(annotations: pa.ChunkedArray, entries: pa.Table) -> None:
     for name in ("label", "labeler"):
         long = pc.greater(pc.binary_length(items.field(name)), LIMITS[name])
         _refuse_where(long, owners, f"the {name} of an annotation is too long")
+    wrong = _no_name(pc.unique(items.field("labeler")).drop_null())
+    if wrong is not None:
+        named = pc.equal(items.field("labeler"), wrong[0])
+        _refuse_where(named, owners, f"the labeler {quoted(wrong[0])} of an annotation {wrong[1]}")
     late = _impossible(items.field("labeled_at"))
     _refuse_where(late, owners, "labeled_at of an annotation is no date")
 

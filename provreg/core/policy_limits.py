@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import get_args
 
 from provreg.core.document import Fields
 from provreg.core.kinds import KINDS
 from provreg.core.limits import Limit, NameList, Origin
-from provreg.core.text import UNSAFE_CHARACTERS, quoted
+from provreg.core.name_rules import name_complaint
+from provreg.core.text import quoted
 
 _MAX_NAMES = 1024
 _MAX_LIMITS = 32
-_NAME = re.compile(rf"[^{UNSAFE_CHARACTERS}]{{1,256}}")
+_MAX_NAME = 256
 
 
 def read_names(fields: Fields, origin: Origin) -> NameList | None:
@@ -87,7 +87,7 @@ def _read_each(fields: Fields) -> Origin:
 def _read_list(fields: Fields, name: str) -> tuple[str, ...]:
     names = fields.texts(name, limit=_MAX_NAMES)
     for one in names:
-        if _NAME.fullmatch(one) is None:
+        if not 0 < len(one) <= _MAX_NAME or name_complaint(one) is not None:
             raise fields.wrong(name, f"holds {quoted(one)}, which no source or labeler is called")
     if not names:
         raise fields.wrong(name, "is empty")

@@ -14,6 +14,7 @@ from provreg.core.bounds import LIMITS
 from provreg.core.canonical import parse_json
 from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields, written_time
+from provreg.core.name_rules import name_complaint
 from provreg.core.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
 from provreg.errors import FormatError
 from provreg.record import record
@@ -150,6 +151,7 @@ def _read_samples(fields: Fields) -> RevokedSamples:
         fields.integer("since", minimum=1, maximum=MAX_REVOCATION),
     )
     fields.done()
-    if not samples.name:
-        raise fields.wrong("name", "is empty")
+    complaint = name_complaint(samples.name) if samples.name else "is empty"
+    if complaint is not None:
+        raise fields.wrong("name", complaint)
     return samples

@@ -28,12 +28,12 @@ RAW = re.compile(
 
 @pytest.fixture
 def poisoned(bench: Bench) -> Path:
-    """Two versions whose every free text is hostile; returns the changed data."""
+    """Two versions whose every free text is hostile; names cannot be. Returns the changed data."""
     data = bench.write("data", {"a.txt": b"1", "b.txt": b"2"})
     labels = bench.folder / "labels.jsonl"
 
     def say(**more: str) -> None:
-        rows = [{"id": name, "label": EVIL, "source": EVIL, "labeler": EVIL} | more
+        rows = [{"id": name, "label": EVIL, "source": "\u6e90", "labeler": "ren\u00e9"} | more
                 for name in ("a.txt", "b.txt")]  # fmt: skip
         labels.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
@@ -41,10 +41,10 @@ def poisoned(bench: Bench) -> Path:
 
     say()
     how = HowToRead(label="none")
-    bench.ingest(data, labels=labels, how=how, message=EVIL, labeler=EVIL, source=EVIL)
+    bench.ingest(data, labels=labels, how=how, message=EVIL)
     say(label=EVIL + "2")
     bench.write("data", {"c.txt": b"3"})
-    bench.ingest(data, labels=labels, message=EVIL, labeler=EVIL, source=EVIL)
+    bench.ingest(data, labels=labels, message=EVIL)
     (data / "a.txt").write_bytes(b"changed")
     (data / ("evil\x1b[2J\u202e.txt")).write_bytes(b"stranger")
     return data
@@ -102,4 +102,4 @@ def test_no_command_prints_a_control_character(bench: Bench, poisoned: Path, as_
 
 def test_machines_get_the_texts_as_they_are(bench: Bench, poisoned: Path) -> None:
     ran = bench.run("show", "pets", "b.txt", "--json", "--key", bench.key_file())
-    assert json.loads(ran.stdout)["entry"]["source"] == EVIL
+    assert json.loads(ran.stdout)["entry"]["label"] == EVIL + "2"

@@ -41,7 +41,7 @@ IDX = {"reader": "idx", "reader_version": 1, "label": "file", "split": "none"}
 # numbers that canonical JSON does not have.
 BEYOND_SCHEMA = re.compile(
     "root does not follow|do not add up|not in the order of their ids|is longer than|is no time"
-    "|not representable as canonical JSON"
+    "|not representable as canonical JSON|that is not seen"
 )
 
 

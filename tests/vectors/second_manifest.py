@@ -71,6 +71,74 @@ def leaf(entry: Mapping[str, Any]) -> bytes:
     )  # fmt: skip
 
 
+# --- "Names" --------------------------------------------------------------------------------------
+
+TABLE = (
+    "0000-001F 007F-009F 00AD 034F 061C 115F-1160 17B4-17B5 180B-180F 200B-200F 2028-202E 2060-206F"
+    " 2800 3164 E000-F8FF FDD0-FDEF FE00-FE0F FEFF FFA0 FFF0-FFFB FFFE-FFFF 1BCA0-1BCA3 1D173-1D17A"
+    " E0000-E0FFF EFFFE-10FFFF"
+)
+BLANKS = "0020 00A0 1680 2000-200A 202F 205F 3000"
+VIRAMAS = (
+    "094D 09CD 0A4D 0ACD 0B4D 0BCD 0C4D 0CCD 0D3B 0D3C 0D4D 0DCA 0E3A 0EBA 0F84 1039 103A 1714 1715"
+    " 1734 17D2 1A60 1B44 1BAA 1BAB 1BF2 1BF3 2D7F A806 A82C A8C4 A953 A9C0 AAF6 ABED"
+)
+BOTH_SIDES = (
+    "0620 0626 0628 062A-062E 0633-063F 0641-0647 0649-064A 066E-066F 0678-0687 069A-06BF 06C1-06C2"
+    " 06CC 06CE 06D0-06D1 06FA-06FC 06FF 075C-076A 076D-0770 0772 0775-0777 077A-077F"
+)
+TO_WHAT_IS_BEFORE = (
+    "0622-0625 0627 0629 062F-0632 0648 0671-0673 0675-0677 0688-0699 06C0 06C3-06CB 06CD 06CF"
+    " 06D2-06D3 06D5 06EE-06EF 0759-075B 076B-076C 0771 0773-0774 0778-0779"
+)
+MARKS = "0610-061A 064B-065F 0670 06D6-06DC 06DF-06E4 06E7-06E8 06EA-06ED"
+EMOJI = (
+    "00A9 00AE 203C 2049 2122 2139 2194-2199 21A9-21AA 2300-23FF 24C2 25AA-25AB 25B6 25C0 25FB-25FE"
+    " 2600-27BF 2934-2935 2B05-2B07 2B1B-2B1C 2B50 2B55 3030 303D 3297 3299 1F000-1FAFF"
+)
+
+
+def within(character: str, ranges: str) -> bool:
+    for one in ranges.split():
+        first, _, last = one.partition("-")
+        if int(first, 16) <= ord(character) <= int(last or first, 16):
+            return True
+    return False
+
+
+def unseen(character: str) -> bool:
+    return within(character, TABLE) or ord(character) & 0xFFFF in (0xFFFE, 0xFFFF)
+
+
+def check_name(name: str) -> None:
+    refuse_unless(not any(map(unseen, name)), "a name that holds what is not seen")
+    refuse_unless(not any(within(one, BLANKS) for one in name[:1] + name[-1:]), "a blank at an end")
+    refuse_unless(unicodedata.normalize("NFC", name) == name, "a name that is not normalized")
+
+
+def check_class(name: str) -> None:
+    for at, character in enumerate(name):
+        if unseen(character):
+            refuse_unless(joins(character, name[:at], name[at + 1 :]), "a class with the unseen")
+
+
+def joins(character: str, before: str, after: str) -> bool:
+    last, following = before[-1:], after[:1]
+    if character in "\u200c\u200d" and last and within(last, VIRAMAS):
+        return True
+    if character == "\u200c":
+        old = [one for one in before if not within(one, MARKS)][-1:]
+        new = [one for one in after if not within(one, MARKS)][:1]
+        joining = f"{BOTH_SIDES} {TO_WHAT_IS_BEFORE}"
+        return bool(old and new) and within(old[0], BOTH_SIDES) and within(new[0], joining)
+    if character == "\u200d":
+        last = before.removesuffix("\ufe0f")[-1:]
+        return bool(last and following) and within(last, EMOJI) and within(following, EMOJI)
+    if character in "\ufe0e\ufe0f" and last:
+        return within(last, EMOJI) or (last in "0123456789#*" and following == "\u20e3")
+    return False
+
+
 # --- "Cuts" and "Tree" ----------------------------------------------------------------------------
 
 
@@ -179,6 +247,8 @@ def check_entries(entries: Sequence[Mapping[str, Any]]) -> None:
         for said in (entry, *notes):
             long = [name for name in LIMITS if len((said.get(name) or "").encode()) > LIMITS[name]]
             refuse_unless(not long, "too long")
+            for name in ("source", "labeler", "split"):
+                check_name(said.get(name) or "")
         refuse_unless(None in (entry["label"], entry["label_digest"]), "label and digest")
         if entry["attrs"] is not None:
             parse(entry["attrs"].encode(), 4096)

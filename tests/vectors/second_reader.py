@@ -18,6 +18,7 @@ from typing import Any
 from second_conventions import Refused, canonical, digest, fetch, parse, refuse_unless
 from second_manifest import (
     blocks_of,
+    check_class,
     check_cut,
     check_entries,
     check_paths,
@@ -96,6 +97,8 @@ def read_head(data: bytes) -> dict[str, Any]:
     refuse_unless((head["version"] == 1) == (head["parent"] is None), "parent")
     refuse_unless(sum(part["rows"] for part in parts) == head["samples"], "sum of rows")
     refuse_unless(root(parts) == head["root"], "root")
+    for name in head["classes"]:
+        check_class(name)
     refuse_unless(len(set(head["classes"])) == len(head["classes"]), "class twice")
     refuse_unless(not head["classes"] or head["label_type"] == "class", "classes of texts")
     before = b""
