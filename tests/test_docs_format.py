@@ -228,7 +228,7 @@ def test_the_fields_of_a_reading_are_those_of_its_schema(
     schema = HEAD_SCHEMA["$defs"][name]
     optional = {field for field, form in said.items() if "Left out where" in form}
     assert set(said) - optional == set(schema["required"])
-    assert set(said) == set(schema["properties"]) - {"labels_file"}
+    assert set(said) == set(schema["properties"]) - {"labels_file", "beside"}
 
 
 def test_the_columns_of_a_labels_file_are_those_of_the_code() -> None:

@@ -32,6 +32,10 @@ class FetchedList:
     failed: tuple[Finding, ...]
 
 
+# What of a reading decides which files are no samples.
+_LEAVE_OUT = ("beside", "include", "exclude")
+
+
 @record
 class Samples:
     """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
@@ -69,6 +73,14 @@ class Draft:
     entries: pa.Table
     changes: Changes
     samples: Samples
+
+    def says_nothing_new(self) -> bool:
+        """Whether a version of it would say what the parent says: of the samples, and of what may
+        lie in the data and is none."""
+        if self.parent is None or len(self.changes):
+            return False
+        before, now = self.parent.head.reading, self.samples.reading
+        return all(before.get(name) == now.get(name) for name in _LEAVE_OUT)
 
 
 def draft(

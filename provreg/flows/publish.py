@@ -222,7 +222,7 @@ def publish(
         if parent is not None and (same := unchanged(parent, skipped)) is not None:
             return replace(same, waiting=waits)
         drafted = make_draft(as_parent(parent))
-        if parent is not None and not len(drafted.changes):
+        if drafted.says_nothing_new():
             return outcome_of(drafted, skipped, waiting=waits)
         made = _try_number(workspace, drafted, signer, trust, ingestion, waits, number=newest + 1)
         if made is not None:

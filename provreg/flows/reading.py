@@ -13,13 +13,15 @@ from typing import Any
 
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
-from provreg.core.text import quoted
+from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
-from provreg.flows.reading_said import LABELS_FILE, reader_said
+from provreg.flows.reading_said import BESIDE, LABELS_FILE, reader_said
 from provreg.readers import table
 from provreg.readers.begun import BegunFolder
-from provreg.readers.catalog import detect, reader_again, reader_of
+from provreg.readers.beside import Beside, look_beside
+from provreg.readers.catalog import detect, files_read, reader_again, reader_of
+from provreg.readers.globs import Globs
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
 from provreg.readers.reader import (
@@ -75,10 +77,14 @@ def read_new(
             f"this dataset is read as {before['reader']}, the data look like {format_}",
             hint="give data of the same kind, or another --name for a new dataset",
         )
+    beside, how = _beside(paths, format_, how, inherited, leave_out)
     check_options(how, reader, format_)
     options = reader.settle(format_, how, before)
     work = Work(leave_out, default_workers(), known, begun=begun, progress=_counted(progress))
     read = _read(reader, paths, format_, options, work)
+    if beside is not None and beside.patterns:
+        said = read.samples.reading | {BESIDE: list(beside.patterns)}
+        read = replace(read, samples=replace(read.samples, reading=said))
     if labels is None:
         return read
     given = read_labels(labels)
@@ -122,7 +128,14 @@ def read_again(
         remember=remember,
         progress=_counted(progress),
     )
-    return _read(reader, paths, format_, options, work)
+    read = _read(reader, paths, format_, options, work)
+    if (is_read := files_read(format_, paths)) is None:
+        return read
+    beside = look_beside(paths, is_read, _patterns(reading), leave_out=leave_out)
+    strangers = [
+        Finding("stranger", printable(path), detail=why) for path, why in beside.strangers.items()
+    ]
+    return replace(read, findings=(*read.findings, *strangers))
 
 
 def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFiles | None:
@@ -176,6 +189,39 @@ def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
     if not isinstance(named, list) or not all(name in LABEL_COLUMNS for name in named):
         raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
     return named
+
+
+def _beside(
+    paths: Sequence[Path],
+    format_: str,
+    how: HowToRead,
+    inherited: Mapping[str, Any] | None,
+    leave_out: Iterable[Path],
+) -> tuple[Beside | None, HowToRead]:
+    """What lies beside the data, and `how` to read them without what was said of that alone.
+
+    Raises InputError for a file that nobody left out.
+    """
+    is_read = files_read(format_, paths)
+    if is_read is None:
+        return None, how
+    patterns = how.exclude or (() if inherited is None else _patterns(inherited))
+    beside = look_beside(paths, is_read, patterns, leave_out=leave_out, adopt=True)
+    beside.refuse(format_)
+    return beside, how if "exclude" in reader_of(format_).OPTIONS else replace(how, exclude=())
+
+
+def _patterns(reading: Mapping[str, Any]) -> tuple[str, ...]:
+    """The patterns that leave out what lies beside the data. Raises FormatError."""
+    said = reading.get(BESIDE, [])
+    if not isinstance(said, list) or not all(isinstance(pattern, str) for pattern in said):
+        raise FormatError(f"head.reading: {BESIDE} is no list of patterns")
+    try:
+        if said:
+            Globs(said)
+    except UsageError as error:
+        raise FormatError(f"head.reading: {BESIDE}: {error.message}") from None
+    return tuple(said)
 
 
 def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:

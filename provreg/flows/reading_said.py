@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
     from provreg.readers.reader import HowToRead
 
-LABELS_FILE = "labels_file"
+LABELS_FILE, BESIDE = "labels_file", "beside"
 
 
 def reader_said(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """What the reader itself said; without what a labels file said."""
-    return {name: said for name, said in reading.items() if name != LABELS_FILE}
+    """What the reader itself said; without what a labels file said, and what lies beside."""
+    return {name: said for name, said in reading.items() if name not in (LABELS_FILE, BESIDE)}
 
 
 def options_said(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

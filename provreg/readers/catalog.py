@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.readers import folder, huggingface, idx, table, webdataset, zipped
-from provreg.readers.table_files import detect_format
+from provreg.readers.hugging_face_layout import reads
+from provreg.readers.shard_files import is_tar
+from provreg.readers.table_files import detect_format, format_of
 from provreg.readers.table_options import READERS as TABLES
+from provreg.readers.tables_in_folder import refuse_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +75,24 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     return reader, format_
 
 
+def files_read(format_: str, paths: Sequence[Path]) -> Callable[[Path], bool] | None:
+    """Which files in the folders among `paths` a format reads; None where it reads all, or says
+    itself what it leaves out, as folders of files and readers of other packages do.
+
+    Raises as reading does.
+    """
+    if format_ in TABLES:
+        return lambda path: format_of(path) == format_
+    if format_ == huggingface.READER:
+        return reads(paths)
+    called: dict[str, Callable[[Path], bool]] = {
+        webdataset.READER: is_tar,
+        zipped.READER: zipped.is_zip,
+        idx.READER: idx.is_idx,
+    }
+    return called.get(format_)
+
+
 def _plugged(format_: str) -> Reader | None:
     # Late: what knows the installed packages takes as long to import as all our readers.
     from provreg.readers.plugged import plugged
@@ -88,4 +109,6 @@ def detect(paths: Sequence[Path], before: str | None = None) -> str:
     found = [format_ for looks_like in _DETECTORS if (format_ := looks_like(paths))]
     parent = None if before is None else _READERS.get(before)
     same = [format_ for format_ in found if _READERS[format_] is parent]
+    if not found and (before is None or before != folder.READER):
+        refuse_tables(paths, before)
     return next(iter(same or found), folder.READER)

@@ -20,7 +20,8 @@ _SHORT_PREFIX = 700
 def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
     """The problem of each of `names` that cannot follow `prefix` in an id, as a sentence."""
     # What Python calls printable has no control, no bidirectional and no surrogate characters.
-    if len(prefix) < _SHORT_PREFIX and "".join(names).isprintable():
+    joined = "".join(names)
+    if len(prefix) < _SHORT_PREFIX and joined.isprintable() and "\\" not in joined:
         return {}
     problems = ((name, _problem(prefix + name)) for name in names)
     return {name: f"{quoted(prefix + name)} {problem}" for name, problem in problems if problem}
@@ -35,6 +36,8 @@ def _problem(sample: str) -> str:
         return f"is longer than {LIMITS['id']} bytes"
     if re.search(UNSAFE_IN_IDS, sample):
         return "contains control or bidirectional characters"
+    if "\\" in sample:
+        return "contains a backslash, which leads into a folder on other systems"
     return ""
 
 

@@ -39,21 +39,32 @@ class Globs:
         import pyarrow as pa
 
         expressions = "|".join(_expression(pattern) for pattern in patterns)
-        self._expression = f"^(?:{expressions})(?:/.*)?$"
+        self._expression = f"^(?:{expressions})(?s:/.*)?$"
         try:
             self.matching([""])
         except pa.ArrowInvalid as error:
             raise UsageError(f"the patterns do not compile: {error}") from None
 
     def matching(self, ids: Sequence[str]) -> list[bool]:
-        """Which of `ids` match, themselves or by a folder above them."""
+        """Which of `ids` match, themselves or by a folder above them.
+
+        Names of files that are not UTF-8 are matched as if they had a character in each such place.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
         found: list[bool] = pc.match_substring_regex(
-            pa.array(ids, pa.string()), self._expression
+            pa.array(map(_as_text, ids), pa.string()), self._expression
         ).to_pylist()
         return found
+
+
+def _as_text(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return name
 
 
 def _expression(pattern: str) -> str:

@@ -10,10 +10,10 @@ from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.features import class_columns, features_in, features_of, holds_media
 from provreg.readers.hugging_face_files import schema_of
 from provreg.readers.source_file import SourceFile, examined, opened, shown
-from provreg.readers.table_files import chosen_files, detect_format, files_at
+from provreg.readers.table_files import chosen_files, data_at, detect_format, files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _DICT, _INFO, _STATE = "dataset_dict.json", "dataset_info.json", "state.json"
@@ -33,7 +33,7 @@ def looks_like_dataset(paths: Sequence[Path]) -> bool:
     if detect_format(paths) != "parquet":
         return False
     try:
-        features = features_of(schema_of(examined(next(files_at(paths)))))
+        features = features_of(schema_of(examined(next(data_at(paths)))))
     except (InputError, FormatError):
         return False
     return bool(class_columns(features)) or holds_media(features)
@@ -53,6 +53,15 @@ def dataset_files(paths: Sequence[Path]) -> dict[Path, tuple[SourceFile, str | N
                 raise UsageError("a file is named twice")
             found[file.path] = (file, split)
     return dict(sorted(found.items()))
+
+
+def reads(paths: Sequence[Path]) -> Callable[[Path], bool]:
+    """Which files in the datasets at `paths` are read; the others there are strangers."""
+    files = set(dataset_files(paths))
+    return lambda path: (
+        path in files
+        or (path.name in {_DICT, _INFO, _STATE} and (_is_saved(path.parent) or path.name == _DICT))
+    )
 
 
 def _files_of(path: Path) -> list[tuple[SourceFile, str | None]]:

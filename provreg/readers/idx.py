@@ -70,7 +70,7 @@ class _Pair:
 
 def detect(paths: Sequence[Path]) -> str | None:
     """`idx` where all files are called so."""
-    return READER if all_files(paths, _is_idx) else None
+    return READER if all_files(paths, is_idx) else None
 
 
 def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> IdxOptions:
@@ -137,7 +137,8 @@ def options_from_reading(reading: Any) -> IdxOptions:
     return IdxOptions(label, split)
 
 
-def _is_idx(path: Path) -> bool:
+def is_idx(path: Path) -> bool:
+    """Whether a file is called like one of these."""
     return _NAME.fullmatch(path.name) is not None
 
 
@@ -145,7 +146,7 @@ def _pairs(paths: Sequence[Path]) -> list[_Pair]:
     """The files of items at `paths`, by path, each with its labels."""
     items: dict[tuple[Path, str], Path] = {}
     labels: dict[tuple[Path, str], Path] = {}
-    for path in chosen_files(paths, _is_idx, "IDX"):
+    for path in chosen_files(paths, is_idx, "IDX"):
         match = _NAME.fullmatch(path.name)
         split, kind = (match["split"], match["kind"]) if match else (path.stem, None)
         other = (labels if kind == "labels" else items).setdefault((path.parent, split), path)

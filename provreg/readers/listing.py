@@ -163,13 +163,14 @@ class _Walk:
             system = sum(name in SYSTEM_FILES for name in names)
             self._leave_out("system", system)
             self._leave_out("hidden", len(names) - len(kept) - system)
-        for name, problem in check_names(prefix, kept).items():
-            self._refuse(prefix + name, InputError(problem), kind="stranger")
-            kept.remove(name)
         if kept and self.exclude:
             matched = self.exclude.matching([prefix + name for name in kept])
             kept = list(compress(kept, [not found for found in matched]))
             self._leave_out("filtered", sum(matched))
+        for name, problem in check_names(prefix, kept).items():
+            error = InputError(problem, hint="rename it, or leave it out with --exclude")
+            self._refuse(prefix + name, error, kind="stranger")
+            kept.remove(name)
         return kept
 
     def _included(self, prefix: str, names: list[str]) -> list[str]:

@@ -49,7 +49,7 @@ class Shard:
 
 def looks_like_shards(paths: Sequence[Path]) -> bool:
     """Whether all files at `paths` are tar files."""
-    return all_files(paths, _is_tar)
+    return all_files(paths, is_tar)
 
 
 def shards(paths: Sequence[Path]) -> list[Shard]:
@@ -60,11 +60,12 @@ def shards(paths: Sequence[Path]) -> list[Shard]:
             inside = file.relative_to(path) if path.is_dir() else file.relative_to(file.parent)
             match = _TAR.fullmatch(inside.as_posix())
             names[file] = match[1] if match else inside.as_posix()
-    chosen = chosen_files(paths, _is_tar, "tar")
+    chosen = chosen_files(paths, is_tar, "tar")
     return [Shard(examined(file), names[file]) for file in chosen]
 
 
-def _is_tar(path: Path) -> bool:
+def is_tar(path: Path) -> bool:
+    """Whether a file is called like a shard."""
     return _TAR.fullmatch(path.name) is not None
 
 

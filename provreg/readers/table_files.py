@@ -10,7 +10,7 @@ from provreg.errors import InputError, NotFoundError, StorageError, UsageError
 from provreg.readers.source_file import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
 # The files' extension, the format it stands for.
 _FORMATS = {
@@ -23,6 +23,11 @@ _FORMATS = {
 }
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
 _LEFT_OUT = "Thumbs.db"
+# Files that people and programs put beside data, and that no program reads as such.
+NEIGHBOURS = frozenset(
+    {"README", "README.md", "README.txt", "README.rst", "LICENSE", "LICENSE.md", "LICENSE.txt"}
+    | {"_SUCCESS", "dataset_infos.json"}
+)
 
 
 def detect_format(paths: Sequence[Path]) -> str | None:
@@ -32,9 +37,9 @@ def detect_format(paths: Sequence[Path]) -> str | None:
     for tables that are compressed as a whole.
     """
     kinds: set[str | None] = set()
-    for file in files_at(paths):
-        kind = _format_of(file)
-        if kind is None and file.suffix.lower() in _COMPRESSED and _format_of(Path(file.stem)):
+    for file in data_at(paths):
+        kind = format_of(file)
+        if kind is None and file.suffix.lower() in _COMPRESSED and format_of(Path(file.stem)):
             raise InputError(
                 f"{shown(file)} is compressed", hint="decompress it, or convert it to Parquet"
             )
@@ -50,7 +55,7 @@ def shards(paths: Sequence[Path], format_: str) -> list[Path]:
     Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
     StorageError.
     """
-    return chosen_files(paths, lambda file: _format_of(file) == format_, format_)
+    return chosen_files(paths, lambda file: format_of(file) == format_, format_)
 
 
 def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: str) -> list[Path]:
@@ -72,14 +77,23 @@ def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: st
 def all_files(paths: Sequence[Path], wanted: Callable[[Path], bool]) -> bool:
     """Whether there are files at `paths`, and all are `wanted`. Stops at the first that is not."""
     found = False
-    for file in files_at(paths):
+    for file in data_at(paths):
         found = True
         if not wanted(file):
             return False
     return found
 
 
-def _format_of(path: Path) -> str | None:
+def data_at(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files at `paths` but for well-known ones in folders that hold no data."""
+    named = set(paths)
+    for file in files_at(paths):
+        if file.name not in NEIGHBOURS or file in named:
+            yield file
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a file's name stands for."""
     return _FORMATS.get(path.suffix.lower())
 
 
@@ -97,6 +111,21 @@ def files_at(paths: Sequence[Path]) -> Iterator[Path]:
             for name in sorted(names):
                 if not name.startswith(".") and name != _LEFT_OUT:
                     yield Path(folder, name)
+
+
+def files_and_links(folder: Path, leave_out: Container[str]) -> Iterator[tuple[Path, bool]]:
+    """All files in `folder` and below, hidden ones too, and links to folders: (path, whether it is
+    such a link). Folders of `leave_out`, real paths, are not entered."""
+    for place, below, names in os.walk(folder, onerror=_raise_storage_error):
+        links = [name for name in below if (Path(place) / name).is_symlink()]
+        below[:] = sorted(
+            name
+            for name in below
+            if name not in links
+            and (not leave_out or os.path.realpath(f"{place}/{name}") not in leave_out)
+        )
+        yield from ((Path(place, name), True) for name in sorted(links))
+        yield from ((Path(place, name), False) for name in sorted(names))
 
 
 def _raise_storage_error(error: OSError) -> NoReturn:

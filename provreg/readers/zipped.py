@@ -68,7 +68,7 @@ class _Sample:
 
 def detect(paths: Sequence[Path]) -> str | None:
     """`zip` where all files are zip files."""
-    return READER if all_files(paths, _is_zip) else None
+    return READER if all_files(paths, is_zip) else None
 
 
 def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> FolderOptions:
@@ -183,7 +183,8 @@ class ZipFiles:
         self.close()
 
 
-def _is_zip(path: Path) -> bool:
+def is_zip(path: Path) -> bool:
+    """Whether a file is called like one of these."""
     return path.suffix.lower() == ".zip"
 
 
@@ -194,7 +195,7 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
         for file in files_at([path]):
             inside = file.relative_to(path) if path.is_dir() else file.relative_to(file.parent)
             named[file] = inside.with_suffix("").as_posix() + "/"
-    archives = [examined(path) for path in chosen_files(paths, _is_zip, "zip")]
+    archives = [examined(path) for path in chosen_files(paths, is_zip, "zip")]
     for source in archives:
         path = source.path
         prefix = named[path] if len(archives) > 1 else ""
@@ -208,8 +209,6 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
                         " archive",
                         sample=member.name,
                     )
-                for problem in check_names("", [ident]).values():
-                    raise InputError(f"{shown(path)}: {problem}", sample=ident)
                 yield _Sample(ident, source, member)
 
 
@@ -236,6 +235,13 @@ def _chosen(
             if aside := len(kept) - len(chosen):
                 left_out["filtered"] = left_out.get("filtered", 0) + aside
             kept = chosen
+    for sample in kept:
+        for problem in check_names("", [sample.id]).values():
+            raise InputError(
+                f"{shown(sample.file.path)}: {problem}",
+                sample=sample.id,
+                hint="rename it, or leave it out with --exclude",
+            )
     return sorted(kept, key=lambda sample: sample.id.encode())
 
 

@@ -765,3 +765,25 @@ def test_open_folders_do_not_pile_up(tmp_path: Path) -> None:
             assert open_descriptors() <= before + 4
     list_samples([tmp_path])
     assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("name", ["line\nbreak.txt", "caf\udce9.txt", "a\\b.txt"])
+@pytest.mark.parametrize("folder", ["cat/", "cat/d\x1b/", ""])
+def test_name_that_cannot_be_an_id_is_refused_by_name_or_left_out(
+    tmp_path: Path, name: str, folder: str
+) -> None:
+    good = tmp_path / "cat/good.jpg"
+    good.parent.mkdir()
+    good.write_bytes(b"1")
+    bad = tmp_path / (folder + name)
+    bad.parent.mkdir(exist_ok=True)
+    bad.write_bytes(b"2")
+    with pytest.raises(InputError) as caught:
+        read_folder([tmp_path], FolderOptions())
+    assert "--exclude" in caught.value.hint
+    first = (folder or name).split("/")[-2 if folder else 0].replace("\x1b", "?")
+    left_out = name[:3] + "*" if folder != "cat/d\x1b/" else first
+    options = FolderOptions(exclude=(left_out.replace("\\", "?"),))
+    found = read_folder([tmp_path], options)
+    assert found.table["id"].to_pylist() == ["cat/good.jpg"]
+    assert found.reading["left_out"] == {"filtered": 1}

@@ -1,0 +1,106 @@
+"""What lies beside the files of a table or of shards, in folders that are the data.
+
+Whoever trains on such a folder with another program reads whatever in it looks like data, so there
+is nothing in it that nobody answers for: a file is read, left out by a pattern that the head
+records, or a stranger.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from provreg.core.text import printable, quoted
+from provreg.errors import InputError
+from provreg.readers.globs import Globs
+from provreg.readers.listing import SYSTEM_FILES
+from provreg.readers.table_files import NEIGHBOURS, files_and_links
+from provreg.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+# A folder `label=pos` is a column to Spark, DuckDB and Arrow.
+_PARTITION = re.compile(r"[^=]+=.*", re.DOTALL)
+# What is hidden is left out, but for what DuckDB and Polars find all the same.
+_DATA = re.compile(
+    r".*\.(arrow|csv|tsv|jsonl?|ndjson|parquet|feather|txt|tar|tgz|zip)(\.(gz|bz2|xz|zst|lz4))?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@record
+class Beside:
+    """`patterns` leave out what lies beside the data; `strangers` is what they do not: its path
+    below the folder that was named, and why it cannot stay there."""
+
+    patterns: tuple[str, ...]
+    strangers: dict[str, str]
+
+    def refuse(self, format_: str) -> None:
+        """InputError for the first stranger."""
+        for path, why in self.strangers.items():
+            escaped = re.sub(r"([*?[])", r"[\1]", path)
+            raise InputError(
+                f"{quoted(path)} {why}",
+                sample=printable(path),
+                hint=f"move it elsewhere, or leave it out: --format {format_}"
+                f" --exclude {quoted('/' + escaped)}"
+                if why == _NO_DATA
+                else "write the values into a column: the names of folders are not signed"
+                if why == _VALUES
+                else "move its files into the folder, or leave it out with --exclude",
+            )
+
+
+_NO_DATA = "lies beside the data and is not read"
+_VALUES = "has values in the name of a folder, which other programs read as a column"
+_LINK = "is a link to a folder, which is not followed"
+
+
+def look_beside(
+    paths: Sequence[Path],
+    is_read: Callable[[Path], bool],
+    patterns: tuple[str, ...],
+    *,
+    leave_out: Iterable[Path] = (),
+    adopt: bool = False,
+) -> Beside:
+    """What is in the folders among `paths` and not `is_read`, or read under a name with values.
+
+    `patterns` say what is left out; with `adopt` also well-known files that hold no data (README,
+    `_SUCCESS`), which are then among the patterns. Folders of `leave_out` (the registry) are not
+    entered. What was named itself has nothing beside it.
+    """
+    aside = frozenset(os.path.realpath(path) for path in leave_out)
+    found: dict[str, str] = {}
+    # Patterns leave out no file that is read.
+    values: dict[str, str] = {}
+    for folder in paths:
+        if not folder.is_dir():
+            continue
+        # Its own name as well, when it is first read: it stands in the path that others see.
+        before = [folder.absolute().name] if adopt else []
+        for path, linked in files_and_links(folder, aside):
+            inside = path.relative_to(folder).as_posix()
+            *folders, name = inside.split("/")
+            if linked:
+                found[inside] = _LINK
+            elif is_read(path) and not name.startswith("."):
+                if any(_PARTITION.fullmatch(one) for one in before + folders):
+                    values[inside] = _VALUES
+            elif name not in SYSTEM_FILES and (
+                not any(one.startswith(".") for one in [*folders, name]) or _DATA.fullmatch(inside)
+            ):
+                found[inside] = _NO_DATA
+    if adopt:
+        known = {path.rpartition("/")[2] for path in found} & NEIGHBOURS
+        patterns = (*patterns, *sorted(known.difference(patterns)))
+    if patterns:
+        out = Globs(patterns).matching(list(found))
+        found = {
+            name: why for (name, why), gone in zip(found.items(), out, strict=True) if not gone
+        }
+    return Beside(patterns, found | values)
