@@ -84,8 +84,8 @@ def parse_json(data: bytes, *, what: str, limit: int) -> Any:
             json.dumps(document, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not valid JSON: {error}") from None
-    # It cannot be deeper than it has brackets.
-    if data.count(b"{") + data.count(b"[") > _DEPTH:
+    # It has at most one level more than it has brackets: what stands inside the last ones.
+    if data.count(b"{") + data.count(b"[") >= _DEPTH:
         _bound_depth(document, what)
     return document
 

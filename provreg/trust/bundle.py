@@ -249,6 +249,8 @@ def _read_material(
         data.done()
     material: KeyMaterial | CertificateMaterial
     if fields.has("publicKey"):
+        if entries:
+            raise fields.wrong("tlogEntries", "has entries beside a key, which nobody would check")
         public_key = fields.object("publicKey")
         has_hint = public_key.has("hint")
         material = KeyMaterial(public_key.text("hint", limit=_MAX_HINT) if has_hint else "")

@@ -49,7 +49,6 @@ IN_A_KEY_BUNDLE = frozenset(
         "dsseEnvelope.signatures.0.keyid",
         "verificationMaterial.publicKey",
         "verificationMaterial.publicKey.hint",
-        "verificationMaterial.tlogEntries",
         STAMPS,
     }
 )

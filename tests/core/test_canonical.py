@@ -67,11 +67,12 @@ def test_escaped_pairs_of_surrogates_are_one_character() -> None:
 @pytest.mark.parametrize("opened", [b"[", b'{"":', b'[{"":'])
 def test_documents_are_64_levels_deep_at_most(opened: bytes) -> None:
     closed = opened.replace(b'"":', b"")[::-1].translate(bytes.maketrans(b"[{", b"]}"))
-    times = 64 // len(closed)
-    parse(opened * times + b"0" + closed * times)
+    times, more = divmod(63, len(closed))
+    inner = b"[" * more + b"0" + b"]" * more
+    parse(opened * times + inner + closed * times)
     parse(b"[" + b"[]," * 99 + b"0]")
     with pytest.raises(FormatError, match="deeper"):
-        parse(b"[" + opened * times + b"0" + closed * times + b"]")
+        parse(b"[" + opened * times + inner + closed * times + b"]")
 
 
 @given(st.binary(max_size=60))
@@ -115,3 +116,13 @@ def test_a_number_is_written_as_the_rfc_says_but_for_minus_zero(value: float) ->
     text = written_number(value)
     assert text == ("-0" if str(value) == "-0.0" else rfc8785.dumps(value).decode())
     assert float(text) == value
+
+
+@pytest.mark.parametrize("inner", [b"1", b'"x"', b"null", b"true"])
+def test_scalar_has_a_level_however_few_brackets_there_are(inner: bytes) -> None:
+    sound = b"[" * 63 + inner + b"]" * 63
+    assert parse_json(sound, what="x", limit=1000) == json.loads(sound)
+    assert parse_json(b"[" * 64 + b"]" * 64, what="x", limit=1000) is not None
+    for deep in (b"[" + sound + b"]", b"[[]," + sound + b"]", b'{"a":' + sound + b"}"):
+        with pytest.raises(FormatError, match="deeper"):
+            parse_json(deep, what="x", limit=1000)

@@ -71,6 +71,8 @@ ROWS: tuple[tuple[str, str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
      _pets(attrs='"' + "a" * 4095 + '"'), {}),
     ("attrs-not-canonical", "attributes that are not canonical JSON", "attrs is not in canonical",
      _pets(attrs='{"b": 1}'), {}),
+    ("attrs-scalar-on-level-65", "attributes with a number on level 65", "deeper than 64",
+     _pets(attrs="[" * 64 + "1" + "]" * 64), {}),
     ("attrs-no-json", "attributes that are no JSON", "attrs is not valid JSON",
      _pets(attrs="b"), {}),
     ("labeled-beyond-the-calendar", "a time of labeling after the year 9999",
