@@ -3,10 +3,14 @@
 A logical type says what a value is, not how wide it is stored: int8 and uint64 are both `int`. It
 is written in heads as JSON: the name of a scalar, or an object with one key: `{"decimal": scale}`,
 `{"list": T}`, `{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
+
+How values are handed out follows from the type too, so that it is signed: as the scalar usually is,
+or as it is `held` where that could not hold them: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from provreg.core.document import Fields
@@ -22,16 +26,24 @@ MAX_SCALE = 76
 
 @record
 class Scalar:
-    """A type without parameters, by its written name."""
+    """A type without parameters, by its written name.
+
+    `held` is how its values are handed out, None as usual; types that differ in it are the same.
+    """
 
     name: str
+    held: str | None = dataclasses.field(default=None, compare=False)
 
 
 @record
 class Decimal:
-    """Decimal numbers with `scale` digits after the point (before it, if negative)."""
+    """Decimal numbers with `scale` digits after the point (before it, if negative).
+
+    They are handed out in 256 bits, or in 128 where `short`; types that differ in it are the same.
+    """
 
     scale: int
+    short: bool = dataclasses.field(default=False, compare=False)
 
 
 @record
@@ -72,6 +84,20 @@ JSON = Scalar("json")  # any value of JSON, held as its canonical text
 # What has been seen to hold nothing but nulls so far. It fits every type and is never written.
 NULL = Scalar("null")
 
+# What else than its usual form a scalar is held in, from what holds least to what holds most.
+_UNITS = ("s", "ms", "us", "ns")
+HELD: dict[str, tuple[str, ...]] = {
+    INT.name: ("int64", "uint64"),
+    TIMESTAMP.name: _UNITS,
+    TIMESTAMP_UTC.name: _UNITS,
+    DURATION.name: _UNITS,
+}
+USUALLY = {
+    INT.name: "int64", TIMESTAMP.name: "us", TIMESTAMP_UTC.name: "us", DURATION.name: "ns",
+}  # fmt: skip
+# Scales of decimals that have a short form.
+SHORT_SCALES = range(39)
+
 _SCALARS = {
     scalar.name: scalar
     for scalar in (
@@ -89,9 +115,9 @@ def columns_to_json(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
 def type_to_json(logical: LogicalType) -> Any:
     match logical:
         case Scalar():
-            return logical.name
+            return logical.name if logical.held is None else {logical.name: logical.held}
         case Decimal():
-            return {"decimal": logical.scale}
+            return {"decimal128" if logical.short else "decimal": logical.scale}
         case List():
             return {"list": type_to_json(logical.element)}
         case Struct():
@@ -156,16 +182,32 @@ class _Parser:
                 return Struct(self.columns(fields, depth))
             case {"map": [key, value], **rest} if not rest:
                 return Map(self.type(key, depth + 1), self.type(value, depth + 1))
+        return self._held(document)
+
+    def _held(self, document: Any) -> Scalar | Decimal:
+        """The type of a document that says how values are handed out; what is usual is not said."""
+        match document:
+            case {"decimal128": int(scale), **rest} if not rest and not isinstance(scale, bool):
+                if scale not in SHORT_SCALES:
+                    raise self._wrong(f"a scale of {scale} has no short form")
+                return Decimal(scale, short=True)
+            case dict() if len(document) == 1:
+                [(name, held)] = document.items()
+                if held in HELD.get(name, ()) and held != USUALLY[name]:
+                    return Scalar(name, held)
         raise self._wrong("not a type")
 
     def _wrong(self, complaint: str) -> FormatError:
         return FormatError(f"{self._what}: {complaint}")
 
 
-def merged(left: LogicalType, right: LogicalType, *, json: bool = False) -> LogicalType | None:
+def merged(  # noqa: PLR0911 - a case for each type
+    left: LogicalType, right: LogicalType, *, json: bool = False
+) -> LogicalType | None:
     """The type that holds the values of both, or None where there is none.
 
-    NULL gives way to anything. Structs must have the same fields. With `json`, JSON's own
+    NULL gives way to anything; values of both are handed out in what holds most.
+    Structs must have the same fields. With `json`, JSON's own
     looseness is taken in: integers among float64 are float64, and a field may be absent.
     """
     if NULL in (left, right):
@@ -173,6 +215,10 @@ def merged(left: LogicalType, right: LogicalType, *, json: bool = False) -> Logi
     match left, right:
         case (Scalar(), Scalar()) if json and {left, right} == {INT, FLOAT64}:
             return FLOAT64
+        case (Scalar(), Scalar()) if left == right and left.name in HELD:
+            return held_in(left, max(map(held_of, (left, right)), key=HELD[left.name].index))
+        case (Decimal(), Decimal()) if left == right:
+            return Decimal(left.scale, short=left.short and right.short)
         case List(), List():
             element = merged(left.element, right.element, json=json)
             return None if element is None else List(element)
@@ -183,6 +229,16 @@ def merged(left: LogicalType, right: LogicalType, *, json: bool = False) -> Logi
         case Struct(), Struct():
             return _merged_structs(left, right, json)
     return left if left == right else None
+
+
+def held_in(logical: Scalar, form: str) -> Scalar:
+    """`logical`, its values handed out in this form."""
+    return Scalar(logical.name, None if form == USUALLY[logical.name] else form)
+
+
+def held_of(logical: Scalar) -> str:
+    """The form in which values of `logical`, one of HELD, are handed out."""
+    return logical.held or USUALLY[logical.name]
 
 
 def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:

@@ -1,4 +1,4 @@
-"""Logical column types in Arrow: which Arrow types hold them, and how text is held."""
+"""Logical column types in Arrow: which Arrow types they are of, and the one they are held in."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from provreg.core.column import (
     MAX_NAME,
     MAX_SCALE,
     NULL,
+    SHORT_SCALES,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -32,12 +33,12 @@ from provreg.core.column import (
     Map,
     Scalar,
     Struct,
+    held_in,
 )
 from provreg.core.text import quoted
 from provreg.errors import InputError
 
-# How the values of a scalar are held when they come from text. Files that carry their own widths
-# (Parquet) keep them.
+# How the values of a scalar are held, unless its type says otherwise.
 _ARROW = {
     BOOL: pa.bool_(), INT: pa.int64(), TEXT: pa.string(), BINARY: pa.binary(),
     FLOAT16: pa.float16(), FLOAT32: pa.float32(), FLOAT64: pa.float64(),
@@ -47,12 +48,13 @@ _ARROW = {
 
 
 def to_arrow(logical: LogicalType) -> pa.DataType:
-    """The Arrow type in which values read from text are held."""
+    """The Arrow type in which values are held and handed out. It depends on `logical` alone."""
     match logical:
         case Scalar():
-            return _ARROW[logical]
+            return _ARROW[logical] if logical.held is None else _held(logical)
         case Decimal():
-            return pa.decimal256(76, logical.scale)
+            bits, digits = (pa.decimal128, 38) if logical.short else (pa.decimal256, 76)
+            return bits(digits, logical.scale)
         case List():
             return pa.list_(to_arrow(logical.element))
         case Struct():
@@ -61,11 +63,20 @@ def to_arrow(logical: LogicalType) -> pa.DataType:
             return pa.map_(to_arrow(logical.key), to_arrow(logical.value))
 
 
+def _held(logical: Scalar) -> pa.DataType:
+    if logical == INT:
+        return pa.uint64()
+    if logical == DURATION:
+        return pa.duration(logical.held)
+    return pa.timestamp(logical.held, tz="UTC" if logical == TIMESTAMP_UTC else None)
+
+
 def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
     """The columns of `schema`, in its order; columns of Arrow's null type have the type NULL.
 
-    Raises InputError, naming the column, for names that are empty, too long or stand twice, and for
-    types without a logical type (extension, interval, union, run-end encoded …).
+    Extension types count as what they are stored as. Raises InputError, naming the column, for
+    names that are empty, too long or stand twice, and for types without a logical type (interval,
+    union, run-end encoded …).
     """
     check_names([field.name for field in schema])
     return tuple(Column(f.name, _from_arrow(f.type, f.name, depth=1)) for f in schema)
@@ -90,13 +101,13 @@ def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:
         raise InputError(f"column {quoted(column)} is nested deeper than {MAX_DEPTH}")
     kinds = pa.types
     if isinstance(arrow, pa.BaseExtensionType):
-        raise _unknown(arrow, column)
+        return _from_arrow(arrow.storage_type, column, depth)
     if kinds.is_dictionary(arrow):
         return _from_arrow(arrow.value_type, column, depth)
     if kinds.is_map(arrow):
         key = _from_arrow(arrow.key_type, column, depth + 1)
         return Map(key, _from_arrow(arrow.item_type, column, depth + 1))
-    if any(test(arrow) for test in _LISTS):
+    if any(test(arrow) for test in LISTS):
         return List(_from_arrow(arrow.value_type, column, depth + 1))
     return (
         _struct_from_arrow(arrow, column, depth) if kinds.is_struct(arrow) else _flat(arrow, column)
@@ -112,16 +123,21 @@ def _struct_from_arrow(arrow: pa.DataType, column: str, depth: int) -> Struct:
 
 def _flat(arrow: pa.DataType, column: str) -> LogicalType:
     if pa.types.is_decimal(arrow) and abs(arrow.scale) <= MAX_SCALE:
-        return Decimal(arrow.scale)
+        short = arrow.scale in SHORT_SCALES and not pa.types.is_decimal256(arrow)
+        return Decimal(arrow.scale, short=short)
     if pa.types.is_timestamp(arrow):
-        return TIMESTAMP if arrow.tz is None else TIMESTAMP_UTC
+        return held_in(TIMESTAMP if arrow.tz is None else TIMESTAMP_UTC, arrow.unit)
+    if pa.types.is_duration(arrow):
+        return held_in(DURATION, arrow.unit)
+    if pa.types.is_uint64(arrow):
+        return held_in(INT, "uint64")
     for test, scalar in _TESTS:
         if test(arrow):
             return scalar
     raise _unknown(arrow, column)
 
 
-_LISTS = (
+LISTS = (
     pa.types.is_list,
     pa.types.is_large_list,
     pa.types.is_fixed_size_list,
@@ -144,7 +160,6 @@ _TESTS = (
     (pa.types.is_fixed_size_binary, BINARY),
     (pa.types.is_date, DATE),
     (pa.types.is_time, TIME),
-    (pa.types.is_duration, DURATION),
 )
 
 

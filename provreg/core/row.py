@@ -6,7 +6,7 @@ after another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +54,7 @@ from provreg.core.pieces import (
     validity,
 )
 from provreg.core.text import quoted
+from provreg.core.typed import NAN_BITS
 from provreg.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,12 +71,6 @@ TAGS = {
 }  # fmt: skip
 TAG_DECIMAL, TAG_LIST, TAG_STRUCT, TAG_MAP = 0x09, 0x0F, 0x10, 0x11
 
-# The bits of each width, and those of the one NaN.
-_FLOATS: dict[Scalar, tuple[type[np.unsignedinteger[Any]], int]] = {
-    FLOAT16: (np.uint16, 0x7E00),
-    FLOAT32: (np.uint32, 0x7FC0_0000),
-    FLOAT64: (np.uint64, 0x7FF8_0000_0000_0000),
-}
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _MILLISECONDS_A_DAY = 86_400 * 10**3
 # Rows joined at once, so that their pieces are still in the processor's cache when they are hashed;
@@ -254,7 +249,7 @@ def _scalar(array: pa.Array, logical: Scalar) -> list[Piece]:
     if logical in (TIMESTAMP, TIMESTAMP_UTC, DURATION):
         seconds, nanoseconds = _seconds(array)
         return [tag, bytes_of(seconds), bytes_of(nanoseconds)]
-    if logical in _FLOATS:
+    if logical in NAN_BITS:
         return [tag, _floats(array, logical)]
     if logical == BOOL:
         return [tag, bytes_of(numbers_of(array.cast(pa.uint8())))]
@@ -272,7 +267,7 @@ def _integers(array: pa.Array, tag: Fixed) -> list[Piece]:
 
 
 def _floats(array: pa.Array, logical: Scalar) -> Fixed:
-    bits, nan = _FLOATS[logical]
+    bits, nan = NAN_BITS[logical]
     values = numbers_of(array)
     return bytes_of(np.where(np.isnan(values), bits(nan), values.view(bits)))
 

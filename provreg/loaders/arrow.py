@@ -12,25 +12,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
-from provreg.core.column import (
-    BINARY,
-    DURATION,
-    INT,
-    TEXT,
-    TIMESTAMP,
-    TIMESTAMP_UTC,
-    Decimal,
-    List,
-    LogicalType,
-    Map,
-    Struct,
-    columns_from_json,
-)
+from provreg.core.column import columns_from_json
 from provreg.core.column_arrow import to_arrow
 from provreg.core.entry import ENTRY
 from provreg.core.entry_columns import whole
 from provreg.core.text import quoted
-from provreg.errors import InputError, UsageError
+from provreg.core.typed import does_not_fit
+from provreg.errors import UsageError
 
 if TYPE_CHECKING:
     from provreg.loaders.batches import VerifiedBatch
@@ -76,9 +64,9 @@ def typed(
             hint="docs/loaders.md shows the loaders for files and shards",
         )
     columns = columns_from_json(samples.head.reading["columns"], "head.reading.columns")
-    logical = {column.name: column.type for column in columns}
+    types = {column.name: to_arrow(column.type) for column in columns}
     schema = pa.schema(
-        [(field.name, _held(logical[field.name], field.type)) for field in first.payloads.schema]
+        [(name, types[name]) for name in first.payloads.schema.names]
         + [(name, _signed_type(column)) for column, name in names.items()]
     )
     check_names(schema.names)
@@ -111,53 +99,10 @@ def _signed_type(column: str) -> pa.DataType:
     return held.value_type if pa.types.is_dictionary(held) else held
 
 
-def _held(logical: LogicalType, found: pa.DataType) -> pa.DataType:
-    """How a column's values are held: as its logical type says, and where that leaves a choice that
-    could lose something (beyond 63 bits, units, digits, gigabytes), as the first batch has them."""
-    kinds = pa.types
-    if kinds.is_dictionary(found):
-        return _held(logical, found.value_type)
-    if kinds.is_null(found):
-        return to_arrow(logical)
-    match logical:
-        case List():
-            element = _held(logical.element, found.value_type)
-            return pa.large_list(element) if kinds.is_large_list(found) else pa.list_(element)
-        case Struct():
-            types = {field.name: field.type for field in logical.fields}
-            return pa.struct(
-                [(field.name, _held(types[field.name], field.type)) for field in found]
-            )
-        case Map():
-            return pa.map_(
-                _held(logical.key, found.key_type), _held(logical.value, found.item_type)
-            )
-    chosen = (
-        (logical == INT and kinds.is_uint64(found))
-        or (
-            logical in (TEXT, BINARY)
-            and (kinds.is_large_string(found) or kinds.is_large_binary(found))
-        )
-        or logical in (TIMESTAMP, TIMESTAMP_UTC, DURATION)
-        or isinstance(logical, Decimal)
-    )
-    return found if chosen else to_arrow(logical)
-
-
 def _typed(batch: VerifiedBatch, schema: pa.Schema, names: Mapping[str, str]) -> pa.RecordBatch:
     payloads: pa.RecordBatch = batch.payloads
-    arrays = []
-    for field, read in zip(schema, payloads.columns, strict=False):
-        array = read
+    for field, array in zip(schema, payloads.columns, strict=False):
         if array.type != field.type:
-            try:
-                array = array.cast(field.type)
-            except pa.ArrowException as error:
-                raise InputError(
-                    f"column {quoted(field.name)} holds a value that does not fit"
-                    f" {quoted(str(field.type))}, the type of the first rows: {quoted(str(error))}",
-                    hint="write the shards with one type for this column",
-                ) from None
-        arrays.append(array)
-    arrays += [whole(batch.signed(column)) for column in names]
+            raise does_not_fit(field.name, f"{array.type} for {field.type}")
+    arrays = [*payloads.columns, *(whole(batch.signed(column)) for column in names)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -14,6 +14,7 @@ from blake3 import blake3
 from provreg.core.column import Column, columns_from_json
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.entry import DIGEST, SAMPLE
+from provreg.core.stored import stored_batch, stored_schema
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.verify import VerifiedVersion
@@ -55,7 +56,7 @@ def verify_dataset(
     signed, InputError for rows that cannot be hashed, such as an image that is a path without its
     bytes.
     """
-    schema = dataset.features.arrow_schema
+    schema = stored_schema(dataset.features.arrow_schema)
     features = features_of(schema)
     found = {column.name: column for column in columns_from_arrow(plain_schema(schema))}
     if isinstance(signed, VerifiedVersion):
@@ -72,7 +73,7 @@ def verify_dataset(
     for table in dataset.with_format("arrow").iter(_BATCH):
         for batch in table.combine_chunks().to_batches():
             try:
-                samples = reader.samples(plain_batch(batch, features))
+                samples = reader.samples(plain_batch(stored_batch(batch), features))
             except MisfitError as misfit:
                 place = f"row {row + misfit.row}"
                 raise InputError(

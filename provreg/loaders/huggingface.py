@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from provreg.core.entry_columns import whole
 from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
-from provreg.errors import StorageError, UsageError
+from provreg.errors import InputError, StorageError, UsageError
 from provreg.loaders import arrow
 from provreg.loaders.dataset_check import verify_dataset
 
@@ -131,7 +131,7 @@ def _features(
 ) -> datasets.Features:
     try:
         features = datasets.Features.from_arrow_schema(schema)
-    except ValueError as error:
+    except (ValueError, TypeError, NotImplementedError) as error:
         raise UsageError(
             f"datasets has no type for a column of {samples.reference}: {quoted(str(error))}"
         ) from None
@@ -216,7 +216,7 @@ def _as_read(
     if folder is None:
         kept: dict[str | None, list[pa.RecordBatch]] = {}
         for split, batch in parts:
-            kept.setdefault(split, []).append(batch.cast(schema))
+            kept.setdefault(split, []).append(_cast(batch, schema))
         return {
             split: datasets.Dataset(InMemoryTable(pa.Table.from_batches(some, schema)), info)
             for split, some in kept.items()
@@ -238,6 +238,17 @@ def _as_read(
         raise
 
 
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """`batch` as its features are stored."""
+    try:
+        return batch.cast(schema)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"a column cannot be of the feature that it was given: {quoted(str(error))}",
+            hint="say with features= only what the columns hold",
+        ) from None
+
+
 def _written(
     schema: pa.Schema,
     info: datasets.DatasetInfo,
@@ -254,7 +265,7 @@ def _written(
                     file = opened.enter_context(pa.OSFile(str(path), "wb"))
                     writer = opened.enter_context(pa.ipc.new_stream(file, schema))
                     writers[split] = path, writer
-                writers[split][1].write_batch(batch.cast(schema))
+                writers[split][1].write_batch(_cast(batch, schema))
     except OSError as error:
         raise StorageError(f"{quoted(str(root))} cannot be written: {error}") from error
     return {

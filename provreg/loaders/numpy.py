@@ -134,7 +134,11 @@ def _numbers(table: pa.Table) -> npt.NDArray[Any]:
                 f"column {quoted(field.name)} holds no numbers",
                 hint="make them with decode=, which is given each row's columns by name",
             )
-    return np.column_stack([column.to_numpy() for column in table.columns])
+    columns = [column.to_numpy() for column in table.columns]
+    held = np.result_type(*columns)
+    for field, column in zip(table.schema, table.columns, strict=True):
+        _refuse_rounded(column.combine_chunks(), held, field.name)
+    return np.column_stack(columns)
 
 
 def _matrix(lists: pa.Array, name: str) -> npt.NDArray[Any]:
@@ -146,7 +150,24 @@ def _matrix(lists: pa.Array, name: str) -> npt.NDArray[Any]:
             hint="make arrays with decode=, which is given each row's columns by name",
         )
     matrix: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(lists), -1)
+    _refuse_rounded(values, matrix.dtype, name)
     return matrix
+
+
+def _refuse_rounded(array: pa.Array, held: np.dtype[Any], name: str) -> None:
+    """Raises InputError for integers that floats of the type `held` would round."""
+    if held.kind != "f" or not pa.types.is_integer(array.type):
+        return
+    values = np.abs(array.drop_null().to_numpy()).view(np.uint64)
+    # Without the zeros at its end, a number must fit into the float's digits.
+    lowest = np.maximum(values & (~values + np.uint64(1)), np.uint64(1))
+    digits = values // lowest >> np.uint64(np.finfo(held).nmant + 1)
+    if digits.any():
+        value = int(values[np.flatnonzero(digits)[0]])
+        raise InputError(
+            f"column {quoted(name)} holds the integer {value}, which {held} rounds",
+            hint="make arrays with decode=, which is given each row's columns by name",
+        )
 
 
 def _is_number(held: pa.DataType) -> bool:

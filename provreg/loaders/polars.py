@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
-from provreg.errors import InputError
+from provreg.errors import UsageError
 from provreg.loaders import arrow
+from provreg.loaders.recast import recast
 
 with needs_extra("polars"):
     import polars as pl
@@ -24,19 +25,25 @@ _DIGITS = 38
 def frame(samples: VerifiedSamples, signed: Signed = ("label",)) -> pl.DataFrame:
     """The rows of a table version, in the order of the data, and what is `signed` of each.
 
-    Columns and errors are as `provreg.loaders.arrow.reader` has them. Decimals have the 38 digits
-    that polars knows: InputError for one that needs more.
+    Columns and errors are as `provreg.loaders.arrow.reader` has them. InputError for what polars
+    has no type for: decimals of more than 38 digits, times in seconds beyond its milliseconds.
     """
-    table = arrow.table(samples, signed)
-    for place, field in enumerate(table.schema):
-        if pa.types.is_decimal256(field.type):
-            narrow = pa.decimal128(_DIGITS, field.type.scale)
-            try:
-                column = table.column(place).cast(narrow)
-            except pa.ArrowInvalid:
-                raise InputError(
-                    f"column {quoted(field.name)} holds decimals of more than {_DIGITS} digits",
-                    hint="polars does not know such; provreg.loaders.arrow and .pandas do",
-                ) from None
-            table = table.set_column(place, pa.field(field.name, narrow), column)
-    return pl.DataFrame(table)
+    table = recast(arrow.table(samples, signed), _held, "polars")
+    try:
+        return pl.DataFrame(table)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise UsageError(
+            f"polars has no type for a column of {samples.reference}: {quoted(str(error))}",
+            hint="provreg.loaders.arrow and .pandas hand out every type",
+        ) from None
+
+
+def _held(arrow_type: pa.DataType) -> pa.DataType:
+    kinds = pa.types
+    if kinds.is_decimal256(arrow_type) and 0 <= arrow_type.scale <= _DIGITS:
+        return pa.decimal128(_DIGITS, arrow_type.scale)
+    if kinds.is_timestamp(arrow_type) and arrow_type.unit == "s":
+        return pa.timestamp("ms", arrow_type.tz)
+    if kinds.is_duration(arrow_type) and arrow_type.unit == "s":
+        return pa.duration("ms")
+    return arrow_type

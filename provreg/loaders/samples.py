@@ -33,6 +33,7 @@ from provreg.loaders.handed_out import HandedOut
 from provreg.loaders.manifest import Entry, SignedManifest, indices
 from provreg.loaders.matching import Mask, refused
 from provreg.loaders.ranks import Ranks
+from provreg.loaders.recast import python_rows
 from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
@@ -277,7 +278,7 @@ class VerifiedSamples:
         for whole in self._batches():
             batch = whole if of == 1 else whole.only(self.in_share(whole.rows, number, of))
             payloads = batch.payloads
-            listed = payloads.to_pylist() if isinstance(payloads, pa.RecordBatch) else payloads
+            listed = python_rows(payloads) if isinstance(payloads, pa.RecordBatch) else payloads
             columns = (batch.signed(name).to_pylist() for name in _SIGNED)
             for row, payload, *signed in zip(batch.rows.tolist(), listed, *columns, strict=True):
                 self.handed_out.add(row)

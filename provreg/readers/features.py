@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.canonical import parse_json
+from provreg.core.column_arrow import LISTS
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
 from provreg.readers.source_file import MisfitError
@@ -62,7 +63,7 @@ def holds_media(features: Mapping[str, Any]) -> bool:
 
 
 def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.RecordBatch:
-    """`batch` with the names of classes as text, extension types as what they are stored as.
+    """`batch`, without extension types (`core.stored`), with the names of classes as text.
 
     Raises MisfitError for the first row whose class has no name, or whose image (sound …) is a path
     without bytes, FormatError for features that are none.
@@ -76,13 +77,9 @@ def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.Record
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The schema that `plain_batch` gives. Raises FormatError."""
-    arrays = [pa.array([], _stored(field.type)) for field in schema]
+    arrays = [pa.array([], field.type) for field in schema]
     empty = pa.RecordBatch.from_arrays(arrays, names=schema.names)
     return plain_batch(empty, features_of(schema)).schema
-
-
-def _stored(arrow: pa.DataType) -> pa.DataType:
-    return arrow.storage_type if isinstance(arrow, pa.BaseExtensionType) else arrow
 
 
 def _type(feature: Any) -> str | None:
@@ -91,15 +88,13 @@ def _type(feature: Any) -> str | None:
 
 
 def _plain(array: pa.Array, feature: Any) -> pa.Array:
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
     kind = _type(feature)
     if kind == "ClassLabel":
         return _named(array, feature)
     if kind in _MEDIA:
         _check_bytes(array)
         return array
-    if not _has_more(feature):
+    if not _has_more(feature) or pa.types.is_null(array.type):
         return array
     inner = feature[0] if isinstance(feature, list) else feature.get("feature")
     if isinstance(feature, list) or kind in _LISTS:
@@ -114,6 +109,8 @@ def _has_more(feature: Any) -> bool:
     """Whether class labels or media stand somewhere in `feature`."""
     if _type(feature) == "ClassLabel" or _type(feature) in _MEDIA:
         return True
+    if isinstance(feature, list) and len(feature) != 1:
+        raise FormatError("a list of features does not hold one")
     below = feature if isinstance(feature, list) else ()
     if isinstance(feature, dict):
         below = [feature.get("feature")] if _type(feature) in _LISTS else list(feature.values())
@@ -128,7 +125,10 @@ def _named(array: pa.Array, feature: dict[str, Any]) -> pa.Array:
         raise FormatError("a class label has a name twice")
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
         raise FormatError("a class label is no integer")
-    numbers = array.cast(pa.int64())
+    try:
+        numbers = array.cast(pa.int64())
+    except pa.ArrowInvalid:
+        raise FormatError("a class label is beyond 63 bits") from None
     # -1 stands for no label, in test splits.
     numbers = pc.if_else(pc.equal(numbers, -1), pa.scalar(None, pa.int64()), numbers)
     beyond = pc.or_(pc.less(numbers, 0), pc.greater_equal(numbers, len(names)))
@@ -153,6 +153,8 @@ def _check_bytes(array: pa.Array) -> None:
 
 
 def _list(array: pa.Array, inner: Any) -> pa.Array:
+    if not any(test(array.type) for test in LISTS):
+        raise FormatError("the features do not fit the columns")
     values = _plain_below(array.flatten(), inner)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))

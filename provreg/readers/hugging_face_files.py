@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from provreg.core.column import Column, holds
 from provreg.core.column_arrow import columns_from_arrow
+from provreg.core.stored import stored_batch, stored_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers import parquet
 from provreg.readers.features import features_of, plain_batch, plain_schema
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 
 def schema_of(file: SourceFile) -> pa.Schema:
-    """The schema of an Arrow or Parquet file, with its metadata. Raises InputError."""
+    """The schema of an Arrow or Parquet file, extension types as what they are stored as, with its
+    metadata. Raises InputError."""
     with opened(file) as stream, our_errors(file, "Parquet or Arrow"):
         if is_parquet(file):
-            return pq.ParquetFile(stream, memory_map=False).schema_arrow
-        return pa.ipc.open_stream(stream).schema
+            return stored_schema(pq.ParquetFile(stream, memory_map=False).schema_arrow)
+        return stored_schema(pa.ipc.open_stream(stream).schema)
 
 
 def is_parquet(file: SourceFile) -> bool:
@@ -84,7 +86,7 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
 def _arrow_batches(file: SourceFile) -> Iterator[pa.RecordBatch]:
     # Never a memory map: what is hashed must be what is handed on.
     with opened(file) as stream, our_errors(file, "Arrow"):
-        for batch in pa.ipc.open_stream(stream):
+        for batch in map(stored_batch, pa.ipc.open_stream(stream)):
             batch.validate(full=True)
             yield batch
 

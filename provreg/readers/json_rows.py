@@ -42,7 +42,6 @@ _LONG = re.compile(rb"(?<![0-9.])[0-9]{8,}+(?![.eE])")
 _DIRECT = {
     NULL: pa.null(),
     BOOL: pa.bool_(),
-    INT: pa.int64(),
     FLOAT32: pa.float32(),
     FLOAT64: pa.float64(),
 }
@@ -187,7 +186,7 @@ def _transport(logical: LogicalType) -> pa.DataType:
             pair = [("key", _transport(logical.key)), ("value", _transport(logical.value))]
             return pa.list_(pa.struct(pair))
         case Scalar() if logical not in (JSON, FLOAT16):
-            return _DIRECT.get(logical, pa.string())
+            return to_arrow(logical) if logical == INT else _DIRECT.get(logical, pa.string())
     raise MisfitError("values to be read as they are written", row=0)
 
 

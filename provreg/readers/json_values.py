@@ -19,6 +19,7 @@ from provreg.core.column import (
     List,
     LogicalType,
     Struct,
+    held_in,
     merged,
 )
 from provreg.readers.json_plain import Path, shown
@@ -127,7 +128,9 @@ def _checked(kind: type, values: list[Any], path: Path) -> LogicalType:
     if kind is int:
         if min(values) < -(2**63) or max(values) >= 2**64:
             raise UntypedError(path, "holds integers beyond 64 bits", "write them as text")
-        return INT
+        # Both ends of the integers may stand in one column, which no Arrow type holds.
+        unsigned = min(values) >= 0 and max(values) >= 2**63
+        return held_in(INT, "uint64") if unsigned else INT
     if not np.isfinite(values).all():
         complaint = "holds NaN, infinite numbers, or such beyond the range of floats"
         raise UntypedError(path, complaint, "JSON has none of these: write null")

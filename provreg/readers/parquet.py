@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from provreg.core.column import Column, LogicalType, holds, merged, settled
 from provreg.core.column_arrow import columns_from_arrow
+from provreg.core.stored import stored_batch
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.checked_file import CheckedFile, FileChunks
@@ -98,7 +99,8 @@ def raw_batches(piece: Slice, chunks: FileChunks | None = None) -> Iterator[pa.R
         rows = _batch_rows(group)
         # Whose rows need not be hashed has time for threads.
         threads = chunks is not None and chunks.known
-        for batch in parquet.iter_batches(rows, row_groups=groups, use_threads=threads):
+        found = parquet.iter_batches(rows, row_groups=groups, use_threads=threads)
+        for batch in map(stored_batch, found):
             batch.validate(full=True)
             yield batch
 

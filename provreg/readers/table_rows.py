@@ -11,6 +11,7 @@ import pyarrow as pa
 from provreg.core.entry import SAMPLE
 from provreg.core.nulls import nulls
 from provreg.core.row import hash_rows
+from provreg.core.typed import typed_batch
 from provreg.errors import InputError
 from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
 from provreg.readers.ahead import ahead
@@ -54,6 +55,8 @@ READERS: dict[str, _Reader] = {
     "parquet": parquet,
     "huggingface": hugging_face_files,
 }
+# Both ends of the integers may stand in one column of these, which no Arrow type holds.
+_TEXT = frozenset({"csv", "tsv", "json", "jsonl"})
 HEADED: dict[str, _Headed] = {
     "csv": delimited,
     "tsv": delimited,
@@ -123,11 +126,15 @@ def rows_of(
     *,
     format_: str = "parquet",
 ) -> Rows:
-    """The rows in `batches` of a slice; misfits get their places here. The rest as `samples_of`."""
-    names = [column.name for column in options.payload_columns()]
+    """The rows in `batches` of a slice; misfits get their places here. The rest as `samples_of`.
+
+    What is hashed and handed on are the values in the types of `options.columns`.
+    """
+    payload = options.payload_columns()
+    names = [column.name for column in payload]
     rows = 0
     try:
-        for batch in batches:
+        for batch in _typed(batches, payload, both_ends=format_ in _TEXT):
             try:
                 samples = samples_of(batch, options, hash_)
             except MisfitError as misfit:
@@ -139,6 +146,41 @@ def rows_of(
     except MisfitError as misfit:
         before = rows_before(piece, format_, options)
         raise misfit.in_file(piece.file.path, before) from None
+
+
+def _typed(
+    batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...], *, both_ends: bool
+) -> Iterator[pa.RecordBatch]:
+    """All of `batches`, as `typed_batches`; misfits are at their row in all of them."""
+    rows = 0
+    for batch in batches:
+        try:
+            yield from typed_batches(batch, columns, both_ends=both_ends)
+        except MisfitError as misfit:
+            raise misfit.after(rows) from None
+        rows += batch.num_rows
+
+
+def typed_batches(
+    batch: pa.RecordBatch, columns: tuple[Column, ...], *, both_ends: bool
+) -> Iterator[pa.RecordBatch]:
+    """`batch` as `typed_batch`, in several where texts of a column would be too long together.
+
+    Raises MisfitError at the first row that does not fit.
+    """
+    try:
+        typed = typed_batch(batch, columns, both_ends=both_ends)
+    except InputError as error:
+        if batch.num_rows < 2:
+            raise MisfitError(error.message, row=0, hint=error.hint) from None
+        half = batch.num_rows // 2
+        yield from typed_batches(batch.slice(0, half), columns, both_ends=both_ends)
+        try:
+            yield from typed_batches(batch.slice(half), columns, both_ends=both_ends)
+        except MisfitError as misfit:
+            raise misfit.after(half) from None
+    else:
+        yield typed
 
 
 def rows_before(piece: Slice, format_: str, options: TableOptions) -> int:

@@ -275,7 +275,7 @@ def test_types_are_inferred_from_all_rows(tmp_path: Path) -> None:
         "t": "text",
         "n": "int",
         "f": "float64",
-        "u": "int",
+        "u": {"int": "uint64"},
         "b": "bool",
         "z": "text",
         "l": {"list": "float64"},
