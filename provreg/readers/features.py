@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.canonical import parse_json
-from provreg.core.column_arrow import LISTS
+from provreg.core.column_arrow import LISTS, columns_from_arrow
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
 from provreg.readers.source_file import MisfitError
@@ -76,8 +76,12 @@ def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.Record
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema that `plain_batch` gives. Raises FormatError."""
-    arrays = [pa.array([], field.type) for field in schema]
+    """The schema that `plain_batch` gives.
+
+    Raises FormatError, and InputError as `columns_from_arrow`.
+    """
+    columns_from_arrow(schema)
+    arrays = [pa.nulls(0, field.type) for field in schema]
     empty = pa.RecordBatch.from_arrays(arrays, names=schema.names)
     return plain_batch(empty, features_of(schema)).schema
 
