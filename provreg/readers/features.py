@@ -100,6 +100,8 @@ def _plain(array: pa.Array, feature: Any) -> pa.Array:
         return array
     if not _has_more(feature) or pa.types.is_null(array.type):
         return array
+    if isinstance(feature, list) and len(feature) != 1:
+        raise FormatError("a list of features does not hold one")
     inner = feature[0] if isinstance(feature, list) else feature.get("feature")
     if isinstance(feature, list) or kind in _LISTS:
         if pa.types.is_struct(array.type) and isinstance(inner, dict):
@@ -113,8 +115,6 @@ def _has_more(feature: Any) -> bool:
     """Whether class labels or media stand somewhere in `feature`."""
     if _type(feature) == "ClassLabel" or _type(feature) in _MEDIA:
         return True
-    if isinstance(feature, list) and len(feature) != 1:
-        raise FormatError("a list of features does not hold one")
     below = feature if isinstance(feature, list) else ()
     if isinstance(feature, dict):
         below = [feature.get("feature")] if _type(feature) in _LISTS else list(feature.values())
