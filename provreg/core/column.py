@@ -84,6 +84,9 @@ JSON = Scalar("json")  # any value of JSON, held as its canonical text
 # What has been seen to hold nothing but nulls so far. It fits every type and is never written.
 NULL = Scalar("null")
 
+# Integers of JSON that fit any form so far. It is never written.
+SMALL = Scalar("int", "small")
+
 # What else than its usual form a scalar is held in, from what holds least to what holds most.
 _UNITS = ("s", "ms", "us", "ns")
 HELD: dict[str, tuple[str, ...]] = {
@@ -215,6 +218,10 @@ def merged(  # noqa: PLR0911 - a case for each type
     match left, right:
         case (Scalar(), Scalar()) if json and {left, right} == {INT, FLOAT64}:
             return FLOAT64
+        case (Scalar(), Scalar()) if json and left == right == INT:
+            if SMALL.held in (left.held, right.held):
+                return right if left.held == SMALL.held else left
+            return left if left.held == right.held else INT
         case (Scalar(), Scalar()) if left == right and left.name in HELD:
             return held_in(left, max(map(held_of, (left, right)), key=HELD[left.name].index))
         case (Decimal(), Decimal()) if left == right:
@@ -279,4 +286,6 @@ def settled(logical: LogicalType) -> LogicalType:
             return Struct(tuple(Column(f.name, settled(f.type)) for f in logical.fields))
         case Map():
             return Map(settled(logical.key), settled(logical.value))
+    if isinstance(logical, Scalar) and logical.held == SMALL.held:
+        return INT
     return TEXT if logical == NULL else logical

@@ -65,7 +65,7 @@ def to_arrow(logical: LogicalType) -> pa.DataType:
 
 def _held(logical: Scalar) -> pa.DataType:
     if logical == INT:
-        return pa.uint64()
+        return pa.uint64() if logical.held == "uint64" else pa.int64()
     if logical == DURATION:
         return pa.duration(logical.held)
     return pa.timestamp(logical.held, tz="UTC" if logical == TIMESTAMP_UTC else None)

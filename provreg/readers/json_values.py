@@ -14,6 +14,7 @@ from provreg.core.column import (
     MAX_DEPTH,
     MAX_FIELDS,
     NULL,
+    SMALL,
     TEXT,
     Column,
     List,
@@ -129,8 +130,9 @@ def _checked(kind: type, values: list[Any], path: Path) -> LogicalType:
         if min(values) < -(2**63) or max(values) >= 2**64:
             raise UntypedError(path, "holds integers beyond 64 bits", "write them as text")
         # Both ends of the integers may stand in one column, which no Arrow type holds.
-        unsigned = min(values) >= 0 and max(values) >= 2**63
-        return held_in(INT, "uint64") if unsigned else INT
+        if min(values) < 0:
+            return INT
+        return held_in(INT, "uint64") if max(values) >= 2**63 else SMALL
     if not np.isfinite(values).all():
         complaint = "holds NaN, infinite numbers, or such beyond the range of floats"
         raise UntypedError(path, complaint, "JSON has none of these: write null")
