@@ -30,6 +30,7 @@ from provreg.core.column import (
     Scalar,
     Struct,
 )
+from provreg.core.column_arrow import to_arrow
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.json_plain import batches_of, most_rows, parsed_row
