@@ -28,6 +28,14 @@ def trust(*, required: bool = False) -> dict[str, Any]:
     return made
 
 
+def by_one_key(name: str) -> dict[str, Any]:
+    """The policy that `--key` stands for (docs/format/names.md)."""
+    every = {"datasets": ["*"], "principals": [name]}
+    return policy(name) | {
+        "revoke": [every], "freshness": [every | {"required": False}], "train": [every]
+    }  # fmt: skip
+
+
 def about(kind: str, head: str, version: int, facts: dict[str, Any], uid: str = UID) -> bytes:
     """A statement about a version of pets, written without provreg's own code."""
     return canonical(
@@ -111,6 +119,18 @@ def _revoked(kept: Kept) -> Iterator[Case]:
     revocation(forge, second, 2)
     says = "pets@2 is revoked by bob (revocation 1): labels were flipped"
     yield _refused("revoked", "A revoked version is refused.", forge, 8, says, reference="pets")
+    alone = by_one_key("alice")
+    yield _good("revoked-by-another-key", "Who trusts one key alone takes no other's revocation.",
+                forge, second, policy=alone)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    revocation(forge, second, 2, by=("alice",))
+    yield _refused("revoked-by-the-one-key", "A key that is trusted alone revokes too.", forge,
+                   8, "revocation 1): labels were flipped", reference="pets",
+                   policy=alone)  # fmt: skip
+    yield _good("older-than-revoked-by-the-one-key", "What it left alone stands.", forge, first,
+                reference="pets@1", policy=alone)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    revocation(forge, second, 2)
     yield _good("older-than-revoked", "What a revoked version continues stands.", forge, first,
                 reference="pets@1")  # fmt: skip
     yield _good("nobody-may-revoke", "Without a rule that says who may, nothing is revoked.",

@@ -210,6 +210,13 @@ def _policies(kept: Kept) -> Iterator[Case]:
         "threshold-missed", "One of two principals is not two.", 7, "signed by 1 of 2 needed",
         policy("alice", "bob", threshold=2), "alice",
     )  # fmt: skip
+    reviewed = policy("alice")
+    reviewed["principal"] += policy("bob")["principal"]
+    reviewed["publish"][0]["countersigners"] = ["bob"]
+    yield signed(
+        "countersigner-alone", "A countersigner alone publishes nothing.", 7,
+        "signed by 1 of 1 needed", reviewed, "bob",
+    )  # fmt: skip
     two_keys = policy(threshold=2, alice=("alice", "alice-laptop"), bob=("bob",))
     yield signed(
         "threshold-two-keys-of-one", "Two keys of one principal are one principal.", 7,
