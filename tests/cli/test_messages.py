@@ -202,9 +202,9 @@ def test_labels_with_escapes_are_shown_escaped(pets: Path, provreg: Run) -> None
     rows = '{"key": "a", "text": "t", "label": "\\u001b[2Jgood"}\n'
     (pets / "rows.jsonl").write_text(rows, "utf-8")
     ingest = ("ingest", "rows.jsonl", "--name", "rows", "--id", "key", "--label", "label")
-    ran = provreg(*ingest, "--source", "s", "--labeler", "\x1b[1A", "--sign", "key:ann.key")
+    ran = provreg(*ingest, "--source", "s", "--sign", "key:ann.key", "-m", "\x1b[1A")
     assert ran.code == 0
-    for command in (["show", "rows", "a"], ["blame", "rows"], ["show", "rows"]):
+    for command in (["show", "rows", "a"], ["log", "rows"], ["sql", "select label from entries"]):
         shown = provreg(*command).out
         assert "\\x1b" in shown
         assert "\x1b" not in shown + provreg(*command, "--json").out
