@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from provreg.core.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.entry import NO_ENTRIES
 from provreg.core.head import Head
-from provreg.core.text import quoted
+from provreg.core.text import check_utf8, quoted
 from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.entries import checked_part, load_entries
 from provreg.flows.followed import changes_to, parts_with
@@ -126,6 +126,7 @@ def blame(
     the version does not have, DamagedError where a version of its history is damaged, and
     NotTrustedError (steps 10 and 11) where its own entries are.
     """
+    check_utf8("the id", *ids)
     head = version.head
     entries = _named(workspace, head, ids) if ids else load_entries(workspace, head)
     line = lineage(workspace, version.digest, trust)

@@ -6,9 +6,10 @@ from dataclasses import field
 from pathlib import Path
 
 from provreg.core.names import check_dataset_name
+from provreg.core.text import check_utf8
 from provreg.errors import UsageError
 from provreg.readers.download_bounds import Bounds
-from provreg.readers.reader import HowToRead
+from provreg.readers.reader import HowToRead, option_name
 from provreg.record import record
 
 
@@ -54,6 +55,13 @@ class Ingestion:
     def __post_init__(self) -> None:
         """Raises UsageError for what nobody can mean."""
         check_dataset_name(self.dataset)
+        check_utf8("the source", self.source)
+        check_utf8("the labeler", self.labeler)
+        check_utf8("the message", self.message)
+        for name in self.how.said():
+            said = getattr(self.how, name)
+            if isinstance(said, str | tuple):
+                check_utf8(option_name(name), *([said] if isinstance(said, str) else said))
         if self.replace and not self.append:
             raise UsageError(
                 "--replace is for --append", hint="without --append PATH is everything"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from provreg.core.manifest import name_counts
 from provreg.core.names import Reference
 from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
-from provreg.core.text import quoted
+from provreg.core.text import check_utf8, quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.entries import load_entries
 from provreg.flows.history import known_of
@@ -73,6 +73,9 @@ def take_aim(
     reference that means "the newest", or no reason; NotFoundError; NotTrustedError where nothing
     says which dataset is meant.
     """
+    check_utf8("the reason", reason)
+    if samples is not None:
+        check_utf8("the name", samples.name)
     if not reason.strip() or len(reason.encode()) > MAX_REASON_BYTES:
         raise UsageError(
             f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from provreg.core.entry import ENTRY
-from provreg.core.text import quoted
+from provreg.core.text import check_utf8, quoted
 from provreg.errors import DamagedError, UsageError
 from provreg.record import record
 from provreg.store.index_rows import NewVersion, rows_of
@@ -100,6 +100,8 @@ class Index:
     @contextmanager
     def open(self, *, writing: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection: to write, or to read tables that may be those of another provreg."""
+        # DuckDB takes no other path.
+        check_utf8("the path of the index, in the cache,", str(self._path))
         self._let_go()
         if not writing and not self._path.exists():
             self._make()
@@ -267,6 +269,7 @@ def _shut_in(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _select(connection: duckdb.DuckDBPyConnection, sql: str, *, hint: str) -> pa.Table:
+    check_utf8("the question", sql)
     try:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

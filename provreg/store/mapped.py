@@ -74,7 +74,7 @@ class MappedParts:
                     with pa.ipc.new_file(file, written.schema) as writer:
                         writer.write_table(written)
                     file.flush()
-                    with pa.memory_map(staged) as source:
+                    with pa.memory_map(os.fsencode(staged)) as source:
                         digest = blake3(source.read_buffer()).digest()
                     file.write(digest)
                 Path(staged).replace(path)
@@ -95,7 +95,7 @@ class MappedParts:
     def _drop_damaged(self, part: PartRef) -> bool:
         path = self._path(part)
         try:
-            with pa.memory_map(str(path)) as source:
+            with pa.memory_map(os.fsencode(path)) as source:
                 data = memoryview(source.read_buffer()).cast("B")
             if blake3(data[:-_DIGEST_SIZE]).digest() == data[-_DIGEST_SIZE:]:
                 return False
