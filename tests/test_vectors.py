@@ -173,7 +173,7 @@ def second() -> Iterator[ModuleType]:
 
 def test_the_second_reader_shares_no_code() -> None:
     files = sorted(VECTORS.glob("second_*.py"))
-    assert len(files) == 5
+    assert len(files) == 6
     for path in files:
         for node in ast.walk(ast.parse(path.read_bytes())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -256,6 +256,27 @@ def test_the_second_reader_finds_the_same_in_a_registry_of_provreg(
             if key.startswith(signatures_prefix("pets", version.digest))
         ]
         assert base64.b64decode(bundle["dsseEnvelope"]["payload"]) == facts["statement"].encode()
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_second_reader_decides_the_same_at_the_same_step(
+    path: Path, second: ModuleType
+) -> None:
+    """Of steps 1 to 7, 10 and 11; what is refused elsewhere passes these."""
+    verdict = importlib.import_module("second_verdict")
+    case = read(path)
+    policy = case.get("policy") or {
+        "principal": [{"name": "alice", "keys": [
+            (VECTORS / "keys/TEST-ONLY-alice.pub").read_text("utf-8")]}],
+        "publish": [{"datasets": ["*"], "principals": ["alice"]}],
+    }  # fmt: skip
+    try:
+        verdict.decide(registry_of(case), case["reference"], policy)
+        found = None
+    except verdict.RefusedAt as refused:
+        found = refused.step
+    expected = case["expect"].get("refused", {}).get("step")
+    assert found == (None if expected in (8, 9, 12) else expected)
 
 
 def test_every_step_has_a_vector() -> None:

@@ -25,15 +25,20 @@ def canonical(value: Any) -> bytes:
     return text.encode()
 
 
-def parse(data: bytes, limit: int) -> Any:
+def parse_json(data: bytes, limit: int) -> Any:
     refuse_unless(len(data) <= limit, "too long")
     try:
         value = json.loads(data.decode(), object_pairs_hook=_keys_once, parse_constant=_none)
         refuse_unless(_depth(value) <= 64, "too deep")
-        canon = canonical(value)
+        canonical(value)
     except (ValueError, RecursionError) as error:
         raise Refused(f"no JSON: {error}") from None
-    refuse_unless(canon == data, "not canonical")
+    return value
+
+
+def parse(data: bytes, limit: int) -> Any:
+    value = parse_json(data, limit)
+    refuse_unless(canonical(value) == data, "not canonical")
     return value
 
 
