@@ -3,7 +3,7 @@
 It is slow and plain on purpose, and no part of the package: it shows that the specification says
 enough. It reads a version from a registry given as a mapping of keys to bytes, recomputes all its
 digests and refuses what docs/format says must be refused of records, heads, parts and manifests
-(steps 4, 10 and 11, and the statement of step 5). `second_verdict` decides by it who signed a version.
+(steps 4, 10 and 11, and the statement of step 5). Who signed a version is `second_verdict`.
 """
 
 from __future__ import annotations
