@@ -63,3 +63,17 @@ def _not_a_reference(text: str) -> UsageError:
         f"{quoted(text)} is not a reference",
         hint="write name, name@3, name@latest or name@sha256:…",
     )
+
+
+def check_utf8(what: str, *texts: str | None) -> None:
+    """UsageError where one of `texts`, which `what` names, has no bytes in UTF-8: a command line or
+    a variable in another encoding, or half a surrogate pair. Nothing signed can hold it."""
+    for text in texts:
+        if text is not None and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise UsageError(
+                    f"{what} {quoted(text)} is not UTF-8",
+                    hint="write it in UTF-8, as all that is signed is",
+                ) from None

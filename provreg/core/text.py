@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from provreg.errors import UsageError
-
 # C0 and C1 controls, line and paragraph separators, bidirectional controls.
 UNSAFE_CHARACTERS = (
     "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff"
@@ -39,17 +37,3 @@ def quoted(text: str) -> str:
     """`text` in quotes for a message: printable, and cut after 200 characters."""
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return f"'{printable(shown)}'"
-
-
-def check_utf8(what: str, *texts: str | None) -> None:
-    """UsageError where one of `texts`, which `what` names, has no bytes in UTF-8: a command line or
-    a variable in another encoding, or half a surrogate pair. Nothing signed can hold it."""
-    for text in texts:
-        if text is not None and not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise UsageError(
-                    f"{what} {quoted(text)} is not UTF-8",
-                    hint="write it in UTF-8, as all that is signed is",
-                ) from None

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from provreg.core.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.entry import NO_ENTRIES
 from provreg.core.head import Head
-from provreg.core.text import check_utf8, quoted
+from provreg.core.names import check_utf8
+from provreg.core.text import quoted
 from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.entries import checked_part, load_entries
 from provreg.flows.followed import changes_to, parts_with

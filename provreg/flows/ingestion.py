@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from pathlib import Path
 
-from provreg.core.names import check_dataset_name
-from provreg.core.text import check_utf8
+from provreg.core.names import check_dataset_name, check_utf8
 from provreg.errors import UsageError
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.reader import HowToRead, option_name

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from provreg.core.manifest import name_counts
-from provreg.core.names import Reference
+from provreg.core.names import Reference, check_utf8
 from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
-from provreg.core.text import check_utf8, quoted
+from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.entries import load_entries
 from provreg.flows.history import known_of

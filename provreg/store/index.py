@@ -17,7 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from provreg.core.entry import ENTRY
-from provreg.core.text import check_utf8, quoted
+from provreg.core.names import check_utf8
+from provreg.core.text import quoted
 from provreg.errors import DamagedError, UsageError
 from provreg.record import record
 from provreg.store.index_rows import NewVersion, rows_of
