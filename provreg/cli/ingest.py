@@ -78,6 +78,7 @@ EXAMPLES = (
     "provreg ingest batch/ --name web --append --source vendor --propose --sign key:my.key",
     "provreg ingest calls.csv --name calls --id call --label verdict --source crm"
     " --sign key:my.key",
+    "provreg ingest pairs.tsv --name pairs --quoting none --source tatoeba --sign key:my.key",
     "provreg ingest calls.txt --name calls --format csv --delimiter ';' --null NA --column size:int"
     " --source crm --sign key:my.key",
     "provreg ingest calls.jsonl --name calls --source-column from --labeler-column by"

@@ -388,7 +388,7 @@ def test_objects_whose_keys_are_data_are_refused_soon(tmp_path: Path, format_: s
         read(tmp_path, text.encode(), format_)
     assert "list of pairs" in caught.value.hint
     assert "--column votes:json" in caught.value.hint
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert len(read(tmp_path, text.encode(), format_, votes="json")) == len(rows)
 
 
