@@ -13,11 +13,11 @@ from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part
 from provreg.errors import ProvregError
 from provreg.flows.check_statements import check_latest, check_revocations
+from provreg.flows.compare import changes_of
 from provreg.flows.entries import load_entries
 from provreg.flows.integrity import read_head, read_part_file, recorded
 from provreg.flows.runs import members, read_receipt
 from provreg.flows.signatures import is_recorded
-from provreg.flows.sync import changes_of
 from provreg.flows.workspace import Workspace
 from provreg.record import record
 from provreg.store.index_rows import change_rows

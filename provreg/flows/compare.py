@@ -16,8 +16,10 @@ from provreg.core.change import (
 )
 from provreg.core.entry import NO_ENTRIES
 from provreg.core.entry_columns import joined
-from provreg.core.head import Head, PartRef
+from provreg.core.head import Head, PartRef, check_parent
+from provreg.core.kinds import KINDS
 from provreg.flows.entries import checked_part, read_blocks
+from provreg.flows.integrity import read_head
 from provreg.flows.workspace import Workspace
 from provreg.record import record
 
@@ -50,6 +52,22 @@ def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
         after.append(new_rows)
     after += [piece.rows(workspace) for piece in new_pieces.values()]
     return compare(_ascending(before), _ascending(after))
+
+
+def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int]]:
+    """The changes of a version to its parent, as the index keeps them, and their true counts."""
+    if head.parent is None:
+        # What the first version holds needs no list of changes: nothing was before it.
+        return compare(NO_ENTRIES, NO_ENTRIES), dict.fromkeys(KINDS, 0) | {"injected": head.samples}
+    changes = changes_between(workspace, parent_of(workspace, head), head)
+    return changes, changes.counts()
+
+
+def parent_of(workspace: Workspace, head: Head) -> Head:
+    """The head of the version that `head` follows. Raises NotTrustedError where it does not."""
+    parent = read_head(workspace, head.parent or "")
+    check_parent(head, parent)
+    return parent
 
 
 @record

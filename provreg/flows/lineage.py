@@ -139,7 +139,7 @@ def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | Non
     changes = workspace.index.changes([one.digest for one in versions])
     if proposal is None:
         return changes
-    from provreg.flows.sync import changes_of
+    from provreg.flows.compare import changes_of
     from provreg.store.index_rows import change_rows
 
     rows = change_rows(changes_of(workspace, proposal.head)[0])

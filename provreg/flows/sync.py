@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from provreg.core.change import Changes, compare
-from provreg.core.entry import NO_ENTRIES
-from provreg.core.head import MAX_HEAD_BYTES, Head, check_parent
-from provreg.core.kinds import KINDS
+from provreg.core.head import MAX_HEAD_BYTES
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
-from provreg.flows.compare import changes_between
+from provreg.flows.compare import changes_of, parent_of
 from provreg.flows.entries import check_successor, load_entries
 from provreg.flows.integrity import read_head, recorded
 from provreg.flows.sync_runs import sync_runs
@@ -137,7 +134,7 @@ def _take_in(work: _Work, dataset: str, number: int, digest: str) -> None:
     if (head.dataset, head.version) != (dataset, number):
         raise _head_of(head.dataset, head.version)
     if head.parent in work.known:
-        check_successor(work.workspace, head, _parent(work.workspace, head))
+        check_successor(work.workspace, head, parent_of(work.workspace, head))
     else:
         load_entries(work.workspace, head)
     changes, counts = changes_of(work.workspace, head)
@@ -146,18 +143,3 @@ def _take_in(work: _Work, dataset: str, number: int, digest: str) -> None:
 
 def _head_of(dataset: str, number: int) -> FormatError:
     return FormatError(f"the head is that of {dataset}@{number}")
-
-
-def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int]]:
-    """The changes of a version to its parent, as the index keeps them, and their true counts."""
-    if head.parent is None:
-        # What the first version holds needs no list of changes: nothing was before it.
-        return compare(NO_ENTRIES, NO_ENTRIES), dict.fromkeys(KINDS, 0) | {"injected": head.samples}
-    changes = changes_between(workspace, _parent(workspace, head), head)
-    return changes, changes.counts()
-
-
-def _parent(workspace: Workspace, head: Head) -> Head:
-    parent = read_head(workspace, head.parent or "")
-    check_parent(head, parent)
-    return parent

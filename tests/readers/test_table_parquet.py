@@ -88,10 +88,18 @@ def test_file_swapped_once_it_is_open_is_not_what_is_read(tmp_path: Path) -> Non
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": ["signed"]}), path)
     file = examined(path)
-    with opened(file) as stream:
-        pq.write_table(pa.table({"a": ["poison"]}), tmp_path / "other")
-        (tmp_path / "other").replace(path)
-        assert _texts_of(file, stream) == ["signed"]
+    read = []
+
+    def read_while_swapped() -> None:
+        with opened(file) as stream:
+            pq.write_table(pa.table({"a": ["poison"]}), tmp_path / "other")
+            (tmp_path / "other").replace(path)
+            read.extend(_texts_of(file, stream))
+
+    # Its name is gone, which is a change of the file that is open.
+    with pytest.raises(InputError, match="changed while"):
+        read_while_swapped()
+    assert read == ["signed"]
 
 
 def test_rows_are_read_where_the_system_does_not_open_open_files_again(tmp_path: Path) -> None:
@@ -108,7 +116,7 @@ _PEAK = """
 import sys
 from provreg.core.column import BINARY, Column
 from provreg.readers import parquet
-from provreg.readers.source_file import SourceFile, examined, opened
+from provreg.readers.checked_file import FileChunks
 from provreg.readers.source_file import Slice, examined
 from provreg.readers.table_options import TableOptions
 from pathlib import Path
@@ -120,7 +128,7 @@ def peak():
 parquet._READ_WHOLE_CHECKED = parquet._READ_WHOLE
 options = TableOptions(columns=(Column("data", BINARY),))
 piece = Slice(examined(Path(sys.argv[1])), 0, 1, first_row=0)
-chunks = {} if sys.argv[2] == "checked" else None
+chunks = FileChunks(piece.file.size) if sys.argv[2] == "checked" else None
 rows = parquet.batches(piece, options, chunks)
 before = peak()
 print(sum(batch.num_rows for batch in rows), peak() - before)
