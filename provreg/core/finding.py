@@ -8,8 +8,8 @@ from typing import Any, Literal
 from provreg.record import record
 
 FindingKind = Literal[
-    "changed", "missing", "stranger", "moved", "relabeled", "unreadable",
-    "recompressed", "replaced", "gone", "unreachable", "refused",
+    "changed", "missing", "stranger", "moved", "relabeled", "resplit", "reattributed",
+    "unreadable", "recompressed", "replaced", "gone", "unreachable", "refused",
 ]  # fmt: skip
 
 
@@ -19,14 +19,17 @@ class Finding:
 
     `changed`: other bytes under the id. `missing`: in the manifest only. `stranger`: in the data
     only. `moved`: a missing sample's bytes under another id. `relabeled`: bytes as signed, under
-    the same or another id, with another label. `unreadable`: could not be read to be checked.
+    the same or another id, with another label. `resplit`, `reattributed`: bytes as signed, which
+    the data put in another split, or say another source, labeler or labeled_at of (`detail` says
+    which). `unreadable`: could not be read to be checked.
 
     Of samples at URLs: `recompressed` and `replaced` are `changed` to other bytes of a picture
     that looks the same, or not. `gone`: the server says there is nothing. `unreachable`: it said
     nothing. `refused`: it leads where provreg does not go, or to what it does not take.
 
-    `expected` and `found` are digests of bytes, but labels for `relabeled`; `found_id` is where a
-    moved or relabeled sample stands now. `source` and `labeler` answer for the signed sample.
+    `expected` and `found` are digests of bytes, but for `relabeled`, `resplit` and `reattributed`
+    what is signed and what the data say; `found_id` is where a moved or relabeled sample stands
+    now. `source` and `labeler` answer for the signed sample.
     `uri` is where it was looked for, `detail` what came of it, in words.
     """
 

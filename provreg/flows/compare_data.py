@@ -18,12 +18,14 @@ from provreg.core.finding import Finding
 from provreg.core.head import Head
 from provreg.core.long_labels import split_long_labels
 from provreg.core.pairing import renames, same_id
+from provreg.core.told import KINDS, ORIGINS, Told
+from provreg.core.written_times import written_moments
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore
-from provreg.flows.reading import Read, labels_overridden
+from provreg.flows.reading import Read, told_by_data
 from provreg.flows.verify import Step
 
-_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", "source", "labeler")
+_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGINS)
 
 
 def check_read(
@@ -33,11 +35,12 @@ def check_read(
 
     Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
     """
-    labels_signed = read.samples.labels_known and not labels_overridden(head.reading)
+    samples = read.samples
+    told = told_by_data(head.reading, labels=samples.labels_known, splits=samples.splits_known)
     unread = {finding.id: finding for finding in read.findings}
     findings = [
         finding
-        for finding in compare_with_data(entries, read.samples.table, labels_signed=labels_signed)
+        for finding in compare_with_data(entries, samples.table, told)
         if finding.id not in unread
     ]
     findings = sorted([*findings, *unread.values()], key=lambda finding: finding.id.encode())
@@ -47,7 +50,8 @@ def check_read(
     counts = Counter(finding.kind for finding in findings)
     said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     reference = f"{head.dataset}@{head.version}"
-    detail = f"{len(findings):,} samples are not as {reference} signs them: {said}"
+    count = len({finding.id for finding in findings})
+    detail = f"{count:,} samples are not as {reference} signs them: {said}"
     on_step(Step(12, False, detail))
     raise NotTrustedError(
         detail,
@@ -57,19 +61,16 @@ def check_read(
     )
 
 
-def compare_with_data(
-    entries: pa.Table, samples: pa.Table, *, labels_signed: bool
-) -> Iterator[Finding]:
+def compare_with_data(entries: pa.Table, samples: pa.Table, told: Told) -> Iterator[Finding]:
     """A finding for every difference between `entries` and `samples` (schema SAMPLE, in order).
 
-    `labels_signed`: the labels in the data are those the manifest was made from, so that another
-    label under the same id is a finding. A moved sample whose label changed with its place is
-    `relabeled`, whatever its label was signed from.
+    `told` is what the data say beside the payload: another than the signed is a finding. A moved
+    sample whose label changed with its place is `relabeled`, whatever its label was signed from.
     """
     gone, come = np.ones(entries.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
     for old, new in same_id(entries.column("id"), samples.column("id")):
         gone[old], come[new] = False, False
-        for signed, present in _rows(entries, samples, old, new):
+        for signed, present, unlike in _rows(entries, samples, old, new, told):
             if signed["content"] != present["content"]:
                 yield _finding("changed", signed, written(present["content"]))
             elif _other_sha256(signed, present):
@@ -77,18 +78,12 @@ def compare_with_data(
                     "sha256:" + row["content_sha256"].hex() for row in (signed, present)
                 )
                 yield _finding("changed", signed, there, expected=expected)
-            elif labels_signed and _label(signed) != _label(present):
-                yield _finding("relabeled", signed, _label(present), expected=_label(signed))
+            else:
+                yield from (_said(name, signed, present) for name in unlike)
     left = renames(entries, samples, gone, come)
-    for signed, present in _rows(entries, samples, left.old, left.new):
+    for signed, present, _ in _rows(entries, samples, left.old, left.new, told):
         if _label(present) is not None and _label(signed) != _label(present):
-            yield _finding(
-                "relabeled",
-                signed,
-                _label(present),
-                expected=_label(signed),
-                found_id=present["id"],
-            )
+            yield _said("label", signed, present)
         else:
             yield _finding("moved", signed, found_id=present["id"])
     for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
@@ -98,30 +93,36 @@ def compare_with_data(
 
 
 def _rows(
-    entries: pa.Table, samples: pa.Table, old: Rows, new: Rows
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The pairs that differ, as dicts; equal ones are left out before they become Python."""
-    signed = take_entries(entries.select(_COLUMNS), old)
-    present = _as_signed(take_rows(samples, new))
+    entries: pa.Table, samples: pa.Table, old: Rows, new: Rows, told: Told
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[str]]]:
+    """The pairs that differ, as dicts, and the fields of which the data say another than signed;
+    equal ones are left out before they become Python."""
+    signed, read = take_entries(entries.select(_COLUMNS), old), take_rows(samples, new)
+    present = _as_signed(read)
+    unlike = told.unlike(signed, read)
     differ = np.zeros(len(old), np.bool_)
     for name in ("id", "content", "content_sha256", "label", "label_digest"):
         differ |= unequal(signed[name], present[name])
-    signed, present = (take_rows(table, np.flatnonzero(differ)) for table in (signed, present))
-    yield from zip(signed.to_pylist(), present.to_pylist(), strict=True)
+    for mask in unlike.values():
+        differ |= mask
+    rows = np.flatnonzero(differ)
+    signed = _moments_written(take_rows(signed, rows))
+    present = _moments_written(take_rows(present, rows))
+    names = ([name for name, mask in unlike.items() if mask[row]] for row in rows.tolist())
+    yield from zip(signed.to_pylist(), present.to_pylist(), names, strict=True)
 
 
 def _as_signed(samples: pa.Table) -> pa.Table:
     """What entries sign of a few samples."""
     label, label_digest = split_long_labels(samples["label"])
-    return pa.table(
-        {
-            "id": samples["id"],
-            "content": samples["content"],
-            "content_sha256": samples["content_sha256"],
-            "label": label,
-            "label_digest": label_digest,
-        }
-    )
+    as_they_are = ("id", "content", "content_sha256", *ORIGINS)
+    columns = {name: samples[name] for name in as_they_are}
+    return pa.table(columns | {"label": label, "label_digest": label_digest})
+
+
+def _moments_written(table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("labeled_at")
+    return table.set_column(place, "labeled_at", written_moments(table["labeled_at"]))
 
 
 def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
@@ -135,6 +136,25 @@ def _label(row: dict[str, Any]) -> str | None:
     digest: bytes | None = row["label_digest"]
     label: str | None = row["label"]
     return label if digest is None else written(digest)
+
+
+def _said(name: str, signed: dict[str, Any], present: dict[str, Any]) -> Finding:
+    """The finding that the data say another `name` than is signed."""
+    moved = present["id"] if present["id"] != signed["id"] else None
+    if name == "label":
+        expected, found = _label(signed), _label(present)
+    else:
+        expected, found = signed[name], present[name]
+    return Finding(
+        KINDS[name],
+        signed["id"],
+        expected=expected,
+        found=found,
+        found_id=moved,
+        source=signed["source"],
+        labeler=signed["labeler"],
+        detail=name if KINDS[name] == "reattributed" else None,
+    )
 
 
 def _finding(

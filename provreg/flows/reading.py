@@ -14,10 +14,11 @@ from typing import Any
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
 from provreg.core.text import printable, quoted
+from provreg.core.told import ORIGINS, Told
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
 from provreg.flows.reading_said import BESIDE, LABELS_FILE, reader_said
-from provreg.readers import table
+from provreg.readers import huggingface, table
 from provreg.readers.begun import BegunFolder
 from provreg.readers.beside import Beside, look_beside
 from provreg.readers.catalog import detect, files_read, reader_again, reader_of
@@ -165,12 +166,28 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     return stream
 
 
-def labels_overridden(reading: Mapping[str, Any]) -> bool:
-    """Whether labels came from a labels file, so that the data's own say nothing.
+def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> Told:
+    """What data read so say of their samples themselves: all but what a labels file said.
 
-    Raises FormatError for a reading that is none.
+    `labels`, `splits`: the data speak of them at all. Raises FormatError for a reading that is
+    none.
     """
-    return "label" in _given_by_file(reading)
+    overridden = _given_by_file(reading)
+    always = {"label": labels, "split": splits}
+    return Told(
+        tuple(name for name, known in always.items() if known and name not in overridden),
+        tuple(name for name in ORIGINS if not always.get(name) and name not in overridden),
+    )
+
+
+def told_by_stream(reading: Mapping[str, Any]) -> Told:
+    """As `told_by_data`, of data that have not been read yet: only columns say every split."""
+    by_columns = reading["reader"] in (*TABLES, huggingface.READER)
+    return told_by_data(
+        reading,
+        labels=reading.get("label") not in {None, "none"},
+        splits=by_columns and reading.get("split") is not None,
+    )
 
 
 def still_overridden(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from blake3 import blake3
 from provreg.core.entry_columns import plain
 from provreg.core.head import Head
 from provreg.flows.entries import long_label
-from provreg.flows.reading import labels_overridden
+from provreg.flows.reading import told_by_stream
 from provreg.loaders.matching import Matching
 from provreg.readers.table_samples import content_ids
 from provreg.record import record
@@ -86,12 +86,11 @@ class Pass:
         wanted: Mask | None = None,
         skips: Skips | None = None,
     ) -> None:
-        reading = head.reading
         self._matching = Matching(
             f"{head.dataset}@{head.version}",
             entries,
             ids_read=not _ids_are_contents(entries),
-            labels_read=reading.get("label") is not None and not labels_overridden(reading),
+            told=told_by_stream(head.reading),
         )
         self._objects = objects
         self._wanted = wanted

@@ -16,6 +16,7 @@ from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.stored import stored_batch, stored_schema
 from provreg.core.text import quoted
+from provreg.core.told import Told
 from provreg.errors import InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.verify import VerifiedVersion
 from provreg.loaders.choosing import why_revoked
@@ -66,7 +67,7 @@ def verify_dataset(
         signed.reference,
         signed.entries,
         ids_read=reader.id is not None,
-        labels_read=reader.label is not None,
+        told=Told(("label",) if reader.label is not None else ()),
     )
     findings: list[Finding] = []
     row = 0

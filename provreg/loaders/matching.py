@@ -23,12 +23,21 @@ from provreg.core.entry_columns import plain, unequal
 from provreg.core.finding import Finding
 from provreg.core.long_labels import split_long_labels
 from provreg.core.text import quoted
+from provreg.core.told import KINDS, Told
+from provreg.core.written_times import written_moments
 from provreg.errors import NotTrustedError, SampleError
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
 Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 _MOST_FINDINGS = 1000
+_WHY = {
+    "label": "the data label it otherwise than signed",
+    "split": "the data put it in another split than signed",
+    "source": "the data say another source than signed",
+    "labeler": "the data say another labeler than signed",
+    "labeled_at": "the data say another time of its label than signed",
+}
 
 
 class Matched(NamedTuple):
@@ -45,17 +54,16 @@ class Matching:
     """One pass over the data of `reference`, whose `entries` (schema ENTRY) are in order.
 
     `ids_read`: the data have ids. Where they have none a sample is found by its content, and where
-    that stands several times it takes any entry of the same label: the payloads are the same.
-    `labels_read`: labels in the data are those that were signed, and others are refused.
+    that stands several times it takes any entry of the same label and split: the payloads are the
+    same. `told`: what the data say beside the payload, and is refused where it is not as signed.
     """
 
-    def __init__(
-        self, reference: str, entries: pa.Table, *, ids_read: bool, labels_read: bool
-    ) -> None:
+    def __init__(self, reference: str, entries: pa.Table, *, ids_read: bool, told: Told) -> None:
         self._reference = reference
         self._entries = entries
+        self._ids_read = ids_read
         self._compared = (("id",) if ids_read else ()) + ("content",)
-        self._labels_read = labels_read
+        self._told = told
         self._taken = np.zeros(entries.num_rows, np.bool_)
         self._next = 0
         self._by_content: _ByContent | None = None
@@ -94,7 +102,7 @@ class Matching:
         self, samples: pa.RecordBatch, at: int
     ) -> tuple[Finding, dict[str, Any] | None, str]:
         sample = samples.slice(at, 1)
-        name, label = sample.column("id")[0].as_py(), sample.column("label")[0].as_py()
+        name = sample.column("id")[0].as_py()
         found = written(sample.column("content")[0].as_py())
         key = self._compared[0]
         entries = self._entries.filter(pc.equal(self._entries.column(key), sample.column(key)[0]))
@@ -106,11 +114,28 @@ class Matching:
         if expected != found:
             finding = Finding("changed", entry["id"], expected=expected, found=found, **who)
             return finding, entry, "its bytes are not the signed ones"
-        if self._unlike(entries, sample.take(pa.array([0] * entries.num_rows))).all():
-            finding = Finding("relabeled", entry["id"], expected=entry["label"], found=label, **who)
-            return finding, entry, "the data label it otherwise than signed"
+        unlike = self._told.unlike(entries, sample.take(pa.array([0] * entries.num_rows)))
+        for field, mask in unlike.items():
+            if mask.all():
+                return self._otherwise(field, entries.slice(0, 1), sample), entry, _WHY[field]
         why = "it stands in the data more often than signed"
         return Finding("stranger", name, found=found), entry, why
+
+    def _otherwise(self, field: str, entry: pa.Table, sample: pa.RecordBatch) -> Finding:
+        """That the data say another `field` of `sample` than its entry."""
+        said = [plain(table.column(field)) for table in (entry, sample)]
+        if field == "labeled_at":
+            said = [written_moments(column) for column in said]
+        expected, found = (column[0].as_py() for column in said)
+        return Finding(
+            KINDS[field],
+            entry.column("id")[0].as_py(),
+            expected=expected,
+            found=found,
+            source=entry.column("source")[0].as_py(),
+            labeler=entry.column("labeler")[0].as_py(),
+            detail=field if KINDS[field] == "reattributed" else None,
+        )
 
     def missing(self) -> Rows:
         """The rows of the entries that no sample took."""
@@ -174,57 +199,94 @@ class Matching:
     def _looked_up(self, samples: pa.RecordBatch) -> Matched:
         """As `match`, of samples in any order."""
         if self._by_content is None:
-            self._by_content = _ByContent(self._entries, self._names, self._taken)
-        rows = self._by_content.rows(samples)
+            self._by_content = _ByContent(self._entries, self._names, self._origins, self._taken)
+        rows, several = self._by_content.rows(samples)
         found = np.flatnonzero(rows >= 0)
         signed = self._by_content.take(rows[found])
-        good = ~self._unlike(signed, samples.take(pa.array(found)))
+        # Among equals, who has no id is not told apart by origins: that one of them has them, the
+        # lookup has seen.
+        equals = None if self._ids_read else several[found]
+        good = ~self._unlike(signed, samples.take(pa.array(found)), equals)
         good &= ~self._taken[rows[found]] & _first_occurrences(rows[found])
         rows[found[~good]] = -1
         return Matched(rows, signed if good.all() else signed.filter(pa.array(good)))
 
-    def _unlike(self, entries: pa.Table, samples: pa.RecordBatch) -> Mask:
-        """Where samples are not what the entries beside them say."""
+    def _unlike(
+        self, entries: pa.Table, samples: pa.RecordBatch, equals: Mask | None = None
+    ) -> Mask:
+        """Where samples are not what the entries beside them say, origins of `equals` aside."""
         masks = [unequal(entries.column(name), samples.column(name)) for name in self._compared]
-        if self._labels_read:
-            label, digest = split_long_labels(samples.column("label"))
-            masks.append(unequal(plain(entries.column("label")), label))
-            masks.append(unequal(entries.column("label_digest"), digest))
+        for name, mask in self._told.unlike(entries, samples).items():
+            if equals is None or name in self._told.always:
+                masks.append(mask)
+            else:
+                masks.append(mask & ~equals)
         different: Mask = np.logical_or.reduce(masks)
         return different
 
     def _names(self, table: pa.Table | pa.RecordBatch) -> list[Any]:
         """What tells entries or samples of one content apart."""
-        if "id" in self._compared:
+        if self._ids_read:
             ids: list[Any] = table.column("id").to_pylist()
             return ids
-        if not self._labels_read:
+        columns = [plain(table.column(name)) for name in self._told.always if name != "label"]
+        if "label" in self._told.always:
+            if "label_digest" in table.schema.names:
+                columns += plain(table.column("label")), table.column("label_digest")
+            else:
+                columns += split_long_labels(table.column("label"))
+        if not columns:
             return [None] * table.num_rows
-        if "label_digest" in table.schema.names:
-            labels = (plain(table.column("label")), table.column("label_digest"))
-        else:
-            labels = split_long_labels(table.column("label"))
-        return list(zip(*(column.to_pylist() for column in labels), strict=True))
+        return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+    def _origins(self, table: pa.Table | pa.RecordBatch) -> list[tuple[tuple[str, Any], ...]]:
+        """(field, value) of what else entries or samples without ids say, where they do."""
+        names = () if self._ids_read else self._told.where_said
+        said: list[tuple[tuple[str, Any], ...]] = [()] * table.num_rows
+        for name in names:
+            column = plain(table.column(name))
+            if name == "labeled_at":  # as numbers, whatever the year
+                column = column.cast(pa.int64())
+            for at, value in enumerate(column.to_pylist()):
+                if value is not None:
+                    said[at] += ((name, value),)
+        return said
+
+
+class _Equals(NamedTuple):
+    """Entries of one content and name: their rows, last first, and the `origins` among them."""
+
+    rows: list[int]
+    origins: set[tuple[str, Any]]
 
 
 class _ByContent:
     """Finds entries by the first 8 bytes of their content; those that share them by name as well.
 
-    `names` gives the names of entries and of samples, `taken` says which entries are.
+    `names` gives the names of entries and of samples, `origins` what they say that is told by no
+    name, `taken` which entries are.
     """
 
-    def __init__(self, entries: pa.Table, names: Callable[[Any], list[Any]], taken: Mask) -> None:
+    def __init__(
+        self,
+        entries: pa.Table,
+        names: Callable[[Any], list[Any]],
+        origins: Callable[[Any], list[tuple[tuple[str, Any], ...]]],
+        taken: Mask,
+    ) -> None:
         self._parts = entries.to_batches()
         self._ends = np.cumsum([part.num_rows for part in self._parts])
         keys = np.concatenate([_heads(part.column("content")) for part in self._parts])
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
         self._names = names
+        self._origins = origins
         self._taken = taken
-        self._pools: dict[int, dict[tuple[bytes, Any], list[int]]] = {}
+        self._pools: dict[int, dict[tuple[bytes, Any], _Equals]] = {}
 
-    def rows(self, samples: pa.RecordBatch) -> Rows:
-        """The row that each of `samples` can only be, -1 where there is none."""
+    def rows(self, samples: pa.RecordBatch) -> tuple[Rows, Mask]:
+        """The row that each of `samples` can only be, -1 where there is none; and whose are found
+        among several."""
         keys = _heads(samples.column("content"))
         first = np.searchsorted(self._keys, keys, "left")
         count = np.searchsorted(self._keys, keys, "right") - first
@@ -232,13 +294,17 @@ class _ByContent:
         several = np.flatnonzero(count > 1)
         if len(several):
             drawn = samples.take(pa.array(several))
-            sought = zip(drawn.column("content").to_pylist(), self._names(drawn), strict=True)
-            for at, one in zip(several.tolist(), sought, strict=True):
-                left = self._pool(int(first[at]), int(count[at])).get(one, [])
-                while left and self._taken[left[-1]]:
-                    left.pop()
-                rows[at] = left.pop() if left else -1
-        return rows
+            contents, names = drawn.column("content").to_pylist(), self._names(drawn)
+            for at, content, name, said in zip(
+                several.tolist(), contents, names, self._origins(drawn), strict=True
+            ):
+                equals = self._pool(int(first[at]), int(count[at])).get((content, name))
+                if equals is None or not equals.origins.issuperset(said):
+                    continue
+                while equals.rows and self._taken[equals.rows[-1]]:
+                    equals.rows.pop()
+                rows[at] = equals.rows.pop() if equals.rows else -1
+        return rows, count > 1
 
     def take(self, rows: Rows) -> pa.Table:
         """The entries in `rows`, at the cost of those: chunked columns would be joined first."""
@@ -255,15 +321,19 @@ class _ByContent:
         back[order] = np.arange(len(order))
         return pa.Table.from_batches(taken).take(pa.array(back))
 
-    def _pool(self, first: int, count: int) -> dict[tuple[bytes, Any], list[int]]:
-        """Rows by content and name, last first, of the entries that share a head."""
+    def _pool(self, first: int, count: int) -> dict[tuple[bytes, Any], _Equals]:
+        """The entries that share a head, by content and name."""
         if first not in self._pools:
             rows = np.sort(self._order[first : first + count])[::-1]
             entries = self.take(rows)
-            pool: dict[tuple[bytes, Any], list[int]] = {}
-            keys = zip(entries.column("content").to_pylist(), self._names(entries), strict=True)
-            for row, key in zip(rows.tolist(), keys, strict=True):
-                pool.setdefault(key, []).append(row)
+            pool: dict[tuple[bytes, Any], _Equals] = {}
+            contents, names = entries.column("content").to_pylist(), self._names(entries)
+            for row, content, name, said in zip(
+                rows.tolist(), contents, names, self._origins(entries), strict=True
+            ):
+                equals = pool.setdefault((content, name), _Equals([], set()))
+                equals.rows.append(row)
+                equals.origins.update(said)
             self._pools[first] = pool
         return self._pools[first]
 

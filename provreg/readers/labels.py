@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from provreg.core.bounds import LIMITS
 from provreg.core.canonical import canonical, parse_json
 from provreg.core.column import Column
-from provreg.core.entry import SAMPLE
+from provreg.core.entry import SAMPLE, TIMESTAMP
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.source_file import MisfitError
@@ -26,7 +26,8 @@ from provreg.readers.table import (
     options_from_reading,
     read_table,
 )
-from provreg.readers.table_samples import moments_of, texts_of
+from provreg.readers.table_samples import texts_of
+from provreg.readers.times import moments_of
 
 LABEL_COLUMNS = ("label", "source", "labeler", "labeled_at", "split", "uri", "attrs")
 
@@ -95,7 +96,7 @@ def _typed(
             if column.name == "attrs":
                 arrays["attrs"] = _attrs(values)
             elif column.name == "labeled_at":
-                arrays["labeled_at"] = moments_of(values, kind)
+                arrays["labeled_at"] = moments_of(values, kind).cast(TIMESTAMP)
             else:
                 arrays[column.name] = texts_of(values, kind)
         except (MisfitError, FormatError) as error:

@@ -18,13 +18,11 @@ from provreg.core.entry_columns import Rows, rearranged, take_rows
 from provreg.core.ids import unsafe_ids
 from provreg.core.nulls import nulls
 from provreg.core.order import by_words
-from provreg.core.pieces import numbers_of
 from provreg.core.row import hash_rows
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.source_file import MisfitError
-from provreg.readers.times import splits_at, timed_ids, times_of, written_times
-from provreg.readers.typed_text import moments
+from provreg.readers.times import moments_of, splits_at, timed_ids, times_of, written_in_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +58,7 @@ def samples_of(
         column = batch.column(name)
         try:
             if role == "labeled_at":
-                arrays[role] = moments_of(column, types[name])
+                arrays[role] = moments_of(column, types[name]).cast(TIMESTAMP)
             else:
                 arrays[role] = texts_of(column, types[name])
             _check(role, arrays[role])
@@ -81,7 +79,7 @@ def _timed(
     """The ids of rows that have a time, and their splits where time says them."""
     try:
         times = times_of(column, logical)
-        ids = timed_ids(keys, written_times(times, logical))
+        ids = timed_ids(keys, written_in_ids(times, logical))
         _check("id", ids)
     except MisfitError as misfit:
         complaint = f"column {quoted(options.time or '')}: {misfit.complaint}"
@@ -109,19 +107,6 @@ def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
         raise MisfitError("NaN and infinities are no labels", row=row, hint=hint)
     words = [written_number(number) for number in numbers.to_pylist()]
     return pa.array(words, pa.string()).take(distinct.indices)
-
-
-def moments_of(array: pa.Array, logical: LogicalType) -> pa.Array:
-    if logical == TEXT:
-        return moments(array.cast(pa.string()))
-    naive = array.cast(pa.timestamp(array.type.unit))
-    if array.type.unit == "ns":
-        naive = pc.floor_temporal(naive, unit="microsecond")
-    try:
-        return naive.cast(pa.timestamp("us")).cast(TIMESTAMP)
-    except pa.ArrowInvalid:
-        row = int(np.argmax(np.abs(numbers_of(naive.view(pa.int64())).astype(np.float64))))
-        raise MisfitError("too far away for microseconds in 64 bits", row=row) from None
 
 
 def _check(role: str, array: pa.Array) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from provreg.core.bounds import FIRST_TIME, LAST_TIME
 from provreg.core.column import DATE, TEXT, TIMESTAMP, LogicalType
 from provreg.core.text import quoted
+from provreg.core.written_times import written_times
 from provreg.errors import UsageError
 from provreg.readers.source_file import MisfitError
 from provreg.readers.typed_text import moments
@@ -23,15 +24,20 @@ _NAIVE = pa.timestamp("us")
 
 
 def times_of(array: pa.Array, logical: LogicalType) -> pa.Array:
-    """When each row is, timestamps in microseconds; without a zone they are taken as UTC.
+    """When each row is, as `moments_of`; MisfitError for a row without a time, too."""
+    if (row := pc.index(array.is_null(), pa.scalar(True)).as_py()) >= 0:
+        raise MisfitError("the row has no time", row=row)
+    return moments_of(array, logical)
 
-    Raises MisfitError for a row without a time, for text that is none, for times between
-    microseconds, which would be one to whoever reads them, and for years beyond 1 to 9999.
+
+def moments_of(array: pa.Array, logical: LogicalType) -> pa.Array:
+    """Moments as timestamps in microseconds; without a zone they are taken as UTC.
+
+    Raises MisfitError for text that is none, for times between microseconds, which would be one to
+    whoever reads them, and for years beyond 1 to 9999.
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if (row := pc.index(array.is_null(), pa.scalar(True)).as_py()) >= 0:
-        raise MisfitError("the row has no time", row=row)
     if logical == TEXT:
         naive = moments(array.cast(pa.string())).cast(_NAIVE)
     elif logical == DATE:
@@ -53,14 +59,12 @@ def times_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     return naive
 
 
-def written_times(times: pa.Array, logical: LogicalType) -> pa.Array:
+def written_in_ids(times: pa.Array, logical: LogicalType) -> pa.Array:
     """`times` as ids have them: RFC 3339 with as many digits as are needed, `Z` but for naive
     timestamps, and dates alone."""
-    text = pc.replace_substring(times.cast(pa.string()), " ", "T")
+    text = written_times(times)
     if logical == DATE:
         return pc.utf8_slice_codeunits(text, 0, 10)
-    text = pc.replace_substring_regex(text, r"(\.[0-9]*[1-9])0+\z", r"\1")
-    text = pc.replace_substring_regex(text, r"\.0+\z", "")
     return text if logical == TIMESTAMP else pc.binary_join_element_wise(text, "Z", "")
 
 
@@ -87,7 +91,7 @@ def boundaries(said: Sequence[str]) -> tuple[str, ...]:
             "splits by time need one moment or two, the earlier first",
             hint="train is before the first, test from the last on, validation between two",
         )
-    return tuple(written_times(times, TEXT).to_pylist())
+    return tuple(written_in_ids(times, TEXT).to_pylist())
 
 
 def splits_at(times: pa.Array, said: Sequence[str]) -> pa.Array:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from provreg.core.entry import SAMPLE
 from provreg.core.manifest import in_order
 from provreg.core.origin import Speaker, with_origin
+from provreg.core.told import Told
 from provreg.errors import NotTrustedError, SampleError
 from provreg.loaders.matching import Matching
 from provreg.readers.table_samples import content_ids, numbered_ids
@@ -44,7 +45,7 @@ def matching(signed: list[Row], *, ids: bool, labels: bool = True, parts: int = 
     length = -(-entries.num_rows // parts)
     pieces = [entries.slice(at, length) for at in range(0, entries.num_rows, length)]
     entries = pa.concat_tables([piece.combine_chunks() for piece in pieces])
-    return Matching("d@1", entries, ids_read=ids, labels_read=labels)
+    return Matching("d@1", entries, ids_read=ids, told=Told(("label",) if labels else ()))
 
 
 SIGNED = [("a", "one", "x"), ("b", "two", "y"), ("c", "one", "y"), ("d", "one", "y")]
@@ -142,7 +143,7 @@ def test_contents_that_begin_alike_are_not_taken_for_each_other() -> None:
         labels_known=True,
         splits_known=False,
     )
-    one = Matching("d@1", entries, ids_read=True, labels_read=True)
+    one = Matching("d@1", entries, ids_read=True, told=Told(("label",)))
     assert one.match(read.take(pa.array([2, 0]))).rows.tolist() == [2, 0]
     swapped = read.take(pa.array([1])).set_column(1, SAMPLE.field("content"), content.slice(2))
     assert one.match(swapped).rows.tolist() == [-1]

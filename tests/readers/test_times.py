@@ -18,7 +18,7 @@ from provreg.core.column import TIMESTAMP, TIMESTAMP_UTC
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers import table
 from provreg.readers.reader import Found, HowToRead, Work
-from provreg.readers.times import boundaries, splits_at, timed_ids, times_of, written_times
+from provreg.readers.times import boundaries, splits_at, timed_ids, times_of, written_in_ids
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -141,7 +141,7 @@ def test_the_time_stays_content_and_the_key_does_not(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_ids_are_one_exactly_where_key_and_time_are(pairs: list[tuple[str, dt.datetime]]) -> None:
     times = times_of(pa.array([at for _, at in pairs], pa.timestamp("us", "UTC")), TIMESTAMP_UTC)
-    written = written_times(times, TIMESTAMP_UTC)
+    written = written_in_ids(times, TIMESTAMP_UTC)
     made = timed_ids(pa.array([key for key, _ in pairs], pa.string()), written).to_pylist()
     assert len(set(made)) == len(set(pairs))
     for text, (_, at) in zip(written.to_pylist(), pairs, strict=True):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
 from signing import fingerprint, policy, public_pem
+
+from provreg.core.origin import Speaker, with_origin
+from provreg.flows.reading import read_new
+from provreg.readers.reader import HowToRead
 
 ELSEWHERE = {"place": "file:///elsewhere"}
 OTHER = "sha256:" + "ab" * 32
@@ -267,3 +274,38 @@ def _data(kept: Kept) -> Iterator[Case]:
         yield Case(
             f"data-{name}", claim, forge.files, 12, f"1 {name}", data=files, findings=findings
         )
+    yield from _columns(kept)
+
+
+def _columns(kept: Kept) -> Iterator[Case]:
+    signed = "key,text,fold,from,by\na,one,train,web,ann\nb,two,test,web,\nc,two,,scans,ben\n"
+    how = HowToRead(id="key", split="fold", source_column="from", labeler_column="by")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        path.write_text(signed, "utf-8")
+        samples = read_new([path], how, None).samples
+    entries = with_origin(
+        samples.table, None, Speaker("web", "fay"), labels_known=False, splits_known=True
+    )
+    forge = Forge(kept)
+    rows = pa.Table.from_pylist(entries.to_pylist(), schema=entries.schema)
+    forge.version(rows, forge.parts("data-columns", rows), reading=samples.reading)
+    yield Case(
+        "good-data-columns",
+        "Where a column of sources or labelers is null, the data say nothing: it is not compared.",
+        forge.files, facts=forge.facts,
+        data={"rows.csv": signed.replace("a,one,train,web,ann", "a,one,train,,")},
+    )  # fmt: skip
+    shapes = (
+        ("resplit", "A row in another split is found.", "b,two,test,", "b,two,train,", "b"),
+        ("resplit-to-none", "A row in no split any more is found.", "b,two,test,", "b,two,,", "b"),
+        ("reattributed", "A row that says another source is found.", "web,ann", "scans,ann", "a"),
+        ("reattributed-labeler", "A row that says a labeler, and did not, is found.",
+         "two,test,web,", "two,test,web,ann", "b"),
+    )  # fmt: skip
+    for name, claim, old, new, sample in shapes:
+        kind = name.partition("-")[0]
+        yield Case(
+            f"data-{name}", claim, forge.files, 12, f"1 {kind}",
+            data={"rows.csv": signed.replace(old, new)}, findings=((kind, sample),),
+        )  # fmt: skip
