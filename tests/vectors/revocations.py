@@ -160,6 +160,16 @@ def _revoked(kept: Kept) -> Iterator[Case]:
                 forge, second)  # fmt: skip
     forge, first, second = two_versions(kept)
     revocation(forge, first, 1, lifted=False)
+    for name, claim, facts in (
+        ("reason-of-blanks", "A reason of blanks, whatever their kind, is none: who may revoke, did"
+         " what this reader does not know.", {"reason": " \u0085\u2028\u3000"}),
+        ("name-zero-width", "A name that nobody sees cannot be revoked.",
+         {"samples": {"by": "source", "name": "shel\u200bter", "since": 1}}),
+    ):  # fmt: skip
+        other, head, _ = two_versions(kept)
+        revocation(other, head, 1, **facts)
+        yield _refused(f"revocation-{name}", claim, other, 8, "cannot be read",
+                       reference="pets")  # fmt: skip
     yield _refused("revocation-unknown-field", "A revocation by who may, of a kind not known, is"
                    " not passed over.", forge, 8, "cannot be read", reference="pets")  # fmt: skip
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from blake3 import blake3
@@ -20,17 +22,41 @@ def refuse_unless(holds: bool, why: str) -> None:
 
 
 def canonical(value: Any) -> bytes:
-    """RFC 8785, as far as the format needs it: its keys are ASCII, its numbers integers."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.encode()
+    """RFC 8785."""
+    return _canonical(value).encode()
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+        return "{" + ",".join(f"{_canonical(key)}:{_canonical(value[key])}" for key in keys) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    if isinstance(value, float):
+        return _number(value)
+    if type(value) is int:
+        refuse_unless(abs(value) <= 2**53 - 1, "a large integer")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    """As ECMAScript prints it."""
+    digits, _, exponent = repr(value).partition("e")
+    if value == int(value) and abs(value) < 1e21:
+        return str(int(value))
+    if exponent and not -7 < int(exponent) < 21:
+        return f"{digits.removesuffix('.0')}e{int(exponent):+d}"
+    return format(Decimal(repr(value)), "f")
 
 
 def parse_json(data: bytes, limit: int) -> Any:
     refuse_unless(len(data) <= limit, "too long")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_keys_once, parse_constant=_none)
+        value = json.loads(
+            data.decode(), object_pairs_hook=_keys_once, parse_constant=_none, parse_float=_float
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # lone surrogates
         refuse_unless(_depth(value) <= 64, "too deep")
-        canonical(value)
     except (ValueError, RecursionError) as error:
         raise Refused(f"no JSON: {error}") from None
     return value
@@ -49,6 +75,11 @@ def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _none(name: str) -> Any:
     raise Refused(name)
+
+
+def _float(written: str) -> float:
+    refuse_unless(math.isfinite(float(written)), "beyond a double")
+    return float(written)
 
 
 def _depth(value: Any) -> int:

@@ -112,17 +112,20 @@ def read_head(data: bytes) -> dict[str, Any]:
 # --- docs/format/head.md, "What its entries must bear out" ----------------------------------------
 
 
+def name_counts(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, Any]:
+    counts = Counter(entry[column] for entry in entries if entry[column] is not None)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))
+    table = [{"name": name, "samples": samples} for name, samples in ranked]
+    return {
+        "distinct": len(table),
+        "top": table[:20],
+        "table": digest("blake3", canonical(table)),
+    }
+
+
 def check_bearing(head: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> None:
     for field, column in (("sources", "source"), ("labelers", "labeler")):
-        counts = Counter(entry[column] for entry in entries if entry[column] is not None)
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0].encode()))
-        table = [{"name": name, "samples": samples} for name, samples in ranked]
-        true = {
-            "distinct": len(table),
-            "top": table[:20],
-            "table": digest("blake3", canonical(table)),
-        }
-        refuse_unless(head[field] == true, field)
+        refuse_unless(head[field] == name_counts(entries, column), field)
     labels = {entry["label"] for entry in entries} - {None}
     long = any(entry["label_digest"] for entry in entries)
     needed = 2 if long or len(labels) > 10_000 else min(len(labels), 1)
