@@ -8,10 +8,11 @@ revocations, and nothing verifies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from provreg.core.counting import count_principals
+from provreg.core.counting import NOBODY, Witness, count_principals
 from provreg.core.digest import sha256_digest
 from provreg.core.head import Head
 from provreg.core.policy import Signature
@@ -141,6 +142,35 @@ class Chain:
         )
 
 
+@record
+class _Read:
+    """What can be read as a revocation, by number, and the digests of the statements."""
+
+    revocations: Mapping[int, Revocation]
+    digests: Mapping[int, str]
+
+    def line(self, link: RevocationLink | None) -> Iterator[tuple[str, Revocation]]:
+        """The revocation `link` and what it continues, as far as the registry has it."""
+        while link is not None and self.digests.get(link.number) == link.digest:
+            revocation = self.revocations[link.number]
+            yield link.digest, revocation
+            link = revocation.previous
+
+
+@record
+class _Word:
+    """How somebody knows that a revocation was there, and since when, None where that is open."""
+
+    how: str
+    at: datetime | None
+
+    def earlier(self, other: _Word | None) -> _Word:
+        """Of both the one that says more."""
+        if other is None or (self.at is not None and (other.at is None or self.at < other.at)):
+            return self
+        return other
+
+
 def read_chain(workspace: Workspace, trust: Trust) -> Chain:
     """All revocations of the registry, judged now under the policy in force.
 
@@ -150,6 +180,7 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
     in_force: list[InForce] = []
     passed_over: list[PassedOver] = []
     uncounted: dict[int, PassedOver] = {}
+    made: dict[int, list[Signature]] = {}
     read: dict[int, Revocation] = {}
     broken: NotTrustedError | None = None
     for number in workspace.revocations.numbers():
@@ -174,10 +205,11 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
         counted = _count(revocation, signatures, trust, now)
         if isinstance(counted, PassedOver):
             uncounted[number] = counted
+            made[number] = signatures
         else:
             in_force.append(InForce(revocation, sha256_digest(statement), counted))
     statements = {number: one.digest() for number, one in read.items()}
-    kept = _known(workspace, trust, uncounted, read, statements)
+    kept = _known(workspace, trust, uncounted, _Read(read, statements), made, now)
     passed_over += [one for number, one in uncounted.items() if number not in kept]
     passed_over.sort(key=lambda one: one.number)
     in_force += kept.values()
@@ -189,49 +221,77 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
 def _known(
     workspace: Workspace,
     trust: Trust,
-    uncounted: Mapping[int, PassedOver],
-    read: Mapping[int, Revocation],
-    statements: Mapping[int, str],
+    uncounted: dict[int, PassedOver],
+    read: _Read,
+    made: Mapping[int, Sequence[Signature]],
+    now: datetime,
 ) -> dict[int, InForce]:
     """Those whose signatures do not make them count, and that this user knows to have counted:
-    whatever became of the key, the rule or the bundles since, they stay in force."""
+    whatever became of the key, the rule or the bundles since, they stay in force.
+
+    Of what others say only the time is taken: whom no rule lets revoke cannot do so by attesting.
+    Where that is not enough, `uncounted` says so.
+    """
     kept: dict[int, InForce] = {}
     if not uncounted:
         return kept
-    named = _named(workspace, trust, {read[number].dataset for number in uncounted}, read)
+    pinned, heard = _pinned(workspace, read)
+    datasets = {read.revocations[number].dataset for number in uncounted}
+    heard |= _attested(workspace, trust, datasets, read)
     for number, one in uncounted.items():
-        revocation, digest = read[number], statements[number]
+        revocation, digest = read.revocations[number], read.digests[number]
         seen = workspace.seen(revocation.uid)
         known = None if seen is None else seen.revocations.get(number)
-        how = named.get(digest)
         if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
             how = f"seen in {quoted(known.place)}"
-        if how is not None:
             kept[number] = InForce(revocation, digest, one.approvals, how)
+        elif digest in pinned:
+            kept[number] = InForce(revocation, digest, one.approvals, "pinned")
+        elif digest in heard:
+            word = heard[digest]
+            counted = _count(revocation, made[number], trust, now, Witness(pinned=word.at))
+            if isinstance(counted, PassedOver):
+                reason = f"{one.reason}; that it is {word.how} does not put it in force"
+                uncounted[number] = replace(one, reason=reason)
+            else:
+                kept[number] = InForce(revocation, digest, counted, word.how)
     return kept
 
 
-def _named(
-    workspace: Workspace, trust: Trust, datasets: Iterable[str], read: Mapping[int, Revocation]
-) -> dict[str, str]:
-    """The digests of those that pins and *latest* statements name, and of what these continue:
-    each was in force for whom it names it, and how it is known."""
+def _pinned(workspace: Workspace, read: _Read) -> tuple[set[str], dict[str, _Word]]:
+    """The digests of those that the user's pins put in force, and which others are heard of.
+
+    Who signed the pinned one could have signed what it continues, of its own dataset. What it
+    continues of another may be a stranger's.
+    """
+    in_force: set[str] = set()
+    heard: dict[str, _Word] = {}
     # A planted file of pins may refuse, and not choose what is left out.
-    pins = workspace.pins.values() if workspace.vouching else ()
-    links = [(pin.revocation, "pinned") for pin in pins]
-    links += [
-        (one.latest.revocation, "attested")
-        for dataset in datasets
-        for one in read_freshness(workspace, dataset, None, trust).attested
-    ]
-    found: dict[str, str] = {}
-    for link, how in links:
-        here = link
-        while here is not None and here.digest not in found:
-            found[here.digest] = how
-            there = read.get(here.number)
-            here = None if there is None or there.digest() != here.digest else there.previous
-    return found
+    for pin in workspace.pins.values() if workspace.vouching else ():
+        line = list(read.line(pin.revocation))
+        for digest, one in line:
+            if (one.dataset, one.uid) == (line[0][1].dataset, line[0][1].uid):
+                in_force.add(digest)
+            else:
+                heard[digest] = _Word("pinned", pin.at).earlier(heard.get(digest))
+    return in_force, heard
+
+
+def _attested(
+    workspace: Workspace, trust: Trust, datasets: Iterable[str], read: _Read
+) -> dict[str, _Word]:
+    """Which revocations of its own dataset a *latest* statement that counts names, or names what
+    continues them: they were there when all who attest it signed, as far as that is proven."""
+    heard: dict[str, _Word] = {}
+    for dataset in datasets:
+        for one in read_freshness(workspace, dataset, None, trust).attested:
+            times = [made.signed_at for _, made in one.approvals if made.carries("time")]
+            proven = [at for at in times if at is not None]
+            at = max(proven) if len(proven) == len(one.approvals) else None
+            for digest, revocation in read.line(one.latest.revocation):
+                if (revocation.dataset, revocation.uid) == (dataset, one.latest.uid):
+                    heard[digest] = _Word("attested", at).earlier(heard.get(digest))
+    return heard
 
 
 def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
@@ -248,7 +308,11 @@ def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Si
 
 
 def _count(
-    revocation: Revocation, signatures: Sequence[Signature], trust: Trust, now: datetime
+    revocation: Revocation,
+    signatures: Sequence[Signature],
+    trust: Trust,
+    now: datetime,
+    witness: Witness = NOBODY,
 ) -> tuple[tuple[str, Signature], ...] | PassedOver:
     """The principals by whose signatures `revocation` counts, or why it does not."""
     rule = trust.policy.revoke_rule(revocation.dataset)
@@ -258,8 +322,9 @@ def _count(
     # A key that is over revokes all the same: only one that may be a thief's has to be shown to be
     # older. What a revoker said in time would lapse otherwise for whoever comes after.
     count = count_principals(
-        trust.policy, rule, signatures, now=now, created=revocation.created, ends=False
-    )
+        trust.policy, rule, signatures, now=now, created=revocation.created, witness=witness,
+        ends=False,
+    )  # fmt: skip
     if count.met:
         return count.approvals
     aside = "".join(f"; not counted: {one}" for one in count.set_aside)

@@ -152,26 +152,6 @@ def test_a_planted_lock_file_puts_no_revocation_in_force(bench: Bench) -> None:
     assert planted.verify("pets").chain.in_force == ()
 
 
-def test_an_attested_revocation_does_not_lapse_for_newcomers(poisoned: Bench) -> None:
-    roles = {**CHIEF, "attest": ("bob",), "demanded": False}
-    poisoned.ingest(poisoned.pets("more", count=20), name="birds")
-    version = poisoned.open(**roles).verify("pets@1")  # type: ignore[arg-type]
-    from provreg.core.latest import Latest
-
-    latest = Latest(
-        dataset="pets", uid=version.head.uid, version=1, head=version.digest,
-        revocation=version.chain.newest, as_of=NOW.replace(microsecond=0),
-        expires=NOW.replace(microsecond=0) + HOUR,
-    )  # fmt: skip
-    statement = latest.statement()
-    workspace = poisoned.open().workspace
-    workspace.latest.add("pets", statement, poisoned.signer("bob").sign(statement))
-    poisoned.forget()
-    take_bundles(poisoned)
-    with pytest.raises(RevokedError, match="attested"):
-        poisoned.open(**roles).verify("pets@2")  # type: ignore[arg-type]
-
-
 def test_for_newcomers_a_key_that_ended_has_revoked_and_a_stolen_one_has_not(
     poisoned: Bench,
 ) -> None:

@@ -198,8 +198,23 @@ def _lapsing(kept: Kept) -> Iterator[Case]:
     attesting["freshness"][0]["principals"] = ["alice"]
     end(attesting, "bob", revoked=moment)
     latest(forge, first, 1, by=("alice",), revoked=(1, one))
-    yield _refused("revocation-by-a-stolen-key-attested", "A revocation that is attested stays.",
-                   forge, 8, says, reference="pets", policy=attesting)  # fmt: skip
+    yield _good("revocation-by-a-stolen-key-attested", "Neither does one that is attested at a time"
+                " of which there is no proof.", forge, second, policy=attesting)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    one = revocation(forge, second, 2, by=("mallory",))
+    two = revocation(forge, OTHER, 9, number=2, previous=(1, one), uid=OTHER_UID)
+    yield _good("pinned-revocation-of-another-continues-a-strangers", "A revocation continues"
+                " what is not in force by that.", forge, second,
+                pin=pin(1, first, revocation={"number": 2, "digest": two}))  # fmt: skip
+    strangers = json.loads(json.dumps(trust()))
+    strangers["freshness"][0]["principals"] = ["alice"]
+    for name, by in (("a-stranger", ("mallory",)), ("who-attests", ("alice",)), ("nobody", ())):
+        forge, first, second = two_versions(kept)
+        one = revocation(forge, second, 2, by=by)
+        two = revocation(forge, second, 2, number=2, previous=(1, one), by=by)
+        latest(forge, first, 1, by=("alice",), revoked=(2, two))
+        yield _good(f"attested-revocation-of-{name}", "Who may attest, and not revoke, puts nothing"
+                    " in force.", forge, second, policy=strangers)  # fmt: skip
     forge, first, second = two_versions(kept)
     one = revocation(forge, second, 2, by=())
     yield _refused("revocation-without-its-bundles-seen", "Taking its bundles away ends none that"

@@ -151,6 +151,7 @@ def attested(
 class Chain:
     read: dict[int, dict[str, Any]] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
+    signed: dict[int, list[str]] = field(default_factory=dict)
     in_force: set[int] = field(default_factory=set)
 
 
@@ -174,12 +175,10 @@ def read_chain(registry: Registry, policy: Policy, known: Knowledge) -> Chain:
             continue
         if found["number"] != place:
             continue
-        chain.read[place], chain.digests[place] = found, named
-        rule = rule_of(policy, "revoke", found["dataset"])
-        if rule is not None and met(policy, rule, by, now=known.now, ends=False,
-                                    created=moment(found["created"])) == "met":  # fmt: skip
+        chain.read[place], chain.digests[place], chain.signed[place] = found, named, by
+        if _counts(policy, known, chain, place):
             chain.in_force.add(place)
-    chain.in_force |= _known(registry, policy, known, chain)
+    chain.in_force |= _known(policy, known, chain)
     for place in chain.in_force:
         link = chain.read[place]["previous"]
         while link is not None and not broken:
@@ -205,19 +204,34 @@ def _by_who_may(policy: Policy, keys: Iterable[str]) -> bool:
                if one["name"] in names)  # fmt: skip
 
 
-def _known(registry: Registry, policy: Policy, known: Knowledge, chain: Chain) -> set[int]:
-    """Those that the consumer knows to have been in force."""
-    links = [(known.pin or {}).get("revocation")]
-    others = [chain.read[place]["dataset"] for place in chain.read if place not in chain.in_force]
-    for dataset in dict.fromkeys(others):
-        links += [said["revocation"]
-                  for said in attested(registry, dataset, None, policy, known.now)]  # fmt: skip
+def _counts(
+    policy: Policy, known: Knowledge, chain: Chain, place: int, at: str | None = None
+) -> bool:
+    """Whether who signed it may revoke; `at`, it was known to be there."""
+    said = chain.read[place]
+    rule = rule_of(policy, "revoke", said["dataset"])
+    return rule is not None and met(
+        policy, rule, chain.signed[place], now=known.now, ends=False,
+        created=moment(said["created"]), seen=lambda _: at and moment(at),
+    ) == "met"  # fmt: skip
+
+
+def _known(policy: Policy, known: Knowledge, chain: Chain) -> set[int]:
+    """Those that the consumer knows to have been in force.
+
+    *Latest* statements show none to be older: this reader trusts no authority for their time.
+    """
     found: set[int] = set()
-    for first in links:
-        link = first
-        while link is not None and chain.digests.get(link["number"]) == link["digest"]:
-            found.add(link["number"])
-            link = chain.read[link["number"]]["previous"]
+    pin = known.pin or {}
+    link = pin.get("revocation")
+    named: tuple[Any, Any] | None = None
+    while link is not None and chain.digests.get(link["number"]) == link["digest"]:
+        place, said = link["number"], chain.read[link["number"]]
+        of = (said["dataset"], said["uid"])
+        named = named or of
+        if of == named or _counts(policy, known, chain, place, pin.get("at")):
+            found.add(place)
+        link = said["previous"]
     for place, said in chain.read.items():
         seen = known.of(said["uid"]).get("in_force", {})
         if seen.get(str(place)) == chain.digests[place]:

@@ -1,0 +1,189 @@
+"""Attacks by those who may attest or link to revocations, and not revoke."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sigstore_instance import Instance as Loopback
+
+from provreg.core.latest import Latest
+from provreg.core.policy import (
+    FreshnessRule,
+    Policy,
+    Principal,
+    PublishRule,
+    RevokeRule,
+    TrustedKey,
+)
+from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
+from provreg.errors import NotTrustedError, RevokedError
+from provreg.flows.publish import Outcome
+from provreg.flows.revoked_samples import revoked_samples
+from provreg.flows.trusting import Trust
+from provreg.registry import Registry
+from provreg.store.state import Pin
+from provreg.trust.sigstore.root import TrustedRoot
+from provreg.trust.timestamp import TimestampAuthority
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR = timedelta(hours=1)
+SHELTER = RevokedSamples("source", "shelter")
+
+
+@pytest.fixture(scope="module")
+def loopback() -> Iterator[Loopback]:
+    with Loopback.running() as instance:
+        yield instance
+
+
+@pytest.fixture
+def root(loopback: Loopback) -> TrustedRoot:
+    return TrustedRoot(loopback.trusted_root(), "loopback")
+
+
+def people(bench: Bench, *, stolen: datetime | None = None) -> tuple[Principal, ...]:
+    """Alice, the clock, and the chief, whose key is `stolen` from then on."""
+    return tuple(
+        Principal(name, (TrustedKey(key.fingerprint, key.pem, revoked=since),))
+        for name, since in (("alice", None), ("chief", stolen), ("clock", None))
+        for key in (bench.signer(name).key.public,)
+    )
+
+
+def policy(
+    bench: Bench, *, attested: str = "*", revoked: str = "*", stolen: datetime | None = None
+) -> Policy:
+    """Alice publishes, the chief revokes, the clock attests."""
+    return Policy(
+        people(bench, stolen=stolen),
+        (PublishRule(("*",), ("alice",)),),
+        (RevokeRule((revoked,), ("chief",)),),
+        (FreshnessRule((attested,), ("clock",), demanded=False),),
+    )
+
+
+def consumer(bench: Bench, policy: Policy, **more: object) -> Registry:
+    return replace(bench.open(**more), trust=Trust(policy, "a test"))  # type: ignore[arg-type]
+
+
+def put(
+    bench: Bench, number: int, of: Outcome, by: str | None, *,
+    samples: RevokedSamples | None = None, previous: RevocationLink | None = None,
+) -> RevocationLink:  # fmt: skip
+    """A revocation of what was published, signed by whomever."""
+    assert of.head is not None
+    assert of.digest is not None
+    head = of.head
+    made = Revocation(
+        number, previous, head.dataset, head.uid, head.version, of.digest, samples, "mine", NOW
+    )
+    workspace = bench.open().workspace
+    if by is not None:
+        workspace.revocations.add_signature(
+            made.statement(), bench.signer(by).sign(made.statement())
+        )
+    assert workspace.revocations.claim(number, made.statement())
+    return RevocationLink(number, made.digest())
+
+
+def attest(bench: Bench, of: Outcome, revocation: RevocationLink, *, stamp: object = None) -> None:
+    """The clock's word, with a proven time where there is a `stamp`."""
+    assert of.head is not None
+    assert of.digest is not None
+    head = of.head
+    latest = Latest(
+        dataset=head.dataset, uid=head.uid, version=head.version, head=of.digest, as_of=NOW,
+        expires=NOW + HOUR, revocation=revocation,
+    )  # fmt: skip
+    clock = replace(bench.signer("clock"), stamp=stamp)  # type: ignore[arg-type]
+    bench.open().workspace.latest.add(
+        head.dataset, latest.statement(), clock.sign(latest.statement())
+    )
+
+
+@pytest.mark.parametrize("signed_by", ["mallory", "alice", "clock", None])
+@pytest.mark.parametrize("samples", [SHELTER, None], ids=["samples", "version"])
+@pytest.mark.parametrize("named", ["itself", "by the next"])
+def test_who_attests_revokes_nothing(
+    bench: Bench, signed_by: str | None, samples: RevokedSamples | None, named: str
+) -> None:
+    """An online key would choose which samples are left out, and be remembered for good."""
+    pets = bench.ingest(bench.pets())
+    link = put(bench, 1, pets, signed_by, samples=samples)
+    if named == "by the next":
+        link = put(bench, 2, pets, signed_by, previous=link)
+    attest(bench, pets, link)
+    registry = consumer(bench, policy(bench))
+    version = registry.verify("pets")
+    assert len(version.attested) == 1
+    assert version.chain.in_force == ()
+    assert not revoked_samples(registry.workspace, version).any()
+    # It is reported, and still nobody can hide it.
+    assert "that it is attested does not put it in force" in version.chain.passed_over[0].reason
+    shutil.rmtree(bench.registry / "latest")
+    assert consumer(bench, policy(bench)).verify("pets").chain.in_force == ()
+    attest(bench, pets, link)
+    (bench.registry / f"revocations/{link.number:08d}.json").unlink()
+    with pytest.raises(NotTrustedError, match="hides revocation") as caught:
+        consumer(bench, policy(bench)).verify("pets")
+    assert caught.value.step == 9
+
+
+@pytest.mark.parametrize("by", ["mallory", "chief"])
+def test_who_attests_pets_says_nothing_of_birds(
+    bench: Bench, loopback: Loopback, root: TrustedRoot, by: str
+) -> None:
+    """Neither that a stranger revoked them, nor that the chief did before their key was stolen."""
+    stamp = TimestampAuthority(loopback.tsa.url, root).stamp
+    pets = bench.ingest(bench.pets())
+    birds = bench.ingest(bench.pets("birds"), name="birds")
+    link = put(bench, 1, birds, by)
+    attest(bench, pets, put(bench, 2, pets, "mallory", previous=link), stamp=stamp)
+    rules = policy(bench, attested="pets", stolen=datetime.now(UTC))
+    registry = replace(bench.open(), trust=Trust(rules, "a test", root))
+    assert len(registry.verify("pets").attested) == 1
+    assert registry.verify("birds").chain.in_force == ()
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("before", [True, False])
+def test_an_attested_revocation_does_not_lapse_for_newcomers(
+    bench: Bench, loopback: Loopback, root: TrustedRoot, stamped: bool, before: bool
+) -> None:
+    """If the clock's word is proven to be older than the theft: else the thief may have signed."""
+    stamp = TimestampAuthority(loopback.tsa.url, root).stamp if stamped else None
+    first = bench.ingest(bench.pets())
+    bench.ingest(bench.pets("more", 9))
+    one = put(bench, 1, first, "chief")
+    attest(bench, first, put(bench, 2, first, "chief", samples=SHELTER, previous=one), stamp=stamp)
+    stolen = datetime.now(UTC) if before else NOW - HOUR
+    trust = Trust(policy(bench, stolen=stolen), "a test", root)
+    registry = replace(bench.open(), trust=trust)
+    if stamped and before:
+        with pytest.raises(RevokedError, match="attested"):
+            registry.verify("pets@1")
+        # What the attested one continues stays with it.
+        assert len(registry.verify("pets").chain.in_force) == 2
+    else:
+        assert registry.verify("pets@1").chain.in_force == ()
+
+
+def test_a_pin_of_who_revokes_pets_revokes_no_birds(bench: Bench) -> None:
+    """What the pinned revocation continues was not in force by that alone."""
+    pets = bench.ingest(bench.pets())
+    birds = bench.ingest(bench.pets("birds"), name="birds")
+    link = put(bench, 2, pets, "chief", samples=SHELTER, previous=put(bench, 1, birds, "chief"))
+    rules = policy(bench, revoked="pets")
+    version = consumer(bench, rules).verify("pets")
+    assert [one.link for one in version.chain.in_force] == [link]
+    pin = Pin(version.head.uid, 1, version.digest, link, NOW)
+    pinned = consumer(bench, rules, pins={"pets": pin})
+    assert pinned.verify("birds").chain.in_force == version.chain.in_force
