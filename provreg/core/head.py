@@ -14,11 +14,11 @@ from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import sha256_digest
 from provreg.core.document import Fields, written_time
 from provreg.core.kinds import KINDS
-from provreg.core.name_rules import is_class_name
+from provreg.core.name_rules import is_class_name, one_in_form_c
 from provreg.core.names import DATASET_NAME
 from provreg.core.root import PART_MAX_ENTRIES, root
 from provreg.core.statement import version_statement
-from provreg.core.text import quoted
+from provreg.core.text import quoted, spelled
 from provreg.errors import FormatError
 from provreg.record import record
 
@@ -205,6 +205,11 @@ def _check_consistent(head: Head) -> None:
     hidden = next((name for name in head.classes if not is_class_name(name)), None)
     if hidden is not None:
         raise FormatError(f"the class {quoted(hidden)} holds a character that is not seen")
+    alike = one_in_form_c(head.classes)
+    if alike is not None:
+        raise FormatError(
+            f"the classes {spelled(alike[0])} and {spelled(alike[1])} differ only in composition"
+        )
     if head.classes and head.label_type != "class":
         raise FormatError(f"the head has classes but its label type is {head.label_type}")
     runs = [bound.encode() for part in head.parts for bound in (part.first, part.last)]

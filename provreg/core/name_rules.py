@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from provreg.core.text import HIDDEN
 
@@ -63,6 +64,19 @@ def is_class_name(name: str) -> bool:
     Joiners are ordinary in Persian, in Indic scripts and in emoji (UAX #31, RFC 5892).
     """
     return all(_joins(name, found.start()) for found in _HIDDEN.finditer(name))
+
+
+def one_in_form_c(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two of `names`, all different, that are one in normalization form C, None where none are.
+
+    They look the same; names in another case do not.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if first != name:
+            return first, name
+    return None
 
 
 def _joins(name: str, at: int) -> bool:

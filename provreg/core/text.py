@@ -33,6 +33,11 @@ def printable(text: str) -> str:
     )
 
 
+def spelled(text: str) -> str:
+    """As `quoted`, in ASCII: what looks the same is told apart."""
+    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
 def quoted(text: str) -> str:
     """`text` in quotes for a message: printable, and cut after 200 characters."""
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

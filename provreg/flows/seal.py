@@ -25,9 +25,9 @@ from provreg.core.head import (
 )
 from provreg.core.kept import block_list_with, kept_digests
 from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
-from provreg.core.name_rules import is_class_name
+from provreg.core.name_rules import is_class_name, one_in_form_c
 from provreg.core.root import root
-from provreg.core.text import quoted
+from provreg.core.text import quoted, spelled
 from provreg.core.tree import BlockList, Ints
 from provreg.errors import FormatError, InputError
 from provreg.flows.draft import Draft
@@ -202,23 +202,28 @@ def _classes(entries: pa.Table, parent: Head | None) -> tuple[str, tuple[str, ..
     known = set(before)
     types = (label_type_of(known.union(labels), long=long), parent.label_type if parent else "none")
     label_type = max(types, key=LABEL_TYPES.index)
-    hidden = next((label for label in labels if not is_class_name(label)), None)
-    if hidden is not None and label_type == "class":
-        if before:
-            raise _no_class(entries, hidden)
-        label_type = "text"
+    if label_type == "class":
+        hidden = next((label for label in labels if not is_class_name(label)), None)
+        alike = one_in_form_c((*before, *(label for label in labels if label not in known)))
+        if before and hidden is not None:
+            raise _no_class(entries, hidden, "holds a character that is not seen")
+        if before and alike is not None:
+            raise _no_class(
+                entries, alike[1], f"differs only in composition from {spelled(alike[0])}"
+            )
+        if hidden is not None or alike is not None:
+            label_type = "text"
     if label_type != "class":
         return label_type, ()
     added = sorted((label for label in labels if label not in known), key=str.encode)
     return "class", (*before, *added)
 
 
-def _no_class(entries: pa.Table, label: str) -> InputError:
+def _no_class(entries: pa.Table, label: str, why: str) -> InputError:
     row = pc.index(plain(entries.column("label")), label).as_py()
     sample: str = entries.column("id")[row].as_py()
     return InputError(
-        f"{quoted(sample)}: the label {quoted(label)} holds a character that is not seen, and"
-        " cannot be a class",
+        f"{quoted(sample)}: the label {quoted(label)} {why}, and cannot be a class",
         sample=sample,
-        hint="take the character out of the label",
+        hint="write the label otherwise",
     )

@@ -16,8 +16,9 @@ from provreg.core.bounds import LIMITS
 from provreg.core.canonical import canonical, parse_json
 from provreg.core.column import Column
 from provreg.core.entry import SAMPLE, TIMESTAMP
-from provreg.core.text import quoted
+from provreg.core.text import quoted, spelled
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.file_names import folded
 from provreg.readers.source_file import MisfitError
 from provreg.readers.table import (
     TableOptions,
@@ -65,10 +66,15 @@ def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
     unknown = pc.invert(pc.is_in(labels["id"], value_set=samples["id"].combine_chunks()))
     if pc.any(unknown).as_py():
         name = labels["id"].filter(unknown)[0].as_py()
+        hint = "ids are as `provreg show` and `--dry-run` print them"
+        sought = folded(name)
+        twin = next((one for one in samples["id"].to_pylist() if folded(one) == sought), None)
+        if twin is not None:
+            hint = f"the id {spelled(twin)} differs only in case or composition: write it as it is"
         raise InputError(
             f"the labels file speaks of {quoted(name)}, which is not in the data",
             sample=name,
-            hint="ids are as `provreg show` and `--dry-run` print them",
+            hint=hint,
         )
     rows = pc.index_in(samples["id"], value_set=labels["id"].combine_chunks())
     for name in labels.column_names[1:]:

@@ -21,8 +21,10 @@ from provreg.core.column import (
     columns_to_json,
 )
 from provreg.core.document import Fields
-from provreg.core.text import quoted
+from provreg.core.name_rules import one_in_form_c
+from provreg.core.text import quoted, spelled
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.file_names import folded
 from provreg.readers.reader import chosen
 from provreg.readers.times import SPLITS, boundaries
 from provreg.record import record
@@ -159,10 +161,26 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
                 f"the column {quoted(name)} was declared with another type than it has",
                 hint="types are fixed by the first version, and by files that carry their own",
             )
+    _check_alike([column.name for column in columns], {*options.roles().values(), *times})
     settled = replace(options, columns=columns)
     if not settled.payload_columns():
         raise InputError("every column is an id, label or origin: nothing is left to be the sample")
     return settled
+
+
+def _check_alike(names: list[str], roles: set[str]) -> None:
+    """InputError for two columns that look the same, and for one that a program which ignores case
+    takes for one of `roles`."""
+    alike = one_in_form_c(names)
+    told_apart = {folded(name): name for name in roles}
+    twins = ((told_apart.get(folded(name), name), name) for name in names)
+    alike = alike or next((two for two in twins if two[0] != two[1]), None)
+    if alike is not None:
+        raise InputError(
+            f"the columns {spelled(alike[0])} and {spelled(alike[1])} differ only in case or"
+            " composition: other programs take one for the other",
+            hint="rename or drop one of them",
+        )
 
 
 def check_schema(options: TableOptions) -> None:

@@ -81,6 +81,8 @@ FACTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      "that is not seen", {"classes": ["cat", "dog", "dog\ufe0f"]}),
     ("class-tag", "a class with a tag", "that is not seen",
      {"classes": ["cat", "dog", "dog\U000e0061"]}),
+    ("class-twice-in-composition", "two classes that are one in form C",
+     "differ only in composition", {"classes": ["cat", "dog", "é", "e\u0301"]}),
     ("classes-of-texts", "classes though its labels are texts", "has classes but",
      {"label_type": "text"}),
     ("changes-without-a-kind", "no count for one kind of change", "lacks the field resplit",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -99,7 +100,8 @@ def read_head(data: bytes) -> dict[str, Any]:
     refuse_unless(root(parts) == head["root"], "root")
     for name in head["classes"]:
         check_class(name)
-    refuse_unless(len(set(head["classes"])) == len(head["classes"]), "class twice")
+    composed = {unicodedata.normalize("NFC", name) for name in head["classes"]}
+    refuse_unless(len(composed) == len(head["classes"]), "class twice")
     refuse_unless(not head["classes"] or head["label_type"] == "class", "classes of texts")
     before = b""
     for place, part in enumerate(parts):
