@@ -97,7 +97,7 @@ def _show(memory: PlaceMemory, output: Output) -> None:
 
 def _told(numbers: tuple[int, ...], what: str) -> str:
     if not numbers:
-        return f"no {what} that was first seen there"
+        return f"no {what} that was seen there alone"
     some = ", ".join(map(str, numbers[-5:]))
     return f"{counted(len(numbers), what)} ({'…, ' if len(numbers) > 5 else ''}{some})"
 

@@ -18,7 +18,7 @@ from provreg.flows.signatures import Signed
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-from provreg.store.seen import Seen, forget_command
+from provreg.store.seen import Seen, forget_command, shown_place
 from provreg.store.state import Pin, Sighting, check_same, check_seen
 
 
@@ -122,7 +122,17 @@ def check_history(
                 hint=f"ask for {head.dataset}@{head.version} by number if you mean it"
                 + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
             )
-        if not _descends(workspace, newer[1], older):
+        try:
+            descends = _descends(workspace, newer[1], older)
+        except NotTrustedError as error:
+            raise NotTrustedError(
+                f"{error.message}; version {anchor.number} {anchor.how}, this is {quoted(here)}",
+                step=9,
+                hint=error.hint
+                or "put it back from a copy of the registry; find out who writes to it"
+                + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
+            ) from None
+        if not descends:
             raise NotTrustedError(
                 f"{head.dataset}@{newer[0]} does not descend from version {older[0]} ({older[1]});"
                 f" version {anchor.number} {anchor.how}, this is {quoted(here)}",
@@ -145,7 +155,11 @@ def check_revocations_held(
     ]
     if known.seen is not None:
         seen += [
-            (RevocationLink(number, one.digest), one.place, known.seen.dataset)
+            (
+                RevocationLink(number, one.digest),
+                shown_place(one.places, workspace.places),
+                known.seen.dataset,
+            )
             for number, one in known.seen.revocations.items()
         ]
     for link, place, dataset in seen:
@@ -196,10 +210,11 @@ def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: See
     for number in sorted(seen.versions, reverse=True):
         one = seen.versions[number]
         lags = reference.version is not None and head.version < number
-        if lags and one.place not in workspace.places and not _has_head(workspace, one.head):
+        place = shown_place(one.places, workspace.places)
+        if lags and place not in workspace.places and not _has_head(workspace, one.head):
             continue
-        how = f"was seen in {quoted(one.place)}"
-        return [_Anchor(number, one.head, how, forget_command(head.dataset, one.place))]
+        how = f"was seen in {quoted(place)}"
+        return [_Anchor(number, one.head, how, forget_command(head.dataset, place))]
     return []
 
 

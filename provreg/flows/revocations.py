@@ -23,6 +23,7 @@ from provreg.flows.freshness import read_freshness
 from provreg.flows.trusting import POLICY, Trust
 from provreg.flows.workspace import Workspace
 from provreg.record import record
+from provreg.store.seen import shown_place
 from provreg.trust.bundle import parse_bundle, verify_bundle
 
 
@@ -243,7 +244,7 @@ def _known(
         seen = workspace.seen(revocation.uid)
         known = None if seen is None else seen.revocations.get(number)
         if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
-            how = f"seen in {quoted(known.place)}"
+            how = f"seen in {quoted(shown_place(known.places, workspace.places))}"
             kept[number] = InForce(revocation, digest, one.approvals, how)
         elif digest in pinned:
             kept[number] = InForce(revocation, digest, one.approvals, "pinned")

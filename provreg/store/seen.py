@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -26,31 +26,33 @@ MAX_STATE_BYTES = 64 << 20
 UID = "[0-9a-f]{32}"
 _NUMBER = re.compile("[1-9][0-9]{0,7}")
 _MAX_PLACES = 100_000
+# Of one version; where somebody is made a new place every day, the newest are kept.
+MAX_KEPT_PLACES = 16
 
 
 @record
 class SeenVersion:
-    """A version's head, where it was first seen, and what it vouches for.
+    """A version's head, the places where it was seen, and what it vouches for.
 
     `trusts` has, for each trust under which it verified, every signer of it and when their
     signature was first seen.
     """
 
     head: str
-    place: str
+    places: tuple[str, ...]
     trusts: Mapping[str, Mapping[str, datetime]]
 
 
 @record
 class SeenRevocation:
-    """A revocation that counted when it was seen, and where that was first.
+    """A revocation that counted when it was seen, and the places where that was.
 
     `trusts` are those under which one of this very dataset was in force, and so stays. Of others
     only that they are there is known.
     """
 
     digest: str
-    place: str
+    places: tuple[str, ...]
     trusts: tuple[str, ...]
 
 
@@ -79,6 +81,11 @@ class Place:
     revocation: RevocationLink | None = None
 
 
+def shown_place(places: Sequence[str], here: Sequence[str]) -> str:
+    """Which of the `places` where something was seen people are told: that `here`, if it was."""
+    return next((place for place in places if place in here), places[0])
+
+
 def forget_command(dataset: str | None, place: str) -> str:
     """The command by which a user forgets what was seen of `dataset`, or of all, at `place`."""
     what = "" if dataset is None else f"{dataset} "
@@ -101,7 +108,7 @@ def written_seen(seen: Seen) -> bytes:
         "versions": {
             str(number): {
                 "head": one.head,
-                "place": places[one.place],
+                "places": [places[place] for place in one.places],
                 "seen": {
                     trust: {signer: written_time(at) for signer, at in signers.items()}
                     for trust, signers in one.trusts.items()
@@ -112,7 +119,7 @@ def written_seen(seen: Seen) -> bytes:
         "revocations": {
             str(number): {
                 "digest": one.digest,
-                "place": places[one.place],
+                "places": [places[place] for place in one.places],
                 "in_force": list(one.trusts),
             }
             for number, one in seen.revocations.items()
@@ -180,12 +187,12 @@ def read_place(data: bytes, location: str) -> Place:
 
 def _read_version(fields: Fields, places: tuple[str, ...]) -> SeenVersion:
     head = check_head_digest(fields.text("head"))
-    place = places[fields.integer("place", maximum=len(places) - 1)]
+    seen_at = _places(fields, places)
     trusts = fields.raw("seen")
     fields.done()
     if not isinstance(trusts, dict) or not trusts:
         raise fields.wrong("seen", "is not an object with at least one trust")
-    return SeenVersion(head, place, {trust: _signers(fields, trusts[trust]) for trust in trusts})
+    return SeenVersion(head, seen_at, {trust: _signers(fields, trusts[trust]) for trust in trusts})
 
 
 def _signers(fields: Fields, signers: Any) -> dict[str, datetime]:
@@ -207,10 +214,23 @@ def _moment(fields: Fields, written: Any) -> datetime:
 
 def _read_revocation(fields: Fields, places: tuple[str, ...]) -> SeenRevocation:
     digest = fields.digest("digest", "sha256")
-    place = places[fields.integer("place", maximum=len(places) - 1)]
+    seen_at = _places(fields, places)
     trusts = fields.texts("in_force", limit=_MAX_PLACES)
     fields.done()
-    return SeenRevocation(digest, place, trusts)
+    return SeenRevocation(digest, seen_at, trusts)
+
+
+def _places(fields: Fields, places: tuple[str, ...]) -> tuple[str, ...]:
+    """Where something was seen, by the indexes into `places`."""
+    found = fields.raw("places")
+    if not isinstance(found, list) or not 0 < len(found) <= MAX_KEPT_PLACES:
+        raise fields.wrong("places", f"is not a list of 1 to {MAX_KEPT_PLACES}")
+    # A truth value is an integer too, and no index.
+    if any(type(at) is not int or not 0 <= at < len(places) for at in found):
+        raise fields.wrong("places", "has what is no index into the state's places")
+    if len(set(found)) != len(found):
+        raise fields.wrong("places", "has one twice")
+    return tuple(places[at] for at in found)
 
 
 def _numbered(fields: Fields, name: str) -> list[tuple[int, Any]]:

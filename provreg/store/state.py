@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from provreg.core.revocation import RevocationLink
 from provreg.core.text import printable, quoted
@@ -28,6 +29,7 @@ from provreg.store.private import (
     state_folder,
 )
 from provreg.store.seen import (
+    MAX_KEPT_PLACES,
     MAX_STATE_BYTES,
     UID,
     Place,
@@ -37,9 +39,12 @@ from provreg.store.seen import (
     forget_command,
     read_place,
     read_seen,
+    shown_place,
     written_place,
     written_seen,
 )
+
+_Thing = TypeVar("_Thing", SeenVersion, SeenRevocation)
 
 
 @record
@@ -130,14 +135,14 @@ def check_seen(seen: Seen, dataset: str, number: int, head: str, here: str) -> N
     known = seen.versions.get(number)
     if known is None or known.head == head:
         return
-    forgotten = forget_command(dataset, known.place)
+    place = shown_place(known.places, [here])
     raise NotTrustedError(
-        f"version {number} is not the one seen before: in {quoted(known.place)} its head was"
+        f"version {number} is not the one seen before: in {quoted(place)} its head was"
         f" {known.head}, {quoted(here)} now says {head}",
         step=9,
         hint="versions never change: compare with a colleague what they have seen, and find out who"
         " writes to the registry. If what was seen before was made to try something out:"
-        f" {forgotten}",
+        f" {forget_command(dataset, place)}",
     )
 
 
@@ -169,7 +174,7 @@ def remember(
 
 @record
 class Forgettable:
-    """What would be forgotten of one dataset: the versions and revocations first seen there.
+    """What would be forgotten of one dataset: the versions and revocations seen there alone.
 
     `unreadable` says why all of it is forgotten, where the state file cannot be read.
     """
@@ -241,8 +246,8 @@ def _forgettable(dataset: str, uid: str, places: Sequence[str]) -> Forgettable:
         return Forgettable(dataset, uid, unreadable=error.message)
     if seen is None:
         return Forgettable(dataset, uid)
-    versions = tuple(n for n, one in seen.versions.items() if one.place in places)
-    revocations = tuple(n for n, one in seen.revocations.items() if one.place in places)
+    versions = tuple(n for n, one in seen.versions.items() if not _elsewhere(one, places))
+    revocations = tuple(n for n, one in seen.revocations.items() if not _elsewhere(one, places))
     return Forgettable(dataset, uid, versions, revocations)
 
 
@@ -252,12 +257,27 @@ def _forget_dataset(gone: Forgettable, places: Sequence[str]) -> None:
     if seen is None or not left:
         _remove(_seen_file(gone.uid))
         return
-    versions = {n: one for n, one in seen.versions.items() if one.place in left}
-    revocations = {n: one for n, one in seen.revocations.items() if one.place in left}
     kept = Seen(
-        seen.uid, seen.dataset, left, MappingProxyType(versions), MappingProxyType(revocations)
+        seen.uid,
+        seen.dataset,
+        left,
+        MappingProxyType(_without(seen.versions, places)),
+        MappingProxyType(_without(seen.revocations, places)),
     )
     _write(_seen_file(gone.uid), written_seen(kept))
+
+
+def _elsewhere(one: SeenVersion | SeenRevocation, places: Sequence[str]) -> tuple[str, ...]:
+    return tuple(place for place in one.places if place not in places)
+
+
+def _without(seen: Mapping[int, _Thing], places: Sequence[str]) -> dict[int, _Thing]:
+    """What was seen elsewhere as well, and there."""
+    return {
+        number: replace(one, places=left)
+        for number, one in seen.items()
+        if (left := _elsewhere(one, places))
+    }
 
 
 def _merged(
@@ -276,20 +296,21 @@ def _merged(
         if after != place:
             changed.append(after)
     check_seen(old, sighting.dataset, sighting.number, sighting.head, here)
-    versions = {**old.versions, sighting.number: _seen_again(old, sighting, here)}
+    versions = {**old.versions, sighting.number: _seen_again(old, sighting, places)}
     seen = Seen(
         old.uid,
         old.dataset,
         tuple(dict.fromkeys((*old.places, *places))),
         MappingProxyType(dict(sorted(versions.items()))),
-        MappingProxyType(_revocations(old, sighting, here)),
+        MappingProxyType(_revocations(old, sighting, places)),
     )
     return seen, changed
 
 
-def _seen_again(old: Seen, sighting: Sighting, here: str) -> SeenVersion:
+def _seen_again(old: Seen, sighting: Sighting, places: Sequence[str]) -> SeenVersion:
     """The version with what is new about it; of each signer the first time stays."""
-    known = old.versions.get(sighting.number) or SeenVersion(sighting.head, here, {})
+    known = old.versions.get(sighting.number) or SeenVersion(sighting.head, (), {})
+    known = replace(known, places=_seen_at(known.places, places))
     signers = known.trusts.get(sighting.trust, {})
     new = sorted(set(sighting.signers) - set(signers))
     if not new and sighting.trust in known.trusts:
@@ -303,21 +324,28 @@ def _seen_again(old: Seen, sighting: Sighting, here: str) -> SeenVersion:
     )
     at = max(sighting.at, max(earlier, default=sighting.at))
     trusts = {**known.trusts, sighting.trust: {**signers, **dict.fromkeys(new, at)}}
-    return SeenVersion(known.head, known.place, trusts)
+    return replace(known, trusts=trusts)
 
 
-def _revocations(old: Seen, sighting: Sighting, here: str) -> dict[int, SeenRevocation]:
+def _seen_at(before: tuple[str, ...], places: Sequence[str]) -> tuple[str, ...]:
+    """The places where something was seen, the newest last."""
+    return tuple(dict.fromkeys((*before, *places)))[-MAX_KEPT_PLACES:]
+
+
+def _revocations(old: Seen, sighting: Sighting, places: Sequence[str]) -> dict[int, SeenRevocation]:
     found = dict(old.revocations)
     new = dict(sighting.in_force)
     link = sighting.revocation
     if link is not None:
         new.setdefault(link.number, link.digest)
     for number, digest in new.items():
-        known = found.get(number) or SeenRevocation(digest, here, ())
+        known = found.get(number) or SeenRevocation(digest, (), ())
         if known.digest != digest:
-            raise _other_revocation(number, known.digest, known.place, digest)
+            place = shown_place(known.places, places)
+            raise _other_revocation(number, known.digest, place, digest)
         trusts = {*known.trusts, sighting.trust} if number in sighting.in_force else known.trusts
-        found[number] = SeenRevocation(digest, known.place, tuple(sorted(trusts)))
+        seen_at = _seen_at(known.places, places)
+        found[number] = SeenRevocation(digest, seen_at, tuple(sorted(trusts)))
     return dict(sorted(found.items()))
 
 

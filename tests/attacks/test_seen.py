@@ -194,6 +194,60 @@ def test_who_tried_something_out_in_a_copy_has_a_way_back(bench: Bench) -> None:
     assert not bench.open().verify("pets").first_use
 
 
+def test_forgetting_an_old_place_does_not_open_the_new_one(bench: Bench) -> None:
+    """Seen at both: what the old one goes with is the old one."""
+    publish(bench)
+    old = copy(bench, "old")
+    publish(bench, 2)
+    bench.open(revoke=("chief",)).revoke("pets@1", "poison", bench.signer("chief"))
+    bench.forget()
+    new = copy(bench, "new")
+    for folder in (bench.registry, new):
+        at(bench, folder, revoke=("chief",)).verify("pets")
+    forgotten = bench.run("forget", "--registry", bench.registry, "--yes")
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert b"no version that was seen there alone" in forgotten.stdout
+    shutil.rmtree(bench.registry)
+    shutil.rmtree(new)
+    old.rename(new)
+    error = refused(at(bench, new))
+    assert "hides revocation 1, which was seen in" in error.message
+    # The way out is that of the place where it was seen.
+    assert f"--registry {new}" in error.hint
+    assert bench.run("forget", "--registry", new, "--yes").returncode == 0
+    assert at(bench, new).verify("pets").first_use
+
+
+def test_a_registry_that_hides_what_was_seen_there_too_is_no_mirror_that_lags(
+    bench: Bench,
+) -> None:
+    """Seen elsewhere first, the newest was taken to be missing here by delay."""
+    publish(bench)
+    old = copy(bench, "old")
+    publish(bench, 2)
+    bench.forget()
+    mirror = copy(bench, "mirror")
+    for folder in (bench.registry, mirror):
+        at(bench, folder).verify("pets")
+    shutil.rmtree(mirror)
+    old.rename(mirror)
+    assert refused(at(bench, mirror), "pets@1").step == 9
+
+
+def test_forgetting_one_address_of_a_registry_keeps_the_other(bench: Bench) -> None:
+    publish(bench)
+    old = copy(bench, "old")
+    publish(bench, 2)
+    bench.forget()
+    link = bench.folder / "link"
+    link.symlink_to(bench.registry)
+    at(bench, link).verify("pets")
+    assert bench.run("forget", "--registry", bench.registry, "--yes").returncode == 0
+    link.unlink()
+    link.symlink_to(old)
+    assert "went back" in refused(at(bench, link)).message
+
+
 def test_a_revocation_that_was_seen_with_another_dataset_cannot_be_hidden(bench: Bench) -> None:
     publish(bench)
     bench.ingest(bench.pets("birds"), name="birds")

@@ -94,10 +94,11 @@ def test_what_is_remembered_is_seen(folder: Path) -> None:
     assert seen == made
     assert seen is not None
     assert (seen.newest, list(seen.versions), seen.places) == (10, [2, 10], (HERE,))
-    assert seen.versions[2] == SeenVersion(HEADS[2], HERE, {"policy": {"ann": NOON}})
+    assert seen.versions[2] == SeenVersion(HEADS[2], (HERE,), {"policy": {"ann": NOON}})
     assert seen.versions[10].trusts == {"key sha256:aa": {"ann": NOON + DAY, "ben": NOON + DAY}}
     assert seen.revocations == {
-        3: SeenRevocation(HEADS[3], HERE, ("policy",)), 4: SeenRevocation(HEADS[0], HERE, ()),
+        3: SeenRevocation(HEADS[3], (HERE,), ("policy",)),
+        4: SeenRevocation(HEADS[0], (HERE,), ()),
     }  # fmt: skip
     assert load_place(HERE) == Place(HERE, {"cats": UID}, link)
     for path, schema in ((the_file(folder), "state"), (the_place(folder), "place")):
@@ -133,7 +134,19 @@ def test_datasets_are_apart_and_registries_are_not() -> None:
     assert load_place(HERE + "2").datasets == {}
     seen = see(1, 2, place=HERE + "2")
     assert seen.places == (HERE, HERE + "2")
-    assert [seen.versions[number].place for number in (1, 2)] == [HERE, HERE + "2"]
+    assert [seen.versions[number].places for number in (1, 2)] == [
+        (HERE, HERE + "2"),
+        (HERE + "2",),
+    ]
+
+
+def test_of_many_places_the_newest_are_kept() -> None:
+    for number in range(20):
+        seen = see(1, place=f"{HERE}{number}", revocation=RevocationLink(1, HEADS[1]))
+    assert len(seen.places) == 20
+    newest = tuple(f"{HERE}{number}" for number in range(4, 20))
+    assert (seen.versions[1].places, seen.revocations[1].places) == (newest, newest)
+    assert load(UID) == seen
 
 
 def test_nothing_is_forgotten() -> None:
@@ -254,8 +267,13 @@ def test_what_could_not_be_read_again_is_not_written(folder: Path, news: dict[st
         ('"1":{"head"', f'"{"1" * 5000}":{{"head"'),
         ('"1":{"head"', '"²":{"head"'),
         ("sha256:", "blake3:"),
-        ('"place":0', '"place":1'),
-        ('"place":0', '"place":-1'),
+        ('"places":[0]', '"places":[1]'),
+        ('"places":[0]', '"places":[-1]'),
+        ('"places":[0]', '"places":[false]'),
+        ('"places":[0]', '"places":[]'),
+        ('"places":[0]', '"places":[0,0]'),
+        ('"places":[0]', f'"places":[{",".join("0" * 17)}]'),
+        ('"places":[0]', '"places":0'),
         ('{"policy":{"ann":"2026-11-22T12:00:00Z"}}', "{}"),
         ('{"ann":"2026-11-22T12:00:00Z"}', "[]"),
         ("2026-11-22T12:00:00Z", "2026-11-22T12:00:00+00:00"),
