@@ -17,7 +17,16 @@ from provreg.errors import InputError
 from provreg.readers.table import TableOptions, read_table
 
 VECTORS = Path(__file__).parent / "vectors"
-CASES = sorted((VECTORS / "tables").glob("*.json"))
+TABLES = sorted((VECTORS / "tables").glob("*.json"))
+
+
+def has_roles(path: Path) -> bool:
+    case = json.loads(path.read_bytes())
+    return "roles" in case or "time" in case
+
+
+CASES = [path for path in TABLES if not has_roles(path)]
+ROLES = [path for path in TABLES if has_roles(path)]
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +71,23 @@ def test_second_reader_finds_the_same_payloads(path: Path, second: ModuleType) -
     found = second.payloads(data, case)
     assert [payload.hex() for payload in found] == case["expect"]["payloads"]
     assert [blake3(payload).hexdigest() for payload in found] == case["expect"]["digests"]
+
+
+@pytest.mark.parametrize("path", ROLES, ids=lambda path: path.stem)
+def test_table_vector_has_its_samples_or_is_refused(path: Path, second: ModuleType) -> None:
+    tables = importlib.import_module("tables")
+    case, data = read(path)
+    found = tables.samples(data, case)
+    assert found == (None if case["expect"] == "refused" else case["expect"]["samples"])
+
+
+@pytest.mark.parametrize("path", ROLES, ids=lambda path: path.stem)
+def test_second_reader_finds_the_same_samples(path: Path, second: ModuleType) -> None:
+    rows = importlib.import_module("second_rows")
+    case, data = read(path)
+    if case["expect"] == "refused":
+        with pytest.raises(second.Refused):
+            rows.samples(data, case)
+        return
+    found = sorted(rows.samples(data, case), key=lambda one: str(one["id"]).encode())
+    assert found == case["expect"]["samples"]

@@ -40,13 +40,13 @@ def _canonical(value: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """As ECMAScript prints it."""
+    """As ECMAScript prints it: the fewest digits that are this float64."""
     digits, _, exponent = repr(value).partition("e")
-    if value == int(value) and abs(value) < 1e21:
-        return str(int(value))
+    if value == 0:
+        return "0"
     if exponent and not -7 < int(exponent) < 21:
         return f"{digits.removesuffix('.0')}e{int(exponent):+d}"
-    return format(Decimal(repr(value)), "f")
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def parse_json(data: bytes, limit: int) -> Any:

@@ -14,23 +14,27 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from second_conventions import Refused, refuse_unless
+from second_conventions import Refused, canonical, refuse_unless
 
 MOST_TEXT = 2**32 - 1
 
 
 def payloads(data: bytes, table: dict[str, Any]) -> list[bytes]:
-    """The payloads of the rows of a file; `table` says how it is read, as a head's reading."""
-    columns = table["columns"]
+    """The payloads of the rows of a file whose columns have no roles; `table` says how it is read,
+    as a head's reading."""
+    return [payload(row, table["columns"]) for row in read_rows(data, table)]
+
+
+def read_rows(data: bytes, table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a file: what stands in each column, as it is written there."""
     if table["format"] in ("json", "jsonl"):
-        rows = json_array(data) if table["format"] == "json" else json_lines(data)
-        return [payload(row, columns) for row in rows]
+        return json_array(data) if table["format"] == "json" else json_lines(data)
     quoting = table.get("quoting") != "none"
     header, *lines = csv_rows(
         data, table["delimiter"], quoting=quoting, null_words=table["null_words"]
     )
-    refuse_unless(set(header) == {column["name"] for column in columns}, "other columns")
-    return [payload(dict(zip(header, line, strict=True)), columns) for line in lines]
+    refuse_unless(set(header) == {column["name"] for column in table["columns"]}, "other columns")
+    return [dict(zip(map(str, header), line, strict=True)) for line in lines]
 
 
 # CSV
@@ -196,7 +200,7 @@ def _struct(values: Any, fields: list[dict[str, Any]]) -> bytes:
     written = b""
     count = 0
     for name in sorted(values, key=str.encode):
-        value = _value(values[name], types[name])
+        value = typed(values[name], types[name])
         if value is not None:
             written += _text(name) + value
             count += 1
@@ -209,7 +213,7 @@ def _text(text: str) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def _value(value: Any, kind: Any) -> bytes | None:
+def typed(value: Any, kind: Any) -> bytes | None:
     """The tag and body of a value, None for null."""
     if value is None:
         return None
@@ -222,14 +226,14 @@ def _value(value: Any, kind: Any) -> bytes | None:
         return _struct(value, inner)
     refuse_unless(type(value) is list, "no array")
     if name == "list":
-        elements = [_value(element, inner) or b"\x00" for element in value]
+        elements = [typed(element, inner) or b"\x00" for element in value]
         return b"\x0f" + struct.pack("<I", len(value)) + b"".join(elements)
     pairs = b""
     for pair in value:
         refuse_unless(type(pair) is dict and pair.keys() <= {"key", "value"}, "no pair")
-        key = _value(pair.get("key"), inner[0])
+        key = typed(pair.get("key"), inner[0])
         refuse_unless(key is not None, "a key is null")
-        pairs += key + (_value(pair.get("value"), inner[1]) or b"\x00")
+        pairs += key + (typed(pair.get("value"), inner[1]) or b"\x00")
     return b"\x11" + struct.pack("<I", len(value)) + pairs
 
 
@@ -420,20 +424,7 @@ def _shortest(written: str) -> str:
     refuse_unless(not 2**53 <= abs(number) < 10**21, "a number that readers may round")
     if re.fullmatch("-?[0-9]+", written):
         refuse_unless(Fraction(number) == _whole(written), "an integer that is rounded")
-    if number == 0:
-        return "0"
-    sign = "-" if number < 0 else ""
-    mantissa, _, exponent = f"{Decimal(repr(abs(number))):e}".partition("e")
-    digits = mantissa.replace(".", "").rstrip("0") or "0"
-    point = int(exponent) + 1  # how many digits stand before it
-    if 0 < point <= 21:
-        if len(digits) <= point:
-            return sign + digits.ljust(point, "0")
-        return f"{sign}{digits[:point]}.{digits[point:]}"
-    if -6 < point <= 0:
-        return f"{sign}0.{'0' * -point}{digits}"
-    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
-    return f"{sign}{digits[0]}{fraction}e{point - 1:+}"
+    return canonical(number).decode()
 
 
 def _unwritten(_: Any) -> bytes:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from blake3 import blake3
 
 from provreg.core.column import columns_from_json
 from provreg.core.row import encode_rows
 from provreg.errors import InputError
 from provreg.readers.source_file import MisfitError, examined
+from provreg.readers.table import read_table
 from provreg.readers.table_options import TableOptions
 from provreg.readers.table_rows import READERS
 
@@ -157,6 +159,75 @@ WRONG: list[tuple[str, str, dict[str, Any], bytes]] = [
 ]  # fmt: skip
 
 
+# (name, what it shows, the columns, the file, roles, time and dialect)
+SAMPLES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
+    ("jsonl-labels-of-floats", "labels from floats: as RFC 8785 prints the float64, but for -0",
+     {"x": "int", "h": "float16", "f": "float32", "d": "float64"},
+     b'{"x":1,"d":1.0}\n{"x":2,"d":-0.0}\n{"x":3,"d":0}\n{"x":4,"d":0.1}\n{"x":5,"d":1e22}\n'
+     b'{"x":6,"d":1e21}\n{"x":7,"d":123456789012345683968}\n{"x":8,"d":5e-324}\n{"x":9,"d":1e-7}\n'
+     b'{"x":10,"d":0.000001}\n{"x":11,"d":-1.7976931348623157e308}\n{"x":12}\n{"x":13,"d":4.35}\n',
+     {"roles": {"label": "d", "id": "x"}}),
+    ("csv-labels-of-float32", "labels from narrow floats have the digits of the float64",
+     {"x": "text", "f": "float32"}, b"x,f\na,0.1\nb,16777216\nc,1e-45\nd,3.4028235e38\n",
+     {"roles": {"label": "f"}}),
+    ("csv-labels-of-float16", "labels from half floats", {"x": "text", "h": "float16"},
+     b"x,h\na,0.1\nb,65504\nc,-0\nd,6e-8\ne,\n", {"roles": {"label": "h"}}),
+    ("csv-labels-of-every-kind", "labels from integers, and origins", {
+        "x": "text", "l": "int", "s": "int", "o": "text", "w": "text", "at": "text"},
+     b"x,l,s,o,w,at\n1,-007,1,camera,ann,2024-01-02T03:04:05.000006+01:00\n2,,,,,2024-01-02\n",
+     {"roles": {"label": "l", "split": "s", "source": "o", "labeler": "w", "labeled_at": "at"}}),
+    ("jsonl-labels-of-truth", "labels from truth values, ids from integers",
+     {"i": "int", "b": "bool", "t": "text"},
+     b'{"i":18446744073709551615,"b":true,"t":""}\n{"i":-1,"b":false}\n{"i":0}\n',
+     {"roles": {"label": "b", "id": "i"}}),
+    ("csv-repeats", "repeats are numbered by label, split, source, labeler and time, null last",
+     {"t": "text", "l": "text", "s": "text", "at": "timestamp"},
+     b"t,l,s,at\nx,,b,2024-01-02\nx,b,,\nx,,,\nx,b,a,\nx,a\xc3\xa9,a,\nx,az,z,2024-01-02\ny,,,\n"
+     b"x,az,z,2024-01-01\nx,az,z,2024-01-01\n",
+     {"roles": {"label": "l", "split": "s", "labeled_at": "at"}}),
+    ("jsonl-repeats-of-floats", "repeats are in the order of the labels' texts, not of the numbers",
+     {"t": "text", "l": "float64"},
+     b'{"t":"x","l":10}\n{"t":"x","l":9}\n{"t":"x","l":-1}\n{"t":"x"}\n',
+     {"roles": {"label": "l"}}),
+    ("csv-times", "ids from times of text: in UTC, without zeros at the end",
+     {"t": "text", "v": "int"},
+     b"t,v\n2024-01-02T03:04:05.120000+05:30,1\n2024-01-02,2\n0001-01-01T00:00Z,3\n"
+     b"9999-12-31 23:59:59.999999Z,4\n2024-01-02 03:04,5\n", {"time": "t"}),
+    ("csv-times-naive", "ids from naive times have no Z", {"t": "timestamp", "v": "int"},
+     b"t,v\n2024-01-02T03:04:05.5,1\n2024-01-02,2\n", {"time": "t"}),
+    ("csv-times-utc", "ids from times with zones are in UTC", {"t": "timestamp-utc", "v": "int"},
+     b"t,v\n2024-01-02T00:00+01:00,1\n2024-01-02T03:04:05.5Z,2\n", {"time": "t"}),
+    ("csv-times-of-days", "ids and splits from days", {"k": "text", "t": "date", "v": "int"},
+     b"k,t,v\na,2024-01-01,1\na,2024-01-02,2\nb@,2024-01-02,3\na,2024-01-03,4\n",
+     {"roles": {"id": "k"}, "time": "t",
+      "split_at": ["2024-01-02T00:00:00Z", "2024-01-02T00:00:00.000001Z"]}),
+]  # fmt: skip
+NO_SAMPLES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
+    ("csv-label-nan", "NaN is no label", {"t": "text", "l": "float64"}, b"t,l\nx,nan\n",
+     {"roles": {"label": "l"}}),
+    ("csv-label-infinite", "infinity is no label", {"t": "text", "l": "float32"},
+     b"t,l\nx,-inf\n", {"roles": {"label": "l"}}),
+    ("csv-id-null", "a row without an id", {"t": "text", "k": "text"}, b"t,k\nx,\n",
+     {"roles": {"id": "k"}}),
+    ("csv-id-twice", "an id that stands twice, spelled in two ways", {"t": "text", "k": "int"},
+     b"t,k\nx,7\ny,07\n", {"roles": {"id": "k"}}),
+    ("csv-id-unsafe", "an id that holds what turns text around", {"t": "text", "k": "text"},
+     "t,k\nx,a\u202eb\n".encode(), {"roles": {"id": "k"}}),
+    ("csv-id-of-floats", "floats are no ids", {"t": "text", "k": "float64"}, b"t,k\nx,1\n",
+     {"roles": {"id": "k"}}),
+    ("csv-time-null", "a row without its time", {"t": "timestamp", "v": "int"}, b"t,v\n,1\n",
+     {"time": "t"}),
+    ("csv-time-twice", "two rows of one moment", {"t": "text", "v": "int"},
+     b"t,v\n2024-01-02T01:00+01:00,1\n2024-01-02,2\n", {"time": "t"}),
+    ("csv-time-before-the-calendar", "a moment that is before the year 1 in UTC",
+     {"t": "timestamp-utc", "v": "int"}, b"t,v\n0001-01-01T00:00+01:00,1\n", {"time": "t"}),
+    ("csv-labeled-before-the-calendar", "labeled in the year 0", {"at": "timestamp", "v": "int"},
+     b"at,v\n0000-12-31,1\n", {"roles": {"labeled_at": "at"}}),
+    ("csv-source-too-long", "a source of 257 bytes", {"s": "text", "v": "int"},
+     b"s,v\n" + b"x" * 257 + b",1\n", {"roles": {"source": "s"}}),
+]  # fmt: skip
+
+
 def tables() -> Iterator[tuple[str, bytes]]:
     """The name and the bytes of each vector."""
     for name, claim, types, data, dialect in GOOD:
@@ -171,13 +242,48 @@ def tables() -> Iterator[tuple[str, bytes]]:
         said = _said(name, types, {})
         assert read(data, said) is None, name
         yield name, _written(claim, said, data, "refused")
+    for name, claim, types, data, roles in SAMPLES:
+        said = _said(name, types, roles)
+        found = samples(data, said)
+        assert found is not None, name
+        yield f"good-{name}", _written(claim, said, data, {"samples": found})
+    for name, claim, types, data, roles in NO_SAMPLES:
+        said = _said(name, types, roles)
+        assert samples(data, said) is None, name
+        yield name, _written(claim, said, data, "refused")
+
+
+def samples(data: bytes, said: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The samples as provreg reads them, by their ids; None for what it refuses."""
+    options = TableOptions(
+        **said.get("roles", {}),
+        time=said.get("time"),
+        split_at=tuple(said.get("split_at", ())),
+        delimiter=said.get("delimiter"),
+        null_words=tuple(said.get("null_words", ("",))),
+        columns=columns_from_json(said["columns"], "vector"),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"table.{said['format']}")
+        file.write_bytes(data)
+        try:
+            found = read_table([file], said["format"], options).table
+        except InputError:
+            return None
+    place = found.schema.get_field_index("labeled_at")
+    found = found.set_column(place, "labeled_at", found["labeled_at"].cast(pa.int64()))
+    named = [{name: value for name, value in one.items() if name != "size" and value is not None}
+             for one in found.to_pylist()]  # fmt: skip
+    for one in named:
+        one["content"] = f"blake3:{one['content'].hex()}"
+    return sorted(named, key=lambda one: str(one["id"]).encode())
 
 
 def _said(name: str, types: dict[str, Any], dialect: dict[str, Any]) -> dict[str, Any]:
     columns = [{"name": column, "type": kind} for column, kind in types.items()]
     format_ = name.partition("-")[0]
     if format_ in ("json", "jsonl"):
-        return {"format": format_, "columns": columns}
+        return {"format": format_, "columns": columns, **dialect}
     usual = {"delimiter": ",", "null_words": [""]}
     return {"format": format_, "columns": columns, **usual, **dialect}
 
