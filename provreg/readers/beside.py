@@ -29,6 +29,8 @@ _DATA = re.compile(
     r".*\.(arrow|csv|tsv|jsonl?|ndjson|parquet|feather|txt|tar|tgz|zip)(\.(gz|bz2|xz|zst|lz4))?",
     re.IGNORECASE | re.DOTALL,
 )
+# What means more than itself in a pattern, and how it is written to mean itself.
+_SPECIAL, _ESCAPED = re.compile(r"([*?[])"), re.compile(r"\[[*?[]\]")
 
 
 @record
@@ -42,12 +44,11 @@ class Beside:
     def refuse(self, format_: str) -> None:
         """InputError for the first stranger."""
         for path, why in self.strangers.items():
-            escaped = re.sub(r"([*?[])", r"[\1]", path)
             raise InputError(
                 f"{quoted(path)} {why}",
                 sample=printable(path),
                 hint=f"move it elsewhere, or leave it out: --format {format_}"
-                f" --exclude {quoted('/' + escaped)}"
+                f" --exclude {quoted(_exactly(path))}"
                 if why == _NO_DATA
                 else "write the values into a column: the names of folders are not signed"
                 if why == _VALUES
@@ -71,8 +72,8 @@ def look_beside(
     """What is in the folders among `paths` and not `is_read`, or read under a name with values.
 
     `patterns` say what is left out; with `adopt` also well-known files that hold no data (README,
-    `_SUCCESS`), which are then among the patterns. Folders of `leave_out` (the registry) are not
-    entered. What was named itself has nothing beside it.
+    `_SUCCESS`), whose paths are then among the patterns. Folders of `leave_out` (the registry) are
+    not entered. What was named itself has nothing beside it.
     """
     aside = frozenset(os.path.realpath(path) for path in leave_out)
     found: dict[str, str] = {}
@@ -86,21 +87,49 @@ def look_beside(
         for path, linked in files_and_links(folder, aside):
             inside = path.relative_to(folder).as_posix()
             *folders, name = inside.split("/")
+            # Not read either in a hidden folder, whatever it is called.
+            hidden = any(one.startswith(".") for one in [*folders, name])
             if linked:
                 found[inside] = _LINK
-            elif is_read(path) and not name.startswith("."):
+            elif is_read(path) and not hidden:
                 if any(_PARTITION.fullmatch(one) for one in before + folders):
                     values[inside] = _VALUES
             elif name not in SYSTEM_FILES and (
-                not any(one.startswith(".") for one in [*folders, name]) or _DATA.fullmatch(inside)
+                not hidden or is_read(path) or _DATA.fullmatch(inside)
             ):
                 found[inside] = _NO_DATA
+    strangers = _not_left_out(found, patterns)
     if adopt:
-        known = {path.rpartition("/")[2] for path in found} & NEIGHBOURS
-        patterns = (*patterns, *sorted(known.difference(patterns)))
-    if patterns:
-        out = Globs(patterns).matching(list(found))
-        found = {
-            name: why for (name, why), gone in zip(found.items(), out, strict=True) if not gone
-        }
-    return Beside(patterns, found | values)
+        known = [path for path, why in strangers.items() if why == _NO_DATA and _is_known(path)]
+        patterns = (*patterns, *(_exactly(path) for path in sorted(known)))
+        strangers = {path: why for path, why in strangers.items() if path not in known}
+    return Beside(patterns, strangers | values)
+
+
+def _not_left_out(found: dict[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
+    """Those of `found` that no pattern leaves out.
+
+    One that is the path of a well-known file stands for that very file: a folder in its place
+    could hold anything.
+    """
+    exact = {pattern for pattern in patterns if _is_known(pattern) and _is_exact(pattern)}
+    others = [pattern for pattern in patterns if pattern not in exact]
+    left = {path: why for path, why in found.items() if _exactly(path) not in exact}
+    if not others:
+        return left
+    out = Globs(others).matching(list(left))
+    return {path: why for (path, why), gone in zip(left.items(), out, strict=True) if not gone}
+
+
+def _is_known(path: str) -> bool:
+    return path.rpartition("/")[2] in NEIGHBOURS
+
+
+def _exactly(path: str) -> str:
+    """The pattern that matches `path` alone, and what is below it."""
+    return "/" + _SPECIAL.sub(r"[\1]", path)
+
+
+def _is_exact(pattern: str) -> bool:
+    """Whether `pattern` is one that `_exactly` gives."""
+    return pattern.startswith("/") and not _SPECIAL.search(_ESCAPED.sub("", pattern))

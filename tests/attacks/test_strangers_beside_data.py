@@ -93,6 +93,34 @@ def test_file_of_another_kind_beside_signed_data(bench: Bench, data: tuple[Path,
     assert strangers(bench, folder) == sorted(others)
 
 
+def test_folder_in_the_place_of_a_file_that_is_left_out_by_itself(
+    bench: Bench, data: tuple[Path, str]
+) -> None:
+    """`load_dataset` reads what most files are: three JSON files, and none of the signed ones."""
+    folder, format_ = data
+    name, make = DATA[format_]
+    (folder / "README.md").write_text("x")
+    make(folder / f"b{name[1:]}", "four")
+    bench.ingest(folder, how=HowToRead(format=format_))
+    (folder / "README.md").unlink()
+    poison = ["README.md/README.md", "README.md/e.txt", "sub/README.md"]
+    for path in poison:
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text("poison")
+    assert strangers(bench, folder) == poison
+
+
+def test_data_of_the_same_kind_in_a_hidden_folder(bench: Bench, data: tuple[Path, str]) -> None:
+    """provreg enters no hidden folder; Polars does."""
+    folder, format_ = data
+    name, make = DATA[format_]
+    make(folder / ".h" / name, "poison")
+    make(folder / "sub/.h/i" / name, "poison")
+    assert strangers(bench, folder) == [f".h/{name}", f"sub/.h/i/{name}"]
+    with pytest.raises(InputError, match=r"lies beside the data"):
+        bench.ingest(folder)
+
+
 def test_linked_folder_beside_signed_data(bench: Bench, data: tuple[Path, str]) -> None:
     folder, format_ = data
     name, make = DATA[format_]
@@ -123,7 +151,7 @@ def test_what_is_left_out_by_name_is_recorded_and_stays_so(
     make(folder / f"b{name[1:]}", "four")
     outcome = bench.ingest(folder, how=HowToRead(format=format_, exclude=("/notes.md",)))
     assert outcome.head is not None
-    assert outcome.head.reading["beside"] == ["/notes.md", "README.md"]
+    assert outcome.head.reading["beside"] == ["/notes.md", "/README.md"]
     bench.open().verify("pets", data=[folder])
     (folder / "LICENSE").write_text("x")
     assert strangers(bench, folder) == ["LICENSE"]
@@ -177,7 +205,7 @@ def test_what_is_left_out_from_now_on_is_a_version_of_its_own(bench: Bench) -> N
     assert strangers(bench, folder) == ["README"]
     second = bench.ingest(folder)
     assert second.head is not None
-    assert second.head.reading["beside"] == ["README"]
+    assert second.head.reading["beside"] == ["/README"]
     bench.open().verify("pets", data=[folder])
     assert bench.ingest(folder).head is None
     (bench.folder / "files/c").mkdir(parents=True)
