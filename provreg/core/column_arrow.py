@@ -90,7 +90,11 @@ def check_names(names: list[str]) -> None:
     for name, times in Counter(names).items():
         if not 0 < len(name.encode()) <= MAX_NAME:
             raise InputError(
-                f"the column name {quoted(name)} is empty or longer than {MAX_NAME} bytes"
+                f"the column name {quoted(name)} is empty or longer than {MAX_NAME} bytes",
+                hint="name every column; pandas writes its index without a name unless told:"
+                " to_csv(…, index=False)"
+                if not name
+                else "",
             )
         if times > 1:
             raise InputError(f"the column name {quoted(name)} stands {times} times")

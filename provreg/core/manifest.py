@@ -26,7 +26,7 @@ from provreg.core.order import ascending
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
 from provreg.core.tree import BlockList, Ints, block_list, closes_part, cut
-from provreg.errors import FormatError
+from provreg.errors import FormatError, InputError
 from provreg.record import record
 
 _SLICE = 1 << 16
@@ -41,11 +41,16 @@ class Part:
 
 
 def in_order(entries: pa.Table) -> pa.Table:
-    """`entries` sorted by the bytes of their ids."""
+    """`entries` sorted by the bytes of their ids. Raises InputError for an id that stands twice."""
     ids = entries.column("id")
     if _first_not_ascending(ids) is None:
         return entries
-    return rearranged(entries, ascending(ids))
+    made = rearranged(entries, ascending(ids))
+    place = _first_not_ascending(made.column("id"))
+    if place is not None:
+        twice = made.column("id")[place].as_py()
+        raise InputError(f"the id {quoted(twice)} stands twice", sample=twice)
+    return made
 
 
 def cut_parts(entries: pa.Table) -> Iterator[tuple[pa.Table, Ints]]:

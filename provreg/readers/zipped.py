@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from hashlib import sha256
-from itertools import compress, groupby
+from itertools import compress, groupby, pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -215,7 +215,10 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
 def _chosen(
     samples: Iterator[_Sample], options: FolderOptions, left_out: dict[str, int]
 ) -> list[_Sample]:
-    """Those that are samples, in the order of their ids; counts the others by reason."""
+    """Those that are samples, in the order of their ids; counts the others by reason.
+
+    Raises InputError for names that no ids may be, and for one that two archives give.
+    """
     kept: list[_Sample] = []
     for sample in samples:
         segments = sample.id.split("/")
@@ -242,7 +245,16 @@ def _chosen(
                 sample=sample.id,
                 hint="rename it, or leave it out with --exclude",
             )
-    return sorted(kept, key=lambda sample: sample.id.encode())
+    kept.sort(key=lambda sample: sample.id.encode())
+    for one, other in pairwise(kept):
+        if one.id == other.id:
+            raise InputError(
+                f"{quoted(one.id)} stands twice: in {shown(one.file.path)} and"
+                f" {shown(other.file.path)}",
+                sample=one.id,
+                hint="of several zip files each one's name comes first in ids: rename one",
+            )
+    return kept
 
 
 def _runs(samples: Sequence[_Sample]) -> list[Run]:

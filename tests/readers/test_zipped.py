@@ -201,6 +201,22 @@ def test_member_that_stands_twice(tmp_path: Path) -> None:
         read(path)
 
 
+def test_id_that_two_archives_give(tmp_path: Path) -> None:
+    """The id means two payloads, and nobody but who made the version could verify it."""
+    (tmp_path / "d").mkdir()
+    outer = pack(tmp_path / "d.zip", {"x/1.txt": b"one"})
+    pack(tmp_path / "d/x.zip", {"1.txt": b"other"})
+    with pytest.raises(InputError, match=r"'d/x/1\.txt' stands twice") as caught:
+        read(tmp_path)
+    assert caught.value.sample == "d/x/1.txt"
+    with pytest.raises(InputError, match="stands twice"):
+        read(tmp_path, collect=True)
+    outer.rename(tmp_path / "d/x.ZIP")
+    pack(tmp_path / "d/x.ZIP", {"1.txt": b"other"})
+    with pytest.raises(InputError, match="stands twice"):
+        read(tmp_path)
+
+
 def test_members_that_are_one_file_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one file on systems"):
         read(pack(tmp_path / "a.zip", {"x/A": b"1", "x/a": b"2"}))
