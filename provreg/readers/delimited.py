@@ -49,16 +49,16 @@ def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
     slice."""
     start = 0
     with opened(file) as stream:
-        while True:
+        while file.size - start > _SLICE:
             try:
                 rows, found = _rows_at(stream, start, file.size, _SLICE, options)
-                stop = start + len(rows) if rows and found.fault is None else file.size
             except MisfitError:
-                stop = file.size
-            yield Slice(file, start, stop, first_row=0 if start == 0 else None)
-            if stop == file.size:
-                return
-            start = stop
+                break
+            if not rows or found.fault is not None or start + len(rows) == file.size:
+                break
+            yield Slice(file, start, start + len(rows), first_row=0 if start == 0 else None)
+            start += len(rows)
+    yield Slice(file, start, file.size, first_row=0 if start == 0 else None)
 
 
 def _rows_at(
