@@ -139,12 +139,27 @@ def _slices(
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
         if not holds(held(column.type), actual.type):
             raise InputError(f"the values of column {quoted(column.name)} are not of its type")
-    fitting = batch.num_rows * _SLICE_BYTES // max(1, chosen.nbytes)
-    step = max(1, min(fitting, _SLICE_ROWS))
+    arrays = {column.name: _narrow(_whole(chosen.column(column.name))) for column in columns}
+    size = sum(array.nbytes for array in arrays.values())
+    step = max(1, min(batch.num_rows * _SLICE_BYTES // max(1, size), _SLICE_ROWS))
     for start in range(0, batch.num_rows, step):
         rows = min(step, batch.num_rows - start)
-        part = chosen.slice(start, rows)
-        yield {column.name: _whole(part.column(column.name)) for column in columns}, rows
+        yield {name: array.slice(start, rows) for name, array in arrays.items()}, rows
+
+
+def _narrow(array: pa.Array) -> pa.Array:
+    """`array` without the fields of a struct that hold no value, which payloads leave out.
+
+    Where keys are data most do not, and each slice would have to pass all of them by.
+    """
+    if not pa.types.is_struct(array.type):
+        return array
+    fields = {name: array.field(k) for k, name in enumerate(array.type.names)}
+    held = {name: _narrow(child) for name, child in fields.items() if child.null_count < len(child)}
+    if not held or len(held) == len(fields):
+        return array
+    mask = array.is_null() if array.null_count else None
+    return pa.StructArray.from_arrays(list(held.values()), list(held), mask=mask)
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -42,7 +42,9 @@ class Quoted:
 
     def until(self, end: int) -> Quoted:
         """What is known of the bytes before `end`."""
-        opened, closed = (int(np.searchsorted(places, end)) for places in (self.opened, self.closed))
+        opened, closed = (
+            int(np.searchsorted(places, end)) for places in (self.opened, self.closed)
+        )
         fault = self.fault if self.fault is not None and self.fault < end else None
         return Quoted(self.opened[:opened], self.closed[:closed], fault)
 
