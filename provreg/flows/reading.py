@@ -130,7 +130,7 @@ def read_again(
         progress=_counted(progress),
     )
     read = _read(reader, paths, format_, options, work)
-    if (is_read := files_read(format_, paths)) is None:
+    if (is_read := files_read(format_, paths, again.get("label"))) is None:
         return read
     beside = look_beside(paths, is_read, _patterns(reading), leave_out=leave_out)
     strangers = [
@@ -219,7 +219,8 @@ def _beside(
 
     Raises InputError for a file that nobody left out.
     """
-    is_read = files_read(format_, paths)
+    label = how.label or (None if inherited is None else inherited.get("label"))
+    is_read = files_read(format_, paths, label)
     if is_read is None:
         return None, how
     patterns = how.exclude or (() if inherited is None else _patterns(inherited))

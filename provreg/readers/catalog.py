@@ -75,9 +75,13 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     return reader, format_
 
 
-def files_read(format_: str, paths: Sequence[Path]) -> Callable[[Path], bool] | None:
+def files_read(
+    format_: str, paths: Sequence[Path], label: str | None = None
+) -> Callable[[Path], bool] | None:
     """Which files in the folders among `paths` a format reads; None where it reads all, or says
     itself what it leaves out, as folders of files and readers of other packages do.
+
+    `label` is where labels are, None where nobody said so yet.
 
     Raises as reading does.
     """
@@ -88,7 +92,7 @@ def files_read(format_: str, paths: Sequence[Path]) -> Callable[[Path], bool] | 
     called: dict[str, Callable[[Path], bool]] = {
         webdataset.READER: is_tar,
         zipped.READER: zipped.is_zip,
-        idx.READER: idx.is_idx,
+        idx.READER: idx.is_items if label == "none" else idx.is_idx,
     }
     return called.get(format_)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DICT, _INFO, _STATE = "dataset_dict.json", "dataset_info.json", "state.json"
+# What `load_from_disk` casts rows to, and which columns of them it shows.
+_FORMAT = ("_format_type", "_format_kwargs", "_format_columns")
 _MAX_JSON = 64 * 1024 * 1024
 # The Hub's names of shards: `train-00000-of-00012.parquet`, with a digest behind in older ones.
 _SHARD = re.compile(r"(.+?)-[0-9]{5}-of-[0-9]{5}(?:-[0-9a-f]+)?")
@@ -91,6 +93,12 @@ def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
         raise InputError(
             f"{shown(folder)} picks its rows by an index file",
             hint="save it again: flatten_indices",
+        )
+    if any(state.get(name) for name in _FORMAT):
+        raise InputError(
+            f"{shown(folder / _STATE)} says in which format rows are handed out, and to datasets"
+            " that makes other values of them",
+            hint="save it again without: reset_format",
         )
     split = state.get("_split")
     files = [examined(folder / name) for name in names]

@@ -142,6 +142,12 @@ def is_idx(path: Path) -> bool:
     return _NAME.fullmatch(path.name) is not None
 
 
+def is_items(path: Path) -> bool:
+    """Whether a file is called like one of items, and not of their labels."""
+    match = _NAME.fullmatch(path.name)
+    return match is not None and match["kind"] != "labels"
+
+
 def _pairs(paths: Sequence[Path]) -> list[_Pair]:
     """The files of items at `paths`, by path, each with its labels."""
     items: dict[tuple[Path, str], Path] = {}

@@ -246,6 +246,21 @@ def test_dictionary_whose_splits_lie_elsewhere(tmp_path: Path, splits: Any) -> N
         read(tmp_path / "x")
 
 
+def test_format_in_which_other_values_are_handed_out(bench: Bench) -> None:
+    """`load_from_disk` casts as the file of states says, which nobody signs."""
+    folder = bench.folder / "d"
+    saved(folder, rows(0, 1))
+    bench.ingest(folder)
+    for said in (
+        {"_format_type": "numpy"},
+        {"_format_kwargs": {"dtype": "int8"}},
+        {"_format_columns": ["text"]},
+    ):
+        saved(folder, rows(0, 1), **said)
+        with pytest.raises(InputError, match="in which format rows are handed out"):
+            bench.open().verify("pets", data=[folder])
+
+
 def test_rows_picked_by_an_index_file(tmp_path: Path) -> None:
     path = saved(tmp_path / "d", rows(0), _indices_data_files=[{"filename": "indices.arrow"}])
     with pytest.raises(InputError, match="index file"):

@@ -195,3 +195,21 @@ def test_labels_of_nothing(tmp_path: Path) -> None:
     (write(tmp_path) / "train-images-idx3-ubyte").rename(tmp_path / "other-images-idx3-ubyte")
     with pytest.raises(InputError, match="labels no items"):
         read(tmp_path)
+
+
+def test_labels_file_beside_items_that_were_signed_without(bench: Bench) -> None:
+    """MNIST's readers would take the images' labels from it."""
+    folder = write(bench.folder / "d", labels=None)
+    bench.ingest(folder)
+    write(folder)
+    with pytest.raises(NotTrustedError) as caught:
+        bench.open().verify("pets", data=[folder])
+    assert [(one.kind, one.id) for one in caught.value.findings] == [
+        ("stranger", "train-labels-idx1-ubyte")
+    ]
+    with pytest.raises(InputError, match="lies beside the data") as refused:
+        bench.ingest(folder, how=HowToRead(label="none"))
+    assert "--exclude" in refused.value.hint
+    exclude = ("/train-labels-idx1-ubyte",)
+    bench.ingest(folder, how=HowToRead(label="none", exclude=exclude))
+    bench.open().verify("pets", data=[folder])
