@@ -41,7 +41,6 @@ _Parts: TypeAlias = "Iterator[tuple[str | None, Rows, pa.RecordBatch]]"
 
 # Files that come in one batch: so many, or so many bytes.
 _BATCH, _BATCH_BYTES = 256, 64 << 20
-_NO_ROWS = np.empty(0, np.int64)
 _OF_FILES = ("id", "label", "source", "labeler", "split")
 
 
@@ -166,8 +165,13 @@ def _read_files(
         splits = pa.array([one.split for one in some], pa.string())
         return splits, pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    # Files are read in the order of the manifest.
-    return schema, ((_NO_ROWS, *batch_of(run)) for run in _runs(samples))
+    def batches() -> _Batches:
+        place = 0  # Files are read in the order of the manifest.
+        for run in _runs(samples):
+            yield np.arange(place, place + len(run)), *batch_of(run)
+            place += len(run)
+
+    return schema, batches()
 
 
 def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:

@@ -118,6 +118,14 @@ def test_images_decode_from_the_verified_bytes(
     assert again["image"][0].getpixel((0, 0)) == 9
 
 
+def test_images_of_each_signed_split(images: Path, load_data: Load) -> None:
+    made = hf.dataset_dict(load_data(images), ("id",))
+    assert {split: part["id"][:] for split, part in made.items()} == {
+        "test": ["test/light/1.png"],
+        "train": ["train/dark/1.png", "train/dark/2.png"],
+    }
+
+
 def test_files_can_be_bytes(images: Path, load_data: Load) -> None:
     made = hf.dataset(load_data(images), features={"file": datasets.Value("binary")})
     assert made["file"][0] == png(9)
