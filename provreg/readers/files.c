@@ -1,7 +1,8 @@
 /* The stats of many files in one folder, and small files with theirs.
  *
  * Python makes an object of twenty numbers for each stat, of which five are wanted; that takes as
- * long as asking the system.
+ * long as asking the system. And the numbers of Thrift structs, in which Parquet says where its pages
+ * are and what they unfold to.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -124,7 +125,170 @@ static PyObject *read_small(PyObject *module, PyObject *args)
     return Py_BuildValue("ny#", (Py_ssize_t)size, (char *)&found, (Py_ssize_t)sizeof(row));
 }
 
+/* What is left of a Thrift struct in the compact protocol, and the integers found so far. */
+typedef struct {
+    const uint8_t *at, *end;
+    int64_t *found; /* pairs of a path and a value */
+    size_t count, room;
+} walk;
+
+enum { DEEPEST = 8 }; /* so many field numbers of a byte are a path */
+
+static int varint(walk *walk, uint64_t *value)
+{
+    *value = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+        if (walk->at == walk->end)
+            return -1;
+        uint8_t byte = *walk->at++;
+        *value |= (uint64_t)(byte & 127) << shift;
+        if (byte < 128)
+            return 0;
+    }
+    return -1;
+}
+
+static int noted(walk *walk, uint64_t path, int64_t value)
+{
+    if (walk->count == walk->room) {
+        size_t room = walk->room ? 2 * walk->room : 64;
+        int64_t *found = PyMem_Realloc(walk->found, room * 2 * sizeof(int64_t));
+        if (found == NULL)
+            return -1;
+        walk->found = found;
+        walk->room = room;
+    }
+    walk->found[2 * walk->count] = (int64_t)path;
+    walk->found[2 * walk->count++ + 1] = value;
+    return 0;
+}
+
+static int walk_struct(walk *walk, uint64_t path, int depth);
+
+static int walk_value(walk *walk, int kind, uint64_t path, int depth)
+{
+    uint64_t size;
+    switch (kind) {
+    case 1: /* in lists a truth value takes a byte */
+    case 2:
+        return walk->at == walk->end ? -1 : noted(walk, path, *walk->at++ == 1);
+    case 3:
+        return walk->at == walk->end ? -1 : noted(walk, path, (int8_t)*walk->at++);
+    case 4:
+    case 5:
+    case 6:
+        if (varint(walk, &size) != 0)
+            return -1;
+        return noted(walk, path, (int64_t)(size >> 1 ^ -(size & 1)));
+    case 7:
+        size = 8;
+        break;
+    case 8:
+        if (varint(walk, &size) != 0)
+            return -1;
+        break;
+    case 9:
+    case 10:
+        if (walk->at == walk->end || depth == DEEPEST)
+            return -1;
+        kind = *walk->at & 15;
+        size = *walk->at++ >> 4;
+        if (size == 15 && varint(walk, &size) != 0)
+            return -1;
+        while (size--) /* each takes a byte or more */
+            if (walk_value(walk, kind, path, depth + 1) != 0)
+                return -1;
+        return 0;
+    case 12:
+        return walk_struct(walk, path, depth + 1);
+    default:
+        return -1;
+    }
+    if (size > (uint64_t)(walk->end - walk->at))
+        return -1;
+    walk->at += size;
+    return 0;
+}
+
+static int walk_struct(walk *walk, uint64_t path, int depth)
+{
+    int64_t number = 0;
+    if (depth > DEEPEST)
+        return -1;
+    while (walk->at < walk->end) {
+        uint8_t head = *walk->at++;
+        uint64_t said;
+        int64_t before = number;
+        int kind = head & 15;
+        if (head == 0)
+            return 0;
+        if (head >> 4)
+            number += head >> 4;
+        else if (varint(walk, &said) != 0)
+            return -1;
+        else
+            number = (int64_t)(said >> 1 ^ -(said & 1));
+        if (number <= before || number > INT16_MAX)
+            return -1;
+        uint64_t below = path << 8 | (uint64_t)(number < 255 ? number : 255);
+        if (kind == 1 || kind == 2 ? noted(walk, below, kind == 1)
+                                   : walk_value(walk, kind, below, depth))
+            return -1;
+    }
+    return -1;
+}
+
+/* integers(data, at): the integers of the struct at a place, and where it ends. */
+static PyObject *integers(PyObject *module, PyObject *args)
+{
+    Py_buffer data;
+    Py_ssize_t at;
+    PyObject *made = NULL;
+    (void)module;
+
+    if (!PyArg_ParseTuple(args, "y*n:integers", &data, &at))
+        return NULL;
+    walk walk = {.end = (const uint8_t *)data.buf + data.len};
+    if (at >= 0 && at <= data.len) {
+        walk.at = (const uint8_t *)data.buf + at;
+        if (walk_struct(&walk, 0, 1) == 0)
+            made = Py_BuildValue("y#n", (const char *)walk.found,
+                                 (Py_ssize_t)(walk.count * 2 * sizeof(int64_t)),
+                                 (Py_ssize_t)(walk.at - (const uint8_t *)data.buf));
+    }
+    if (made == NULL && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "no Thrift struct");
+    PyMem_Free(walk.found);
+    PyBuffer_Release(&data);
+    return made;
+}
+
+/* longest(data, most): the length of the longest of the first texts, each behind its own length. */
+static PyObject *longest(PyObject *module, PyObject *args)
+{
+    Py_buffer data;
+    Py_ssize_t most;
+    (void)module;
+
+    if (!PyArg_ParseTuple(args, "y*n:longest", &data, &most))
+        return NULL;
+    const uint8_t *at = data.buf, *end = at + data.len;
+    uint32_t found = 0;
+    for (; most > 0 && end - at >= 4; most--) {
+        uint32_t length = at[0] | at[1] << 8 | at[2] << 16 | (uint32_t)at[3] << 24;
+        at += 4;
+        if (length > (size_t)(end - at))
+            break;
+        at += length;
+        found = length > found ? length : found;
+    }
+    PyBuffer_Release(&data);
+    return PyLong_FromUnsignedLong(found);
+}
+
 static PyMethodDef methods[] = {
+    {"longest", longest, METH_VARARGS, NULL},
+    {"integers", integers, METH_VARARGS, NULL},
     {"read_small", read_small, METH_VARARGS, NULL},
     {"fstats", fstats, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -16,3 +16,16 @@ read_small: Callable[[int, str, int, bytearray], tuple[int, bytes] | None] | Non
 what fills the buffer, changed while it was read, is no regular file, or cannot be read. Other
 threads run meanwhile.
 """
+
+integers: Callable[[bytes, int], tuple[bytes, int]] | None
+"""The integers of the Thrift struct at a place of some bytes, and where it ends.
+
+Pairs of int64: a path, a byte for the number of each field (255 for higher ones), and the value.
+Raises ValueError for what is no struct of ascending fields, or nested too deep.
+"""
+
+longest: Callable[[bytes, int], int] | None
+"""The length of the longest of the first so many texts of some bytes, each behind its length (u32).
+
+What ends within a text ends before it.
+"""

@@ -14,6 +14,7 @@ from provreg.core.stored import stored_batch
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.checked_file import CheckedFile, FileChunks
+from provreg.readers.parquet_pages import rows_at_once
 from provreg.readers.source_file import Slice, SourceFile, opened, shown
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def raw_batches(piece: Slice, chunks: FileChunks | None = None) -> Iterator[pa.R
             parquet = _open(source, parquet.metadata, _READ_AT_A_TIME)
         groups = list(range(piece.start, piece.stop))
         rows = _batch_rows(group)
+        rows = rows_at_once(file, stream.fileno(), parquet.metadata.schema, piece.start, rows)
         # Whose rows need not be hashed has time for threads.
         threads = chunks is not None and chunks.known
         found = parquet.iter_batches(rows, row_groups=groups, use_threads=threads)

@@ -12,13 +12,13 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from provreg.core.thrift import fields_of, struct_at
 from provreg.errors import FormatError
 from provreg.record import record
 
 _MAGIC = b"PAR1"
 _MAX_FOOTER = 1 << 20
 _MAX_EXPANDED = 4 << 30
-_MAX_NESTING = 16
 
 _INT64, _BYTES, _FIXED = 2, 6, 7
 _REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2
@@ -99,7 +99,7 @@ def _check_form(data: bytes, rows: int) -> bytes:
         "is not readable Parquet: it has no footer",
     )
     footer, kept, last = {}, bytearray(), 0
-    for number, kind, value, start, end in _fields(data[begin:-8], 0, 0):
+    for number, kind, value, start, end in fields_of(data[begin:-8]):
         footer[number] = value
         if 1 <= number <= 4:  # version, schema, rows, row groups
             kept += bytes([(number - last) << 4 | kind]) + data[begin + start : begin + end]
@@ -166,7 +166,7 @@ def _check_pages(data: bytes, footer: int, meta: dict[int, Any], taken: tuple[in
     end = at + meta[7]
     _refuse_unless(4 <= at <= first < end <= footer, "has pages outside of their column")
     while at < end:
-        start, (header, at) = at, _struct(data, at, 0)
+        start, (header, at) = at, struct_at(data, at)
         page, dictionary = header[1], start < first
         _refuse_unless(
             page == (_DICTIONARY_PAGE if dictionary else _DATA_PAGE) and header[3] >= 0,
@@ -194,80 +194,3 @@ def _named(codec: int) -> str:
 def _refuse_unless(holds: bool, why: str) -> None:
     if not holds:
         raise FormatError(f"a part file {why}")
-
-
-# --- Thrift's compact protocol, as far as Parquet uses it -----------------------------------------
-
-
-def _fields(data: bytes, at: int, nesting: int) -> Iterator[tuple[int, int, Any, int, int]]:
-    """(number, type, value, start and end of the value) of the fields of the struct at `at`."""
-    number = before = 0
-    while head := data[at]:
-        at += 1
-        kind, delta = head & 15, head >> 4
-        if delta:
-            number += delta
-        else:
-            number, at = _integer(data, at)
-        if number <= before:
-            raise ValueError(f"field {number} stands behind field {before}")
-        before = number
-        start = at
-        value, at = (kind == 1, at) if kind in (1, 2) else _value(data, at, kind, nesting)
-        yield number, kind, value, start, at
-    # The end of the struct, for who goes on behind it.
-    yield 0, 0, None, at, at + 1
-
-
-def _struct(data: bytes, at: int, nesting: int) -> tuple[dict[int, Any], int]:
-    *fields, end = _fields(data, at, nesting)
-    return {number: value for number, _, value, _, _ in fields}, end[4]
-
-
-def _value(data: bytes, at: int, kind: int, nesting: int) -> tuple[Any, int]:
-    if nesting > _MAX_NESTING:
-        raise ValueError("nested too deep")
-    match kind:
-        case 3:
-            return struct.unpack_from("<b", data, at)[0], at + 1
-        case 4 | 5 | 6:
-            return _integer(data, at)
-        case 7:
-            return struct.unpack_from("<d", data, at)[0], at + 8
-        case 8:
-            size, at = _varint(data, at)
-            if size > len(data) - at:
-                raise ValueError("a text is longer than the file")
-            return data[at : at + size], at + size
-        case 9 | 10:
-            head, at = data[at], at + 1
-            size, kind = head >> 4, head & 15
-            if size == 15:
-                size, at = _varint(data, at)
-            items = []
-            for _ in range(size):
-                # In lists a truth value takes a byte.
-                truth = kind in (1, 2)
-                value, at = (
-                    (data[at] == 1, at + 1) if truth else _value(data, at, kind, nesting + 1)
-                )
-                items.append(value)
-            return items, at
-        case 12:
-            return _struct(data, at, nesting + 1)
-    raise ValueError(f"a value of type {kind}")
-
-
-def _integer(data: bytes, at: int) -> tuple[int, int]:
-    value, at = _varint(data, at)
-    return value >> 1 ^ -(value & 1), at
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte, at = data[at], at + 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise ValueError("an integer of more than 64 bits")

@@ -162,4 +162,5 @@ def test_files_are_hashed_alike_with_and_without_it(
 @pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 def test_stats_read_and_write_nothing_that_is_not_theirs(tmp_path: Path) -> None:
     """The tests of this file with a build that ends at the first wrong access."""
-    run_sanitized(tmp_path, "readers/files.c", [Path(__file__)])
+    numbers = Path(__file__).with_name("test_thrift_numbers.py")
+    run_sanitized(tmp_path, "readers/files.c", [Path(__file__), numbers])

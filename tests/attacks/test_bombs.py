@@ -1,0 +1,158 @@
+"""Attacks: small Parquet files that unfold to gigabytes.
+
+Each is read in a process of its own, whose peak is measured.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+_READ = """
+import sys
+from pathlib import Path
+from provreg.errors import InputError
+from provreg.readers import parquet
+from provreg.readers.source_file import examined
+from provreg.readers.table_options import TableOptions
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+
+file, options = examined(Path(sys.argv[1])), TableOptions()
+before, rows, said = peak(), 0, ""
+try:
+    for piece in parquet.slices(file, options):
+        for batch in parquet.raw_batches(piece):
+            rows += batch.num_rows
+except InputError as error:
+    said = error.message
+print(rows, peak() - before, said)
+"""
+# Pages and a batch of 64 MB, and what Arrow takes beside them.
+_MOST_MEGABYTES = 350
+linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+
+
+def _read(path: Path) -> tuple[int, int, str]:
+    """The rows that were read, the megabytes that took, and what was said in refusal."""
+    command = (sys.executable, "-c", _READ, str(path))
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
+    rows, megabytes, said = done.stdout.rstrip("\n").split(" ", 2)
+    return int(rows), int(megabytes), said
+
+
+def _written(path: Path, table: pa.Table, **how: Any) -> Path:
+    how = {"compression": "zstd", "store_schema": False} | how
+    pq.write_table(table, path, row_group_size=1 << 20, **how)
+    assert path.stat().st_size < 128 << 10
+    return path
+
+
+def _repeated(value: str, rows: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), [value])
+
+
+def _listed(items: pa.Array, *lengths: int) -> pa.Array:
+    ends = [0]
+    for length in lengths:
+        ends.append(ends[-1] + length)
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), items)
+
+
+@linux
+@pytest.mark.parametrize(("codec", "version"), [("zstd", "2.0"), ("snappy", "1.0"), ("lz4", "1.0")])
+def test_one_value_of_a_megabyte_said_in_each_of_1000_rows(
+    tmp_path: Path, codec: str, version: str
+) -> None:
+    rows = 1000
+    table = pa.table({"a": _repeated("x" * (1 << 20), rows)})
+    path = _written(tmp_path / "t.parquet", table, compression=codec, data_page_version=version)
+    read, megabytes, said = _read(path)
+    assert (read, said) == (rows, "")
+    assert megabytes < _MOST_MEGABYTES
+
+
+@linux
+def test_small_values_before_large_ones(tmp_path: Path) -> None:
+    """What a batch takes says nothing of the next one."""
+    places = pa.array([0] * 70_000 + [1] * 1000, pa.int32())
+    values = pa.DictionaryArray.from_arrays(places, ["x", "y" * (1 << 20)])
+    read, megabytes, _ = _read(_written(tmp_path / "t.parquet", pa.table({"a": values})))
+    assert read == 71_000
+    assert megabytes < _MOST_MEGABYTES
+
+
+@linux
+def test_text_that_is_the_one_before_it_again_and_again(tmp_path: Path) -> None:
+    table = pa.table({"a": ["x" * (1 << 20)] * 1000})
+    how = {"use_dictionary": False, "column_encoding": {"a": "DELTA_BYTE_ARRAY"}}
+    read, megabytes, _ = _read(_written(tmp_path / "t.parquet", table, **how))
+    assert read == 1000
+    assert megabytes < _MOST_MEGABYTES
+
+
+def _page() -> pa.Table:
+    return pa.table({"a": ["y" * (600 << 20)]})
+
+
+def _pages() -> pa.Table:
+    return pa.table({f"a{number}": ["y" * (30 << 20)] for number in range(20)})
+
+
+def _nulls() -> pa.Table:
+    return pa.table({"a": _listed(pa.nulls(1 << 25, pa.int8()), 1 << 25)})
+
+
+def _nulls_further_down() -> pa.Table:
+    inner = _listed(pa.nulls(1 << 25, pa.int8()), *[1 << 16] * (1 << 9))
+    return pa.table({"a": _listed(inner, 1 << 9)})
+
+
+def _texts() -> pa.Table:
+    items = _repeated("x" * (1 << 20), 600)
+    return pa.table({"a": _listed(items, 600)})
+
+
+def _structs() -> pa.Table:
+    items = pa.StructArray.from_arrays([pa.array(np.full(1 << 25, 7))], ["b"])
+    return pa.table({"a": _listed(items, 1 << 25)})
+
+
+@linux
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize(
+    "made",
+    [_page, _pages, _nulls, _nulls_further_down, _texts, _structs],
+    ids=lambda one: one.__name__,
+)
+def test_row_that_takes_gigabytes_is_refused(
+    tmp_path: Path, made: Callable[[], pa.Table], version: str
+) -> None:
+    how = {"use_dictionary": made not in (_page, _pages), "data_page_version": version}
+    read, megabytes, said = _read(_written(tmp_path / "t.parquet", made(), **how))
+    assert "a row of row group 1 can take more than 512 MB of memory" in said
+    assert str(tmp_path) in said
+    assert (read, megabytes < _MOST_MEGABYTES) == (0, True)
+
+
+@linux
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_lists_of_one_value_are_read_a_few_rows_at_a_time(tmp_path: Path, version: str) -> None:
+    """Masks of models are such lists: the file is small, and they are good."""
+    rows, length = 40_000, 512
+    table = pa.table({"mask": _listed(pa.array(np.ones(rows * length, np.int8)), *[length] * rows)})
+    path = tmp_path / "t.parquet"
+    pq.write_table(table, path, compression="zstd", data_page_version=version)
+    read, megabytes, said = _read(path)
+    assert (read, said) == (rows, "")
+    assert megabytes < _MOST_MEGABYTES
