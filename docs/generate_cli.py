@@ -33,7 +33,7 @@ What all of them have in common comes first: [references](#references), [options
 ## References
 
 A version is named `name@3`. `name` and `name@latest` are the newest; `name@sha256:…` is the version with this head, whatever
-its number. `NAME` is 1 to 128 of `a-z`, `0-9`, `.`, `_` and `-`, beginning with a letter or a digit.
+its number. `NAME` is 1 to 128 of `a-z`, `0-9`, `.`, `_` and `-`, beginning with a letter or a digit and not ending with `.`.
 
 ## Options of most commands
 

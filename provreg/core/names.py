@@ -9,16 +9,19 @@ from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.record import record
 
-DATASET_NAME = r"[a-z0-9][a-z0-9._-]{0,127}"
+# No dot at the end: Windows shares drop it, and two names would be one folder.
+DATASET_NAME = r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9_-])?"
 _REFERENCE = re.compile(r"([^@]+)(?:@(.+))?")
 
 
 def check_dataset_name(name: str) -> str:
-    """`name`; UsageError unless 1 to 128 of a-z 0-9 . _ -, first a letter or digit, no `..`."""
+    """`name`; UsageError unless 1 to 128 of a-z 0-9 . _ -, first a letter or digit,
+    last no dot, no `..`."""
     if re.fullmatch(DATASET_NAME, name) is None or ".." in name:
         raise UsageError(
             f"{quoted(name)} is not a dataset name",
-            hint="use 1 to 128 of a-z, 0-9, '.', '_', '-', beginning with a letter or a digit",
+            hint="use 1 to 128 of a-z, 0-9, '.', '_', '-', beginning with a letter or a digit and"
+            " not ending with '.'",
         )
     return name
 

@@ -49,6 +49,7 @@ def test_version_is_said(provreg: Run) -> None:
         (["pin", "pets", "--key", "ann.key.pub", "--policy", "both.toml"], "contradict", "one of"),
         (["show", "pets@0"], "'pets@0' is not a reference", "name@3"),
         (["verify", "../x"], "'../x' is not a dataset name", "a-z"),
+        (["verify", "pets."], "'pets.' is not a dataset name", "ending with '.'"),
         (["log", "pets@1"], "'pets@1' is not a dataset name", "a-z"),
         (["ingest", "data", "--name", "n", "--sign", "gpg:x"], "--sign 'gpg:x'", "key:FILE"),
         (["ingest", "data", "--name", "n"], "a version must be signed", "--sign key:FILE"),

@@ -37,6 +37,8 @@ FACTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      "reused_digests is not an integer", {"reused_digests": 0.5}),
     ("negative-count", "a negative count", "removed is -1", {"changes": CHANGES | {"removed": -1}}),
     ("dotted-dataset", "a dataset name with `..`", "is not a dataset name", {"dataset": "a..b"}),
+    ("dataset-ending-in-a-dot", "a dataset name that Windows shares take for another",
+     "dataset is 'pets.'", {"dataset": "pets."}),
     ("upper-case-dataset", "a dataset name in upper case", "dataset is 'Pets'",
      {"dataset": "Pets"}),
     ("uid", "a uid that is not 32 lower-case hex digits", "uid is", {"uid": UID.upper()}),

@@ -75,6 +75,8 @@ def _with_an_arrow_schema(rows: pa.Table) -> bytes:
 
 # (name, what is wrong, what the message says, the file's bytes)
 FILES: tuple[tuple[str, str, str, Callable[[pa.Table], bytes]], ...] = (
+    ("root-name-not-utf-8", "a root whose name is not UTF-8", "not readable Parquet",
+     lambda rows: _parquet(rows).replace(b"schema", b"sch\xa6ma", 1)),
     ("extra-column", "a column no entry has", "does not have the columns of an entry", _extra),
     ("missing-column", "a column missing", "does not have the columns", _without("delivery")),
     ("renamed-column", "a column under another name", "does not have the columns",

@@ -120,7 +120,7 @@ def _check_form(data: bytes, rows: int) -> bytes:
     refuse_unless(len(elements) == len(ELEMENTS), "columns")
     for found, expected in zip(elements, ELEMENTS, strict=True):
         name, repetition, children, kind, logical, converted = expected
-        refuse_unless(name is None or found[4].decode() == name, "name")
+        refuse_unless(found[4].decode() == (name or found[4].decode()), "name")
         refuse_unless(repetition is None or found.get(3) == repetition, "repetition")
         refuse_unless(found.get(5, 0) == children and found.get(1) == kind, "type")
         refuse_unless(kind != 7 or found[2] == 32, "length")

@@ -73,7 +73,7 @@ def read_head(data: bytes) -> dict[str, Any]:
         head,
         format=text(100, "provreg.head/v1"),
         critical=items(0, text(0)),
-        dataset=lambda v: text(128, "[a-z0-9][a-z0-9._-]*")(v) and ".." not in v,
+        dataset=lambda v: text(128, "[a-z0-9]([a-z0-9._-]*[a-z0-9_-])?")(v) and ".." not in v,
         uid=text(32, "[0-9a-f]{32}"),
         version=number(1, 99_999_999),
         parent=lambda v: v is None or SHA256(v),

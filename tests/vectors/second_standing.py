@@ -66,7 +66,7 @@ def read_about(data: bytes, kind: str, **forms: Any) -> dict[str, Any]:
     facts: dict[str, Any] = said["predicate"]
     fields(
         facts,
-        dataset=lambda v: text(128, "[a-z0-9][a-z0-9._-]*")(v) and ".." not in v,
+        dataset=lambda v: text(128, "[a-z0-9]([a-z0-9._-]*[a-z0-9_-])?")(v) and ".." not in v,
         uid=text(32, "[0-9a-f]{32}"),
         version=number(1, 99_999_999),
         **forms,
