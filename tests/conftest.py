@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from provreg.core.canonical import canonical
 from provreg.core.head import Head
@@ -35,6 +36,10 @@ from provreg.store.seen import Seen
 from provreg.store.state import Pin
 from provreg.trust.key import generate
 from provreg.trust.signer import KeySigner
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 PRIVATE = ("PROVREG_CACHE", "PROVREG_STATE", "PROVREG_CONFIG")
 ROOT = Path(__file__).resolve().parents[1]

@@ -88,14 +88,15 @@ def test_a_planted_lock_file_vouches_for_nothing(bench: Bench) -> None:
     published = bench.ingest(bench.pets())
     bench.forget()
     assert published.head is not None
-    path = bench.folder / "revoked.toml"
-    text = policy(bench, "alice").replace("['''", "[{revoked = 2026-01-01T00:00:00Z, pem = '''")
+    path = bench.folder / "ended.toml"
+    text = policy(bench, "alice").replace("['''", "[{valid_until = 2026-01-01T00:00:00Z, pem = '''")
     path.write_text(text.replace("''']", "'''}]"), "utf-8")
     work = bench.folder / "work"
     work.mkdir()
     (work / "provreg.lock").write_text(
         '{"format": "provreg.lock/v1", "datasets": {"pets": {"uid": "' + published.head.uid
-        + f'", "version": 1, "head": "{published.digest}"' + "}}}", "utf-8",
+        + f'", "version": 1, "at": "2025-12-01T00:00:00Z", "head": "{published.digest}"'
+        + "}}}", "utf-8",
     )  # fmt: skip
     (work / "provreg.lock").chmod(0o666)
     ran = bench.run("verify", "pets", "--policy", path, cwd=work)

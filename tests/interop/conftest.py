@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 from sigstore_instance import Instance as Loopback
+from sigstore_instance.instance import PERSON
 
+from provreg.flows.ingestion import Ingestion
+from provreg.registry import Registry
 from provreg.store.layout import object_key, signatures_prefix
 from provreg.trust.sigstore.sign import Instance, KeylessSigner
 from provreg.trust.sigstore.token import TokenSource
@@ -65,17 +68,20 @@ def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
 
     def published(signer: Any, log: int = 1) -> Files:
         data, registry = bench.pets(), bench.registry
-        from provreg.flows.ingestion import Ingestion
-
-        outcome = bench.open().ingest(Ingestion("pets", (data,), source="shelter"), signer)
+        files = Files(bench.folder, loopback.oidc.issuer)
+        files.root.write_text(json.dumps(loopback.trusted_root()), "utf-8")
+        opened = bench.open()
+        if isinstance(signer, KeylessSigner):
+            opened = Registry.open(
+                registry, identity=PERSON, issuer=files.issuer, trusted_root=files.root
+            )
+        outcome = opened.ingest(Ingestion("pets", (data,), source="shelter"), signer)
         head = outcome.digest
         assert head is not None
-        files = Files(bench.folder, loopback.oidc.issuer)
         files.head.write_bytes((registry / object_key(head)).read_bytes())
         [bundle] = (registry / signatures_prefix("pets", head)).iterdir()
         files.bundle.write_bytes(bundle.read_bytes())
         files.config.write_text(json.dumps(loopback.trust_config(log)), "utf-8")
-        files.root.write_text(json.dumps(loopback.trusted_root()), "utf-8")
         return files
 
     return published
