@@ -71,6 +71,24 @@ def known_of(
     return Known(here, workspace.revocations_here(), seen, pin)
 
 
+def check_known(known: Known, head: Head, digest: str, here: str) -> None:
+    """Step 9, as far as the head `digest` shows it by itself: it is of the dataset that is known,
+    and its number was that of no other. `known` is of its uid, `here` is where it lies.
+
+    Raises NotTrustedError.
+    """
+    pin = known.pin
+    if pin is not None and pin.uid != head.uid:
+        raise NotTrustedError(
+            f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})",
+            step=9,
+            hint="ask its publisher whether it was made anew; if so, pin it again",
+        )
+    check_same(head.dataset, head.uid, here, known.here)
+    if known.seen is not None:
+        check_seen(known.seen, head.dataset, head.version, digest, here)
+
+
 def check_history(
     workspace: Workspace,
     reference: Reference,
@@ -85,17 +103,11 @@ def check_history(
     Raises NotTrustedError.
     """
     pin, here = known.pin, workspace.location
-    if pin is not None and pin.uid != head.uid:
-        raise NotTrustedError(
-            f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})",
-            step=9,
-            hint="ask its publisher whether it was made anew; if so, pin it again",
-        )
-    check_same(head.dataset, head.uid, here, known.here)
-    seen = known.of(workspace, head.uid).seen
+    known = known.of(workspace, head.uid)
+    check_known(known, head, digest, here)
+    seen = known.seen
     anchors = [] if pin is None else [_Anchor(pin.version, pin.head, "is pinned", "")]
     if seen is not None:
-        check_seen(seen, head.dataset, head.version, digest, here)
         anchors += _anchor_of(workspace, reference, head, seen)
     # A list: pin and memory can name the same number, and both must hold.
     remembered = bool(anchors)

@@ -13,7 +13,7 @@ from dataclasses import field
 from provreg.core.head import Head
 from provreg.core.policy import PublishRule
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.history import check_revocations_held, known_of
+from provreg.flows.history import Known, check_known, check_revocations_held, known_of
 from provreg.flows.integrity import history, refused
 from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import Signed, check_signatures, signed_by_thieves
@@ -40,7 +40,7 @@ class Judge:
     workspace: Workspace
     trust: Trust
     chain: Chain
-    _held: set[str] = field(default_factory=set, init=False, repr=False)
+    _known: dict[tuple[str, str], Known] = field(default_factory=dict, init=False, repr=False)
     _bases: dict[str, Base | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -49,7 +49,8 @@ class Judge:
         return cls(workspace, trust, read_chain(workspace, trust))
 
     def check(self, digest: str, head: Head) -> Signed:
-        """Steps 1 to 8, 9 for revocations, and the limits of step 11, for the head `digest`.
+        """Steps 1 to 8, 9 as far as no line is followed, and the limits of step 11, for the head
+        `digest`.
 
         Raises NotTrustedError.
         """
@@ -57,7 +58,7 @@ class Judge:
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
         self.chain.check(head, digest)
-        self._check_held(head)
+        self._check_known(head, digest)
         self.check_content(signed)
         return signed
 
@@ -117,12 +118,15 @@ class Judge:
                 found = self._bases[here.digest] = here
         return found
 
-    def _check_held(self, head: Head) -> None:
-        """Step 9 for revocations, asked once for a dataset."""
-        if head.uid not in self._held:
+    def _check_known(self, head: Head, digest: str) -> None:
+        """Step 9 against what is known of the dataset, which is looked up once."""
+        dataset = head.dataset, head.uid
+        known = self._known.get(dataset)
+        if known is None:
             known = known_of(self.workspace, head.dataset).of(self.workspace, head.uid)
             check_revocations_held(self.workspace, self.chain, known)
-            self._held.add(head.uid)
+            self._known[dataset] = known
+        check_known(known, head, digest, self.workspace.location)
 
     def _relied_on(self, version: Base) -> bool:
         """Whether this user took the version before, and by signatures that still stand.

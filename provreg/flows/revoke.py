@@ -18,7 +18,7 @@ from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.entries import load_entries
-from provreg.flows.history import known_of
+from provreg.flows.history import check_known, known_of
 from provreg.flows.integrity import read_head
 from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.revoked_samples import rows_revoked
@@ -27,7 +27,6 @@ from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-from provreg.store.state import check_same, check_seen
 from provreg.trust.signer import Signer
 
 _MOST_RACES = 100
@@ -69,9 +68,10 @@ def take_aim(
     """The revocation of a version, or of `samples` of its dataset.
 
     A version is named by number or digest, whoever signed it: poison is rarely signed by whom one
-    trusts. Samples are those of the newest version that the policy trusts. Raises UsageError for a
-    reference that means "the newest", or no reason; NotFoundError; NotTrustedError where nothing
-    says which dataset is meant.
+    trusts. By its digest a proposal can be, also one whose number another version has. Samples are
+    those of the newest version that the policy trusts. Raises UsageError for a reference that means
+    "the newest", or no reason; NotFoundError; NotTrustedError where nothing says which dataset is
+    meant.
     """
     check_utf8("the reason", reason)
     if samples is not None:
@@ -93,10 +93,10 @@ def take_aim(
         number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
     check_named(head, reference.dataset, number)
-    known = known_of(workspace, head.dataset).of(workspace, head.uid)
-    check_same(head.dataset, head.uid, workspace.location, known.here)
-    if known.seen is not None:
-        check_seen(known.seen, head.dataset, head.version, digest, workspace.location)
+    # What is named by its digest is meant whatever took its number: a proposal that nobody wanted.
+    if reference.head is None:
+        known = known_of(workspace, head.dataset).of(workspace, head.uid)
+        check_known(known, head, digest, workspace.location)
     revocation = Revocation(
         number=MAX_REVOCATION,
         previous=None,

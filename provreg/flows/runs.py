@@ -131,10 +131,11 @@ class RunJudge:
         return Standing(on, refused, revoked)
 
     def _refusal(self, on: TrainedOn) -> Refusal | None:
-        """Why a version is not trusted now (steps 1 to 8, and 9 for revocations), None if it is."""
+        """Why a version is not trusted now (steps 1 to 9, as far as no line is followed), None if
+        it is."""
         workspace, judge = self._workspace, self._judge
         if judge is None:
-            return Refusal(4, NOBODY)
+            return Refusal(6, NOBODY)
         try:
             known = known_of(workspace, on.dataset).of(workspace, on.uid)
             head = judge.check(on.head, read_head(workspace, on.head)).head

@@ -55,6 +55,25 @@ def published(bench: Bench, data: Path, **more: Any) -> str:
     return reference
 
 
+def test_proposal_that_was_not_taken_is_revoked_before_it_takes_the_place_of_the_version(
+    bench: Bench,
+) -> None:
+    """Its signature is one on a version: whoever trusts its signer alone would trust it."""
+    for first in (True, False):
+        rejected = propose(bench, bench.pets("poison", count=4 if first else 20))
+        taken = published(bench, bench.pets("good", count=7 if first else 9))
+        number = 1 if first else 2
+        assert bench.open("alice").verify(f"pets@{number}").digest == taken.partition("@")[2]
+        roles = {"revoke": ("chief",)}
+        bench.open("alice", **roles).revoke(rejected, "poison", bench.signer("chief"))
+        record = bench.record(number).read_bytes()
+        bench.point(number, rejected.partition("@")[2])
+        bench.forget()
+        with pytest.raises(RevokedError, match="poison"):
+            bench.open("alice", **roles).verify(f"pets@{number}")
+        bench.overwrite(bench.record(number), record)
+
+
 def states(registry: Registry) -> list[tuple[int, str]]:
     return [(one.waiting.number, one.state) for one in registry.proposals()]
 

@@ -296,3 +296,20 @@ def test_a_bundle_over_another_receipt_is_not_counted(
         shutil.copy(path, bench.registry / run_prefix(his))
     assert judged(bench, his).refused is not None
     assert judged(bench, hers).refused is None
+
+
+def test_a_run_on_a_version_that_took_the_place_of_the_one_seen_is_told(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    """Rightly signed, by a key that a thief has: `verify` refuses it at step 9."""
+    bench.open().verify("pets")
+    version = bench.open().resolve("pets@1")
+    other = bench.forge(replace(version.head, message="another"), claim=False)
+    bench.point(1, other)
+    publish(replace(receipt, datasets=(replace(receipt.datasets[0], head=other),)))
+    [made] = found(bench, model)
+    refused = made.run.versions[0].refused
+    assert refused is not None
+    assert refused.step == 9
+    with pytest.raises(NotTrustedError, match="is not the one seen before"):
+        verify(bench, model)

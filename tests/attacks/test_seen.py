@@ -68,6 +68,29 @@ def test_a_registry_replaced_by_a_link_to_an_old_copy_is_refused(bench: Bench) -
     assert f"provreg forget pets --registry {bench.registry}" in error.hint
 
 
+def test_what_step_9_refuses_is_trusted_nowhere(bench: Bench) -> None:
+    """A version put in the place of the one seen, rightly signed; then another dataset."""
+    second = publish(bench, 2)[1]
+    bench.open().verify("pets")
+    assert second.head is not None
+    bench.point(2, bench.forge(replace(second.head, message="another"), claim=False))
+    assert refused(bench.open(), "pets@2").step == 9
+    told = bench.open().log("pets")
+    assert [(one.head.version, one.standing) for one in told] == [
+        (2, "distrusted"), (1, "trusted"),
+    ]  # fmt: skip
+    assert told[0].refused_because is not None
+    assert told[0].refused_because.startswith("step 9: version 2 is not the one seen before")
+    _, rows = bench.open().sql("SELECT version FROM versions WHERE trusted_because IS NOT NULL")
+    assert rows == [(1,)]
+
+    first = bench.open().resolve("pets@1").head
+    bench.point(1, bench.forge(replace(first, uid="0" * 32), claim=False))
+    because = bench.open().resolve("pets@1").refused_because
+    assert because is not None
+    assert because.startswith("step 9: this is another dataset of the same name")
+
+
 def test_an_old_copy_under_another_address_is_refused(bench: Bench) -> None:
     publish(bench)
     old = copy(bench, "old")
