@@ -58,20 +58,31 @@ def dataset_files(paths: Sequence[Path]) -> dict[Path, tuple[SourceFile, str | N
 
 
 def reads(paths: Sequence[Path]) -> Callable[[Path], bool]:
-    """Which files in the datasets at `paths` are read; the others there are strangers."""
+    """Which files in the datasets at `paths` are read; the others there are strangers.
+
+    So are documents that are called like those of a saved dataset and lie elsewhere: datasets takes
+    a dictionary with a `state.json` for one dataset.
+    """
     files = set(dataset_files(paths))
-    return lambda path: (
-        path in files
-        or (path.name in {_DICT, _INFO, _STATE} and (_is_saved(path.parent) or path.name == _DICT))
-    )
+    for path in paths:
+        folders = [path] if _is_saved(path) else []
+        if (path / _DICT).is_file():
+            files.add(path / _DICT)
+            folders = [path / name for name in _splits(path)]
+        files.update(folder / name for folder in folders for name in (_INFO, _STATE))
+    return files.__contains__
+
+
+def _splits(path: Path) -> list[str]:
+    splits = _names(_document(path / _DICT).get("splits"))
+    if not splits:
+        raise InputError(f"{shown(path / _DICT)} does not list its splits")
+    return splits
 
 
 def _files_of(path: Path) -> list[tuple[SourceFile, str | None]]:
     if (path / _DICT).is_file():
-        splits = _names(_document(path / _DICT).get("splits"))
-        if not splits:
-            raise InputError(f"{shown(path / _DICT)} does not list its splits")
-        return [(file, name) for name in splits for file, _ in _saved(path / name)]
+        return [(file, name) for name in _splits(path) for file, _ in _saved(path / name)]
     if _is_saved(path):
         return _saved(path)
     chosen = chosen_files([path], _is_data, "Parquet or Arrow")

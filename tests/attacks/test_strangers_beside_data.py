@@ -157,6 +157,39 @@ def test_what_is_left_out_by_name_is_recorded_and_stays_so(
     assert strangers(bench, folder) == ["LICENSE"]
 
 
+def test_dictionary_of_datasets_becomes_one_dataset(bench: Bench) -> None:
+    """`load_from_disk` takes a folder with `state.json` for one dataset, whose files may lie
+    anywhere; provreg read the dictionary."""
+    folder = bench.folder / "dict"
+    for split in ("train", "test"):
+        saved(folder / split, split)
+    (folder / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    bench.ingest(folder)
+    bench.open().verify("pets", data=[folder])
+    saved(bench.folder / "evil", "poison")
+    state = (bench.folder / "evil/state.json").read_text()
+    (folder / "state.json").write_text(state.replace("data.arrow", "../evil/data.arrow"))
+    (folder / "dataset_info.json").write_text("{}")
+    assert strangers(bench, folder) == ["dataset_info.json", "state.json"]
+    (folder / "sub").mkdir()
+    for name in ("state.json", "dataset_info.json"):
+        (folder / name).rename(folder / "sub" / name)
+    (folder / "train/dataset_dict.json").write_text('{"splits": []}')
+    assert strangers(bench, folder) == [
+        "sub/dataset_info.json", "sub/state.json", "train/dataset_dict.json",
+    ]  # fmt: skip
+
+
+def saved(folder: Path, *rows: str) -> None:
+    """As `save_to_disk` writes it."""
+    folder.mkdir(parents=True)
+    data = pa.table({"text": rows})
+    with pa.ipc.new_stream(folder / "data.arrow", data.schema) as stream:
+        stream.write_table(data)
+    (folder / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    (folder / "dataset_info.json").write_text("{}")
+
+
 def test_labels_in_names_of_folders_are_not_taken_for_signed(bench: Bench) -> None:
     """Hive partitions: whoever swaps two folders flips every label."""
     for label in ("pos", "neg"):
