@@ -139,10 +139,16 @@ def label_type_of(labels: Collection[str], *, long: bool) -> str:
 
 def check_entries(entries: pa.Table) -> None:
     """Checks schema, order, uniqueness, sizes and characters; raises FormatError."""
-    if not entries.schema.equals(ENTRY):
-        raise FormatError("a part does not have the columns of an entry")
     if not 0 < entries.num_rows <= PART_MAX_ENTRIES:
         raise FormatError(f"a part has {entries.num_rows} entries")
+    check_form(entries)
+    check_values(entries)
+
+
+def check_form(entries: pa.Table) -> None:
+    """Checks schema, order and uniqueness, and what must be there; raises FormatError."""
+    if not entries.schema.equals(ENTRY):
+        raise FormatError("a part does not have the columns of an entry")
     for field in ENTRY:
         column = entries.column(field.name)
         if not field.nullable and column.null_count:
@@ -151,7 +157,6 @@ def check_entries(entries: pa.Table) -> None:
     place = _first_not_ascending(ids)
     if place is not None:
         raise FormatError(f"ids are not ascending and unique at {quoted(ids[place].as_py())}")
-    check_values(entries)
     both = pc.and_(entries.column("label").is_valid(), entries.column("label_digest").is_valid())
     if pc.any(both).as_py():
         raise FormatError("an entry has both a label and a label digest")

@@ -24,7 +24,7 @@ from provreg.core.head import (
     parse_head,
 )
 from provreg.core.kept import block_list_with, kept_digests
-from provreg.core.manifest import cut_parts, label_type_of, name_counts, name_table
+from provreg.core.manifest import check_form, cut_parts, label_type_of, name_counts, name_table
 from provreg.core.name_rules import is_class_name, one_in_form_c
 from provreg.core.root import root
 from provreg.core.text import quoted, spelled
@@ -67,6 +67,10 @@ def seal(
     Of `parents_blocks`, which are those of all its parts, what did not change is not hashed again.
     Raises InputError for what goes beyond a limit of the format.
     """
+    try:
+        check_form(drafted.entries)
+    except FormatError as error:
+        raise _unreadable(error) from None
     parent = None if drafted.parent is None else drafted.parent.head
     objects = Spill()
     for label in drafted.samples.long_labels:
@@ -115,10 +119,14 @@ def _check_limits(head: Head, drafted: Draft) -> None:
             if len(label) > MAX_LABEL_BYTES:
                 raise FormatError(f"a label is longer than {MAX_LABEL_BYTES} bytes")
     except FormatError as error:
-        raise InputError(
-            f"no version can be made of this, as nobody could read it: {error.message}",
-            hint="docs/format has the limits",
-        ) from None
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: FormatError) -> InputError:
+    return InputError(
+        f"no version can be made of this, as nobody could read it: {error.message}",
+        hint="docs/format has the limits",
+    )
 
 
 def _parts(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.text import printable, quoted
 from provreg.errors import InputError
-from provreg.readers.globs import Globs
+from provreg.readers.globs import LONGEST_PATTERN, MOST_PATTERNS, Globs
 from provreg.readers.listing import SYSTEM_FILES
 from provreg.readers.table_files import NEIGHBOURS, files_and_links
 from provreg.record import record
@@ -97,10 +97,21 @@ def look_beside(
             elif name not in SYSTEM_FILES and (
                 not hidden or is_read(path) or _DATA.fullmatch(inside)
             ):
-                found[inside] = _NO_DATA
+                # Of several folders, one may have a file where another has a link.
+                found.setdefault(inside, _NO_DATA)
     strangers = _not_left_out(found, patterns)
     if adopt:
-        known = [path for path, why in strangers.items() if why == _NO_DATA and _is_known(path)]
+        known = [
+            path
+            for path, why in strangers.items()
+            if why == _NO_DATA
+            and _is_known(path)
+            and len(_exactly(path)) <= LONGEST_PATTERN
+            and path.isprintable()
+        ]
+        # A head with more patterns could not be read: somebody has to name one for all.
+        if len(patterns) + len(known) > MOST_PATTERNS:
+            known = []
         patterns = (*patterns, *(_exactly(path) for path in sorted(known)))
         strangers = {path: why for path, why in strangers.items() if path not in known}
     return Beside(patterns, strangers | values)
@@ -109,12 +120,12 @@ def look_beside(
 def _not_left_out(found: dict[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
     """Those of `found` that no pattern leaves out.
 
-    One that is the path of a well-known file stands for that very file: a folder in its place
-    could hold anything.
+    One that is the path of a well-known file stands for that very file: a folder in its place, or a
+    link to one, could hold anything.
     """
     exact = {pattern for pattern in patterns if _is_known(pattern) and _is_exact(pattern)}
     others = [pattern for pattern in patterns if pattern not in exact]
-    left = {path: why for path, why in found.items() if _exactly(path) not in exact}
+    left = {path: why for path, why in found.items() if why == _LINK or _exactly(path) not in exact}
     if not others:
         return left
     out = Globs(others).matching(list(left))

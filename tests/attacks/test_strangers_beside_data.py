@@ -157,6 +157,34 @@ def test_what_is_left_out_by_name_is_recorded_and_stays_so(
     assert strangers(bench, folder) == ["LICENSE"]
 
 
+def test_well_known_file_becomes_a_link_to_a_folder(bench: Bench) -> None:
+    for part in ("a", "b"):
+        table(bench.folder / part / f"{part}.csv", part)
+        (bench.folder / part / "README").write_text("x")
+    folders = [bench.folder / "a", bench.folder / "b"]
+    bench.ingest(*folders)
+    bench.open().verify("pets", data=folders)
+    (folders[0] / "README").unlink()
+    (folders[0] / "README").symlink_to(folders[1])
+    for paths in (folders, folders[::-1]):
+        with pytest.raises(NotTrustedError) as caught:
+            bench.open().verify("pets", data=paths)
+        assert [(one.kind, one.id) for one in caught.value.findings] == [("stranger", "README")]
+
+
+def test_more_well_known_files_than_patterns_may_be_are_refused(bench: Bench) -> None:
+    """Nobody could verify a version whose head had so many."""
+    folder = bench.folder / "data"
+    table(folder / "a.csv", "one")
+    for number in range(300):
+        (folder / f"{number}[a]").mkdir()
+        (folder / f"{number}[a]/_SUCCESS").touch()
+    with pytest.raises(InputError, match="lies beside the data"):
+        bench.ingest(folder)
+    bench.ingest(folder, how=HowToRead(format="csv", exclude=("_SUCCESS",)))
+    bench.open().verify("pets", data=[folder])
+
+
 def test_dictionary_of_datasets_becomes_one_dataset(bench: Bench) -> None:
     """`load_from_disk` takes a folder with `state.json` for one dataset, whose files may lie
     anywhere; provreg read the dictionary."""

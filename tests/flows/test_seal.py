@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +13,7 @@ from provreg.core.entry import SAMPLE
 from provreg.core.leaf import leaves
 from provreg.core.manifest import build_parts
 from provreg.core.origin import Speaker
+from provreg.errors import InputError
 from provreg.flows import seal as sealing
 from provreg.flows.draft import Draft, Parent, Samples, draft
 from provreg.flows.seal import Sealed, seal
@@ -65,6 +67,14 @@ def test_parts_made_in_processes_are_those_made_in_one(
     assert [part.blocks for part, _ in apart.parts] == [
         part.blocks.logical_digest() for part in build_parts(made.entries)
     ]
+
+
+def test_two_samples_with_one_id_are_not_sealed() -> None:
+    """Whatever reader gave them: nobody could read the part."""
+    made = drafted(5)
+    for rows in ([0, 1, 1, 2], [1, 0]):
+        with pytest.raises(InputError, match="ids are not ascending and unique"):
+            sealed(replace(made, entries=made.entries.take(rows)))
 
 
 def test_an_unchanged_part_keeps_its_parents_file(two_processes: None) -> None:
