@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 
 from provreg.core.head import Head
@@ -46,6 +46,41 @@ class Known:
         """The highest number seen or pinned, 0 where there is none."""
         seen, pin = self.seen, self.pin
         return max(0 if seen is None else seen.newest, 0 if pin is None else pin.version)
+
+
+@record
+class Lines:
+    """Lines of parents, each walked once however many versions are asked for.
+
+    `heads`, by digest, need not be read.
+    """
+
+    workspace: Workspace
+    heads: dict[str, Head] = field(default_factory=dict)
+    _walks: dict[str, Iterator[tuple[str, Head]]] = field(default_factory=dict, init=False)
+    _numbers: dict[str, dict[int, str]] = field(default_factory=dict, init=False)
+    _above: dict[tuple[int, str], set[str]] = field(default_factory=dict, init=False)
+
+    def descend(self, newer: str, older: tuple[int, str]) -> bool:
+        """Whether the line of `newer` has the head `older[1]` as number `older[0]`.
+
+        Raises NotTrustedError where it is broken before.
+        """
+        walk = self._walks.setdefault(newer, history(self.workspace, newer, self.heads))
+        numbers = self._numbers.setdefault(newer, {})
+        if numbers and next(reversed(numbers)) <= older[0]:
+            return numbers.get(older[0]) == older[1]
+        above = self._above.setdefault(older, set())
+        passed: list[str] = []
+        for digest, head in walk:
+            numbers[head.version] = digest
+            if digest in above or (head.version, digest) == older:
+                above.update(passed, (digest,))
+                return True
+            if head.version <= older[0]:
+                break
+            passed.append(digest)
+        return False
 
 
 def known_of(
@@ -97,11 +132,14 @@ def check_history(
     known: Known,
     attested: Sequence[Attested] = (),
     done: Report = ignore,
+    *,
+    lines: Lines | None = None,
 ) -> bool:
     """Step 9: the head `digest` lies on one line with what is known. False where nothing was.
 
-    Raises NotTrustedError.
+    `lines` are for who asks of many versions. Raises NotTrustedError.
     """
+    lines = lines or Lines(workspace)
     pin, here = known.pin, workspace.location
     known = known.of(workspace, head.uid)
     check_known(known, head, digest, here)
@@ -135,7 +173,7 @@ def check_history(
                 + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
             )
         try:
-            descends = _descends(workspace, newer[1], older)
+            descends = lines.descend(newer[1], older)
         except NotTrustedError as error:
             raise NotTrustedError(
                 f"{error.message}; version {anchor.number} {anchor.how}, this is {quoted(here)}",
@@ -219,8 +257,7 @@ class _Anchor:
 def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: Seen) -> list[_Anchor]:
     """The newest version seen. One that was seen elsewhere may be missing in a mirror that lags:
     who asks it for an older number is shown that on the line of the newest that it has."""
-    for number in sorted(seen.versions, reverse=True):
-        one = seen.versions[number]
+    for number, one in reversed(list(seen.versions.items())):
         lags = reference.version is not None and head.version < number
         place = shown_place(one.places, workspace.places)
         if lags and place not in workspace.places and not _has_head(workspace, one.head):
@@ -241,11 +278,3 @@ def _has_head(workspace: Workspace, digest: str) -> bool:
 def _now() -> datetime:
     """A whole second that is not before now: nothing was seen earlier than it was."""
     return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-
-
-def _descends(workspace: Workspace, newer: str, older: tuple[int, str]) -> bool:
-    """Whether the line of `newer` has the head `older[1]` as number `older[0]`."""
-    for digest, head in history(workspace, newer):
-        if head.version <= older[0]:
-            return (head.version, digest) == older
-    return False

@@ -6,8 +6,9 @@ Nothing here says that a version is trusted: that is `flows.verify`. What part f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeVar
 
 from provreg.core.head import MAX_HEAD_BYTES, Head, PartRef, check_parent, parse_head
@@ -16,6 +17,7 @@ from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedE
 from provreg.flows.workspace import Workspace
 
 _READERS = 2
+_NO_HEADS: Mapping[str, Head] = MappingProxyType({})
 # So much is read before threads are there.
 _FEW_BYTES = 1 << 23
 _SMALL_HEAD = 1 << 17
@@ -56,16 +58,19 @@ def _parsed(data: bytes) -> Head:
     return parse_head(data)
 
 
-def history(workspace: Workspace, digest: str) -> Iterator[tuple[str, Head]]:
+def history(
+    workspace: Workspace, digest: str, heads: Mapping[str, Head] = _NO_HEADS
+) -> Iterator[tuple[str, Head]]:
     """The head `digest` and its ancestors, newest first, linked by hash; nothing is trusted.
 
+    Those that are in `heads`, by digest, were read before and are not read again.
     Raises NotTrustedError (step 9) where a parent is missing or not what its child says.
     """
     child: Head | None = None
     link: str | None = digest
     while link is not None:
         try:
-            head = read_head(workspace, link)
+            head = heads.get(link) or read_head(workspace, link)
         except NotTrustedError as error:
             raise NotTrustedError(error.message, step=9, hint=error.hint) from None
         if child is not None:

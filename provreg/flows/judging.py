@@ -1,4 +1,4 @@
-"""What the policy says of a version, its content included: steps 1 to 8, the limits of step 11.
+"""What the policy says of a version, its content included: steps 1 to 9, the limits of step 11.
 
 Signatures are looked at first. Where the rule has limits, a version is compared with the nearest
 version before it that can be relied on, not blindly with its parent: who may change little could
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import field
 
 from provreg.core.head import Head
+from provreg.core.names import Reference
 from provreg.core.policy import PublishRule
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.history import Known, check_known, check_revocations_held, known_of
+from provreg.flows.freshness import Freshness, check_fresh, read_freshness
+from provreg.flows.history import Known, Lines, check_history, check_revocations_held, known_of
 from provreg.flows.integrity import history, refused
 from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import Signed, check_signatures, signed_by_thieves
@@ -34,14 +36,27 @@ class Base:
 
 
 @record
+class _Facts:
+    """What is asked of a dataset, not of each version; `hidden` says which revocation is."""
+
+    known: Known
+    freshness: Freshness
+    hidden: NotTrustedError | None
+
+
+@record
 class Judge:
     """Asks the policy of versions, of each once: a line is not walked again for every version."""
 
     workspace: Workspace
     trust: Trust
     chain: Chain
-    _known: dict[tuple[str, str], Known] = field(default_factory=dict, init=False, repr=False)
+    lines: Lines = field(init=False, repr=False)
+    _facts: dict[tuple[str, str], _Facts] = field(default_factory=dict, init=False, repr=False)
     _bases: dict[str, Base | None] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", Lines(self.workspace))
 
     @classmethod
     def of(cls, workspace: Workspace, trust: Trust) -> Judge:
@@ -49,16 +64,28 @@ class Judge:
         return cls(workspace, trust, read_chain(workspace, trust))
 
     def check(self, digest: str, head: Head) -> Signed:
-        """Steps 1 to 8, 9 as far as no line is followed, and the limits of step 11, for the head
-        `digest`.
+        """Steps 1 to 9 and the limits of step 11 for the head `digest`, as who asks for it by its
+        number: what `verify` says of it, but for its part files and entries.
 
         Raises NotTrustedError.
         """
+        return self._check(digest, head, fresh=True)
+
+    def _check(self, digest: str, head: Head, *, fresh: bool) -> Signed:
         signed = check_signatures(
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
         self.chain.check(head, digest)
-        self._check_known(head, digest)
+        facts = self._facts_of(head)
+        if fresh:
+            check_fresh(facts.freshness, head, self.trust)
+        if facts.hidden is not None:
+            raise facts.hidden
+        self.lines.heads[digest] = head
+        check_history(
+            self.workspace, Reference(head.dataset, version=head.version), digest, head,
+            facts.known, facts.freshness.attested, lines=self.lines,
+        )  # fmt: skip
         self.check_content(signed)
         return signed
 
@@ -118,15 +145,19 @@ class Judge:
                 found = self._bases[here.digest] = here
         return found
 
-    def _check_known(self, head: Head, digest: str) -> None:
-        """Step 9 against what is known of the dataset, which is looked up once."""
-        dataset = head.dataset, head.uid
-        known = self._known.get(dataset)
-        if known is None:
+    def _facts_of(self, head: Head) -> _Facts:
+        """What is known and attested of the dataset of `head`, looked up once."""
+        of = (head.dataset, head.uid)
+        if of not in self._facts:
             known = known_of(self.workspace, head.dataset).of(self.workspace, head.uid)
-            check_revocations_held(self.workspace, self.chain, known)
-            self._known[dataset] = known
-        check_known(known, head, digest, self.workspace.location)
+            freshness = read_freshness(self.workspace, head.dataset, head.uid, self.trust)
+            hidden = None
+            try:
+                check_revocations_held(self.workspace, self.chain, known, freshness.attested)
+            except NotTrustedError as error:
+                hidden = error
+            self._facts[of] = _Facts(known, freshness, hidden)
+        return self._facts[of]
 
     def _relied_on(self, version: Base) -> bool:
         """Whether this user took the version before, and by signatures that still stand.
@@ -148,7 +179,8 @@ class Judge:
 
     def _trusts(self, version: Base) -> bool:
         try:
-            self.check(version.digest, version.head)
+            # Whoever signs the next *latest* statement has none yet, and limits all the same.
+            self._check(version.digest, version.head, fresh=False)
         except NotTrustedError:
             return False
         return True

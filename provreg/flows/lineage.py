@@ -79,8 +79,11 @@ def lineage(workspace: Workspace, digest: str, trust: Trust | None) -> list[Ance
 def judged(
     workspace: Workspace, heads: Iterable[tuple[str, Head]], trust: Trust | None
 ) -> list[Ancestor]:
-    """`heads` with what the policy says of them (steps 1 to 8)."""
+    """`heads` with what the policy and what is known say of them (steps 1 to 9, limits)."""
     judge = None if trust is None else Judge.of(workspace, trust)
+    heads = list(heads)
+    if judge is not None:
+        judge.lines.heads.update(heads)
     return [_judged(workspace, judge, digest, head) for digest, head in heads]
 
 

@@ -20,8 +20,6 @@ from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.entries import load_entries
-from provreg.flows.freshness import check_fresh, read_freshness
-from provreg.flows.history import check_revocations_held, known_of
 from provreg.flows.integrity import read_head
 from provreg.flows.judging import Judge
 from provreg.flows.lineage import Signer
@@ -131,17 +129,11 @@ class RunJudge:
         return Standing(on, refused, revoked)
 
     def _refusal(self, on: TrainedOn) -> Refusal | None:
-        """Why a version is not trusted now (steps 1 to 9, as far as no line is followed), None if
-        it is."""
-        workspace, judge = self._workspace, self._judge
-        if judge is None:
+        """Why a version is not trusted now (steps 1 to 9, limits), None if it is."""
+        if self._judge is None:
             return Refusal(6, NOBODY)
         try:
-            known = known_of(workspace, on.dataset).of(workspace, on.uid)
-            head = judge.check(on.head, read_head(workspace, on.head)).head
-            freshness = read_freshness(workspace, on.dataset, on.uid, judge.trust)
-            check_fresh(freshness, head, judge.trust)
-            check_revocations_held(workspace, judge.chain, known, freshness.attested)
+            self._judge.check(on.head, read_head(self._workspace, on.head))
         except NotTrustedError as error:
             return Refusal(error.step, error.message)
         return None

@@ -297,6 +297,75 @@ def test_lists_say_that_a_revocation_is_hidden_as_verify_does(bench: Bench) -> N
     assert because.startswith("step 9: the registry hides revocation 1")
 
 
+def forked(bench: Bench) -> tuple[Outcome, str]:
+    """The second version, and another one that stands in its place."""
+    second = publish(bench, 2)[1]
+    assert second.head is not None
+    other = bench.forge(replace(second.head, message="another"), claim=False)
+    return second, other
+
+
+@pytest.mark.parametrize("known", ["seen", "pinned", "pinned otherwise", "attested"])
+def test_what_history_refuses_is_trusted_nowhere(bench: Bench, known: str) -> None:
+    """Signed as it should be: only who knows the other one can tell."""
+    from provreg.core.latest import Latest
+    from provreg.flows.lineage import judged
+
+    second, other = forked(bench)
+    assert second.head is not None
+    assert second.digest is not None
+    if known != "seen":
+        bench.forget()
+    else:
+        bench.open().verify("pets")
+    pins, roles = {}, {}
+    if known.startswith("pinned"):
+        uid = second.head.uid if known == "pinned" else "0" * 32
+        pins = {"pets": Pin(uid, 2, second.digest)}
+    if known == "attested":
+        now = NOW.replace(microsecond=0)
+        statement = Latest(
+            dataset="pets", uid=second.head.uid, version=2, head=second.digest, as_of=now,
+            expires=now + HOUR, revocation=None,
+        ).statement()  # fmt: skip
+        bench.open().workspace.latest.add("pets", statement, bench.signer("clock").sign(statement))
+        roles = {"attest": ("clock",), "demanded": False}
+    bench.point(2, other)
+    registry = bench.open(pins=pins, **roles)  # type: ignore[arg-type]
+    error = refused(registry, "pets@2")
+    assert error.step == 9
+    shown = registry.resolve("pets@2")
+    assert shown.trusted_because is None
+    assert shown.refused_because == f"step 9: {error.message}"
+    assert [one.trusted_because for one in registry.log("pets") if one.digest == other] == [None]
+    (listed,) = judged(registry.workspace, [(other, shown.head)], registry.trust)
+    assert listed.standing == "distrusted"
+
+
+def test_another_dataset_under_a_seen_name_is_trusted_nowhere(bench: Bench) -> None:
+    publish(bench)
+    bench.open().verify("pets")
+    seen = os.environ["PROVREG_STATE"]
+    os.environ["PROVREG_STATE"] = f"{seen}-of-mallory"
+    shutil.rmtree(bench.registry / "datasets")
+    publish(bench)
+    os.environ["PROVREG_STATE"] = seen
+    error = refused(bench.open())
+    assert "another dataset of the same name" in error.message
+    assert bench.open().resolve("pets").refused_because == f"step 9: {error.message}"
+
+
+def test_commands_say_of_a_fork_what_verify_says(bench: Bench) -> None:
+    _, other = forked(bench)
+    bench.open().verify("pets")
+    bench.point(2, other)
+    key = bench.key_file()
+    shown = bench.run("show", "pets@2", "--key", key)
+    assert b"step 9" in shown.stdout + shown.stderr
+    sql = "select trusted_because from versions where version = 2"
+    assert b"signed by" not in bench.run("sql", sql, "--key", key).stdout
+
+
 def test_a_state_that_lost_its_dataset_is_refused(bench: Bench) -> None:
     publish(bench)
     bench.open().verify("pets")
