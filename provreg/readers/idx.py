@@ -83,12 +83,18 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Id
 def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: Work) -> Found:
     """Every item of the files at `paths`.
 
-    Raises InputError for files that are no IDX files, items without their labels file, and labels
-    that are not as many as the items or no integers.
+    Raises InputError for files that are no IDX files, items without their labels file, labels that
+    are not as many as the items or no integers, and a file of labels that is named and not wanted.
     """
     pairs = _pairs(paths)
     if options.assumed and not any(pair.labels for pair in pairs):
         options = replace(options, label="none")
+    for path in paths:
+        if options.label == "none" and not path.is_dir() and is_idx(path) and not is_items(path):
+            raise InputError(
+                f"{shown(path)} is named, and is not read: without labels, as --label none",
+                hint="do not name it, or move it out of what your shell takes for `*`",
+            )
     batches: list[pa.RecordBatch] = []
     rows = 0
     for pair in pairs:

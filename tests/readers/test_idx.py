@@ -104,6 +104,14 @@ def test_splits_and_labels_can_be_left_aside(tmp_path: Path) -> None:
     assert (bare.labels_known, bare.splits_known) == (False, False)
 
 
+def test_labels_file_that_is_named_and_not_read_is_refused(tmp_path: Path) -> None:
+    """As `--data DIR/*` names one that came later, which MNIST loaders would take."""
+    items, labels = sorted(write(tmp_path).iterdir())
+    assert read(items, label="none").table.num_rows == len(IMAGES)
+    with pytest.raises(InputError, match="is named, and is not read"):
+        read(items, labels, label="none")
+
+
 def test_items_without_labels_are_taken_only_where_none_have_any(tmp_path: Path) -> None:
     write(tmp_path, labels=None)
     assert read(tmp_path).reading["label"] == "none"
