@@ -353,11 +353,20 @@ class Registry:
         return diff_data(self.workspace, before, ingestion, self.trust, progress=progress)
 
     def resolve(self, reference: str) -> Ancestor:
-        """The head that `reference` stands for, with what the policy says of its signatures."""
+        """The head that `reference` stands for, with what the policy says of its signatures.
+
+        Raises NotTrustedError for the digest of another dataset's.
+        """
+        from provreg.flows.signatures import check_named
         from provreg.flows.verify import locate
 
-        _, digest = locate(self.workspace, Reference.parse(reference))
-        return self._judged([digest])[0]
+        asked = Reference.parse(reference)
+        number, digest = locate(self.workspace, asked)
+        version = self._judged([digest])[0]
+        # What stands in the place of a number is shown, and told: somebody put it there.
+        if number is None:
+            check_named(version.head, asked.dataset, None)
+        return version
 
     def _judged(self, digests: Iterable[str]) -> list[Ancestor]:
         from provreg.flows.integrity import read_head

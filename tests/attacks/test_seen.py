@@ -355,6 +355,16 @@ def test_another_dataset_under_a_seen_name_is_trusted_nowhere(bench: Bench) -> N
     assert bench.open().resolve("pets").refused_because == f"step 9: {error.message}"
 
 
+def test_a_head_of_another_dataset_is_not_shown_under_a_name(bench: Bench) -> None:
+    """`diff pets@1 pets@sha256:…` compared with birds, without a word."""
+    publish(bench)
+    birds = bench.ingest(bench.pets("birds"), name="birds")
+    with pytest.raises(NotTrustedError, match="was asked for, the head is birds@1") as caught:
+        bench.open().resolve(f"pets@{birds.digest}")
+    assert caught.value.step == 5
+    assert bench.open().resolve(f"birds@{birds.digest}").trusted_because
+
+
 def test_commands_say_of_a_fork_what_verify_says(bench: Bench) -> None:
     _, other = forked(bench)
     bench.open().verify("pets")
