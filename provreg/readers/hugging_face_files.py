@@ -14,6 +14,7 @@ from provreg.core.stored import stored_batch, stored_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers import parquet
 from provreg.readers.features import features_of, plain_batch, plain_schema
+from provreg.readers.pandas_metadata import check_pandas
 from provreg.readers.parquet import check_names, other_type, our_errors
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
 
@@ -28,8 +29,11 @@ def schema_of(file: SourceFile) -> pa.Schema:
     metadata. Raises InputError."""
     with opened(file) as stream, our_errors(file, "Parquet or Arrow"):
         if is_parquet(file):
-            return stored_schema(pq.ParquetFile(stream, memory_map=False).schema_arrow)
-        return stored_schema(pa.ipc.open_stream(stream).schema)
+            schema = stored_schema(pq.ParquetFile(stream, memory_map=False).schema_arrow)
+        else:
+            schema = stored_schema(pa.ipc.open_stream(stream).schema)
+    check_pandas(file, schema)
+    return schema
 
 
 def is_parquet(file: SourceFile) -> bool:

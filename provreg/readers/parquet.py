@@ -14,6 +14,7 @@ from provreg.core.stored import stored_batch
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.checked_file import CheckedFile, FileChunks
+from provreg.readers.pandas_metadata import check_pandas
 from provreg.readers.parquet_pages import rows_at_once
 from provreg.readers.source_file import Slice, SourceFile, opened, shown
 
@@ -42,7 +43,9 @@ def columns_of(
 
     def columns(file: SourceFile) -> tuple[Column, ...]:
         with opened(file) as stream, our_errors(file):
-            return columns_from_arrow(_open(stream).schema_arrow)
+            schema = _open(stream).schema_arrow
+            check_pandas(file, schema)
+            return columns_from_arrow(schema)
 
     return common_columns((file, columns(file)) for file in files)
 
@@ -57,7 +60,9 @@ def slices(
     The file is read through the digests of its `chunks` (`CheckedFile`) where they are given.
     """
     with opened(file) as stream, our_errors(file):
-        metadata = _open(_source(file, stream, chunks)).metadata
+        parquet = _open(_source(file, stream, chunks))
+        check_pandas(file, parquet.schema_arrow)
+        metadata = parquet.metadata
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     row = 0
     for number, rows in enumerate(groups):
