@@ -156,7 +156,7 @@ def csv_file(chance: random.Random, types: Types, dialect: dict[str, Any]) -> by
     for _ in range(chance.randint(0, 12)):
         row = [text_for(chance, kind) if chance.random() < 0.9 else "" for kind in types.values()]
         lines.append(delimiter.join(field(text) for text in row))
-        if chance.random() < 0.05:
+        if chance.random() < 0.01:
             lines.append("")
     data = ending.join(lines).encode() + (ending.encode() if chance.random() < 0.8 else b"")
     return (b"\xef\xbb\xbf" if chance.random() < 0.1 else b"") + data
@@ -242,9 +242,7 @@ def try_csv(chance: random.Random, file: Path) -> str | None:
     if found is not None:
         quoting = csv.QUOTE_MINIMAL if dialect["quoting"] else csv.QUOTE_NONE
         text = io.StringIO(data.decode("utf-8-sig"), newline="")
-        python = [
-            row for row in csv.reader(text, delimiter=dialect["delimiter"], quoting=quoting) if row
-        ]
+        python = list(csv.reader(text, delimiter=dialect["delimiter"], quoting=quoting))
         plain = second.csv_rows(data, **{**dialect, "null_words": []})
         if python != [[str(field) for field in row] for row in plain]:
             return f"Python's csv has {python}, we {plain}"

@@ -7,7 +7,6 @@ without quotes, or where they should not, are quotes followed one by one.
 
 from __future__ import annotations
 
-import re
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +19,21 @@ Places: TypeAlias = npt.NDArray[np.int64]
 _QUOTE, _CR, _LF = b'"\r\n'
 _NONE = np.zeros(0, np.int64)
 _AT_A_TIME = 1 << 18  # bytes whose comparisons stay in the processor's cache
-_BLANK_LINE = re.compile(rb"(?:\A|(?<=\n))\r?\n")
+_PAIRS_AT_A_TIME = _AT_A_TIME // 4
+_BLANK = "a line is blank, which some programs read as a row of nulls"
+QUOTES_HINT = (
+    "quotes around a field are doubled inside of it; where files have none: --quoting none"
+)
+_BLANK_HINT = "delete blank lines: those in front of this row, or behind the last one"
+
+
+@record
+class Fault:
+    """Where bytes first break the grammar, how, and what to do."""
+
+    at: int
+    complaint: str
+    hint: str = QUOTES_HINT
 
 
 @record
@@ -108,25 +121,38 @@ def end_of_rows(data: bytes, quoted: Quoted) -> int:
     return 0
 
 
-def first_fault(data: bytes, quoted: Quoted, *, one_column: bool) -> tuple[int, str] | None:
-    """Where `data`, whole rows, first breaks the grammar, and how; None where it does not."""
+def first_fault(data: bytes, quoted: Quoted) -> Fault | None:
+    """Where `data`, whole rows, first breaks the grammar; None where it does not."""
     faults = []
     if (at := data.find(b"\0")) >= 0:
-        faults.append((at, "a NUL character"))
+        faults.append(Fault(at, "a NUL character"))
     if quoted.fault is not None:
-        faults.append((quoted.fault, "text stands behind a closing quote"))
+        faults.append(Fault(quoted.fault, "text stands behind a closing quote"))
     if len(quoted.opened) > len(quoted.closed):
-        faults.append((int(quoted.opened[-1]), "a quote is never closed"))
+        faults.append(Fault(int(quoted.opened[-1]), "a quote is never closed"))
+    characters = np.frombuffer(data, np.uint8)
+    blank = _feeds_behind_feeds(characters)
     if b"\r" in data:
-        characters = np.frombuffer(data, np.uint8)
         returns = _places_of(_CR, characters)
         # Behind one at the very end stands as little a line feed as in its own place.
         following = characters[np.minimum(returns + 1, len(data) - 1)]
         alone = returns[following != _LF]
         alone = alone[~quoted.holds(alone)]
-        faults += [(int(at), "a carriage return stands without a line feed") for at in alone[:1]]
-    if one_column:
-        blank = np.array([found.start() for found in _BLANK_LINE.finditer(data)], np.int64)
-        outside = blank[~quoted.holds(blank)]
-        faults += [(int(at), "a line is blank, which may be an empty field") for at in outside[:1]]
-    return min(faults, default=None)
+        complaint = "a carriage return stands without a line feed"
+        faults += [Fault(int(at), complaint) for at in alone[:1]]
+        begins = (returns == 0) | (characters[returns - 1] == _LF)
+        blank = np.union1d(blank, returns[begins & (following == _LF)])
+    blank = blank[~quoted.holds(blank)]
+    faults += [Fault(int(at), _BLANK, _BLANK_HINT) for at in blank[:1]]
+    return min(faults, key=lambda fault: fault.at, default=None)
+
+
+def _feeds_behind_feeds(characters: npt.NDArray[np.uint8]) -> Places:
+    """Where a line feed stands directly behind another one, or first of all."""
+    parts = [np.flatnonzero(characters[:1] == _LF)]
+    for start in range(0, len(characters), _PAIRS_AT_A_TIME):
+        feeds = characters[start : start + _PAIRS_AT_A_TIME + 1] == _LF
+        both = feeds[1:] & feeds[:-1]
+        if both.any():  # hardly ever, and seen faster than where
+            parts.append(np.flatnonzero(both) + start + 1)
+    return np.concatenate(parts)

@@ -18,7 +18,7 @@ from provreg.core.column import JSON, TEXT, Column, Decimal, Scalar
 from provreg.core.column_arrow import check_names
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.readers.csv_quotes import Quoted, end_of_rows, first_fault, quoted_in
+from provreg.readers.csv_quotes import QUOTES_HINT, Quoted, end_of_rows, first_fault, quoted_in
 from provreg.readers.json_plain import parsed_texts
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
 from provreg.readers.typed_text import UNWRITTEN, MixedIntegersError, parsed
@@ -33,9 +33,7 @@ _SLICE = 8 << 20
 _HEADER = 64 << 10
 MAX_ROW = 64 << 20  # bytes of one row
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_NOTHING = re.compile(rb"[\r\n]*")
 _ROW_NUMBER = re.compile(r"Row #([0-9]+): ")
-_HINT = "quotes around a field are doubled inside of it; where files have none: --quoting none"
 
 
 def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]:
@@ -83,7 +81,7 @@ def _rows_at(
             return data, found
         if size >= MAX_ROW:
             complaint = f"the row is longer than {MAX_ROW} bytes, or a quote is never closed"
-            raise MisfitError(complaint, row=0, hint=_HINT)
+            raise MisfitError(complaint, row=0, hint=QUOTES_HINT)
         size = min(2 * size, MAX_ROW)
 
 
@@ -153,10 +151,11 @@ def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
         ends = ends[~found.holds(ends)]
         end = int(ends[0]) + 1 if len(ends) else len(data)
         line, found = data[:end], found.until(end)
-        fault = first_fault(line, found, one_column=True)
-        if fault is not None or not line:
-            complaint = "the file is empty" if fault is None else f"{fault[1]}, in the header"
-            raise InputError(f"not readable as CSV: {complaint}", hint=_HINT)
+        if not line:
+            raise InputError("not readable as CSV: the file is empty")
+        if (fault := first_fault(line, found)) is not None:
+            complaint = f"not readable as CSV: {fault.complaint}, in the header"
+            raise InputError(complaint, hint=fault.hint)
         try:
             # Arrow takes no header that nothing follows.
             names: list[str] = _read(line + b"\n", options).schema.names
@@ -204,16 +203,14 @@ def _divided(
     data: bytes, found: Quoted, header: list[str], options: TableOptions
 ) -> pa.RecordBatch | None:
     """The fields of whole rows, None where there are none. Raises MisfitError."""
-    if (fault := first_fault(data, found, one_column=len(header) == 1)) is not None:
-        at, complaint = fault
-        start = end_of_rows(
-            data[:at], quoted_in(data[:at], _delimiter(options), quoting=options.quoting)
-        )
-        before = _divided(data[:start], found.until(start), header, options)
-        row = 0 if before is None else before.num_rows
-        raise MisfitError(f"not readable as CSV: {complaint}", row=row, hint=_HINT)
-    if _NOTHING.fullmatch(data):
+    if not data:
         return None
+    if (fault := first_fault(data, found)) is not None:
+        before = data[: fault.at]
+        start = end_of_rows(before, quoted_in(before, _delimiter(options), quoting=options.quoting))
+        rows = _divided(data[:start], found.until(start), header, options)
+        row = 0 if rows is None else rows.num_rows
+        raise MisfitError(f"not readable as CSV: {fault.complaint}", row=row, hint=fault.hint)
     # What looks like a byte order mark is one at the beginning of a file only.
     whole = b"\n" + data if data.startswith(_BYTE_ORDER_MARK) else data
     try:

@@ -46,6 +46,30 @@ def test_rows_hidden_behind_a_quote_are_refused(bench: Bench, hidden: str) -> No
         bench.ingest(data)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        SIGNED + "\n",
+        SIGNED + "\r\n\r\n",
+        SIGNED.replace("2,", "\n2,"),
+        SIGNED.replace("1,", "\r\n1,"),
+    ],
+)
+def test_blank_lines_that_others_read_as_rows_are_refused(bench: Bench, changed: str) -> None:
+    polars = pytest.importorskip("polars", reason="polars reads rows of nulls from blank lines")
+    data = bench.folder / "t.csv"
+    data.write_text(SIGNED, "utf-8")
+    bench.ingest(data, how=HowToRead(id="id"))
+    data.write_bytes(changed.encode())
+    assert (None, None) in polars.read_csv(data).rows()
+    assert len(list(csv.DictReader(io.StringIO(changed, newline="")))) == 2
+    with pytest.raises(InputError, match="a line is blank") as caught:
+        bench.open().verify("pets", data=[data])
+    assert "delete" in str(caught.value.hint)
+    with pytest.raises(InputError, match="a line is blank"):
+        bench.ingest(data)
+
+
 def test_empty_shard_beside_others_is_refused(bench: Bench) -> None:
     bench.write("t", {"1.csv": SIGNED.encode(), "2.csv": b""})
     with pytest.raises(InputError, match=r"2\.csv.*empty"):

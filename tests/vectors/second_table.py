@@ -58,9 +58,7 @@ def csv_rows(
         raise Refused("not UTF-8") from None
     rows: list[list[Field | None]] = []
     for line in _lines(text, delimiter, quoting):
-        if line == [("", False)]:  # nothing at all
-            refuse_unless(bool(rows) and len(rows[0]) > 1, "a blank line")
-            continue
+        refuse_unless(line != [("", False)], "a blank line")
         header = not rows
         row = [
             Field(word) if quoted or header or word not in null_words else None
