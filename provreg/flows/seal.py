@@ -173,7 +173,12 @@ def _made(
     start, ends, known = place
     part = entries.slice(start, int(ends[-1])).combine_chunks()
     blocks = block_list_with(part, ends, known).to_bytes()
-    return blocks, None if blake3_digest(blocks) in stored else write_part(part)
+    if blake3_digest(blocks) in stored:
+        return blocks, None
+    try:
+        return blocks, write_part(part)
+    except FormatError as error:
+        raise _unreadable(error) from None
 
 
 def remember_parts(mapped: MappedParts, parts: Sequence[tuple[PartRef, pa.Table]]) -> None:

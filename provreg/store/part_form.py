@@ -18,7 +18,7 @@ from provreg.record import record
 
 _MAGIC = b"PAR1"
 _MAX_FOOTER = 1 << 20
-_MAX_EXPANDED = 4 << 30
+_MAX_UNFOLDED, _TIMES_ITS_BYTES, _OF_AN_ANNOTATION = 1 << 28, 64, 32
 
 _INT64, _BYTES, _FIXED = 2, 6, 7
 _REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2
@@ -37,6 +37,18 @@ _PLAIN, _RLE, _DELTA_BINARY_PACKED, _DELTA_BYTE_ARRAY, _RLE_DICTIONARY = 0, 3, 5
 _ANY_COLUMN = (_PLAIN, _RLE_DICTIONARY)
 _DELTA = {b"id": _DELTA_BYTE_ARRAY, b"size": _DELTA_BINARY_PACKED}
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
+
+
+@record
+class Form:
+    """What Arrow is told of a part file, and what it takes to decode it."""
+
+    # A Parquet file of the footer alone, as far as it says how to read the columns.
+    footer: bytes
+    # Numbers of the columns that have a dictionary, whose texts can be said again and again.
+    dictionaries: tuple[int, ...]
+    # What the largest page of each column unfolds to.
+    pages: tuple[int, ...]
 
 
 @record
@@ -76,12 +88,18 @@ _SCHEMA = (
     _column("content_sha256", _FIXED),
     _column("attrs", _BYTES, "text"),
 )  # fmt: skip
+_UNFOLDS = "unfolds to more than its size allows"
 # The places of the list and of the two groups inside it, above the three columns of its items.
 _LIST = (11, 12, 13)
 
 
-def check_form(data: bytes, rows: int) -> bytes:
-    """A Parquet file of the footer of `data` alone, as far as it says how to read its columns.
+def most_unfolded(size: int) -> int:
+    """How many bytes a part file of `size` bytes may unfold to: its pages, and its texts."""
+    return max(_MAX_UNFOLDED, _TIMES_ITS_BYTES * size)
+
+
+def check_form(data: bytes, rows: int) -> Form:
+    """What is to be known of a part file before it is decoded.
 
     Raises FormatError for anything that no part file of `rows` rows has.
     """
@@ -91,7 +109,7 @@ def check_form(data: bytes, rows: int) -> bytes:
         raise FormatError(f"a part file is not readable Parquet: {error!r}") from None
 
 
-def _check_form(data: bytes, rows: int) -> bytes:
+def _check_form(data: bytes, rows: int) -> Form:
     size = int.from_bytes(data[-8:-4], "little")
     begin = len(data) - 8 - size
     _refuse_unless(
@@ -115,18 +133,28 @@ def _check_form(data: bytes, rows: int) -> bytes:
     chunks = groups[0][1]
     leaves = list(_leaves(footer[2]))
     _refuse_unless(len(chunks) == len(leaves), "does not have the columns of an entry")
-    expanded = 0
-    for chunk, (path, kind) in zip(chunks, leaves, strict=True):
+    most, unfolded = most_unfolded(len(data)), 0
+    dictionaries, largest = [], []
+    for number, (chunk, (path, kind)) in enumerate(zip(chunks, leaves, strict=True)):
         _refuse_unless(not chunk.keys() & {1, 8, 9}, "has columns elsewhere, or encrypted ones")
         meta = chunk[3]
         _refuse_unless((meta[1], meta[3]) == (kind, path), "does not have the columns of an entry")
         _refuse_unless(
             meta[4] in (_UNCOMPRESSED, _ZSTD), f"is compressed by {_named(meta[4])}, not by ZSTD"
         )
+        if len(path) == 1:
+            _refuse_unless(meta[5] == rows, "has a column that is longer or shorter than others")
+        else:
+            _refuse_unless(meta[5] * _OF_AN_ANNOTATION <= most, _UNFOLDS)
         taken = (*_ANY_COLUMN, _DELTA.get(path[-1], _PLAIN))
-        expanded += _check_pages(data, begin, meta, taken)
-        _refuse_unless(expanded <= _MAX_EXPANDED, "is larger than a part can be")
-    return _MAGIC + bytes(kept) + struct.pack("<I", len(kept)) + _MAGIC
+        pages = _pages(data, begin, meta, taken)
+        unfolded += sum(pages)
+        _refuse_unless(unfolded <= most, _UNFOLDS)
+        largest.append(max(pages))
+        if (meta.get(11) or meta[9]) < meta[9]:
+            dictionaries.append(number)
+    whole = _MAGIC + bytes(kept) + struct.pack("<I", len(kept)) + _MAGIC
+    return Form(whole, tuple(dictionaries), tuple(largest))
 
 
 def _check_schema(elements: list[dict[int, Any]]) -> None:
@@ -134,7 +162,7 @@ def _check_schema(elements: list[dict[int, Any]]) -> None:
         logical = None if element.logical is None else _LOGICAL[element.logical]
         # What follows from the logical type may stand beside it, for older readers.
         converted = {None, None if element.logical is None else _CONVERTED[element.logical]}
-        name = found[4].decode()
+        name = str(found[4], "utf-8")
         holds = (
             name == (element.name or name)
             and found.get(5, 0) == element.children
@@ -159,9 +187,10 @@ def _leaves(elements: list[dict[int, Any]]) -> Iterator[tuple[list[bytes], int]]
             )
 
 
-def _check_pages(data: bytes, footer: int, meta: dict[int, Any], taken: tuple[int, ...]) -> int:
-    """How many bytes the pages of a column unfold to, by their own word."""
-    first, expanded, values = meta[9], 0, 0
+def _pages(data: bytes, footer: int, meta: dict[int, Any], taken: tuple[int, ...]) -> list[int]:
+    """How many bytes each page of a column unfolds to: Arrow unfolds it to what it says."""
+    first, values = meta[9], 0
+    unfolded = []
     at = meta.get(11) or first
     end = at + meta[7]
     _refuse_unless(4 <= at <= first < end <= footer, "has pages outside of their column")
@@ -169,7 +198,8 @@ def _check_pages(data: bytes, footer: int, meta: dict[int, Any], taken: tuple[in
         start, (header, at) = at, struct_at(data, at)
         page, dictionary = header[1], start < first
         _refuse_unless(
-            page == (_DICTIONARY_PAGE if dictionary else _DATA_PAGE) and header[3] >= 0,
+            page == (_DICTIONARY_PAGE if dictionary else _DATA_PAGE)
+            and min(header[2], header[3]) >= 0,
             f"has a page of kind {page} where none may be",
         )
         about = header[7] if dictionary else header[5]
@@ -178,12 +208,12 @@ def _check_pages(data: bytes, footer: int, meta: dict[int, Any], taken: tuple[in
             and (dictionary or about[3] == about[4] == _RLE),
             f"has a page in the encoding {about[2]}, which no part file has",
         )
-        expanded += header[2]
+        unfolded.append(header[2])
         values += 0 if dictionary else about[1]
         at += header[3]
         _refuse_unless(not dictionary or at == first, "has pages outside of their column")
     _refuse_unless(at == end and values == meta[5], "has pages outside of their column")
-    return expanded
+    return unfolded
 
 
 def _named(codec: int) -> str:

@@ -7,6 +7,7 @@ digest of the block list, and the file's digest only says which bytes to fetch.
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +16,12 @@ from provreg.core.bounds import LIMITS
 from provreg.core.entry import ENTRY
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.errors import FormatError
-from provreg.store.part_form import check_form
+from provreg.store.part_form import check_form, most_unfolded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow.parquet as pq
 
 _NAMES = [field.name for field in ENTRY if pa.types.is_dictionary(field.type)]
 _FILE_SCHEMA = pa.schema(
@@ -26,13 +32,16 @@ _FILE_SCHEMA = pa.schema(
 )
 # 37.9 bytes an entry at 10,000,000 path-like ids; DuckDB cannot read BYTE_STREAM_SPLIT here.
 _ENCODINGS = {"id": "DELTA_BYTE_ARRAY", "size": "DELTA_BINARY_PACKED", "content": "PLAIN"}
-# A page can hold one long text and say it 200,000 times; what the file says of its size is only its
-# word. Rows unfold this many at a time: 10 instead of 5 ms for 64,000 entries.
-_BATCH = 1024
+# Texts of DELTA_BYTE_ARRAY repeat what is before them: so many bytes of them unfold together, and
+# so many rows.
+_BYTES_TOGETHER, _ROWS_TOGETHER = 1 << 27, 1 << 13
 
 
 def write_part(entries: pa.Table) -> bytes:
-    """The Parquet bytes of one part; `entries` have the schema `core.entry.ENTRY`."""
+    """The Parquet bytes of one part; `entries` have the schema `core.entry.ENTRY`.
+
+    Raises FormatError where they unfold to more than a reader takes.
+    """
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
@@ -47,7 +56,10 @@ def write_part(entries: pa.Table) -> bytes:
         write_statistics=["id"],
         store_schema=False,
     )
-    return sink.getvalue()
+    data = sink.getvalue()
+    check_form(data, entries.num_rows)
+    _check_sum(sum(_bytes_of(texts) for _, texts in _unfolding(entries)), len(data))
+    return data
 
 
 def read_part(data: bytes, *, rows: int) -> pa.Table:
@@ -60,16 +72,23 @@ def read_part(data: bytes, *, rows: int) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
+        form = check_form(data, rows)
         # Arrow sees nothing of the footer that is not looked at here.
-        footer = pq.read_metadata(pa.BufferReader(check_form(data, rows)))
-        file = pq.ParquetFile(pa.BufferReader(data), metadata=footer, read_dictionary=_NAMES)
-        if not file.schema_arrow.equals(ENTRY):
-            raise FormatError("a part file does not have the columns of an entry")
-        batches = []
-        for batch in file.iter_batches(batch_size=_BATCH, use_threads=False):
-            _check_lengths(batch)
-            batches.append(batch)
-        entries = pa.Table.from_batches(batches, ENTRY).unify_dictionaries().combine_chunks()
+        footer = pq.read_metadata(pa.BufferReader(form.footer))
+        # No text is unfolded before the lengths in its dictionary are known.
+        paths = [footer.schema.column(number).path for number in form.dictionaries]
+        file = pq.ParquetFile(
+            pa.BufferReader(data), metadata=footer, read_dictionary=[*_NAMES, *paths]
+        )
+        if "id" in paths:
+            found = file.read(use_threads=False)
+        else:
+            ids = _ids(file, form.pages[0], len(data))
+            found = file.read(ENTRY.names[1:], use_threads=False).add_column(0, "id", ids)
+        _check_texts(found, len(data))
+        columns = [found.column(field.name).cast(field.type) for field in ENTRY]
+        entries = pa.Table.from_arrays(columns, schema=ENTRY)
+        entries = entries.unify_dictionaries().combine_chunks()
         entries.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError) as error:
         raise FormatError(f"a part file is not readable Parquet: {error}") from None
@@ -78,10 +97,54 @@ def read_part(data: bytes, *, rows: int) -> pa.Table:
     return entries
 
 
-def _check_lengths(batch: pa.RecordBatch) -> None:
-    """Refuses texts no entry may hold, while few of them are unfolded: see `_BATCH`."""
-    for name, limit in LIMITS.items():
-        column = batch.column(name)
-        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
-        if (pc.max(pc.binary_length(texts)).as_py() or 0) > limit:
-            raise FormatError(f"a part file has a longer {name} than the {limit} bytes allowed")
+def _ids(file: pq.ParquetFile, page: int, size: int) -> pa.ChunkedArray:
+    """The ids of a part file that has no dictionary of them; none is longer than its `page`."""
+    together = min(_ROWS_TOGETHER, max(1, _BYTES_TOGETHER // max(1, page)))
+    chunks, texts = [], 0
+    for batch in file.iter_batches(together, columns=["id"], use_threads=False):
+        ids = batch.column("id")
+        _check_lengths("id", ids)
+        texts += _bytes_of(ids)
+        _check_sum(texts, size)
+        chunks.append(ids)
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _check_texts(entries: pa.Table, size: int) -> None:
+    """Refuses texts no entry may hold, and more of them than a file of `size` bytes may say."""
+    for name in _NAMES:
+        for chunk in entries.column(name).chunks:
+            _check_lengths(name, chunk)
+    texts = 0
+    for name, chunk in _unfolding(entries):
+        _check_lengths(name, chunk)
+        texts += _bytes_of(chunk)
+    _check_sum(texts, size)
+
+
+def _unfolding(entries: pa.Table) -> Iterator[tuple[str, pa.Array]]:
+    """The texts that are no dictionaries in memory, by the name of their limit."""
+    for name in ("id", "uri", "attrs"):
+        yield from ((name, chunk) for chunk in entries.column(name).chunks)
+    for chunk in entries.column("annotations").chunks:
+        items = chunk.flatten()
+        yield from ((name, items.field(name)) for name in ("label", "labeler"))
+
+
+def _bytes_of(texts: pa.Array) -> int:
+    if pa.types.is_dictionary(texts.type):
+        lengths = pc.cast(pc.binary_length(texts.dictionary), pa.int64())
+        return pc.sum(lengths.take(texts.indices)).as_py() or 0
+    return pc.sum(pc.binary_length(texts)).as_py() or 0
+
+
+def _check_lengths(name: str, texts: pa.Array) -> None:
+    limit = LIMITS[name]
+    whole = texts.dictionary if pa.types.is_dictionary(texts.type) else texts
+    if (pc.max(pc.binary_length(whole)).as_py() or 0) > limit:
+        raise FormatError(f"a part file has a longer {name} than the {limit} bytes allowed")
+
+
+def _check_sum(texts: int, size: int) -> None:
+    if texts > most_unfolded(size):
+        raise FormatError("a part file unfolds to more text than its size allows")

@@ -79,6 +79,38 @@ def test_more_rows_than_a_batch_read_back_as_one_chunk() -> None:
     assert {column.num_chunks for column in read.columns} == {1}
 
 
+def test_dictionaries_that_end_early_read_back() -> None:
+    """Writers go on in PLAIN where a dictionary grows too large, also inside of annotations."""
+    said = [f"{n % 700:0>200}" for n in range(3000)]
+    place = ENTRY.get_field_index("annotations")
+    notes = [[{"label": text, "labeler": text}, {"label": None}] for text in said]
+    written = entries(3000)
+    for name, column in (
+        ("uri", said),
+        ("attrs", said),
+        ("id", sorted(f"{n:0>200}" for n in range(3000))),
+    ):
+        at = ENTRY.get_field_index(name)
+        written = written.set_column(at, ENTRY.field(name), pa.array(column))
+    written = written.set_column(
+        place, ENTRY.field(place), pa.array(notes, ENTRY.field(place).type)
+    )
+    plain = pq.read_table(io.BytesIO(write_part(written)))
+    data = parquet(plain, dictionary_pagesize_limit=20_000, data_page_size=10_000)
+    read = read_part(data, rows=3000)
+    assert read.to_pylist() == written.to_pylist()
+    assert {column.num_chunks for column in read.columns} == {1}
+
+
+def test_a_part_that_no_reader_takes_is_not_written() -> None:
+    rows = 2**15 + 2**12
+    uris = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["u" * 8192])
+    place = ENTRY.get_field_index("uri")
+    written = entries(rows).set_column(place, ENTRY.field(place), uris.cast(pa.string()))
+    with pytest.raises(FormatError, match="unfolds to more"):
+        write_part(written)
+
+
 def test_what_the_file_says_of_its_writer_does_not_matter() -> None:
     """Other encodings and statistics, the same entries."""
     sink = io.BytesIO()

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from blake3 import blake3
 from second_conventions import Refused, digest, parse, raw, refuse_unless
-from second_parts import check_form
+from second_parts import check_form, most_unfolded
 
 # --- "Claim and leaf" -----------------------------------------------------------------------------
 
@@ -231,6 +232,10 @@ def read_part(data: bytes, rows: int) -> list[dict[str, Any]]:
     ):
         for moment in times.cast(pa.int64()).to_pylist():
             refuse_unless(moment is None or FIRST <= moment <= LAST, "time")
+    notes = entries["annotations"].combine_chunks().flatten()
+    texts = [entries["id"], entries["uri"], entries["attrs"], notes.field(0), notes.field(1)]
+    said = sum(pc.sum(pc.binary_length(each)).as_py() or 0 for each in texts)
+    refuse_unless(said <= most_unfolded(data), "too much text")
     return entries.to_pylist()
 
 

@@ -120,7 +120,8 @@ def _check_form(data: bytes, rows: int) -> bytes:
     refuse_unless(len(elements) == len(ELEMENTS), "columns")
     for found, expected in zip(elements, ELEMENTS, strict=True):
         name, repetition, children, kind, logical, converted = expected
-        refuse_unless(found[4].decode() == (name or found[4].decode()), "name")
+        found_name = str(found[4], "utf-8")
+        refuse_unless(found_name == (name or found_name), "name")
         refuse_unless(repetition is None or found.get(3) == repetition, "repetition")
         refuse_unless(found.get(5, 0) == children and found.get(1) == kind, "type")
         refuse_unless(kind != 7 or found[2] == 32, "length")
@@ -131,13 +132,17 @@ def _check_form(data: bytes, rows: int) -> bytes:
     paths[14:17] = [[*names[11:14], name] for name in names[14:17]]
     columns = [(path, found[1]) for path, found in zip(paths, elements, strict=True) if 1 in found]
     refuse_unless(len(group[1]) == len(columns), "columns")
-    unfolded = 0
+    unfolded, most = 0, most_unfolded(data)
     for chunk, (path, kind) in zip(group[1], columns, strict=True):
         refuse_unless(not {1, 8, 9} & set(chunk), "elsewhere or encrypted")
         meta = chunk[3]
         refuse_unless(meta[1] == kind and meta[3] == path and meta[4] in (0, 6), "column")
+        if len(path) == 1:
+            refuse_unless(meta[5] == rows, "values")
+        else:
+            refuse_unless(32 * meta[5] <= most, "too many annotations")
         unfolded += pages(data, len(data) - 8 - size, meta, DELTAS.get(path[-1], 0))
-    refuse_unless(unfolded <= 4 << 30, "too large")
+    refuse_unless(unfolded <= most, "too large")
     kept, before = b"", 0
     for number in sorted(number for number in spans if 1 <= number <= 4):
         form, start, end = spans[number]
@@ -145,6 +150,10 @@ def _check_form(data: bytes, rows: int) -> bytes:
         before = number
     kept += b"\0"
     return b"PAR1" + kept + len(kept).to_bytes(4, "little") + b"PAR1"
+
+
+def most_unfolded(data: bytes) -> int:
+    return max(64 * len(data), 1 << 28)
 
 
 def pages(data: bytes, footer: int, meta: dict[int, Any], delta: int) -> int:
@@ -166,7 +175,7 @@ def pages(data: bytes, footer: int, meta: dict[int, Any], delta: int) -> int:
             refuse_unless(about[3] == about[4] == 3, "levels")
             values += about[1]
             following = None
-        refuse_unless(header[3] >= 0, "size")
+        refuse_unless(header[2] >= 0 and header[3] >= 0, "size")
         unfolded += header[2]
         at = thrift.file.tell() + header[3]
         refuse_unless(following in (None, at), "place of pages")
