@@ -133,9 +133,12 @@ def _unfolding(entries: pa.Table) -> Iterator[tuple[str, pa.Array]]:
 
 def _bytes_of(texts: pa.Array) -> int:
     if pa.types.is_dictionary(texts.type):
-        lengths = pc.cast(pc.binary_length(texts.dictionary), pa.int64())
-        return pc.sum(lengths.take(texts.indices)).as_py() or 0
-    return pc.sum(pc.binary_length(texts)).as_py() or 0
+        # As wide as their sum: the lengths are of 32 bits.
+        lengths = pc.cast(pc.binary_length(texts.dictionary), pa.int64()).take(texts.indices)
+    else:
+        lengths = pc.binary_length(texts)
+    found: int = pc.sum(lengths).as_py() or 0
+    return found
 
 
 def _check_lengths(name: str, texts: pa.Array) -> None:
