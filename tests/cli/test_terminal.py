@@ -150,7 +150,7 @@ def test_ids_are_whole_in_a_narrow_terminal(
 
 
 def test_no_color_is_respected(pets: Path, environment: dict[str, str]) -> None:
-    assert "\x1b[1mversion" in on_a_terminal(["log", "pets", "-q"], environment)[1]
+    assert "\x1b[1mversion" in on_a_terminal(["log", "pets", "-q"], environment, width=200)[1]
     plain = environment | {"NO_COLOR": "1"}
     assert "\x1b[" not in on_a_terminal(["log", "pets", "-q"], plain)[1]
     assert "\x1b[" not in piped(["log", "pets"], environment).stdout

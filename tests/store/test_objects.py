@@ -102,7 +102,7 @@ def test_put_refuses_a_name_somebody_squatted(
     objects: Objects, tmp_path: Path, planted: bytes
 ) -> None:
     squat(tmp_path, blake3_digest(b"content"), planted)
-    with pytest.raises(DamagedError, match=blake3_digest(b"content")) as caught:
+    with pytest.raises(DamagedError, match=blake3_digest(b"content").replace(":", "-")) as caught:
         objects.put(b"content")
     assert caught.value.hint
 
