@@ -70,13 +70,13 @@ class Count:
     @property
     def met(self) -> bool:
         """Whether enough have signed, and not countersigners alone."""
-        return _met(self.rule, {name for name, _ in self.approvals})
+        return met_by(self.rule, {name for name, _ in self.approvals})
 
     @property
     def met_but_for_time(self) -> bool:
         """Whether it would be met if keys did not end and signatures did not grow old."""
         ended = {one.principal for one in self.set_aside if one.principal and one.step == 8}
-        return _met(self.rule, {name for name, _ in self.approvals} | ended)
+        return met_by(self.rule, {name for name, _ in self.approvals} | ended)
 
     @property
     def needed(self) -> str:
@@ -136,7 +136,9 @@ def count_principals(
     return Count(rule, approvals, tuple(set_aside))
 
 
-def _met(rule: Rule, signed: set[str]) -> bool:
+def met_by(rule: Rule, signed: set[str]) -> bool:
+    """Whether these principals are enough, and not countersigners alone."""
+    signed = signed.intersection(rule.signers)
     return len(signed) >= rule.threshold and not signed.isdisjoint(rule.principals)
 
 

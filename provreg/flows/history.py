@@ -199,7 +199,8 @@ def check_history(
 def check_revocations_held(
     workspace: Workspace, chain: Chain, known: Known, attested: Sequence[Attested] = ()
 ) -> None:
-    """Step 9: the registry still has the revocations that are known. NotTrustedError."""
+    """Step 9: the registry still has the revocations that are known, and those of its dataset that
+    are attested are in force. NotTrustedError."""
     seen: list[tuple[RevocationLink, str, str | None]] = [
         (link, place, None) for place, link in known.revoked_here.items()
     ]
@@ -219,6 +220,7 @@ def check_revocations_held(
     chain.check_holds(None if known.pin is None else known.pin.revocation, "is pinned")
     for attestation in attested:
         chain.check_holds(attestation.latest.revocation, "is attested to be the newest")
+        chain.check_attested(attestation.latest)
 
 
 def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -> None:

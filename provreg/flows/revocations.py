@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from provreg.core.counting import NOBODY, Witness, count_principals
+from provreg.core.counting import NOBODY, Witness, count_principals, met_by
 from provreg.core.digest import sha256_digest
 from provreg.core.head import Head
+from provreg.core.latest import Latest
 from provreg.core.policy import Signature
 from provreg.core.revocation import Revocation, RevocationLink, claims_to_revoke, parse_revocation
 from provreg.core.text import printable, quoted
@@ -56,26 +57,57 @@ class InForce:
 class PassedOver:
     """A number that is not in force, and why; `revocation` where it can be read as one.
 
-    `approvals` are those it has, where it lacks others.
+    `approvals` are those it has, where it lacks others; `ruled`: a rule says whose it needs.
     """
 
     number: int
     reason: str
     revocation: Revocation | None = None
     approvals: tuple[tuple[str, Signature], ...] = ()
+    ruled: bool = False
+
+
+@record
+class Readable:
+    """What can be read as a revocation, by number, and the digests of the statements, whoever
+    signed them.
+
+    `whole` has the numbers of those that continue, back to the first, what is there.
+    """
+
+    revocations: Mapping[int, Revocation]
+    digests: Mapping[int, str]
+    whole: frozenset[int]
+
+    @classmethod
+    def of(cls, revocations: Mapping[int, Revocation]) -> Readable:
+        """Those by number: each continues one of a lower number."""
+        digests = {number: one.digest() for number, one in revocations.items()}
+        whole: set[int] = set()
+        for number in sorted(revocations):
+            link = revocations[number].previous
+            if link is None or (link.number in whole and digests[link.number] == link.digest):
+                whole.add(number)
+        return cls(revocations, digests, frozenset(whole))
+
+    def line(self, link: RevocationLink | None) -> Iterator[tuple[str, Revocation]]:
+        """The revocation `link` and what it continues, as far as the registry has it."""
+        while link is not None and self.digests.get(link.number) == link.digest:
+            revocation = self.revocations[link.number]
+            yield link.digest, revocation
+            link = revocation.previous
 
 
 @record
 class Chain:
     """The revocations of a registry under one policy, by number.
 
-    `statements` has the digest of everything that can be read as a revocation, whoever signed it.
     `broken` says why nothing can be relied upon, None where the chain is whole.
     """
 
     in_force: tuple[InForce, ...]
     passed_over: tuple[PassedOver, ...]
-    statements: Mapping[int, str]
+    read: Readable
     broken: NotTrustedError | None
 
     @property
@@ -129,47 +161,67 @@ class Chain:
             )
 
     def check_holds(self, link: RevocationLink | None, known: str, *, forget: str = "") -> None:
-        """Step 9: raises NotTrustedError unless the registry has the revocation `link`.
+        """Step 9: raises NotTrustedError unless the registry has the revocation `link` and all that
+        it continues: it had them when it was in force.
 
         `known` says how it is known, `forget` the command that ends that.
         """
-        if link is None or self.statements.get(link.number) == link.digest:
+        if link is None:
             return
+        there = self.read.digests.get(link.number) == link.digest
+        if there and link.number in self.read.whole:
+            return
+        hidden = "one that it continues, of " if there else ""
         raise NotTrustedError(
-            f"the registry hides revocation {link.number}, which {known} ({link.digest})",
+            f"the registry hides {hidden}revocation {link.number}, which {known} ({link.digest})",
             step=9,
             hint="put it back from a copy of the registry; find out who writes to it"
             + (forget and f"; if you went back to an old copy on purpose: {forget}"),
         )
 
+    def check_attested(self, latest: Latest) -> None:
+        """Step 9: raises NotTrustedError where `latest` names a revocation of its dataset, or what
+        continues one, that needs signatures and is not in force.
 
-@record
-class _Read:
-    """What can be read as a revocation, by number, and the digests of the statements."""
+        It was when that was said. Its bundles may be hidden: that puts it in force for nobody, and
+        nobody is told that all is well. Where it is in force under another number, it is.
+        """
+        passed_over = {one.number: one for one in self.passed_over if one.ruled}
+        for _, found in self.read.line(latest.revocation):
+            one = passed_over.get(found.number)
+            if one is None or (found.dataset, found.uid) != (latest.dataset, latest.uid):
+                continue
+            if any(_covers(other.revocation, found) for other in self.in_force):
+                continue
+            raise NotTrustedError(
+                f"revocation {found.number} of {found.dataset} is attested to be in force, and does"
+                f" not count here: {one.reason}",
+                step=9,
+                hint="put its signatures back from a copy of the registry; if who revoked is not in"
+                " your policy, or their key was stolen, have it revoked again",
+            )
 
-    revocations: Mapping[int, Revocation]
-    digests: Mapping[int, str]
 
-    def line(self, link: RevocationLink | None) -> Iterator[tuple[str, Revocation]]:
-        """The revocation `link` and what it continues, as far as the registry has it."""
-        while link is not None and self.digests.get(link.number) == link.digest:
-            revocation = self.revocations[link.number]
-            yield link.digest, revocation
-            link = revocation.previous
+def _covers(one: Revocation, other: Revocation) -> bool:
+    """Whether `one` revokes all that `other` does."""
+    if (one.dataset, one.uid) != (other.dataset, other.uid):
+        return False
+    mine, others = one.samples, other.samples
+    if mine is None or others is None:
+        return mine is None and others is None and one.head == other.head
+    return (mine.by, mine.name) == (others.by, others.name) and mine.since <= others.since
 
 
 @record
 class _Word:
-    """How somebody knows that a revocation was there, and since when, None where that is open."""
+    """How somebody knows that a revocation was there, and since when, None where that is open.
+
+    `by` are the principals who say so.
+    """
 
     how: str
     at: datetime | None
-
-    def earlier(self, other: _Word | None) -> _Word:
-        """Of both the one that says more."""
-        if other is None or (self.at is not None and (other.at is None or self.at < other.at)):
-            return self
-        return other
+    by: frozenset[str] = frozenset()
 
 
 def read_chain(workspace: Workspace, trust: Trust) -> Chain:
@@ -209,28 +261,29 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
             made[number] = signatures
         else:
             in_force.append(InForce(revocation, sha256_digest(statement), counted))
-    statements = {number: one.digest() for number, one in read.items()}
-    kept = _known(workspace, trust, uncounted, _Read(read, statements), made, now)
+    readable = Readable.of(read)
+    kept = _known(workspace, trust, uncounted, readable, made, now)
     passed_over += [one for number, one in uncounted.items() if number not in kept]
     passed_over.sort(key=lambda one: one.number)
     in_force += kept.values()
     in_force.sort(key=lambda one: one.revocation.number)
-    broken = broken or _missing_link(in_force, read, statements)
-    return Chain(tuple(in_force), tuple(passed_over), statements, broken)
+    broken = broken or _missing_link(in_force, readable)
+    return Chain(tuple(in_force), tuple(passed_over), readable, broken)
 
 
 def _known(
     workspace: Workspace,
     trust: Trust,
     uncounted: dict[int, PassedOver],
-    read: _Read,
+    read: Readable,
     made: Mapping[int, Sequence[Signature]],
     now: datetime,
 ) -> dict[int, InForce]:
     """Those whose signatures do not make them count, and that this user knows to have counted:
     whatever became of the key, the rule or the bundles since, they stay in force.
 
-    Of what others say only the time is taken: whom no rule lets revoke cannot do so by attesting.
+    Of what others say only the time is taken, and whose word it is: whom no rule lets revoke cannot
+    do so by attesting, and whom it does has signed for it thus.
     Where that is not enough, `uncounted` says so.
     """
     kept: dict[int, InForce] = {}
@@ -238,7 +291,8 @@ def _known(
         return kept
     pinned, heard = _pinned(workspace, read)
     datasets = {read.revocations[number].dataset for number in uncounted}
-    heard |= _attested(workspace, trust, datasets, read)
+    for digest, word in _attested(workspace, trust, datasets, read):
+        heard.setdefault(digest, []).append(word)
     for number, one in uncounted.items():
         revocation, digest = read.revocations[number], read.digests[number]
         seen = workspace.seen(revocation.uid)
@@ -249,24 +303,42 @@ def _known(
         elif digest in pinned:
             kept[number] = InForce(revocation, digest, one.approvals, "pinned")
         elif digest in heard:
-            word = heard[digest]
-            counted = _count(revocation, made[number], trust, now, Witness(pinned=word.at))
-            if isinstance(counted, PassedOver):
-                reason = f"{one.reason}; that it is {word.how} does not put it in force"
+            words = heard[digest]
+            told = (_told(revocation, made[number], trust, now, word) for word in words)
+            found = next((said for said in told if said is not None), None)
+            if found is None:
+                reason = f"{one.reason}; that it is {words[0].how} does not put it in force"
                 uncounted[number] = replace(one, reason=reason)
             else:
-                kept[number] = InForce(revocation, digest, counted, word.how)
+                kept[number] = InForce(revocation, digest, *found)
     return kept
 
 
-def _pinned(workspace: Workspace, read: _Read) -> tuple[set[str], dict[str, _Word]]:
+def _told(
+    revocation: Revocation,
+    signatures: Sequence[Signature],
+    trust: Trust,
+    now: datetime,
+    word: _Word,
+) -> tuple[tuple[tuple[str, Signature], ...], str] | None:
+    """By whose signatures `revocation` counts if `word` is taken, and how that is known."""
+    rule = trust.policy.revoke_rule(revocation.dataset)
+    counted = _count(revocation, signatures, trust, now, Witness(pinned=word.at))
+    if not isinstance(counted, PassedOver):
+        return counted, word.how
+    signed = {name for name, _ in counted.approvals}
+    met = rule is not None and met_by(rule, signed | word.by)
+    return (counted.approvals, word.how) if met else None
+
+
+def _pinned(workspace: Workspace, read: Readable) -> tuple[set[str], dict[str, list[_Word]]]:
     """The digests of those that the user's pins put in force, and which others are heard of.
 
     Who signed the pinned one could have signed what it continues, of its own dataset. What it
     continues of another may be a stranger's.
     """
     in_force: set[str] = set()
-    heard: dict[str, _Word] = {}
+    heard: dict[str, list[_Word]] = {}
     # A planted file of pins may refuse, and not choose what is left out.
     for pin in workspace.pins.values() if workspace.vouching else ():
         line = list(read.line(pin.revocation))
@@ -274,25 +346,24 @@ def _pinned(workspace: Workspace, read: _Read) -> tuple[set[str], dict[str, _Wor
             if (one.dataset, one.uid) == (line[0][1].dataset, line[0][1].uid):
                 in_force.add(digest)
             else:
-                heard[digest] = _Word("pinned", pin.at).earlier(heard.get(digest))
+                heard.setdefault(digest, []).append(_Word("pinned", pin.at))
     return in_force, heard
 
 
 def _attested(
-    workspace: Workspace, trust: Trust, datasets: Iterable[str], read: _Read
-) -> dict[str, _Word]:
+    workspace: Workspace, trust: Trust, datasets: Iterable[str], read: Readable
+) -> Iterator[tuple[str, _Word]]:
     """Which revocations of its own dataset a *latest* statement that counts names, or names what
     continues them: they were there when all who attest it signed, as far as that is proven."""
-    heard: dict[str, _Word] = {}
     for dataset in datasets:
         for one in read_freshness(workspace, dataset, None, trust).attested:
             times = [made.signed_at for _, made in one.approvals if made.carries("time")]
             proven = [at for at in times if at is not None]
             at = max(proven) if len(proven) == len(one.approvals) else None
+            word = _Word("attested", at, frozenset(name for name, _ in one.approvals))
             for digest, revocation in read.line(one.latest.revocation):
                 if (revocation.dataset, revocation.uid) == (dataset, one.latest.uid):
-                    heard[digest] = _Word("attested", at).earlier(heard.get(digest))
-    return heard
+                    yield digest, word
 
 
 def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
@@ -330,7 +401,7 @@ def _count(
         return count.approvals
     aside = "".join(f"; not counted: {one}" for one in count.set_aside)
     why = f"{count.needed}{aside}"
-    return PassedOver(revocation.number, why, revocation, count.approvals)
+    return PassedOver(revocation.number, why, revocation, count.approvals, ruled=True)
 
 
 def _unreadable(
@@ -349,9 +420,7 @@ def _unreadable(
     return None
 
 
-def _missing_link(
-    in_force: Sequence[InForce], read: Mapping[int, Revocation], statements: Mapping[int, str]
-) -> NotTrustedError | None:
+def _missing_link(in_force: Sequence[InForce], read: Readable) -> NotTrustedError | None:
     """Why the chain is not whole: one in force continues one that is not there."""
     followed: set[int] = set()
     for one in in_force:
@@ -359,12 +428,12 @@ def _missing_link(
         while here.previous is not None and here.number not in followed:
             followed.add(here.number)
             link = here.previous
-            if statements.get(link.number) != link.digest:
+            if read.digests.get(link.number) != link.digest:
                 return NotTrustedError(
                     f"revocation {here.number} continues revocation {link.number}"
                     f" ({link.digest}), which the registry hides",
                     step=8,
                     hint="put it back from a copy of the registry; find out who writes to it",
                 )
-            here = read[link.number]
+            here = read.revocations[link.number]
     return None

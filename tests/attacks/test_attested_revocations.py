@@ -23,8 +23,9 @@ from provreg.core.policy import (
 from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
 from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.publish import Outcome
+from provreg.flows.revocations import read_chain
 from provreg.flows.revoked_samples import revoked_samples
-from provreg.flows.trusting import Trust
+from provreg.flows.trusting import Trust, trust_key
 from provreg.registry import Registry
 from provreg.store.state import Pin
 from provreg.trust.sigstore.root import TrustedRoot
@@ -94,7 +95,10 @@ def put(
     return RevocationLink(number, made.digest())
 
 
-def attest(bench: Bench, of: Outcome, revocation: RevocationLink, *, stamp: object = None) -> None:
+def attest(
+    bench: Bench, of: Outcome, revocation: RevocationLink, *, by: str = "clock",
+    stamp: object = None,
+) -> None:  # fmt: skip
     """The clock's word, with a proven time where there is a `stamp`."""
     assert of.head is not None
     assert of.digest is not None
@@ -103,7 +107,7 @@ def attest(bench: Bench, of: Outcome, revocation: RevocationLink, *, stamp: obje
         dataset=head.dataset, uid=head.uid, version=head.version, head=of.digest, as_of=NOW,
         expires=NOW + HOUR, revocation=revocation,
     )  # fmt: skip
-    clock = replace(bench.signer("clock"), stamp=stamp)  # type: ignore[arg-type]
+    clock = replace(bench.signer(by), stamp=stamp)  # type: ignore[arg-type]
     bench.open().workspace.latest.add(
         head.dataset, latest.statement(), clock.sign(latest.statement())
     )
@@ -122,14 +126,18 @@ def test_who_attests_revokes_nothing(
         link = put(bench, 2, pets, signed_by, previous=link)
     attest(bench, pets, link)
     registry = consumer(bench, policy(bench))
-    version = registry.verify("pets")
-    assert len(version.attested) == 1
+    assert registry.trust is not None
+    chain = read_chain(registry.workspace, registry.trust)
+    assert chain.in_force == ()
+    assert "that it is attested does not put it in force" in chain.passed_over[0].reason
+    # Its bundles may be hidden: it is refused as long as that is said, and nothing is left of it.
+    with pytest.raises(NotTrustedError, match="attested to be in force") as caught:
+        registry.verify("pets")
+    assert caught.value.step == 9
+    shutil.rmtree(bench.registry / "latest")
+    version = consumer(bench, policy(bench)).verify("pets")
     assert version.chain.in_force == ()
     assert not revoked_samples(registry.workspace, version).any()
-    # It is reported, and still nobody can hide it.
-    assert "that it is attested does not put it in force" in version.chain.passed_over[0].reason
-    shutil.rmtree(bench.registry / "latest")
-    assert consumer(bench, policy(bench)).verify("pets").chain.in_force == ()
     attest(bench, pets, link)
     (bench.registry / f"revocations/{link.number:08d}.json").unlink()
     with pytest.raises(NotTrustedError, match="hides revocation") as caught:
@@ -149,8 +157,9 @@ def test_who_attests_pets_says_nothing_of_birds(
     attest(bench, pets, put(bench, 2, pets, "mallory", previous=link), stamp=stamp)
     rules = policy(bench, attested="pets", stolen=datetime.now(UTC))
     registry = replace(bench.open(), trust=Trust(rules, "a test", root))
-    assert len(registry.verify("pets").attested) == 1
     assert registry.verify("birds").chain.in_force == ()
+    with pytest.raises(NotTrustedError, match="revocation 2 of pets is attested to be in force"):
+        registry.verify("pets")
 
 
 @pytest.mark.parametrize("stamped", [True, False])
@@ -173,7 +182,9 @@ def test_an_attested_revocation_does_not_lapse_for_newcomers(
         # What the attested one continues stays with it.
         assert len(registry.verify("pets").chain.in_force) == 2
     else:
-        assert registry.verify("pets@1").chain.in_force == ()
+        assert read_chain(registry.workspace, trust).in_force == ()
+        with pytest.raises(NotTrustedError, match="attested to be in force"):
+            registry.verify("pets")
 
 
 def test_a_pin_of_who_revokes_pets_revokes_no_birds(bench: Bench) -> None:
@@ -187,3 +198,66 @@ def test_a_pin_of_who_revokes_pets_revokes_no_birds(bench: Bench) -> None:
     pin = Pin(version.head.uid, 1, version.digest, link, NOW)
     pinned = consumer(bench, rules, pins={"pets": pin})
     assert pinned.verify("birds").chain.in_force == version.chain.in_force
+
+
+@pytest.mark.parametrize("taken", ["bundles", "bundles and what it continues"])
+@pytest.mark.parametrize("by", ["pets", "birds"])
+@pytest.mark.parametrize("reference", ["pets", "pets@2", "pets@1"])
+def test_taking_bundles_away_frees_nothing_that_is_attested(
+    bench: Bench, taken: str, by: str, reference: str
+) -> None:
+    """The clock does not revoke: but what it attests was in force, and a newcomer knows no more."""
+    first = bench.ingest(bench.pets())
+    second = bench.ingest(bench.pets("more", 9))
+    birds = bench.ingest(bench.pets("birds"), name="birds")
+    link = put(bench, 1, second, "chief")
+    next_of = {"pets": first, "birds": birds}[by]
+    attest(bench, first, put(bench, 2, next_of, "chief", samples=SHELTER, previous=link))
+    rules = policy(bench)
+    with pytest.raises(RevokedError):
+        consumer(bench, rules).verify("pets@2")
+    bench.forget()
+    shutil.rmtree(bench.registry / "revocations/signatures")
+    if taken != "bundles":
+        (bench.registry / "revocations/00000001.json").unlink()
+    with pytest.raises(NotTrustedError, match="attested to be") as caught:
+        consumer(bench, rules).verify(reference)
+    assert caught.value.step == 9
+    assert not isinstance(caught.value, RevokedError)
+    # Birds are not concerned: who attests pets says nothing of theirs.
+    if taken == "bundles":
+        assert consumer(bench, rules).verify("birds").chain.in_force == ()
+
+
+def test_a_revocation_that_a_revoker_attests_is_theirs(bench: Bench) -> None:
+    """So is whatever the one key attests that somebody trusts alone."""
+    pets = bench.ingest(bench.pets(), by="chief", trusting=("chief",))
+    attest(bench, pets, put(bench, 1, pets, None), by="chief")
+    rules = policy(bench)
+    both = replace(
+        rules,
+        publish=(PublishRule(("*",), ("chief",)),),
+        freshness=(FreshnessRule(("*",), ("chief",), demanded=False),),
+    )
+    with pytest.raises(RevokedError, match="attested"):
+        consumer(bench, both).verify("pets")
+    alone = trust_key(bench.signer("chief").key.public, "--key")
+    with pytest.raises(RevokedError, match="attested"):
+        replace(bench.open(), trust=alone).verify("pets")
+
+
+def test_what_does_not_count_any_more_is_revoked_again(bench: Bench) -> None:
+    """The way out where the revoker's key was stolen: somebody who may says it once more."""
+    first = bench.ingest(bench.pets())
+    second = bench.ingest(bench.pets("more", 9))
+    one = put(bench, 1, second, "chief")
+    attest(bench, first, one)
+    rules = policy(bench, stolen=NOW - HOUR)
+    clock = replace(rules, revoke=(RevokeRule(("*",), ("chief", "alice")),))
+    with pytest.raises(NotTrustedError, match="attested to be in force") as caught:
+        consumer(bench, clock).verify("pets@1")
+    assert caught.value.step == 9
+    consumer(bench, clock).revoke("pets@2", "mine", bench.signer("alice"))
+    assert consumer(bench, clock).verify("pets@1").head.version == 1
+    with pytest.raises(RevokedError, match="alice"):
+        consumer(bench, clock).verify("pets@2")

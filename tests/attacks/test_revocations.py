@@ -144,7 +144,7 @@ def test_swapped_revocation_is_refused_by_who_saw_the_other(bench: Bench) -> Non
     revoked(bench, "pets", samples=RevokedSamples("source", "nobody"))
     registry = consumer(bench)
     assert registry.trust is not None
-    assert sorted(read_chain(registry.workspace, registry.trust).statements) == [1, 2]
+    assert sorted(read_chain(registry.workspace, registry.trust).read.digests) == [1, 2]
     error = refused(bench, "pets@3")
     assert (error.step, "hides revocation 2" in error.message) == (9, True)
 
@@ -257,7 +257,7 @@ def test_bundle_over_a_version_replayed_as_a_revocation_is_passed_over(bench: Be
     workspace.revocations.add_signature(statement, bench.signer("chief").sign(statement))
     workspace.revocations.claim(1, statement)
     chain = consumer(bench).verify("pets").chain
-    assert (chain.in_force, chain.statements) == ((), {})
+    assert (chain.in_force, chain.read.digests) == ((), {})
     assert "not https://provreg/revocation/v1" in chain.passed_over[0].reason
 
 

@@ -198,8 +198,14 @@ def _lapsing(kept: Kept) -> Iterator[Case]:
     attesting["freshness"][0]["principals"] = ["alice"]
     end(attesting, "bob", revoked=moment)
     latest(forge, first, 1, by=("alice",), revoked=(1, one))
-    yield _good("revocation-by-a-stolen-key-attested", "Neither does one that is attested at a time"
-                " of which there is no proof.", forge, second, policy=attesting)  # fmt: skip
+    unshown = "revocation 1 of pets is attested to be in force"
+    yield _refused("revocation-by-a-stolen-key-attested", "Neither does one that is attested at a"
+                   " time of which there is no proof: nothing is taken until it is made again.",
+                   forge, 9, unshown, reference="pets", policy=attesting)  # fmt: skip
+    attesting["revoke"][0]["principals"] = ["bob", "alice"]
+    revocation(forge, second, 2, number=2, by=("alice",))
+    yield _good("attested-revocation-made-again", "What is in force under another number, is.",
+                forge, first, reference="pets@1", policy=attesting)  # fmt: skip
     forge, first, second = two_versions(kept)
     one = revocation(forge, second, 2, by=("mallory",))
     two = revocation(forge, OTHER, 9, number=2, previous=(1, one), uid=OTHER_UID)
@@ -213,8 +219,26 @@ def _lapsing(kept: Kept) -> Iterator[Case]:
         one = revocation(forge, second, 2, by=by)
         two = revocation(forge, second, 2, number=2, previous=(1, one), by=by)
         latest(forge, first, 1, by=("alice",), revoked=(2, two))
-        yield _good(f"attested-revocation-of-{name}", "Who may attest, and not revoke, puts nothing"
-                    " in force.", forge, second, policy=strangers)  # fmt: skip
+        yield _refused(f"attested-revocation-of-{name}", "Who may attest, and not revoke, puts"
+                       " nothing in force; but bundles may be hidden.", forge, 9,
+                       "revocation 2 of pets is attested to be in force", reference="pets",
+                       policy=strangers)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    one = revocation(forge, second, 2, uid=OTHER_UID, by=())
+    latest(forge, first, 1, by=("alice",), revoked=(1, one))
+    yield _good("attested-revocation-of-another-uid", "Who attests one dataset says nothing of who"
+                " revoked another.", forge, second, policy=strangers)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    two = revocation(forge, OTHER, 9, number=2, previous=(1, OTHER), uid=OTHER_UID, by=())
+    latest(forge, first, 1, by=("alice",), revoked=(2, two))
+    yield _refused("attested-revocation-continues-what-is-gone", "What is attested must be there"
+                   " with all that it continues, also where its bundles are gone.", forge, 9,
+                   "hides one that it continues", reference="pets", policy=strangers)  # fmt: skip
+    forge, first, second = two_versions(kept)
+    one = revocation(forge, second, 2, by=())
+    latest(forge, first, 1, revoked=(1, one))
+    yield _refused("attested-revocation-by-who-may", "What is attested by who may revoke is"
+                   " theirs.", forge, 8, says, reference="pets")  # fmt: skip
     forge, first, second = two_versions(kept)
     one = revocation(forge, second, 2, by=())
     yield _refused("revocation-without-its-bundles-seen", "Taking its bundles away ends none that"

@@ -199,6 +199,25 @@ def met(
     ends: bool = True,
 ) -> str:
     """How the rule stands: `met`, `late` (step 8), `few` (step 7) or `nobody` (step 6)."""
+    good, late = signed(policy, rule, keys, now=now, created=created, seen=seen, ends=ends)
+    if enough(rule, good):
+        return "met"
+    if enough(rule, good | late):
+        return "late"
+    return "few" if good else "nobody"
+
+
+def signed(
+    policy: Mapping[str, Any],
+    rule: Mapping[str, Any],
+    keys: Iterable[str],
+    *,
+    now: datetime,
+    created: datetime,
+    seen: Callable[[str], datetime | None] = lambda _: None,
+    ends: bool = True,
+) -> tuple[set[str], set[str]]:
+    """The principals of the rule whose signatures count, and those whose come too late."""
     good, late = set(), set()
     for pem in keys:
         for principal in policy.get("principal", ()):
@@ -208,18 +227,14 @@ def met(
                 continue
             old = _too_old(rule, created, now) or _over(principal, pem, seen(pem) or now, ends)
             (late if old else good).add(principal["name"])
-    if _enough(rule, good):
-        return "met"
-    if _enough(rule, good | late):
-        return "late"
-    return "few" if good else "nobody"
+    return good, late
 
 
 def who(rule: Mapping[str, Any]) -> Sequence[str]:
     return [*rule["principals"], *rule.get("countersigners", ())]
 
 
-def _enough(rule: Mapping[str, Any], names: set[str]) -> bool:
+def enough(rule: Mapping[str, Any], names: set[str]) -> bool:
     return len(names) >= rule.get("threshold", 1) and bool(names & set(rule["principals"]))
 
 

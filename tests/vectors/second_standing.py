@@ -6,7 +6,7 @@ Steps 8 and 9: what was revoked, what is attested to be the newest, and what the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,19 @@ from typing import Any
 from second_conventions import Refused, digest, fetch, parse, parse_json, refuse_unless
 from second_manifest import BLANKS, check_name, within
 from second_reader import SHA256, fields, number, read_head, text
-from second_signing import RefusedAt, age, at, met, moment, pems, rule_of, signed_by, who
+from second_signing import (
+    RefusedAt,
+    age,
+    at,
+    enough,
+    met,
+    moment,
+    pems,
+    rule_of,
+    signed,
+    signed_by,
+    who,
+)
 
 Registry = Mapping[str, bytes]
 Policy = Mapping[str, Any]
@@ -117,7 +129,7 @@ def read_latest(data: bytes) -> dict[str, Any]:
 def attested(
     registry: Registry, dataset: str, uid: str | None, policy: Policy, now: datetime
 ) -> list[dict[str, Any]]:
-    """The *latest* statements that count."""
+    """The *latest* statements that count, with whose they are as `by`."""
     rule = rule_of(policy, "freshness", dataset)
     if rule is None:
         return []
@@ -139,8 +151,9 @@ def attested(
             continue
         if "maximum_age" in rule and now - as_of > age(rule["maximum_age"]):
             continue
-        if met(policy, rule, [pem for pem, _ in made], now=now, created=as_of) == "met":
-            found.append(said)
+        by, _ = signed(policy, rule, [pem for pem, _ in made], now=now, created=as_of)
+        if enough(rule, by):
+            found.append(said | {"by": by})
     return found
 
 
@@ -153,6 +166,15 @@ class Chain:
     digests: dict[int, str] = field(default_factory=dict)
     signed: dict[int, list[str]] = field(default_factory=dict)
     in_force: set[int] = field(default_factory=set)
+
+    def line(self, link: Mapping[str, Any] | None) -> Iterator[int | None]:
+        """What a link names, what that continues and so on; None at the end where one is gone."""
+        while link is not None:
+            if self.digests.get(link["number"]) != link["digest"]:
+                yield None
+                return
+            yield link["number"]
+            link = self.read[link["number"]]["previous"]
 
 
 def read_chain(registry: Registry, policy: Policy, known: Knowledge) -> Chain:
@@ -178,7 +200,7 @@ def read_chain(registry: Registry, policy: Policy, known: Knowledge) -> Chain:
         chain.read[place], chain.digests[place], chain.signed[place] = found, named, by
         if _counts(policy, known, chain, place):
             chain.in_force.add(place)
-    chain.in_force |= _known(policy, known, chain)
+    chain.in_force |= _known(registry, policy, known, chain)
     for place in chain.in_force:
         link = chain.read[place]["previous"]
         while link is not None and not broken:
@@ -216,10 +238,11 @@ def _counts(
     ) == "met"  # fmt: skip
 
 
-def _known(policy: Policy, known: Knowledge, chain: Chain) -> set[int]:
+def _known(registry: Registry, policy: Policy, known: Knowledge, chain: Chain) -> set[int]:
     """Those that the consumer knows to have been in force.
 
-    *Latest* statements show none to be older: this reader trusts no authority for their time.
+    *Latest* statements show none to be older: this reader trusts no authority for their time. Whose
+    they are has signed what they name.
     """
     found: set[int] = set()
     pin = known.pin or {}
@@ -236,6 +259,15 @@ def _known(policy: Policy, known: Knowledge, chain: Chain) -> set[int]:
         seen = known.of(said["uid"]).get("in_force", {})
         if seen.get(str(place)) == chain.digests[place]:
             found.add(place)
+        rule = rule_of(policy, "revoke", said["dataset"])
+        if rule is None or place in chain.in_force:
+            continue
+        good, _ = signed(policy, rule, chain.signed[place], now=known.now, ends=False,
+                         created=moment(said["created"]))  # fmt: skip
+        for one in attested(registry, said["dataset"], said["uid"], policy, known.now):
+            together = good | one["by"] & set(who(rule))
+            if place in chain.line(one["revocation"]) and enough(rule, together):
+                found.add(place)
     return found
 
 
@@ -261,6 +293,7 @@ def check_standing(
 
 def check_history(
     registry: Registry,
+    policy: Policy,
     known: Knowledge,
     selector: str,
     head: Mapping[str, Any],
@@ -277,7 +310,15 @@ def check_history(
         links.append(known.seen.get("revocation"))
     revocations += [(link["number"], link["digest"]) for link in links if link is not None]
     for place, written in revocations:
-        hidden(chain.digests.get(int(place)) == written, f"revocation {place}")
+        line = chain.line({"number": int(place), "digest": written})
+        hidden(None not in line, f"revocation {place}, or what it continues")
+    for said in newest:
+        for place in filter(None, chain.line(said["revocation"])):
+            one = chain.read[place]
+            counts = any(_covers(chain.read[other], one) for other in chain.in_force)
+            ours = (one["dataset"], one["uid"]) == (head["dataset"], head["uid"])
+            ruled = rule_of(policy, "revoke", one["dataset"]) is not None
+            hidden(counts or not (ours and ruled), f"the bundles of revocation {place}")
     hidden(pin is None or pin["uid"] == head["uid"], "pinned as another dataset")
     hidden(known.uid_here in (None, head["uid"]), "another dataset of the name")
     hidden(not seen or head["dataset"] == "pets", "another name")  # vectors are of pets
@@ -298,6 +339,17 @@ def check_history(
         ends = sorted([(head["version"], named), (place, written)])
         on_line = at(9, lambda ends=ends: _descends(registry, ends[1][1], ends[0]))
         hidden(on_line, f"not on the line of version {place}")
+
+
+def _covers(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one revocation revokes all that another does."""
+    if (one["dataset"], one["uid"]) != (other["dataset"], other["uid"]):
+        return False
+    mine, others = one["samples"], other["samples"]
+    if mine is None or others is None:
+        return mine is others and one["head"] == other["head"]
+    same = all(mine[name] == others[name] for name in ("by", "name"))
+    return same and mine["since"] <= others["since"]
 
 
 def hidden(holds: bool, why: str) -> None:

@@ -72,7 +72,7 @@ def decide(
     at(5, lambda: refuse_unless(bool(same) and named and owner == head_digest, "statement"))
     count(policy, head, head_digest, same, known)
     chain, newest = check_standing(registry, policy, known, head, head_digest)
-    check_history(registry, known, selector, head, head_digest, chain, newest)
+    check_history(registry, policy, known, selector, head, head_digest, chain, newest)
     for part in head["parts"]:
         data = at(10, lambda part=part: fetch(registry, part["file"], part["size"]))
         at(10, lambda part=part, data=data: refuse_unless(len(data) == part["size"], "size"))
