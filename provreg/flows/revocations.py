@@ -171,9 +171,9 @@ class Chain:
         there = self.read.digests.get(link.number) == link.digest
         if there and link.number in self.read.whole:
             return
-        hidden = "one that it continues, of " if there else ""
+        missing = ": it continues one that is not there" if there else ""
         raise NotTrustedError(
-            f"the registry hides {hidden}revocation {link.number}, which {known} ({link.digest})",
+            f"the registry hides revocation {link.number}, which {known} ({link.digest}){missing}",
             step=9,
             hint="put it back from a copy of the registry; find out who writes to it"
             + (forget and f"; if you went back to an old copy on purpose: {forget}"),
