@@ -233,7 +233,7 @@ def _lapsing(kept: Kept) -> Iterator[Case]:
     latest(forge, first, 1, by=("alice",), revoked=(2, two))
     yield _refused("attested-revocation-continues-what-is-gone", "What is attested must be there"
                    " with all that it continues, also where its bundles are gone.", forge, 9,
-                   "hides one that it continues", reference="pets", policy=strangers)  # fmt: skip
+                   "hides revocation", reference="pets", policy=strangers)  # fmt: skip
     forge, first, second = two_versions(kept)
     one = revocation(forge, second, 2, by=())
     latest(forge, first, 1, revoked=(1, one))
