@@ -98,14 +98,16 @@ def parse_canonical(data: bytes, *, what: str, limit: int) -> Any:
     return document
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `json`, as `object_pairs_hook`: raises ValueError for a key that stands twice."""
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("a key stands twice in one object")
     return document
 
 
-def _no_constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
+    """For `json`, as `parse_constant`: raises ValueError for NaN and infinities."""
     raise ValueError(f"{name} is not JSON")
 
 
@@ -117,7 +119,7 @@ def _finite(text: str) -> float:
 
 
 _STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite
+    object_pairs_hook=unique_keys, parse_constant=no_constant, parse_float=_finite
 )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from provreg.core.canonical import canonical
+from provreg.core.canonical import canonical, no_constant, unique_keys
 from provreg.core.column import (
     BOOL,
     FLOAT16,
@@ -86,8 +86,8 @@ def _parsed(text: str) -> Any:
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_unique_keys,
-            parse_constant=_no_constant,
+            object_pairs_hook=unique_keys,
+            parse_constant=no_constant,
             parse_int=Number,
             parse_float=Number,
         )
@@ -98,17 +98,6 @@ def _parsed(text: str) -> Any:
     except RecursionError:
         raise ValueError("nested too deep") from None
     return value
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return document
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def batches_of(
