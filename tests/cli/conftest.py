@@ -130,5 +130,7 @@ def pets(home: Path, pets_once: Path) -> Path:
 
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
-    """The environment for a command in a process of its own."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "LANG": "C.UTF-8"}
+    """The environment for a command in a process of its own: its terminal says the width."""
+    ours = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "LANG": "C.UTF-8"}
+    callers = {"COLUMNS", "LINES", "NO_COLOR"}
+    return {name: value for name, value in os.environ.items() if name not in callers} | ours

@@ -70,11 +70,15 @@ def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
         data, registry = bench.pets(), bench.registry
         files = Files(bench.folder, loopback.oidc.issuer)
         files.root.write_text(json.dumps(loopback.trusted_root()), "utf-8")
-        opened = bench.open()
+        trusted: dict[str, Any]
         if isinstance(signer, KeylessSigner):
-            opened = Registry.open(
-                registry, identity=PERSON, issuer=files.issuer, trusted_root=files.root
-            )
+            trusted = {
+                "identity": PERSON, "issuer": files.issuer, "trusted_root": files.root
+            }  # fmt: skip
+        else:
+            (bench.folder / "signer.pub").write_text(signer.key.public.pem, "utf-8")
+            trusted = {"key": bench.folder / "signer.pub"}
+        opened = Registry.open(registry, **trusted)
         outcome = opened.ingest(Ingestion("pets", (data,), source="shelter"), signer)
         head = outcome.digest
         assert head is not None
