@@ -199,6 +199,19 @@ class Registry:
         newest = max(self.workspace.versions.numbers(dataset), default=0)
         return waiting(self.workspace, dataset, self.trust, above=newest)
 
+    def only_proposed(self) -> list[str]:
+        """The datasets that have no version yet, and proposals that wait."""
+        versions = self.workspace.versions
+        return sorted(set(versions.proposed()) - set(versions.datasets()))
+
+    def tidy_proposals(self) -> list[str]:
+        """Takes away the proposals whose number is taken: nobody can complete them any more.
+
+        Returns them as `NAME@sha256:…`. Raises StorageError where that is not allowed.
+        """
+        versions = self.workspace.versions
+        return [f"{name}@{head}" for name in versions.proposed() for _, head in versions.tidy(name)]
+
     def review(self, reference: str, *, after_revoked: bool = False) -> Review:
         """What a countersigner of `reference` should see first: `flows.countersign.review`."""
         from provreg.flows.countersign import review

@@ -47,6 +47,11 @@ def log(
         versions = opened.log(name, progress=progress)
     say_damage([one for one in opened.damaged if one.dataset == name], output)
     if not versions:
+        if name in opened.only_proposed():
+            raise NotFoundError(
+                f"{name} has no version yet, only proposals",
+                hint="`provreg ls --proposals` lists them, and what each lacks",
+            )
         raise NotFoundError(
             f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"
         )

@@ -17,6 +17,7 @@ from provreg.cli.options import (
 from provreg.cli.output import Output
 from provreg.cli.render import counted, proposal_to_json, signed_by, version_to_json, when
 from provreg.cli.session import open_registry, say_damage, say_untrusted
+from provreg.errors import UsageError
 
 if TYPE_CHECKING:
     from provreg.registry import Registry
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "provreg ls",
     "provreg ls --proposals --policy policy.toml",
+    "provreg ls --proposals --tidy",
     "provreg ls --registry /srv/registry --policy policy.toml --json",
 )
+
+# Of very many datasets of proposals the first are named.
+_SHOWN = 5
 
 
 def ls(
     proposals: Annotated[
         bool, typer.Option("--proposals", help="List what waits for signatures instead.")
+    ] = False,
+    tidy: Annotated[
+        bool,
+        typer.Option("--tidy", help="Of these take away what can become no version any more."),
     ] = False,
     registry: RegistryOption = None,
     policy: PolicyOption = None,
@@ -42,11 +51,16 @@ def ls(
     """List the datasets, each with its newest version.
 
     With --proposals, what waits for signatures: a proposal is no version until enough have signed
-    it (`provreg sign`).
+    it (`provreg sign`). One whose number is taken stays in the list as stale; with --tidy these are
+    taken away, whosever they are: nobody can complete them.
     """
+    if tidy and not proposals:
+        raise UsageError("--tidy is of proposals", hint="write provreg ls --proposals --tidy")
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     if proposals:
+        for reference in opened.tidy_proposals() if tidy else ():
+            output.note(f"{reference} is taken away: its number is taken")
         _list_proposals(opened, output)
         return
     with output.progress("indexing") as progress:
@@ -54,8 +68,16 @@ def ls(
     say_damage(opened.damaged, output)
     say_untrusted(newest, output)
     output.document({"datasets": [version_to_json(version) for version in newest]})
+    waits = opened.only_proposed()
+    if waits:
+        output.note(
+            f"no version yet, only proposals, of {', '.join(waits[:_SHOWN])}"
+            + (f" and {len(waits) - _SHOWN:,} more" if len(waits) > _SHOWN else "")
+            + ": `provreg ls --proposals` says what each lacks"
+        )
     if not newest:
-        output.note("no datasets yet; `provreg ingest PATH --name NAME …` makes the first")
+        if not waits:
+            output.note("no datasets yet; `provreg ingest PATH --name NAME …` makes the first")
         return
     output.table(
         ("dataset", "newest", "samples", "created", "signed by"),

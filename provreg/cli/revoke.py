@@ -159,7 +159,10 @@ def _report(made: Revoked, aim: Aim, output: Output) -> None:
     said = "revoked" if made.added else "was revoked before"
     output.line(f"{revocation.what} {said}: revocation {revocation.number}")
     output.line(f"  {revocation.digest()}")
-    output.note("tell whoever trained on it; `provreg latest` attests it to newcomers")
+    told = "tell whoever trained on it"
+    if aim.proposed:
+        told = "nobody could train on it: it was proposed"
+    output.note(f"{told}; `provreg latest` attests it to newcomers")
 
 
 def _document(revocation: Revocation) -> dict[str, Any]:

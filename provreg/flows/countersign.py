@@ -20,6 +20,7 @@ from provreg.flows.history import check_history
 from provreg.flows.integrity import read_head
 from provreg.flows.lineage import Ancestor, judged, lineage
 from provreg.flows.proposals import Proposal, complete, find_proposal
+from provreg.flows.publish import find_parent
 from provreg.flows.revocations import read_chain
 from provreg.flows.signatures import check_named, is_recorded, no_version
 from provreg.flows.trusting import Trust, trust_signer
@@ -142,6 +143,8 @@ def _proposal(
         raise NotTrustedError(
             f"the proposal {reference} is stale: {proposal.because}", step=5, hint=proposal.needed
         )
+    # Nor is one signed where nobody can tell which version is the newest: it raises.
+    find_parent(workspace, head.dataset, trust, after_revoked=after_revoked)
     return proposal
 
 

@@ -48,7 +48,14 @@ def read_head(workspace: Workspace, digest: str) -> Head:
     try:
         data = workspace.objects.get(digest, limit=MAX_HEAD_BYTES)
         return _parsed(data) if len(data) <= _SMALL_HEAD else parse_head(data)
-    except (DamagedError, NotFoundError) as error:
+    except NotFoundError:
+        raise NotTrustedError(
+            f"there is no head {digest}",
+            step=4,
+            hint="copy the digest whole, as `provreg show` and `provreg ls --proposals` give it;"
+            " what names it otherwise is damaged: `provreg check`",
+        ) from None
+    except DamagedError as error:
         raise refused(4, error) from None
 
 

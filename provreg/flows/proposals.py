@@ -112,7 +112,11 @@ def judge_proposal(
         return found("revoked", error.message, error.hint)
     except NotTrustedError as error:
         reason, needed = error.message, error.hint or "find out who made it"
-    stale = _stale(workspace, head, trust, after_revoked=after_revoked)
+    try:
+        stale = _stale(workspace, head, trust, after_revoked=after_revoked)
+    except NotTrustedError as error:
+        # Whether it is the next cannot be told now. That may pass; before, it is no version.
+        return found("waiting", error.message, error.hint or needed)
     if stale is not None:
         return found("stale", stale, AGAIN)
     if needed:
@@ -124,7 +128,10 @@ AGAIN = "propose the data again: provreg ingest PATH --name NAME --propose --sig
 
 
 def _stale(workspace: Workspace, head: Head, trust: Trust, *, after_revoked: bool) -> str | None:
-    """Why it can become no version any more: it would not be the next, upon the newest."""
+    """Why it can become no version any more: it would not be the next, upon the newest.
+
+    Raises NotTrustedError where no version can be told to be the newest.
+    """
     numbers = workspace.versions.numbers(head.dataset)
     if numbers and numbers[-1] >= head.version:
         return f"number {numbers[-1]} of {head.dataset} is taken, it is of number {head.version}"
@@ -133,7 +140,7 @@ def _stale(workspace: Workspace, head: Head, trust: Trust, *, after_revoked: boo
         if newest is not None and head.parent == newest.digest:
             check_parent(head, newest.head)
             return None
-    except (NotTrustedError, FormatError) as error:
+    except (RevokedError, FormatError) as error:
         return error.message
     if newest is None and head.parent is None:
         return None

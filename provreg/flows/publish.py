@@ -47,10 +47,12 @@ _MOST_RACES = 100
 
 @record
 class NotAVersion:
-    """A number above the parent's that does not verify, and why."""
+    """A number above the parent's that does not verify: why, at which step, and what to do."""
 
     number: int
     reason: str
+    step: int
+    hint: str
 
 
 @record
@@ -160,8 +162,11 @@ def find_parent(
                 step=error.step,
                 hint="publish clean data upon it with --after-revoked",
             ) from None
-        except (NotTrustedError, NotFoundError) as error:
-            skipped.append(NotAVersion(number, error.message))
+        except NotTrustedError as error:
+            skipped.append(NotAVersion(number, error.message, error.step, error.hint))
+            continue
+        except NotFoundError as error:
+            skipped.append(NotAVersion(number, error.message, 1, error.hint))
             continue
         newest = max(
             [
@@ -172,10 +177,15 @@ def find_parent(
         if newest > number:
             raise _went_back(dataset, newest, skipped)
         return version, skipped
+    # The newest of those that came furthest: what is wrong with a squatted number helps nobody.
+    last = max(skipped, key=lambda one: one.step)
+    hint = last.hint
+    if last.step < 8:  # else its signers are trusted
+        hint = "trust its signer in the policy, or choose another name for a new dataset"
     raise NotTrustedError(
-        f"no version of {dataset} verifies; {dataset}@{skipped[0].number}: {skipped[0].reason}",
-        step=6,
-        hint="trust its signer in the policy, or choose another name for a new dataset",
+        f"no version of {dataset} verifies; {dataset}@{last.number}: {last.reason}",
+        step=last.step,
+        hint=hint,
     )
 
 

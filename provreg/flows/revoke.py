@@ -22,7 +22,7 @@ from provreg.flows.history import check_known, known_of
 from provreg.flows.integrity import read_head
 from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.revoked_samples import rows_revoked
-from provreg.flows.signatures import check_named, check_signatures
+from provreg.flows.signatures import check_named, check_signatures, is_recorded
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
@@ -38,13 +38,14 @@ class Aim:
 
     `samples` counts those of the version that it names, `revoked` those of them that are meant, and
     `names` these by the name that they have now: another one than is revoked where a reattribution
-    gave it to them since.
+    gave it to them since. `proposed`: it is no version, nobody could train on it.
     """
 
     revocation: Revocation
     samples: int
     revoked: int
     names: tuple[tuple[str, int], ...] = ()
+    proposed: bool = False
 
 
 @record
@@ -109,7 +110,8 @@ def take_aim(
         created=datetime.now(UTC).replace(microsecond=0),
     )
     if samples is None:
-        return Aim(revocation, head.samples, head.samples)
+        proposed = not is_recorded(workspace, head, digest)
+        return Aim(revocation, head.samples, head.samples, proposed=proposed)
     entries = load_entries(workspace, head)
     mask = rows_revoked(workspace, digest, head, entries, [samples])
     names = name_counts(entries.column(samples.by).filter(pa.array(mask)))

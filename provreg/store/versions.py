@@ -139,6 +139,19 @@ class Versions:
         """Tidies away a proposal that became a version."""
         self._store.remove(proposal_key(dataset, number, head))
 
+    def tidy(self, dataset: str) -> list[tuple[int, str]]:
+        """Takes away the proposals whose number, or a higher one, is taken; returns them.
+
+        None of them can become a version any more, whatever anybody's policy says. Heads and
+        signatures stay: a head is shown and revoked by its digest as before.
+        """
+        newest = max(self.numbers(dataset), default=0)
+        keys = self._store.list(proposals_prefix(dataset))
+        spent = sorted(one for one in filter(None, map(proposed_by, keys)) if one[0] <= newest)
+        for number, head in spent:
+            self.withdraw(dataset, number, head)
+        return spent
+
     def _proposed_by(self, key: str) -> tuple[int, str] | None:
         found = proposed_by(key)
         if found is None:

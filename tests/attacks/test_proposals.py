@@ -331,6 +331,78 @@ def test_revoked_proposal_is_completed_by_nobody(bench: Bench) -> None:
         registry.review(reference)
 
 
+def test_proposal_waits_and_is_not_stale_where_nobody_can_tell_the_newest(bench: Bench) -> None:
+    """The latest statement ran out: proposing again would change nothing."""
+    published(bench, bench.pets())
+    data = bench.pets(count=9)
+    reference = propose(bench, data)
+    trust = bench.trust("alice", "bob", threshold=2, attest=("clock",))
+    registry = replace(two(bench), trust=trust)
+    (one,) = registry.proposals()
+    assert (one.state, "no latest statement of pets counts" in one.because) == ("waiting", True)
+    assert "provreg latest pets" in one.needed
+    for act in (
+        lambda: registry.review(reference),
+        lambda: registry.ingest(
+            Ingestion("pets", (data,), source="shelter"), bench.signer("alice")
+        ),
+    ):
+        with pytest.raises(NotTrustedError, match="no latest statement") as caught:
+            act()
+        assert caught.value.step == 8
+        assert "provreg latest pets" in caught.value.hint
+    registry.sign_latest("pets", bench.signer("clock"), valid=timedelta_of_a_day())
+    made = registry.countersign(registry.review(reference), bench.signer("bob"))
+    assert made.published
+
+
+def test_proposal_is_neither_stale_nor_signed_where_the_registry_hides_what_was_seen(
+    bench: Bench,
+) -> None:
+    published(bench, bench.pets())
+    published(bench, bench.pets(count=8))
+    reference = propose(bench, bench.pets(count=9))
+    head = two(bench).resolve(reference).head
+    bench.record(2).unlink()
+    (one,) = two(bench).proposals()
+    assert (one.waiting.number, one.state) == (3, "waiting")
+    assert head.version == 3
+    with pytest.raises(NotTrustedError) as caught:
+        two(bench).review(reference)
+    assert caught.value.step == 9
+
+
+def test_what_no_number_is_left_for_is_taken_away_and_nothing_else(bench: Bench) -> None:
+    stale = [propose(bench, bench.pets("one", count=9)), propose(bench, bench.pets("two", count=7))]
+    published(bench, bench.pets("two", count=7), message="the very contents of a proposal")
+    waits = propose(bench, bench.pets("three", count=8))
+    late = propose(bench, bench.pets("four", count=10), by="bob")
+    versions = two(bench).workspace.versions
+    # Of strangers too, which the list does not show; one of another dataset stays.
+    stranger = "sha256:" + "0" * 64
+    versions.propose("pets", 1, stranger)
+    versions.propose("cats", 1, stranger)
+    before = bench.files()
+    gone = two(bench).tidy_proposals()
+    assert sorted(gone) == sorted([*stale, f"pets@{stranger}"])
+    assert two(bench).tidy_proposals() == []
+    # What others rely on is there: who still waits, and all objects and signatures.
+    left = {one.reference for one in two(bench).proposals()}
+    assert left == {waits, late, f"cats@{stranger}"}
+    removed = set(before) - set(bench.files())
+    assert len(removed) == 3
+    assert all("/proposals/00000001-" in path for path in removed)
+    assert sign(bench, waits).published
+    # As before it is shown, and revoked before it takes the place of the version.
+    assert two(bench).resolve(stale[0]).head.version == 1
+    chief = replace(two(bench), trust=bench.trust("alice", revoke=("chief",)))
+    chief.revoke(stale[0], "poison", bench.signer("chief"))
+    bench.point(1, stale[0].partition("@")[2])
+    bench.forget()
+    with pytest.raises(RevokedError, match="poison"):
+        chief.verify("pets@1")
+
+
 # Lies
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,58 @@ def test_publishing_what_the_policy_will_not_trust_is_refused_or_proposed(
     assert signed.code == 0
     assert "other@1 published" in signed.out
     assert provreg("verify", "other").code == 0
+
+
+def test_datasets_of_proposals_alone_are_told(pets: Path, provreg: Run) -> None:
+    ingest = ("ingest", "data", "--name", "other", "--source", "s", "--sign", "key:mallory.key")
+    reference = provreg(*ingest, "--propose").err.rpartition("provreg sign ")[2].strip()
+    listed = provreg("ls")
+    assert listed.code == 0
+    assert "no version yet, only proposals, of other: `provreg ls --proposals`" in listed.err
+    shown = provreg("log", "other")
+    assert (shown.code, shown.out) == (3, "")
+    assert "other has no version yet, only proposals" in shown.err
+    assert "provreg ls --proposals" in shown.err
+    # With nothing else in the registry as well.
+    shutil.rmtree(pets / ".provreg/datasets/pets")
+    assert "no datasets yet" not in provreg("ls").err
+    policy = pets / "provreg.policy.toml"
+    policy.write_text(policy.read_text() + '\n[[revoke]]\ndatasets = ["*"]\nprincipals = ["ann"]\n')
+    revoked = provreg("revoke", reference, "--reason", "x", "--sign", "key:ann.key", "--yes")
+    assert revoked.code == 0
+    assert "nobody could train on it: it was proposed" in revoked.err
+    assert "tell whoever trained" not in revoked.err
+
+
+def test_revoking_a_version_says_to_tell_who_trained_on_it(pets: Path, provreg: Run) -> None:
+    policy = pets / "provreg.policy.toml"
+    policy.write_text(policy.read_text() + '\n[[revoke]]\ndatasets = ["*"]\nprincipals = ["ann"]\n')
+    head = json.loads(provreg("show", "pets@1", "--json").out)["head"]
+    revoked = provreg("revoke", f"pets@{head}", "--reason", "x", "--sign", "key:ann.key", "--yes")
+    assert "tell whoever trained on it" in revoked.err
+
+
+def test_head_that_is_not_there_is_no_path_of_an_object(pets: Path, provreg: Run) -> None:
+    ran = provreg("show", f"pets@sha256:{0:064x}")
+    assert ran.code == 4
+    first, second = ran.err.splitlines()
+    assert first == f"provreg: step 4: there is no head sha256:{0:064x}"
+    assert "copy the digest whole" in second
+
+
+def test_spent_proposals_are_taken_away_by_one_command(pets: Path, provreg: Run) -> None:
+    assert provreg("ls", "--tidy").code == 2
+    ingest = ("ingest", "data", "--name", "other", "--source", "s")
+    mallory, ann = ("--sign", "key:mallory.key", "--propose"), ("--sign", "key:ann.key")
+    reference = provreg(*ingest, *mallory).err.rpartition("provreg sign ")[2].strip()
+    assert provreg(*ingest, *ann).code == 0
+    assert "1 proposal signed by nobody" in provreg("ls", "--proposals").err
+    tidied = provreg("ls", "--proposals", "--tidy")
+    assert tidied.code == 0
+    assert tidied.err.splitlines() == [
+        f"{reference} is taken away: its number is taken",
+        "no proposal waits",
+    ]
 
 
 def test_hostile_names_do_not_act_on_the_terminal(pets: Path, provreg: Run) -> None:
