@@ -50,7 +50,8 @@ NUMBERS = [
     "3.40282356779733661637539395458142568447e38", "1e-46", "5e-324", "2.4703282292062327e-324",
     "2.4703282292062328e-324", "1.7976931348623158e308", "1.7976931348623159e308",
     "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
-    "18446744073709551615", "18446744073709551616", "1" * 80, "0" * 40 + "1", "0.10", "12.345",
+    "18446744073709551615", "18446744073709551616", "1" * 38, "9" * 39,
+    "-" + "9" * 45, "1" * 80, "0" * 40 + "1", "0.10", "12.345",
     "99999999999999999999.99", "1" * 76, "-" + "9" * 77, "1.", "1.e5", "--1", "1e", "\uff11",
     "1\u0660", "000000000000000000000.1", "1234500", "100", "1" * 76 + "00",
 ]  # fmt: skip
@@ -72,9 +73,9 @@ WORDS = [
     "\u2028", "\x0b", "\x1c", "\x85", "𝄞", "provreg: end of file", "[]", "{}", "a;b",
 ]  # fmt: skip
 FLAT: list[Any] = [
-    "text", "text", "text", "bool", "int", "int", "float16", "float32", "float64", {"decimal": 2},
-    {"decimal": 0}, {"decimal": -2}, {"decimal": 76}, "timestamp", "timestamp-utc", "date",
-    "time",
+    "text", "text", "text", "bool", "int", "int", {"int": "uint64"}, "float16", "float32",
+    "float64", {"decimal": 2}, {"decimal": 0}, {"decimal": -2}, {"decimal": 76},
+    {"decimal128": 0}, {"decimal128": 38}, "timestamp", "timestamp-utc", "date", "time",
 ]  # fmt: skip
 OF_TIME = ("timestamp", "timestamp-utc", "date", "time")
 BROKEN = [
@@ -252,7 +253,7 @@ def try_csv(chance: random.Random, file: Path) -> str | None:
 LINES = {"json": second.json_array, "jsonl": second.json_lines}
 NESTED: list[Any] = [
     {"list": "int"}, {"list": {"list": "float64"}}, {"map": ["text", "float16"]},
-    {"list": "float16"},
+    {"list": "float16"}, {"list": {"int": "uint64"}},
     {"struct": [{"name": "x", "type": "float32"}, {"name": "y", "type": {"list": "text"}}]},
     {"list": {"struct": [{"name": "x", "type": "int"}, {"name": "[]", "type": {"decimal": 1}}]}},
     {"map": ["int", {"list": "bool"}]}, "json", {"list": "json"},
@@ -271,7 +272,7 @@ def json_for(chance: random.Random, kind: Any) -> str:
     if kind == "json":
         kind = chance.choice([*FLAT, *NESTED])
         return chance.choice(["0.10", "1E2", json_for(chance, kind), json_for(chance, kind)])
-    if isinstance(kind, dict) and "decimal" not in kind:
+    if isinstance(kind, dict) and not {"decimal", "decimal128", "int"} & kind.keys():
         return nested_json(chance, kind)
     text = text_for(chance, kind)
     if kind == "bool" and draw < 0.9:
@@ -374,7 +375,9 @@ def same(theirs: Any, value: Any, kind: Any) -> bool:
     if isinstance(kind, str):
         return True
     ((name, inner),) = kind.items()
-    if name == "decimal":
+    if name == "int":
+        return bool(theirs == value)
+    if name in {"decimal", "decimal128"}:
         return bool(math.isclose(float(theirs), float(value), rel_tol=1e-15))
     if name == "struct":
         return all(same(theirs.get(f["name"]), value[f["name"]], f["type"]) for f in inner)

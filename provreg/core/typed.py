@@ -17,7 +17,6 @@ from provreg.core.column import (
     FLOAT16,
     FLOAT32,
     FLOAT64,
-    INT,
     Column,
     Decimal,
     List,
@@ -40,30 +39,22 @@ NAN_BITS: dict[Scalar, tuple[type[np.unsignedinteger[Any]], int]] = {
 _FLOATS = {FLOAT16: np.float16, FLOAT32: np.float32, FLOAT64: np.float64}
 
 
-def typed_batch(
-    batch: pa.RecordBatch, columns: tuple[Column, ...], *, both_ends: bool = False
-) -> pa.RecordBatch:
+def typed_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
     """`batch` with the values of `columns` as their types say; its other columns as they are.
 
     Each of `columns` stands in `batch` and holds values of its logical type. Raises InputError,
-    naming the column, for a value that the form in which its type is handed out cannot hold. With
-    `both_ends` integers that do not fit their form stay in another: negative ones in int64, those
-    of 2**63 and more in uint64.
+    naming the column, for a value that the form in which its type is handed out cannot hold.
     """
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
     for column in columns:
         try:
-            array = typed_array(arrays[column.name], column.type)
+            arrays[column.name] = typed_array(arrays[column.name], column.type)
         except (pa.ArrowException, OverflowError) as error:
-            raise does_not_fit(column.name, str(error)) from None
-        if not both_ends and not array.type.equals(to_arrow(column.type)):
-            raise does_not_fit(column.name, f"{array.type} for {to_arrow(column.type)}")
-        arrays[column.name] = array
+            raise _does_not_fit(column.name, str(error)) from None
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
 
 
-def does_not_fit(column: str, why: str) -> InputError:
-    """What to raise for a column with a value that cannot be handed out as its type says."""
+def _does_not_fit(column: str, why: str) -> InputError:
     return InputError(
         f"column {quoted(column)} holds a value that does not fit its type: {quoted(why)}",
         hint="the first version's data decide how a column is handed out (docs/format/row.md,"
@@ -76,8 +67,7 @@ def typed_array(  # noqa: PLR0911 - a case for each type
 ) -> pa.Array:
     """The values of `array`, which are of `logical`, in the Arrow type `to_arrow(logical)`.
 
-    Integers that this cannot hold are in that of int64 and uint64 which can. Raises ArrowException
-    where there is none.
+    Raises ArrowException for a value that this cannot hold.
     """
     array = plain(array)
     target = to_arrow(logical)
@@ -88,8 +78,6 @@ def typed_array(  # noqa: PLR0911 - a case for each type
     match logical:
         case Scalar() if logical in NAN_BITS:
             return _one_nan(array, logical)
-        case Scalar() if logical == INT:
-            return _integers(array, target)
         case Scalar() | Decimal():
             return array.cast(target)
         case Struct():
@@ -118,13 +106,6 @@ def _has_floats(logical: LogicalType) -> bool:
         case Struct():
             return any(_has_floats(field.type) for field in logical.fields)
     return logical in NAN_BITS
-
-
-def _integers(array: pa.Array, target: pa.DataType) -> pa.Array:
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        return array.cast(pa.uint64() if target == pa.int64() else pa.int64())
 
 
 def _one_nan(array: pa.Array, logical: Scalar) -> pa.Array:

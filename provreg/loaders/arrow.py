@@ -17,7 +17,6 @@ from provreg.core.column_arrow import to_arrow
 from provreg.core.entry import ENTRY
 from provreg.core.entry_columns import whole
 from provreg.core.text import quoted
-from provreg.core.typed import does_not_fit
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,8 +100,5 @@ def _signed_type(column: str) -> pa.DataType:
 
 def _typed(batch: VerifiedBatch, schema: pa.Schema, names: Mapping[str, str]) -> pa.RecordBatch:
     payloads: pa.RecordBatch = batch.payloads
-    for field, array in zip(schema, payloads.columns, strict=False):
-        if array.type != field.type:
-            raise does_not_fit(field.name, f"{array.type} for {field.type}")
     arrays = [*payloads.columns, *(whole(batch.signed(column)) for column in names)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

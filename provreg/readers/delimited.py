@@ -21,7 +21,7 @@ from provreg.errors import InputError
 from provreg.readers.csv_quotes import QUOTES_HINT, Quoted, end_of_rows, first_fault, quoted_in
 from provreg.readers.json_plain import parsed_texts
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
-from provreg.readers.typed_text import UNWRITTEN, MixedIntegersError, parsed
+from provreg.readers.typed_text import UNWRITTEN, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,18 +102,10 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     _check_header(piece.file, header, columns)
     rows = 0
     for texts in _texts(piece, header, begin, options):
-        start, size = 0, texts.num_rows
-        while start < texts.num_rows:
-            part = texts.slice(start, size)
-            try:
-                yield _typed(part, columns)
-            except MixedIntegersError:
-                size = part.num_rows // 2
-                continue
-            except MisfitError as misfit:
-                raise misfit.after(rows + start) from None
-            start += part.num_rows
-            size = 2 * part.num_rows
+        try:
+            yield _typed(texts, columns)
+        except MisfitError as misfit:
+            raise misfit.after(rows) from None
         rows += texts.num_rows
 
 
@@ -126,11 +118,9 @@ def _typed(texts: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch
                 arrays.append(parsed_texts(array))
             else:
                 arrays.append(parsed(array, column.type))  # type: ignore[arg-type]
-        except MixedIntegersError:
-            raise
         except MisfitError as misfit:
             complaint = f"column {quoted(column.name)}: {misfit.complaint}"
-            raise MisfitError(complaint, row=misfit.row) from None
+            raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
 

@@ -13,8 +13,19 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from provreg.core.column import NULL, Column, List, LogicalType, Struct, settled
+from provreg.core.column import (
+    INT,
+    NULL,
+    SMALL,
+    Column,
+    List,
+    LogicalType,
+    Scalar,
+    Struct,
+    settled,
+)
 from provreg.core.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers import json_array, jsonlines
@@ -129,9 +140,29 @@ def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOption
             raise MisfitError("integers became floats", row=0)
         expecting = tuple(Column(name, logical) for name, logical in columns.items())
         settled_ = with_schema(options, _schema(columns))
-        batches = batches_at_once(chunk, expecting)
-        samples += [said_columns(samples_of(batch, settled_)) for batch in batches]
+        for batch in batches_at_once(chunk, expecting):
+            samples.append(said_columns(samples_of(batch, settled_)))
+            for name, array in zip(batch.schema.names, batch.columns, strict=True):
+                columns[name] = _with_signs(columns[name], array)
     return _Seen(piece, columns, samples)
+
+
+def _with_signs(logical: LogicalType, values: pa.Array) -> LogicalType:
+    """`logical` with INT for SMALL where an integer is below 0: first rows may not have it."""
+    match logical:
+        case List():
+            return List(_with_signs(logical.element, values.flatten()))
+        case Struct():
+            children = values.flatten()
+            return Struct(
+                tuple(
+                    Column(field.name, _with_signs(field.type, child))
+                    for field, child in zip(logical.fields, children, strict=True)
+                )
+            )
+        case Scalar() if logical == INT and logical.held == SMALL.held:
+            return INT if (pc.min(values).as_py() or 0) < 0 else logical
+    return logical
 
 
 def _take_in(columns: Columns, piece: Slice, format_: str, options: TableOptions) -> None:
@@ -152,7 +183,7 @@ def _schema(columns: Columns) -> tuple[Column, ...]:
 
 def _same_types(found: Columns, final: Columns) -> bool:
     """Whether values of the columns `found` are the same ones as values of the columns `final`,
-    which have been merged with them: no integers that are floats there."""
+    which have been merged with them: no integers that are floats there, or in another form."""
     return all(_same_type(logical, final[name]) for name, logical in found.items())
 
 
@@ -163,4 +194,6 @@ def _same_type(found: LogicalType, final: LogicalType) -> bool:
         case Struct(), Struct():
             types = {field.name: field.type for field in final.fields}
             return all(_same_type(field.type, types[field.name]) for field in found.fields)
+    if found == INT == final:
+        return found.held in (SMALL.held, final.held)
     return found in (NULL, final)

@@ -105,7 +105,6 @@ def batches_of(
 ) -> Iterator[pa.RecordBatch]:
     """`rows` as values of `columns`, in as many batches as it takes.
 
-    Integers below 0 and such of 2**63 and more may stand in one column, but not in one batch.
     Raises MisfitError at the first row that is not of these columns.
     """
     start, most = 0, most_rows(columns)
@@ -114,8 +113,10 @@ def batches_of(
         part = rows[start : start + size]
         try:
             batch = _batch(part, columns)
-        except ValueError as error:
+        except (ValueError, MisfitError) as error:
             if len(part) == 1:
+                if isinstance(error, MisfitError):
+                    raise error.after(start) from None
                 raise MisfitError(str(error), row=start) from None
             size = len(part) // 2
             continue
@@ -157,7 +158,7 @@ def _check_keys(values: Sequence[Any], columns: tuple[Column, ...], path: Path) 
 
 
 def _built(values: list[Any], logical: LogicalType, path: Path) -> pa.Array:
-    """Raises ValueError."""
+    """Raises ValueError, and MisfitError, at any row, with a hint."""
     match logical:
         case Struct():
             _require(values, dict, logical, path)
@@ -234,7 +235,8 @@ def _leaves(values: list[Any], logical: LogicalType, path: Path) -> pa.Array:
     try:
         return parsed(pa.array(values, pa.string()), logical)  # type: ignore[arg-type]
     except MisfitError as misfit:
-        raise ValueError(f"{shown(path)}: {misfit.complaint}") from None
+        complaint = f"{shown(path)}: {misfit.complaint}"
+        raise MisfitError(complaint, row=0, hint=misfit.hint) from None
 
 
 def _canonical(value: Any) -> str:

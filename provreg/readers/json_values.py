@@ -129,7 +129,7 @@ def _checked(kind: type, values: list[Any], path: Path) -> LogicalType:
     if kind is int:
         if min(values) < -(2**63) or max(values) >= 2**64:
             raise UntypedError(path, "holds integers beyond 64 bits", "write them as text")
-        # Both ends of the integers may stand in one column, which no Arrow type holds.
+        # Beside such of 2**63 and more, which are refused when read: floats may be among them.
         if min(values) < 0:
             return INT
         return held_in(INT, "uint64") if max(values) >= 2**63 else SMALL

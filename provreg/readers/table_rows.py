@@ -55,8 +55,6 @@ READERS: dict[str, _Reader] = {
     "parquet": parquet,
     "huggingface": hugging_face_files,
 }
-# Both ends of the integers may stand in one column of these, which no Arrow type holds.
-_TEXT = frozenset({"csv", "tsv", "json", "jsonl"})
 HEADED: dict[str, _Headed] = {
     "csv": delimited,
     "tsv": delimited,
@@ -134,7 +132,7 @@ def rows_of(
     names = [column.name for column in payload]
     rows = 0
     try:
-        for batch in _typed(batches, payload, both_ends=format_ in _TEXT):
+        for batch in _typed(batches, payload):
             try:
                 samples = samples_of(batch, options, hash_)
             except MisfitError as misfit:
@@ -149,34 +147,32 @@ def rows_of(
 
 
 def _typed(
-    batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...], *, both_ends: bool
+    batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...]
 ) -> Iterator[pa.RecordBatch]:
     """All of `batches`, as `typed_batches`; misfits are at their row in all of them."""
     rows = 0
     for batch in batches:
         try:
-            yield from typed_batches(batch, columns, both_ends=both_ends)
+            yield from typed_batches(batch, columns)
         except MisfitError as misfit:
             raise misfit.after(rows) from None
         rows += batch.num_rows
 
 
-def typed_batches(
-    batch: pa.RecordBatch, columns: tuple[Column, ...], *, both_ends: bool
-) -> Iterator[pa.RecordBatch]:
+def typed_batches(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
     """`batch` as `typed_batch`, in several where texts of a column would be too long together.
 
     Raises MisfitError at the first row that does not fit.
     """
     try:
-        typed = typed_batch(batch, columns, both_ends=both_ends)
+        typed = typed_batch(batch, columns)
     except InputError as error:
         if batch.num_rows < 2:
             raise MisfitError(error.message, row=0, hint=error.hint) from None
         half = batch.num_rows // 2
-        yield from typed_batches(batch.slice(0, half), columns, both_ends=both_ends)
+        yield from typed_batches(batch.slice(0, half), columns)
         try:
-            yield from typed_batches(batch.slice(half), columns, both_ends=both_ends)
+            yield from typed_batches(batch.slice(half), columns)
         except MisfitError as misfit:
             raise misfit.after(half) from None
     else:

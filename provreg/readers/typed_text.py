@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Callable
-from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -25,6 +24,7 @@ from provreg.core.column import (
     FLOAT64,
     INT,
     MAX_SCALE,
+    SHORT_SCALES,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -58,20 +58,21 @@ _CHARACTERS: dict[LogicalType, bytes] = {
     INT: b"0123456789-",
     **dict.fromkeys((FLOAT32, FLOAT64), b"0123456789+-.eE"),
 }
+_BOTH_ENDS = (
+    "int64 holds -2^63 to 2^63 - 1, uint64 holds 0 to 2^64 - 1; the first version decides: declare"
+    """ --column 'NAME:{"int":"uint64"}', or for integers of both ends 'NAME:{"decimal128":0}',"""
+    " or make the column text (NAME:text; in JSON write them in quotes)"
+)
 # Halfway between the largest float16 and what would be the next.
 _BEYOND_HALVES = 65520.0
 # From here on not every integer is a float.
 FIRST_ROUNDED: dict[LogicalType, float] = {FLOAT16: 2.0**11, FLOAT32: 2.0**24, FLOAT64: 2.0**53}
 
 
-class MixedIntegersError(MisfitError):
-    """Negative integers beside such of 2**63 and more: no one Arrow type holds both."""
-
-
 def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
     """The values that `texts` (an Arrow string array) write; nulls stay null.
 
-    Raises MisfitError at the first text that is not a value of `logical`, MixedIntegersError.
+    Raises MisfitError at the first text that is not a value of `logical`.
     """
     if logical == TEXT:
         return texts
@@ -126,20 +127,20 @@ def _times(texts: pa.Array, logical: Scalar) -> pa.Array:
 
 
 def _integers(texts: pa.Array, logical: Scalar) -> pa.Array:
-    for arrow in (pa.int64(), pa.uint64()):
-        with suppress(pa.ArrowInvalid):
-            return texts.cast(arrow)
-    negative = pc.starts_with(texts, "-")
-    nothing = pa.scalar(None, pa.string())
-    for sign, arrow in ((negative, pa.int64()), (pc.invert(negative), pa.uint64())):
-        _cast(pc.if_else(sign, texts, nothing), arrow, logical, texts)
-    complaint = "negative integers stand beside such of 2**63 and more"
-    raise MixedIntegersError(complaint, row=0)
+    # Arrow takes no minus before an unsigned zero.
+    plain = pc.replace_substring_regex(texts, r"\A-(0+)\z", r"\1")
+    try:
+        return plain.cast(to_arrow(logical))
+    except pa.ArrowInvalid:
+        row = _first_failing(plain, lambda part: part.cast(to_arrow(logical)))
+        complaint = f"{quoted(texts[row].as_py())} is no {to_arrow(logical)}"
+        raise MisfitError(complaint, row=row, hint=_BOTH_ENDS) from None
 
 
 def _decimals(texts: pa.Array, logical: Decimal) -> pa.Array:
     # Arrow does not see every number that overflows: here they are too long.
-    scale, most = max(logical.scale, 0), MAX_SCALE - logical.scale
+    digits = max(SHORT_SCALES) if logical.short else MAX_SCALE
+    scale, most = max(logical.scale, 0), digits - logical.scale
     whole = f"-?0*[0-9]{{1,{most}}}" if most else "-?0+"
     fraction = rf"(\.[0-9]{{1,{scale}}})?" if scale else ""
     _require(texts, _matches(texts, whole + fraction), logical)

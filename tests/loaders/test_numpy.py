@@ -82,6 +82,42 @@ def test_what_holds_no_numbers_needs_a_decoder(
     assert (made.x.tolist(), made.y.tolist(), made.classes) == ([3, 1], [-1, -1], ("abc", "d"))
 
 
+@pytest.mark.parametrize("values", [[2**53 + 1, None], [-(2**53) - 1, None], [2**63 - 1, None],
+                                    [2**60, None, 2**62 + 1]])  # fmt: skip
+def test_integers_that_a_float_would_round_are_refused(
+    tmp_path: Path, publish: Publish, load_data: Load, values: list[int | None]
+) -> None:
+    rounded = next(one for one in values if one is not None and int(float(one)) != one)
+    says = f"column 'n' holds the integer {abs(rounded)}, which float64 rounds"
+    path = jsonl(tmp_path / "rows.jsonl", [{"n": one} for one in values])
+    publish(path)
+    with pytest.raises(provreg.InputError, match=says):
+        arrays(load_data(path))
+    made = arrays(load_data(path), decode=lambda row: np.array([row["n"] or 0], np.int64))
+    assert made.x.ravel().tolist() == [one or 0 for one in values]
+
+
+def test_integers_beside_floats_or_in_a_matrix_are_exact_or_refused(
+    tmp_path: Path, publish: Publish, load_data: Load
+) -> None:
+    path = jsonl(tmp_path / "rows.jsonl", [{"f": 0.5, "n": 2**53 + 1}])
+    publish(path)
+    with pytest.raises(provreg.InputError, match="column 'n' holds the integer 9007199254740993"):
+        arrays(load_data(path))
+    path = jsonl(tmp_path / "rows.jsonl", [{"f": 0.5, "n": 2**62 + 2**10}, {"f": 1, "n": -(2**63)}])
+    publish(path)
+    assert arrays(load_data(path)).x.tolist() == [[0.5, 2**62 + 2**10], [1, -(2**63)]]
+
+
+def test_integers_that_a_matrix_of_floats_would_round_are_refused(
+    tmp_path: Path, publish: Publish, load_data: Load
+) -> None:
+    path = jsonl(tmp_path / "lists.jsonl", [{"v": [1, None]}, {"v": [2**53 + 1, 2]}])
+    publish(path)
+    with pytest.raises(provreg.InputError, match="column 'v' holds the integer 9007199254740993"):
+        arrays(load_data(path))
+
+
 def test_images_are_decoded_alike_or_not_at_all(
     tmp_path: Path, publish: Publish, load_data: Load
 ) -> None:

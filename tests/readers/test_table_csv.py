@@ -256,7 +256,8 @@ def test_a_row_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.M
     [
         ("bool", "TRUE", True),
         ("int", "-007", -7),
-        ("int", "18446744073709551615", 2**64 - 1),
+        ("int", "-9223372036854775808", -(2**63)),
+        ({"int": "uint64"}, "18446744073709551615", 2**64 - 1),
         ("float64", "1e3", 1000.0),
         ("float64", "-inf", float("-inf")),
         ("float32", "0.1", pa.scalar(0.1, pa.float32()).as_py()),
@@ -314,9 +315,19 @@ def test_a_value_that_does_not_fit_is_named_with_row_and_column(
         read(tmp_path, data, a=kind)
 
 
-def test_integers_beyond_int64_stand_beside_negative_ones(tmp_path: Path) -> None:
-    rows = read(tmp_path, b"a\n9223372036854775808\n-1\n0\n18446744073709551615\n", a="int")
-    assert [row["a"] for row in rows] == [2**63, -1, 0, 2**64 - 1]
+def test_integers_of_both_ends_are_refused(tmp_path: Path) -> None:
+    data = b"a\n-1\n0\n9223372036854775808\n18446744073709551615\n"
+    with pytest.raises(InputError, match=r"row 3: column 'a': '9223372036854775808'") as caught:
+        read(tmp_path, data, a="int")
+    assert "decimal" in caught.value.hint
+    with pytest.raises(InputError, match=r"row 1: column 'a': '-1'"):
+        read(tmp_path, data, a={"int": "uint64"})
+    wanted = [-1, 0, 2**63, 2**64 - 1]
+    assert [row["a"] for row in read(tmp_path, data, a={"decimal": 0})] == wanted
+    assert [row["a"] for row in read(tmp_path, data, a="text")] == [str(one) for one in wanted]
+    data = data.replace(b"-1", b"-0")
+    rows = read(tmp_path, data, a={"int": "uint64"})
+    assert [row["a"] for row in rows] == [0, 0, 2**63, 2**64 - 1]
 
 
 @pytest.mark.parametrize("kind", ["binary", "duration", {"list": "text"}, {"struct": []}])

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provreg.core.column import (
@@ -18,10 +18,11 @@ from provreg.core.column import (
     List,
     LogicalType,
     Struct,
+    held_in,
     type_from_json,
 )
 from provreg.errors import InputError, ProvregError
-from provreg.readers import json_array, json_values, jsonlines
+from provreg.readers import first_rows, json_array, json_values, jsonlines
 from provreg.readers.json_rows import batches_of_lines
 from provreg.readers.source_file import MisfitError
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
@@ -56,7 +57,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 TYPES: dict[str, tuple[LogicalType, st.SearchStrategy[Any]]] = {
     "text": (TEXT, text | st.sampled_from(["2024-01-01", "2024-01-01T00:00:00Z", "1", "null"])),
     "int": (INT, st.integers(-(2**63), 2**63 - 1)),
-    "big": (INT, st.integers(0, 2**64 - 1)),
+    "big": (held_in(INT, "uint64"), st.integers(0, 2**64 - 1)),
     "float": (FLOAT64, st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)),
     "list": (List(INT), st.lists(st.none() | st.integers(-9, 9), max_size=3)),
     "lists": (
@@ -162,7 +163,7 @@ def _truth(data: bytes) -> list[dict[str, Any]] | None:
             assert isinstance(row, dict)
             assert row.keys() <= {"a", "b"}
             a, b = row.get("a"), row.get("b")
-            assert a is None or (type(a) is int and -(2**63) <= a < 2**64)
+            assert a is None or (type(a) is int and -(2**63) <= a < 2**63)
             assert b is None or (isinstance(b, str) and b.encode())
             rows.append({"a": a, "b": b})
     except (AssertionError, ValueError):
@@ -330,18 +331,62 @@ def test_declaring_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None
         read(tmp_path, b'{"a":1}\n', b="int")
 
 
-@pytest.mark.parametrize("size", [1, 8 << 20])
-def test_big_integers_stand_beside_negative_ones_wherever_slices_fall(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+ends = st.sampled_from([None, 0, 1, -1, -(2**63), 2**63 - 1, 2**63, 2**64 - 1, 0.5, -0.5])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.lists(ends, min_size=1, max_size=5), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 60)), min_size=2, max_size=2),
+    st.sampled_from(["a", "l", "s"]),
+    st.sampled_from(["json", "jsonl"]),
+)
+@example([[0, -1], [2**63]], [(1, 0), (60, 8)], "a", "jsonl")
+@example([[0, -1], [2**63]], [(60, 0), (60, 8)], "l", "json")
+@example([[2**63, 0], [0, -1]], [(60, 0), (60, 8)], "s", "jsonl")
+@example([[-1, 2**63, 0.5]], [(1, 0), (60, 8)], "a", "jsonl")
+def test_integers_of_both_ends_are_refused_at_one_row_wherever_slices_fall(
+    tmp_path_factory: Any,
+    files: list[list[Any]],
+    cuts: list[tuple[int, int]],
+    shape: str,
+    format_: str,
 ) -> None:
-    monkeypatch.setattr(jsonlines, "CHUNK", size)
-    numbers = [2**63, -1, 2**64 - 1, None, 0, -(2**63)]
-    rows = [{"a": number, "l": [{"x": number}]} for number in numbers]
-    data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    assert read(tmp_path, data) == rows
-    assert types_of(tmp_path, data)["a"] == "int"
-    with pytest.raises(InputError, match=r"row 7: column 'l\.\[\]\.x': negative integers"):
-        read(tmp_path, data + b'{"l":[{"x":-1},{"x":9223372036854775808}]}\n')
+    folder = tmp_path_factory.mktemp("ends")
+    paths = [folder / f"{number}.{format_}" for number in range(len(files))]
+    for path, numbers in zip(paths, files, strict=True):
+        rows = [{"a": n} if shape == "a" else {shape: [n] if shape == "l" else {"x": n}}
+                for n in numbers]  # fmt: skip
+        lines = "\n".join(map(json.dumps, rows))
+        path.write_text(lines if format_ == "jsonl" else json.dumps(rows))
+    found = []
+    for chunk, first in cuts:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jsonlines, "CHUNK", chunk)
+            patch.setattr(json_array, "CHUNK", chunk)
+            patch.setattr(first_rows, "_FIRST", first)
+            try:
+                read = read_table(paths, format_, TableOptions())
+                found.append((read.reading["columns"], sorted(map(str, read.table.to_pylist()))))
+            except InputError as error:
+                found.append(f"{error.message} ({error.hint})")
+    numbers = [n for file in files for n in file if n is not None]
+    if 0.5 in numbers or -0.5 in numbers:  # then all are floats, or refused as what floats round
+        refused = any(int(float(n)) != n for n in numbers if type(n) is int)
+        assert [isinstance(one, str) for one in found] == [refused, refused]
+        return
+    assert found[0] == found[1]
+    mixed = min(numbers, default=0) < 0 and max(numbers, default=0) >= 2**63
+    assert isinstance(found[0], str) == mixed
+    if isinstance(found[0], str):
+        place = next(
+            f"{number}.{format_}', row {row + 1}: "
+            for number, file in enumerate(files)
+            for row, n in enumerate(file)
+            if n is not None and n >= 2**63
+        )
+        assert place in found[0]
+        assert "decimal128" in found[0]
 
 
 @pytest.mark.parametrize("size", [1, 8 << 20])

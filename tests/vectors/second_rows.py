@@ -50,8 +50,9 @@ def _said(role: str, value: Any, kind: Any) -> Any:
     if role == "labeled_at":
         return None if value is None else _microseconds(value, kind)
     allowed = NAMED | ({"bool", *FLOATS} if role == "label" else set())
-    refuse_unless(kind in allowed, "a type that no such column has")
     made = typed(value, kind)
+    kind = "int" if kind == {"int": "uint64"} else kind
+    refuse_unless(isinstance(kind, str) and kind in allowed, "a type that no such column has")
     if made is None:
         return None
     if kind == "int":

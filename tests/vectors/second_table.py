@@ -163,32 +163,7 @@ def _no_constant(name: str) -> Any:
 
 def payload(values: dict[str, Any], columns: list[dict[str, Any]]) -> bytes:
     """The payload of a row, with values as the text has them: texts (CSV) or parsed JSON."""
-    written = _struct(values, columns)
-    integers: dict[tuple[str, ...], list[int]] = {}
-    _integers(values, {"struct": columns}, (), integers)
-    for found in integers.values():
-        refuse_unless(min(found) >= 0 or max(found) < 2**63, "below 0 beside 2**63 and more")
-    return written
-
-
-def _integers(value: Any, kind: Any, at: tuple[str, ...], found: dict[Any, list[int]]) -> None:
-    """The integers of a row by their places in the schema; the row has been read."""
-    if value is None:
-        return
-    if kind == "int":
-        found.setdefault(at, []).append(_whole(value))
-    elif isinstance(kind, dict) and "decimal" not in kind:
-        ((name, inner),) = kind.items()
-        if name == "struct":
-            for field in inner:
-                _integers(value.get(field["name"]), field["type"], (*at, field["name"]), found)
-        elif name == "list":
-            for element in value:
-                _integers(element, inner, (*at, "[]"), found)
-        else:
-            for pair in value:
-                _integers(pair["key"], inner[0], (*at, "key"), found)
-                _integers(pair.get("value"), inner[1], (*at, "value"), found)
+    return _struct(values, columns)
 
 
 def _struct(values: Any, fields: list[dict[str, Any]]) -> bytes:
@@ -218,8 +193,11 @@ def typed(value: Any, kind: Any) -> bytes | None:
     if isinstance(kind, str):
         return _SCALARS[kind](value)
     ((name, inner),) = kind.items()
-    if name == "decimal":
-        return _decimal(value, inner)
+    if name in {"decimal", "decimal128"}:
+        return _decimal(value, inner, 76 if name == "decimal" else 38)
+    if name == "int":
+        refuse_unless(inner == "uint64", "no type")
+        return _int(value, unsigned=True)
     if name == "struct":
         return _struct(value, inner)
     refuse_unless(type(value) is list, "no array")
@@ -257,12 +235,12 @@ def _bool(value: Any) -> bytes:
     return b"\x01" + bytes([value])
 
 
-def _int(value: Any) -> bytes:
+def _int(value: Any, *, unsigned: bool = False) -> bytes:
     number = _whole(_form(_is_number(value), "-?[0-9]+"))
+    least, beyond = (0, 2**64) if unsigned else (-(2**63), 2**63)
+    refuse_unless(least <= number < beyond, "beyond the form")
     if number >= 2**63:
-        refuse_unless(number < 2**64, "beyond 64 bits")
         return b"\x03" + struct.pack("<Q", number)
-    refuse_unless(number >= -(2**63), "beyond 64 bits")
     return b"\x02" + struct.pack("<q", number)
 
 
@@ -328,12 +306,12 @@ def _rounded(text: str, digits: int, least: int, most: int) -> int:
     return ((step - least + 1) << digits) + count - 2**digits
 
 
-def _decimal(value: Any, scale: int) -> bytes:
+def _decimal(value: Any, scale: int, digits: int) -> bytes:
     whole, _, fraction = _form(value, r"-?[0-9]+(?:\.[0-9]+)?").partition(".")
     refuse_unless(len(fraction) <= max(scale, 0), "too many digits")
     unscaled = Fraction(_whole(whole + fraction)) * Fraction(10) ** (scale - len(fraction))
     refuse_unless(unscaled.denominator == 1, "too many digits")
-    refuse_unless(abs(unscaled) < 10**76, "too large")
+    refuse_unless(abs(unscaled) < 10**digits, "too large")
     data = int(unscaled).to_bytes(32, "little", signed=True)
     return b"\x09" + struct.pack("<i", scale) + data
 

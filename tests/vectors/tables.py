@@ -21,17 +21,18 @@ from provreg.readers.table_rows import READERS
 
 AB = {"a": "text", "b": "text"}
 TYPES = {
-    "b": "bool", "i": "int", "h": "float16", "f": "float32", "d": "float64", "t": "text",
-    "p": {"decimal": 2}, "at": "timestamp", "z": "timestamp-utc", "day": "date", "o": "time",
+    "b": "bool", "i": "int", "u": {"int": "uint64"}, "h": "float16", "f": "float32",
+    "d": "float64", "t": "text", "p": {"decimal": 2}, "at": "timestamp", "z": "timestamp-utc",
+    "day": "date", "o": "time",
 }  # fmt: skip
 EXACT = "1.00048828125,1.000000059604644775390625,0.1"
 
 GOOD: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
     ("csv-types", "a field of every type", TYPES,
-     b"b,i,h,f,d,t,p,at,z,day,o\n"
-     b"TRUE,-007,1.5,0.1,1e3,x,-1.5,2024-01-02,"
+     b"b,i,u,h,f,d,t,p,at,z,day,o\n"
+     b"TRUE,-007,-0,1.5,0.1,1e3,x,-1.5,2024-01-02,"
      b"2024-01-02 03:04+01:00,1969-12-31,23:59:59.123456789\n"
-     b"false,18446744073709551615,-0,+.5,-5.,,0,2024-02-29T03:04:05.000006,"
+     b"false,9223372036854775807,18446744073709551615,-0,+.5,-5.,,0,2024-02-29T03:04:05.000006,"
      b"0000-01-01T00:00Z,9999-12-31,00:00\n",
      {}),
     ("csv-quotes", "quotes around fields, doubled inside them, and within fields without",
@@ -66,9 +67,9 @@ GOOD: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
     ("csv-json", "JSON in a field, canonical in the payload", {"j": "json", "k": "text"},
      b'j,k\n"{""b"": 1.0, ""a"": [1E2, ""\\u00e9""]}",\nnull,x\n-0.0,\n', {}),
     ("jsonl-types", "a value of every type", TYPES,
-     b'{"b":true,"i":-7,"h":1.5,"f":0.1,"d":1e3,"t":"x","p":-1.5,"at":"2024-01-02",'
+     b'{"b":true,"i":-7,"u":-0,"h":1.5,"f":0.1,"d":1e3,"t":"x","p":-1.5,"at":"2024-01-02",'
      b'"z":"2024-01-02T03:04Z","day":"1969-12-31","o":"23:59"}\r\n\n'
-     b' {"i":18446744073709551615,"t":null}\n',
+     b' {"i":-9223372036854775808,"u":18446744073709551615,"t":null}\n',
      {}),
     ("json-nested", "lists, structs and maps",
      {"l": {"list": "int"}, "s": {"struct": [{"name": "x", "type": "float16"}]},
@@ -78,10 +79,10 @@ GOOD: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
      {}),
     ("jsonl-decimals", "decimals as numbers and as texts", {"p": {"decimal": 2}},
      b'{"p":1.5}\n{"p":"1.50"}\n{"p":-0}\n{"p":99999999999999999999.99}\n', {}),
-    ("jsonl-integers-of-both-ends", "integers below 0 beside such of 2^63 and more",
-     {"i": "int", "l": {"list": "int"}},
-     b'{"i":-9223372036854775808,"l":[9223372036854775808]}\n'
-     b'{"i":9223372036854775808,"l":[-1]}\n', {}),
+    ("jsonl-integers-in-decimals", "integers of both ends in short decimals",
+     {"i": {"decimal128": 0}, "s": {"decimal128": 38}},
+     b'{"i":-1,"s":0.99999999999999999999999999999999999999}\n{"i":18446744073709551615,"s":0}\n'
+     b'{"i":-99999999999999999999999999999999999999}\n', {}),
     ("jsonl-of-any-shape", "values of several types, taken as canonical JSON", {"m": "json"},
      b'{"m":"hi"}\n{"m":[{"\\ud83d\\ude00":1,"\\ufb33":2,"a":1e21}]}\n{"m":null}\n{"m":0.000001}\n'
      b'{"m":1e-7}\n{"m":1000000000000000000000}\n', {}),
@@ -115,7 +116,13 @@ WRONG: list[tuple[str, str, dict[str, Any], bytes]] = [
     ("csv-int-underscore", "an underscore in an integer", INT, b"a\n1_000\n"),
     ("csv-int-blank", "a blank before an integer", INT, b"a\n 1\n"),
     ("csv-int-hexadecimal", "a hexadecimal integer", INT, b"a\n0x10\n"),
-    ("csv-int-beyond", "an integer of 2^64", INT, b"a\n18446744073709551616\n"),
+    ("csv-int-beyond", "an integer of 2^63 in int64", INT, b"a\n1\n9223372036854775808\n"),
+    ("csv-uint64-beyond", "an integer of 2^64", {"a": {"int": "uint64"}},
+     b"a\n18446744073709551616\n"),
+    ("csv-uint64-negative", "an integer below 0 in uint64", {"a": {"int": "uint64"}},
+     b"a\n9223372036854775808\n-1\n"),
+    ("jsonl-integers-of-both-ends", "integers below 0 beside such of 2^63 and more", INT,
+     b'{"a":-1}\n{"a":9223372036854775808}\n'),
     ("csv-float-beyond", "a float64 beyond the range", FLOAT64, b"a\n1.7976931348623159e308\n"),
     ("csv-float-huge-exponent", "an exponent beyond all numbers", FLOAT64,
      b"a\n1e99999999999999999999\n"),
@@ -125,6 +132,8 @@ WRONG: list[tuple[str, str, dict[str, Any], bytes]] = [
     ("csv-decimal-digits", "a decimal of more digits than its scale", DECIMAL, b"a\n1.500\n"),
     ("csv-decimal-exponent", "a decimal with an exponent", DECIMAL, b"a\n1e2\n"),
     ("csv-decimal-beyond", "a decimal that overflows", {"a": {"decimal": 76}}, b"a\n59.5\n"),
+    ("csv-decimal-short-beyond", "a decimal of 39 digits in the short form",
+     {"a": {"decimal128": 0}}, b"a\n999999999999999999999999999999999999999\n"),
     ("csv-decimal-negative-scale", "a decimal that is not whole", {"a": {"decimal": -2}},
      b"a\n1250\n"),
     ("csv-date", "a day that there is not", {"a": "date"}, b"a\n2023-02-29\n"),
@@ -183,8 +192,12 @@ SAMPLES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
      {"roles": {"label": "l", "split": "s", "source": "o", "labeler": "w", "labeled_at": "at"}}),
     ("jsonl-labels-of-truth", "labels from truth values, ids from integers",
      {"i": "int", "b": "bool", "t": "text"},
-     b'{"i":18446744073709551615,"b":true,"t":""}\n{"i":-1,"b":false}\n{"i":0}\n',
+     b'{"i":9223372036854775807,"b":true,"t":""}\n{"i":-1,"b":false}\n{"i":0}\n',
      {"roles": {"label": "b", "id": "i"}}),
+    ("jsonl-ids-of-uint64", "ids from integers of 2^63 and more",
+     {"i": {"int": "uint64"}, "t": "text"},
+     b'{"i":18446744073709551615,"t":""}\n{"i":-0}\n{"i":9223372036854775808}\n',
+     {"roles": {"id": "i"}}),
     ("csv-repeats", "repeats are numbered by label, split, source, labeler and time, null last",
      {"t": "text", "l": "text", "s": "text", "at": "timestamp"},
      b"t,l,s,at\nx,,b,2024-01-02\nx,b,,\nx,,,\nx,b,a,\nx,a\xc3\xa9,a,\nx,az,z,2024-01-02\ny,,,\n"
