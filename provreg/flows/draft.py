@@ -32,8 +32,9 @@ class FetchedList:
     failed: tuple[Finding, ...]
 
 
-# What of a reading decides which files are no samples.
-_LEAVE_OUT = ("beside", "include", "exclude")
+# What a reading can newly say while no sample changes: which files are no samples, and more names
+# of classes.
+_SAYS = ("beside", "include", "exclude", "features")
 
 
 @record
@@ -41,6 +42,7 @@ class Samples:
     """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
 
     `labels_known` and `splits_known`: whether the data (or a labels file) speak of them at all.
+    `classes`: the classes in the order that the data give them, where they do.
     `reused` is the number of digests that came from the stat cache. `long_labels` are texts over
     1,024 bytes that no data hold, because a labels file gave them: they are stored as objects.
     `fetched` is what came of a list of URLs.
@@ -50,6 +52,7 @@ class Samples:
     reading: dict[str, Any]
     labels_known: bool
     splits_known: bool
+    classes: tuple[str, ...] = ()
     reused: int = 0
     long_labels: Sequence[bytes] = ()
     fetched: FetchedList | None = None
@@ -75,12 +78,12 @@ class Draft:
     samples: Samples
 
     def says_nothing_new(self) -> bool:
-        """Whether a version of it would say what the parent says: of the samples, and of what may
-        lie in the data and is none."""
+        """Whether a version of it would say what the parent says: of the samples, of what may lie
+        in the data and is none, and of classes that no sample has."""
         if self.parent is None or len(self.changes):
             return False
         before, now = self.parent.head.reading, self.samples.reading
-        return all(before.get(name) == now.get(name) for name in _LEAVE_OUT)
+        return all(before.get(name) == now.get(name) for name in _SAYS)
 
 
 def draft(

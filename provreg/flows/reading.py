@@ -249,6 +249,7 @@ def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, wor
         found.reading,
         labels_known=found.labels_known,
         splits_known=found.splits_known,
+        classes=found.classes,
         reused=found.reused,
     )
     return Read(samples, found.findings, found.files)

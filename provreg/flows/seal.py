@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.bounds import LIMITS
 from provreg.core.digest import blake3_digest
 from provreg.core.entry_columns import plain
 from provreg.core.head import (
@@ -82,7 +83,7 @@ def seal(
         written = name_table(table)
         objects.append(written)
         counts[name] = NameCounts(len(table), tuple(table[:TOP_NAMES]), blake3_digest(written))
-    label_type, classes = _classes(drafted.entries, parent)
+    label_type, classes = _classes(drafted.entries, drafted.samples.classes, parent)
     head = Head(
         dataset=drafted.dataset,
         uid=secrets.token_hex(16) if parent is None else parent.uid,
@@ -207,17 +208,21 @@ def _reference(part: pa.Table, logical: str, data: bytes) -> PartRef:
     )
 
 
-def _classes(entries: pa.Table, parent: Head | None) -> tuple[str, tuple[str, ...]]:
-    """(label type, classes): the parent's classes keep their indices, new ones are appended."""
+def _classes(
+    entries: pa.Table, named: tuple[str, ...], parent: Head | None
+) -> tuple[str, tuple[str, ...]]:
+    """(label type, classes): the parent's classes keep their indices. New ones are appended, first
+    those `named` by the data in their order."""
     labels = [label for label, _ in name_counts(entries.column("label"))]
     long = entries.column("label_digest").null_count < entries.num_rows
+    long = long or any(len(name.encode()) > LIMITS["label"] for name in named)
     before = () if parent is None else parent.classes
-    known = set(before)
-    types = (label_type_of(known.union(labels), long=long), parent.label_type if parent else "none")
+    classes = tuple(dict.fromkeys((*before, *named, *sorted(labels, key=str.encode))))
+    types = (label_type_of(classes, long=long), parent.label_type if parent else "none")
     label_type = max(types, key=LABEL_TYPES.index)
     if label_type == "class":
-        hidden = next((label for label in labels if not is_class_name(label)), None)
-        alike = one_in_form_c((*before, *(label for label in labels if label not in known)))
+        hidden = next((label for label in classes if not is_class_name(label)), None)
+        alike = one_in_form_c(classes)
         if before and hidden is not None:
             raise _no_class(entries, hidden, "holds a character that is not seen")
         if before and alike is not None:
@@ -228,15 +233,23 @@ def _classes(entries: pa.Table, parent: Head | None) -> tuple[str, tuple[str, ..
             label_type = "text"
     if label_type != "class":
         return label_type, ()
-    added = sorted((label for label in labels if label not in known), key=str.encode)
-    return "class", (*before, *added)
+    if classes[: len(named)] != named:
+        place = next(n for n, name in enumerate(named) if classes[n] != name)
+        raise InputError(
+            f"the data number the class {quoted(named[place])} as {place}, which is"
+            f" {quoted(classes[place])} in the version before",
+            hint="give the classes the order of that version, new ones behind:"
+            " dataset.cast_column; or begin a new dataset with another --name",
+        )
+    return label_type, classes
 
 
 def _no_class(entries: pa.Table, label: str, why: str) -> InputError:
     row = pc.index(plain(entries.column("label")), label).as_py()
-    sample: str = entries.column("id")[row].as_py()
+    sample: str | None = entries.column("id")[row].as_py() if row >= 0 else None
+    of = "" if sample is None else f"{quoted(sample)}: "
     return InputError(
-        f"{quoted(sample)}: the label {quoted(label)} {why}, and cannot be a class",
+        f"{of}the label {quoted(label)} {why}, and cannot be a class",
         sample=sample,
         hint="write the label otherwise",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,18 @@ from blake3 import blake3
 from provreg.core.column import Column, columns_from_json
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.entry import DIGEST, SAMPLE
-from provreg.core.stored import stored_batch, stored_schema
-from provreg.core.text import quoted
+from provreg.core.finding import Finding
+from provreg.core.stored import stored_batch
+from provreg.core.text import printable, quoted
 from provreg.core.told import Told
 from provreg.errors import InputError, NotTrustedError, RevokedError, UsageError
+from provreg.flows.reading_said import reader_said
 from provreg.flows.verify import VerifiedVersion
 from provreg.loaders.choosing import why_revoked
 from provreg.loaders.matching import Matching
+from provreg.readers import huggingface
 from provreg.readers.features import features_of, plain_batch, plain_schema
+from provreg.readers.features_said import MEDIA, Said, said_by, unsigned, written
 from provreg.readers.source_file import MisfitError
 from provreg.readers.table_options import ROLES, TableOptions
 from provreg.readers.table_samples import content_ids, samples_of
@@ -30,7 +34,7 @@ from provreg.record import record
 if TYPE_CHECKING:
     import datasets
 
-    from provreg.core.finding import Finding
+    from provreg.core.head import Head
     from provreg.loaders.samples import VerifiedSamples
 
 _BATCH = 1024
@@ -57,12 +61,13 @@ def verify_dataset(
     signed, InputError for rows that cannot be hashed, such as an image that is a path without its
     bytes.
     """
-    schema = stored_schema(dataset.features.arrow_schema)
+    schema = dataset.features.arrow_schema
     features = features_of(schema)
     found = {column.name: column for column in columns_from_arrow(plain_schema(schema))}
     if isinstance(signed, VerifiedVersion):
         _refuse_revoked(signed)
     reader = _reader(found, signed.head.reading, dict(columns or {}))
+    _check_features(said_by(schema, features), signed.reference, signed.head, reader)
     matching = Matching(
         signed.reference,
         signed.entries,
@@ -98,6 +103,46 @@ def _refuse_revoked(version: VerifiedVersion) -> None:
             hint="load the version with provreg.load, where it is said what becomes of them"
             " (exclude_revoked), and hold the dataset against what that returns",
         )
+
+
+def _check_features(said: Iterable[Said], reference: str, head: Head, reader: _Rows) -> None:
+    """Raises NotTrustedError where features of the dataset make other values than is signed."""
+    why = ((one, _unsigned(one, head, reader)) for one in said)
+    findings = [
+        Finding("changed", printable(one.at[0] or ""), detail=complaint)
+        for one, complaint in why
+        if complaint is not None
+    ]
+    if findings:
+        raise NotTrustedError(
+            f"the dataset is not as {reference} signs it: {findings[0].detail}",
+            step=12,
+            hint="load the version with provreg.loaders.huggingface.dataset, or cast the column to"
+            " what is signed: dataset.cast_column",
+            findings=tuple(findings),
+        )
+
+
+def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
+    """Why what a feature of the dataset says is not what is signed, None where it is."""
+    if one.kind in MEDIA and one.parameters.get("decode") is False:
+        return None  # their bytes
+    column = one.at[0]
+    reading: Mapping[str, Any] = head.reading
+    for role, own in (("id", reader.id), ("label", reader.label)):
+        if own is not None and own.name == column:
+            column = reading.get(role)
+            if role == "label" and head.label_type == "class":
+                return unsigned([replace(one, parameters={"names": list(head.classes)})], [one])
+    signed: tuple[Said, ...] = ()
+    if reading["reader"] == huggingface.READER:
+        signed = huggingface.options_from_reading(reader_said(reading)).said or ()
+    here = [said for said in signed if said.at == (column, *one.at[1:])]
+    if here:
+        return unsigned(here, [replace(one, at=here[0].at)])
+    if one.kind in {"Json", *MEDIA} and not one.parameters:
+        return None  # as usual
+    return f"what {written(one.at)} is as {one.kind} is not signed"
 
 
 def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 
 from provreg.core.canonical import parse_json
 from provreg.core.column_arrow import LISTS, columns_from_arrow
+from provreg.core.stored import stored_schema
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
+from provreg.readers.features_said import MEDIA, class_names, kind_of, said_by
 from provreg.readers.source_file import MisfitError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 KEY = b"huggingface"
 _MAX_JSON = 16 * 1024 * 1024
 _LISTS = frozenset({"Sequence", "List", "LargeList"})
-_MEDIA = frozenset({"Image", "Audio", "Video", "Pdf", "Nifti"})
 _EMBED = "save the dataset with its files embedded: push_to_hub and save_to_disk do so"
 
 
@@ -54,12 +55,12 @@ def features_in(document: Any) -> dict[str, Any]:
 
 def class_columns(features: Mapping[str, Any]) -> list[str]:
     """The columns that hold one class label a row."""
-    return [name for name, feature in features.items() if _type(feature) == "ClassLabel"]
+    return [name for name, feature in features.items() if kind_of(feature) == "ClassLabel"]
 
 
 def holds_media(features: Mapping[str, Any]) -> bool:
     """Whether a column holds images, sounds or the like."""
-    return any(_type(feature) in _MEDIA for feature in features.values())
+    return any(kind_of(feature) in MEDIA for feature in features.values())
 
 
 def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.RecordBatch:
@@ -76,26 +77,25 @@ def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.Record
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema that `plain_batch` gives.
+    """The schema that `plain_batch` gives for a file of this `schema`, with its extension types.
 
-    Raises FormatError, and InputError as `columns_from_arrow`.
+    Raises FormatError for features that are unknown or do not fit, and InputError as
+    `columns_from_arrow`.
     """
     columns_from_arrow(schema)
-    arrays = [pa.nulls(0, field.type) for field in schema]
-    empty = pa.RecordBatch.from_arrays(arrays, names=schema.names)
-    return plain_batch(empty, features_of(schema)).schema
-
-
-def _type(feature: Any) -> str | None:
-    kind = feature.get("_type") if isinstance(feature, dict) else None
-    return kind if isinstance(kind, str) else None
+    features, stored = features_of(schema), stored_schema(schema)
+    arrays = [pa.nulls(0, field.type) for field in stored]
+    empty = pa.RecordBatch.from_arrays(arrays, names=stored.names)
+    plain = plain_batch(empty, features).schema
+    said_by(schema, features)
+    return plain
 
 
 def _plain(array: pa.Array, feature: Any) -> pa.Array:
-    kind = _type(feature)
+    kind = kind_of(feature)
     if kind == "ClassLabel":
         return _named(array, feature)
-    if kind in _MEDIA:
+    if kind in MEDIA:
         _check_bytes(array)
         return array
     if not _has_more(feature) or pa.types.is_null(array.type):
@@ -113,20 +113,18 @@ def _plain(array: pa.Array, feature: Any) -> pa.Array:
 
 def _has_more(feature: Any) -> bool:
     """Whether class labels or media stand somewhere in `feature`."""
-    if _type(feature) == "ClassLabel" or _type(feature) in _MEDIA:
+    kind = kind_of(feature)
+    if kind == "ClassLabel" or kind in MEDIA:
         return True
     below = feature if isinstance(feature, list) else ()
     if isinstance(feature, dict):
-        below = [feature.get("feature")] if _type(feature) in _LISTS else list(feature.values())
+        of_struct = list(feature.values()) if kind is None else []
+        below = [feature.get("feature")] if kind in _LISTS else of_struct
     return any(_has_more(one) for one in below)
 
 
 def _named(array: pa.Array, feature: dict[str, Any]) -> pa.Array:
-    names = feature.get("names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise FormatError("a class label has no list of names")
-    if len(set(names)) != len(names):
-        raise FormatError("a class label has a name twice")
+    names = class_names(feature)
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
         raise FormatError("a class label is no integer")
     try:

@@ -14,6 +14,7 @@ from provreg.core.stored import stored_batch, stored_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers import parquet
 from provreg.readers.features import features_of, plain_batch, plain_schema
+from provreg.readers.features_said import said_by
 from provreg.readers.pandas_metadata import check_pandas
 from provreg.readers.parquet import check_names, other_type, our_errors
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, shown
@@ -21,19 +22,28 @@ from provreg.readers.source_file import MisfitError, Slice, SourceFile, opened, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from provreg.readers.features_said import Said
     from provreg.readers.table_options import TableOptions
 
 
 def schema_of(file: SourceFile) -> pa.Schema:
-    """The schema of an Arrow or Parquet file, extension types as what they are stored as, with its
-    metadata. Raises InputError."""
+    """The schema of an Arrow or Parquet file, with its extension types and metadata. Raises
+    InputError."""
     with opened(file) as stream, our_errors(file, "Parquet or Arrow"):
         if is_parquet(file):
-            schema = stored_schema(pq.ParquetFile(stream, memory_map=False).schema_arrow)
+            schema = pq.ParquetFile(stream, memory_map=False).schema_arrow
         else:
-            schema = stored_schema(pa.ipc.open_stream(stream).schema)
-    check_pandas(file, schema)
+            schema = pa.ipc.open_stream(stream).schema
+    check_pandas(file, stored_schema(schema))
     return schema
+
+
+def said_in(file: SourceFile) -> tuple[Said, ...]:
+    """What the features of a file say. Raises InputError."""
+    with _features(file):
+        schema = schema_of(file)
+        plain_schema(schema)
+        return said_by(schema, features_of(schema))
 
 
 def is_parquet(file: SourceFile) -> bool:
@@ -77,8 +87,9 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
             if not holds(types[column.name], column.type):
                 raise other_type(file, column)
         raw = parquet.raw_batches(piece) if is_parquet(file) else _arrow_batches(file)
+        stored = stored_schema(schema)
         for batch in raw:
-            if not batch.schema.equals(schema):
+            if not batch.schema.equals(stored):
                 raise InputError(f"{shown(file.path)} changed while it was being read")
             try:
                 yield plain_batch(batch, features).select(names)
@@ -100,4 +111,4 @@ def _features(file: SourceFile) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        raise InputError(f"{shown(file.path)}: {error.message}") from None
+        raise InputError(f"{shown(file.path)}: {error.message}", hint=error.hint) from None

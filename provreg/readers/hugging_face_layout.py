@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,9 @@ def looks_like_dataset(paths: Sequence[Path]) -> bool:
         return False
     try:
         features = features_of(schema_of(examined(next(data_at(paths)))))
+        return bool(class_columns(features)) or holds_media(features)
     except (InputError, FormatError):
         return False
-    return bool(class_columns(features)) or holds_media(features)
 
 
 def dataset_files(paths: Sequence[Path]) -> dict[Path, tuple[SourceFile, str | None]]:
@@ -105,7 +106,11 @@ def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
             f"{shown(folder)} picks its rows by an index file",
             hint="save it again: flatten_indices",
         )
-    if any(state.get(name) for name in _FORMAT):
+    columns = state.get("_format_columns")
+    features = info.get("features")
+    # So does every cast, with all columns.
+    whole = isinstance(features, dict) and isinstance(columns, list) and columns == [*features]
+    if any(state.get(name) for name in _FORMAT if not (whole and name == "_format_columns")):
         raise InputError(
             f"{shown(folder / _STATE)} says in which format rows are handed out, and to datasets"
             " that makes other values of them",
@@ -124,11 +129,16 @@ def _check_features(file: SourceFile, info: Mapping[str, Any], folder: Path) -> 
         stated, own = features_in({"info": info}), features_of(schema_of(file))
     except FormatError as error:
         raise InputError(f"{shown(folder)}: {error.message}") from None
-    if stated and stated != own:
+    if stated and not _alike(stated, own):
         raise InputError(
             f"{shown(file.path)} has other features than {shown(folder / _INFO)} says",
             hint="save the dataset again with datasets' save_to_disk",
         )
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    # As texts: to Python 1 and True are equal.
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.bounds import LIMITS
 from provreg.core.column import columns_from_json, columns_to_json
 from provreg.core.document import Fields
-from provreg.core.text import quoted
+from provreg.core.finding import Finding
+from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, InputError
 from provreg.readers.features import class_columns, features_of
-from provreg.readers.hugging_face_files import schema_of
+from provreg.readers.features_said import (
+    Said,
+    joined,
+    said_from_json,
+    said_to_json,
+    unsigned,
+)
+from provreg.readers.hugging_face_files import said_in, schema_of
 from provreg.readers.hugging_face_layout import dataset_files, looks_like_dataset
 from provreg.readers.reader import Found, SampleFiles, SampleStream
-from provreg.readers.source_file import SourceFile
+from provreg.readers.source_file import SourceFile, shown
 from provreg.readers.table import read_files, stream_files
 from provreg.readers.table_options import ROLES, TableOptions, settled_options, with_schema
 from provreg.record import record
@@ -38,12 +47,14 @@ class DatasetOptions:
     """How rows become samples.
 
     `table`: the columns with roles. `by_file`: splits are those of the files, not of a column.
-    `assumed`: nobody said which column is the label.
+    `assumed`: nobody said which column is the label. `said`: what the features say beside types,
+    None where no version says so yet.
     """
 
     table: TableOptions
     by_file: bool = True
     assumed: bool = False
+    said: tuple[Said, ...] | None = None
 
 
 def detect(paths: Sequence[Path]) -> str | None:
@@ -57,14 +68,23 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Da
     by_file = old.by_file if how.split is None else how.split == "file"
     said = replace(how, split="none") if by_file else how
     return DatasetOptions(
-        settled_options(said, old.table), by_file, assumed=before is None and how.label is None
+        settled_options(said, old.table),
+        by_file,
+        assumed=before is None and how.label is None,
+        said=old.said,
     )
 
 
 def read(paths: Sequence[Path], _format: str, options: DatasetOptions, work: Work) -> Found:
-    """Every row. Raises as `table.read_table`, and InputError for a dataset that is not whole."""
+    """Every row. Raises as `table.read_table`, and InputError for a dataset that is not whole, and
+    for files whose features do not say the same, nor what those of the version before said; with
+    `work.collect` these are findings."""
     found = dataset_files(paths)
     files_ = [file for file, _ in found.values()]
+    if work.collect and options.said is not None:
+        said, findings = options.said, _other_features(files_, options.said)
+    else:
+        said, findings = _agreed(files_, options.said), ()
     table_options = options.table
     if options.assumed:
         table_options = replace(table_options, label=_only_label(files_))
@@ -79,9 +99,11 @@ def read(paths: Sequence[Path], _format: str, options: DatasetOptions, work: Wor
     )
     return Found(
         table,
-        _reading(replace(options, table=table_options)),
+        _reading(replace(options, table=table_options, said=said)),
         labels_known=table_options.label is not None,
         splits_known=table_options.split is not None or any((splits or {}).values()),
+        classes=next((one.names or () for one in said if one.at == (table_options.label,)), ()),
+        findings=findings,
     )
 
 
@@ -109,9 +131,10 @@ def options_from_reading(reading: Any) -> DatasetOptions:
     by_file = fields.text("split_from", pattern="file|column") == "file"
     if by_file and roles["split"] is not None:
         raise fields.wrong("split", "is a column, and splits are those of files")
+    said = said_from_json(fields, "features", columns)
     fields.done()
     try:
-        return DatasetOptions(with_schema(TableOptions(**roles), columns), by_file)
+        return DatasetOptions(with_schema(TableOptions(**roles), columns), by_file, said=said)
     except InputError as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
 
@@ -123,7 +146,36 @@ def _reading(options: DatasetOptions) -> dict[str, Any]:
         "columns": columns_to_json(options.table.columns or ()),
         **{role: getattr(options.table, role) for role in ROLES},
         "split_from": "file" if options.by_file else "column",
+        "features": said_to_json(options.said or ()),
     }
+
+
+def _agreed(files_: Sequence[SourceFile], before: tuple[Said, ...] | None) -> tuple[Said, ...]:
+    """What all files and the version before say, who must not contradict each other."""
+    said, by = before, "the version before"
+    for file in files_:
+        own = said_in(file)
+        together = own if said is None else joined(said, own)
+        if isinstance(together, str):
+            raise InputError(
+                f"{shown(file.path)} has other features than {by}: {together}",
+                hint="bring the columns to the same features and save again: dataset.cast_column;"
+                " names of classes keep their order, new ones come last",
+            )
+        if together != said:
+            by = shown(file.path)
+        said = together
+    return said or ()
+
+
+def _other_features(files_: Sequence[SourceFile], signed: tuple[Said, ...]) -> tuple[Finding, ...]:
+    """A finding for each file whose features do not say what is signed."""
+    why = ((file, unsigned(signed, said_in(file))) for file in files_)
+    return tuple(
+        Finding("changed", printable(os.fsdecode(file.path)), detail=f"its features: {complaint}")
+        for file, complaint in why
+        if complaint is not None
+    )
 
 
 def _only_label(files_: Sequence[SourceFile]) -> str | None:

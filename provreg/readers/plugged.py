@@ -105,7 +105,9 @@ class PluggedReader:
                 "does not name its format, and nothing of its package, in what goes into the head"
             )
         canonical(found.reading)
-        return ""
+        sound = {name for name in found.classes if isinstance(name, str)}
+        twice = len(sound) < len(found.classes)
+        return "gives classes that are no texts, or one twice" if twice else ""
 
     @contextmanager
     def _held(self) -> Iterator[None]:

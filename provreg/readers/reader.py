@@ -156,13 +156,15 @@ class Found:
     `table`: a row a sample, schema `core.entry.SAMPLE`, unique ids, in the order of the data.
     `reading`: for the head; with it the same is found again. `labels_known`, `splits_known`:
     whether the data speak of them at all. `reused`: how many digests were known already.
-    `findings`: what could not be read, by id, where that was to be collected.
+    `findings`: what could not be read, by id, where that was to be collected. `classes`: the
+    classes in the order that the data give them, where they do, with those that no sample has.
     """
 
     table: pa.Table
     reading: dict[str, Any]
     labels_known: bool
     splits_known: bool
+    classes: tuple[str, ...] = ()
     reused: int = 0
     findings: tuple[Finding, ...] = ()
     files: FileStats | None = None

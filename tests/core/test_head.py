@@ -35,7 +35,9 @@ SHARDS = {"reader": "webdataset", "reader_version": 1, "id": "stem", "label": "c
           "split": None, "left_out": {"unnamed": 2}}  # fmt: skip
 HUGGING = {"reader": "huggingface", "reader_version": 1, "columns": TABLE["columns"], "id": None,
            "label": None, "split": None, "source": None, "labeler": None, "labeled_at": None,
-           "split_from": "file"}  # fmt: skip
+           "split_from": "file",
+           "features": [{"at": ["q", None], "type": "ClassLabel", "with": {"names": ["b", "a"]}}],
+          }  # fmt: skip
 IDX = {"reader": "idx", "reader_version": 1, "label": "file", "split": "none"}
 # What a schema cannot say: relations between fields, lengths in bytes, dates, and (in a reading)
 # numbers that canonical JSON does not have.

@@ -155,7 +155,16 @@ def test_the_reading_is_parsed_strictly_and_inherited(tmp_path: Path) -> None:
     path = saved(tmp_path / "d", rows(0))
     reading = read(path).reading
     assert read(path, before=reading).reading == reading
+    seen = reading["features"][1]
+    assert seen == {"at": ["label"], "type": "ClassLabel", "with": {"names": ["cat", "dog"]}}
     for change in (
+        {"features": None}, {"features": [seen, seen]}, {"features": [seen | {"at": []}]},
+        {"features": [seen | {"at": ["none such"]}]}, {"features": [seen | {"at": [None]}]},
+        {"features": [seen | {"with": {}}]}, {"features": [seen | {"with": {"names": ["a", 1]}}]},
+        {"features": [seen | {"type": "Value"}]}, {"features": [seen | {"more": 1}]},
+        {"features": [{"at": ["image"], "type": "Image", "with": {"decode": True}}]},
+        {"features": [{"at": ["image"], "type": "Image", "with": {"mode": ["RGB"]}}]},
+        {"features": [{"at": ["image"], "type": "Array2D", "with": {"shape": [2]}}]},
         {"reader_version": 2}, {"split_from": "dir"}, {"split": "image"}, {"more": 1},
         {"label": "none such"}, {"columns": 1}, {"reader": "parquet"},
     ):  # fmt: skip
@@ -189,8 +198,8 @@ def test_names_of_classes_swapped_in_the_metadata_do_not_verify(bench: Bench) ->
     (path / "dataset_info.json").write_text(json.dumps({"features": swapped}))
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets", data=[path])
-    assert {finding.kind for finding in caught.value.findings} == {"relabeled"}
-    assert len(caught.value.findings) == 4
+    assert {finding.kind for finding in caught.value.findings} == {"relabeled", "changed"}
+    assert len(caught.value.findings) == 5
 
 
 def test_names_of_nested_classes_swapped_do_not_verify(bench: Bench) -> None:

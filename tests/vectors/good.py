@@ -101,6 +101,9 @@ ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
      {"label_type": "text", "classes": [], "reading": TABLE}),
     ("classes-without-labels", "Classes that no sample has any more stay classes.",
      [entry("1", label="dog"), entry("2")], {"classes": ["cat", "dog"]}),
+    ("classes-in-an-order-of-the-data", "Classes need not be sorted: data that number them have an"
+     " order of their own.", [entry("1", label="dog"), entry("2", label="cat")],
+     {"classes": ["dog", "cat"]}),
     ("unicode-ids", "Ids are sorted by their bytes and not normalised.",
      [entry(identity) for identity in sorted(IDS, key=str.encode)], {"reading": TABLE}),
     ("several-blocks", "Blocks end where their ids say.",
