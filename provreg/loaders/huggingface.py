@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,8 +21,11 @@ from provreg.core.entry_columns import whole
 from provreg.core.extras import needs_extra
 from provreg.core.text import quoted
 from provreg.errors import InputError, StorageError, UsageError
+from provreg.flows.reading_said import reader_said
 from provreg.loaders import arrow
 from provreg.loaders.dataset_check import verify_dataset
+from provreg.readers import huggingface
+from provreg.readers.features_said import MEDIA, Said, written
 
 with needs_extra("huggingface"):
     import datasets
@@ -54,11 +58,12 @@ def dataset(
     """A version's samples as a `datasets.Dataset`.
 
     Rows have the columns of their payload, files are one column: their bytes as they were verified.
-    `features` says what their Arrow types do not: that a column of bytes and paths is
-    `datasets.Image()`, and for files what their column is called and holds, by default
-    `{"image": datasets.Image()}`; `datasets` decodes it when it is looked at. What is `signed`
-    comes beside them, as in `provreg.loaders.arrow.reader`; labels that are classes as
-    `ClassLabel`, with the version's classes in their order and -1 where a sample has none.
+    Columns that are signed to be images, sounds and the like are so. `features` says otherwise, or
+    what nobody signed: that a column of bytes and paths is `datasets.Image()`, and for files what
+    their column is called and holds, by default `{"image": datasets.Image()}`; `datasets` decodes
+    it when it is looked at. What is `signed` comes beside them, as in
+    `provreg.loaders.arrow.reader`; labels that are classes as `ClassLabel`, with the version's
+    classes in their order and -1 where a sample has none.
 
     Samples stand in the order of the manifest, whatever that of the data is: ranks that take each
     a part of the dataset have then together all of it.
@@ -108,6 +113,7 @@ def _read(
         given = given or {"image": datasets.Image()}
         schema, batches = _read_files(samples, names, given)
     else:
+        given = _signed_media(samples) | given
         schema, typed = arrow.typed(samples, names)
         batches = ((read.rows, whole(read.signed("split")), batch) for read, batch in typed)
     features = _features(samples, schema, given)
@@ -123,6 +129,26 @@ def _read(
         return batch.set_column(place, pa.field(label, pa.int64()), indices.fill_null(-1))
 
     return features, ((rows, splits, with_indices(batch)) for rows, splits, batch in batches)
+
+
+def _signed_media(samples: VerifiedSamples) -> dict[str, Any]:
+    """The columns that are signed to be images, sounds and the like, decoded as is signed."""
+    reading = samples.head.reading
+    if reading["reader"] != huggingface.READER:
+        return {}
+    said = huggingface.options_from_reading(reader_said(reading)).said or ()
+    return {str(one.at[0]): _feature(one) for one in said if one.kind in MEDIA and len(one.at) == 1}
+
+
+def _feature(said: Said) -> Any:
+    known = getattr(datasets.features, said.kind, None)
+    if known is None or not set(said.parameters) <= {field.name for field in fields(known)}:
+        raise UsageError(
+            f"this version of datasets does not know {said.kind} as it is signed of"
+            f" {written(said.at)}",
+            hint="install a newer one, or say with features= what to make of the column",
+        )
+    return known(**said.parameters)
 
 
 def _features(

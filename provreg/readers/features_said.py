@@ -240,7 +240,8 @@ def _nested(arrow: pa.DataType, feature: Any, kind: str | None, at: At) -> Itera
         yield from _struct(arrow, feature, at)
         return
     element = _element(feature)
-    if kind == "Sequence" and _is_struct_of_lists(element):
+    if kind == "Sequence" and isinstance(element, dict) and pa.types.is_struct(arrow):
+        # `datasets` keeps a sequence of structs as a struct of lists.
         below = {name: {"_type": "List", "feature": one} for name, one in element.items()}
         yield from _struct(arrow, below, at)
         return
@@ -261,19 +262,6 @@ def _element(feature: Any) -> Any:
             raise FormatError("a list of features does not hold one")
         return feature[0]
     return feature.get("feature")
-
-
-def _is_struct_of_lists(element: Any) -> bool:
-    """Whether `datasets` keeps a sequence of `element` as a struct of lists: it does so with
-    structs, unless all their fields are lists already."""
-    if not isinstance(element, dict) or kind_of(element) is not None:
-        return False
-    return not all(map(_is_list, element.values()))
-
-
-def _is_list(feature: Any) -> bool:
-    kind = kind_of(feature)
-    return kind == "List" or (kind == "Sequence" and not _is_struct_of_lists(_element(feature)))
 
 
 def _fits(arrow: pa.DataType, kind: str, feature: Mapping[str, Any]) -> bool:

@@ -238,6 +238,7 @@ def test_media_are_decoded_as_signed(bench: Bench, before: Any, after: Any) -> N
     bench.open().verify("pets", data=[folder])
     samples = load(bench, folder)
     hf.verify_dataset(made(before), samples)
+    assert hf.dataset(samples).features["media"] == before
     to_disk(made(after), folder)
     details = refused(bench, folder)
     assert len(details) == 1
