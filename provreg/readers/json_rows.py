@@ -31,6 +31,7 @@ from provreg.core.column import (
     Struct,
 )
 from provreg.core.column_arrow import to_arrow
+from provreg.core.nulls import nulls
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.json_plain import batches_of, most_rows, parsed_row
@@ -40,6 +41,8 @@ from provreg.readers.typed_text import FIRST_ROUNDED, UNWRITTEN, parsed
 _BLANK = b" \t\r"
 # Integers as long as the shortest that no float32 is.
 _LONG = re.compile(rb"(?<![0-9.])[0-9]{8,}+(?![.eE])")
+# What may be a key: texts before colons. Those with escapes are not looked for.
+_KEYS = re.compile(rb'"([^"\\]*+)"[ \t\r]*+:')
 _DIRECT = {
     NULL: pa.null(),
     BOOL: pa.bool_(),
@@ -134,7 +137,7 @@ def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
     Raises ArrowInvalid or MisfitError, with no word on where, also for what it cannot be trusted
     with.
     """
-    schema = pa.schema([(column.name, _transport(column.type)) for column in columns])
+    schema = _schema(columns)
     lines, count = _lines(data)
     _check_text(lines)
     step = most_rows(columns)
@@ -142,10 +145,22 @@ def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
         return [_batch(lines, count, columns, schema)] if count else []
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
     starts = np.append(0, ends)[:count:step].tolist()
-    return [
-        _batch(lines[start:stop], min(step, count - k * step), columns, schema)
-        for k, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True))
-    ]
+    batches = []
+    for k, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True)):
+        # Rows lack most of so many fields, and Arrow takes time for each field in each row.
+        part = lines[start:stop]
+        schema = _schema(columns, _names_in(part))
+        batches.append(_batch(part, min(step, count - k * step), columns, schema))
+    return batches
+
+
+def _schema(columns: tuple[Column, ...], names: set[bytes] | None = None) -> pa.Schema:
+    return pa.schema([(column.name, _transport(column.type, names)) for column in columns])
+
+
+def _names_in(lines: bytes) -> set[bytes] | None:
+    """What may be a key in `lines`, None for anything. Arrow refuses one that is not found here."""
+    return None if b"\\" in lines else set(_KEYS.findall(lines))
 
 
 def _batch(
@@ -173,19 +188,21 @@ def _check_text(lines: bytes) -> None:
     pa.Array.from_buffers(pa.large_string(), 1, buffers).validate(full=True)
 
 
-def _transport(logical: LogicalType) -> pa.DataType:
+def _transport(logical: LogicalType, names: set[bytes] | None) -> pa.DataType:
     """The Arrow type to parse JSON into: text for what JSON has no values of its own for.
 
+    Structs have only the fields of these `names`, where they are known.
     Raises MisfitError for types whose values Arrow takes in forms that are none, or rounds twice.
     """
     match logical:
         case List():
-            return pa.list_(_transport(logical.element))
+            return pa.list_(_transport(logical.element, names))
         case Struct():
-            return pa.struct([(f.name, _transport(f.type)) for f in logical.fields])
+            held = [f for f in logical.fields if names is None or f.name.encode() in names]
+            return pa.struct([(f.name, _transport(f.type, names)) for f in held])
         case Map():
-            pair = [("key", _transport(logical.key)), ("value", _transport(logical.value))]
-            return pa.list_(pa.struct(pair))
+            key, value = _transport(logical.key, names), _transport(logical.value, names)
+            return pa.list_(pa.struct([("key", key), ("value", value)]))
         case Scalar() if logical not in (JSON, FLOAT16):
             return to_arrow(logical) if logical == INT else _DIRECT.get(logical, pa.string())
     raise MisfitError("values to be read as they are written", row=0)
@@ -198,9 +215,12 @@ def _finished(array: pa.Array, logical: LogicalType, lines: bytes) -> pa.Array:
             values = _finished(array.values, logical.element, lines)
             return pa.ListArray.from_arrays(array.offsets, values, mask=array.is_null())
         case Struct():
+            found = {name: array.field(k) for k, name in enumerate(array.type.names)}
             children = [
-                _finished(array.field(k), field.type, lines)
-                for k, field in enumerate(logical.fields)
+                _finished(found[field.name], field.type, lines)
+                if field.name in found
+                else nulls(pa.null(), len(array))
+                for field in logical.fields
             ]
             fields = [
                 pa.field(field.name, child.type)

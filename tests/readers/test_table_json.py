@@ -22,7 +22,7 @@ from provreg.core.column import (
     type_from_json,
 )
 from provreg.errors import InputError, ProvregError
-from provreg.readers import first_rows, json_array, json_values, jsonlines
+from provreg.readers import first_rows, json_array, json_rows, json_values, jsonlines
 from provreg.readers.json_rows import batches_of_lines
 from provreg.readers.source_file import MisfitError
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
@@ -444,6 +444,70 @@ def test_objects_whose_keys_are_data_are_refused_soon(
     # Row by row it would be 200 million; each step of the search for the row is a pass.
     assert 16_384 <= touched < 50 * len(rows)
     assert len(read(tmp_path, text.encode(), format_, votes="json")) == len(rows)
+
+
+WIDE = [
+    b'{"s":{"a":1},"l":[{"x":1}],"m":[{"key":"k"}]}',
+    b'{"s":{"b" : 2},"l":[{"y":"z"},null,{}],"m":[{"key":"k","value":{"p":1}}]}',
+    b'{"s":null,"l":null}',
+    b'{"s":{},"l":[],"m":[]}',
+    b'{"s":{"c":"x",":y":1}}',
+    b'{"s":{"a":3,"c":"\\u0022"}}',
+    b'{"s":{"\\u0061":4}}',
+    b'{"s":{"c":"\xc3\xa9", "\xc3\xa9":5}}',
+]
+
+
+@pytest.mark.parametrize("most", [1, 2, 100])
+@pytest.mark.parametrize(
+    "wrong", [b"", b'{"s":{"q":1}}', b'{"s":{"x":null}}', b'{"s":{"a":1,"a":2}}']
+)
+def test_rows_that_lack_most_of_very_many_fields_are_read_as_others(
+    monkeypatch: pytest.MonkeyPatch, most: int, wrong: bytes
+) -> None:
+    fields = [{"name": name, "type": "int"} for name in ("a", "b", ":y", "é")]
+    kinds = {
+        "s": {"struct": [*fields, {"name": "c", "type": "text"}]},
+        "l": {"list": {"struct": [{"name": "x", "type": "int"}, {"name": "y", "type": "text"}]}},
+        "m": {"map": ["text", {"struct": [{"name": "p", "type": "float64"}]}]},
+    }
+    columns = tuple(Column(name, type_from_json(kind, name)) for name, kind in kinds.items())
+    parsed = [json.loads(line) for line in WIDE]
+    monkeypatch.setattr(json_rows, "most_rows", lambda _: most)
+    data = b"\n".join([*WIDE, wrong]) + b"\n"
+    if wrong:
+        with pytest.raises(MisfitError) as caught:
+            batches_of_lines(data, columns)
+        assert caught.value.row == len(WIDE)
+        return
+    found = [row for batch in batches_of_lines(data, columns) for row in batch.to_pylist()]
+    for row, truth in zip(found, parsed, strict=True):
+        for name, value in (row["s"] or {}).items():
+            assert value == (truth["s"] or {}).get(name)
+        assert (row["s"] is None) == (truth["s"] is None)
+        rows = truth.get("l")
+        assert row["l"] == (rows and [x and {"x": x.get("x"), "y": x.get("y")} if x != {} else
+                                      {"x": None, "y": None} for x in rows])  # fmt: skip
+        pairs = truth.get("m")
+        assert row["m"] == (pairs and [(pair["key"], pair.get("value")) for pair in pairs])
+
+
+def test_arrow_is_asked_for_the_fields_that_rows_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    schema = json_rows._schema
+
+    def counted(columns: tuple[Column, ...], names: set[bytes] | None = None) -> Any:
+        made = schema(columns, names)
+        asked.append(made.field("votes").type.num_fields)
+        return made
+
+    monkeypatch.setattr(json_rows, "_schema", counted)
+    monkeypatch.setattr(json_rows, "most_rows", lambda _: 10)
+    votes = Struct(tuple(Column(f"user{n}", INT) for n in range(100)))
+    data = b"".join(b'{"votes":{"user%d":1}}\n' % n for n in range(100))
+    found = batches_of_lines(data, (Column("votes", votes),))
+    assert asked == [100, *[10] * 10]
+    assert sum(batch.num_rows for batch in found) == 100
 
 
 def test_a_line_beyond_the_limit_is_refused(
