@@ -18,6 +18,8 @@ from provreg.readers.descent import READ_FILE, Descent, named
 
 # The signature that `model_signing` looks for in a model's folder: it cannot sign itself.
 OMS_SIGNATURE = "model.sig"
+# Over as many files as a receipt can name it has a third of that at most.
+_MAX_SIGNATURE = 1 << 20
 _CHUNK = 4 << 20
 
 Progress = Callable[[int, int], None]
@@ -26,10 +28,10 @@ Progress = Callable[[int, int], None]
 def hash_model(path: Path, *, progress: Progress | None = None) -> tuple[ModelFile, ...]:
     """The files of the model at `path`, a file or a folder, in the order of the bytes of names.
 
-    In a folder that is all of them, hidden ones too, but for a `model.sig` at its top.
+    In a folder that is all of them, hidden ones too, but for the signature `model.sig` at its top.
     `progress(done, total)` counts bytes. Raises NotFoundError, InputError for an empty folder, for
-    more than 500 of them and for one that is a link, pipe or device or changed while it was read,
-    StorageError; all name the file.
+    more than 500 of them, for one that is a link, pipe or device or changed while it was read, and
+    for a `model.sig` that is no signature's file, StorageError; all name the file.
     """
     try:
         start = os.path.realpath(path, strict=True)
@@ -62,6 +64,7 @@ def _listed(root: str) -> Iterator[tuple[str, int]]:
                     for entry in entries:
                         path = f"{folder}/{entry.name}" if folder else entry.name
                         if path == OMS_SIGNATURE:
+                            _check_left_out(entry)
                             continue
                         left -= 1
                         if left < 0:
@@ -72,6 +75,18 @@ def _listed(root: str) -> Iterator[tuple[str, int]]:
                             yield path, entry.stat(follow_symlinks=False).st_size
             except OSError as error:
                 raise named(error, folder) from None
+
+
+def _check_left_out(entry: os.DirEntry[str]) -> None:
+    """What is left out by its name is that one small file, and nothing can be in it or behind it."""
+    found = entry.stat(follow_symlinks=False)
+    if not S_ISREG(found.st_mode) or found.st_size > _MAX_SIGNATURE:
+        raise InputError(
+            f"{quoted(OMS_SIGNATURE)} in the model's folder is not a signature: it is no regular"
+            f" file of at most {_MAX_SIGNATURE:,} bytes",
+            hint="that name is left for the signature of model_signing: give it another name",
+            sample=OMS_SIGNATURE,
+        )
 
 
 def _too_many() -> InputError:

@@ -64,6 +64,27 @@ def test_model_folder_with_links_or_devices_is_refused(model: Path, kind: str) -
         hash_model(model)
 
 
+@pytest.mark.parametrize("kind", ["folder", "empty folder", "link", "pipe", "large file"])
+def test_what_is_called_as_the_signature_and_is_none_is_not_left_out(
+    model: Path, kind: str
+) -> None:
+    signature = model / "model.sig"
+    if kind == "folder":
+        signature.mkdir()
+        (signature / "more.safetensors").write_bytes(b"weights that nobody signed")
+    elif kind == "empty folder":
+        signature.mkdir()
+    elif kind == "link":
+        signature.symlink_to("/")
+    elif kind == "pipe":
+        os.mkfifo(signature)
+    else:
+        with signature.open("wb") as file:
+            file.truncate((1 << 20) + 1)
+    with pytest.raises(InputError, match="'model.sig' in the model's folder is not a signature"):
+        hash_model(model)
+
+
 def test_a_pipe_named_as_the_model_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a regular file"):
