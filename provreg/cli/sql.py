@@ -43,6 +43,8 @@ def sql(
     with output.progress("indexing") as progress:
         columns, rows = opened.sql(query, progress=progress)
     say_damage(opened.damaged, output)
+    for warning in opened.warnings:
+        output.warn(warning)
     answer = ([_plain(cell) for cell in row] for row in rows)
     if json:
         output.stream({"columns": columns}, "rows", answer)

@@ -45,8 +45,7 @@ class Untold:
 
 def all_runs(workspace: Workspace, trust: Trust | None) -> list[Exposure]:
     """Every run in the index, the latest last, with all that it was handed."""
-    judge = RunJudge(workspace, trust)
-    runs = [judge.run(digest) for digest in workspace.indexed_runs.receipts()]
+    runs = RunJudge(workspace, trust).runs(workspace.indexed_runs.receipts())
     return [
         Exposure(
             run,
@@ -79,11 +78,12 @@ def exposures(
                     chosen[on.head] = np.ones(len(entries), np.bool_) if mask is None else mask
                 mask = chosen[on.head]
                 counts += (np.count_nonzero(mask), np.count_nonzero(mask & seen))
+            run = judge.run(digest) if counts[1] else None
         except (DamagedError, NotTrustedError, NotFoundError) as error:
             untold.append(Untold(digest, error.message))
             continue
-        if counts[1]:
-            found.append(Exposure(judge.run(digest), int(counts[0]), int(counts[1])))
+        if run is not None:
+            found.append(Exposure(run, int(counts[0]), int(counts[1])))
     return found, untold
 
 

@@ -46,10 +46,10 @@ def runs_of_model(
     `whole` says that `files` are all of a folder, which is then compared with all that a run left.
     """
     judge = RunJudge(workspace, trust)
-    found = []
-    for digest in workspace.indexed_runs.with_file([file.sha256 for file in files]):
-        run = judge.run(digest)
-        found.append(MadeBy(run, tuple(_compared(run.receipt.model, files)) if whole else ()))
+    found = [
+        MadeBy(run, tuple(_compared(run.receipt.model, files)) if whole else ())
+        for run in judge.runs(workspace.indexed_runs.with_file([file.sha256 for file in files]))
+    ]
     # The latest of equals last, as in a log that is read from below.
     return sorted(
         found,

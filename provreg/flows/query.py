@@ -49,7 +49,6 @@ def query(
 
 
 def _trusted_runs(workspace: Workspace, trust: Trust | None) -> pa.Table:
-    judge = RunJudge(workspace, trust)
-    runs = [judge.run(digest) for digest in workspace.indexed_runs.receipts()]
+    runs = list(RunJudge(workspace, trust).runs(workspace.indexed_runs.receipts()))
     because = [", ".join(signer.principal for signer in run.signers) or None for run in runs]
     return pa.table([[run.digest for run in runs], because], schema=_RUN_TRUST.schema)

@@ -6,7 +6,7 @@ where the policy's `[[train]]` rules are met for every dataset that it names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -115,6 +115,20 @@ class RunJudge:
         except NotTrustedError as error:
             return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
         return Run(digest, receipt, signers, None, versions)
+
+    def runs(self, digests: Iterable[str]) -> Iterator[Run]:
+        """Those of `digests` that can be judged.
+
+        The others are reported and passed over: anybody can store a receipt and take it back by
+        half, and must not keep the others from being found.
+        """
+        for digest in digests:
+            try:
+                run = self.run(digest)
+            except (DamagedError, NotFoundError, NotTrustedError) as error:
+                self._workspace.runs.report(f"the receipt {digest} is passed over: {error.message}")
+            else:
+                yield run
 
     def _standing(self, on: TrainedOn) -> Standing:
         version = (on.dataset, on.version, on.head)

@@ -78,7 +78,7 @@ def _listed(root: str) -> Iterator[tuple[str, int]]:
 
 
 def _check_left_out(entry: os.DirEntry[str]) -> None:
-    """What is left out by its name is that one small file, and nothing can be in it or behind it."""
+    """What is left out by its name is one small file: nothing can be in it or behind it."""
     found = entry.stat(follow_symlinks=False)
     if not S_ISREG(found.st_mode) or found.st_size > _MAX_SIGNATURE:
         raise InputError(

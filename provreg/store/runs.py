@@ -23,7 +23,7 @@ class Runs:
 
     def __init__(self, store: LocalStore, report: Callable[[str], None]) -> None:
         self._store = store
-        self._report = report
+        self.report = report
 
     def add(self, statement: bytes, bundle: bytes) -> str:
         """Stores a bundle over a receipt's `statement`, whose written SHA-256 is returned.
@@ -38,13 +38,13 @@ class Runs:
         """The written SHA-256 of every receipt, in order; at most the first 100,000."""
         found = heapq.nsmallest(MAX_RUNS + 1, self._names())
         if len(found) > MAX_RUNS:
-            self._report(f"the registry has more than {MAX_RUNS:,} receipts: the rest is ignored")
+            self.report(f"the registry has more than {MAX_RUNS:,} receipts: the rest is ignored")
         return found[:MAX_RUNS]
 
     def bundles(self, receipt: str) -> Iterator[tuple[str, bytes]]:
         """(written SHA-256, bundle) of those over `receipt`; nothing is verified."""
         of = f"the receipt {receipt}"
-        return read_bundles(self._store, run_prefix(receipt), self._report, of=of)
+        return read_bundles(self._store, run_prefix(receipt), self.report, of=of)
 
     def is_begun(self, receipt: str) -> bool:
         """Whether only the name of `receipt` is there: who stores it is at it, or was killed."""
@@ -56,6 +56,6 @@ class Runs:
                 receipt = digest_of_key(key)
                 run_prefix(receipt)
             except FormatError:
-                self._report(f"{quoted(self._store.where(key))} is not a receipt: ignored")
+                self.report(f"{quoted(self._store.where(key))} is not a receipt: ignored")
             else:
                 yield receipt

@@ -18,9 +18,10 @@ from provreg.core.limits import NameList
 from provreg.core.policy import TrainRule
 from provreg.core.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
-from provreg.flows.exposure import exposures, same_sample
+from provreg.flows.exposure import all_runs, exposures, same_sample
 from provreg.flows.models import runs_of_model, verify_model
 from provreg.flows.publish_receipt import publish_receipt, trained_on, unsigned_receipt
+from provreg.flows.query import query
 from provreg.flows.runs import Run, RunJudge, members
 from provreg.flows.trusting import Trust
 from provreg.readers.model import hash_model
@@ -140,6 +141,34 @@ def test_a_forged_receipt_beside_the_true_one_changes_nothing(
     true = publish(receipt)
     assert [made.run.digest == true for made in found(bench, model)] == [True, False]
     verify(bench, model)
+
+
+@pytest.mark.parametrize("fault", ["emptied", "taken away", "another"])
+def test_a_receipt_that_breaks_after_it_was_indexed_hides_no_other_run(
+    bench: Bench, receipt: Receipt, publish: Any, model: Path, fault: str
+) -> None:
+    """Anybody can store one that names the same file, and take it back by half."""
+    true = publish(receipt)
+    bad = publish(replace(receipt, run="cd" * 16), "mallory", 4)
+    assert len(found(bench, model)) == 2
+    [bundle] = (bench.registry / run_prefix(bad)).iterdir()
+    if fault == "taken away":
+        bundle.unlink()
+    else:
+        of_another = next((bench.registry / run_prefix(true)).iterdir()).read_bytes()
+        bench.overwrite(bundle, of_another if fault == "another" else b"")
+    assert [made.run.digest for made in found(bench, model)] == [true]
+    verify(bench, model)
+    registry = bench.open()
+    registry.sync()
+    workspace, by = registry.workspace, trust(bench, "alice")
+    assert [one.run.digest for one in all_runs(workspace, by)] == [true]
+    entry = registry.verify("pets@1").entries.to_pylist()[0]
+    saw, _ = exposures(workspace, by, same_sample(entry["id"], entry["content"]))
+    assert [one.run.digest for one in saw] == [true]
+    _, rows = query(workspace, "select receipt from runs where trusted", by)
+    assert rows == [(true,)]
+    assert any(bad in warning for warning in registry.warnings)
 
 
 @pytest.mark.parametrize("change", ["weights", "config", "added", "missing", "renamed"])

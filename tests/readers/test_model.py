@@ -81,7 +81,7 @@ def test_what_is_called_as_the_signature_and_is_none_is_not_left_out(
     else:
         with signature.open("wb") as file:
             file.truncate((1 << 20) + 1)
-    with pytest.raises(InputError, match="'model.sig' in the model's folder is not a signature"):
+    with pytest.raises(InputError, match=r"'model\.sig' in the model's folder is not a signature"):
         hash_model(model)
 
 
