@@ -228,7 +228,15 @@ def test_the_fields_of_a_reading_are_those_of_its_schema(
     schema = HEAD_SCHEMA["$defs"][name]
     optional = {field for field, form in said.items() if "Left out where" in form}
     assert set(said) - optional == set(schema["required"])
-    assert set(said) == set(schema["properties"]) - {"labels_file", "beside"}
+    assert set(said) == set(schema["properties"]) - {"labels_file", "beside", "adopted", "says"}
+
+
+def test_the_fields_of_what_lies_beside_the_data_are_those_of_the_schema() -> None:
+    text = section(HEAD, "Reading")
+    said = fields_of(text[text.index("**Beside the data**") :])
+    assert set(said) == {"beside", "adopted"}
+    for name in said:
+        assert f"list of one to {HEAD_SCHEMA['$defs'][name]['maxItems']} " in said[name]
 
 
 def test_the_columns_of_a_labels_file_are_those_of_the_code() -> None:

@@ -32,6 +32,7 @@ from provreg.cli.render import (
     when,
 )
 from provreg.cli.session import open_registry, say_damage, say_gate, say_untrusted
+from provreg.core.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def diff(
     refused = found.gate is not None and say_gate(found.gate, output)
     if refused and (gate or exit_code):
         raise typer.Exit(NotTrustedError.exit_code)
-    if exit_code and (len(found) or found.relabeling is not None):
+    if exit_code and (len(found) or found.relabeling is not None or found.beside):
         raise typer.Exit(1)
 
 
@@ -146,6 +147,8 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
             head["between"] = _between_to_json(between)
         if moved is not None:
             head["labels"] = _labels_to_json(moved)
+        if found.beside:
+            head["beside"] = list(found.beside)
         if found.gate is not None:
             head["policy"] = gate_to_json(found.gate)
         changes = (_change_to_json(change) for diff in diffs for change in diff)
@@ -157,6 +160,8 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
     output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
     if moved is not None:
         output.line(_labels_in_words(moved))
+    for path in found.beside:
+        output.line(f"{quoted(path)}, which lies beside the data, is not as it was")
     if between is not None:
         _say_between(between, counts, output, each=each)
     for diff in diffs:

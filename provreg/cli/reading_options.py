@@ -112,7 +112,7 @@ ExcludeOption = Annotated[
     typer.Option(
         metavar="GLOB",
         rich_help_panel=READING,
-        help="Leave out files whose id matches. Repeatable.",
+        help="Leave out files whose id matches, with x/ a folder. Repeatable.",
     ),
 ]
 RehashOption = Annotated[

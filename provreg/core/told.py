@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from provreg.core.finding import FindingKind
 
-ORIGINS = ("split", "source", "labeler", "labeled_at")
+SAID_OF_ROWS = ("source", "labeler", "labeled_at")
+ORIGINS = ("split", *SAID_OF_ROWS)
 
 # What a field is called where the data say another than the signed one.
 KINDS: Mapping[str, FindingKind] = {

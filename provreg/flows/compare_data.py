@@ -43,7 +43,14 @@ def check_read(
         for finding in compare_with_data(entries, samples.table, told)
         if finding.id not in unread
     ]
-    findings = sorted([*findings, *unread.values()], key=lambda finding: finding.id.encode())
+    # That nothing is left in a folder says each of the samples that are missing there.
+    missing = [one.id for one in findings if one.kind == "missing"]
+    findings += (
+        one
+        for one in unread.values()
+        if not (one.id.endswith("/") and any(gone.startswith(one.id) for gone in missing))
+    )
+    findings.sort(key=lambda finding: finding.id.encode())
     if not findings:
         on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
         return

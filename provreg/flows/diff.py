@@ -16,6 +16,7 @@ from provreg.core.head import Head
 from provreg.core.kinds import KINDS
 from provreg.flows.gate import Gate
 from provreg.flows.lineage import Ancestor, place_of
+from provreg.flows.reading_said import adopted_files
 from provreg.record import record
 
 _BATCH = 1 << 12
@@ -98,7 +99,8 @@ class Diff:
 
     `versions` are those compared, with what the policy says of them. `gate` is what its rule would
     say of data that are not published, None for versions and where the rule sets no bounds.
-    `broken` says why it is not known by whose hand versions differ.
+    `broken` says why it is not known by whose hand versions differ. `reading` is how data that are
+    not published were read.
     """
 
     changes: Changes
@@ -108,6 +110,15 @@ class Diff:
     versions: Sequence[Ancestor]
     gate: Gate | None = None
     broken: str | None = None
+    reading: Mapping[str, Any] | None = None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The well-known files beside the data that are not the same in both; of data that are not
+        published those that are there and not as in the version."""
+        before, *after = [*(one.head.reading for one in self.versions), self.reading]
+        old, new = adopted_files(before), adopted_files(after[0])
+        return tuple(sorted({path for path, _ in (new - old if len(after) == 1 else new ^ old)}))
 
     @property
     def relabeling(self) -> Relabeling | None:

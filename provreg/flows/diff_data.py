@@ -31,4 +31,12 @@ def diff_data(
     held = None if trust is None else gate(Judge.of(workspace, trust), drafted)
     old = f"{before.head.dataset}@{before.head.version}"
     new = ", ".join(str(path) for path in ingestion.paths)
-    return Diff(drafted.changes, MadeBy([], None), old, new, (before,), held)
+    return Diff(
+        drafted.changes,
+        MadeBy([], None),
+        old,
+        new,
+        (before,),
+        held,
+        reading=drafted.samples.reading,
+    )

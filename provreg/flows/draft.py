@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +19,9 @@ from provreg.core.manifest import (
 )
 from provreg.core.origin import Speaker, contradicted, merge_appended, with_origin
 from provreg.core.text import quoted
+from provreg.core.told import SAID_OF_ROWS, Told
 from provreg.errors import FormatError, InputError
+from provreg.flows.reading_said import LABELS_FILE, SAYS, adopted_files
 from provreg.record import record
 
 
@@ -34,7 +37,7 @@ class FetchedList:
 
 # What a reading can newly say while no sample changes: which files are no samples, and more names
 # of classes.
-_SAYS = ("beside", "include", "exclude", "features")
+_COMPARED = ("beside", "include", "exclude", "features")
 
 
 @record
@@ -83,7 +86,16 @@ class Draft:
         if self.parent is None or len(self.changes):
             return False
         before, now = self.parent.head.reading, self.samples.reading
-        return all(before.get(name) == now.get(name) for name in _SAYS)
+        same = all(before.get(name) == now.get(name) for name in _COMPARED)
+        return same and _lies_beside(now) <= _lies_beside(before)
+
+
+def _lies_beside(reading: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """What a reading says that is in the data and no sample, and is else a stranger (step 12)."""
+    found = adopted_files(reading)
+    if reading["reader"] in {"folder", "zip"}:
+        found |= {("", reason) for reason in ("hidden", "empty") if reason in reading["left_out"]}
+    return found
 
 
 def draft(
@@ -113,7 +125,9 @@ def draft(
         labels_known=samples.labels_known,
         splits_known=samples.splits_known,
     )
+    says = _says(entries, samples)
     if append and parent is not None:
+        says = [name for name in says if name in parent.head.reading.get(SAYS, ())]
         wrong = None if replace else contradicted(continued, entries)
         if wrong is not None:
             raise InputError(
@@ -130,4 +144,19 @@ def draft(
             check_path_ids(entries.column("id"))
     except FormatError as error:
         raise InputError(error.message, sample=error.sample) from None
+    if says:
+        samples = dataclasses.replace(samples, reading=samples.reading | {SAYS: says})
     return Draft(dataset, parent, entries, compare(before, entries), samples)
+
+
+def _says(entries: pa.Table, samples: Samples) -> list[str]:
+    """The fields of which `entries` have what `samples` say of themselves, and nothing else: where
+    those say nothing, neither do they. A field of which they say nothing at all is none."""
+    by_file = samples.reading.get(LABELS_FILE, ())
+    said = tuple(
+        name
+        for name in SAID_OF_ROWS
+        if name not in by_file and samples.table[name].null_count < len(entries)
+    )
+    unlike = Told(always=said).unlike(entries, samples.table)
+    return [name for name in said if name not in unlike]

@@ -15,8 +15,8 @@ from provreg.flows.draft import Draft, Parent, draft
 from provreg.flows.reading import (
     Progress,
     Read,
+    appended,
     read_new,
-    still_overridden,
 )
 from provreg.flows.reading_said import options_said, takes_sha256
 from provreg.flows.workspace import Workspace
@@ -62,7 +62,7 @@ def drafts_of(
             reads[key] = _read(workspace, ingestion, inherited, first, progress)
         samples = reads[key].samples
         if ingestion.append and inherited is not None:
-            samples = replace(samples, reading=still_overridden(samples.reading, inherited))
+            samples = replace(samples, reading=appended(samples.reading, inherited))
         return draft(
             ingestion.dataset,
             samples,

@@ -6,27 +6,29 @@ verification reads exactly so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from provreg.core.document import Fields
 from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
 from provreg.core.text import printable, quoted
-from provreg.core.told import ORIGINS, Told
+from provreg.core.told import ORIGINS, SAID_OF_ROWS, Told
 from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
-from provreg.flows.reading_said import BESIDE, LABELS_FILE, reader_said
+from provreg.flows.reading_said import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
 from provreg.readers import huggingface, table
 from provreg.readers.begun import BegunFolder
-from provreg.readers.beside import Beside, look_beside
+from provreg.readers.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.catalog import detect, files_read, reader_again, reader_of
-from provreg.readers.globs import Globs
+from provreg.readers.globs import Excluded
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
 from provreg.readers.parallel import default_workers
 from provreg.readers.reader import (
     FileStats,
+    Found,
     HowToRead,
     KnownDigests,
     KnownRows,
@@ -83,9 +85,7 @@ def read_new(
     options = reader.settle(format_, how, before)
     work = Work(leave_out, default_workers(), known, begun=begun, progress=_counted(progress))
     read = _read(reader, paths, format_, options, work)
-    if beside is not None and beside.patterns:
-        said = read.samples.reading | {BESIDE: list(beside.patterns)}
-        read = replace(read, samples=replace(read.samples, reading=said))
+    read = replace(read, samples=replace(read.samples, reading=read.samples.reading | beside))
     if labels is None:
         return read
     given = read_labels(labels)
@@ -129,14 +129,13 @@ def read_again(
         remember=remember,
         progress=_counted(progress),
     )
-    read = _read(reader, paths, format_, options, work)
-    if (is_read := files_read(format_, paths, again.get("label"))) is None:
-        return read
-    beside = look_beside(paths, is_read, _patterns(reading), leave_out=leave_out)
-    strangers = [
-        Finding("stranger", printable(path), detail=why) for path, why in beside.strangers.items()
-    ]
-    return replace(read, findings=(*read.findings, *strangers))
+    found = reader.read(paths, format_, options, work)
+    read = _as_read(found)
+    findings = [*read.findings, *_unseen(found, again)]
+    if (files := files_read(format_, paths, again.get("label"))) is not None:
+        beside = look_beside(paths, files, _patterns(reading), leave_out=leave_out)
+        findings += _strangers(beside, _adopted(reading))
+    return replace(read, findings=tuple(findings))
 
 
 def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFiles | None:
@@ -173,7 +172,10 @@ def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> T
     none.
     """
     overridden = _given_by_file(reading)
-    always = {"label": labels, "split": splits}
+    says = reading.get(SAYS, [])
+    if not isinstance(says, list) or not all(name in SAID_OF_ROWS for name in says):
+        raise FormatError(f"head.reading: {SAYS} does not list source, labeler or labeled_at")
+    always = {"label": labels, "split": splits} | dict.fromkeys(says, True)
     return Told(
         tuple(name for name, known in always.items() if known and name not in overridden),
         tuple(name for name in ORIGINS if not always.get(name) and name not in overridden),
@@ -190,15 +192,20 @@ def told_by_stream(reading: Mapping[str, Any]) -> Told:
     )
 
 
-def still_overridden(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str, Any]:
-    """`reading` of an append: what a labels file said of the parent's samples still holds.
+def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str, Any]:
+    """`reading` of an append: what a labels file said of the parent's samples, what was left out
+    and what lay beside them still holds.
 
     Raises FormatError for an inherited reading that is none.
     """
     named = {*_given_by_file(inherited), *_given_by_file(reading)}
-    if not named:
-        return reading
-    return reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
+    if named:
+        reading = reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
+    if adopted := {*_adopted(inherited), *_adopted(reading)}:
+        reading = reading | {ADOPTED: _adopted_to_json(adopted)}
+    if before := inherited.get("left_out"):
+        reading = reading | {"left_out": before | reading.get("left_out", {})}
+    return reading
 
 
 def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
@@ -214,19 +221,72 @@ def _beside(
     how: HowToRead,
     inherited: Mapping[str, Any] | None,
     leave_out: Iterable[Path],
-) -> tuple[Beside | None, HowToRead]:
-    """What lies beside the data, and `how` to read them without what was said of that alone.
+) -> tuple[dict[str, Any], HowToRead]:
+    """What the head says of what lies beside the data, and `how` to read them without what was said
+    of that alone.
 
     Raises InputError for a file that nobody left out.
     """
     label = how.label or (None if inherited is None else inherited.get("label"))
-    is_read = files_read(format_, paths, label)
-    if is_read is None:
-        return None, how
+    files = files_read(format_, paths, label)
+    if files is None:
+        return {}, how
     patterns = how.exclude or (() if inherited is None else _patterns(inherited))
-    beside = look_beside(paths, is_read, patterns, leave_out=leave_out, adopt=True)
+    beside = look_beside(paths, files, patterns, leave_out=leave_out, new=True)
     beside.refuse(format_)
-    return beside, how if "exclude" in reader_of(format_).OPTIONS else replace(how, exclude=())
+    said: dict[str, Any] = {BESIDE: list(patterns)} if patterns else {}
+    if beside.adopted:
+        said[ADOPTED] = _adopted_to_json(beside.adopted)
+    return said, how if "exclude" in reader_of(format_).OPTIONS else replace(how, exclude=())
+
+
+def _strangers(beside: Beside, signed: Collection[Adopted]) -> Iterator[Finding]:
+    """What lies beside the data and is not as `signed`."""
+    for path, why in beside.strangers.items():
+        yield Finding("stranger", printable(path), detail=why)
+    contents = {one.path: one.content for one in signed}
+    for one in beside.adopted:
+        if one.path not in contents:
+            why = "lies beside the data and did not when they were signed"
+            yield Finding("stranger", printable(one.path), found=one.content, detail=why)
+        elif one not in signed:
+            expected = contents[one.path]
+            yield Finding("changed", printable(one.path), expected=expected, found=one.content)
+
+
+# What other programs read in a folder of files that is no sample.
+_UNSEEN = {
+    "hidden": "is hidden, and called like data: other programs read it",
+    "empty": "is a folder without samples, which other programs take for a class",
+}
+
+
+def _unseen(found: Found, reading: Mapping[str, Any]) -> Iterator[Finding]:
+    """What was not there when the data were signed: the head would say that such are left out."""
+    for reason, names in found.unseen.items():
+        if reason not in reading.get("left_out", {}):
+            yield from (
+                Finding("stranger", printable(one), detail=_UNSEEN[reason]) for one in names
+            )
+
+
+def _adopted(reading: Mapping[str, Any]) -> list[Adopted]:
+    """The files beside the data of which the head has the digests. Raises FormatError."""
+    what = f"head.reading: {ADOPTED}"
+    said = reading.get(ADOPTED, [])
+    if not isinstance(said, list) or len(said) > MOST_ADOPTED:
+        raise FormatError(f"{what} is no list of at most {MOST_ADOPTED} files")
+    found = []
+    for one in said:
+        fields = Fields(one, what)
+        found.append(Adopted(fields.text("path", limit=4096), fields.digest("content", "blake3")))
+        fields.done()
+    return found
+
+
+def _adopted_to_json(adopted: Iterable[Adopted]) -> list[dict[str, str]]:
+    ordered = sorted(adopted, key=lambda one: (one.path, one.content))
+    return [{"path": one.path, "content": one.content} for one in ordered]
 
 
 def _patterns(reading: Mapping[str, Any]) -> tuple[str, ...]:
@@ -236,14 +296,17 @@ def _patterns(reading: Mapping[str, Any]) -> tuple[str, ...]:
         raise FormatError(f"head.reading: {BESIDE} is no list of patterns")
     try:
         if said:
-            Globs(said)
+            Excluded(said)
     except UsageError as error:
         raise FormatError(f"head.reading: {BESIDE}: {error.message}") from None
     return tuple(said)
 
 
 def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:
-    found = reader.read(paths, format_, options, work)
+    return _as_read(reader.read(paths, format_, options, work))
+
+
+def _as_read(found: Found) -> Read:
     samples = Samples(
         in_order(found.table),
         found.reading,

@@ -9,19 +9,27 @@ if TYPE_CHECKING:
 
     from provreg.readers.reader import HowToRead
 
-LABELS_FILE, BESIDE = "labels_file", "beside"
+LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
 
 def reader_said(reading: Mapping[str, Any]) -> dict[str, Any]:
     """What the reader itself said; without what a labels file said, and what lies beside."""
-    return {name: said for name, said in reading.items() if name not in (LABELS_FILE, BESIDE)}
+    others = (LABELS_FILE, BESIDE, ADOPTED, SAYS)
+    return {name: said for name, said in reading.items() if name not in others}
 
 
 def options_said(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """What of a head's reading its successor inherits: how to read, and not what came of it."""
     if reading is None:
         return None
-    return {name: said for name, said in reading.items() if name not in (LABELS_FILE, "left_out")}
+    came = (LABELS_FILE, ADOPTED, SAYS, "left_out")
+    return {name: said for name, said in reading.items() if name not in came}
+
+
+def adopted_files(reading: Mapping[str, Any] | None) -> set[tuple[str, str]]:
+    """(path, digest) of the well-known files beside data read so."""
+    said = () if reading is None else reading.get(ADOPTED, ())
+    return {(one["path"], one["content"]) for one in said}
 
 
 def takes_sha256(how: HowToRead, inherited: Mapping[str, Any] | None) -> bool:

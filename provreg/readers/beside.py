@@ -2,43 +2,58 @@
 
 Whoever trains on such a folder with another program reads whatever in it looks like data, so there
 is nothing in it that nobody answers for: a file is read, left out by a pattern that the head
-records, or a stranger.
+records, adopted (recorded with the digest of its bytes), or a stranger.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, TypeVar
 
+from blake3 import blake3
+
+from provreg.core.bounds import LIMITS
+from provreg.core.digest import written
 from provreg.core.text import printable, quoted
 from provreg.errors import InputError
-from provreg.readers.globs import LONGEST_PATTERN, MOST_PATTERNS, Globs
+from provreg.readers.file_names import is_called_like_data
+from provreg.readers.globs import Excluded
 from provreg.readers.listing import SYSTEM_FILES
+from provreg.readers.source_file import examined, opened
 from provreg.readers.table_files import NEIGHBOURS, files_and_links
 from provreg.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
 # A folder `label=pos` is a column to Spark, DuckDB and Arrow.
 _PARTITION = re.compile(r"[^=]+=.*", re.DOTALL)
-# What is hidden is left out, but for what DuckDB and Polars find all the same.
-_DATA = re.compile(
-    r".*\.(arrow|csv|tsv|jsonl?|ndjson|parquet|feather|txt|tar|tgz|zip)(\.(gz|bz2|xz|zst|lz4))?",
-    re.IGNORECASE | re.DOTALL,
-)
-# What means more than itself in a pattern, and how it is written to mean itself.
-_SPECIAL, _ESCAPED = re.compile(r"([*?[])"), re.compile(r"\[[*?[]\]")
+MOST_ADOPTED = 256
+# What means more than itself in a pattern.
+_SPECIAL = re.compile(r"([*?[])")
+_PIECE = 1 << 20
+
+Found = TypeVar("Found")
+
+
+@record
+class Adopted:
+    """A well-known file beside the data: its path below a folder that was named, and the written
+    digest of its bytes."""
+
+    path: str
+    content: str
 
 
 @record
 class Beside:
-    """`patterns` leave out what lies beside the data; `strangers` is what they do not: its path
-    below the folder that was named, and why it cannot stay there."""
+    """What lies beside the data: files that were `adopted`, and `strangers`, each by its path below
+    the folder that was named and why it cannot stay there."""
 
-    patterns: tuple[str, ...]
+    adopted: tuple[Adopted, ...]
     strangers: dict[str, str]
 
     def refuse(self, format_: str) -> None:
@@ -48,11 +63,12 @@ class Beside:
                 f"{quoted(path)} {why}",
                 sample=printable(path),
                 hint=f"move it elsewhere, or leave it out: --format {format_}"
-                f" --exclude {quoted(_exactly(path))}"
+                f" --exclude {quoted(_exactly(path))}, its folder with --exclude 'FOLDER/'"
                 if why == _NO_DATA
                 else "write the values into a column: the names of folders are not signed"
                 if why == _VALUES
-                else "move its files into the folder, or leave it out with --exclude",
+                else "move its files into the folder, or leave it out:"
+                f" --exclude {quoted(_exactly(path) + '/')}",
             )
 
 
@@ -63,84 +79,83 @@ _LINK = "is a link to a folder, which is not followed"
 
 def look_beside(
     paths: Sequence[Path],
-    is_read: Callable[[Path], bool],
-    patterns: tuple[str, ...],
+    read: Collection[Path],
+    patterns: Sequence[str],
     *,
     leave_out: Iterable[Path] = (),
-    adopt: bool = False,
+    new: bool = False,
 ) -> Beside:
-    """What is in the folders among `paths` and not `is_read`, or read under a name with values.
+    """What is in the folders among `paths` and not among the files that are `read`, or read under a
+    name with values.
 
-    `patterns` say what is left out; with `adopt` also well-known files that hold no data (README,
-    `_SUCCESS`), whose paths are then among the patterns. Folders of `leave_out` (the registry) are
-    not entered. What was named itself has nothing beside it.
+    `patterns` say what is left out. Well-known files that hold no data (README, `_SUCCESS`) are
+    adopted: 256 of them. Folders of `leave_out` (the registry) are not entered. What was named
+    itself has nothing beside it. `new` data must not be named by a folder with values either, which
+    stands in the path that others see. Raises InputError for a well-known file that cannot be read.
     """
     aside = frozenset(os.path.realpath(path) for path in leave_out)
-    found: dict[str, str] = {}
+    files: list[tuple[str, Path]] = []
+    links: list[str] = []
     # Patterns leave out no file that is read.
     values: dict[str, str] = {}
     for folder in paths:
         if not folder.is_dir():
             continue
-        # Its own name as well, when it is first read: it stands in the path that others see.
-        before = [folder.absolute().name] if adopt else []
+        own = [folder.absolute().name] if new else []
         for path, linked in files_and_links(folder, aside):
             inside = path.relative_to(folder).as_posix()
-            *folders, name = inside.split("/")
-            # Not read either in a hidden folder, whatever it is called.
-            hidden = any(one.startswith(".") for one in [*folders, name])
             if linked:
-                found[inside] = _LINK
-            elif is_read(path) and not hidden:
-                if any(_PARTITION.fullmatch(one) for one in before + folders):
+                links.append(inside)
+            elif path in read:
+                if any(map(_PARTITION.fullmatch, own + inside.split("/")[:-1])):
                     values[inside] = _VALUES
-            elif name not in SYSTEM_FILES and (
-                not hidden or is_read(path) or _DATA.fullmatch(inside)
-            ):
-                # Of several folders, one may have a file where another has a link.
-                found.setdefault(inside, _NO_DATA)
-    strangers = _not_left_out(found, patterns)
-    if adopt:
-        known = [
-            path
-            for path, why in strangers.items()
-            if why == _NO_DATA
-            and _is_known(path)
-            and len(_exactly(path)) <= LONGEST_PATTERN
-            and path.isprintable()
-        ]
-        # A head with more patterns could not be read: somebody has to name one for all.
-        if len(patterns) + len(known) > MOST_PATTERNS:
-            known = []
-        patterns = (*patterns, *(_exactly(path) for path in sorted(known)))
-        strangers = {path: why for path, why in strangers.items() if path not in known}
-    return Beside(patterns, strangers | values)
+            elif _counts(inside):
+                files.append((inside, path))
+    excluded = Excluded(patterns)
+    links = _without(links, excluded.folders(links))
+    files = _without(files, excluded.files([inside for inside, _ in files]))
+    known = [(inside, path) for inside, path in files if _is_known(inside)]
+    # A head with more could not be read: somebody has to leave them out by a pattern.
+    known = known if len(known) <= MOST_ADOPTED else []
+    adopted = {Adopted(inside, _digest(path)) for inside, path in known}
+    strangers = {inside: _NO_DATA for inside, path in files if (inside, path) not in set(known)}
+    return Beside(
+        tuple(sorted(adopted, key=lambda one: (one.path, one.content))),
+        strangers | dict.fromkeys(links, _LINK) | values,
+    )
 
 
-def _not_left_out(found: dict[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
-    """Those of `found` that no pattern leaves out.
-
-    One that is the path of a well-known file stands for that very file: a folder in its place, or a
-    link to one, could hold anything.
-    """
-    exact = {pattern for pattern in patterns if _is_known(pattern) and _is_exact(pattern)}
-    others = [pattern for pattern in patterns if pattern not in exact]
-    left = {path: why for path, why in found.items() if why == _LINK or _exactly(path) not in exact}
-    if not others:
-        return left
-    out = Globs(others).matching(list(left))
-    return {path: why for (path, why), gone in zip(left.items(), out, strict=True) if not gone}
+def _counts(inside: str) -> bool:
+    """Whether a file that is not read, at this path, is one to others."""
+    *folders, name = inside.split("/")
+    if name in SYSTEM_FILES:
+        return False
+    # What is hidden is left out, but for what DuckDB and Polars find all the same.
+    hidden = any(one.startswith(".") for one in [*folders, name])
+    return not hidden or is_called_like_data(name)
 
 
-def _is_known(path: str) -> bool:
-    return path.rpartition("/")[2] in NEIGHBOURS
+def _is_known(inside: str) -> bool:
+    """Whether the file at this path is one that people and programs put beside data."""
+    return (
+        inside.rpartition("/")[2] in NEIGHBOURS
+        and inside.isprintable()
+        and len(inside.encode()) <= LIMITS["id"]
+    )
+
+
+def _digest(path: Path) -> str:
+    hasher = blake3()
+    with opened(examined(path)) as stream:
+        while piece := stream.read(_PIECE):
+            hasher.update(piece)
+    return written(hasher.digest())
+
+
+def _without(found: Sequence[Found], gone: Iterable[bool]) -> list[Found]:
+    return list(compress(found, (not one for one in gone)))
 
 
 def _exactly(path: str) -> str:
-    """The pattern that matches `path` alone, and what is below it."""
+    """The pattern that matches the file at `path` alone."""
     return "/" + _SPECIAL.sub(r"[\1]", path)
-
-
-def _is_exact(pattern: str) -> bool:
-    """Whether `pattern` is one that `_exactly` gives."""
-    return pattern.startswith("/") and not _SPECIAL.search(_ESCAPED.sub("", pattern))

@@ -8,13 +8,14 @@ from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.readers import folder, huggingface, idx, table, webdataset, zipped
 from provreg.readers.hugging_face_layout import reads
-from provreg.readers.shard_files import is_tar
-from provreg.readers.table_files import detect_format, format_of
+from provreg.readers.shard_files import shards
+from provreg.readers.table_files import detect_format
+from provreg.readers.table_files import shards as table_files
 from provreg.readers.table_options import READERS as TABLES
 from provreg.readers.tables_in_folder import refuse_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence, Set
     from pathlib import Path
 
     from provreg.readers.reader import Reader
@@ -75,26 +76,23 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     return reader, format_
 
 
-def files_read(
-    format_: str, paths: Sequence[Path], label: str | None = None
-) -> Callable[[Path], bool] | None:
-    """Which files in the folders among `paths` a format reads; None where it reads all, or says
-    itself what it leaves out, as folders of files and readers of other packages do.
+def files_read(format_: str, paths: Sequence[Path], label: str | None = None) -> Set[Path] | None:
+    """The files at `paths` that a format reads, as its reader lists them; None where it reads all,
+    or says itself what it leaves out, as folders of files and readers of other packages do.
 
-    `label` is where labels are, None where nobody said so yet.
-
-    Raises as reading does.
+    `label` is where labels are, None where nobody said so yet. Raises as reading does.
     """
     if format_ in TABLES:
-        return lambda path: format_of(path) == format_
+        return set(table_files(paths, format_))
     if format_ == huggingface.READER:
         return reads(paths)
-    called: dict[str, Callable[[Path], bool]] = {
-        webdataset.READER: is_tar,
-        zipped.READER: zipped.is_zip,
-        idx.READER: idx.is_items if label == "none" else idx.is_idx,
-    }
-    return called.get(format_)
+    if format_ == webdataset.READER:
+        return {shard.file.path for shard in shards(paths)}
+    if format_ == zipped.READER:
+        return set(zipped.archives(paths))
+    if format_ == idx.READER:
+        return idx.reads(paths, labels=label != "none")
+    return None
 
 
 def _plugged(format_: str) -> Reader | None:

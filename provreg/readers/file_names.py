@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 # With this many characters before it, a name of 255 bytes cannot make an id too long.
 _SHORT_PREFIX = 700
+# What programs take for data by its ending, wherever it lies: tables, archives, arrays, text,
+# pictures, sound and films, and MNIST's files, which have none.
+_DATA = re.compile(
+    r".*(\.(arrow|csv|tsv|jsonl?|ndjson|parquet|feather|txt|tar|tgz|zip|npy|npz|hdf5|h5"
+    r"|jpe?g|png|ppm|pgm|bmp|tiff?|webp|gif|avif|heic|jxl"
+    r"|wav|mp3|flac|ogg|opus|m4a|aac|aiff?|mp4|m4v|avi|mov|mkv|webm|mpe?g)"
+    r"(\.(gz|bz2|xz|zst|lz4))?|idx[0-9]+-(ubyte|byte|short|int|float|double)(\.gz)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_called_like_data(name: str) -> bool:
+    """Whether other programs would take a file of this name for data, though it is hidden."""
+    return _DATA.fullmatch(name) is not None
 
 
 def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:

@@ -122,6 +122,12 @@ def read_folder(
         reused=int(found.sum()),
         findings=tuple(sorted(findings, key=lambda finding: finding.id)),
         files=FileStats(stats, digests, read_at_ns),
+        # Where folders are no labels, an empty one is no class.
+        unseen={
+            reason: names
+            for reason, names in listing.unseen.items()
+            if reason != "empty" or options.label == "dir"
+        },
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from provreg.core.document import Fields
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
-from provreg.readers.globs import MOST_PATTERNS, Globs
+from provreg.readers.globs import MOST_PATTERNS, Excluded, Globs
 from provreg.record import record
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ READER_VERSION = 1
 OPTIONS = frozenset({"label", "split", "include", "exclude", "sha256"})
 _WHAT = "head.reading"
 _FROM = r"dir|none"
-_LEFT_OUT = ("hidden", "system", "registry", "filtered")
+_LEFT_OUT = ("hidden", "system", "registry", "filtered", "empty")
 
 
 @record
@@ -39,9 +39,10 @@ class FolderOptions:
         for name, value in (("label", self.label), ("split", self.split)):
             if value not in {"dir", "none"}:
                 raise UsageError(f"{quoted(value)} is not a {name} for folders: dir or none")
-        for patterns in (self.include, self.exclude):
-            if patterns:
-                Globs(patterns)
+        if self.include:
+            Globs(self.include)
+        if self.exclude:
+            Excluded(self.exclude)
 
 
 def settled_options(how: HowToRead, old: FolderOptions) -> FolderOptions:

@@ -3,7 +3,11 @@
 A pattern is matched against a whole id, segment by segment: `*` is any run of characters but `/`,
 `?` one of them, `[a-z]` and `[!a-z]` one of a set, and a segment that is `**` any number of
 folders, none included. A pattern without `/` holds at any depth; a leading `/` ties it to the top.
-A pattern that matches a folder takes in everything below it. Upper and lower case differ.
+Upper and lower case differ.
+
+A pattern of `--include` that matches a folder takes in everything below it. One of `--exclude` does
+so if it ends in `/` or `**`; any other stands for files alone: a folder in the place of a file that
+was left out could hold anything.
 
 They are run by RE2 through Arrow: in linear time, whatever the pattern and the id.
 """
@@ -26,37 +30,84 @@ _TOKEN = re.compile(r"\*|\?|\[(!?)(\]?[^\]/]*)\]|[^*?]")
 
 
 class Globs:
-    """Several patterns, compiled; an id matches when one of them does.
+    """Patterns of `--include`, compiled; an id matches when one of them does.
 
     Raises UsageError for more than 256 patterns, and for one that is empty, longer than 1,024
     characters or not well formed.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        if len(patterns) > MOST_PATTERNS:
-            raise UsageError(f"more than {MOST_PATTERNS} patterns")
+        self._match = _Matching([f"{_expression(one)}(?s:/.*)?" for one in _few(patterns)])
+
+    def matching(self, ids: Sequence[str]) -> list[bool]:
+        """Which of `ids` match, themselves or by a folder above them."""
+        return self._match.all(ids)
+
+
+class Excluded:
+    """Patterns of `--exclude`, compiled. Raises as `Globs`."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        files: list[str] = []
+        folders: list[str] = []
+        single: list[str] = []
+        for pattern in _few(patterns):
+            expression = _expression(pattern)
+            if pattern.endswith("/"):
+                files.append(f"{expression}/(?s:.+)")
+                folders.append(f"{expression}(?s:/.*)?")
+                continue
+            files.append(expression)
+            everything = pattern.rpartition("/")[2] == "**"
+            (folders if everything else single).append(expression)
+        self._files, self._folders = _Matching(files), _Matching(folders)
+        self._single = _Matching(single)
+
+    def files(self, ids: Sequence[str]) -> list[bool]:
+        """Which of `ids`, all of files, are left out, themselves or with a folder above them."""
+        return self._files.all(ids)
+
+    def folders(self, ids: Sequence[str]) -> list[bool]:
+        """Which of `ids`, all of folders, are left out with all that is in them."""
+        return self._folders.all(ids)
+
+    def mistaken(self, ids: Sequence[str]) -> list[bool]:
+        """Which of `ids`, all of folders, are named by a pattern that stands for files alone."""
+        both = zip(self._single.all(ids), self._folders.all(ids), strict=True)
+        return [named and not left_out for named, left_out in both]
+
+
+class _Matching:
+    """Whether texts match one of some expressions as a whole."""
+
+    def __init__(self, expressions: Sequence[str]) -> None:
         # Late: without patterns, files are listed and hashed before anything needs Arrow.
         import pyarrow as pa
 
-        expressions = "|".join(_expression(pattern) for pattern in patterns)
-        self._expression = f"^(?:{expressions})(?s:/.*)?$"
+        self._expression = f"^(?:{'|'.join(expressions)})$" if expressions else None
         try:
-            self.matching([""])
+            self.all([""])
         except pa.ArrowInvalid as error:
             raise UsageError(f"the patterns do not compile: {error}") from None
 
-    def matching(self, ids: Sequence[str]) -> list[bool]:
-        """Which of `ids` match, themselves or by a folder above them.
-
-        Names of files that are not UTF-8 are matched as if they had a character in each such place.
-        """
+    def all(self, texts: Sequence[str]) -> list[bool]:
+        """Names of files that are not UTF-8 are matched as if they had a character in each such
+        place."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if self._expression is None:
+            return [False] * len(texts)
         found: list[bool] = pc.match_substring_regex(
-            pa.array(map(_as_text, ids), pa.string()), self._expression
+            pa.array(map(_as_text, texts), pa.string()), self._expression
         ).to_pylist()
         return found
+
+
+def _few(patterns: Sequence[str]) -> Sequence[str]:
+    if len(patterns) > MOST_PATTERNS:
+        raise UsageError(f"more than {MOST_PATTERNS} patterns")
+    return patterns
 
 
 def _as_text(name: str) -> str:

@@ -14,7 +14,7 @@ from provreg.readers.source_file import SourceFile, examined, opened, shown
 from provreg.readers.table_files import chosen_files, data_at, detect_format, files_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _DICT, _INFO, _STATE = "dataset_dict.json", "dataset_info.json", "state.json"
@@ -58,7 +58,7 @@ def dataset_files(paths: Sequence[Path]) -> dict[Path, tuple[SourceFile, str | N
     return dict(sorted(found.items()))
 
 
-def reads(paths: Sequence[Path]) -> Callable[[Path], bool]:
+def reads(paths: Sequence[Path]) -> set[Path]:
     """Which files in the datasets at `paths` are read; the others there are strangers.
 
     So are documents that are called like those of a saved dataset and lie elsewhere: datasets takes
@@ -71,7 +71,7 @@ def reads(paths: Sequence[Path]) -> Callable[[Path], bool]:
             files.add(path / _DICT)
             folders = [path / name for name in _splits(path)]
         files.update(folder / name for folder in folders for name in (_INFO, _STATE))
-    return files.__contains__
+    return files
 
 
 def _splits(path: Path) -> list[str]:

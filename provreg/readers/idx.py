@@ -143,6 +143,15 @@ def options_from_reading(reading: Any) -> IdxOptions:
     return IdxOptions(label, split)
 
 
+def reads(paths: Sequence[Path], *, labels: bool) -> set[Path]:
+    """The files that are read, those of `labels` too."""
+    pairs = _pairs(paths)
+    files = {pair.items for pair in pairs}
+    if labels:
+        files.update(pair.labels for pair in pairs if pair.labels is not None)
+    return {file.path for file in files}
+
+
 def is_idx(path: Path) -> bool:
     """Whether a file is called like one of these."""
     return _NAME.fullmatch(path.name) is not None

@@ -20,15 +20,15 @@ from provreg.core.finding import Finding, FindingKind
 from provreg.core.text import printable, quoted
 from provreg.errors import InputError, ProvregError
 from provreg.readers.descent import DEEPEST, Descent, named
-from provreg.readers.file_names import check_names, check_twins
-from provreg.readers.globs import Globs
+from provreg.readers.file_names import check_names, check_twins, is_called_like_data
+from provreg.readers.globs import Excluded, Globs
 from provreg.readers.links import resolve
 from provreg.readers.runs import Folder, Run, join, lies_in, starting_points
 from provreg.readers.tables_in_folder import refuse_hugging_face
 from provreg.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 # Files that desktop systems leave behind.
 SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -39,12 +39,16 @@ class Listing:
     """`runs` in the order of ids; files and folders (each once) left out, counted by reason.
 
     Reasons: `hidden` (a leading dot), `system` (`SYSTEM_FILES`), `registry`, `filtered` (by the
-    patterns). `findings` is what could not be listed, where that was to be collected.
+    patterns), `empty` (folders without samples, where folders with samples stand). `findings` is
+    what could not be listed, where that was to be collected, and `unseen` then names, by reason,
+    what others read for all that: hidden files that are called like data, and empty folders, which
+    are classes to them.
     """
 
     runs: list[Run]
     left_out: dict[str, int]
     findings: list[Finding]
+    unseen: Mapping[str, tuple[str, ...]]
 
     def __len__(self) -> int:
         return sum(len(run.names) for run in self.runs)
@@ -71,13 +75,16 @@ def list_samples(
     """
     walk = _Walk(
         include=Globs(include) if include else None,
-        exclude=Globs(exclude) if exclude else None,
+        exclude=Excluded(exclude) if exclude else None,
         leave_out=frozenset(os.path.realpath(path) for path in leave_out),
         collect=collect,
     )
     runs: list[Run] = []
     for start in starting_points(paths, walk.leave_out):
         runs.extend(walk.runs_below(start))
+    empty = _empty(walk.entered, runs)
+    if empty:
+        walk.left_out["empty"] = len(empty)
     if not collect:
         check_twins((run.prefix, run.names) for run in runs)
         if not runs:
@@ -86,7 +93,8 @@ def list_samples(
                 f"{quoted(os.fspath(paths[0]))} holds no samples",
                 hint=f"left out: {left_out}" if left_out else "",
             )
-    return Listing(runs, walk.left_out, walk.findings)
+    unseen = {"hidden": tuple(walk.hidden), "empty": tuple(empty)} if collect else {}
+    return Listing(runs, walk.left_out, walk.findings, unseen)
 
 
 @dataclass(slots=True)
@@ -94,16 +102,18 @@ class _Walk:
     """The rules of one listing, and what they turned up so far."""
 
     include: Globs | None
-    exclude: Globs | None
+    exclude: Excluded | None
     leave_out: frozenset[str]
     collect: bool
     left_out: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
     def runs_below(self, start: Folder | Run) -> list[Run]:
         """The runs of one starting point, in the order of ids."""
         if isinstance(start, Run):
-            kept = self._included("", self._kept("", start.names))
+            kept = self._included("", self._kept("", start.names, self._excluded_files))
             return [start] if kept else []
         runs: list[Run] = []
         pending: list[Folder | Run] = [start]
@@ -113,6 +123,8 @@ class _Walk:
                 if isinstance(item, Run):
                     runs.append(item)
                     continue
+                if item.prefix:
+                    self.entered.append(item.prefix)
                 try:
                     pending.extend(reversed(self._inside(item, descent)))
                 except OSError as error:
@@ -135,10 +147,19 @@ class _Walk:
                     (links if entry.is_symlink() else others).append(entry.name)
         if not folder.folder and not self.collect:
             refuse_hugging_face(folder.root, files, folders)
-        files, folders, links, others = (
-            self._kept(folder.prefix, names) for names in (files, folders, links, others)
+        prefix, place = folder.prefix, f"{join(folder.root, folder.folder)}/"
+        if self.collect:
+            self._note_hidden(prefix, place, files, [*folders, *links])
+        files, others = (
+            self._kept(prefix, names, self._excluded_files) for names in (files, others)
         )
-        files = self._included(folder.prefix, files)
+        folders = self._kept(prefix, folders, self._excluded_folders)
+        # What a link is decides which patterns are asked.
+        to_folders = [name for name in links if os.path.isdir(place + name)]  # noqa: PTH112
+        to_files = [name for name in links if name not in set(to_folders)]
+        links = self._kept(prefix, to_folders, self._excluded_folders)
+        links += self._kept(prefix, to_files, self._excluded_files)
+        files = self._included(prefix, files)
         for name in others:
             sample = folder.prefix + name
             self._refuse(sample, InputError(f"{quoted(sample)} is not a regular file"))
@@ -156,7 +177,9 @@ class _Walk:
                 special[name if isinstance(followed, Run) else f"{name}/"] = followed
         return _interleaved(folder, sorted(files), special)
 
-    def _kept(self, prefix: str, names: list[str]) -> list[str]:
+    def _kept(
+        self, prefix: str, names: list[str], excluded: Callable[[list[str]], list[bool]]
+    ) -> list[str]:
         """Those of `names`, all in one folder, that are neither left out nor impossible."""
         kept = [name for name in names if name[0] != "." and name not in SYSTEM_FILES]
         if len(kept) < len(names):
@@ -164,7 +187,7 @@ class _Walk:
             self._leave_out("system", system)
             self._leave_out("hidden", len(names) - len(kept) - system)
         if kept and self.exclude:
-            matched = self.exclude.matching([prefix + name for name in kept])
+            matched = excluded([prefix + name for name in kept])
             kept = list(compress(kept, [not found for found in matched]))
             self._leave_out("filtered", sum(matched))
         for name, problem in check_names(prefix, kept).items():
@@ -172,6 +195,29 @@ class _Walk:
             self._refuse(prefix + name, error, kind="stranger")
             kept.remove(name)
         return kept
+
+    def _excluded_files(self, ids: list[str]) -> list[bool]:
+        return self.exclude.files(ids) if self.exclude else [False] * len(ids)
+
+    def _excluded_folders(self, ids: list[str]) -> list[bool]:
+        """Whether each folder is left out; one that is named as a file is refused."""
+        if self.exclude is None:
+            return [False] * len(ids)
+        mistaken = self.exclude.mistaken(ids)
+        for sample in compress(ids, mistaken):
+            self._refuse(sample, named_as_file(sample), kind="stranger")
+        both = zip(mistaken, self.exclude.folders(ids), strict=True)
+        return [refused or left_out for refused, left_out in both]
+
+    def _note_hidden(
+        self, prefix: str, place: str, files: Iterable[str], folders: Iterable[str]
+    ) -> None:
+        """Keeps the names of hidden files that are called like data."""
+        names = [name for name in files if name.startswith(".")]
+        for name in folders:
+            if name.startswith(".") and not lies_in(place + name, self.leave_out):
+                names += (name + inside for inside in _files_below(place + name))
+        self.hidden += (prefix + name for name in names if is_called_like_data(name))
 
     def _included(self, prefix: str, names: list[str]) -> list[str]:
         """Those of `names`, all of files in one folder, that the patterns ask for."""
@@ -228,6 +274,42 @@ class _Walk:
             error.sample = sample
             raise error
         self.findings.append(Finding(kind, printable(sample)))
+
+
+def named_as_file(sample: str) -> InputError:
+    """What to raise for a folder that a pattern names which stands for files."""
+    return InputError(
+        f"{quoted(sample)} is a folder, and --exclude names it as a file",
+        hint=f"to leave out all that is in it: --exclude {quoted(f'/{sample}/')}",
+        sample=sample,
+    )
+
+
+def _files_below(path: str) -> Iterator[str]:
+    """The files at and below `path`, a folder, file or link, as what follows it."""
+    if not os.path.isdir(path):  # noqa: PTH112
+        yield ""
+    for place, _, names in os.walk(path):
+        yield from (f"{place[len(path) :]}/{name}" for name in names)
+
+
+def _empty(entered: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Those of `entered`, prefixes of folders, that hold no sample and stand where a class could:
+    beside folders that do, and neither beside samples nor in another of them."""
+    direct = {run.prefix for run in runs}
+    full = {""}
+    for prefix in direct:
+        folder = prefix
+        while folder not in full:
+            full.add(folder)
+            folder = _above(folder)
+    above = ((one, _above(one)) for one in entered if one not in full)
+    return sorted(one for one, parent in above if parent in full and parent not in direct)
+
+
+def _above(prefix: str) -> str:
+    """The prefix of the folder in which the folder of `prefix` lies."""
+    return prefix[: prefix.rfind("/", 0, -1) + 1]
 
 
 def _descent(root: str) -> Descent:

@@ -156,8 +156,9 @@ class Found:
     `table`: a row a sample, schema `core.entry.SAMPLE`, unique ids, in the order of the data.
     `reading`: for the head; with it the same is found again. `labels_known`, `splits_known`:
     whether the data speak of them at all. `reused`: how many digests were known already.
-    `findings`: what could not be read, by id, where that was to be collected. `classes`: the
-    classes in the order that the data give them, where they do, with those that no sample has.
+    `findings`: what could not be read, by id, where that was to be collected; `unseen` then names,
+    by the reason in `left_out`, what other programs read for all that. `classes`: the classes in
+    the order that the data give them, where they do, with those that no sample has.
     """
 
     table: pa.Table
@@ -168,6 +169,7 @@ class Found:
     reused: int = 0
     findings: tuple[Finding, ...] = ()
     files: FileStats | None = None
+    unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class SampleFiles(Protocol):

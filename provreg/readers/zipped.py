@@ -15,7 +15,7 @@ from provreg.core.entry import DIGEST
 from provreg.core.finding import Finding
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError
-from provreg.readers.file_names import check_names, check_twins
+from provreg.readers.file_names import check_names, check_twins, is_called_like_data
 from provreg.readers.folder_options import (
     OPTIONS,
     FolderOptions,
@@ -24,8 +24,8 @@ from provreg.readers.folder_options import (
     settled_options,
 )
 from provreg.readers.folder_samples import names_of_folders, table_of
-from provreg.readers.globs import Globs
-from provreg.readers.listing import SYSTEM_FILES
+from provreg.readers.globs import Excluded, Globs
+from provreg.readers.listing import SYSTEM_FILES, named_as_file
 from provreg.readers.parallel import ordered_map
 from provreg.readers.reader import Found, SampleStream
 from provreg.readers.runs import Run
@@ -88,7 +88,8 @@ def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work
     ambiguous is InputError in any case, naming archive and member.
     """
     left_out: dict[str, int] = {}
-    samples = list(_chosen(_all(paths), options, left_out))
+    hidden: list[str] = []
+    samples = list(_chosen(_all(paths), options, left_out, hidden))
     if not samples:
         raise InputError("there are no samples in the zip files")
     runs = _runs(samples)
@@ -122,6 +123,7 @@ def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work
         labels_known=options.label == "dir",
         splits_known=options.split == "dir",
         findings=tuple(findings),
+        unseen={"hidden": hidden},
     )
 
 
@@ -142,7 +144,7 @@ class ZipFiles:
     """
 
     def __init__(self, paths: Sequence[Path], options: FolderOptions) -> None:
-        self._samples = {sample.id: sample for sample in _chosen(_all(paths), options, {})}
+        self._samples = {sample.id: sample for sample in _chosen(_all(paths), options, {}, [])}
         self._files: dict[Path, int] = {}
         with ExitStack() as stack:
             for file in {sample.file for sample in self._samples.values()}:
@@ -183,6 +185,11 @@ class ZipFiles:
         self.close()
 
 
+def archives(paths: Sequence[Path]) -> list[Path]:
+    """The files that are read, by path. Raises as `table_files.chosen_files`."""
+    return chosen_files(paths, is_zip, "zip")
+
+
 def is_zip(path: Path) -> bool:
     """Whether a file is called like one of these."""
     return path.suffix.lower() == ".zip"
@@ -195,10 +202,10 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
         for file in files_at([path]):
             inside = file.relative_to(path) if path.is_dir() else file.relative_to(file.parent)
             named[file] = inside.with_suffix("").as_posix() + "/"
-    archives = [examined(path) for path in chosen_files(paths, is_zip, "zip")]
-    for source in archives:
+    sources = [examined(path) for path in archives(paths)]
+    for source in sources:
         path = source.path
-        prefix = named[path] if len(archives) > 1 else ""
+        prefix = named[path] if len(sources) > 1 else ""
         with opened(source) as archive:
             for member in members_of(archive, shown(path)):
                 ident = prefix + member.name
@@ -213,11 +220,16 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
 
 
 def _chosen(
-    samples: Iterator[_Sample], options: FolderOptions, left_out: dict[str, int]
+    samples: Iterator[_Sample],
+    options: FolderOptions,
+    left_out: dict[str, int],
+    hidden: list[str],
 ) -> list[_Sample]:
-    """Those that are samples, in the order of their ids; counts the others by reason.
+    """Those that are samples, in the order of their ids; counts the others by reason, and adds to
+    `hidden` those that are, and called like data.
 
-    Raises InputError for names that no ids may be, and for one that two archives give.
+    Raises InputError for names that no ids may be, for one that two archives give, and for folders
+    that are named as files.
     """
     kept: list[_Sample] = []
     for sample in samples:
@@ -229,15 +241,14 @@ def _chosen(
             reason = "hidden"
         if reason:
             left_out[reason] = left_out.get(reason, 0) + 1
+            if reason == "hidden" and is_called_like_data(sample.id):
+                hidden.append(sample.id)
         else:
             kept.append(sample)
-    for patterns, wanted in ((options.exclude, False), (options.include, True)):
-        if patterns and kept:
-            matched = Globs(patterns).matching([sample.id for sample in kept])
-            chosen = list(compress(kept, [found is wanted for found in matched]))
-            if aside := len(kept) - len(chosen):
-                left_out["filtered"] = left_out.get("filtered", 0) + aside
-            kept = chosen
+    wanted = _wanted([sample.id for sample in kept], options)
+    if aside := wanted.count(False):
+        left_out["filtered"] = left_out.get("filtered", 0) + aside
+    kept = list(compress(kept, wanted))
     for sample in kept:
         for problem in check_names("", [sample.id]).values():
             raise InputError(
@@ -255,6 +266,27 @@ def _chosen(
                 hint="of several zip files each one's name comes first in ids: rename one",
             )
     return kept
+
+
+def _wanted(ids: Sequence[str], options: FolderOptions) -> list[bool]:
+    """Which of `ids` the patterns take. Raises InputError for a folder that is named as a file."""
+    wanted = [True] * len(ids)
+    if options.exclude:
+        excluded = Excluded(options.exclude)
+        folders = sorted({folder for ident in ids for folder in _folders_of(ident)})
+        for folder in compress(folders, excluded.mistaken(folders)):
+            raise named_as_file(folder)
+        wanted = [not found for found in excluded.files(ids)]
+    if options.include:
+        matched = Globs(options.include).matching(ids)
+        wanted = [one and found for one, found in zip(wanted, matched, strict=True)]
+    return wanted
+
+
+def _folders_of(ident: str) -> Iterator[str]:
+    """The folders above an id."""
+    segments = ident.split("/")
+    return ("/".join(segments[:end]) for end in range(1, len(segments)))
 
 
 def _runs(samples: Sequence[_Sample]) -> list[Run]:

@@ -190,6 +190,60 @@ def test_where_the_data_say_nothing_what_was_said_of_the_ingestion_holds(
         list(load(bench, data))
 
 
+@pytest.mark.parametrize("what", ["source", "labeler", "time"])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_emptied_column_of_origins_is_found(bench: Bench, format_: str, what: str) -> None:
+    """Whoever reads the file finds nobody to ask."""
+    column, _, kind, old, field = REWRITTEN[what]
+    data, write = bench.folder / f"table.{format_}", FORMATS[format_]
+    many = rows()
+    many[7] |= {"by": None, "at": None}  # nor did the signed data say so of every row
+    write(data, many)
+    publish(bench, data, ids=True)
+    reading = bench.open().verify("pets", data=[data]).head.reading
+    assert reading["says"] == ["source", "labeler", "labeled_at"]
+    many[3] |= {column: None}
+    write(data, many)
+    (finding,) = findings(bench, data)
+    assert (finding.kind, finding.expected, finding.found) == (kind, old, None)
+    assert finding.detail == field
+    with pytest.raises(SampleError, match="than signed"):
+        list(load(bench, data))
+    write(data, [row | {column: None} for row in many])
+    assert len(findings(bench, data)) == (11 if what == "source" else 10)
+
+
+@pytest.mark.parametrize("ids", [True, False], ids=["ids", "content ids"])
+def test_equal_rows_of_which_some_say_who_labeled_them_come_in_any_order(
+    bench: Bench, ids: bool
+) -> None:
+    silent = ({}, {"by": None, "at": None}, {"at": None})
+    equal = {"text": "equal", "y": "cat", "part": "train", "origin": "web"}
+    many = [row | equal | silent[number % 3] for number, row in enumerate(rows())]
+    many = many if ids else without_ids(many)
+    data = bench.folder / "table.parquet"
+    as_parquet(data, many)
+    publish(bench, data, ids=ids)
+    as_parquet(data, many[5:] + many[:5][::-1])
+    head = bench.open().verify("pets", data=[data]).head
+    assert head.reading["says"] == ["source", "labeler", "labeled_at"]
+    assert len(list(load(bench, data))) == 11
+
+
+def test_what_was_said_of_the_ingestion_is_not_looked_for_in_what_is_appended(
+    bench: Bench,
+) -> None:
+    first, second = bench.folder / "a.parquet", bench.folder / "b.parquet"
+    many = rows()
+    as_parquet(first, [row | {"by": None} for row in many[:5]])
+    as_parquet(second, many[5:])
+    how = HowToRead(id="key", **ROLES)
+    bench.ingest(first, how=how, labeler="ann")
+    bench.ingest(second, how=how, append=True)
+    head = bench.open().verify("pets", data=[first, second]).head
+    assert head.reading["says"] == ["source", "labeled_at"]
+
+
 def test_what_a_labels_file_said_is_not_looked_for_in_the_data(bench: Bench) -> None:
     data = bench.folder / "table.parquet"
     as_parquet(data, rows())

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from provreg.core.digest import blake3_digest
 from provreg.errors import InputError, NotTrustedError, UsageError
 from provreg.readers.reader import HowToRead
 
@@ -151,7 +152,9 @@ def test_what_is_left_out_by_name_is_recorded_and_stays_so(
     make(folder / f"b{name[1:]}", "four")
     outcome = bench.ingest(folder, how=HowToRead(format=format_, exclude=("/notes.md",)))
     assert outcome.head is not None
-    assert outcome.head.reading["beside"] == ["/notes.md", "/README.md"]
+    assert outcome.head.reading["beside"] == ["/notes.md"]
+    (readme,) = outcome.head.reading["adopted"]
+    assert readme == {"path": "README.md", "content": blake3_digest(b"x")}
     bench.open().verify("pets", data=[folder])
     (folder / "LICENSE").write_text("x")
     assert strangers(bench, folder) == ["LICENSE"]
@@ -170,6 +173,169 @@ def test_well_known_file_becomes_a_link_to_a_folder(bench: Bench) -> None:
         with pytest.raises(NotTrustedError) as caught:
             bench.open().verify("pets", data=paths)
         assert [(one.kind, one.id) for one in caught.value.findings] == [("stranger", "README")]
+
+
+def findings(bench: Bench, *folders: Path, name: str = "pets") -> list[tuple[str, str]]:
+    with pytest.raises(NotTrustedError) as caught:
+        bench.open().verify(name, data=folders)
+    assert caught.value.step == 12
+    return [(one.kind, one.id) for one in caught.value.findings]
+
+
+def test_readme_that_tells_datasets_to_read_something_else(
+    bench: Bench, data: tuple[Path, str]
+) -> None:
+    """`load_dataset` takes splits, files and names of classes from the README of a folder."""
+    folder, _ = data
+    readme = folder / "README.md"
+    readme.write_text("---\nconfigs: [{data_files: a*}]\n---\n")
+    assert bench.ingest(folder).head is not None
+    bench.open().verify("pets", data=[folder])
+    signed = readme.read_text()
+    readme.write_text("---\nconfigs: [{data_files: [{split: train, path: test*}]}]\n---\n")
+    assert findings(bench, folder) == [("changed", "README.md")]
+    diff = bench.open().diff_path("pets", folder)
+    assert (len(diff), diff.beside) == (0, ("README.md",))
+    readme.rename(bench.folder / "elsewhere")
+    readme.symlink_to(bench.folder / "elsewhere")
+    assert findings(bench, folder) == [("changed", "README.md")]
+    # Who publishes may change it: it is a version of its own, and says so.
+    assert bench.ingest(folder).head is not None
+    bench.open().verify("pets", data=[folder])
+    assert bench.open().diff("pets@2", "pets@3").beside == ("README.md",)
+    readme.unlink()
+    readme.write_text(signed)
+    assert findings(bench, folder) == [("changed", "README.md")]
+
+
+def test_readme_of_a_part_that_was_appended(bench: Bench) -> None:
+    parts = [bench.folder / name for name in ("a", "b")]
+    for part in parts:
+        table(part / f"{part.name}.csv", part.name)
+        (part / "README").write_text(part.name)
+    bench.ingest(parts[0])
+    bench.ingest(parts[1], append=True)
+    bench.open().verify("pets", data=parts)
+    (parts[0] / "README").write_text("changed")
+    assert findings(bench, *parts) == [("changed", "README")]
+
+
+@pytest.mark.parametrize("pattern", ["notes.md", "/notes.md", "*.md", "**/n*"])
+def test_folder_or_link_in_the_place_of_a_file_that_a_pattern_leaves_out(
+    bench: Bench, data: tuple[Path, str], pattern: str
+) -> None:
+    folder, format_ = data
+    name, make = DATA[format_]
+    (folder / "notes.md").write_text("x")
+    make(folder / f"b{name[1:]}", "four")
+    bench.ingest(folder, how=HowToRead(format=format_, exclude=(pattern,)))
+    bench.open().verify("pets", data=[folder])
+    (folder / "notes.md").unlink()
+    make(bench.folder / "elsewhere" / name, "poison")
+    (folder / "notes.md").symlink_to(bench.folder / "elsewhere")
+    assert findings(bench, folder) == [("stranger", "notes.md")]
+    (folder / "notes.md").unlink()
+    (folder / "notes.md").mkdir()
+    (folder / "notes.md/e.txt").write_text("poison")
+    assert findings(bench, folder) == [("stranger", "notes.md/e.txt")]
+    with pytest.raises(InputError, match="lies beside the data") as caught:
+        bench.ingest(folder, how=HowToRead(format=format_, exclude=(pattern,)))
+    assert "/notes.md/e.txt" in caught.value.hint
+    bench.ingest(folder, how=HowToRead(format=format_, exclude=("notes.md/",)))
+    bench.open().verify("pets", data=[folder])
+
+
+@pytest.mark.parametrize("becomes", ["folder", "link", "link outside"])
+@pytest.mark.parametrize("pattern", ["notes.md", "/cat/notes.md", "cat/*.md"])
+def test_folder_or_link_in_the_place_of_a_file_that_is_no_sample(
+    bench: Bench, pattern: str, becomes: str
+) -> None:
+    folder = bench.pets()
+    place = folder / "cat/notes.md"
+    place.write_text("x")
+    bench.ingest(folder, how=HowToRead(exclude=(pattern,)))
+    bench.open().verify("pets", data=[folder])
+    place.unlink()
+    if becomes == "folder":
+        place.mkdir()
+        (place / "evil.png").write_text("poison")
+    else:
+        place.symlink_to(folder / "dog" if becomes == "link" else bench.write("out", {"x.png": ""}))
+    assert findings(bench, folder) == [("stranger", "cat/notes.md")]
+    with pytest.raises(InputError, match="is a folder, and --exclude names it as a file") as caught:
+        bench.ingest(folder)
+    assert "'/cat/notes.md/'" in caught.value.hint
+    how = HowToRead(exclude=("/cat/notes.md/",))
+    bench.ingest(folder, how=how)
+    bench.open().verify("pets", data=[folder])
+
+
+def test_folder_in_a_zip_file_in_the_place_of_a_file_that_is_no_sample(bench: Bench) -> None:
+    folder = bench.folder / "zip"
+    zip_(folder / "a.zip", "one", "notes.md")
+    how = HowToRead(exclude=("notes.md.txt",))
+    bench.ingest(folder, how=how)
+    bench.open().verify("pets", data=[folder])
+    (folder / "a.zip").unlink()
+    zip_(folder / "a.zip", "one", "notes.md.txt/evil")
+    for act in (
+        lambda: bench.open().verify("pets", data=[folder]),
+        lambda: bench.ingest(folder),
+    ):
+        with pytest.raises(InputError, match="is a folder, and --exclude names it as a file"):
+            act()
+
+
+HIDDEN = ["cat/.evil.png", ".ape/1.jpg", "cat/.h/i/evil.JPEG", "dog/.x.txt"]
+
+
+def test_hidden_files_that_are_called_like_data(bench: Bench) -> None:
+    """`ImageFolder` reads hidden files, and enters hidden folders."""
+    folder = bench.pets()
+    bench.ingest(folder)
+    (folder / ".gitignore").write_text("x")
+    (folder / "cat/.note").write_text("x")
+    bench.open().verify("pets", data=[folder])
+    for path in HIDDEN:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("poison")
+    assert findings(bench, folder) == [("stranger", path) for path in sorted(HIDDEN)]
+    # Who publishes says so: hidden files are left out, and nobody answers for them.
+    outcome = bench.ingest(folder)
+    assert outcome.head is not None
+    assert "hidden" in outcome.head.reading["left_out"]
+    bench.open().verify("pets", data=[folder])
+    assert bench.ingest(folder).head is None
+
+
+def test_hidden_members_of_a_zip_file_that_are_called_like_data(bench: Bench) -> None:
+    folder = bench.folder / "zip"
+    zip_(folder / "a.zip", "one")
+    bench.ingest(folder)
+    (folder / "a.zip").unlink()
+    zip_(folder / "a.zip", "one", ".evil", ".h/evil")
+    assert findings(bench, folder) == [("stranger", "c/.evil.txt"), ("stranger", "c/.h/evil.txt")]
+    assert bench.ingest(folder).head is not None
+    bench.open().verify("pets", data=[folder])
+
+
+def test_empty_folder_beside_classes(bench: Bench) -> None:
+    """Programs that number the folders give every class behind it another index."""
+    folder = bench.pets()
+    bench.ingest(folder)
+    (folder / "cat/empty").mkdir()  # no class to anybody
+    bench.open().verify("pets", data=[folder])
+    (folder / "ape/sub").mkdir(parents=True)
+    (folder / "ape/.hidden").write_text("x")
+    assert findings(bench, folder) == [("stranger", "ape/")]
+    outcome = bench.ingest(folder)
+    assert outcome.head is not None
+    assert outcome.head.reading["left_out"]["empty"] == 1
+    bench.open().verify("pets", data=[folder])
+    without = bench.pets("flat")
+    bench.ingest(without, name="flat", how=HowToRead(label="none"))
+    (without / "ape").mkdir()
+    bench.open().verify("flat", data=[without])
 
 
 def test_more_well_known_files_than_patterns_may_be_are_refused(bench: Bench) -> None:
@@ -266,7 +432,7 @@ def test_what_is_left_out_from_now_on_is_a_version_of_its_own(bench: Bench) -> N
     assert strangers(bench, folder) == ["README"]
     second = bench.ingest(folder)
     assert second.head is not None
-    assert second.head.reading["beside"] == ["/README"]
+    assert second.head.reading["adopted"] == [{"path": "README", "content": blake3_digest(b"x")}]
     bench.open().verify("pets", data=[folder])
     assert bench.ingest(folder).head is None
     (bench.folder / "files/c").mkdir(parents=True)

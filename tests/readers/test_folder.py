@@ -249,7 +249,7 @@ def test_pattern_made_to_backtrack_takes_no_time() -> None:
 
 def test_include_and_exclude_choose_by_id(tmp_path: Path) -> None:
     make(tmp_path, "cat/1.jpg", "cat/1.txt", "dog/2.jpg", "junk/3.jpg")
-    options = FolderOptions(include=("*.jpg",), exclude=("junk",))
+    options = FolderOptions(include=("*.jpg",), exclude=("junk/",))
     samples = read_folder([tmp_path], options)
     assert ids_of(samples) == ["cat/1.jpg", "dog/2.jpg"]
     assert samples.reading["left_out"] == {"filtered": 2}
@@ -782,7 +782,7 @@ def test_name_that_cannot_be_an_id_is_refused_by_name_or_left_out(
         read_folder([tmp_path], FolderOptions())
     assert "--exclude" in caught.value.hint
     first = (folder or name).split("/")[-2 if folder else 0].replace("\x1b", "?")
-    left_out = name[:3] + "*" if folder != "cat/d\x1b/" else first
+    left_out = name[:3] + "*" if folder != "cat/d\x1b/" else f"{first}/"
     options = FolderOptions(exclude=(left_out.replace("\\", "?"),))
     found = read_folder([tmp_path], options)
     assert found.table["id"].to_pylist() == ["cat/good.jpg"]

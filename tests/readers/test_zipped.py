@@ -57,6 +57,7 @@ def test_a_zip_file_is_the_folder_that_was_packed(
         expected = read_folder([tmp_path / "folder"], FolderOptions(**how))
         found = read(path, workers=workers, **how)
         assert rows(found) == rows(expected)
+        expected.reading["left_out"].pop("empty", None)  # archives have no folders
         assert found.reading == expected.reading | {"reader": "zip"}
 
 

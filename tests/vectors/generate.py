@@ -14,6 +14,7 @@ from pathlib import Path
 import good
 import heads
 import histories
+import lying
 import manifests
 import part_files
 import revocations
@@ -27,7 +28,7 @@ KEYS = ("alice", "bob")
 
 
 def all_cases(kept: Kept) -> Iterator[Case]:
-    for chapter in (good, signatures, heads, histories, revocations, manifests, part_files):
+    for chapter in (good, signatures, heads, histories, revocations, manifests, part_files, lying):
         yield from chapter.cases(kept)
 
 
