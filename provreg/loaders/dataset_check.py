@@ -56,11 +56,17 @@ def verify_dataset(
     is checked; what `map` and the like make of them is not.
 
     Raises NotTrustedError (step 12) with a finding for every row that is not as signed (its
-    `found_id` is `row N`, from 0) and for every sample that is missing; RevokedError (step 8) for a
-    version some samples of which may be revoked; UsageError for a column that is missing or is not
-    signed, InputError for rows that cannot be hashed, such as an image that is a path without its
-    bytes.
+    `found_id` is `row N`, from 0), for every sample that is missing, and for every column of which
+    the features say another than is signed; RevokedError (step 8) for a version some samples of
+    which may be revoked; UsageError for a column that is missing or is not signed, and for a
+    dataset with a format other than Arrow; InputError for rows that cannot be hashed, such as an
+    image that is a path without its bytes.
     """
+    if dataset.format["type"] not in {None, "arrow"} or dataset.format["format_kwargs"]:
+        raise UsageError(
+            "the dataset hands its rows out in a format, which makes other values of them",
+            hint="check it without, and set the format then: dataset.reset_format()",
+        )
     schema = dataset.features.arrow_schema
     features = features_of(schema)
     found = {column.name: column for column in columns_from_arrow(plain_schema(schema))}

@@ -17,7 +17,7 @@ from provreg.core.canonical import canonical, parse_json
 from provreg.core.column import MAX_DEPTH, Column
 from provreg.core.column_arrow import LISTS, columns_from_arrow
 from provreg.core.document import MAX_INTEGER, Fields
-from provreg.core.text import quoted
+from provreg.core.text import printable, quoted
 from provreg.errors import FormatError
 from provreg.record import record
 
@@ -408,4 +408,4 @@ def _told(one: Said | None) -> str:
     if one is None:
         return "what is stored"
     said = ", ".join(f"{name}={value!r}" for name, value in sorted(one.parameters.items()))
-    return one.kind if one.names is not None else f"{one.kind}({quoted(said) if said else ''})"
+    return one.kind if one.names is not None else f"{one.kind}({printable(said)})"

@@ -252,6 +252,22 @@ def test_media_are_decoded_as_signed(bench: Bench, before: Any, after: Any) -> N
         bench.ingest(folder)
 
 
+def test_format_that_makes_other_values_of_the_rows(bench: Bench) -> None:
+    """`load_from_disk` takes it from `state.json`, which nobody signs."""
+    folder = bench.folder / "d"
+    made = news(NAMES, [0, 1], x=([300, 70000], datasets.Value("int64")))
+    to_disk(made, folder)
+    bench.ingest(folder)
+    samples = load(bench, folder)
+    made.with_format("numpy", dtype="int8").save_to_disk(str(bench.folder / "other"))
+    there = handed_out(bench.folder / "other")
+    assert there[:]["x"].tolist() != [300, 70000]
+    with pytest.raises(provreg.UsageError, match="in a format"):
+        hf.verify_dataset(there, samples)
+    there.reset_format()
+    hf.verify_dataset(there, samples)
+
+
 def test_pictures_of_a_folder_are_decoded_as_usual(bench: Bench) -> None:
     folder = bench.write("pets", {"cat/1.png": png(1, 2, 3)}).parent / "pets"
     bench.ingest(folder)
