@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 
 from provreg.core.column import columns_from_json
-from provreg.core.column_arrow import to_arrow
+from provreg.core.column_arrow import columns_from_arrow, to_arrow
 from provreg.core.entry import ENTRY
 from provreg.core.entry_columns import whole
 from provreg.core.text import quoted
@@ -62,7 +62,11 @@ def typed(
             f"the samples of {samples.reference} are not rows of a table",
             hint="docs/loaders.md shows the loaders for files and shards",
         )
-    columns = columns_from_json(samples.head.reading["columns"], "head.reading.columns")
+    reading = samples.head.reading
+    if "package" in reading:  # Its rows come in the types that they are held in.
+        columns = columns_from_arrow(first.payloads.schema)
+    else:
+        columns = columns_from_json(reading["columns"], "head.reading.columns")
     types = {column.name: to_arrow(column.type) for column in columns}
     schema = pa.schema(
         [(name, types[name]) for name in first.payloads.schema.names]

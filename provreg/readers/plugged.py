@@ -2,7 +2,8 @@
 
 A package offers one under its format's name in the group `provreg.readers`. Its code runs only
 where a user names the format, or a head whose data are to be read does. What it gives is checked,
-the package is written into the head, and another one that offers the same name is not taken for it.
+what it hands on is hashed (`handed_on`), the package is written into the head, and another one that
+offers the same name is not taken for it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,27 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
 
 from provreg.core.canonical import canonical
 from provreg.core.document import Fields
 from provreg.core.entry import SAMPLE
-from provreg.core.text import quoted
+from provreg.core.finding import Finding
+from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, InputError, NotFoundError, ProvregError, UsageError
-from provreg.readers.reader import Found, HowToRead, Reader, SampleFiles, SampleStream, Work
+from provreg.readers.handed_on import NEVER_NULL, hashed
+from provreg.readers.reader import (
+    Found,
+    HowToRead,
+    Payloads,
+    Reader,
+    SampleFiles,
+    SampleStream,
+    Work,
+)
 from provreg.readers.table_samples import check_unique
 from provreg.record import record
 
@@ -27,6 +41,10 @@ GROUP = "provreg.readers"
 _PACKAGE, _VERSION = "package", "package_version"
 _NEEDED = ("OPTIONS", "settle", "options_from_reading", "read", "files", "stream")
 _MAX_NAME = 256
+_FOUND = {
+    "table": pa.Table, "reading": dict, "labels_known": bool, "splits_known": bool,
+    "classes": tuple, "reused": int, "findings": tuple,
+}  # fmt: skip
 
 
 @record
@@ -44,44 +62,66 @@ class PluggedReader:
     @property
     def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - as in `Reader`
         """Those of the package's reader."""
-        return frozenset(self.reader.OPTIONS)
+        with self.held():
+            return frozenset(self.reader.OPTIONS)
 
     def settle(self, format_: str, how: HowToRead, before: Mapping[str, Any] | None, /) -> Any:
         """As the package's reader."""
-        with self._held():
+        with self.held():
             return self.reader.settle(format_, how, None if before is None else self._own(before))
 
     def options_from_reading(self, reading: Mapping[str, Any], /) -> Any:
         """As the package's reader. Raises NotFoundError where `reading` names another package."""
-        with self._held():
+        with self.held():
             return self.reader.options_from_reading(self._own(reading))
 
     def read(self, paths: Sequence[Path], format_: str, options: Any, work: Work, /) -> Found:
         """As the package's reader; the result names the package. Raises InputError for results that
-        are none."""
-        with self._held():
-            found = self.reader.read(paths, format_, options, work)
+        are none.
+
+        provreg's caches hold what provreg hashed: the reader neither sees them nor adds to them.
+        """
+        own = replace(work, known=None, begun=None, remember=None)
+        with self.held():
+            found = self.reader.read(paths, format_, options, own)
             complaint = self._complaint(found)
         if complaint:
-            raise self._wrong(complaint)
+            raise self.wrong(complaint)
         check_unique(found.table["id"], [(quoted(self.format), found.table.num_rows)])
         named = {_PACKAGE: self.package, _VERSION: self.version}
-        return replace(found, reading=found.reading | named)
+        return replace(found, reading=found.reading | named, files=None)
 
     def files(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleFiles | None:
-        """As the package's reader."""
-        with self._held():
-            return self.reader.files(paths, format_, options)
+        """As the package's reader; what is read is bytes. Whoever asked for a sample hashes it."""
+        with self.held():
+            found = self.reader.files(paths, format_, options)
+        return None if found is None else _PluggedFiles(self, found)
 
     def stream(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleStream | None:
-        """As the package's reader."""
-        with self._held():
+        """As the package's reader; raises InputError for payloads that do not hash to what is said
+        of them."""
+        with self.held():
             found = self.reader.stream(paths, format_, options)
         return None if found is None else self._streamed(found)
 
-    def _streamed(self, batches: SampleStream) -> SampleStream:
-        with self._held():
-            yield from batches
+    def _streamed(self, batches: Any) -> SampleStream:
+        try:
+            with self.held():
+                before = None
+                for one in batches:
+                    payloads, samples = self._hashed(one, before)
+                    before = payloads.schema if isinstance(payloads, pa.RecordBatch) else None
+                    yield payloads, samples
+        finally:
+            with self.held():
+                if hasattr(batches, "close"):
+                    batches.close()
+
+    def _hashed(self, one: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch]:
+        try:
+            return hashed(one, before)
+        except InputError as error:
+            raise self.wrong(error.message, sample=error.sample) from None
 
     def _own(self, reading: Mapping[str, Any]) -> dict[str, Any]:
         """`reading` without what names the package, which must be this one."""
@@ -93,13 +133,15 @@ class PluggedReader:
     def _complaint(self, found: Any) -> str:
         if not isinstance(found, Found):
             return "gives no samples"
+        kinds = _FOUND.items()
+        wrong = [name for name, kind in kinds if not isinstance(getattr(found, name), kind)]
+        if wrong or not all(isinstance(one, Finding) for one in found.findings):
+            return f"gives something else than {(wrong or ['findings'])[0]}"
         if not found.table.schema.equals(SAMPLE):
             return "gives samples of another schema than core.entry.SAMPLE"
         found.table.validate(full=True)
-        if not found.table.num_rows or found.table["id"].null_count:
-            return "gives no samples, or some without ids"
-        if found.table["content"].null_count or found.table["size"].null_count:
-            return "gives samples without digests or sizes"
+        if not found.table.num_rows or any(found.table[name].null_count for name in NEVER_NULL):
+            return "gives no samples, or some without ids, digests or sizes"
         if found.reading.get("reader") != self.format or {_PACKAGE, _VERSION} & set(found.reading):
             return (
                 "does not name its format, and nothing of its package, in what goes into the head"
@@ -110,20 +152,55 @@ class PluggedReader:
         return "gives classes that are no texts, or one twice" if twice else ""
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
+        """What fails here and is no error of provreg becomes an InputError."""
         try:
             yield
         except ProvregError:
             raise
-        except Exception as error:
-            raise self._wrong(f"failed: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # one that exits would say that all is well
+            why = f"{type(error).__name__}: {printable(str(error))}"
+            raise self.wrong(f"failed: {why}") from error
 
-    def _wrong(self, complaint: str) -> InputError:
+    def wrong(self, complaint: str, *, sample: str | None = None) -> InputError:
+        """What to raise where the reader, or its data, are not as promised."""
         return InputError(
             f"the reader {quoted(self.format)} of the package {quoted(self.package)}"
             f" {self.version} {complaint}",
             hint="report it to those who wrote the package",
+            sample=sample,
         )
+
+
+class _PluggedFiles:
+    """The samples of a plugged reader by id."""
+
+    def __init__(self, reader: PluggedReader, files: Any) -> None:
+        self._reader = reader
+        self._files = files
+
+    def read(self, sample: str, *, limit: int) -> bytes:
+        """As `SampleFiles.read`. Raises InputError for what is not bytes, which never change."""
+        with self._reader.held():
+            payload = self._files.read(sample, limit=limit)
+        if type(payload) is not bytes:
+            raise self._reader.wrong("hands on payloads that are not bytes", sample=sample)
+        return payload
+
+    def close(self) -> None:
+        with self._reader.held():
+            self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def plugged(format_: str) -> PluggedReader | None:
@@ -144,12 +221,12 @@ def plugged(format_: str) -> PluggedReader | None:
     named = f"the reader {quoted(format_)} of the package {quoted(packages[0])}"
     try:
         reader = point.load()
-    except Exception as error:  # whatever it is, it is other people's code
+        lacking = [name for name in _NEEDED if not hasattr(reader, name)]
+    except (Exception, SystemExit) as error:  # whatever it is, it is other people's code
         raise UsageError(
-            f"{named} cannot be loaded: {type(error).__name__}: {error}",
+            f"{named} cannot be loaded: {type(error).__name__}: {printable(str(error))}",
             hint="update the package, or uninstall it",
         ) from error
-    lacking = [name for name in _NEEDED if not hasattr(reader, name)]
     if lacking:
         raise UsageError(f"{named} is none: it has no {', '.join(lacking)}")
     version = "" if point.dist is None else point.dist.version

@@ -179,8 +179,12 @@ def test_a_reader_that_cannot_be_loaded_is_one_clear_error(
     [
         ("    table = pa", "    1 / 0; table = pa", "failed: ZeroDivisionError"),
         ("return Found(table,", "return (table,", "gives no samples"),
-        ("[len(text) for _, text in rows]", "[None for _ in rows]", "without digests or sizes"),
+        ("[len(text) for _, text in rows]", "[None for _ in rows]", "digests or sizes"),
         ("Found(table,", "Found(table.select(['id']),", "another schema"),
+        ("False, False)", "False, False, findings=('x',))", "something else than findings"),
+        ("False, False)", "False, False, classes='ab')", "something else than classes"),
+        ("False, False)", "False, None)", "something else than splits_known"),
+        ("    table = pa", "    raise SystemExit(0); table = pa", "failed: SystemExit"),
         ('"reader": "lines"', '"reader": "zip"', "does not name its format"),
         ('"label": options}', '"package": "x"}', "does not name its format"),
         ('"label": options}', '"label": 1.5e400}', "canonical JSON"),
