@@ -194,6 +194,19 @@ def _policies(kept: Kept) -> Iterator[Case]:
         "policy-other-dataset", "A dataset no rule covers is refused.", 6, "no rule of the policy",
         policy("alice", datasets=("birds",)), "alice",
     )  # fmt: skip
+    for name, pattern in (
+        ("part", "et"), ("question-mark", "pets?"), ("question-mark-short", "???"),
+        ("star-in-front", "*pet"), ("no-wildcard", "pet"),
+    ):  # fmt: skip
+        yield signed(
+            f"policy-pattern-{name}", f"The pattern {pattern!r} does not cover pets.", 6,
+            "no rule of the policy", policy("alice", datasets=(pattern,)), "alice",
+        )  # fmt: skip
+    for name, pattern in (("star", "p*t*s*"), ("question-mark", "?e?s")):
+        yield one_version(
+            kept, f"good-policy-pattern-{name}", f"The pattern {pattern!r} covers pets.",
+            trust=policy("alice", datasets=("birds", pattern)),
+        )  # fmt: skip
     outsider = policy("alice")
     outsider["principal"] += policy("bob")["principal"]
     yield signed(
