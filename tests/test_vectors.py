@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from provreg.core.canonical import canonical
@@ -24,6 +25,7 @@ from provreg.core.policy_document import parse_policy
 from provreg.core.revocation import RevocationLink
 from provreg.errors import NotTrustedError
 from provreg.flows.integrity import ignore
+from provreg.flows.revoked_samples import revoked_samples
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import Step, VerifiedVersion, verify
 from provreg.flows.verify_data import verify_data
@@ -165,6 +167,9 @@ def test_vector_verifies_and_has_its_facts(path: Path, home: Path, tmp_path: Pat
     last = 12 if "data" in read(path) else 11
     assert [(step.number, step.ok) for step in steps] == [(n, True) for n in range(1, last + 1)]
     assert version.digest == expected["head"]
+    if "revoked" in expected:
+        mask = pa.array(revoked_samples(version.workspace, version))
+        assert version.entries.column("id").filter(mask).to_pylist() == expected["revoked"]
     if "root" in expected:
         assert version.head.root == expected["root"]
         assert version.head.samples == expected["samples"] == version.entries.num_rows
@@ -181,7 +186,7 @@ def second() -> Iterator[ModuleType]:
 
 def test_the_second_reader_shares_no_code() -> None:
     files = sorted(VECTORS.glob("second_*.py"))
-    assert len(files) == 9
+    assert len(files) == 10
     for path in files:
         for node in ast.walk(ast.parse(path.read_bytes())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -205,6 +210,9 @@ def test_the_second_reader_finds_the_same(path: Path, second: ModuleType) -> Non
         case["reference"] = "pets@1"
     facts = second.read_version(registry_of(case), *number_of(case))
     expected = case["expect"]["accepted"]
+    if "revoked" in expected:
+        revoked = importlib.import_module("second_revoked").revoked
+        facts["revoked"] = revoked(registry_of(case), facts["head"], policy_of(case))
     assert {name: facts[name] for name in expected} == expected
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from case import Case
-from forge import OTHER_UID, UID, Forge, Kept, segment
+from forge import OTHER_UID, UID, Forge, Kept, entry, pets, segment, table
 from histories import OTHER, end, pin, seen, two_versions
 from signing import bundle, policy
 
 from provreg.core.canonical import canonical
+from provreg.core.change import compare
 
 CHIEF = {
     "revoke": [{"datasets": ["*"], "principals": ["bob"]}],
@@ -100,9 +101,54 @@ def latest(
 
 def cases(kept: Kept) -> Iterator[Case]:
     yield from _revoked(kept)
+    yield from _samples(kept)
     yield from _lapsing(kept)
     yield from _hidden(kept)
     yield from _latest(kept)
+
+
+# What is revoked of the two versions of `_samples`, and which samples that means.
+SAMPLES: tuple[tuple[str, str, dict[str, Any], str, list[str]], ...] = (
+    ("source", "Bytes keep a source that they had, also under another id; new bytes do not.",
+     {"by": "source", "name": "shelter", "since": 1}, "pets",
+     ["cat/1.jpg", "cat/9.jpg", "dog/1.jpg", "dog/2.jpg", "dog/3.jpg"]),
+    ("new-source", "What was given another source is of that one too.",
+     {"by": "source", "name": "farm", "since": 1}, "pets",
+     ["cat/1.jpg", "cat/3.jpg", "cat/9.jpg"]),
+    ("labeler", "A label keeps a labeler that it had, also on new bytes; a new label does not.",
+     {"by": "labeler", "name": "ann", "since": 1}, "pets",
+     ["cat/1.jpg", "cat/3.jpg", "cat/9.jpg", "dog/2.jpg", "dog/3.jpg"]),
+    ("source-since", "What stood before under its id stands; a renamed sample is new.",
+     {"by": "source", "name": "shelter", "since": 2}, "pets", ["cat/9.jpg"]),
+    ("labeler-since", "A label of other bytes is another.",
+     {"by": "labeler", "name": "ann", "since": 2}, "pets", ["cat/3.jpg", "cat/9.jpg"]),
+    ("before-since", "In a version before nothing is revoked.",
+     {"by": "source", "name": "shelter", "since": 2}, "pets@1", []),
+    ("nobodys", "A name that no sample had means none.",
+     {"by": "source", "name": "Shelter", "since": 1}, "pets", []),
+)  # fmt: skip
+
+
+def _samples(kept: Kept) -> Iterator[Case]:
+    before = table(pets())
+    second = {row["id"]: row for row in before.to_pylist()}
+    second["cat/1.jpg"] |= {"source": "farm"}
+    second["cat/9.jpg"] = second.pop("cat/2.jpg") | {"id": "cat/9.jpg", "source": "farm"}
+    second["cat/3.jpg"] |= entry("cat/3.jpg", "another picture") | {"source": "farm"}
+    second["dog/1.jpg"] |= {"label": "cat", "labeler": "ben"}
+    second["dog/2.jpg"] |= {"labeler": "ben"}
+    after = table([second[identity] for identity in sorted(second)])
+    for name, claim, samples, reference, ids in SAMPLES:
+        forge = Forge(kept)
+        first = forge.version(before, forge.parts("pets", before))
+        digest = forge.version(
+            after, forge.parts("pets-reattributed", after), parent=first, version=2,
+            changes=compare(before, after).counts(),
+        )  # fmt: skip
+        revocation(forge, digest, 2, samples=samples)
+        asked = first if reference == "pets@1" else digest
+        yield Case(f"good-samples-of-{name}", claim, forge.files, reference=reference,
+                   facts={"head": asked, "revoked": ids}, policy=trust())  # fmt: skip
 
 
 def _good(name: str, claim: str, forge: Forge, head: str, **known: Any) -> Case:
