@@ -7,6 +7,7 @@ would mean something else as soon as somebody reorders the list.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,12 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
     Raises FormatError for metadata that are no features.
     """
     written = (schema.metadata or {}).get(KEY)
-    return {} if written is None else features_in(parse_json(written, what=_WHAT, limit=_MAX_JSON))
+    return {} if written is None else _parsed(written)
+
+
+@lru_cache(maxsize=4)  # All files of a dataset, and all their row groups, say the same.
+def _parsed(written: bytes) -> dict[str, Any]:
+    return features_in(parse_json(written, what=_WHAT, limit=_MAX_JSON))
 
 
 _WHAT = "the Hugging Face metadata"

@@ -189,7 +189,7 @@ def kind_of(feature: Any) -> str | None:
 def class_names(feature: Mapping[str, Any]) -> list[str]:
     """The names of a class label. Raises FormatError."""
     names = feature.get("names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not set(map(type, names)) <= {str}:
         raise FormatError("a class label has no list of names")
     if len(set(names)) != len(names):
         raise FormatError("a class label has a name twice")
