@@ -73,6 +73,28 @@ def _with_an_arrow_schema(rows: pa.Table) -> bytes:
     return _parquet(other, store_schema=True, write_page_index=True)
 
 
+def _edited(rows: pa.Table, old: bytes, new: bytes, *, times: int = 1) -> bytes:
+    """The plainest file of `rows` with one place changed, the `times`-th that there is."""
+    data = _parquet(rows, FILE_SCHEMA, use_dictionary=False, write_statistics=False)
+    at = -1
+    for _ in range(times):
+        at = data.index(old, at + 1)
+    footer = int.from_bytes(data[-8:-4], "little")
+    if at > len(data) - footer - 8:
+        footer += len(new) - len(old)
+    return data[:at] + new + data[at + len(old) : -8] + footer.to_bytes(4, "little") + b"PAR1"
+
+
+# As Thrift's compact protocol writes them: a number twice as large, behind its kind and field.
+_ZSTD_AND_SIX_VALUES, _ZSTD_AND_FIVE = b"\x15\x0c\x16\x0c", b"\x15\x0c\x16\x0a"
+_LEVELS_RLE, _LEVELS_BIT_PACKED = b"\x15\x06\x15\x06", b"\x15\x08\x15\x06"
+
+
+def _elsewhere(rows: pa.Table) -> bytes:
+    """The first column chunk names a file, as a field before its own first."""
+    return _edited(rows, b"\x26\x00\x1c", b"\x18\x01x\x16\x00\x1c")
+
+
 # (name, what is wrong, what the message says, the file's bytes)
 FILES: tuple[tuple[str, str, str, Callable[[pa.Table], bytes]], ...] = (
     ("root-name-not-utf-8", "a root whose name is not UTF-8", "not readable Parquet",
@@ -121,6 +143,15 @@ FILES: tuple[tuple[str, str, str, Callable[[pa.Table], bytes]], ...] = (
      lambda rows: _parquet(rows.set_column(rows.schema.get_field_index("uri"), "uri",
          pa.array(["u" * 300_000_000] + [None] * (rows.num_rows - 1))), use_dictionary=False,
          write_statistics=False)),
+    ("values-miscounted", "a column of fewer values than rows", "longer or shorter than others",
+     lambda rows: _edited(rows, _ZSTD_AND_SIX_VALUES, _ZSTD_AND_FIVE)),
+    ("page-miscounted", "a page of fewer values than its column", "pages outside of their column",
+     lambda rows: _edited(rows, b"\x2c\x15\x0c\x15\x00", b"\x2c\x15\x0a\x15\x00")),
+    ("levels-bit-packed", "levels in BIT_PACKED", "in the encoding 0",
+     lambda rows: _edited(rows, _LEVELS_RLE, _LEVELS_BIT_PACKED)),
+    ("column-elsewhere", "a column in another file", "columns elsewhere", _elsewhere),
+    ("converted-type", "a text whose converted type is ENUM", "does not have the columns",
+     lambda rows: _edited(rows, b"\x18\x02id\x25\x00", b"\x18\x02id\x25\x08")),
     ("text-as-json", "a column of texts that are called JSON", "does not have the columns",
      _as_json),
     ("invalid-utf-8", "an id that is not UTF-8", "is not readable Parquet", _invalid_utf8),
