@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from case import Case
-from forge import FILE_SCHEMA, Forge, Kept, pets, table, uncut
+from forge import FILE_SCHEMA, Forge, Kept, entry, pets, table, uncut
 
+from provreg.core.entry import ENTRY
 from provreg.store.parts import write_part
 
 
@@ -163,6 +164,7 @@ def cases(kept: Kept) -> Iterator[Case]:
         yield _file_case(kept, f"part-{name}", wrong, says, write)
     for name, claim, write in SOUND:
         yield _good_case(kept, f"good-part-{name}", claim, write)
+    yield from _texts(kept)
     yield from _places(kept)
     yield from _stored(kept)
 
@@ -191,6 +193,28 @@ def _file_case(
     data = kept.file(name, lambda: write(rows.cast(FILE_SCHEMA)))
     forge.version(rows, [forge.part(uncut(rows), data)])
     return Case(name, f"A part file with {wrong} is refused.", forge.files, 11, says)
+
+
+def _texts(kept: Kept) -> Iterator[Case]:
+    """One text, said by so many annotations that all of them together are over 256 MiB."""
+    entries, each = 258, 1024
+    rows = table([entry(f"{number:04}", "x") for number in range(entries)])
+    place = ENTRY.get_field_index("annotations")
+    kind = ENTRY.field("annotations").type
+    notes = [pa.repeat(pa.scalar("x" * 1024), entries * each)]
+    notes += [pa.nulls(entries * each, field.type) for field in list(kind.value_type)[1:]]
+    items = pa.StructArray.from_arrays(notes, fields=list(kind.value_type))
+    offsets = pa.array(range(0, entries * each + 1, each), pa.int32())
+    rows = rows.set_column(
+        place, ENTRY.field("annotations"), pa.ListArray.from_arrays(offsets, items, type=kind)
+    )
+    forge = Forge(kept)
+    data = kept.file("part-texts-too-large", lambda: _parquet(rows.cast(FILE_SCHEMA)))
+    forge.version(rows, [forge.part(uncut(rows), data)], reading={"reader": "csv"})
+    yield Case(
+        "part-texts-too-large", "A part file whose texts unfold too far is refused.",
+        forge.files, 11, "unfolds to more text",
+    )  # fmt: skip
 
 
 def _places(kept: Kept) -> Iterator[Case]:
