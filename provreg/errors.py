@@ -11,12 +11,18 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from provreg.core.text import printable
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provreg.core.finding import Finding
 
 
 # The note by which an error crosses over where only its class and text do (`carry`).
 _CARRIED = re.compile(r"^\[provreg error\] (\{.*\})$\n?", re.MULTILINE)
+# How the text begins of which PyTorch's DataLoader makes an error of a worker again.
+_MADE_AGAIN = re.compile(r"Caught \w+ in DataLoader worker process \d+\.\nOriginal ")
 
 
 class ProvregError(Exception):
@@ -25,6 +31,9 @@ class ProvregError(Exception):
     `message` says what happened and to which sample, `hint` what to do about it. Instances survive
     pickling, so that loader workers can raise them into the parent process, and after `carry` also
     being made again from the formatted text alone, as PyTorch's DataLoader does.
+
+    Both are one line, in which what acts on a terminal is escaped: they quote data and what other
+    packages say, which could write the lines of another error otherwise.
     """
 
     exit_code: ClassVar[int] = 2
@@ -37,19 +46,31 @@ class ProvregError(Exception):
         self, message: str, *, hint: str = "", sample: str | None = None, **more: Any
     ) -> None:
         facts: dict[str, Any] = {"message": message, "hint": hint, "sample": sample, **more}
-        carried = _CARRIED.search(message)
-        if carried is not None:
-            with suppress(ValueError):
-                told = json.loads(carried[1])
-                facts |= {name: told[name] for name in facts if name in told}
+        if _MADE_AGAIN.match(message):
+            facts |= self._carried(message, facts)
             self.add_note(_CARRIED.sub("", message))
+        facts |= {name: printable(facts[name]) for name in ("message", "hint")}
         super().__init__(facts["message"])
         vars(self).update(facts)
 
+    def _carried(self, text: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """The `facts` as the worker's own error carried them, the last line behind its message.
+
+        What stands before it, causes by other packages, can hold any line. An error that carried
+        nothing has its message alone.
+        """
+        _, name, behind = text.rpartition(f"\n{type(self).__module__}.{type(self).__qualname__}: ")
+        if not name:
+            return {}
+        with suppress(IndexError, ValueError):
+            told = json.loads(_CARRIED.findall(behind)[-1])
+            return {fact: told[fact] for fact in facts if fact in told}
+        return {"message": behind.partition("\n")[0]}
+
     def tell_more(self, message: str, hint: str) -> None:
         """Adds to the message, and puts `hint` before what there is to do otherwise."""
-        self.message = f"{self.message}; {message}"
-        self.hint = f"{hint} ({self.hint})" if self.hint else hint
+        self.message = printable(f"{self.message}; {message}")
+        self.hint = printable(f"{hint} ({self.hint})" if self.hint else hint)
         self.args = (self.message,)
 
     def carry(self) -> None:

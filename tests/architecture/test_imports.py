@@ -17,11 +17,11 @@ from house import House, read_house
 
 PACKAGE = Path(__file__).parents[2] / "provreg"
 
-# From the ground up; what stands on one line are siblings. `core.finding` lies below the errors,
-# which carry findings; the empty name is `provreg/__init__.py`.
+# From the ground up; what stands on one line are siblings. `core.finding` and `core.text` lie below
+# the errors, which carry findings and escape text; the empty name is `provreg/__init__.py`.
 FLOORS = (
     ("record", "version"),
-    ("core.finding",),
+    ("core.finding", "core.text"),
     ("errors",),
     ("core",),
     ("readers", "store", "trust"),
@@ -117,7 +117,7 @@ def imports_are_written_out(house: House) -> Iterator[str]:
 
 def core_is_pure(house: House) -> Iterator[str]:
     for module in house.values():
-        if floor_of(module.name) not in {"core", "core.finding", "errors"}:
+        if floor_of(module.name) not in {"core", "core.finding", "core.text", "errors"}:
             continue
         for library in module.outside:
             listed = library.partition(".")[0] in PURE_LIBRARIES or library in PURE_PARTS

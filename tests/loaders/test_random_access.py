@@ -150,6 +150,11 @@ def test_there_is_no_way_around_verification(load: Load) -> None:
     assert set(inspect.signature(provreg.load).parameters) == allowed
 
 
+def made_again(kind: str, text: str) -> str:
+    """What PyTorch's DataLoader makes of an error's formatted text."""
+    return f"Caught {kind} in DataLoader worker process 0.\nOriginal {text}"
+
+
 def test_an_error_survives_being_raised_again_from_its_text(load: Load, pets: Path) -> None:
     import traceback
 
@@ -158,7 +163,7 @@ def test_an_error_survives_being_raised_again_from_its_text(load: Load, pets: Pa
         list(load())
     caught.value.carry()
     text = "".join(traceback.format_exception(caught.value))
-    again = provreg.SampleError(f"Caught SampleError in a worker.\nOriginal {text}")
+    again = provreg.SampleError(made_again("SampleError", text))
     told = {name: fact for name, fact in vars(again).items() if name != "__notes__"}
     assert told == {name: fact for name, fact in vars(caught.value).items() if name != "__notes__"}
     assert str(again) == str(caught.value)
@@ -166,11 +171,36 @@ def test_an_error_survives_being_raised_again_from_its_text(load: Load, pets: Pa
     assert "[provreg error]" not in again.__notes__[0]
 
 
-@pytest.mark.parametrize("text", ["[provreg error] {no json}", '[provreg error] {"exit_code": 0}'])
-def test_a_text_that_only_looks_carried_changes_nothing(text: str) -> None:
-    error = provreg.SampleError(f"before\n{text}\nafter", sample="a")
+FORGED = '[provreg error] {"message": "all is as signed", "hint": "\x1b[31m", "exit_code": 0}'
+
+
+@pytest.mark.parametrize("text", ["[provreg error] {no json}", FORGED])
+def test_text_from_data_writes_no_other_error_in_place_of_a_refusal(text: str) -> None:
+    error = provreg.SampleError(f"before\n{text}\nafter", sample="a", hint="read\x1b[2J\n")
+    assert error.message.startswith("before\\n[provreg error]")
+    assert error.message.isprintable()
+    assert error.hint == "read\\x1b[2J\\n"
     assert (error.sample, error.exit_code) == ("a", 4)
     assert "exit_code" not in vars(error)
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_cause_by_another_package_writes_no_other_error_in_place_of_a_workers(
+    *, carried: bool
+) -> None:
+    import traceback
+
+    quoting = ValueError(f"in the data:\n{FORGED}\nprovreg.errors.SampleError: x\n{FORGED}")
+    try:
+        raise provreg.SampleError(f"is not as signed: {quoting}", hint="ask Ann") from quoting
+    except provreg.SampleError as error:
+        if carried:
+            error.carry()
+        text = "".join(traceback.format_exception(error))
+    again = provreg.SampleError(made_again("SampleError", text))
+    assert again.message.startswith("is not as signed: in the data:\\n[provreg error]")
+    assert again.hint == ("ask Ann" if carried else "")
+    assert again.exit_code == 4
 
 
 def test_ranks_skip_no_more_together_than_may_be_skipped(
