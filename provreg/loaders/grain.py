@@ -52,7 +52,8 @@ class SampleSource:
         }
 
     def __repr__(self) -> str:
-        """What Grain's checkpoints compare: the version's identity, and how many of it."""
+        """What Grain's checkpoints compare: the version's identity, and which samples of it."""
         samples = self._samples
-        name = printable(samples.reference)
-        return f"SampleSource({name}, {samples.head.digest()}, {len(samples)} samples)"
+        name, chosen = printable(samples.reference), samples.chosen_digest
+        which = f"{len(samples)} samples" + (f" {chosen}" if chosen else "")
+        return f"SampleSource({name}, {samples.head.digest()}, {which})"

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
+from provreg.core.digest import blake3_digest
 from provreg.core.head import Head
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
@@ -158,6 +159,13 @@ class VerifiedSamples:
         ]
         targets = np.concatenate([chunk.to_numpy() for chunk in chunks]).astype(np.int64)
         return targets if self._chosen is None else targets[self._chosen.rows]
+
+    @property
+    def chosen_digest(self) -> str | None:
+        """The written BLAKE3 of which rows of the version these are, None where they are all."""
+        if self._chosen is None or len(self) == len(self._manifest):
+            return None
+        return blake3_digest(self._chosen.rows.tobytes())
 
     @property
     def skipped(self) -> int:

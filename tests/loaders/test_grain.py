@@ -41,6 +41,21 @@ def data_loader(source: SampleSource, workers: int) -> grain.DataLoader:
     return grain.DataLoader(data_source=source, sampler=sampler, worker_count=workers)
 
 
+def test_a_checkpoint_goes_on_with_no_other_selection_of_as_many(load: Load) -> None:
+    cats = data_loader(SampleSource(load(select="label = 'cat'")), workers=0)
+    reading = iter(cats)
+    first = next(reading)["id"]
+    state = reading.get_state()
+    dogs = iter(data_loader(SampleSource(load(select="label = 'dog'")), workers=0))
+    with pytest.raises(ValueError, match="source"):
+        dogs.set_state(state)
+    again = iter(data_loader(SampleSource(load(select="label = 'cat'")), workers=0))
+    again.set_state(state)
+    rest = [one["id"] for one in again]
+    assert sorted([first, *rest]) == [one.id for one in load(select="label = 'cat'")]
+    assert repr(SampleSource(load(select="size > 0"))) == repr(SampleSource(load()))
+
+
 def test_worker_processes_read_and_their_reading_is_counted(load: Load) -> None:
     samples = load()
     elements = list(data_loader(SampleSource(samples), workers=1))
