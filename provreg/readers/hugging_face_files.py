@@ -42,7 +42,7 @@ def said_in(file: SourceFile) -> tuple[Said, ...]:
     """What the features of a file say. Raises InputError."""
     with _features(file):
         schema = schema_of(file)
-        plain_schema(schema)
+        columns_from_arrow(schema)
         return said_by(schema, features_of(schema))
 
 
