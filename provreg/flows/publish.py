@@ -279,15 +279,31 @@ def _try_number(
     workspace.checked.add(head)
     workspace.objects.put_all(sealed.objects)
     workspace.objects.put(data, "sha256")
-    signature = workspace.versions.add_signature(head.dataset, digest, bundle)
-    if lacks is not None:
-        workspace.versions.propose(head.dataset, number, digest)
-        return Proposed(head, digest, lacks)
-    # Two who publish the same samples within one second may have made the very same head.
-    if not claim(workspace, head, digest, trust):
-        workspace.versions.remove_signature(head.dataset, digest, signature)
-        return None
+    try:
+        signature = workspace.versions.add_signature(head.dataset, digest, bundle)
+        if lacks is not None:
+            workspace.versions.propose(head.dataset, number, digest)
+            return Proposed(head, digest, lacks)
+        # Two who publish the same samples within one second may have made the very same head.
+        if not claim(workspace, head, digest, trust):
+            workspace.versions.remove_signature(head.dataset, digest, signature)
+            return None
+    except StorageError:
+        _take_back(workspace, head, digest, bundle)
+        raise
     return head
+
+
+def _take_back(workspace: Workspace, head: Head, digest: str, bundle: bytes) -> None:
+    """Removes the signature of what was told to have failed, as far as storage lets it.
+
+    Else whoever can write there could make it a version later. What got its place all the same,
+    as the last step of a write can fail too, keeps it.
+    """
+    with suppress(DamagedError, NotFoundError, StorageError):
+        proposed = workspace.versions.is_proposed(head.dataset, head.version, digest)
+        if not proposed and not is_recorded(workspace, head, digest):
+            workspace.versions.remove_signature(head.dataset, digest, sha256_digest(bundle))
 
 
 def _refusal(

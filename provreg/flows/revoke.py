@@ -7,16 +7,24 @@ statement names its number and the revocation before it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from provreg.core.digest import sha256_digest
 from provreg.core.manifest import name_counts
 from provreg.core.names import Reference, check_utf8
 from provreg.core.revocation import MAX_REASON_BYTES, MAX_REVOCATION, Revocation, RevokedSamples
 from provreg.core.text import quoted
-from provreg.errors import NotTrustedError, StorageError, UsageError
+from provreg.errors import (
+    DamagedError,
+    NotFoundError,
+    NotTrustedError,
+    StorageError,
+    UsageError,
+)
 from provreg.flows.entries import load_entries
 from provreg.flows.history import check_known, known_of
 from provreg.flows.integrity import read_head
@@ -138,14 +146,33 @@ def revoke(workspace: Workspace, aim: Aim, signer: Signer, trust: Trust) -> Revo
         number = chain.next_number
         numbered = replace(aimed, number=number, previous=chain.newest)
         statement = numbered.statement()
-        bundle = workspace.revocations.add_signature(statement, signer.sign(statement))
-        if workspace.revocations.claim(number, statement):
+        signed = signer.sign(statement)
+        bundle = sha256_digest(signed)
+        try:
+            workspace.revocations.add_signature(statement, signed)
+            claimed = workspace.revocations.claim(number, statement)
+        except StorageError:
+            _take_back(workspace, number, statement, bundle)
+            raise
+        if claimed:
             return Revoked(_outcome(workspace, number, trust), added=True)
         workspace.revocations.remove_signature(statement, bundle)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next revocation",
         hint="too many others revoke at once: try again later",
     )
+
+
+def _take_back(workspace: Workspace, number: int, statement: bytes, bundle: str) -> None:
+    """Removes the signature of what was told to have failed, as far as storage lets it, unless
+    `statement` got its number all the same."""
+    with suppress(DamagedError, StorageError):
+        try:
+            if workspace.revocations.statement(number) == statement:
+                return
+        except NotFoundError:
+            pass
+        workspace.revocations.remove_signature(statement, bundle)
 
 
 def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[int, str]:

@@ -23,6 +23,12 @@ _HINTS = {
 }
 
 
+def hint_of_disk(text: str) -> str:
+    """What to do where another library's `text` says that the disk fails; empty where not."""
+    failing = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+    return next((_HINTS[number] for number in failing if os.strerror(number) in text), "")
+
+
 def storage_error(
     doing: str, path: str, error: OSError, *, hint: str | None = None
 ) -> StorageError:

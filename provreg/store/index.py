@@ -19,8 +19,9 @@ import pyarrow as pa
 from provreg.core.entry import ENTRY
 from provreg.core.names import check_utf8
 from provreg.core.text import quoted
-from provreg.errors import DamagedError, UsageError
+from provreg.errors import DamagedError, StorageError, UsageError
 from provreg.record import record
+from provreg.store.files import hint_of_disk
 from provreg.store.index_rows import NewVersion, rows_of
 from provreg.store.index_views import ENTRY_COLUMNS, TABLES, VIEWS
 from provreg.store.private import locked
@@ -155,8 +156,11 @@ class Index:
         try:
             yield
         except duckdb.Error as error:
+            index, complaint = f"the index at {quoted(str(self._path))}", _complaint(error)
+            if hint := hint_of_disk(str(error)):
+                raise StorageError(f"{index} cannot be used: {complaint}", hint=hint) from None
             raise DamagedError(
-                f"the index at {quoted(str(self._path))} is damaged: {error}",
+                f"{index} is damaged: {complaint}",
                 hint="it holds nothing of its own: delete it, and it is made again",
             ) from None
 
@@ -236,7 +240,7 @@ class Index:
                 connection.execute(VIEWS)
                 _shut_in(connection)
             table = _select(connection, sql, hint=f"tables: {', '.join(TABLES)}")
-        columns = [column.to_pylist() for column in table.columns]
+        columns = [_values(table, place) for place in range(table.num_columns)]
         return table.column_names, list(zip(*columns, strict=True))
 
 
@@ -277,9 +281,25 @@ def _select(connection: duckdb.DuckDBPyConnection, sql: str, *, hint: str) -> pa
             raise UsageError("only one SELECT can be asked", hint=hint)
         return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
-        # After a blank line DuckDB shows the place in the query, over several lines.
-        complaint = str(error).split("\n\n")[0].replace("\n", " ")
-        raise UsageError(f"the query failed: {complaint}", hint=hint) from None
+        raise UsageError(f"the query failed: {_complaint(error)}", hint=hint) from None
+
+
+def _values(table: pa.Table, place: int) -> list[Any]:
+    """One column as Python's values, whose calendar is shorter than that of DuckDB."""
+    try:
+        values: list[Any] = table.column(place).to_pylist()
+    except (ArithmeticError, ValueError) as error:
+        raise UsageError(
+            f"column {place + 1} of the answer, {quoted(table.column_names[place])}, holds what"
+            f" Python has no value for: {quoted(str(error))}",
+            hint="ask for it as text: CAST(… AS TEXT)",
+        ) from None
+    return values
+
+
+def _complaint(error: duckdb.Error) -> str:
+    """Without the place in the query, which DuckDB shows after a blank line, over several lines."""
+    return str(error).split("\n\n")[0].replace("\n", " ")
 
 
 def uses_entries(sql: str) -> bool:

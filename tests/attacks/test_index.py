@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
-from provreg.errors import DamagedError, UsageError
+from provreg.errors import DamagedError, StorageError, UsageError
+from provreg.store.index import Index
 
 if TYPE_CHECKING:
     from provreg.registry import Registry
@@ -98,6 +101,28 @@ def test_a_file_that_is_no_index_is_reported_with_what_to_do(
     assert len(bench.open().log("pets")) == 2
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that has no room for an index."""
+    folder = tmp_path / "disk"
+    folder.mkdir(mode=0o700)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs root")
+    yield folder
+    # Lazily: DuckDB keeps a file that it could not write open for a while.
+    subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607
+
+
+def test_a_full_disk_is_not_told_as_a_damaged_index(small_disk: Path) -> None:
+    index = Index(small_disk / "index.duckdb")
+    with pytest.raises(StorageError, match=r"the index at .*No space left") as caught:
+        index.versions()
+    assert caught.value.hint == "the disk is full: free some space and try again"
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)  # noqa: S607
+    assert index.versions() == []
+
+
 def test_an_index_of_another_layout_is_made_again(bench: Bench, synced: Path) -> None:
     with duckdb.connect(str(synced)) as connection:
         connection.execute("drop table versions; create table versions (head text)").fetchall()
@@ -160,6 +185,21 @@ def refusal(registry: Registry, query: str) -> str | None:
     except UsageError as error:
         return error.message
     return None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "timestamp '200000-01-01'", "timestamptz 'infinity'", "date 'infinity'",
+        "date '-4000-01-01'", "[date 'infinity']", "{'a': timestamp_s '200000-01-01'}",
+        "map {'a': timestamp '-infinity'}",
+    ],
+)  # fmt: skip
+def test_answer_that_python_has_no_value_for_is_our_error(bench: Bench, value: str) -> None:
+    with pytest.raises(UsageError, match="column 2 of the answer, 'what'") as refused:
+        bench.open().sql(f"select 1, {value} as what")
+    assert "CAST" in refused.value.hint
+    assert bench.open().sql(f"select CAST({value} AS TEXT)")[1]
 
 
 def test_sql_cannot_write_read_files_reach_the_network_or_change_settings(

@@ -128,6 +128,11 @@ def newest(bench: Bench) -> int:
         return 0
 
 
+def signed(bench: Bench) -> int:
+    """How many bundles there are over heads of pets."""
+    return len(list((bench.registry / "datasets/pets/signatures").glob("*/*")))
+
+
 def check_survived(bench: Bench, data: Path, before: int) -> int:
     """What holds after any interruption; returns the version that was found."""
     found = newest(bench)
@@ -210,6 +215,8 @@ def test_a_failing_disk_at_any_step_is_a_storage_error(
             assert os.strerror(number) in error.message, (step, steps[step])
             assert error.hint, (step, steps[step])
             assert "is published" not in error.message or newest(bench) == before + 1
+            # What is signed and has no number could get it later, from whoever can write there.
+            assert signed(bench) == newest(bench), (step, steps[step])
         check_survived(bench, data, before)
     # Most steps matter; what only saves time (the stat cache) may fail in silence.
     assert failed > len(steps) / stride * 0.7
@@ -306,6 +313,28 @@ def test_killed_at_any_step_of_a_signature_leaves_it_or_nothing(
         assert list(bench.open().check()) == []
         # Signing again ends where it would have ended.
         assert len(bench.files()) >= len(made)
+
+
+def test_failing_disk_at_any_step_of_a_revocation_leaves_no_signed_one_to_be_numbered_by_others(
+    bench: Bench, home: Path
+) -> None:
+    prepare(bench, 1)
+    roles: dict[str, Any] = {"revoke": ("chief",)}
+    signer = bench.signer("chief")
+
+    def work() -> None:
+        bench.open(**roles).revoke("pets@1", "poison", signer)
+
+    saved = Saved(bench, home)
+    steps = count_calls(work)
+    failed = 0
+    for step in range(len(steps)):
+        saved.restore()
+        failed += failing_at(step, errno.ENOSPC, work) is not None
+        bundles = [name for name in bench.files() if "revocations/signatures" in name]
+        numbers = [name for name in bench.files() if "revocations" in name and name not in bundles]
+        assert len(bundles) == len(numbers), (step, steps[step])
+    assert failed > len(steps) / 2
 
 
 def test_killed_at_any_step_of_a_receipt_leaves_it_whole_or_to_be_signed(
