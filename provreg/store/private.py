@@ -160,9 +160,16 @@ def _acquire(descriptor: int, how: int, waiting: Callable[[str], None]) -> None:
 
 
 def _user_folder(variable: str, choose: Callable[[PlatformDirs], Path]) -> Path:
-    named = os.environ.get(variable)
-    if named:
-        return private_folder(Path(named))
-    from platformdirs import PlatformDirs
+    if named := os.environ.get(variable):
+        path = Path(named)
+    else:
+        from platformdirs import PlatformDirs
 
-    return private_folder(choose(PlatformDirs("provreg", appauthor=False)))
+        path = choose(PlatformDirs("provreg", appauthor=False))
+    if not path.is_absolute():
+        # Else what was seen would be forgotten by going to another folder.
+        raise UsageError(
+            f"the private folder {quoted(str(path))} would be another one in every folder",
+            hint=f"set {variable} to an absolute path; a ~ in quotes stays as it is",
+        )
+    return private_folder(path)

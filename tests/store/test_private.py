@@ -60,6 +60,24 @@ def test_environment_names_the_folder(
     assert mode(tmp_path / "a") == mode(tmp_path / "a" / "b") == 0o700
 
 
+@pytest.mark.parametrize("named", ["state", "../state", "~/state"])
+@pytest.mark.parametrize(("folder", "variable", "_platform"), FOLDERS)
+def test_private_folder_that_would_be_another_in_every_folder_is_refused(
+    folder: Callable[[], Path],
+    variable: str,
+    _platform: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, named)
+    with pytest.raises(UsageError, match="another one in every folder") as refused:
+        folder()
+    assert variable in refused.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="XDG variables are not macOS's")
 @pytest.mark.parametrize(("folder", "variable", "platform"), FOLDERS)
 def test_without_it_the_platform_names_the_folder(
