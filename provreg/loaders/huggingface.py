@@ -33,7 +33,8 @@ with needs_extra("huggingface"):
 
 if TYPE_CHECKING:
     from provreg.loaders.arrow import Signed
-    from provreg.loaders.matching import Rows
+    from provreg.loaders.batches import VerifiedBatch
+    from provreg.loaders.matching import Mask, Rows
     from provreg.loaders.samples import Sample, VerifiedSamples
 
 __all__ = ["dataset", "dataset_dict", "verify_dataset"]
@@ -115,7 +116,11 @@ def _read(
     else:
         given = _signed_media(samples) | given
         schema, typed = arrow.typed(samples, names)
-        batches = ((read.rows, whole(read.signed("split")), batch) for read, batch in typed)
+        batches = (
+            (read.rows, whole(read.signed("split")), batch)
+            for read, batch in typed
+            if _have_bytes(read, batch, given)
+        )
     features = _features(samples, schema, given)
     label = names.get("label")
     if label is None or samples.head.label_type != "class":
@@ -165,6 +170,46 @@ def _features(
             raise UsageError(f"there is no column {quoted(name)} to be of a feature")
         features[name] = feature
     return features
+
+
+def _have_bytes(read: VerifiedBatch, batch: pa.RecordBatch, given: dict[str, Any]) -> bool:
+    """True; raises InputError where a sample has a path in the place of bytes: what stands there
+    when it is looked at is signed by nobody."""
+    for name, feature in given.items():
+        stored = datasets.Features({name: feature}).arrow_schema
+        column = _cast(batch.select([name]), stored).column(0)
+        by_path = _by_path(column, feature)
+        if by_path.any():
+            sample = read.signed("id")[int(by_path.argmax())].as_py()
+            raise InputError(
+                f"sample {quoted(sample)} has a path in column {quoted(name)}, and not the bytes"
+                " that are there",
+                hint="embed the files in the data, or give the column no feature that opens them",
+                sample=sample,
+            )
+    return True
+
+
+def _by_path(array: pa.Array, feature: Any) -> Mask:
+    """In which rows `datasets` would open a path; `array` is as `feature` stores it."""
+    rows: Mask = np.zeros(len(array), np.bool_)
+    if hasattr(feature, "decode_example"):
+        if getattr(feature, "decode", True) and pa.types.is_struct(array.type):
+            data, path = (pc.struct_field(array, name) for name in ("bytes", "path"))
+            rows |= np.asarray(pc.and_(data.is_null(), path.is_valid()))
+    elif isinstance(feature, Mapping):
+        for name, inner in feature.items():
+            rows |= _by_path(pc.struct_field(array, name), inner)
+    elif (
+        pa.types.is_list(array.type)
+        or pa.types.is_large_list(array.type)
+        or (pa.types.is_fixed_size_list(array.type))
+    ):
+        inner = feature[0] if isinstance(feature, list | tuple) else feature.feature
+        rows[np.asarray(pc.list_parent_indices(array))[_by_path(pc.list_flatten(array), inner)]] = (
+            True
+        )
+    return rows
 
 
 def _read_files(

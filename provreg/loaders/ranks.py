@@ -70,6 +70,30 @@ class Ranks:
         return together
 
 
+class OwnRank:
+    """Which rank the process is that asks, not the one that made this; or always the `given` one.
+
+    Workers that were spawned know of no ranks: they are sent the rank of the process they are of.
+    """
+
+    def __init__(self, given: Ranks | None = None) -> None:
+        self._given = given
+        self._sent = Ranks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_given": self._given, "_sent": self.now}
+
+    @property
+    def now(self) -> Ranks:
+        """The rank. Raises UsageError where the launcher names none."""
+        if self._given is not None:
+            return self._given
+        launched = Ranks.launched()
+        if not launched.number < max(1, launched.of):
+            raise UsageError(f"rank {launched.number} of {launched.of} is none")
+        return launched if launched.of > 1 else self._sent
+
+
 def _distributed() -> Any:
     """torch.distributed, where it is loaded and has a process group."""
     group = sys.modules.get("torch.distributed")

@@ -16,7 +16,7 @@ from provreg.errors import NotTrustedError, ProvregError, UsageError
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import Opening, Place, load
 from provreg.loaders.manifest import Entry
-from provreg.loaders.ranks import Ranks
+from provreg.loaders.ranks import OwnRank, Ranks
 from provreg.loaders.samples import Sample
 
 with needs_extra("torch"):
@@ -163,7 +163,8 @@ class VerifiedIterableDataset(IterableDataset[Any]):
 
     Ranks and worker processes share the samples among themselves: each comes once, none is left
     out, and every rank has as many as another, or one less. `rank` and `world_size` are those of
-    `torch.distributed` or of its launcher (RANK, WORLD_SIZE) where they are not given.
+    `torch.distributed` or of its launcher (RANK, WORLD_SIZE) where they are not given: those of the
+    process that goes through it, wherever it was made.
     """
 
     def __init__(
@@ -179,8 +180,18 @@ class VerifiedIterableDataset(IterableDataset[Any]):
         """Verifies the version (steps 1 to 11); raises as `provreg.load`."""
         self.verified = load(reference, data=data, **options)
         self.transform = transform
-        self.rank, self.world_size = _place_among_ranks(rank, world_size)
+        self._rank = _own_rank(rank, world_size)
         self.verified.ranks = self.world_size
+
+    @property
+    def rank(self) -> int:
+        """The number of the rank, from 0 on."""
+        return self._rank.now.number
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks there are."""
+        return self._rank.now.of
 
     def __len__(self) -> int:
         return len(range(self.rank, len(self.verified), self.world_size))
@@ -188,10 +199,9 @@ class VerifiedIterableDataset(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        ranks = self._rank.now
         try:
-            for sample in self.verified.share(
-                self.rank + number * self.world_size, self.world_size * workers
-            ):
+            for sample in self.verified.share(ranks.number + number * ranks.of, ranks.of * workers):
                 yield sample if self.transform is None else self.transform(sample)
         except ProvregError as error:
             _carry(error)
@@ -202,15 +212,14 @@ class VerifiedIterableDataset(IterableDataset[Any]):
         self.verified.verify_data()
 
 
-def _place_among_ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
+def _own_rank(rank: int | None, world_size: int | None) -> OwnRank:
     if rank is None and world_size is None:
-        found = Ranks.launched()
-        rank, world_size = found.number, found.of
+        return OwnRank()
     if rank is None or world_size is None or not 0 <= rank < world_size:
         raise UsageError(
             f"rank {rank} of {world_size} is none", hint="give both rank and world_size, or neither"
         )
-    return rank, world_size
+    return OwnRank(Ranks(rank, world_size))
 
 
 def _carry(error: ProvregError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import numpy as np
 from provreg.core.extras import needs_extra
 from provreg.errors import ProvregError, UsageError
 from provreg.flows.reading_said import reader_said
-from provreg.loaders.shared_passes import SharedPasses
+from provreg.loaders.ranks import OwnRank
+from provreg.loaders.shared_passes import SharedPasses, Worker
 from provreg.readers import webdataset as reader
 from provreg.readers.shard_files import shards
 from provreg.readers.stems import LabelMember
@@ -22,8 +24,10 @@ with needs_extra("webdataset"):
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 if TYPE_CHECKING:
-    from provreg.loaders.batches import VerifiedBatch
+    from provreg.loaders.batches import Pass, VerifiedBatch
+    from provreg.loaders.matching import Rows
     from provreg.loaders.samples import VerifiedSamples
+    from provreg.readers.shard_files import Shard
 
 
 class VerifiedWebDataset(webdataset.DataPipeline, webdataset.FluidInterface):  # type: ignore[misc]
@@ -70,33 +74,62 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
         self._label = label.member.lower() if label is not None and label.key is None else None
         self._samples = samples
         self._seed = shuffle_shards
+        self._rank = OwnRank()
+        self._number = 0
         self._passes = SharedPasses(samples.workspace.cache / "loading", samples.head.samples)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        torch = sys.modules.get("torch.utils.data")
+        worker = None if torch is None else torch.get_worker_info()
+        if worker is None:
+            yield from self._alone()
+            return
+        parent: Any = multiprocessing.parent_process()
+        # The workers of one DataLoader have a seed in common that no other's have.
+        loader = (worker.seed - worker.id) % 2**64 or 1
+        one = Worker(parent.pid, loader, worker.id, worker.num_workers)
         try:
-            yield from self._share(*webdataset.utils.pytorch_worker_info())
+            yield from self._share(one)
         except ProvregError as error:
-            torch = sys.modules.get("torch.utils.data")
-            if torch is not None and torch.get_worker_info() is not None:
-                # The DataLoader raises what a worker raised again from class and text alone.
-                error.carry()
+            # The DataLoader raises what a worker raised again from class and text alone.
+            error.carry()
             raise
 
-    def _share(self, rank: int, ranks: int, worker: int, workers: int) -> Iterator[dict[str, Any]]:
+    def _alone(self) -> Iterator[dict[str, Any]]:
+        self._number += 1
+        one = self._samples.new_pass()
+        for _, samples in self._read(one, shards(self._samples.paths), self._number):
+            yield from samples
+        one.refuse(one.missing())
+
+    def _share(self, worker: Worker) -> Iterator[dict[str, Any]]:
         number = self._passes.begin(worker)
-        own = shards(self._samples.paths)[worker::workers]
+        ended = None
+        try:
+            one = self._samples.new_pass()
+            own = shards(self._samples.paths)[worker.number :: worker.of]
+            for rows, samples in self._read(one, own, number):
+                self._passes.take(worker, number, rows)
+                yield from samples
+            ended = self._passes.end(worker, number)
+        except BaseException:
+            self._passes.leave(worker, number)
+            raise
+        if ended is not None:
+            one.refuse(ended.missing, repeated=ended.repeated)
+
+    def _read(
+        self, one: Pass, own: list[Shard], number: int
+    ) -> Iterator[tuple[Rows, Iterator[dict[str, Any]]]]:
+        """The places of the samples of each batch in the shards, and those of this rank."""
+        ranks = self._rank.now
         if self._seed is not None:
             order = np.random.default_rng((self._seed, number)).permutation(len(own))
             own = [own[place] for place in order]
-        one = self._samples.new_pass()
         for shard in own:
             for batch in one.read(reader.stream_shard(shard, self._options)):
-                self._passes.take(worker, number, batch.rows)
-                mine = batch.only(self._samples.in_share(batch.rows, rank, ranks))
-                yield from self._of_batch(mine, str(shard.file.path))
-        ended = self._passes.end(worker, number, workers)
-        if ended is not None:
-            one.refuse(ended.missing, repeated=ended.repeated)
+                mine = batch.only(self._samples.in_share(batch.rows, ranks.number, ranks.of))
+                yield batch.rows, self._of_batch(mine, str(shard.file.path))
 
     def _of_batch(self, batch: VerifiedBatch, url: str) -> Iterator[dict[str, Any]]:
         payloads: Any = batch.payloads

@@ -22,7 +22,8 @@ _WRITTEN_AT_ONCE = 1 << 20
 
 
 class SharedMemory:
-    """`size` bytes, zero at first, in `map`: what one process writes, all read.
+    """`size` bytes, zero at first, in `map`: what one process writes, all read. With `space` the
+    map is as long, and what lies behind the first `size` must be reserved before it is used.
 
     The file lies in `folder`, which must be private, and goes with the object that made it; files
     of makers that were killed go when the next one is made. All of it is on disk before it is
@@ -30,7 +31,7 @@ class SharedMemory:
     it is the file's name, for forked and spawned processes alike. Raises StorageError.
     """
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, size: int, *, space: int = 0) -> None:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A file that is not locked yet looks as if its maker was killed: nobody else may look.
@@ -43,7 +44,9 @@ class SharedMemory:
             raise _no_memory(folder, error) from error
         weakref.finalize(self, _remove, descriptor, path, os.getpid())
         try:
-            _reserve(descriptor, max(size, 1))
+            _reserve(descriptor, 0, max(size, 1))
+            if space > size:
+                os.ftruncate(descriptor, space)
         except OSError as error:
             _unlink(path)
             raise _no_memory(folder, error) from error
@@ -59,6 +62,14 @@ class SharedMemory:
                 hint="keep the loader alive in the process that made it while others use it",
             ) from None
         self._path = path
+
+    def reserve(self, start: int, size: int) -> None:
+        """Puts `size` bytes from `start` on on the disk. Raises StorageError."""
+        try:
+            with open(self._path, "r+b") as file:
+                _reserve(file.fileno(), start, size)
+        except OSError as error:
+            raise _no_memory(Path(self._path).parent, error) from error
 
     def locked(self) -> AbstractContextManager[None]:
         """Held by one process at a time, for what must be read and written together."""
@@ -87,17 +98,18 @@ def _unlink(path: str) -> None:
         os.unlink(path)  # noqa: PTH108 - when the interpreter ends pathlib may be gone
 
 
-def _reserve(descriptor: int, size: int) -> None:
-    """Makes the file as long, with all its blocks. Raises OSError."""
+def _reserve(descriptor: int, start: int, size: int) -> None:
+    """Makes the file as long as to hold these bytes, with all their blocks. Raises OSError."""
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        os.posix_fallocate(descriptor, start, size)
     except (AttributeError, OSError) as error:
         # Not every system and file system can do it at once.
         if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise
         zeros = bytes(min(size, _WRITTEN_AT_ONCE))
-        while (done := os.fstat(descriptor).st_size) < size:
-            os.pwrite(descriptor, zeros[: size - done], done)
+        done = 0
+        while done < size:
+            done += os.pwrite(descriptor, zeros[: size - done], start + done)
 
 
 def _no_memory(folder: Path, error: OSError) -> StorageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import pickle
 import shutil
 import tarfile
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import webdataset
 from PIL import Image
 
 import provreg
-from provreg.loaders.shared_passes import SharedPasses
+from provreg.loaders.shared_passes import SharedPasses, Worker
 from provreg.loaders.webdataset import VerifiedWebDataset
 
 Publish = Callable[..., None]
@@ -234,24 +236,27 @@ def ended(found: Any) -> tuple[list[int], int]:
     return found.missing.tolist(), found.repeated
 
 
-def test_passes_end_when_all_workers_have_ended_theirs(tmp_path: Path) -> None:
-    import numpy as np
+def worker(number: int, *, of: int = 2, loader: int = 7, parent: int | None = None) -> Worker:
+    return Worker(os.getpid() if parent is None else parent, loader, number, of)
 
+
+def test_passes_end_when_all_workers_have_ended_theirs(tmp_path: Path) -> None:
     passes = SharedPasses(tmp_path / "shared", 4)
-    first, second = passes.begin(0), passes.begin(1)
-    passes.take(0, first, np.array([0, 2]))
-    assert passes.end(0, first, 2) is None
-    passes.take(1, second, np.array([1]))
-    assert ended(passes.end(1, second, 2)) == ([3], 0)
-    again = passes.begin(0)  # sees row 2 no more
-    passes.take(0, again, np.array([0, 3]))
-    assert ended(passes.end(0, again, 2)) == ([2], 0)
-    passes.take(1, second, np.array([3]))
-    assert ended(passes.end(1, second, 2)) == ([2], 1)
-    assert passes.begin(0) > again  # broken off
-    assert passes.end(1, passes.begin(1), 2) is None
+    one, other = worker(0), worker(1)
+    first, second = passes.begin(one), passes.begin(other)
+    passes.take(one, first, np.array([0, 2]))
+    assert passes.end(one, first) is None
+    passes.take(other, second, np.array([1]))
+    assert ended(passes.end(other, second)) == ([3], 0)
+    again = passes.begin(one)  # sees row 2 no more
+    passes.take(one, again, np.array([0, 3]))
+    assert ended(passes.end(one, again)) == ([2], 0)
+    passes.take(other, second, np.array([3]))
+    assert ended(passes.end(other, second)) == ([2], 1)
+    assert passes.begin(one) > again  # broken off
+    assert passes.end(other, passes.begin(other)) is None
     with pytest.raises(provreg.UsageError, match="1,024 worker processes"):
-        passes.begin(1024)
+        passes.begin(worker(0, of=1025))
 
 
 def test_strangers_that_workers_skip_are_counted_together(folder: Path, load_data: Load) -> None:
