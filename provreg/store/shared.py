@@ -26,8 +26,8 @@ class SharedMemory:
     map is as long, and what lies behind the first `size` must be reserved before it is used.
 
     The file lies in `folder`, which must be private, and goes with the object that made it; files
-    of makers that were killed go when the next one is made. All of it is on disk before it is
-    mapped: a full disk is an error here, and not the end of a process that writes to it. Pickled,
+    of makers that were killed go when the next one is made. What is used is on disk before it is:
+    a full disk is an error here, and not the end of a process that writes to it. Pickled,
     it is the file's name, for forked and spawned processes alike. Raises StorageError.
     """
 
