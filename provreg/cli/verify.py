@@ -166,8 +166,11 @@ def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output:
     from provreg.flows.revoked_samples import revoked_samples
 
     count = int(revoked_samples(opened.workspace, version).sum())
+    if not count:  # this version has none of them
+        return
     why = "; ".join(f"{one.revocation.samples} {one}" for one in in_force)
-    output.warn(f"{counted(count, 'sample')} of {version.reference} are revoked: {why}")
+    said = f"{counted(count, 'sample')} of {version.reference} {'is' if count == 1 else 'are'}"
+    output.warn(f"{said} revoked: {why}")
 
 
 def _warn(warnings: list[str], output: Output) -> None:

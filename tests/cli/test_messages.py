@@ -347,3 +347,15 @@ def test_names_the_terminal_cannot_show_are_escaped(provreg: Run, home: Path) ->
     assert provreg("init", "un\udcffreadable", "--json").json == {
         "registry": f"{home}/un\udcffreadable"
     }
+
+
+def test_revoked_samples_are_told_where_there_are_some(pets: Path, provreg: Run) -> None:
+    both = ("--policy", "both.toml")
+    with (pets / "both.toml").open("a", encoding="utf-8") as policy:
+        policy.write("\n[[revoke]]\ndatasets = ['*']\nprincipals = ['ann']\n")
+    revoke = ("revoke", "pets@2", "--source", "vendor-b", "--reason", "poison", "--yes")
+    assert provreg(*revoke, "--sign", "key:ann.key", *both).code == 0
+    assert "of pets@2 are revoked: " in provreg("verify", "pets@2", *both).err
+    before = provreg("verify", "pets@1", *both)
+    assert before.code == 0
+    assert "revoked: " not in before.err
