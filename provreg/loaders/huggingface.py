@@ -26,6 +26,7 @@ from provreg.loaders import arrow
 from provreg.loaders.dataset_check import verify_dataset
 from provreg.readers import huggingface
 from provreg.readers.features_said import MEDIA, Said, written
+from provreg.store.private import check_parents
 
 with needs_extra("huggingface"):
     import datasets
@@ -72,8 +73,9 @@ def dataset(
     The dataset is in memory, or mapped from `folder`, which must not exist yet and is made for its
     user alone. There is no dataset, and no folder, unless all samples are as signed.
 
-    Raises SampleError and NotTrustedError (step 12), UsageError for a folder that exists and as
-    `provreg.loaders.arrow.reader`, StorageError.
+    Raises SampleError and NotTrustedError (step 12), UsageError for a folder that exists, or
+    that others could put another one in the place of, and as `provreg.loaders.arrow.reader`,
+    StorageError.
     """
     features, batches = _read(samples, arrow.named(signed), dict(features or {}))
     return _made(features, ((None, rows, batch) for rows, _, batch in batches), folder)[None]
@@ -296,7 +298,10 @@ def _as_read(
             split: datasets.Dataset(InMemoryTable(pa.Table.from_batches(some, schema)), info)
             for split, some in kept.items()
         }
-    root = Path(folder)
+    root = Path(folder).absolute()
+    # Opened again by its name, by processes that it is sent to as well: no link may lead elsewhere.
+    root = root.parent.resolve() / root.name
+    check_parents(root)
     try:
         root.mkdir(mode=0o700)
     except FileExistsError:

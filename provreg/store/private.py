@@ -77,6 +77,26 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def check_parents(path: Path) -> None:
+    """Raises UsageError where others could put something else in the place of `path`, an absolute
+    one without links: its folders are of the user or the system, and nobody else may write to them
+    (in sticky ones nobody can move what is not theirs). StorageError."""
+    for folder in path.parents:
+        try:
+            status = folder.stat()
+        except OSError as error:
+            raise storage_error("look at the folder", str(folder), error) from error
+        writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if status.st_uid not in (0, os.geteuid()) or (
+            writable and not status.st_mode & stat.S_ISVTX
+        ):
+            raise UsageError(
+                f"others may write to {quoted(str(folder))}: they could put something else in the"
+                f" place of {quoted(str(path))}",
+                hint="choose a folder of your own, below which nobody else may write",
+            )
+
+
 def read_private(path: Path, limit: int) -> bytes | None:
     """The bytes of a private file, None where there is none.
 
