@@ -1,1 +1,1 @@
-"""The benchmark command: `python -m benchmarks` (docs/performance.md)."""
+"""The benchmark command: `python -m benchmarks` (docs/reference/performance.md)."""

@@ -1,4 +1,4 @@
-"""Measures everything and writes the table (docs/performance.md)."""
+"""Measures everything and writes the table (docs/reference/performance.md)."""
 
 from __future__ import annotations
 

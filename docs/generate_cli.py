@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands themselves: `python docs/generate_cli.py`."""
+"""Writes docs/reference/cli.md from the commands themselves: `python docs/generate_cli.py`."""
 
 # ruff: noqa: E501
 
@@ -12,7 +12,7 @@ from typing import Any
 from provreg.cli.app import command_line
 from provreg.cli.command import panel_of
 
-TARGET = Path(__file__).with_name("cli.md")
+TARGET = Path(__file__).parent / "reference" / "cli.md"
 # Called the same and meaning the same in every command: told once.
 COMMON = ("--registry", "--policy", "--key", "--json", "--quiet", "--verbose", "--help")
 _HEAD = """\
@@ -27,8 +27,8 @@ _HEAD = """\
 {commands}
 
 What all of them have in common comes first: [references](#references), [options](#options-of-most-commands),
-[output](#output), [exit codes](#exit-codes), [environment](#environment). [Quickstart](quickstart.md) is the shortest way in,
-[the runbook](incident.md) the one for when something has happened.
+[output](#output), [exit codes](#exit-codes), [environment](#environment). [Quickstart](../guides/quickstart.md) is the shortest way in,
+[the runbook](../guides/incident.md) the one for when something has happened.
 
 ## References
 
@@ -72,7 +72,7 @@ claims to be by, *not verified*. `verify`, `pin`, `ingest` and the loaders use t
 | 1 | something was found that was asked for (`diff --exit-code`) |
 | 2 | the request makes no sense, or the data cannot be taken in |
 | 3 | not found: registry, dataset, version, sample, file, what a URL gave |
-| 4 | not trusted, or not as signed; the message names the step of [verification](verification.md) |
+| 4 | not trusted, or not as signed; the message names the step of [verification](../concepts/verification.md) |
 | 5 | the registry or the index is damaged |
 | 6 | disk, file server or network failed; trying again may help |
 | 130 | interrupted (Ctrl-C). A version is published whole or not at all |
@@ -86,7 +86,7 @@ claims to be by, *not verified*. `verify`, `pin`, `ingest` and the loaders use t
 | `PROVREG_POLICY` | the policy, where `--policy` is not given |
 | `PROVREG_PASSWORD` | the passphrase of private keys; else `COSIGN_PASSWORD`, else it is asked for on a terminal |
 | `PROVREG_TIMESTAMP` | the timestamp authority of signatures with a key, where `--timestamp` is not given |
-| `PROVREG_CACHE`, `PROVREG_STATE`, `PROVREG_CONFIG` | private folders ([State](format/state.md#private-folders)) |
+| `PROVREG_CACHE`, `PROVREG_STATE`, `PROVREG_CONFIG` | private folders ([State](../format/state.md#private-folders)) |
 | `NO_COLOR`, `COLUMNS` | no colours; the width of the terminal |
 """
 

@@ -1,7 +1,7 @@
 """Every failure provreg expects. Anything else that escapes is a bug.
 
 Each class carries the exit code of the command line, so that a library user and a shell user
-tell the same failures apart (docs/cli.md, "Exit codes").
+tell the same failures apart (docs/reference/cli.md, "Exit codes").
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class NotFoundError(ProvregError):
 
 
 class NotTrustedError(ProvregError):
-    """Verification refused; `step` is the number in docs/verification.md (1 to 12)."""
+    """Verification refused; `step` is the number in docs/concepts/verification.md (1 to 12)."""
 
     exit_code = 4
     kind = "not-trusted"

@@ -1,4 +1,4 @@
-"""docs/verification.md, threat-model.md and concepts.md against the code and the tests."""
+"""docs/concepts/verification.md, threat-model.md and concepts.md against the code and the tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from provreg.core.kinds import KINDS
 from provreg.flows.verify import STEPS
 
 ROOT = Path(__file__).parents[1]
-VERIFICATION = (ROOT / "docs" / "verification.md").read_text("utf-8")
+VERIFICATION = (ROOT / "docs" / "concepts" / "verification.md").read_text("utf-8")
 THREATS = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
-CONCEPTS = (ROOT / "docs" / "concepts.md").read_text("utf-8")
+CONCEPTS = (ROOT / "docs" / "concepts" / "terms.md").read_text("utf-8")
 CASES = [path.stem for path in (ROOT / "tests" / "vectors").glob("[ct]a*/*.json")]
 
 
@@ -100,7 +100,7 @@ def test_kinds_of_change_are_those_of_the_code() -> None:
 
 
 def test_words_are_the_same_in_both_vocabularies() -> None:
-    contributing = (ROOT / "docs" / "contributing.md").read_text("utf-8")
+    contributing = (ROOT / "docs" / "contributing" / "README.md").read_text("utf-8")
     ours, theirs = (
         {
             word.strip()

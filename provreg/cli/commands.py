@@ -16,8 +16,8 @@ from provreg.cli.command import Command, Group
 
 _GROUPS = {
     "key": "Keys to sign with where no identity provider is.",
-    "policy": "Whom to trust with what (docs/policy.md).",
-    "export": "Write a version for other software to verify (docs/interop.md).",
+    "policy": "Whom to trust with what (docs/reference/policy.md).",
+    "export": "Write a version for other software to verify (docs/guides/interop.md).",
 }
 # Words and summary (the first line of its docstring), in the order people meet them. The function
 # of `key generate` is `provreg.cli.key.generate`, that of `ls` is `provreg.cli.ls.ls`.

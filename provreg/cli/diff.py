@@ -125,7 +125,8 @@ def diff(
     if gate and found.gate is None:
         raise UsageError(
             "nothing sets bounds for this dataset, so --gate could not fail",
-            hint="give a policy whose rule for it has limits, sources or labelers (docs/policy.md)",
+            hint="give a policy whose rule for it has limits, sources or labelers "
+            "(docs/reference/policy.md)",
         )
     if found.broken is not None:
         output.warn(f"by whose hand is not known: {found.broken}")

@@ -60,7 +60,7 @@ def oms(
     """Write an OpenSSF Model Signing bundle of a version.
 
     The version is verified first. It must have been taken in from a folder, with --sha256. Then
-    `model_signing verify` accepts the folder with the bundle (docs/interop.md).
+    `model_signing verify` accepts the folder with the bundle (docs/guides/interop.md).
     """
     from provreg.flows.export import oms as export_oms
     from provreg.store.files import replace_file

@@ -28,7 +28,7 @@ PolicyOption = Annotated[
         "--policy",
         metavar="FILE",
         rich_help_panel=TRUST,
-        help="The policy that says whom to trust (docs/policy.md).",
+        help="The policy that says whom to trust (docs/reference/policy.md).",
     ),
 ]
 KeyOption = Annotated[
@@ -95,7 +95,7 @@ TrustConfigOption = Annotated[
         "--trust-config",
         metavar="FILE",
         rich_help_panel=TRUST,
-        help="With --sign keyless: sign at this private Sigstore (docs/keyless.md).",
+        help="With --sign keyless: sign at this private Sigstore (docs/guides/keyless.md).",
     ),
 ]
 TrustedRootOption = Annotated[

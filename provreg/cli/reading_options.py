@@ -12,7 +12,9 @@ from provreg.cli.options import ORIGIN, READING
 FormatOption = Annotated[
     str | None,
     typer.Option(
-        metavar="FORMAT", rich_help_panel=READING, help="How to read it (docs/readers.md)."
+        metavar="FORMAT",
+        rich_help_panel=READING,
+        help="How to read it (docs/reference/readers.md).",
     ),
 ]
 IdOption = Annotated[

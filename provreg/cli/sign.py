@@ -76,7 +76,7 @@ def sign(
     is named by its digest (`provreg ls --proposals`); whose signature completes it publishes it.
 
     receipt:FILE is a training run's receipt that could not be signed when the run ended; what went
-    wrong then named the file (docs/receipts.md). If it was the model that could not be read,
+    wrong then named the file (docs/guides/receipts.md). If it was the model that could not be read,
     --model says where it is.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)

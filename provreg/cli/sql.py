@@ -36,7 +36,7 @@ def sql(
 ) -> None:
     """Ask the index in SQL, read-only.
 
-    The tables are versions, entries and changes (docs/sql.md).
+    The tables are versions, entries and changes (docs/reference/sql.md).
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)

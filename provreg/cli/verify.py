@@ -94,8 +94,8 @@ def verify(
     those, and the versions it was trained on still trusted.
     With --refetch, every sample is downloaded from its URL again and compared with what was signed:
     exit code 4 if a URL gives something else, 6 if some did not answer, 3 if some are only gone.
-    The steps are those of docs/verification.md. Exit code 4 when anything is not as signed; the
-    message says which step refused.
+    The steps are those of docs/concepts/verification.md. Exit code 4 when anything is not as
+    signed; the message says which step refused.
     """
     output = Output(json=json, quiet=quiet, verbose=verbose)
     model = model_path(reference)

@@ -1,4 +1,4 @@
-"""Since when a sample has its bytes and its label (docs/concepts.md, "Blame").
+"""Since when a sample has its bytes and its label (docs/concepts/terms.md, "Blame").
 
 Who brought the bytes and who set the label are two questions. Both are answered by walking the
 changes of a version's history once, oldest first; samples that no change touched have what the

@@ -1,4 +1,4 @@
-"""What changed between two versions (docs/concepts.md, "Changes").
+"""What changed between two versions (docs/concepts/terms.md, "Changes").
 
 A change is one sample's difference, of one or several kinds. Versions are compared block by block:
 entries in blocks that both versions hold are equal, and only the rest is joined.

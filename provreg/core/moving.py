@@ -1,4 +1,4 @@
-"""Who answers for bytes that left an id and came to another one (docs/concepts.md, "Origin").
+"""Who answers for bytes that left an id and came to another one (docs/concepts/terms.md, "Origin").
 
 Which of several equal ones came from where, nobody can tell: what all of them had is kept.
 """

@@ -1,4 +1,4 @@
-"""Names: datasets and references to their versions (docs/concepts.md, "References")."""
+"""Names: datasets and references to their versions (docs/concepts/terms.md, "References")."""
 
 from __future__ import annotations
 

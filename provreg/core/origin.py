@@ -1,4 +1,4 @@
-"""Who answers for each sample of a new version (docs/concepts.md, "Origin").
+"""Who answers for each sample of a new version (docs/concepts/terms.md, "Origin").
 
 What did not change keeps the origin it has in the verified parent; what an ingestion brings or
 changes gets the origin it names, sample by sample where the data or a labels file says so.

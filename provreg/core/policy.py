@@ -1,4 +1,4 @@
-"""The policy: which principals may do what with which datasets (docs/policy.md).
+"""The policy: which principals may do what with which datasets (docs/reference/policy.md).
 
 A policy is the consumer's own file. Principals, not signatures, are counted: whatever keys and
 identities a principal holds, it speaks once. Of each kind of rules the first whose `datasets` match

@@ -1,4 +1,4 @@
-"""Policy files: reading one strictly (docs/policy.md, schemas/policy.v1.json)."""
+"""Policy files: reading one strictly (docs/reference/policy.md, schemas/policy.v1.json)."""
 
 from __future__ import annotations
 

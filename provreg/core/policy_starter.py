@@ -11,7 +11,7 @@ from provreg.core.text import quoted
 from provreg.errors import UsageError
 
 _STARTER = """\
-# Who may do what with which datasets, as this machine's user decides it (docs/policy.md).
+# Who may do what with which datasets, as this machine's user decides it (docs/reference/policy.md).
 # `provreg policy check` says in words what this file allows.
 format = "provreg.policy/v1"
 
@@ -25,12 +25,12 @@ datasets = ["*"]          # names; * is any run of characters, ? any one
 principals = ["{name}"]
 threshold = 1             # how many of the principals must have signed a version
 
-# Who may revoke versions and samples of them (docs/incident.md).
+# Who may revoke versions and samples of them (docs/guides/incident.md).
 [[revoke]]
 datasets = ["*"]
 principals = ["{name}"]
 
-# Whose receipts of training runs count (docs/receipts.md).
+# Whose receipts of training runs count (docs/guides/receipts.md).
 [[train]]
 datasets = ["*"]
 principals = ["{name}"]

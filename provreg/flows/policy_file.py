@@ -1,4 +1,7 @@
-"""Finding the policy that judges, and no planted one (docs/policy.md, "Where it comes from")."""
+"""Finding the policy that judges, and no planted one.
+
+It is told in docs/reference/policy.md, "Where it comes from".
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ NOBODY = "no policy and no key says whom to trust"
 
 @record
 class Refusal:
-    """Why something is not trusted, and the step of docs/verification.md that says so."""
+    """Why something is not trusted, and the step of docs/concepts/verification.md that says so."""
 
     step: int
     reason: str

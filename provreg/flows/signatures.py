@@ -1,4 +1,7 @@
-"""Who signed a head, and what the policy says of them (steps 1 to 7 of docs/verification.md)."""
+"""Who signed a head, and what the policy says of them.
+
+These are steps 1 to 7 of docs/concepts/verification.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification, step by step (docs/verification.md): the only way to a `VerifiedVersion`.
+"""Verification, step by step (docs/concepts/verification.md): the only way to a `VerifiedVersion`.
 
 1 record and bundles · 2 one signature, in-toto · 3 signature · 4 head · 5 statement · 6 principal ·
 7 threshold · 8 revocation and expiry · 9 history · 10 part files · 11 manifest and limits; step 12,

@@ -60,7 +60,7 @@ def typed(
     if not isinstance(first.payloads, pa.RecordBatch):
         raise UsageError(
             f"the samples of {samples.reference} are not rows of a table",
-            hint="docs/loaders.md shows the loaders for files and shards",
+            hint="docs/guides/loaders.md shows the loaders for files and shards",
         )
     reading = samples.head.reading
     if "package" in reading:  # Its rows come in the types that they are held in.

@@ -29,7 +29,7 @@ class SampleSource:
         if not samples.random_access:
             raise UsageError(
                 f"the samples of {samples.reference} cannot be read one by one, as Grain does",
-                hint="docs/loaders.md shows the loaders for tables and shards",
+                hint="docs/guides/loaders.md shows the loaders for tables and shards",
             )
         self._samples = samples
         self._index_of = samples.class_to_idx if samples.head.label_type == "class" else None

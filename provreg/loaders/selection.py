@@ -29,7 +29,7 @@ class Selection:
 
     `split`, `label`, `source` and `labeler` are a text or several of which one must be signed of
     the sample; `ids` are the samples' own. `where` is a condition in SQL over the columns of an
-    entry (docs/sql.md), or a SELECT from `entries` that gives a column `id`.
+    entry (docs/reference/sql.md), or a SELECT from `entries` that gives a column `id`.
     """
 
     split: Names | None = None

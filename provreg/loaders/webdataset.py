@@ -67,7 +67,7 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
         if reading["reader"] != reader.READER:
             raise UsageError(
                 f"the samples of {samples.reference} are not of tar shards",
-                hint="docs/loaders.md shows the loaders for files and tables",
+                hint="docs/guides/loaders.md shows the loaders for files and tables",
             )
         self._options = reader.options_from_reading(reader_said(reading))
         label = None if self._options.label is None else LabelMember.parse(self._options.label)

@@ -1,4 +1,4 @@
-"""Folders of files as samples: one file, one sample (docs/readers.md, "Folders")."""
+"""Folders of files as samples: one file, one sample (docs/reference/readers.md, "Folders")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MNIST-style IDX files as samples: one item, one sample (docs/readers.md, "IDX")."""
+"""MNIST-style IDX files as samples: one item, one sample (docs/reference/readers.md, "IDX")."""
 
 from __future__ import annotations
 

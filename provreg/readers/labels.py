@@ -1,4 +1,4 @@
-"""Labels files: what somebody says of samples, by id (docs/readers.md, "Labels files").
+"""Labels files: what somebody says of samples, by id (docs/reference/readers.md, "Labels files").
 
 CSV, JSON Lines, a JSON array or Parquet, with a column `id` and any of label, source, labeler,
 labeled_at, split, uri, attrs. What a file leaves null stays as the data say.

@@ -1,4 +1,6 @@
-"""Readers of other packages, found by entry point (docs/contributing.md, "Readers of your own").
+"""Readers of other packages, found by entry point.
+
+They are told in docs/contributing/README.md, "Readers of your own".
 
 A package offers one under its format's name in the group `provreg.readers`. Its code runs only
 where a user names the format, or a head whose data are to be read does. What it gives is checked,

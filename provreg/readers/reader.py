@@ -1,4 +1,6 @@
-"""What a reader is: the one shape that all formats have (docs/contributing.md, "Adding a reader").
+"""What a reader is: the one shape that all formats have.
+
+How to add one is told in docs/contributing/README.md, "Adding a reader".
 
 A reader is a module, or an object of another package, with the attributes of `Reader`.
 """

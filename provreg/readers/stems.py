@@ -1,4 +1,6 @@
-"""Samples of several files in one archive: the files of one stem (docs/readers.md, "WebDataset").
+"""Samples of several files in one archive: the files of one stem.
+
+They are told in docs/reference/readers.md, "WebDataset".
 
 A file's stem is its path up to the first dot of its last segment; the rest is the member's name.
 The payload of a sample is the row (docs/format/row.md) whose columns are its members, as binary

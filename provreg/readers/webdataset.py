@@ -1,4 +1,7 @@
-"""WebDataset: tar shards as samples, each the files of one stem (docs/readers.md, "WebDataset")."""
+"""WebDataset: tar shards as samples, each the files of one stem.
+
+They are told in docs/reference/readers.md, "WebDataset".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Zip files as folders of files: one member, one sample (docs/readers.md, "Zip files")."""
+"""Zip files as folders of files: one member, one sample.
+
+They are told in docs/reference/readers.md, "Zip files".
+"""
 
 from __future__ import annotations
 

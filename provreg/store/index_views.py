@@ -1,4 +1,4 @@
-"""The tables that a user's SQL sees (docs/sql.md)."""
+"""The tables that a user's SQL sees (docs/reference/sql.md)."""
 
 from __future__ import annotations
 

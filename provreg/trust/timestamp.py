@@ -2,7 +2,7 @@
 
 A key's signature says nothing of when it was made. A timestamp authority's word over its bytes
 does: they existed at that moment. Which authorities are believed, and from when to when, says the
-trusted root, as for keyless signatures (docs/keyless.md, "Verifying").
+trusted root, as for keyless signatures (docs/guides/keyless.md, "Verifying").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The house of docs/contributing.md, kept by reading the sources: who imports and calls what.
+"""The house of docs/contributing/README.md, kept by reading the sources: who imports, calls what.
 
 Every rule is a function from the modules of a package to complaints. The real package must give
 none; a small made-up package that breaks the rule must give one, so that the rule is seen to work.

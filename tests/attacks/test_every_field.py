@@ -1,7 +1,7 @@
 """Every single field of a bundle, a statement and a head, changed: refused, or on a list.
 
-The lists stand in docs/verification.md, "What can be changed"; a test compares them. Keyless
-bundles are in tests/trust/test_sigstore_verify.py, their list in docs/keyless.md.
+The lists stand in docs/concepts/verification.md, "What can be changed"; a test compares them.
+Keyless bundles are in tests/trust/test_sigstore_verify.py, their list in docs/guides/keyless.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from provreg.trust.timestamp import TimestampAuthority, TimestampVerifier
 if TYPE_CHECKING:
     from tests.conftest import Bench
 
-DOCUMENT = (Path(__file__).parents[2] / "docs/verification.md").read_text("utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs/concepts/verification.md").read_text("utf-8")
 STATEMENT = version_statement(
     dataset="pets", version=3, head="sha256:" + "ab" * 32, uid="01" * 16,
     root="blake3:" + "cd" * 32, samples=5,
@@ -91,7 +91,7 @@ def test_every_field_of_a_key_bundle(loopback: Loopback, algorithm: Any, stamped
         except NotTrustedError:
             continue
         assert bundle.payload == STATEMENT
-        # Of a timestamp, CMS leaves some bytes unsigned (docs/keyless.md).
+        # Of a timestamp, CMS leaves some bytes unsigned (docs/guides/keyless.md).
         assert made == good or (made == without_time and written(at).startswith(STAMPS)), at
         place = STAMPS if written(at).startswith(STAMPS) else written(at)
         assert place in IN_A_KEY_BUNDLE, at

@@ -55,7 +55,7 @@ def test_command_lines_are_found() -> None:
 
 
 def test_queries_in_documents_run(pets: Path, provreg: Callable[..., Any]) -> None:
-    text = (ROOT / "docs/sql.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/sql.md").read_text("utf-8")
     queries = re.findall(r"^```sql\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     answers = [provreg("sql", query, "--json").json["rows"] for query in queries]
     labeled, flipped, twice, vendor, bad = answers
@@ -67,7 +67,7 @@ def test_queries_in_documents_run(pets: Path, provreg: Callable[..., Any]) -> No
 
 
 def test_columns_of_the_tables_are_documented(pets: Path, provreg: Callable[..., Any]) -> None:
-    text = (ROOT / "docs/sql.md").read_text("utf-8")
+    text = (ROOT / "docs/reference/sql.md").read_text("utf-8")
     for query in ("select * from versions", "select * from entries"):
         for column in provreg("sql", query, "--json").json["columns"]:
             assert f"`{column}`" in text

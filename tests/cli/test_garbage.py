@@ -1,4 +1,4 @@
-"""Whatever is typed: an exit code of docs/cli.md, and never a traceback."""
+"""Whatever is typed: an exit code of docs/reference/cli.md, and never a traceback."""
 
 from __future__ import annotations
 

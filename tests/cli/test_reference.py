@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands are: current, complete, with examples that can be typed."""
+"""docs/reference/cli.md is what the commands are: current, complete, its examples can be typed."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ by_command = pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
 
 def test_reference_is_current() -> None:
     """Make it anew with `python docs/generate_cli.py`."""
-    assert (DOCS / "cli.md").read_text("utf-8") == GENERATOR.reference()
+    assert (DOCS / "reference" / "cli.md").read_text("utf-8") == GENERATOR.reference()
 
 
 def _section(path: tuple[str, ...]) -> str:
-    text = (DOCS / "cli.md").read_text("utf-8")
+    text = (DOCS / "reference" / "cli.md").read_text("utf-8")
     heading = f"## {' '.join(('provreg', *path))}\n"
     return text[text.index(heading) :].split("\n## ")[0]
 
@@ -73,7 +73,7 @@ def test_help_shows_every_option_once_under_its_panel(path: tuple[str, ...]) -> 
 
 
 def test_common_options_have_examples() -> None:
-    text = (DOCS / "cli.md").read_text("utf-8")
+    text = (DOCS / "reference" / "cli.md").read_text("utf-8")
     for name in ("--registry", "--policy", "--key", "--json", "-v"):
         assert re.search(rf"^provreg .*\s{name}\b", text, re.MULTILINE), name
 

@@ -1,4 +1,4 @@
-"""What docs/library.md shows is run as it stands."""
+"""What docs/guides/library.md shows is run as it stands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import provreg
 from provreg.trust.key import generate
 from provreg.trust.keyfile import write_key
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "library.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "library.md"
 
 
 def test_the_examples_run_one_after_the_other(

@@ -1,4 +1,4 @@
-"""What docs/loaders.md shows is run as it stands."""
+"""What docs/guides/loaders.md shows is run as it stands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from provreg.registry import Registry
 from provreg.trust.key import generate
 from provreg.trust.keyfile import write_key
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "loaders.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "loaders.md"
 # The code of each section that is run, by its heading.
 SECTIONS = {
     section.partition("\n")[0]: "".join(

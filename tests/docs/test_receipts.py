@@ -1,4 +1,4 @@
-"""What docs/receipts.md shows is run as it stands."""
+"""What docs/guides/receipts.md shows is run as it stands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from provreg.registry import Registry
 from provreg.trust.key import generate
 from provreg.trust.keyfile import write_key
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "receipts.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "receipts.md"
 
 
 def test_the_receipt_of_the_example_leads_to_its_samples(

@@ -1,4 +1,4 @@
-"""The workflow that docs/ci.md shows: linted, and its own steps run against a Sigstore on loopback.
+"""The workflow of docs/guides/ci.md: linted, and its own steps run against a Sigstore on loopback.
 
 What stands in for GitHub: a clone for its checkout, a token of loopback's user for its identity.
 """
@@ -21,8 +21,8 @@ import yaml
 from sigstore_instance import Instance as Loopback
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOW = ROOT / "docs/ci/dataset.yml"
-POLICY = ROOT / "docs/ci/policy.toml"
+WORKFLOW = ROOT / "docs/guides/ci/dataset.yml"
+POLICY = ROOT / "docs/guides/ci/policy.toml"
 WORKFLOWS = [WORKFLOW, *sorted((ROOT / ".github/workflows").glob("*.yml"))]
 ME = "https://github.com/OWNER/REPOSITORY/.github/workflows/dataset.yml@refs/heads/main"
 
@@ -52,7 +52,7 @@ def test_workflow_passes_the_linters(path: Path, tmp_path: Path) -> None:
 
 
 def test_document_shows_the_policy_that_is_run() -> None:
-    document = (ROOT / "docs/ci.md").read_text("utf-8")
+    document = (ROOT / "docs/guides/ci.md").read_text("utf-8")
     assert f"```toml\n{POLICY.read_text('utf-8')}```" in document
     assert "ci/dataset.yml" in document
 
@@ -138,7 +138,7 @@ def loopback() -> Iterator[Loopback]:
 
 @pytest.fixture
 def runner(tmp_path: Path, loopback: Loopback) -> Runner:
-    """A repository set up as docs/ci.md tells, with the workflow's policy for loopback's issuer."""
+    """A repository set up as docs/guides/ci.md tells, its policy made for loopback's issuer."""
     made = Runner(tmp_path, loopback)
     config = tmp_path / "trust-config.json"
     config.write_text(json.dumps(loopback.trust_config(2)), "utf-8")

@@ -250,7 +250,7 @@ def test_a_key_that_is_not_taken_names_file_and_principal(place: Place) -> None:
 
 
 def test_the_example_of_the_documentation_says_what_is_said_of_it(place: Place) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "policy.md").read_text("utf-8")
     path = place.project / "example.toml"
     path.write_text(page.partition("```toml\n")[2].partition("```\n")[0])
     lines = explain(load_policy(path).policy, datetime.now(UTC))

@@ -64,7 +64,7 @@ def keyless(loopback: Loopback, tmp_path: Path) -> Callable[[int], KeylessSigner
 
 @pytest.fixture
 def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
-    """Publishes a version by a signer, and copies its head and bundle as docs/interop.md tells."""
+    """Publishes a version, and copies its head and bundle as docs/guides/interop.md tells."""
 
     def published(signer: Any, log: int = 1) -> Files:
         data, registry = bench.pets(), bench.registry

@@ -1,4 +1,4 @@
-"""sigstore-python's own command accepts our keyless bundles (docs/interop.md)."""
+"""sigstore-python's own command accepts our keyless bundles (docs/guides/interop.md)."""
 
 from __future__ import annotations
 

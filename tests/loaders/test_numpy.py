@@ -219,7 +219,7 @@ def test_art_rejects_single_samples_of_verified_arrays(flipped: tuple[Arrays, An
 
 
 def test_art_takes_equal_pixels_for_equal_rows_and_keeps_none() -> None:
-    """Of ART 1.20.1 (docs/loaders.md): when this fails, the page can say that it is mended."""
+    """Of ART 1.20.1 (docs/guides/loaders.md): when this fails, say there that it is mended."""
     from art.defences.detector.poison import ProvenanceDefense
 
     x, y = load_digits(return_X_y=True)

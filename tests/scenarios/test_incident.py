@@ -1,4 +1,4 @@
-"""docs/incident.md: from a suspicion to a clean version that everybody can follow."""
+"""docs/guides/incident.md: from a suspicion to a clean version that everybody can follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/quickstart.md is typed as it stands."""
+"""docs/guides/quickstart.md is typed as it stands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_quickstart_does_what_it_says(person: Callable[[str], Any]) -> None:
     ann = person("ann")
-    text = (ROOT / "docs/quickstart.md").read_text("utf-8")
+    text = (ROOT / "docs/guides/quickstart.md").read_text("utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     provreg = f'provreg() {{ "{sys.executable}" -m provreg "$@"; }}\n'
     ran = subprocess.run(

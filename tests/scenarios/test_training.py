@@ -1,4 +1,4 @@
-"""docs/train.py, run as its user would: trained, refused, and led back from model to samples."""
+"""docs/guides/train.py, run as its user would: trained, refused, led back from model to samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "guides"
 SCRIPT = DOCS / "train.py"
 PAGE = (DOCS / "training.md").read_text("utf-8")
 EXAMPLES = dict(re.findall(r"^<!-- (\w+) -->\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))

@@ -288,7 +288,7 @@ def check_standing(
     return chain, newest
 
 
-# --- docs/verification.md, "9 History" ------------------------------------------------------------
+# --- docs/concepts/verification.md, "9 History" ---------------------------------------------------
 
 
 def check_history(

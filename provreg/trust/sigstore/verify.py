@@ -1,4 +1,7 @@
-"""Step 3 for bundles with a certificate: verified by sigstore-python, offline (docs/keyless.md)."""
+"""Step 3 for bundles with a certificate: verified by sigstore-python, offline.
+
+It is told in docs/guides/keyless.md.
+"""
 
 from __future__ import annotations
 

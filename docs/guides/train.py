@@ -1,6 +1,6 @@
 """Trains a small convolutional network on a verified version, and leaves a signed receipt.
 
-    python docs/train.py --ref digits@1 --data digits --policy policy.toml \
+    python docs/guides/train.py --ref digits@1 --data digits --policy policy.toml \
         --sign key:team.key --out out
 
 The version has images in the splits `train` and `test`, of any size and with any classes. Data that
