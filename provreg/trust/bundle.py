@@ -1,8 +1,8 @@
 """Bundles: a statement and its one signature, in Sigstore's format (docs/format/statement.md).
 
 Read here and only here, strictly: steps 1 to 3 of docs/concepts/verification.md. Signatures with a
-key are verified here, those with a certificate by what `TrustAnchors` holds for them. A bundle is no
-identity: two bundles can carry one signature's meaning (JSON may be spelled in several ways, an
+key are verified here, those with a certificate by what `TrustAnchors` holds for them. A bundle is
+no identity: two bundles can carry one signature's meaning (JSON may be spelled in several ways, an
 ECDSA signature in two), and nothing is ever looked up or counted by a bundle.
 Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 """
