@@ -83,10 +83,10 @@ class Registry:
         """The registry in `folder`, by default PROVREG_REGISTRY or the nearest `.provreg` upward.
 
         Whom to trust says `key`, a public key file trusted alone, or `identity` by `issuer`, or
-        `policy`, or a policy found as docs/reference/policy.md tells; data folders in `outside`
-        are never searched for one. Keyless signatures are verified against `trusted_root`, by
-        default PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/guides/keyless.md). `lock` is
-        a file of pins, by default the nearest `provreg.lock` upward. `notice` hears whom a long wait
+        `policy`, or a policy found as docs/reference/policy.md tells; data folders in `outside` are
+        never searched for one. Keyless signatures are verified against `trusted_root`, by default
+        PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/guides/keyless.md). `lock` is a
+        file of pins, by default the nearest `provreg.lock` upward. `notice` hears whom a long wait
         is for. Raises NotFoundError without a registry, NotTrustedError (step 6) for a policy
         somebody may have planted.
         """
