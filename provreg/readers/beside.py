@@ -118,7 +118,8 @@ def look_beside(
     # A head with more could not be read: somebody has to leave them out by a pattern.
     known = known if len(known) <= MOST_ADOPTED else []
     adopted = {Adopted(inside, _digest(path)) for inside, path in known}
-    strangers = {inside: _NO_DATA for inside, path in files if (inside, path) not in set(known)}
+    ours = set(known)
+    strangers = {inside: _NO_DATA for inside, path in files if (inside, path) not in ours}
     return Beside(
         tuple(sorted(adopted, key=lambda one: (one.path, one.content))),
         strangers | dict.fromkeys(links, _LINK) | values,

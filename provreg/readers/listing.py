@@ -155,9 +155,9 @@ class _Walk:
         )
         folders = self._kept(prefix, folders, self._excluded_folders)
         # What a link is decides which patterns are asked.
-        to_folders = [name for name in links if os.path.isdir(place + name)]  # noqa: PTH112
-        to_files = [name for name in links if name not in set(to_folders)]
-        links = self._kept(prefix, to_folders, self._excluded_folders)
+        to_folders = {name for name in links if os.path.isdir(place + name)}  # noqa: PTH112
+        to_files = [name for name in links if name not in to_folders]
+        links = self._kept(prefix, sorted(to_folders), self._excluded_folders)
         links += self._kept(prefix, to_files, self._excluded_files)
         files = self._included(prefix, files)
         for name in others:
@@ -190,11 +190,11 @@ class _Walk:
             matched = excluded([prefix + name for name in kept])
             kept = list(compress(kept, [not found for found in matched]))
             self._leave_out("filtered", sum(matched))
-        for name, problem in check_names(prefix, kept).items():
+        problems = check_names(prefix, kept)
+        for name, problem in problems.items():
             error = InputError(problem, hint="rename it, or leave it out with --exclude")
             self._refuse(prefix + name, error, kind="stranger")
-            kept.remove(name)
-        return kept
+        return [name for name in kept if name not in problems] if problems else kept
 
     def _excluded_files(self, ids: list[str]) -> list[bool]:
         return self.exclude.files(ids) if self.exclude else [False] * len(ids)

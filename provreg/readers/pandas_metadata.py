@@ -17,6 +17,8 @@ from provreg.errors import FormatError, InputError
 from provreg.readers.source_file import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from provreg.readers.source_file import SourceFile
 
 KEY = b"pandas"
@@ -72,21 +74,21 @@ def _check(document: Any, schema: pa.Schema) -> None:
         raise FormatError("pandas' metadata do not say of each column once what it is")
     if len(set(levels)) < len(levels):
         raise FormatError("pandas' metadata name a column of the index twice")
+    names, of_index = frozenset(schema.names), frozenset(levels)
     # Of columns that are gone, they may say anything: pandas skips them.
     for column in columns:
         if (place := schema.get_field_index(column["field_name"])) >= 0:
-            _check_column(column, schema.field(place).type, schema.names, levels)
-    _check_names(
-        _items(document, "column_indexes"), [name for name in schema.names if name not in levels]
-    )
+            _check_column(column, schema.field(place).type, names, of_index)
+    _check_names(_items(document, "column_indexes"), names - of_index)
 
 
 def _check_column(
-    column: dict[str, Any], arrow: pa.DataType, names: list[str], levels: list[str]
+    column: dict[str, Any], arrow: pa.DataType, names: Set[str], levels: Set[str]
 ) -> None:
     field, name = column["field_name"], column.get("name", 0)
     # An index without a name, or with that of a column, stands under a name that pandas made.
-    made = field in levels and _UNNAMED.fullmatch(field) and (name is None or name in names)
+    given = name in names if isinstance(name, str) else name is None
+    made = field in levels and _UNNAMED.fullmatch(field) and given
     if str(name) != field and not made:
         raise FormatError(f"pandas' metadata give the column {quoted(field)} another name")
     if not _fits(column, arrow):
@@ -130,7 +132,7 @@ def _is_type(dtype: str, arrow: pa.DataType) -> bool:
     return False
 
 
-def _check_names(indexes: list[Any], names: list[str]) -> None:
+def _check_names(indexes: list[Any], names: Set[str]) -> None:
     """Names of columns are converted too: to numbers, times, tuples."""
     if not indexes:
         return

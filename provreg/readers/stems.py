@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # The files of one sample are in memory together.
 MAX_SAMPLE = 1024 * 1024 * 1024
+MAX_MEMBERS = 1024
 _MAX_LABEL = 16 * 1024 * 1024
 _BINARY = bytes([TAGS[BINARY]])
 _UNSAFE = re.compile(UNSAFE_IN_IDS)
@@ -76,10 +77,11 @@ def samples(
     InputError naming the file: for paths that are absolute or lead out, characters no id may hold,
     what WebDataset takes for another sample or member, a member that stands twice (upper and lower
     case are one to it), files of one stem that do not stand together, samples of nothing but a
-    label or of more than MAX_SAMPLE bytes, and labels that are none.
+    label, of more than MAX_MEMBERS files or MAX_SAMPLE bytes, and labels that are none.
     """
     seen: set[str] = set()
     stem, dots, members, size = "", "", dict[str, bytes](), 0
+    lower: set[str] = set()
     for path, data in files:
         placed = _place(path, place, left_out)
         if placed is None:
@@ -89,6 +91,7 @@ def samples(
             if members:
                 yield _sample(stem, members, place, label)
             stem, dots, members, size = placed[0], before, {}, 0
+            lower = set()
             if stem in seen:
                 raise InputError(
                     f"{place}: files of {quoted(stem)} stand apart from each other",
@@ -97,8 +100,16 @@ def samples(
                 )
             seen.add(stem)
         name = placed[1]
-        if name in members or name.lower() in map(str.lower, members):
+        if name.lower() in lower:
             raise InputError(f"{place}: {quoted(path)} stands twice", sample=stem)
+        if len(members) == MAX_MEMBERS:
+            raise InputError(
+                f"{place}: {quoted(stem)} has more than {MAX_MEMBERS:,} files",
+                hint="a sample is the files of one name up to its first dot: have no dot in front"
+                " of what tells samples apart",
+                sample=stem,
+            )
+        lower.add(name.lower())
         size += len(data)
         if size > MAX_SAMPLE:
             raise InputError(f"{place}: {quoted(stem)} has more than {MAX_SAMPLE:,} bytes")

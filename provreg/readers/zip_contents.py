@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from provreg.core.text import quoted
 from provreg.errors import InputError
+from provreg.readers.descent import DEEPEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -275,18 +276,23 @@ def _check_names(rows: Iterable[_Entry], place: str) -> None:
     """No name stands twice, nor as a folder and a file, however names that are not marked are
     read: as UTF-8, as here, or in the characters of the IBM PC."""
     names: set[str] = set()
-    folders: set[str] = set()
+    above: dict[str, None] = {}
     for row in rows:
         for name in {row.name, row.name if row.flags & _UTF8 else row.raw.decode("cp437")}:
             if name in names:
                 raise InputError(f"{place}: {quoted(name)} stands twice", sample=name)
             names.add(name)
-        folder = row.name.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
+        if row.name.count("/") > DEEPEST:
+            shown = quoted(row.name)
+            raise _wrong(place, f"{shown} lies more than {DEEPEST} folders deep", row.name, "")
+        above[row.name.rpartition("/")[0]] = None
+    for lowest in above:
+        # The folders above are not kept: of long names they are many times their size.
+        folder = lowest
+        while folder:
+            if folder in names:
+                raise _wrong(place, f"{quoted(folder)} is a folder and a file", folder)
             folder = folder.rpartition("/")[0]
-    for folder in sorted(folders & names):
-        raise _wrong(place, f"{quoted(folder)} is a folder and a file", folder)
 
 
 def _begin(file: int, row: _Entry, place: str) -> int:

@@ -1,13 +1,17 @@
-"""Attacks: small Parquet files that unfold to gigabytes.
+"""Attacks: small files that take gigabytes of memory, or hours.
 
-Each is read in a process of its own, whose peak is measured.
+What takes memory is read in a process of its own, whose peak is measured.
 """
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from provreg.errors import InputError
+from provreg.readers import pandas_metadata, webdataset
+from provreg.readers.reader import HowToRead, Work
+from provreg.readers.zip_contents import members_of
 
 _READ = """
 import sys
@@ -156,3 +165,56 @@ def test_lists_of_one_value_are_read_a_few_rows_at_a_time(tmp_path: Path, versio
     read, megabytes, said = _read(path)
     assert (read, said) == (rows, "")
     assert megabytes < _MOST_MEGABYTES
+
+
+@contextmanager
+def _soon(seconds: float = 5) -> Iterator[None]:
+    """What is done inside takes so many seconds of CPU at most; quadratic, it takes several times
+    that."""
+    before = time.process_time()
+    yield
+    assert time.process_time() - before < seconds
+
+
+def _tar(path: Path, names: Iterator[str]) -> Path:
+    with tarfile.open(path, "w:gz", compresslevel=1, format=tarfile.USTAR_FORMAT) as tar:
+        for name in names:
+            tar.addfile(tarfile.TarInfo(name))
+    return path
+
+
+def test_thousands_of_files_of_one_stem_are_refused_soon(tmp_path: Path) -> None:
+    path = _tar(tmp_path / "a.tar.gz", (f"a.e{number}" for number in range(20_000)))
+    options = webdataset.settle("webdataset", HowToRead(), None)
+    with _soon(), pytest.raises(InputError, match=r"'a' has more than 1,024 files") as caught:
+        webdataset.read([path], "webdataset", options, Work(workers=1))
+    assert "no dot in front of what tells samples apart" in (caught.value.hint or "")
+
+
+def test_pandas_index_of_all_columns_is_looked_at_soon() -> None:
+    names = [f"__index_level_{number}__" for number in range(16_384)]
+    schema = pa.schema([(name, pa.int64()) for name in names])
+    kind = {"pandas_type": "int64", "numpy_type": "int64"}
+    said = {
+        "columns": [{"field_name": name, "name": name} | kind for name in names],
+        "index_columns": names,
+        "column_indexes": [],
+    }
+    with _soon():
+        pandas_metadata._check(said, schema)
+
+
+@linux
+def test_zip_member_below_thousands_of_folders_is_refused(tmp_path: Path) -> None:
+    name = b"a/" * 32_000 + b"a"
+    local = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0x800, 0, 0, 0, 0, 0, 0, len(name), 0)
+    entry = struct.pack(
+        "<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0x800, 0, 0, 0, 0, 0, 0, len(name), *[0] * 4, 0, 0
+    )
+    end = struct.pack(
+        "<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(entry + name), len(local + name), 0
+    )
+    path = tmp_path / "a.zip"
+    path.write_bytes(local + name + entry + name + end)
+    with _soon(), path.open("rb") as file, pytest.raises(InputError, match="more than 200 folders"):
+        members_of(file, "a.zip")

@@ -70,6 +70,15 @@ def rows(found: Found) -> list[dict[str, Any]]:
     return sorted(wanted.to_pylist(), key=lambda row: row["id"])
 
 
+def test_a_sample_has_1024_files_at_most(tmp_path: Path) -> None:
+    files = [(f"a.E{number}", b"") for number in range(1024)]
+    pack(tmp_path / "a.tar", *files, ("b.jpg", b"b"))
+    assert [row["id"] for row in rows(read(tmp_path))] == ["a", "b"]
+    pack(tmp_path / "a.tar", *files, ("a.jpg", b"a"))
+    with pytest.raises(InputError, match=r"'a' has more than 1,024 files"):
+        read(tmp_path)
+
+
 def test_files_of_one_stem_are_one_sample_with_its_label(tmp_path: Path) -> None:
     pack(tmp_path / "a.tar", ("d/1.cls", b"cat"), ("d/1.seg.png", b"mask"), ("d/1.jpg", b"picture"))
     [row] = rows(read(tmp_path))
