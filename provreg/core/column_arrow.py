@@ -85,8 +85,7 @@ def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
 def check_names(names: list[str]) -> None:
     """Raises InputError unless every name has 1 to MAX_NAME bytes and stands once, and there are at
     most MAX_FIELDS."""
-    if len(names) > MAX_FIELDS:
-        raise InputError(f"there are {len(names)} columns, more than {MAX_FIELDS}")
+    check_count(len(names))
     for name, times in Counter(names).items():
         if not 0 < len(name.encode()) <= MAX_NAME:
             raise InputError(
@@ -98,6 +97,12 @@ def check_names(names: list[str]) -> None:
             )
         if times > 1:
             raise InputError(f"the column name {quoted(name)} stands {times} times")
+
+
+def check_count(columns: int) -> None:
+    """Raises InputError for more than MAX_FIELDS."""
+    if columns > MAX_FIELDS:
+        raise InputError(f"there are {columns:,} columns, more than {MAX_FIELDS:,}")
 
 
 def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:

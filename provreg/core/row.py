@@ -6,6 +6,7 @@ after another.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,9 +132,9 @@ def _slices(
     batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]
 ) -> Iterator[tuple[dict[str, pa.Array], int]]:
     """The arrays of `columns`, checked against their types, and their number of rows, in slices."""
-    found = batch.schema.names
+    found = Counter(batch.schema.names)
     for column in columns:
-        if found.count(column.name) != 1:
+        if found[column.name] != 1:
             raise InputError(f"the column {quoted(column.name)} is missing or stands twice")
     chosen = batch.select([column.name for column in columns])
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):

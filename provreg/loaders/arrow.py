@@ -6,6 +6,7 @@ Arrow comes with provreg: no extra is needed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
@@ -79,8 +80,8 @@ def typed(
 
 def check_names(names: Sequence[str]) -> None:
     """Raises UsageError where a name stands twice."""
-    for name in names:
-        if names.count(name) > 1:
+    for name, times in Counter(names).items():
+        if times > 1:
             raise UsageError(
                 f"there would be two columns {quoted(name)}",
                 hint=f"give what is signed another name: signed={{'label': 'signed_{name}'}}",

@@ -7,12 +7,15 @@ without quotes, or where they should not, are quotes followed one by one.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from provreg.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Places: TypeAlias = npt.NDArray[np.int64]
 
@@ -48,10 +51,16 @@ class Quoted:
 
     def holds(self, places: Places) -> npt.NDArray[np.bool_]:
         """Which of `places` lie inside of quotes."""
-        before = np.searchsorted(self.opened, places)
-        ends = np.append(self.closed, np.iinfo(np.int64).max)
-        inside: npt.NDArray[np.bool_] = (before > 0) & (ends[before - 1] > places)
+        opened = np.searchsorted(self.opened, places)
+        inside: npt.NDArray[np.bool_] = opened > np.searchsorted(self.closed, places, side="right")
         return inside
+
+    def outside(self, character: int, data: bytes) -> Iterator[Places]:
+        """Where `character` stands outside of quotes in `data`, a part of it at a time."""
+        characters = np.frombuffer(data, np.uint8)
+        for start in range(0, len(characters), _AT_A_TIME):
+            places = np.flatnonzero(characters[start : start + _AT_A_TIME] == character) + start
+            yield places[~self.holds(places)]
 
     def until(self, end: int) -> Quoted:
         """What is known of the bytes before `end`."""

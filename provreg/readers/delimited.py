@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from provreg.core.column import JSON, TEXT, Column, Decimal, Scalar
-from provreg.core.column_arrow import check_names
+from provreg.core.column_arrow import check_count, check_names
 from provreg.core.text import quoted
 from provreg.errors import InputError
 from provreg.readers.csv_quotes import QUOTES_HINT, Quoted, end_of_rows, first_fault, quoted_in
@@ -137,15 +136,17 @@ def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
         with opened(file) as stream:
             start = len(_BYTE_ORDER_MARK) if stream.read(3) == _BYTE_ORDER_MARK else 0
             data, found = _rows_at(stream, start, file.size, _HEADER, options)
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-        ends = ends[~found.holds(ends)]
-        end = int(ends[0]) + 1 if len(ends) else len(data)
+        ends = (int(places[0]) + 1 for places in found.outside(ord("\n"), data) if len(places))
+        end = next(ends, len(data))
         line, found = data[:end], found.until(end)
         if not line:
             raise InputError("not readable as CSV: the file is empty")
         if (fault := first_fault(line, found)) is not None:
             complaint = f"not readable as CSV: {fault.complaint}, in the header"
             raise InputError(complaint, hint=fault.hint)
+        # Arrow takes kilobytes for each: they are counted before it divides them.
+        delimiters = sum(map(len, found.outside(ord(_delimiter(options)), line)))
+        check_count(delimiters + 1)
         try:
             # Arrow takes no header that nothing follows.
             names: list[str] = _read(line + b"\n", options).schema.names

@@ -47,6 +47,24 @@ except InputError as error:
     said = error.message
 print(rows, peak() - before, said)
 """
+_TABLE = """
+import sys, time
+from pathlib import Path
+from provreg.errors import InputError
+from provreg.readers.table import TableOptions, read_table
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+
+path = Path(sys.argv[1])
+before, rows, said = peak(), 0, ""
+try:
+    rows = read_table([path], path.suffix[1:], TableOptions()).table.num_rows
+except InputError as error:
+    said = f"{error.message} {error.hint}"
+print(rows, peak() - before, time.process_time(), said)
+"""
 # Pages and a batch of 64 MB, and what Arrow takes beside them.
 _MOST_MEGABYTES = 350
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
@@ -218,3 +236,34 @@ def test_zip_member_below_thousands_of_folders_is_refused(tmp_path: Path) -> Non
     path.write_bytes(local + name + entry + name + end)
     with _soon(), path.open("rb") as file, pytest.raises(InputError, match="more than 200 folders"):
         members_of(file, "a.zip")
+
+
+def _table(path: Path, data: bytes) -> tuple[int, int, float, str]:
+    """The rows of a file of text, the megabytes and seconds of CPU that they took, and what was
+    said in refusal."""
+    path.write_bytes(data)
+    command = (sys.executable, "-c", _TABLE, str(path))
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
+    rows, megabytes, seconds, said = done.stdout.rstrip("\n").split(" ", 3)
+    return int(rows), int(megabytes), float(seconds), said
+
+
+@linux
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_megabyte_of_delimiters_is_refused_before_it_is_divided(tmp_path: Path, name: str) -> None:
+    delimiter = b"," if name == "t.csv" else b"\t"
+    header = b'"a' + delimiter * 9 + b'"' + delimiter * 200_000 + b"\n"
+    rows, megabytes, seconds, said = _table(tmp_path / name, header)
+    assert (rows, megabytes < 100, seconds < 5) == (0, True, True)
+    assert "there are 200,001 columns, more than 16,384" in said
+
+
+@linux
+def test_header_of_as_many_columns_as_there_may_be_is_read_soon(tmp_path: Path) -> None:
+    """Delimiters inside of quotes divide nothing. To look each name up in all others took 5 s."""
+    names = ",".join(f'"c{number},,"' for number in range(16_384))
+    rows, megabytes, seconds, said = _table(
+        tmp_path / "t.csv", f"{names}\n{',' * 16_383}\n".encode()
+    )
+    assert (rows, said) == (1, "")
+    assert (megabytes < 250, seconds < 6) == (True, True)
