@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from provreg.flows.trusting import Trust
     from provreg.flows.verify import Step, VerifiedVersion
     from provreg.flows.waiting import Waiting
-    from provreg.flows.watch import Watch
     from provreg.flows.workspace import Workspace
     from provreg.store.state import PlaceMemory
     from provreg.trust.signer import Signer
@@ -103,7 +102,6 @@ class Registry:
         ingestion: Ingestion,
         signer: Signer,
         *,
-        watch: Watch | None = None,
         progress: Progress | None = None,
     ) -> Outcome:
         """Reads, signs and publishes the next version, unless nothing changed.
@@ -111,13 +109,12 @@ class Registry:
         What the policy would not trust is refused, or proposed where `ingestion` says so.
 
         Where nothing says whom to trust, the signer itself is: one's own versions can be continued
-        without a policy. `watch` is of who began to look at the files before. Raises as
-        `flows.ingest.ingest`.
+        without a policy. Raises as `flows.ingest.ingest`.
         """
         from provreg.flows.ingest import ingest
 
         trust = self.trust or self._own_trust(signer)
-        return ingest(self.workspace, ingestion, signer, trust, watch=watch, progress=progress)
+        return ingest(self.workspace, ingestion, signer, trust, progress=progress)
 
     def dry_run(
         self,

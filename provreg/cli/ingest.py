@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -160,7 +159,6 @@ def ingest(
     signed it (`provreg sign`).
     """
     from provreg.flows.ingestion import Ingestion
-    from provreg.flows.watch import watching_from_the_start
     from provreg.readers.reader import HowToRead
 
     output = Output(json=json, quiet=quiet, verbose=verbose)
@@ -199,39 +197,38 @@ def ingest(
             fetch, url_column, fetch_failures, fetch_limit, private=fetch_from_private
         ),
     )
-    with nullcontext() if dry_run else watching_from_the_start(registry, ingestion) as watch:
-        opened = open_registry(
-            registry,
-            policy=policy,
-            key=key,
-            trusted_root=trusted_root or trust_config,
-            staging=staging,
-            outside=(*paths, *(() if fetch is None else (fetch,))),
-            output=output,
+    opened = open_registry(
+        registry,
+        policy=policy,
+        key=key,
+        trusted_root=trusted_root or trust_config,
+        staging=staging,
+        outside=(*paths, *(() if fetch is None else (fetch,))),
+        output=output,
+    )
+    signer = open_signer(
+        sign,
+        opened=opened,
+        timestamp=timestamp,
+        trust_config=trust_config,
+        staging=staging,
+        output=output,
+    )
+    if signer is None and not dry_run:
+        raise UsageError(
+            "a version must be signed",
+            hint="pass --sign key:FILE (`provreg key generate --out FILE` makes one), or"
+            " --sign keyless to sign with your identity",
         )
-        signer = open_signer(
-            sign,
-            opened=opened,
-            timestamp=timestamp,
-            trust_config=trust_config,
-            staging=staging,
-            output=output,
-        )
-        if signer is None and not dry_run:
-            raise UsageError(
-                "a version must be signed",
-                hint="pass --sign key:FILE (`provreg key generate --out FILE` makes one), or"
-                " --sign keyless to sign with your identity",
-            )
-        try:
-            with output.progress("hashing" if fetch is None else "downloading") as progress:
-                if signer is None or dry_run:
-                    outcome = opened.dry_run(ingestion, signer, progress=progress)
-                else:
-                    outcome = opened.ingest(ingestion, signer, watch=watch, progress=progress)
-        except NotFetchedError as error:
-            list_findings(error.findings, output)
-            raise
+    try:
+        with output.progress("hashing" if fetch is None else "downloading") as progress:
+            if signer is None or dry_run:
+                outcome = opened.dry_run(ingestion, signer, progress=progress)
+            else:
+                outcome = opened.ingest(ingestion, signer, progress=progress)
+    except NotFetchedError as error:
+        list_findings(error.findings, output)
+        raise
     for warning in opened.warnings:
         output.warn(warning)
     report(outcome, dry_run=dry_run, output=output)

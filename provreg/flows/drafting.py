@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ from provreg.flows.workspace import Workspace
 
 if TYPE_CHECKING:
     from provreg.flows.ingestion import Ingestion
-    from provreg.readers.begun import BegunFolder
 
 # The source of what is compared only, where nobody says another.
 _NOT_PUBLISHED = "(not published)"
@@ -39,28 +37,29 @@ def draft_again(
 ) -> Draft:
     """What `ingestion` after the version of `head` would change; it is never published."""
     spoken_for = replace(ingestion, source=ingestion.source or _NOT_PUBLISHED)
-    return drafts_of(workspace, spoken_for, progress)(Parent(head.digest(), head, entries))
+    return Drafts(workspace, spoken_for, progress).after(Parent(head.digest(), head, entries))
 
 
-def drafts_of(
-    workspace: Workspace,
-    ingestion: Ingestion,
-    progress: Progress | None,
-    begun: BegunFolder | None = None,
-) -> Callable[[Parent | None], Draft]:
-    """Makes drafts after any parent; the data are read once for each way to read them.
+class Drafts:
+    """Drafts of one ingestion after any parent; the data are read once for each way to read them.
 
-    `begun` is used for the first of them, if they are read so.
+    For lost races: the next parent seldom changes how the data are read.
     """
-    reads: dict[bytes, Read] = {}
 
-    def make(parent: Parent | None) -> Draft:
+    def __init__(
+        self, workspace: Workspace, ingestion: Ingestion, progress: Progress | None
+    ) -> None:
+        self._workspace, self._ingestion, self._progress = workspace, ingestion, progress
+        self._reads: dict[bytes, Read] = {}
+
+    def after(self, parent: Parent | None) -> Draft:
+        """The draft of what follows `parent`. Raises as `read_new`, `fetch_list` and `draft`."""
+        ingestion = self._ingestion
         inherited = None if parent is None else parent.head.reading
         key = canonical(options_said(inherited))
-        if key not in reads:
-            first = None if reads else begun
-            reads[key] = _read(workspace, ingestion, inherited, first, progress)
-        samples = reads[key].samples
+        if key not in self._reads:
+            self._reads[key] = _read(self._workspace, ingestion, inherited, self._progress)
+        samples = self._reads[key].samples
         if ingestion.append and inherited is not None:
             samples = replace(samples, reading=appended(samples.reading, inherited))
         return draft(
@@ -72,14 +71,11 @@ def drafts_of(
             replace=ingestion.replace,
         )
 
-    return make
-
 
 def _read(
     workspace: Workspace,
     ingestion: Ingestion,
     inherited: dict[str, Any] | None,
-    begun: BegunFolder | None,
     progress: Progress | None,
 ) -> Read:
     if ingestion.fetch is not None:
@@ -103,7 +99,6 @@ def _read(
         labels=ingestion.labels,
         leave_out=(workspace.folder,),
         known=cache if useful else None,
-        begun=begun,
         progress=progress,
     )
     if read.files is not None:

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from provreg.core.kinds import KINDS
 from provreg.core.policy import Signature
 from provreg.core.verdict import Verdict, judge
-from provreg.errors import NotTrustedError
+from provreg.errors import NotTrustedError, StorageError
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.judging import Judge
 from provreg.flows.publish import (
     NotAVersion,
     Outcome,
     as_parent,
+    blocks_of,
     find_parent,
     outcome_of,
     publish,
 )
-from provreg.flows.trusting import Trust
+from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import VerifiedVersion
-from provreg.flows.waiting import waiting
-from provreg.flows.watch import Watch, watching
+from provreg.flows.waiting import Waiting, waiting
+from provreg.flows.watch import check_for
 from provreg.flows.workspace import Workspace
-from provreg.readers.interrupts import interrupts_wait
 from provreg.trust.signer import KeySigner, Signer
 
 if TYPE_CHECKING:
-    from provreg.flows.draft import Draft, Parent
     from provreg.flows.reading import Progress
+
+_MOST_RACES = 100
 
 
 def ingest(
@@ -42,59 +41,89 @@ def ingest(
     signer: Signer,
     trust: Trust,
     *,
-    watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Publishes what the data make of the newest verified version, unless that changes nothing.
 
-    `watch` is of who began to look at the files before. Raises InputError naming the sample that
+    Whoever loses a race for a number builds on the winner. Raises InputError naming the sample that
     cannot be taken in, NotTrustedError where the parent does not verify or the policy would not
-    trust what was published, StorageError, NotFetchedError; in every case nothing is published.
+    trust what was published, NotFetchedError, and StorageError where storage fails or every race is
+    lost; in every case nothing is published.
     """
-
-    @cache
-    def drafts() -> Callable[[Parent | None], Draft]:
-        # Where nothing changed nothing is drafted, and no Arrow loaded.
-        with interrupts_wait():
-            from provreg.flows.drafting import drafts_of
-
-        return drafts_of(workspace, ingestion, progress, looked_at.begun)
-
-    def after(parent: Parent | None) -> Draft:
-        return drafts()(parent)
-
-    with watching(workspace, ingestion) if watch is None else nullcontext(watch) as looked_at:
-        outcome = publish(
-            workspace,
-            after,
-            signer,
-            trust,
-            ingestion,
-            unchanged=partial(_unchanged, looked_at),
+    dataset, check, drafts = ingestion.dataset, check_for(workspace, ingestion), None
+    for _ in range(_MOST_RACES):
+        parent, passed_over = find_parent(
+            workspace, dataset, trust, after_revoked=ingestion.after_revoked
         )
-        if outcome.newest is not None:
-            looked_at.remember(outcome.newest, outcome.left_out)
-    return outcome
+        newest = _newest(parent, passed_over)
+        waits = waiting(workspace, dataset, trust, above=newest)
+        if check is not None and parent is not None:
+            left_out = check.left_out(parent.head, parent.digest)
+            if left_out is not None:
+                return _unchanged(parent, left_out, passed_over, waits)
+        # Where nothing changed nothing is drafted, and no Arrow loaded.
+        from provreg.flows.drafting import Drafts
+        from provreg.flows.seal import seal
+
+        drafts = drafts or Drafts(workspace, ingestion, progress)
+        drafted, made = drafts.after(as_parent(parent)), None
+        if not drafted.says_nothing_new():
+            sealed = seal(
+                drafted,
+                number=newest + 1,
+                created=datetime.now(UTC),
+                message=ingestion.message,
+                parents_blocks=blocks_of(workspace, drafted.parent),
+            )
+            # Signing can fail or be refused by a person: nothing is written before it succeeded.
+            bundle = signer.sign(sealed.head.statement())
+            made = publish(
+                workspace,
+                drafted,
+                sealed,
+                bundle,
+                trust_signer(signer, trust.root),
+                trust,
+                propose=ingestion.propose,
+                waits=waits,
+            )
+            if made is None:
+                continue
+        outcome = outcome_of(drafted, passed_over, made, waiting=waits)
+        if check is not None and outcome.newest is not None:
+            check.remember(outcome.newest, outcome.left_out)
+        return outcome
+    raise StorageError(
+        f"lost {_MOST_RACES} races for the next number of {dataset}",
+        hint="too many others publish it at once: try again later",
+    )
+
+
+def _newest(parent: VerifiedVersion | None, passed_over: Sequence[NotAVersion]) -> int:
+    """The highest number that is taken, by a version or not."""
+    if passed_over:
+        return passed_over[0].number
+    return 0 if parent is None else parent.head.version
 
 
 def _unchanged(
-    watch: Watch, newest: VerifiedVersion, above: Sequence[NotAVersion]
-) -> Outcome | None:
-    """That nothing is published, if the files are known to be those that made `newest`."""
-    head = newest.head
-    left_out = watch.left_out(newest.digest) if head.reading["reader"] == "folder" else None
-    if left_out is None:
-        return None
+    newest: VerifiedVersion,
+    left_out: Mapping[str, int],
+    passed_over: Sequence[NotAVersion],
+    waits: Sequence[Waiting],
+) -> Outcome:
+    """That nothing is published: the files are known to be those that made `newest`."""
     return Outcome(
-        dataset=head.dataset,
-        samples=head.samples,
+        dataset=newest.head.dataset,
+        samples=newest.head.samples,
         changes=dict.fromkeys(KINDS, 0),
         left_out=left_out,
-        reused=head.samples,
+        reused=newest.head.samples,
         head=None,
         digest=None,
         newest=newest.digest,
-        passed_over=above,
+        passed_over=passed_over,
+        waiting=waits,
     )
 
 
@@ -112,16 +141,16 @@ def dry_run(
     Raises what `ingest` would raise, but for that. The gate raises NotTrustedError (step 9) where
     the line before is broken.
     """
-    from provreg.flows.drafting import drafts_of
+    from provreg.flows.drafting import Drafts
     from provreg.flows.gate import gate
 
     parent, passed_over = find_parent(
         workspace, ingestion.dataset, trust, after_revoked=ingestion.after_revoked
     )
-    drafted = drafts_of(workspace, ingestion, progress)(as_parent(parent))
+    drafted = Drafts(workspace, ingestion, progress).after(as_parent(parent))
     if trust is None:
         return outcome_of(drafted, passed_over)
-    newest = passed_over[0].number if passed_over else 0 if parent is None else parent.head.version
+    newest = _newest(parent, passed_over)
     waits = waiting(workspace, ingestion.dataset, trust, above=newest)
     verdict = None if signer is None else _foreseen(signer, trust, ingestion.dataset, newest + 1)
     signers = len(verdict.approvals) if verdict is not None and verdict.trusted else None

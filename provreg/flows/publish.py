@@ -2,16 +2,14 @@
 
 What the policy in force would not trust is not published: it is refused before anything is written,
 or left as a proposal. A crash leaves objects nobody names. The loser of a race for a number takes
-its bundle back, so that its head cannot be taken for the number's version, and builds on the
-winner.
+its bundle back, so that its head cannot be taken for the number's version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from provreg.core.digest import sha256_digest
@@ -29,20 +27,17 @@ from provreg.flows.integrity import read_head
 from provreg.flows.judging import Judge, refuse
 from provreg.flows.revocations import read_chain
 from provreg.flows.signatures import check_signatures, is_recorded, read_signatures
-from provreg.flows.trusting import Trust, trust_signer
+from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, look, verify
-from provreg.flows.waiting import Waiting, signers_of, waiting
+from provreg.flows.waiting import Waiting, signers_of
 from provreg.flows.workspace import Workspace
 from provreg.record import record
-from provreg.trust.signer import Signer
 
 if TYPE_CHECKING:
     from provreg.core.tree import BlockList
     from provreg.flows.draft import Draft, FetchedList, Parent
     from provreg.flows.gate import Gate
-    from provreg.flows.ingestion import Ingestion
-
-_MOST_RACES = 100
+    from provreg.flows.seal import Sealed
 
 
 @record
@@ -207,71 +202,31 @@ def as_parent(version: VerifiedVersion | None) -> Parent | None:
 
 def publish(
     workspace: Workspace,
-    make_draft: Callable[[Parent | None], Draft],
-    signer: Signer,
-    trust: Trust,
-    ingestion: Ingestion,
-    *,
-    unchanged: Callable[[VerifiedVersion, Sequence[NotAVersion]], Outcome | None] = lambda *_: None,
-) -> Outcome:
-    """Publishes what `make_draft` makes of the newest verified version, if `trust` would trust it.
-
-    `unchanged` is asked first: what it answers is the outcome, and nothing is drafted. `ingestion`
-    says whether what the policy does not take yet is proposed instead of refused.
-    Lost races are run again: the winner is verified and `make_draft` called with it. A draft that
-    changes nothing is not published. Raises as `find_parent` and `make_draft`, NotTrustedError for
-    what the policy would not trust, and StorageError when storage fails or every race is lost.
-    """
-    dataset = ingestion.dataset
-    for _ in range(_MOST_RACES):
-        parent, skipped = find_parent(
-            workspace, dataset, trust, after_revoked=ingestion.after_revoked
-        )
-        newest = skipped[0].number if skipped else (0 if parent is None else parent.head.version)
-        waits = waiting(workspace, dataset, trust, above=newest)
-        if parent is not None and (same := unchanged(parent, skipped)) is not None:
-            return replace(same, waiting=waits)
-        drafted = make_draft(as_parent(parent))
-        if drafted.says_nothing_new():
-            return outcome_of(drafted, skipped, waiting=waits)
-        made = _try_number(workspace, drafted, signer, trust, ingestion, waits, number=newest + 1)
-        if made is not None:
-            return outcome_of(drafted, skipped, made, waiting=waits)
-    raise StorageError(
-        f"lost {_MOST_RACES} races for the next number of {dataset}",
-        hint="too many others publish it at once: try again later",
-    )
-
-
-def _try_number(
-    workspace: Workspace,
     drafted: Draft,
-    signer: Signer,
+    sealed: Sealed,
+    bundle: bytes,
+    signed_by: Trust,
     trust: Trust,
-    ingestion: Ingestion,
-    waits: Sequence[Waiting],
     *,
-    number: int,
+    propose: bool,
+    waits: Sequence[Waiting],
 ) -> Head | Proposed | None:
-    """The head that is now version `number`, or is proposed as such; None where another took it."""
-    from provreg.flows.seal import remember_parts, seal
+    """The head that is now a version, or is proposed as one; None where another took its number.
 
-    sealed = seal(
-        drafted,
-        number=number,
-        created=datetime.now(UTC),
-        message=ingestion.message,
-        parents_blocks=_blocks_of(workspace, drafted.parent),
-    )
+    `bundle` is the signature over `sealed`, by whom `signed_by` trusts. With `propose` what the
+    policy would not trust is left as a proposal; `waits` are those that are there. Raises
+    NotTrustedError for what the policy would not trust, and StorageError; nothing is published
+    then.
+    """
+    from provreg.flows.seal import remember_parts
+
     head, data = sealed.head, sealed.head.to_bytes()
     digest = sha256_digest(data)
-    # Signing can fail or be refused by a person: nothing is written before it succeeded.
-    bundle = signer.sign(head.statement())
     lacks = _refusal(workspace, drafted, head, digest, bundle, trust)
     if lacks is not None:
-        if not ingestion.propose:
+        if not propose:
             raise _not_published(head, lacks, waits)
-        before = _proposed_before(workspace, head, trust_signer(signer, trust.root), waits)
+        before = _proposed_before(workspace, head, signed_by, waits)
         if before is not None:
             return replace(before, lacks=lacks)
     remember_parts(workspace.parts, sealed.parts)
@@ -282,7 +237,7 @@ def _try_number(
     try:
         signature = workspace.versions.add_signature(head.dataset, digest, bundle)
         if lacks is not None:
-            workspace.versions.propose(head.dataset, number, digest)
+            workspace.versions.propose(head.dataset, head.version, digest)
             return Proposed(head, digest, lacks)
         # Two who publish the same samples within one second may have made the very same head.
         if not claim(workspace, head, digest, trust):
@@ -363,7 +318,7 @@ def claim(workspace: Workspace, head: Head, digest: str, trust: Trust) -> bool:
     return True
 
 
-def _blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockList]:
+def blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockList]:
     """The blocks of all parts of a verified parent; none where a list of them was lost: then all
     entries are hashed, and the list may be made again."""
     from provreg.flows.entries import read_blocks

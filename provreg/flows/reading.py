@@ -20,7 +20,6 @@ from provreg.errors import FormatError, UsageError
 from provreg.flows.draft import Samples
 from provreg.flows.reading_said import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
 from provreg.readers import huggingface, table
-from provreg.readers.begun import BegunFolder
 from provreg.readers.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.catalog import detect, files_read, reader_again, reader_of
 from provreg.readers.globs import Excluded
@@ -64,7 +63,6 @@ def read_new(
     labels: Path | None = None,
     leave_out: Iterable[Path] = (),
     known: KnownDigests | None = None,
-    begun: BegunFolder | None = None,
     progress: Progress | None = None,
 ) -> Read:
     """Reads `paths` for ingestion; `inherited` is the reading of the parent's head.
@@ -83,7 +81,7 @@ def read_new(
     beside, how = _beside(paths, format_, how, inherited, leave_out)
     check_options(how, reader, format_)
     options = reader.settle(format_, how, before)
-    work = Work(leave_out, default_workers(), known, begun=begun, progress=_counted(progress))
+    work = Work(leave_out, default_workers(), known, progress=_counted(progress))
     read = _read(reader, paths, format_, options, work)
     read = replace(read, samples=replace(read.samples, reading=read.samples.reading | beside))
     if labels is None:
@@ -107,7 +105,6 @@ def read_again(
     *,
     sha256: bool = False,
     leave_out: Iterable[Path] = (),
-    begun: BegunFolder | None = None,
     remember: KnownRows | None = None,
     progress: Progress | None = None,
 ) -> Read:
@@ -125,7 +122,6 @@ def read_again(
         leave_out,
         default_workers(),
         collect=True,
-        begun=begun,
         remember=remember,
         progress=_counted(progress),
     )

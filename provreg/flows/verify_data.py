@@ -1,4 +1,4 @@
-"""Step 12, begun: the data are hashed while what compares them is loaded (`flows.compare_data`)."""
+"""Step 12: the data are read and hashed; what compares them is `flows.compare_data`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provreg.flows.beginning import begun_again
 from provreg.flows.verify import Step
 from provreg.flows.workspace import Workspace
-from provreg.readers.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,21 +31,18 @@ def verify_data(
     as the files are the same. Raises NotTrustedError (step 12) with a finding for every sample that
     is not as signed, and what reading raises where the data cannot be read at all.
     """
-    reading = head.reading
-    with begun_again(workspace, paths, reading) as begun:
-        with interrupts_wait():
-            from provreg.flows.compare_data import check_read
-            from provreg.flows.reading import read_again
+    # Late: most verifications are of no data, and need no Arrow.
+    from provreg.flows.compare_data import check_read
+    from provreg.flows.reading import read_again
 
-        entries = entries_of()
-        sha256 = entries["content_sha256"].null_count < entries.num_rows
-        read = read_again(
-            paths,
-            reading,
-            sha256=sha256,
-            leave_out=(workspace.folder,),
-            begun=begun,
-            remember=workspace.rows,
-            progress=progress,
-        )
+    entries = entries_of()
+    sha256 = entries["content_sha256"].null_count < entries.num_rows
+    read = read_again(
+        paths,
+        head.reading,
+        sha256=sha256,
+        leave_out=(workspace.folder,),
+        remember=workspace.rows,
+        progress=progress,
+    )
     check_read(head, entries, read, on_step=on_step)

@@ -11,47 +11,45 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.canonical import canonical, parse_canonical
-from provreg.errors import DamagedError, FormatError, ProvregError, StorageError
+from provreg.errors import DamagedError, FormatError, StorageError
 from provreg.flows.ingestion import Ingestion
-from provreg.flows.workspace import Workspace, open_workspace
-from provreg.readers.fingerprint import Fingerprint, taking_fingerprint
+from provreg.flows.workspace import Workspace
+from provreg.readers.fingerprint import Fingerprint, fingerprint_of
 from provreg.readers.parallel import default_workers
 from provreg.record import record
-from provreg.store.folder import find, open_registry
 from provreg.store.local_devices import SETTLED_NS, local_devices
 from provreg.store.private import private_folder, read_private, replace_private
 
 if TYPE_CHECKING:
-    from provreg.readers.begun import BegunFolder
+    from provreg.core.head import Head
 
 _LIMIT = 1 << 16
 
 
 @record
-class Watch:
-    """The files of an ingestion as they were when it began.
+class UnchangedCheck:
+    """The files of one ingestion, and what is remembered of them.
 
-    `begun`: they are being read, as nothing is known of them that could make this needless.
+    `_roots` are where its paths led, and `_began_ns` when that was, in Unix nanoseconds: before
+    anything was read.
     """
 
     _memory: Path
     _paths: tuple[Path, ...]
+    _aside: Path
+    _roots: tuple[str, ...]
     _began_ns: int
-    _fingerprint: Callable[[], Fingerprint | None]
-    begun: BegunFolder | None = None
 
-    def left_out(self, head: str) -> Mapping[str, int] | None:
+    def left_out(self, head: Head, digest: str) -> Mapping[str, int] | None:
         """What is left out of the files, by reason, if these are known to be those of the version
-        with the written digest `head`; None if that is not known."""
+        of `head`, whose digest is `digest`; None if that is not known."""
         known = self._known()
-        if known.get("head") != head:
+        if head.reading["reader"] != "folder" or known.get("head") != digest:
             return None
         found = self._fingerprint()
         if found is None or known["files"] != found.digest.hex():
@@ -77,6 +75,11 @@ class Watch:
         except StorageError:  # it costs time next time, not this ingestion
             return
 
+    def _fingerprint(self) -> Fingerprint | None:
+        """None also where the paths lead elsewhere by now, where nothing need have been touched."""
+        found = fingerprint_of(self._paths, leave_out=(self._aside,), workers=default_workers())
+        return found if _roots(self._paths) == self._roots else None
+
     def _known(self) -> dict[str, Any]:
         """What an earlier ingestion remembered, which only this user can have written."""
         try:
@@ -88,67 +91,15 @@ class Watch:
         return known if isinstance(known, dict) and known.keys() == fields else {}
 
 
-@contextmanager
-def watching(workspace: Workspace, ingestion: Ingestion) -> Iterator[Watch]:
-    """Begins to look at the files of `ingestion`, in other processes.
-
-    Of a dataset that this user has not seen yet nothing is known: its files are read at once, and
-    looked at afterwards, for what nobody touched since this began is what was read. Nothing is done
-    where more than they, or less, says what is published.
-    """
+def check_for(workspace: Workspace, ingestion: Ingestion) -> UnchangedCheck | None:
+    """The check of the files of `ingestion`; None where more than they says what is published."""
+    if ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch:
+        return None
+    what = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
+    memory = workspace.cache / "unchanged" / hashlib.sha256(repr(what).encode()).hexdigest()
     began = time.time_ns()
-    said = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
-    memory = workspace.cache / "unchanged" / hashlib.sha256(repr(said).encode()).hexdigest()
-    more = ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch
-    first = not workspace.known_here(ingestion.dataset)
-    if first and not more:
-        # Only here, where what it loads is not waited for by anybody.
-        from provreg.flows.beginning import begun_first
-
-        with begun_first(workspace, ingestion) as begun:
-            roots = _roots(ingestion)
-            looked = cache(lambda: _looked_at(workspace, ingestion, roots))
-            yield Watch(memory, ingestion.paths, began, looked, begun)
-        return
-    if first or more:
-        yield Watch(memory, ingestion.paths, began, lambda: None)
-        return
-    with taking_fingerprint(
-        ingestion.paths, leave_out=(workspace.folder,), workers=default_workers()
-    ) as fingerprint:
-        yield Watch(memory, ingestion.paths, began, cache(fingerprint))
+    return UnchangedCheck(memory, ingestion.paths, workspace.folder, _roots(ingestion.paths), began)
 
 
-def _roots(ingestion: Ingestion) -> list[str]:
-    return [os.path.realpath(path) for path in ingestion.paths]
-
-
-def _looked_at(workspace: Workspace, ingestion: Ingestion, roots: list[str]) -> Fingerprint | None:
-    """The fingerprint of the files as they are now; None where the paths lead elsewhere than to
-    `roots`, where nothing of what was read need have been touched."""
-    with taking_fingerprint(
-        ingestion.paths, leave_out=(workspace.folder,), workers=default_workers()
-    ) as fingerprint:
-        found = fingerprint()
-    return found if _roots(ingestion) == roots else None
-
-
-@contextmanager
-def watching_from_the_start(registry: Path | None, ingestion: Ingestion) -> Iterator[Watch | None]:
-    """As `watching`, before the registry in the folder `registry`, by default the nearest upward,
-    is opened for what takes time: whom to trust in it. None where there is none to be opened."""
-    try:
-        found = registry or find(Path.cwd())
-        store = None if found is None else open_registry(found)
-        workspace = None if store is None else open_workspace(store, {}, report=_unheard)
-    except ProvregError:  # whoever opens it in earnest says so
-        workspace = None
-    if workspace is None:
-        yield None
-        return
-    with watching(workspace, ingestion) as watch:
-        yield watch
-
-
-def _unheard(_: str) -> None:
-    """A report that is made again."""
+def _roots(paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(os.path.realpath(path) for path in paths)

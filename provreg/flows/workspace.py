@@ -111,15 +111,8 @@ class Workspace:
         from provreg.store.local_devices import local_devices
         from provreg.store.stat_cache import StatCache
 
-        path, devices = self._stats(sha256), local_devices(paths)
-        return StatCache.open(path, devices=devices, width=64 if sha256 else 32)
-
-    def knows_files(self, *, sha256: bool = False) -> bool:
-        """Whether there is a stat cache at all."""
-        return self._stats(sha256).exists()
-
-    def _stats(self, sha256: bool) -> Path:
-        return self.cache.parent / ("stats.sha256" if sha256 else "stats")
+        path = self.cache.parent / ("stats.sha256" if sha256 else "stats")
+        return StatCache.open(path, devices=local_devices(paths), width=64 if sha256 else 32)
 
     @contextmanager
     def index_lock(self) -> Iterator[None]:

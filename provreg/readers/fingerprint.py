@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from provreg.readers.descent import DEEPEST, FOLDER
-from provreg.readers.parallel import begun_map
+from provreg.readers.parallel import ordered_map
 from provreg.readers.stats import STAT, STAT_FIELDS, ended, stats_in
 from provreg.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 # Folders to have found before what they hold is shared out.
 _FOLDERS = 16
@@ -53,32 +53,26 @@ class _Share:
     leave_out: frozenset[str]
 
 
-@contextmanager
-def taking_fingerprint(
+def fingerprint_of(
     paths: Sequence[str | os.PathLike[str]],
     *,
     leave_out: Iterable[str | os.PathLike[str]],
     workers: int,
-) -> Iterator[Callable[[], Fingerprint | None]]:
-    """Begins to look at `paths` in `workers` processes; the function given waits for the result.
+) -> Fingerprint | None:
+    """The fingerprint of everything at `paths`, looked at in up to `workers` processes.
 
-    That is None where no fingerprint is to be had: for links and other special files, for folders
-    too deep, and where something cannot be read. Folders of `leave_out` are not entered.
+    None where there can be none: for links and other special files, for folders too deep, and where
+    something cannot be read. Folders of `leave_out` are not entered.
     """
     aside = frozenset(os.path.realpath(path) for path in leave_out)
     roots = [os.path.realpath(path) for path in paths]
     shares = _shares(roots, aside, workers)
     if shares is None:
-        yield lambda: None
-        return
+        return None
     known = sum(names.count(b"\0") for share in shares for _, names in share.files)
     if known < _FEW_FILES and not any(share.folders for share in shares):
         workers = 1
-    with begun_map(_look, shares, workers=workers) as found:
-        yield lambda: _joined(list(found))
-
-
-def _joined(found: Sequence[Fingerprint | None]) -> Fingerprint | None:
+    found = list(ordered_map(_look, shares, workers=workers))
     parts = [part for part in found if part is not None]
     if len(parts) < len(found):
         return None

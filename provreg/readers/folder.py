@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from provreg.core.entry import DIGEST
 from provreg.core.finding import Finding
-from provreg.readers.begun import BegunFolder, HowToHash
 from provreg.readers.folder_files import FolderFiles
 from provreg.readers.folder_options import (
     OPTIONS,
@@ -59,49 +58,40 @@ def read_folder(
     workers: int = 1,
     known: KnownDigests | None = None,
     collect: bool = False,
-    begun: BegunFolder | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Lists and hashes the samples below `paths`, in up to `workers` processes.
 
     Folders of `leave_out` (the registry) are not entered. With `known`, files it has a digest for
     are not read; verification passes none. With `collect`, files that cannot be samples or cannot
-    be read become findings. `begun` is of these very paths and options: nothing is listed again,
-    and `known` not asked. `progress` hears (files, bytes) done so far.
+    be read become findings. `progress` hears (files, bytes) done so far.
 
     Raises what `readers.listing.list_samples` and `readers.hashing.hash_files` raise, and
     InputError for a sample without the folder its label or split is to come from.
     """
-    read_at_ns = time.time_ns() if begun is None else begun.began_ns
-    listing = (
-        list_samples(
-            paths,
-            include=options.include,
-            exclude=options.exclude,
-            leave_out=leave_out,
-            collect=collect,
-        )
-        if begun is None
-        else begun.listing
+    read_at_ns = time.time_ns()
+    listing = list_samples(
+        paths,
+        include=options.include,
+        exclude=options.exclude,
+        leave_out=leave_out,
+        collect=collect,
     )
     labels, splits = names_of_folders(listing.runs, options, collect=collect)
     total = len(listing)
     digests = np.zeros((total, DIGEST.byte_width * (1 + options.sha256)), np.uint8)
     found = np.zeros(total, np.bool_)
     stats = np.zeros((total, STAT_FIELDS), np.uint64)
-    if begun is None and known is not None:
+    if known is not None:
         stats = _as_stats(stat_files(listing.runs, workers=workers)).copy()
         found, digests = known.lookup(stats)
-    if begun is not None:
-        hashes = begun.hashes(progress)
-    else:
-        hashes = hash_files(
-            _without(listing.runs, found) if found.any() else listing.runs,
-            workers=workers,
-            with_sha256=options.sha256,
-            collect=collect,
-            progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
-        )
+    hashes = hash_files(
+        _without(listing.runs, found) if found.any() else listing.runs,
+        workers=workers,
+        with_sha256=options.sha256,
+        collect=collect,
+        progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
+    )
     taken = [hashes.content, hashes.sha256] if options.sha256 else [hashes.content]
     digests[~found] = np.hstack([_as_digests(column) for column in taken])
     stats[~found] = _as_stats(hashes.stats)
@@ -146,12 +136,7 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Fo
 
 def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work) -> Found:
     """As `read_folder`."""
-    progress, begun = work.progress, work.begun
-    how = HowToHash(
-        tuple(paths), options.include, options.exclude, options.sha256, collect=work.collect
-    )
-    if begun is not None and begun.how != how:
-        begun = None
+    progress = work.progress
     return read_folder(
         paths,
         options,
@@ -159,7 +144,6 @@ def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work
         workers=work.workers,
         known=work.known,
         collect=work.collect,
-        begun=begun,
         progress=None if progress is None else lambda files, _bytes: progress(files),
     )
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from contextlib import contextmanager
 from dataclasses import field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
-from provreg.readers.parallel import begun_map, ordered_map
+from provreg.readers.parallel import ordered_map
 from provreg.readers.slices import (
     DIGEST_SIZE,
     Place,
@@ -72,15 +71,6 @@ def hash_files(
     while it was read, StorageError when the disk or server kept failing; with `collect` both are
     returned as failures instead.
     """
-    with hashing(runs, workers=workers, with_sha256=with_sha256, collect=collect) as hashes:
-        return hashes(progress)
-
-
-@contextmanager
-def hashing(
-    runs: Sequence[Run], *, workers: int, with_sha256: bool = False, collect: bool = False
-) -> Iterator[Callable[[Callable[[int, int], None] | None], Hashes]]:
-    """Begins what `hash_files` does; the function given takes `progress`, and waits for the end."""
     pace = _Pace()
     if sum(len(run.files) for run in runs) < _FEW_FILES:
         sizes = sizes_of(stat_files(runs, workers=1))
@@ -89,22 +79,12 @@ def hashing(
         pace.expect(sum(sizes), len(sizes))
     cut = _with_threads(_cut(runs, pace.files_a_spec), runs, workers)
     specs = (Slice(places, with_sha256, collect, threads) for places, threads in cut)
-    with begun_map(hash_slice, specs, workers=workers, heard=pace.hear) as answers:
-        yield lambda progress: _joined(answers, runs, collect=collect, progress=progress)
-
-
-def _joined(
-    answers: Iterator[SliceHashes],
-    runs: Sequence[Run],
-    *,
-    collect: bool,
-    progress: Callable[[int, int], None] | None,
-) -> Hashes:
     ends = list(accumulate(len(run.files) for run in runs))
     told = _Told(progress)
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
-    for answer in answers:
+    for answer in ordered_map(hash_slice, specs, workers=workers):
+        pace.hear(answer)
         before = len(content) // DIGEST_SIZE
         for row, failure in answer.failures:
             sample = _sample(runs, ends, before + row)

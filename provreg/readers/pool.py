@@ -18,7 +18,6 @@ from provreg.readers.worker import Worker, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from socket import socket
 
 # Specs a worker holds at once: the next one waits at its end while it works on the first.
 _DEPTH = 2
@@ -40,47 +39,24 @@ class _Task:
     losses: int = 0
 
 
-class _StoppedError(Exception):
-    """Nobody wants the results any more."""
-
-
 class Pool:
-    """The processes of one `ordered_map`, from `begin` until its results are taken or closed.
+    """The processes of one `ordered_map`, until its results are taken or closed."""
 
-    They end as soon as there is something to read from `stop`.
-    """
-
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        specs: Iterable[Any],
-        workers: int,
-        stop: socket | None = None,
-    ) -> None:
+    def __init__(self, function: Callable[[Any], Any], specs: Iterable[Any], workers: int) -> None:
         self._function = function
         self._numbered = enumerate(specs)
         self._most = workers
-        self._stop = [] if stop is None else [stop]
         self._workers: dict[Worker, deque[_Task]] = {}
         self._waiting: deque[_Task] = deque()
         self._done: dict[int, tuple[bool, Any]] = {}
         self._given = 0
 
-    def begin(self) -> None:
-        """Starts the processes and gives them their first work."""
+    def results(self) -> Iterator[Any]:
+        """The results in order."""
+        taken = 0
         try:
             self._given = self._take(self._most * _AHEAD)
             self._hand_out()
-        except BaseException:
-            self._end([*self._workers])
-            raise
-
-    def results(self) -> Iterator[Any]:
-        """The results in order, begun now where they were not."""
-        if not self._given:
-            self.begin()
-        taken = 0
-        try:
             while taken < self._given:
                 while taken not in self._done:
                     self._collect(wait=True)
@@ -125,10 +101,7 @@ class Pool:
     def _collect(self, *, wait: bool) -> None:
         """Takes one result from every worker that has one ready; replaces the dead."""
         busy = {worker.fileno(): worker for worker, tasks in self._workers.items() if tasks}
-        ready = _ready([*busy, *(stop.fileno() for stop in self._stop)], wait=wait)
-        if not busy.keys() >= set(ready):
-            raise _StoppedError
-        for worker in [busy[end] for end in ready]:
+        for worker in [busy[end] for end in _ready(busy, wait=wait)]:
             try:
                 answer = worker.receive()
             except (EOFError, OSError):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from provreg.core.finding import Finding
-    from provreg.readers.begun import BegunFolder
 
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
@@ -128,8 +127,7 @@ class Work:
     Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
     not be read; verification passes none. With `collect`, samples that cannot be read become
     findings where the reader can tell them apart. `progress` hears how many samples are done.
-    `begun` is of files that were begun to be read before it was known what for. `remember` is left
-    what rows hash to, for others to ask.
+    `remember` is left what rows hash to, for others to ask.
     """
 
     leave_out: Iterable[Path] = ()
@@ -137,7 +135,6 @@ class Work:
     known: KnownDigests | None = None
     collect: bool = False
     progress: Callable[[int], None] | None = None
-    begun: BegunFolder | None = None
     remember: KnownRows | None = None
 
 

@@ -11,7 +11,6 @@ import pytest
 from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows import drafting, watch
 from provreg.flows.ingestion import Ingestion
-from provreg.flows.watch import watching_from_the_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,23 +236,3 @@ def test_a_registry_inside_the_data_does_not_count_as_data(
     read.clear()
     assert bench.ingest(settled).head is None
     assert read == []
-
-
-def test_the_command_begins_to_look_before_it_asks_whom_to_trust(
-    bench: Bench, settled: Path, read: list[object]
-) -> None:
-    registry = bench.open()
-    ingestion = Ingestion("pets", (settled,))
-    with watching_from_the_start(bench.registry, ingestion) as watch:
-        assert watch is not None
-        outcome = registry.ingest(ingestion, bench.signer(), watch=watch)
-        assert (outcome.head, read) == (None, [])
-        # What is touched from then on is found next time, whatever was remembered now.
-        (settled / "cat/1.jpg").write_bytes(b"pictura 1")
-        watch.remember(outcome.newest or "", {})
-    assert bench.ingest(settled).changes["modified"] == 1
-
-
-def test_without_a_registry_nothing_is_watched(bench: Bench) -> None:
-    with watching_from_the_start(bench.folder, Ingestion("pets", (bench.folder,))) as watch:
-        assert watch is None

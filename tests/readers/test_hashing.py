@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +72,11 @@ def test_cores_without_a_file_of_their_own_help_with_the_last(
         asked.append(work.threads)
         return slices.hash_slice(work)
 
-    @contextmanager
     def in_this_process(function: Any, specs: Any, **_: object) -> Iterator[Any]:
-        yield map(function, specs)
+        return map(function, specs)
 
     monkeypatch.setattr(hashing, "hash_slice", hash_slice)
-    monkeypatch.setattr(hashing, "begun_map", in_this_process)
+    monkeypatch.setattr(hashing, "ordered_map", in_this_process)
     monkeypatch.setattr(hashing, "_FEW_BYTES", 1)
     monkeypatch.setattr(hashing, "_MOST_BYTES", 1)
     files = {str(number): b"large" for number in range(4)}
@@ -146,13 +144,13 @@ def test_stats_of_many_files_in_processes_are_the_same(
 
 def test_few_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
-    original = hashing.begun_map
+    original = hashing.ordered_map
 
     def watched(*arguments: Any, workers: int, **others: Any) -> Any:
         started.append(workers)
         return original(*arguments, workers=workers, **others)
 
-    monkeypatch.setattr(hashing, "begun_map", watched)
+    monkeypatch.setattr(hashing, "ordered_map", watched)
     runs = runs_of(tmp_path, numbered(10))
     hash_files(runs, workers=2)
     assert started[-1] == 1

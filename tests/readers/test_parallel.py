@@ -5,9 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import InputError, SampleError, StorageError
-from provreg.readers.parallel import begun_map, default_workers, ordered_map
+from provreg.readers.parallel import default_workers, ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,8 +118,7 @@ def test_two_workers_are_two_other_processes() -> None:
 
 
 def _processes_of_a_workers_work(_: int) -> bool:
-    with begun_map(_process_id, range(3), workers=2) as begun:
-        return {*begun, *ordered_map(_process_id, range(3), workers=2)} == {os.getpid()}
+    return {*ordered_map(_process_id, range(3), workers=2)} == {os.getpid()}
 
 
 def test_workers_start_no_workers() -> None:
@@ -199,97 +195,12 @@ def test_closing_early_does_not_wait_for_work_under_way() -> None:
     assert _no_children_left()
 
 
-def _mark(path: str) -> str:
-    Path(path).touch()
-    return path
-
-
-def begin_and_wait(folder: Path) -> None:
-    """For a process without other threads, where work can be begun."""
-    marks = [str(folder / f"{number:03}") for number in range(200)]
-    with begun_map(_mark, marks, workers=2) as results:
-        until = time.monotonic() + 10
-        while not Path(marks[-1]).exists():
-            assert time.monotonic() < until, "work waits for who asks for its results"
-            time.sleep(0.005)
-        assert list(results) == marks
-    with begun_map(_sleep, [60] * 9, workers=2):
-        assert not _no_children_left()
-    assert _no_children_left()
-    assert threading.active_count() == 1
-
-
-def test_begun_work_goes_on_before_anybody_asks_and_ends_with_its_context(tmp_path: Path) -> None:
-    words = "import sys; from pathlib import Path; from tests.readers import test_parallel as here"
-    call = "here.begin_and_wait(Path(sys.argv[1]))"
-    command = (sys.executable, "-c", f"{words}; {call}", str(tmp_path))
-    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, timeout=60)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_begun_results_come_in_order_and_each_is_heard(workers: int) -> None:
-    heard: list[int] = []
-    with begun_map(_square_slowest_first, range(30), workers=workers, heard=heard.append) as found:
-        assert list(found) == [number * number for number in range(30)] == heard
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_begun_work_raises_is_raised_in_its_place(workers: int) -> None:
-    with begun_map(_refuse, range(20), workers=workers) as results:
-        assert [next(results) for _ in range(3)] == [0, 1, 2]
-        with pytest.raises(SampleError):
-            next(results)
-    assert _no_children_left()
-
-
-def test_what_the_specs_raise_is_raised_by_begun_work() -> None:
-    def specs() -> Iterator[int]:
-        yield from range(30)
-        raise ZeroDivisionError
-
-    with begun_map(_square_slowest_first, specs(), workers=2) as results:  # noqa: SIM117
-        with pytest.raises(ZeroDivisionError):
-            list(results)
-    assert _no_children_left()
-
-
-def test_begun_work_that_nobody_waits_for_ends_at_once() -> None:
-    started = time.monotonic()
-    with begun_map(_sleep, [60] * 9, workers=2):
-        pass
-    assert time.monotonic() - started < 5
-    assert _no_children_left()
-
-
-def test_work_is_not_begun_beside_other_threads_but_done() -> None:
-    let_go = threading.Event()
-    other = threading.Thread(target=let_go.wait)
-    other.start()
-    try:
-        with begun_map(_square_slowest_first, range(3), workers=2) as results:
-            assert _no_children_left()
-            assert list(results) == [0, 1, 4]
-    finally:
-        let_go.set()
-        other.join()
-
-
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """A shell starts what it runs in the background with interrupts ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_interrupt_ends_begun_work() -> None:
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
-        with begun_map(_interrupt, [os.getpid(), 0, 0, 0], workers=2) as results:
-            list(results)
-    assert time.monotonic() - started < 5
-    assert _no_children_left()
 
 
 @pytest.mark.usefixtures("interruptible")
