@@ -1,8 +1,7 @@
 """What a hashing worker does: reads the files of a slice, each opened once and read once.
 
-`readv` into one buffer that is kept is what makes small files cheap. Large ones are mapped where
-that is safe (`readers.leased`), and the last of them hashed by several threads
-(docs/adr/0023-the-last-file-in-all-cores.md).
+`readv` into one buffer that is kept is what makes small files cheap. Large ones are read in blocks
+that several threads can share.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from blake3 import blake3
 
 from provreg.errors import InputError, StorageError
 from provreg.readers.descent import READ_FILE, Descent, is_transient, kind_of, named, reason_of
-from provreg.readers.leased import windows
 from provreg.readers.stats import NO_STAT, ended, packed, stats_in
 from provreg.record import record
 
@@ -34,6 +32,8 @@ DIGEST_SIZE = 32
 
 # It stays in the processor's cache beside what is hashed.
 _BUFFER = 256 * 1024
+# Of a large file, so that each of several threads has enough of a block to be worth waking.
+_BLOCK = 4 * 1024 * 1024
 # Seconds to wait before trying again after a transient failure; a file gets some, a slice all of
 # them, for a server that is gone must not be waited for once a file.
 _PATIENCE = (0.05, 0.2, 0.8) * 2
@@ -50,7 +50,7 @@ _NOTHING: _Found = (NO_STAT, bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
 class Slice:
     """Work for one call of `hash_slice`, which ends at the first failure unless it collects.
 
-    `threads` share what is mapped of a file.
+    `threads` share each block of a large file.
     """
 
     places: list[Place]
@@ -132,7 +132,7 @@ def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
     and making objects shows.
     """
     buffer = bytearray(_BUFFER)
-    buffers, view = [buffer], memoryview(buffer)
+    block = bytearray(_BLOCK) if threads > 1 else buffer
     hashed = blake3()
     fstat, readv = os.fstat, os.readv
 
@@ -141,8 +141,9 @@ def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
         if small is not None:
             size, stat = small
             hashed.reset()
-            hashed.update(view[:size])
-            also = sha256(view[:size]) if with_sha256 else None
+            view = memoryview(buffer)[:size]
+            hashed.update(view)
+            also = sha256(view) if with_sha256 else None
             return stat, hashed.digest(), also.digest() if also else b""
         # Large, or something is wrong with it.
         file = os.open(name, READ_FILE, dir_fd=folder)
@@ -153,17 +154,13 @@ def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
             size = 0
             hashed.reset()
             both: list[Any] = [hashed, sha256()] if with_sha256 else [hashed]
-            if before.st_size > _BUFFER:
-                for window in windows(file):
-                    if not size:
-                        # With threads of its own, which none that this process was forked from had.
-                        both[0] = blake3(max_threads=threads)
-                    for one in both:
-                        one.update(window)
-                    size += len(window)
-                os.lseek(file, size, os.SEEK_SET)
-            # What is left; a file that grows without end is not followed.
-            while got := readv(file, buffers):
+            into = buffer
+            if before.st_size > _BLOCK and threads > 1:
+                # With threads of its own, which none that this process was forked from had.
+                into, both[0] = block, blake3(max_threads=threads)
+            view = memoryview(into)
+            # A file that grows without end is not followed.
+            while got := readv(file, [into]):
                 for one in both:
                     one.update(view[:got])
                 size += got
