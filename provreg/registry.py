@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.names import Reference
 from provreg.errors import NotTrustedError
-from provreg.record import record
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Registry:
     """A registry and whom to trust in it.
 

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from provreg.record import record
-
 ROOT = Path(__file__).parents[1] / "provreg"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Ours:
     """Every kind of field."""
 
@@ -45,17 +43,17 @@ class Theirs:
     __post_init__ = Ours.__post_init__
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Further(Ours):
     last: str = ""
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Empty:
     pass
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Pair:
     left: str
     right: str = field(default="", compare=False)

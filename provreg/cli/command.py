@@ -7,12 +7,11 @@ else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
-
-from provreg.record import record
 
 _Parameter = TyperArgument | TyperOption
 _CONVERTED: dict[Any, Callable[[Any], Any]] = {str: str, Path: Path}
@@ -46,7 +45,7 @@ class Group(TyperGroup):
         return _plain(super().get_params(ctx))
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Plain:
     """Stands in for typer's `RuntimeParam`."""
 

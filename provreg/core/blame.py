@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.change import BIT
-from provreg.record import record
 
 _CONTENT = BIT["injected"] | BIT["modified"]
 _LABEL = BIT["injected"] | BIT["relabeled"]
 _ORIGIN = BIT["modified"] | BIT["relabeled"] | BIT["reattributed"]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Record:
     """Where an entry is recorded: the `side` of row `row` of the history's changes."""
 
@@ -30,7 +29,7 @@ class Record:
     row: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fact:
     """Since which version (its place in the history) something holds, and where it is recorded.
 
@@ -44,7 +43,7 @@ class Fact:
     said_again: int | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Life:
     """An earlier time of a sample: present from version `since` until `until` removed it."""
 
@@ -53,7 +52,7 @@ class Life:
     until: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Blame:
     """What is known of one sample of a version; all versions are places in its history.
 

@@ -7,6 +7,7 @@ entries in blocks that both versions hold are equal, and only the rest is joined
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from provreg.core.entry_columns import Mask, Rows, take, take_entries, take_rows
 from provreg.core.kinds import KINDS
 from provreg.core.pairing import renames, same_id
 from provreg.core.tree import BlockList
-from provreg.record import record
 
 BIT = {kind: 1 << place for place, kind in enumerate(KINDS)}
 _ORIGIN = ("source", "labeler", "labeled_at", "delivery", "annotations", "uri", "content_sha256",
@@ -25,7 +25,7 @@ _ORIGIN = ("source", "labeler", "labeled_at", "delivery", "annotations", "uri", 
 _SLICE = 1 << 16
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Changes:
     """The changes from `old` to `new` entries (schema `core.entry.ENTRY`), in the order of `ids`.
 

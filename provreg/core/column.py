@@ -11,12 +11,12 @@ or as it is `held` where that could not hold them: `{"int": "uint64"}`, `{"times
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 from provreg.core.document import Fields
 from provreg.core.text import quoted
 from provreg.errors import FormatError
-from provreg.record import record
 
 MAX_DEPTH = 16
 MAX_FIELDS = 16_384
@@ -24,7 +24,7 @@ MAX_NAME = 4096
 MAX_SCALE = 76
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Scalar:
     """A type without parameters, by its written name.
 
@@ -35,7 +35,7 @@ class Scalar:
     held: str | None = dataclasses.field(default=None, compare=False)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Decimal:
     """Decimal numbers with `scale` digits after the point (before it, if negative).
 
@@ -46,19 +46,19 @@ class Decimal:
     short: bool = dataclasses.field(default=False, compare=False)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class List:
     element: LogicalType
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Struct:
     """Named fields; their order does not count in what is hashed."""
 
     fields: tuple[Column, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Map:
     key: LogicalType
     value: LogicalType
@@ -67,7 +67,7 @@ class Map:
 LogicalType = Scalar | Decimal | List | Struct | Map
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table or a field of a struct."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from provreg.core.duration import duration_in_words
 from provreg.core.policy import Policy, Required, Rule, Signature, TrustedKey
-from provreg.record import record
 
 _REQUIRED: dict[Required, str] = {
     "log": "an entry in a transparency log",
@@ -19,7 +18,7 @@ _REQUIRED: dict[Required, str] = {
 _SKEW = timedelta(hours=1)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Witness:
     """When this user first saw signatures over one statement, by signer, or `pinned` it whole.
 
@@ -38,7 +37,7 @@ class Witness:
 NOBODY = Witness()
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """A signature that was not counted, the step that says so, and why.
 
@@ -56,7 +55,7 @@ class SetAside:
         return f"{self.signature} ({self.why})" if self.why else str(self.signature)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Count:
     """Who signed, of those whom a rule names.
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
-
-from provreg.record import record
 
 FindingKind = Literal[
     "changed", "missing", "stranger", "moved", "relabeled", "resplit", "reattributed",
@@ -13,7 +11,7 @@ FindingKind = Literal[
 ]  # fmt: skip
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One sample that is not as the signed manifest says, or could not be had.
 

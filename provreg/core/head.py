@@ -5,7 +5,7 @@ Its canonical JSON is stored as `head.json`; the sha256 of those bytes is the ve
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,6 @@ from provreg.core.root import PART_MAX_ENTRIES, root
 from provreg.core.statement import version_statement
 from provreg.core.text import quoted, spelled
 from provreg.errors import FormatError
-from provreg.record import record
 
 HEAD_FORMAT = "provreg.head/v1"
 MAX_HEAD_BYTES = 64 << 20
@@ -34,7 +33,7 @@ _MAX_MESSAGE = 4096
 _CRITICAL: frozenset[str] = frozenset()
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PartRef:
     """One part as its version names it: `blocks` is the logical digest, `file` that of the bytes.
 
@@ -49,7 +48,7 @@ class PartRef:
     last: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class NameCounts:
     """The distinct sources or labelers: how many, the 20 with most samples, and the whole table.
 
@@ -61,7 +60,7 @@ class NameCounts:
     table: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Head:
     """One version of a dataset. `reading` is how the data was read, as its reader wrote it."""
 

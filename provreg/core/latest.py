@@ -6,19 +6,18 @@ somebody who asks for one (docs/format/latest.md).
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from provreg.core.document import written_time
 from provreg.core.revocation import RevocationLink, read_link
 from provreg.core.statement import parse_about, statement_about
 from provreg.errors import FormatError
-from provreg.record import record
 
 LATEST_PREDICATE = "https://provreg/latest/v1"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Latest:
     """That `version`, with `head`, was the newest version of a dataset at `as_of`.
 

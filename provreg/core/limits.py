@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 from provreg.core.pattern import covers
-from provreg.record import record
 
 Origin = Literal["source", "labeler"]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class NameList:
     """Which sources or labelers a version's samples may have, by names or patterns.
 
@@ -31,7 +31,7 @@ class NameList:
         return self.allow is None or covers(self.allow, name)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Limit:
     """How much a version may change: at most `share` of the samples before and at most `count`.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 
 import pyarrow as pa
@@ -27,12 +28,11 @@ from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
 from provreg.core.tree import BlockList, Ints, block_list, closes_part, cut
 from provreg.errors import FormatError, InputError
-from provreg.record import record
 
 _SLICE = 1 << 16
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Part:
     """One part being built or checked: its entries (schema ENTRY, ascending ids) and its blocks."""
 

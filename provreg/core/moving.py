@@ -5,20 +5,21 @@ Which of several equal ones came from where, nobody can tell: what all of them h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.entry_columns import Mask, Rows, claim_keys, take, take_rows, unequal
 from provreg.core.long_labels import split_long_labels
-from provreg.record import record
 
 # What goes with the bytes, and what goes with the label of these bytes.
 _OF_BYTES = ("source", "uri", "content_sha256", "split")
 _OF_LABEL = ("labeler", "labeled_at", "annotations", "delivery", "attrs")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Moved:
     """What came along with the bytes of samples: row i of `entries` is of sample `rows[i]`.
 

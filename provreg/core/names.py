@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from provreg.core.digest import parse_digest
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
-from provreg.record import record
 
 # No dot at the end: Windows shares drop it, and two names would be one folder.
 DATASET_NAME = r"[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9_-])?"
@@ -26,7 +26,7 @@ def check_dataset_name(name: str) -> str:
     return name
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Reference:
     """`name`, `name@latest`, `name@3` or `name@sha256:…`.
 

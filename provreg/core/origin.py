@@ -6,6 +6,7 @@ changes gets the origin it names, sample by sample where the data or a labels fi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -29,14 +30,13 @@ from provreg.core.nulls import chunked_nulls, one_text
 from provreg.core.pairing import same_id, spans
 from provreg.core.text import quoted
 from provreg.errors import InputError
-from provreg.record import record
 
 # So many samples become entries at once: what that takes is gone before the next do.
 _SLICE = 1 << 16
 _CLAIMED = ("content", "label", "label_digest")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Speaker:
     """Who an ingestion speaks for: the source of what it brings, the labeler of what it labels."""
 
@@ -108,7 +108,7 @@ def contradicted(parent: pa.Table, appended: pa.Table) -> str | None:
     return None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Continued:
     """For each new sample the row of the parent's entry with its id, -1 for none; and what came
     along with bytes that stood under other ids, None where none did."""

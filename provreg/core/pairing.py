@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,11 @@ import pyarrow.compute as pc
 
 from provreg.core.entry_columns import Mask, Rows, take, whole
 from provreg.core.leaf import fixed_values
-from provreg.record import record
 
 _SPAN = 1 << 16
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Renames:
     """What becomes of entries whose id stands on one side only, by equal content.
 

@@ -8,14 +8,13 @@ decides; where none matches, and so under an empty policy, nothing is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal, TypeVar
 
 from provreg.core.limits import Limit, NameList
 from provreg.core.pattern import covers, matches, overlap
 from provreg.core.text import printable
-from provreg.record import record
 
 _SHOWN_DIGITS = 16
 
@@ -24,7 +23,7 @@ Required = Literal["log", "timestamp", "time"]
 Covering = TypeVar("Covering", bound="Rule")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Who made one bundle, as its verification found (step 3), before any policy is asked.
 
@@ -65,7 +64,7 @@ class Signature:
         return self.signed_at is not None and self.proof != "claimed"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TrustedKey:
     """A public key in a policy: its fingerprint (`sha256:…`), its PEM text, and when it holds.
 
@@ -79,7 +78,7 @@ class TrustedKey:
     revoked: datetime | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What a certificate must say: an identity, and the issuer that vouches for it, matched whole.
 
@@ -129,7 +128,7 @@ class Identity:
         return f"{kind} {printable(self.identity)} by {printable(self.issuer)}{said}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A person or pipeline, with all their keys and identities."""
 
@@ -148,7 +147,7 @@ class Principal:
         )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Rule:
     """For datasets matching a pattern: `threshold` of the principals must have signed.
 
@@ -182,7 +181,7 @@ class Rule:
         return f"{self.kind} rule {self.place} ({', '.join(self.datasets)})"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PublishRule(Rule):
     """Who may publish versions of these datasets, and what such a version may hold and change.
 
@@ -202,14 +201,14 @@ class PublishRule(Rule):
         return bool(self.limits or self.sources or self.labelers)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class RevokeRule(Rule):
     """Who may revoke versions and samples of these datasets."""
 
     kind: ClassVar[str] = "revoke"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class FreshnessRule(Rule):
     """Who may attest which version of these datasets is the newest.
 
@@ -221,14 +220,14 @@ class FreshnessRule(Rule):
     demanded: bool = field(default=True, kw_only=True)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TrainRule(Rule):
     """Whose receipts count of training runs on these datasets."""
 
     kind: ClassVar[str] = "train"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Principals, and the rules of each kind in the order they are asked."""
 

@@ -21,7 +21,6 @@ from provreg.core.names import DATASET_NAME
 from provreg.core.statement import STATEMENT_TYPE
 from provreg.core.text import UNSAFE_CHARACTERS, quoted
 from provreg.errors import FormatError
-from provreg.record import record
 
 RUN_PREDICATE = "https://provreg/training-run/v1"
 # In base64 and with its proofs it must fit the 256 KiB of a bundle.
@@ -40,7 +39,7 @@ _COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
 _LIBRARY = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TrainedOn:
     """A version that a run read, and how much of it.
 
@@ -69,7 +68,7 @@ class ModelFile:
     blake3: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Script:
     """The file that was run: its name and the written SHA-256 of its bytes."""
 
@@ -77,7 +76,7 @@ class Script:
     sha256: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Code:
     """What code ran, as far as it is known.
 
@@ -90,7 +89,7 @@ class Code:
     script: Script | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """One training run up to the moment when `model` was complete.
 

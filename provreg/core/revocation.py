@@ -6,7 +6,7 @@ be left out of the middle unnoticed (docs/format/revocation.md).
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -17,7 +17,6 @@ from provreg.core.document import Fields, written_time
 from provreg.core.name_rules import name_complaint
 from provreg.core.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
 from provreg.errors import FormatError
-from provreg.record import record
 
 REVOCATION_PREDICATE = "https://provreg/revocation/v1"
 _KIND = "https://provreg/revocation/"
@@ -25,7 +24,7 @@ MAX_REVOCATION = 99_999_999
 MAX_REASON_BYTES = 4096
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class RevocationLink:
     """A revocation as others name it: its number and the written SHA-256 of its statement."""
 
@@ -33,7 +32,7 @@ class RevocationLink:
     digest: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class RevokedSamples:
     """The samples that a source brought or a labeler labeled, in version `since` or later."""
 
@@ -47,7 +46,7 @@ class RevokedSamples:
         return f"samples {of} {self.name}{later}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """One revocation. Without `samples` it is of the version `version` with that `head`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,6 @@ from provreg.core.entry_columns import (
     whole,
 )
 from provreg.core.revocation import RevokedSamples
-from provreg.record import record
 
 # What a source answers for is the bytes, and a labeler for the label.
 _SAID: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ _BROUGHT: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Name:
     """A name that is revoked, as the source or as the labeler of samples."""
 
@@ -47,7 +47,7 @@ class Name:
         return cls(samples.by, samples.name)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Named:
     """The entries of a version, and for each name which of them had it before.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from provreg.core.canonical import canonical, parse_canonical
@@ -17,7 +18,6 @@ from provreg.core.document import MAX_INTEGER, Fields
 from provreg.core.names import DATASET_NAME
 from provreg.core.text import quoted
 from provreg.errors import FormatError
-from provreg.record import record
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -67,7 +67,7 @@ def statement_about(
     )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class About:
     """What a signed statement says it is about, and the rest of its predicate, not yet read."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from provreg.core.entry_columns import Mask, plain, unequal, whole
 from provreg.core.long_labels import split_long_labels
-from provreg.record import record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ KINDS: Mapping[str, FindingKind] = {
 }
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Told:
     """The fields of entries that the data say themselves.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_left
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from provreg.core.digest import blake3_digest
 from provreg.core.each import each_value
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.errors import FormatError
-from provreg.record import record
 
 BLOCK_CONTEXT = "provreg 2026-11-22 v1 block"
 _BLOCK_LIST_MAGIC = b"provreg blocks v1\n"
@@ -42,7 +42,7 @@ PART_MAX_ID_BYTES = 1 << 24
 Ints = npt.NDArray[np.int64]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Cuts:
     """Where a sorted run of entries is cut.
 
@@ -54,7 +54,7 @@ class Cuts:
     parts: Ints
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class BlockList:
     """The blocks of one part, in order: `counts` (int64) and `digests` (32-byte items)."""
 

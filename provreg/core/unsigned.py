@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from provreg.core.bitmap import most_bytes
 from provreg.core.canonical import canonical, parse_json
@@ -15,7 +16,6 @@ from provreg.core.digest import blake3_digest
 from provreg.core.document import Fields
 from provreg.core.receipt import MAX_DATASETS, MAX_RECEIPT_BYTES, Receipt, parse_receipt
 from provreg.errors import FormatError
-from provreg.record import record
 
 UNSIGNED_FORMAT = "provreg.unsigned-receipt/v1"
 # Half of each of 64 versions of 100,000,000 samples at random, in base64.
@@ -23,7 +23,7 @@ MAX_UNSIGNED_BYTES = 1 << 30
 _WHAT = "the unsigned receipt"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class UnsignedReceipt:
     """A receipt's statement, and the bitmaps it names in the order of its datasets."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from provreg.core.counting import NOBODY, Count, SetAside, Witness, count_principals
 from provreg.core.policy import Policy, PublishRule, Signature
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
-from provreg.record import record
 
 _SHOWN_SIGNATURES = 10
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a policy says of one version.
 

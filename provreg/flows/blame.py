@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,12 +22,11 @@ from provreg.flows.followed import changes_to, parts_with
 from provreg.flows.lineage import Ancestor, changes_on, lineage
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 _BATCH = 1 << 14
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """Who answers for a sample's bytes or label, by the version that first said so.
 
@@ -43,7 +43,7 @@ class Attribution:
     said_again: Ancestor | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class EarlierLife:
     """An earlier time in the dataset: the id it had, and the versions it came with and left in."""
 
@@ -52,7 +52,7 @@ class EarlierLife:
     until: Ancestor
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SampleBlame:
     """The blame of one sample: its bytes, its label, and its earlier lives."""
 
@@ -62,7 +62,7 @@ class SampleBlame:
     earlier: tuple[EarlierLife, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Blamed:
     """The blame of a version's samples: `line` is its history, oldest first.
 

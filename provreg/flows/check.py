@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,7 +20,6 @@ from provreg.flows.integrity import read_head, read_part_file, recorded
 from provreg.flows.runs import members, read_receipt
 from provreg.flows.signatures import is_recorded
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.store.index_rows import change_rows
 from provreg.store.parts import read_part
 from provreg.trust.bundle import parse_bundle
@@ -34,7 +34,7 @@ _FACTS = ("dataset", "uid", "version", "parent", "root", "samples", "created", "
 Progress = Callable[[int, int], None]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something that is not as it should be, and where: a version, an object or the index."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,6 @@ from provreg.core.kinds import KINDS
 from provreg.flows.entries import checked_part, read_blocks
 from provreg.flows.integrity import read_head
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 _DENSE = 8
 # Below this a look of its own at a part takes longer than to copy its rows.
@@ -70,7 +70,7 @@ def parent_of(workspace: Workspace, head: Head) -> Head:
     return parent
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Piece:
     """A part and the runs of its rows (start, stop) in blocks that the other version lacks."""
 

@@ -8,6 +8,7 @@ completes a proposal publishes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
@@ -26,13 +27,12 @@ from provreg.flows.signatures import check_named, is_recorded, no_version
 from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import locate, look
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
 from provreg.trust.signer import Signer
 from provreg.trust.sigstore.root import TrustedRoot
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Review:
     """A version as its countersigner should see it before signing.
 
@@ -47,7 +47,7 @@ class Review:
     proposal: Proposal | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Countersigned:
     """What came of it: the digest of the new bundle, None where the signer had signed before.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,13 +18,12 @@ from provreg.core.kinds import KINDS
 from provreg.flows.gate import Gate
 from provreg.flows.lineage import Ancestor, place_of
 from provreg.flows.reading_said import adopted_files
-from provreg.record import record
 
 _BATCH = 1 << 12
 _SAID = ("source", "labeler", "labeled_at")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Hand:
     """Whose a part of a change is: the version that made it, and whom that version named.
 
@@ -39,7 +39,7 @@ class Hand:
     attested: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change: its kinds, the entries before and after (dicts by column), and whose it is.
 
@@ -55,7 +55,7 @@ class Change:
     attributions: Mapping[str, Hand]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Between:
     """What several versions changed, one after the other, of which their ends show less.
 
@@ -67,7 +67,7 @@ class Between:
     injected_since: Mapping[str, int]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Relabeling:
     """Label types before and after, and the classes whose index is another after, None if gone.
 
@@ -93,7 +93,7 @@ class Relabeling:
         return cls(old.label_type, new.label_type, moved)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Diff:
     """The changes from `old_name` to `new_name`: two versions, or a version and data not published.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,10 +23,9 @@ from provreg.core.text import quoted
 from provreg.core.told import SAID_OF_ROWS, Told
 from provreg.errors import FormatError, InputError
 from provreg.flows.reading_said import LABELS_FILE, SAYS, adopted_files
-from provreg.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class FetchedList:
     """How many URLs of a list were `downloaded` now, how many files `kept` of another time, and
     what could not be had."""
@@ -40,7 +40,7 @@ class FetchedList:
 _COMPARED = ("beside", "include", "exclude", "features")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Samples:
     """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
 
@@ -61,7 +61,7 @@ class Samples:
     fetched: FetchedList | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Parent:
     """The version a draft continues: its head, the head's digest, and its entries."""
 
@@ -70,7 +70,7 @@ class Parent:
     entries: pa.Table
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Draft:
     """The entries of a version to be, and how they differ from its parent's."""
 

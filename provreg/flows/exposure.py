@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,13 @@ from provreg.flows.integrity import read_head
 from provreg.flows.runs import Run, RunJudge, members, read_receipt
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 Mask = npt.NDArray[np.bool_]
 # Of a version's entries (schema `core.entry.ENTRY`): which are asked about, None for all.
 Choose = Callable[[pa.Table], Mask | None]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """A run, and how many of the samples asked about it was handed.
 
@@ -35,7 +35,7 @@ class Exposure:
     seen: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Untold:
     """A receipt of which it cannot be told what its run was handed, and why."""
 

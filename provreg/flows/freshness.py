@@ -7,6 +7,7 @@ but whom a [[freshness]] rule names can make one count; all others are passed ov
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from provreg.core.counting import count_principals
@@ -18,14 +19,13 @@ from provreg.core.policy import FreshnessRule, Signature
 from provreg.errors import FormatError, NotTrustedError
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
 
 # Clocks differ: what was signed a moment ago is not from the future.
 _SKEW = timedelta(minutes=10)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Attested:
     """A *latest* statement that counts, with each principal's signature."""
 
@@ -38,7 +38,7 @@ class Attested:
         return f"version {said.version} by {by} at {said.as_of:%Y-%m-%d %H:%M:%SZ}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Freshness:
     """What counts under one policy, the newest first, and why the rest does not.
 

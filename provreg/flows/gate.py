@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from provreg.core.change import compare
 from provreg.core.content import exceeded, foreign_names
 from provreg.core.policy import PublishRule
 from provreg.flows.draft import Draft
 from provreg.flows.entries import load_entries
 from provreg.flows.judging import Base, Judge, nothing_before
-from provreg.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Gate:
     """What a publish rule would say of data that nobody has published yet.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from provreg.core.head import Head
@@ -17,12 +17,11 @@ from provreg.flows.revocations import Chain
 from provreg.flows.signatures import Signed
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.store.seen import Seen, forget_command, shown_place
 from provreg.store.state import Pin, Sighting, check_same, check_seen
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Known:
     """What a consumer knows of a dataset before it looks at the registry.
 
@@ -48,7 +47,7 @@ class Known:
         return max(0 if seen is None else seen.newest, 0 if pin is None else pin.version)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Lines of parents, each walked once however many versions are asked for.
 
@@ -246,7 +245,7 @@ def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -
     )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Anchor:
     """A version that another must be on one line with, how it is known, how to forget it."""
 

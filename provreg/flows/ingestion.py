@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provreg.core.names import check_dataset_name, check_utf8
 from provreg.errors import UsageError
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.reader import HowToRead, option_name
-from provreg.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """How to download a list: into which `folder`, from the URLs of which `column`.
 
@@ -26,7 +25,7 @@ class Fetch:
     bounds: Bounds = field(default_factory=Bounds)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Ingestion:
     """Data to take in, for which dataset, and for whom they speak.
 

@@ -8,7 +8,7 @@ otherwise publish too much in one version, and next to nothing in a second one u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from provreg.core.head import Head
 from provreg.core.names import Reference
@@ -21,10 +21,9 @@ from provreg.flows.revocations import Chain, read_chain
 from provreg.flows.signatures import Signed, check_signatures, signed_by_thieves
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Base:
     """A version that changes are held against."""
 
@@ -35,7 +34,7 @@ class Base:
         return f"{self.head.dataset}@{self.head.version}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Facts:
     """What is asked of a dataset, not of each version; `hidden` says which revocation is."""
 
@@ -44,7 +43,7 @@ class _Facts:
     hidden: NotTrustedError | None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Asks the policy of versions, of each once: a line is not walked again for every version."""
 

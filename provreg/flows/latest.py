@@ -7,7 +7,7 @@ says nothing to anybody and is tidied away.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from provreg.core.latest import Latest, parse_latest
@@ -17,14 +17,13 @@ from provreg.flows.freshness import Freshness, read_freshness
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, verify
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.bundle import parse_bundle
 from provreg.trust.signer import Signer
 
 LONGEST = timedelta(days=3650)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SignedLatest:
     """A *latest* statement that was signed, and what counts now under the policy in force."""
 

@@ -6,6 +6,7 @@ Signers are judged under the policy in force when asked, and never stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -19,12 +20,11 @@ from provreg.flows.judging import Judge
 from provreg.flows.signatures import is_proposal, read_signatures, who_signed
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "proposed"]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Signer:
     """A principal of the policy, and the signature it is counted for."""
 
@@ -32,7 +32,7 @@ class Signer:
     signature: Signature
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Ancestor:
     """One version of a line. `trusted_because` is None where the policy does not trust it.
 

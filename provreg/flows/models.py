@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from provreg.core.finding import Finding
 from provreg.core.receipt import ModelFile
@@ -11,10 +12,9 @@ from provreg.errors import NotTrustedError
 from provreg.flows.runs import Refusal, Run, RunJudge
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class MadeBy:
     """A run of which the files at hand came, and which of them are not as it left them.
 

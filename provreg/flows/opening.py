@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from provreg.errors import NotFoundError
 from provreg.flows.policy_file import is_own
 from provreg.flows.trusting import Trust, find_root, find_trust
 from provreg.flows.workspace import Workspace, open_workspace
-from provreg.record import record
 from provreg.store.folder import find, open_registry
 from provreg.store.pins import find_lock, read_lock
 from provreg.trust.sigstore.root import TrustedRoot
@@ -18,7 +18,7 @@ from provreg.trust.sigstore.root import TrustedRoot
 REGISTRY_VARIABLE = "PROVREG_REGISTRY"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Where:
     """The registry's folder, None for PROVREG_REGISTRY or the nearest upward; the file of pins,
     None for the nearest upward; data folders."""
@@ -28,7 +28,7 @@ class Where:
     outside: tuple[Path, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Whom:
     """Whom to trust, as `flows.trusting.find_trust` and `find_root` take it."""
 
@@ -40,7 +40,7 @@ class Whom:
     staging: bool
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A registry, the trust in force (None where nothing says whom), and the root it is under."""
 

@@ -9,13 +9,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.core.digest import sha256_digest
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
-from provreg.record import record
 from provreg.store.private import config_folder
 from provreg.trust.key import load_public
 
@@ -30,7 +30,7 @@ POLICY_VARIABLE = "PROVREG_POLICY"
 _HINT = "name the policy you mean with --policy FILE; if this one is yours, {remedy}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PolicyFile:
     """The policy in force, where it was found, and the written SHA-256 of the file's bytes."""
 

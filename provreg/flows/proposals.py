@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -36,7 +37,6 @@ from provreg.flows.trusting import Trust
 from provreg.flows.verify import Step
 from provreg.flows.waiting import Waiting, proposed, signers_of
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 if TYPE_CHECKING:
     from provreg.flows.reading import Progress
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 State = Literal["waiting", "complete", "stale", "revoked", "unknown"]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """A proposal under the policy in force.
 

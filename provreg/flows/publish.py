@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from provreg.core.digest import sha256_digest
@@ -31,7 +31,6 @@ from provreg.flows.trusting import Trust
 from provreg.flows.verify import VerifiedVersion, look, verify
 from provreg.flows.waiting import Waiting, signers_of
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 if TYPE_CHECKING:
     from provreg.core.tree import BlockList
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from provreg.flows.seal import Sealed
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class NotAVersion:
     """A number above the parent's that does not verify: why, at which step, and what to do."""
 
@@ -50,7 +49,7 @@ class NotAVersion:
     hint: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Proposed:
     """A head that was proposed, `again` or for the first time, and why it is no version yet."""
 
@@ -60,7 +59,7 @@ class Proposed:
     again: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of it: the head of the version that now exists and its digest, None without one.
 

@@ -7,7 +7,7 @@ verification reads exactly so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,11 @@ from provreg.readers.reader import (
     check_options,
 )
 from provreg.readers.table_options import READERS as TABLES
-from provreg.record import record
 
 Progress = Callable[[int, int], None]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Read:
     """What was read, and what could not be.
 

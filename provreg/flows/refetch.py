@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from provreg.flows.verify import VerifiedVersion
 from provreg.readers import folder, zipped
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.per_host import per_host
-from provreg.record import record
 
 with needs_extra("fetch"):
     from provreg.readers.download import Downloader
@@ -44,7 +44,7 @@ _FILES = frozenset({folder.READER, zipped.READER})
 _COLUMNS = ["id", "content", "source", "labeler", "uri", "attrs"]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Refetched:
     """What was found: of `checked` samples those that are `unchanged`, and the others.
 

@@ -9,7 +9,7 @@ revocations, and nothing verifies.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from provreg.core.counting import NOBODY, Witness, count_principals, met_by
@@ -23,12 +23,11 @@ from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedE
 from provreg.flows.freshness import read_freshness
 from provreg.flows.trusting import POLICY, Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.store.seen import shown_place
 from provreg.trust.bundle import parse_bundle, verify_bundle
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class InForce:
     """A revocation that counts: the digest of its statement, and each principal's signature.
 
@@ -53,7 +52,7 @@ class InForce:
         return f"{said} ({how}): {self.revocation.reason}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PassedOver:
     """A number that is not in force, and why; `revocation` where it can be read as one.
 
@@ -67,7 +66,7 @@ class PassedOver:
     ruled: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Readable:
     """What can be read as a revocation, by number, and the digests of the statements, whoever
     signed them.
@@ -98,7 +97,7 @@ class Readable:
             link = revocation.previous
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Chain:
     """The revocations of a registry under one policy, by number.
 
@@ -212,7 +211,7 @@ def _covers(one: Revocation, other: Revocation) -> bool:
     return (mine.by, mine.name) == (others.by, others.name) and mine.since <= others.since
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Word:
     """How somebody knows that a revocation was there, and since when, None where that is open.
 

@@ -34,13 +34,12 @@ from provreg.flows.signatures import check_named, check_signatures, is_recorded
 from provreg.flows.trusting import Trust
 from provreg.flows.verify import locate
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.signer import Signer
 
 _MOST_RACES = 100
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Aim:
     """What is about to be revoked: not numbered, not signed yet.
 
@@ -56,7 +55,7 @@ class Aim:
     proposed: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Revoked:
     """What came of it: the revocation, which the policy counts or passes over.
 

@@ -7,6 +7,7 @@ where the policy's `[[train]]` rules are met for every dataset that it names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -26,13 +27,12 @@ from provreg.flows.lineage import Signer
 from provreg.flows.revoked_samples import rows_revoked
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
 
 NOBODY = "no policy and no key says whom to trust"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why something is not trusted, and the step of docs/concepts/verification.md that says so."""
 
@@ -43,7 +43,7 @@ class Refusal:
         return f"step {self.step}: {self.reason}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Standing:
     """A version that a run read, and why the policy does not trust it (any more), if so.
 
@@ -59,7 +59,7 @@ class Standing:
         return f"{self.on.dataset}@{self.on.version}"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Run:
     """A receipt, by the written SHA-256 of its statement, and what the policy says of it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
@@ -37,7 +38,6 @@ from provreg.flows.reading_said import reader_said
 from provreg.readers.catalog import reader_again
 from provreg.readers.parallel import default_workers, ordered_map
 from provreg.readers.worker import can_fork
-from provreg.record import record
 from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part
 from provreg.store.spill import Spill
@@ -46,7 +46,7 @@ from provreg.store.spill import Spill
 _WORTH_PROCESSES = 1 << 17
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """A version ready to be signed: its head, and every object it needs that may be new."""
 

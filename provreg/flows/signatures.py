@@ -6,6 +6,7 @@ These are steps 1 to 7 of docs/concepts/verification.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,13 +20,12 @@ from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.integrity import Report, ignore, read_head, recorded
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
 
 _SHOWN_SIGNERS = 5
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A bundle that was not counted: its digest, the step it failed and why."""
 
@@ -34,7 +34,7 @@ class Skipped:
     reason: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Signed:
     """A head whose signatures were checked (steps 1 to 7), and what the policy says of them."""
 

@@ -15,7 +15,6 @@ from provreg.flows.entries import check_successor, load_entries
 from provreg.flows.integrity import read_head, recorded
 from provreg.flows.sync_runs import sync_runs
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.store.index_rows import NewVersion
 
 # Written to the index together.
@@ -23,7 +22,7 @@ _MOST_VERSIONS, _MOST_CHANGES = 64, 1 << 17
 _NOT_SOUND = (NotTrustedError, DamagedError, NotFoundError)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Damaged:
     """A number that is not in the index, because its head or objects do not hold together."""
 
@@ -32,7 +31,7 @@ class Damaged:
     reason: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Known:
     """A version of the index: where its head belongs, and its parent's digest."""
 

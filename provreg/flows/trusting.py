@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from provreg.core.policy import (
 from provreg.core.text import printable
 from provreg.errors import UsageError
 from provreg.flows.policy_file import find_policy
-from provreg.record import record
 from provreg.trust.bundle import Bundle, TrustAnchors
 from provreg.trust.key import PublicKey
 from provreg.trust.keyfile import load_public_file
@@ -28,7 +27,7 @@ ROOT_VARIABLE = "PROVREG_TRUSTED_ROOT"
 POLICY = "policy"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Trust:
     """The policy in force and where it is from, as it is shown to people.
 

@@ -32,7 +32,6 @@ from provreg.flows.revocations import Chain, InForce, read_chain
 from provreg.flows.signatures import Skipped, check_signatures, signed_when
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +52,7 @@ STEPS = {
 }
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one step of verification found."""
 

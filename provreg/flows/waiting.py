@@ -6,15 +6,16 @@ one is whether somebody whom the policy names has signed it; nothing else of it 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from provreg.core.statement import VERSION_PREDICATE, parse_about
 from provreg.errors import FormatError, NotTrustedError
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.record import record
 from provreg.trust.bundle import parse_bundle, verify_bundle
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A proposal of version `number` with this head digest; `by` are the principals who signed it,
     whether or not a rule lets them publish: none where the policy names nobody who did."""

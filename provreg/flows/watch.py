@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from provreg.flows.ingestion import Ingestion
 from provreg.flows.workspace import Workspace
 from provreg.readers.fingerprint import Fingerprint, fingerprint_of
 from provreg.readers.parallel import default_workers
-from provreg.record import record
 from provreg.store.local_devices import SETTLED_NS, local_devices
 from provreg.store.private import private_folder, read_private, replace_private
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LIMIT = 1 << 16
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class UnchangedCheck:
     """The files of one ingestion, and what is remembered of them.
 

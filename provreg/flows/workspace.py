@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.core.head import Head
 from provreg.core.revocation import RevocationLink
-from provreg.record import record
 from provreg.store import state
 from provreg.store.checked import CheckedHeads
 from provreg.store.latest import LatestStatements
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from provreg.store.stat_cache import StatCache
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """A registry's stores, and this user's private folders for it.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from provreg.flows.entries import long_label
 from provreg.flows.reading import told_by_stream
 from provreg.loaders.matching import Matching
 from provreg.readers.table_samples import content_ids
-from provreg.record import record
 
 if TYPE_CHECKING:
     from provreg.loaders.matching import Mask, Rows
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from provreg.store.objects import Objects
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class VerifiedBatch:
     """Samples as they stand in the data, and what is signed of each.
 

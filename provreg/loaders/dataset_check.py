@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from provreg.readers.features_said import MEDIA, Said, said_by, unsigned, writte
 from provreg.readers.source_file import MisfitError
 from provreg.readers.table_options import ROLES, TableOptions
 from provreg.readers.table_samples import content_ids, samples_of
-from provreg.record import record
 
 if TYPE_CHECKING:
     import datasets
@@ -166,7 +165,7 @@ def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
     )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Rows:
     """Reads rows as samples: the columns that are the payload, and those of ids and labels."""
 

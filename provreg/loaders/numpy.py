@@ -6,6 +6,7 @@ numpy comes with provreg; decoding images needs Pillow.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +16,6 @@ import pyarrow as pa
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
 from provreg.loaders import arrow
-from provreg.record import record
 
 if TYPE_CHECKING:
     from provreg.loaders.samples import Sample, VerifiedSamples
@@ -25,7 +25,7 @@ Decode = Callable[[Any], npt.ArrayLike]
 _SIGNED = ("id", "label", "source", "labeler")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Arrays:
     """`n` samples, all arrays in the same order.
 

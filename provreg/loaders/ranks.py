@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,12 +13,11 @@ import numpy.typing as npt
 
 from provreg.errors import UsageError
 from provreg.loaders.handed_out import merged
-from provreg.record import record
 
 Counts = dict[str, npt.NDArray[np.uint8]]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Ranks:
     """Rank `number` of `of`; 0 of 1 where nothing is distributed."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,13 @@ from provreg.loaders.recast import python_rows
 from provreg.loaders.selection import Selection
 from provreg.loaders.skipping import MOST_BAD, Skips
 from provreg.readers.reader import SampleFiles
-from provreg.record import record
 
 _SHARED = "loading"
 _TOGETHER = 256
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One verified sample.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from provreg.core.entry_columns import plain
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, UsageError
-from provreg.record import record
 
 Names: TypeAlias = str | Iterable[str]
 Rows: TypeAlias = npt.NDArray[np.uint32]
@@ -23,7 +22,7 @@ Rows: TypeAlias = npt.NDArray[np.uint32]
 _MOST_ROWS = 2**32
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The samples that meet all that is said; what is None says nothing.
 

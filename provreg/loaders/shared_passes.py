@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,6 @@ import numpy as np
 
 from provreg.errors import UsageError
 from provreg.loaders.matching import Rows
-from provreg.record import record
 from provreg.store.shared import SharedMemory
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _LOST = 64
 _ALONE = "make a VerifiedWebDataset for each DataLoader, and let go of iterators that are not used"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Worker:
     """Worker `number` of `of`, of the DataLoader `loader` (not 0) of the process `parent`."""
 

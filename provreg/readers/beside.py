@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +24,6 @@ from provreg.readers.globs import Excluded
 from provreg.readers.listing import SYSTEM_FILES
 from provreg.readers.source_file import examined, opened
 from provreg.readers.table_files import NEIGHBOURS, files_and_links
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -39,7 +39,7 @@ _PIECE = 1 << 20
 Found = TypeVar("Found")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """A well-known file beside the data: its path below a folder that was named, and the written
     digest of its bytes."""
@@ -48,7 +48,7 @@ class Adopted:
     content: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Beside:
     """What lies beside the data: files that were `adopted`, and `strangers`, each by its path below
     the folder that was named and why it cannot stay there."""

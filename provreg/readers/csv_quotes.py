@@ -7,12 +7,11 @@ without quotes, or where they should not, are quotes followed one by one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +29,7 @@ QUOTES_HINT = (
 _BLANK_HINT = "delete blank lines: those in front of this row, or behind the last one"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Where bytes first break the grammar, how, and what to do."""
 
@@ -39,7 +38,7 @@ class Fault:
     hint: str = QUOTES_HINT
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Quoted:
     """Where quoted stretches are opened and closed; a quote that is doubled closes one and opens
     the next. The last one may be open. Nothing is known from `fault` on, where text stands behind

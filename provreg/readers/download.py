@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -26,7 +27,6 @@ from provreg.core.text import printable, quoted
 from provreg.errors import StorageError
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.web_address import FetchError, WebAddress
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close
             "User-Agent": "provreg"}  # fmt: skip
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Downloaded:
     """What was written: its number of bytes and the digests of these, taken as they came."""
 

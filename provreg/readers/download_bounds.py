@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from provreg.record import record
+from dataclasses import dataclass
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """`most` bytes a file; seconds to connect, of silence, and for a whole file.
 

@@ -9,6 +9,7 @@ passes the feature over.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -19,7 +20,6 @@ from provreg.core.column_arrow import LISTS, columns_from_arrow
 from provreg.core.document import MAX_INTEGER, Fields
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Said:
     """What the feature `at` a place says: which `kind` it is, and its parameters."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import contextmanager
+from dataclasses import dataclass
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from blake3 import blake3
 from provreg.readers.descent import DEEPEST, FOLDER
 from provreg.readers.parallel import ordered_map
 from provreg.readers.stats import STAT, STAT_FIELDS, ended, stats_in
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ _LENGTHS = struct.Struct("=QQ")
 _TIMES = struct.Struct("=qq")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """`digest` of everything found, the `devices` it lies on, when any of it was `touched` last.
 
@@ -43,7 +43,7 @@ class Fingerprint:
     touched: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Share:
     """Work for one process: folders, with all below them, and files of single folders, by their
     `ended` names: a hundred thousand texts would take a while from process to process."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.document import Fields
 from provreg.core.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.readers.globs import MOST_PATTERNS, Excluded, Globs
-from provreg.record import record
 
 if TYPE_CHECKING:
     from provreg.readers.reader import HowToRead
@@ -20,7 +20,7 @@ _FROM = r"dir|none"
 _LEFT_OUT = ("hidden", "system", "registry", "filtered", "empty")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class FolderOptions:
     """How folders become samples.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ from provreg.readers.slices import (
     stat_slice,
 )
 from provreg.readers.stats import STAT_FIELDS
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,7 +41,7 @@ _STATS_A_SPEC = 4096
 _PROGRESS_EVERY = 0.05
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Hashes:
     """What was read, one row a sample, in the order of the runs.
 

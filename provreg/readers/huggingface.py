@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.bounds import LIMITS
@@ -26,7 +26,6 @@ from provreg.readers.reader import Found, SampleFiles, SampleStream
 from provreg.readers.source_file import SourceFile, shown
 from provreg.readers.table import read_files, stream_files
 from provreg.readers.table_options import ROLES, TableOptions, settled_options, with_schema
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +41,7 @@ OPTIONS = frozenset(
 _WHAT = "head.reading"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class DatasetOptions:
     """How rows become samples.
 

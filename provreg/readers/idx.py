@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from provreg.readers.shard_files import unpacked
 from provreg.readers.source_file import SourceFile, examined, shown
 from provreg.readers.table_files import all_files, chosen_files
 from provreg.readers.table_samples import content_ids, numbered_ids
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +43,7 @@ _NAME = re.compile(
 _BATCH_BYTES = 8 * 1024 * 1024
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class IdxOptions:
     """How items become samples: `label` by the labels file beside them, `split` by the file's name.
     Each is `file` or `none`. `assumed`: nobody said whether there are labels. Raises UsageError."""
@@ -59,7 +58,7 @@ class IdxOptions:
                 raise UsageError(f"{quoted(said)} is not a {name} for IDX files: file or none")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Pair:
     """A file of items, the file of their labels, and their split."""
 

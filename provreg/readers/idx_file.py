@@ -7,12 +7,12 @@ bytes, then the values, big-endian, the first dimension slowest. The first dimen
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from provreg.errors import InputError
-from provreg.record import record
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +22,7 @@ _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 _MAX_ITEM = 1024 * 1024 * 1024
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Idx:
     """An open IDX file behind its header: `count` items of `shape`, each of `size` bytes. `header`
     is what an IDX file of one item alone would begin with: the same, without the count."""

@@ -25,7 +25,6 @@ from provreg.readers.globs import Excluded, Globs
 from provreg.readers.links import resolve
 from provreg.readers.runs import Folder, Run, join, lies_in, starting_points
 from provreg.readers.tables_in_folder import refuse_hugging_face
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 SYSTEM_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Listing:
     """`runs` in the order of ids; files and folders (each once) left out, counted by reason.
 

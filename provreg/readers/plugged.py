@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +37,6 @@ from provreg.readers.reader import (
     Work,
 )
 from provreg.readers.table_samples import check_unique
-from provreg.record import record
 
 GROUP = "provreg.readers"
 _PACKAGE, _VERSION = "package", "package_version"
@@ -49,7 +48,7 @@ _FOUND = {
 }  # fmt: skip
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PluggedReader:
     """A reader of another package, whose failures and results are held to what `Reader` promises.
 

@@ -8,14 +8,13 @@ A reader is a module, or an object of another package, with the attributes of `R
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from provreg.core.column import LogicalType
 from provreg.core.text import quoted
 from provreg.errors import UsageError
-from provreg.record import record
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,7 +31,7 @@ Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, 
 SampleStream: TypeAlias = "Generator[tuple[Payloads, pa.RecordBatch], None, None]"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class HowToRead:
     """What a user said about reading; what is None or empty is inherited, or the reader's default.
 
@@ -120,7 +119,7 @@ class KnownRows(Protocol):
     def recording(self, key: bytes) -> RecordedRows: ...
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Work:
     """How a reading is to be done, which changes nothing of what comes out.
 
@@ -138,7 +137,7 @@ class Work:
     remember: KnownRows | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class FileStats:
     """What the stat cache is to remember: uint64 of shape (n, 5) and digests, uint8 of shape
     (n, width), both as `KnownDigests` has them, and the time before the first was taken."""
@@ -148,7 +147,7 @@ class FileStats:
     read_at_ns: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a reader found.
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, UsageError
 from provreg.readers.file_names import check_names
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Run:
     """Samples with neighbouring ids whose files lie in one folder.
 
@@ -30,7 +30,7 @@ class Run:
     files: list[str]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Folder:
     """A folder to list: its ids begin with `prefix`, it lies at `folder` below `root`."""
 

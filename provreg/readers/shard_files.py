@@ -7,6 +7,7 @@ import os
 import re
 import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -14,7 +15,6 @@ import pyarrow as pa
 from provreg.errors import InputError
 from provreg.readers.source_file import SourceFile, examined, opened, shown
 from provreg.readers.table_files import all_files, chosen_files, files_at
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _BUFFER = 1024 * 1024
 _MOST_TIMES, _FREE = 1000, 256 * 1024 * 1024
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Shard:
     """A tar file; `name` is its path below the folder that was named, without its ending."""
 

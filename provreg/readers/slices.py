@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from hashlib import sha256
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from blake3 import blake3
 from provreg.errors import InputError, StorageError
 from provreg.readers.descent import READ_FILE, Descent, is_transient, kind_of, named, reason_of
 from provreg.readers.stats import NO_STAT, ended, packed, stats_in
-from provreg.record import record
 
 try:
     from provreg.readers.files import read_small
@@ -46,7 +46,7 @@ _Found = tuple[bytes, bytes, bytes]
 _NOTHING: _Found = (NO_STAT, bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Work for one call of `hash_slice`, which ends at the first failure unless it collects.
 
@@ -59,7 +59,7 @@ class Slice:
     threads: int = 1
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SliceHashes:
     """The answer to a `Slice`: one row a file, joined; `sha256` is empty unless asked for.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from provreg.core.text import quoted
 from provreg.errors import InputError, NotFoundError, ProvregError, StorageError
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """A regular file and what it was when first looked at; `size` in bytes.
 
@@ -31,7 +31,7 @@ class SourceFile:
     ctime_ns: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Slice:
     """What one task reads of a file: the bytes or the row groups from `start` to before `stop`.
 

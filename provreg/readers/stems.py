@@ -10,6 +10,7 @@ values: so the same members have the same digest in whatever archive, and in a P
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -21,7 +22,6 @@ from provreg.core.row import TAG_STRUCT, TAGS
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError
 from provreg.readers.listing import SYSTEM_FILES
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ _UNSAFE = re.compile(UNSAFE_IN_IDS)
 _META = re.compile(r"__[^/]*__(?:/.*)?", re.DOTALL)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class StemSample:
     """One sample: `members` are its payload by name, `content` the payload's raw digest and `size`
     its length in bytes. The member that is the label, if one is, is not among them."""
@@ -48,7 +48,7 @@ class StemSample:
     label: str | None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class LabelMember:
     """Where a sample's label stands: in a member of its own, or under a key of a JSON member."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -35,7 +35,6 @@ from provreg.readers.table_rows import (
     slices_of,
 )
 from provreg.readers.table_samples import check_unique, content_ids, with_numbered_ids
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,7 +63,7 @@ OPTIONS = frozenset(
 ) | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TableSamples:
     """The samples of a table, and how they were read.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.column import (
@@ -27,7 +27,6 @@ from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.file_names import folded
 from provreg.readers.reader import chosen
 from provreg.readers.times import SPLITS, boundaries
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +52,7 @@ ROLES: dict[str, tuple[LogicalType, ...]] = {
 TIMES = (TEXT, TIMESTAMP, TIMESTAMP_UTC, DATE)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TableOptions:
     """How to read a table.
 

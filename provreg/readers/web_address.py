@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 from urllib.parse import urljoin
@@ -18,7 +19,6 @@ from urllib3.util import Url, parse_url
 from provreg.core.bounds import LIMITS
 from provreg.core.text import UNSAFE_CHARACTERS, quoted
 from provreg.errors import StorageError
-from provreg.record import record
 
 # `gone`: the server or the name service says that there is nothing. `unreachable`: no answer, or
 # one that may be another next time. `refused`: an address or an answer that is not taken.
@@ -46,7 +46,7 @@ class FetchError(StorageError):
         super().__init__(message, failure=failure, again=again)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class WebAddress:
     """An http or https URL, taken apart: `host` in lower-case ASCII, `target` path and query."""
 

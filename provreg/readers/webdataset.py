@@ -5,7 +5,7 @@ They are told in docs/reference/readers.md, "WebDataset".
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from provreg.readers.source_file import shown
 from provreg.readers.stems import MAX_SAMPLE, LabelMember, StemSample, samples
 from provreg.readers.table_samples import check_unique, content_ids, numbered_ids
 from provreg.readers.tar_stream import members
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +41,7 @@ _LEFT_OUT = ("hidden", "system", "unnamed")
 _BATCH, _BATCH_BYTES = 256, 32 * 1024 * 1024
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class ShardOptions:
     """How shards become samples.
 

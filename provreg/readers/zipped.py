@@ -6,6 +6,7 @@ They are told in docs/reference/readers.md, "Zip files".
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import compress, groupby, pairwise
@@ -36,7 +37,6 @@ from provreg.readers.source_file import SourceFile, examined, opened, shown
 from provreg.readers.table_files import all_files, chosen_files, files_at
 from provreg.readers.zip_contents import Member, members_of
 from provreg.readers.zip_pieces import pieces
-from provreg.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ _MAC = "__MACOSX"
 _MOST_MEMBERS, _MOST_BYTES = 1024, 32 * 1024 * 1024
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Sample:
     id: str
     file: SourceFile

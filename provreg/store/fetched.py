@@ -11,11 +11,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from provreg.core.text import quoted
 from provreg.errors import StorageError, UsageError
-from provreg.record import record
 from provreg.store.private import cache_folder, private_folder
 
 _TABLE = """
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS fetched (
 """
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """What came from a URL: digests of the bytes, their number, the picture's perceptual hash."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from provreg.core.entry import ENTRY
 from provreg.core.names import check_utf8
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, StorageError, UsageError
-from provreg.record import record
 from provreg.store.files import hint_of_disk
 from provreg.store.index_rows import NewVersion, rows_of
 from provreg.store.index_views import ENTRY_COLUMNS, TABLES, VIEWS
@@ -55,7 +55,7 @@ _SQL_TYPES = {
 }  # fmt: skip
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class IndexedVersion:
     """One version of the index. `counts_true`: its head counts its changes as they are."""
 

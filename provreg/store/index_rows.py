@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -10,10 +11,9 @@ import pyarrow as pa
 from provreg.core.change import Changes
 from provreg.core.entry import ENTRY
 from provreg.core.head import Head
-from provreg.record import record
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class NewVersion:
     """A version to take in: `changes` are those to its parent, `counts_true` as it is indexed."""
 

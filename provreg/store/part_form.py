@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from provreg.core.thrift import fields_of, struct_at
 from provreg.errors import FormatError
-from provreg.record import record
 
 _MAGIC = b"PAR1"
 _MAX_FOOTER = 1 << 20
@@ -39,7 +39,7 @@ _DELTA = {b"id": _DELTA_BYTE_ARRAY, b"size": _DELTA_BINARY_PACKED}
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Form:
     """What Arrow is told of a part file, and what it takes to decode it."""
 
@@ -51,7 +51,7 @@ class Form:
     pages: tuple[int, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Element:
     """One element of the file's schema; without a name where names mean nothing."""
 

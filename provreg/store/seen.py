@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,6 @@ from provreg.core.names import check_dataset_name
 from provreg.core.revocation import RevocationLink, read_link
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, UsageError
-from provreg.record import record
 from provreg.store.layout import check_head_digest
 
 SEEN_FORMAT = "provreg.state/v1"
@@ -30,7 +29,7 @@ _MAX_PLACES = 100_000
 MAX_KEPT_PLACES = 16
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SeenVersion:
     """A version's head, the places where it was seen, and what it vouches for.
 
@@ -43,7 +42,7 @@ class SeenVersion:
     trusts: Mapping[str, Mapping[str, datetime]]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class SeenRevocation:
     """A revocation that counted when it was seen, and the places where that was.
 
@@ -56,7 +55,7 @@ class SeenRevocation:
     trusts: tuple[str, ...]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What was seen of one dataset, by number, in whatever `places`."""
 
@@ -72,7 +71,7 @@ class Seen:
         return max(self.versions, default=0)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Place:
     """What was seen at one address: the uid under each name, and the newest revocation."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import TypeVar
 from provreg.core.revocation import RevocationLink
 from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, NotTrustedError, StorageError
-from provreg.record import record
 from provreg.store.private import (
     in_silence,
     locked,
@@ -47,7 +46,7 @@ from provreg.store.seen import (
 _Thing = TypeVar("_Thing", SeenVersion, SeenRevocation)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Pin:
     """The version of a dataset that its user settled on; `head` is the digest of its head.
 
@@ -62,7 +61,7 @@ class Pin:
     at: datetime | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """A version that verified `at` some moment under a trust, with who had signed it.
 
@@ -172,7 +171,7 @@ def remember(
     return after
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Forgettable:
     """What would be forgotten of one dataset: the versions and revocations seen there alone.
 
@@ -186,7 +185,7 @@ class Forgettable:
     unreadable: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PlaceMemory:
     """What is remembered at the addresses of one registry, and would be forgotten.
 

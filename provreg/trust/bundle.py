@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,6 @@ from provreg.core.policy import Policy, Signature
 from provreg.core.statement import PAYLOAD_TYPE, pae
 from provreg.core.text import quoted
 from provreg.errors import FormatError, NotTrustedError
-from provreg.record import record
 from provreg.trust.key import PrivateKey, PublicKey, load_public
 
 BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -32,21 +31,21 @@ _MAX_HINT = 1024
 _MAX_ITEMS = 16
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class KeyMaterial:
     """The bundle says it was made with a key; `hint` says which, without authority."""
 
     hint: str
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class CertificateMaterial:
     """The bundle carries a certificate (DER), not yet checked."""
 
     certificate: bytes
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A well-formed bundle; nothing in it is verified yet.
 
@@ -69,7 +68,7 @@ TimestampCheck = Callable[[bytes, Sequence[bytes]], datetime]
 Stamp = Callable[[bytes], bytes]
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TrustAnchors:
     """What signatures are checked against.
 

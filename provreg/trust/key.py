@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from provreg.core.text import printable
 from provreg.errors import FormatError
-from provreg.record import record
 from provreg.trust import pkcs8
 
 Algorithm = Literal["p256", "ed25519"]
@@ -44,7 +43,7 @@ _ENCRYPTED = "ENCRYPTED PRIVATE KEY"
 _TAKEN = "provreg takes P-256 and Ed25519 keys; make one with `provreg key generate`"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PublicKey:
     """A key signatures are checked with. Equal where the DER SubjectPublicKeyInfo is equal."""
 
@@ -84,7 +83,7 @@ class PublicKey:
         return True
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class PrivateKey:
     """A key signatures are made with. Its secret half shows in no repr."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
 from provreg.core.policy import Policy, single_key_policy
-from provreg.record import record
 from provreg.trust.bundle import Stamp, key_bundle
 from provreg.trust.key import PrivateKey
 from provreg.trust.keyfile import load_private
@@ -25,7 +25,7 @@ class Signer(Protocol):
         ...
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class KeySigner:
     """Signs with a private key.
 

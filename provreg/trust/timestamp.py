@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from cryptography import x509
 
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.record import record
 from provreg.trust.sigstore.border import AGAIN, CALL_LIMIT, UNREADABLE, ask
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot
 
@@ -32,7 +32,7 @@ RESPONSE_LIMIT = 64 * 1024  # bytes; one has a few thousand
 CLOCK_TOLERANCE = timedelta(minutes=10)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class _Believed:
     """An authority of the trusted root: what verifies its word, and from when to when it counts."""
 
@@ -96,7 +96,7 @@ class TimestampVerifier:
             ) from None
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TimestampAuthority:
     """The authority at `url`, which the trusted `root` must know. No call outlasts `limit` seconds.
 

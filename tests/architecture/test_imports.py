@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "provreg"
 # From the ground up; what stands on one line are siblings. `core.finding` and `core.text` lie below
 # the errors, which carry findings and escape text; the empty name is `provreg/__init__.py`.
 FLOORS = (
-    ("record", "version"),
+    ("version",),
     ("core.finding", "core.text"),
     ("errors",),
     ("core",),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cryptography import x509
 from cryptography.hazmat.asn1 import decode_der
 from cryptography.x509 import Certificate, UnsupportedGeneralNameType
 
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError
-from provreg.record import record
 
 # Fulcio's extensions. Source: oid-info.md in sigstore/fulcio's documentation.
 _ISSUER_V1 = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")  # the text itself
@@ -19,7 +20,7 @@ _ENVIRONMENT = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.23")
 _MAX_TEXT = 2048  # bytes, as in a policy
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Run:
     """What a CI service's run was for: its source repository, ref and deployment environment.
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from provreg.core.document import Fields
 from provreg.errors import FormatError, NotTrustedError
-from provreg.record import record
 
 _DECIMAL = r"0|[1-9][0-9]{0,18}"
 _MAX_PATH = 64
@@ -22,7 +22,7 @@ _MAX_CHECKPOINT = 16 * 1024
 _V1, _V2 = ("dsse", "0.0.1"), ("hashedrekord", "0.0.2")
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class LogEntry:
     """What a bundle says of its place in the log. `promised` is the log's own word for the time."""
 

@@ -7,20 +7,20 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from provreg.core.canonical import parse_json
 from provreg.core.text import quoted
 from provreg.errors import FormatError, NotFoundError, StorageError, UsageError
-from provreg.record import record
 
 FILE_LIMIT = 1024 * 1024  # bytes
 TRUSTED_ROOT = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 TRUST_CONFIG = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TrustedRoot:
     """The authorities and logs certificates are verified against, as a JSON document.
 

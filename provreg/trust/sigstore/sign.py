@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,6 @@ from provreg.core.canonical import canonical
 from provreg.core.policy import Policy, single_identity_policy
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.record import record
 from provreg.trust.bundle import parse_bundle
 from provreg.trust.sigstore.border import (
     AGAIN,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MARGIN = timedelta(minutes=2)
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Instance:
     """Which Sigstore signs: a private one by its trust configuration, staging, or public-good."""
 
@@ -47,7 +47,7 @@ class Instance:
     staging: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Certified:
     """The library's signer, which holds a key in memory, and the certificate for that key."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, StorageError, UsageError
-from provreg.record import record
 from provreg.trust.sigstore.border import AGAIN, INSTANCE, ISSUER, ask, refused_token
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ PUBLIC_WARNING = (
 )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class TokenSource:
     """Where the identity is from: `file`, else the environment, else the CI service, else a person.
 
