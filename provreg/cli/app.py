@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from provreg.cli import commands
-from provreg.cli.command import Group
 from provreg.cli.output import json_text
 from provreg.cli.render import error_to_json
 from provreg.core.text import printable, quoted
@@ -45,7 +44,6 @@ def command_line(called: str | None = None) -> TyperGroup:
     """`provreg` as typer runs it; with `called`, its first word, only with what begins so."""
     app = typer.Typer(
         name="provreg",
-        cls=Group,
         no_args_is_help=True,
         add_completion=False,
         # Plain help keeps `provreg --help` from loading rich.

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from provreg.cli.command import Command, Group
+from provreg.cli.command import Command
 
 _GROUPS = {
     "key": "Keys to sign with where no identity provider is.",
@@ -56,7 +56,7 @@ def register(app: typer.Typer, called: str | None = None) -> None:
     for words in loaded or _SUMMARIES:
         first, _, second = words.partition(" ")
         if second and first not in groups:
-            groups[first] = typer.Typer(cls=Group, help=_GROUPS[first])
+            groups[first] = typer.Typer(help=_GROUPS[first])
             groups[first].callback(no_args_is_help=True)(_group)
         group = groups[first] if second else app
         if loaded:
