@@ -32,7 +32,7 @@ from provreg.flows.verify_data import verify_data
 from provreg.flows.workspace import Workspace, open_workspace
 from provreg.store import state
 from provreg.store.layout import signatures_prefix
-from provreg.store.local import LocalStore
+from provreg.store.local import LocalBackend
 from provreg.store.state import Pin
 from provreg.trust.key import load_public
 
@@ -77,7 +77,7 @@ def workspace_of(
         known = dict(case["pin"])
         at = datetime.fromisoformat(known["at"]) if "at" in known else None
         pins["pets"] = Pin(**known | {"revocation": link_of(known), "at": at})
-    workspace = open_workspace(LocalStore(folder), pins, report=ignore)
+    workspace = open_workspace(LocalBackend(folder), pins, report=ignore)
     if "seen" in case:
         remember(workspace, case["seen"])
     return workspace

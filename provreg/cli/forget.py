@@ -66,7 +66,7 @@ def forget(
 
 def _places(registry: Path | None) -> tuple[str, ...]:
     from provreg.store.folder import find
-    from provreg.store.local import LocalStore
+    from provreg.store.local import LocalBackend
 
     folder = registry or find(Path.cwd())
     if folder is None:
@@ -74,7 +74,7 @@ def _places(registry: Path | None) -> tuple[str, ...]:
             "there is no registry here or in any folder above",
             hint="name the one to forget with --registry FOLDER",
         )
-    return LocalStore(folder).places
+    return LocalBackend(folder).places
 
 
 def _show(memory: PlaceMemory, output: Output) -> None:

@@ -97,7 +97,7 @@ def _read(
         ingestion.how,
         inherited,
         labels=ingestion.labels,
-        leave_out=(workspace.folder,),
+        leave_out=workspace.never_data,
         known=cache if useful else None,
         progress=progress,
     )

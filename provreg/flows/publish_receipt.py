@@ -78,7 +78,7 @@ def kept_until_published(
         # It is only for the case of failure, and must not cause one.
         yield
         return
-    words = ["provreg", "sign", f"receipt:{path}", "--registry", str(workspace.folder)]
+    words = ["provreg", "sign", f"receipt:{path}", "--registry", workspace.store.address]
     more = "--model PATH --sign …" if model_to_come else "--sign …"
     later = f"sign it when that is mended: {shlex.join(words)} {more}"
     try:

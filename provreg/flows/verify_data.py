@@ -41,7 +41,7 @@ def verify_data(
         paths,
         head.reading,
         sha256=sha256,
-        leave_out=(workspace.folder,),
+        leave_out=workspace.never_data,
         remember=workspace.rows,
         progress=progress,
     )

@@ -41,7 +41,7 @@ class UnchangedCheck:
 
     _memory: Path
     _paths: tuple[Path, ...]
-    _aside: Path
+    _aside: tuple[Path, ...]
     _roots: tuple[str, ...]
     _began_ns: int
 
@@ -77,7 +77,7 @@ class UnchangedCheck:
 
     def _fingerprint(self) -> Fingerprint | None:
         """None also where the paths lead elsewhere by now, where nothing need have been touched."""
-        found = fingerprint_of(self._paths, leave_out=(self._aside,), workers=default_workers())
+        found = fingerprint_of(self._paths, leave_out=self._aside, workers=default_workers())
         return found if _roots(self._paths) == self._roots else None
 
     def _known(self) -> dict[str, Any]:
@@ -98,7 +98,9 @@ def check_for(workspace: Workspace, ingestion: Ingestion) -> UnchangedCheck | No
     what = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
     memory = workspace.cache / "unchanged" / hashlib.sha256(repr(what).encode()).hexdigest()
     began = time.time_ns()
-    return UnchangedCheck(memory, ingestion.paths, workspace.folder, _roots(ingestion.paths), began)
+    return UnchangedCheck(
+        memory, ingestion.paths, workspace.never_data, _roots(ingestion.paths), began
+    )
 
 
 def _roots(paths: Sequence[Path]) -> tuple[str, ...]:

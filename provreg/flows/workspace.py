@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from provreg.core.head import Head
 from provreg.core.revocation import RevocationLink
 from provreg.store import state
+from provreg.store.backend import Backend
 from provreg.store.checked import CheckedHeads
 from provreg.store.latest import LatestStatements
-from provreg.store.local import LocalStore
 from provreg.store.objects import Objects
 from provreg.store.private import cache_folder, locked, private_folder
 from provreg.store.revocations import Revocations
@@ -41,7 +41,7 @@ class Workspace:
     is for. `held_index` is set where several questions are asked.
     """
 
-    store: LocalStore
+    store: Backend
     objects: Objects
     versions: Versions
     runs: Runs
@@ -101,9 +101,9 @@ class Workspace:
         return IndexedRuns(self.index)
 
     @property
-    def folder(self) -> Path:
-        """The registry's own folder, which is never data."""
-        return self.store.folder
+    def never_data(self) -> tuple[Path, ...]:
+        """The registry's own folder, where it is in one: it may lie in the data."""
+        return () if self.store.folder is None else (self.store.folder,)
 
     def stat_cache(self, paths: Sequence[Path], *, sha256: bool = False) -> StatCache:
         """Digests of files at `paths` read before, for ingestion alone; with `sha256` both."""
@@ -177,7 +177,7 @@ def _ignore(_message: str) -> None:
 
 
 def open_workspace(
-    store: LocalStore,
+    store: Backend,
     pins: Mapping[str, state.Pin],
     *,
     vouching: bool = True,

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from provreg.core.digest import sha256_digest
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, InputError, NotFoundError
+from provreg.store.backend import Backend
 from provreg.store.layout import digest_of_key
-from provreg.store.local import LocalStore
 from provreg.store.objects import create_or_match
 
 MAX_BUNDLE_BYTES = 256 << 10
 MAX_BUNDLES = 1000
 
 
-def add_bundle(store: LocalStore, key_of: Callable[[str], str], bundle: bytes) -> str:
+def add_bundle(store: Backend, key_of: Callable[[str], str], bundle: bytes) -> str:
     """Stores `bundle` under the key that `key_of` makes of its written SHA-256, which is returned.
 
     Twice is once. Raises InputError for more than 256 KiB, DamagedError where other bytes took its
@@ -33,7 +33,7 @@ def add_bundle(store: LocalStore, key_of: Callable[[str], str], bundle: bytes) -
 
 
 def read_bundles(
-    store: LocalStore, prefix: str, report: Callable[[str], None], *, of: str
+    store: Backend, prefix: str, report: Callable[[str], None], *, of: str
 ) -> Iterator[tuple[str, bytes]]:
     """(written SHA-256, bundle) of at most 1,000 bundles under `prefix`, by digest.
 

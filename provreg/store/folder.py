@@ -9,6 +9,7 @@ from provreg.core.canonical import canonical, parse_json
 from provreg.core.document import Fields
 from provreg.core.text import printable, quoted
 from provreg.errors import FormatError, NotFoundError, UsageError
+from provreg.store.backend import Backend
 from provreg.store.files import storage_error
 from provreg.store.layout import (
     DATASETS,
@@ -19,7 +20,7 @@ from provreg.store.layout import (
     RUNS,
     STAGING,
 )
-from provreg.store.local import LocalStore
+from provreg.store.local import LocalBackend
 
 FOLDER_NAME = ".provreg"
 REGISTRY_FORMAT = "provreg.registry/v1"
@@ -27,7 +28,7 @@ _MAX_HINT_BYTES = 4096
 _OWN_NAMES = frozenset({REGISTRY_KEY, OBJECTS, DATASETS, REVOCATIONS, LATEST, RUNS, STAGING})
 
 
-def init(folder: Path) -> LocalStore:
+def init(folder: Path) -> Backend:
     """Makes a registry of `folder`, which is made too; one that is there already stays as it is.
 
     Raises UsageError for a folder that holds anything else, FormatError for a registry in a format
@@ -43,7 +44,7 @@ def init(folder: Path) -> LocalStore:
             f"{quoted(str(folder))} is not empty (it holds {quoted(strangers[0])})",
             hint="choose a new or empty folder for the registry",
         )
-    store = LocalStore(folder)
+    store = LocalBackend(folder)
     store.create(REGISTRY_KEY, canonical({"format": REGISTRY_FORMAT}))
     check_writable(store)
     return store
@@ -59,7 +60,7 @@ def find(start: Path) -> Path | None:
     return next(filter(_is_folder, candidates), None)
 
 
-def open_registry(folder: Path, *, writing: bool = False) -> LocalStore:
+def open_registry(folder: Path, *, writing: bool = False) -> Backend:
     """The registry in `folder`. Raises NotFoundError where there is none.
 
     With `writing`, raises FormatError for one in a format this provreg must not write to.
@@ -73,13 +74,13 @@ def open_registry(folder: Path, *, writing: bool = False) -> LocalStore:
             f"there is no registry in {quoted(str(folder))}",
             hint=f"make one with: provreg init {printable(str(folder))}",
         )
-    store = LocalStore(folder)
+    store = LocalBackend(folder)
     if writing:
         check_writable(store)
     return store
 
 
-def check_writable(store: LocalStore) -> None:
+def check_writable(store: Backend) -> None:
     """Raises FormatError for a registry that says a newer format is in use.
 
     Only a hint, so it binds writers alone: anybody can write or remove the file, and readers judge

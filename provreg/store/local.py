@@ -1,8 +1,4 @@
-"""A registry's bytes in a folder (docs/format/registry.md, "In a folder").
-
-All a registry asks of its storage: create a key that must not exist, read, list. Nothing is ever
-changed in place, so object stores with a conditional put can do the same.
-"""
+"""A registry's bytes in a folder (docs/format/registry.md, "In a folder")."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ from provreg.store.layout import STAGING, split_key
 _ABANDONED = 24 * 3600.0  # seconds after which a staged file has no writer any more
 
 
-class LocalStore:
+class LocalBackend:
     """The registry folder `folder`, which others may write to: no link in it is followed.
 
     Every method raises FormatError for a malformed key, DamagedError where something else than the
@@ -46,6 +42,10 @@ class LocalStore:
         """The canonical address, and the one it was given by: links in that may come to lead
         elsewhere."""
         return tuple(dict.fromkeys((self.location, self._given.as_uri())))
+
+    @property
+    def address(self) -> str:
+        return self._root
 
     @property
     def folder(self) -> Path:

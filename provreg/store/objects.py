@@ -8,8 +8,8 @@ from itertools import islice
 from provreg.core.digest import digest_of, parse_digest
 from provreg.core.text import quoted
 from provreg.errors import DamagedError
+from provreg.store.backend import Backend
 from provreg.store.layout import object_key
-from provreg.store.local import LocalStore
 
 # Waiting for the disk is what takes time: 300 objects of 20 KB took half as long as one by one.
 _WRITERS = 8
@@ -19,7 +19,7 @@ _AT_ONCE = 32
 class Objects:
     """The objects of the registry in `store`."""
 
-    def __init__(self, store: LocalStore) -> None:
+    def __init__(self, store: Backend) -> None:
         self._store = store
 
     def put(self, data: bytes, algorithm: str = "blake3") -> str:
@@ -61,7 +61,7 @@ class Objects:
         return data
 
 
-def create_or_match(store: LocalStore, key: str, data: bytes) -> None:
+def create_or_match(store: Backend, key: str, data: bytes) -> None:
     """Makes sure that `data` stands under `key`.
 
     Raises DamagedError where something else does: a key that follows from its content can only

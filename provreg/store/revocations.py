@@ -11,6 +11,7 @@ from provreg.core.digest import sha256_digest
 from provreg.core.statement import MAX_STATEMENT_BYTES
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, NotFoundError
+from provreg.store.backend import Backend
 from provreg.store.bundles import add_bundle, read_bundles
 from provreg.store.layout import (
     REVOCATION_SIGNATURES,
@@ -20,7 +21,6 @@ from provreg.store.layout import (
     revocation_prefix,
     revocation_signature_key,
 )
-from provreg.store.local import LocalStore
 
 MAX_REVOCATIONS = 100_000
 
@@ -31,7 +31,7 @@ class Revocations:
     `report` is told of everything that is passed over because it is not what its name says.
     """
 
-    def __init__(self, store: LocalStore, report: Callable[[str], None]) -> None:
+    def __init__(self, store: Backend, report: Callable[[str], None]) -> None:
         self._store = store
         self._report = report
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from provreg.core.digest import sha256_digest
 from provreg.core.text import quoted
 from provreg.errors import FormatError
+from provreg.store.backend import Backend
 from provreg.store.bundles import add_bundle, read_bundles
 from provreg.store.layout import RUNS, digest_of_key, run_key, run_prefix
-from provreg.store.local import LocalStore
 
 MAX_RUNS = 100_000
 
@@ -21,7 +21,7 @@ MAX_RUNS = 100_000
 class Runs:
     """The receipts in `store`; `report` is told of everything that is passed over."""
 
-    def __init__(self, store: LocalStore, report: Callable[[str], None]) -> None:
+    def __init__(self, store: Backend, report: Callable[[str], None]) -> None:
         self._store = store
         self.report = report
 

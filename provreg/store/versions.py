@@ -15,6 +15,7 @@ from provreg.core.document import Fields
 from provreg.core.names import check_dataset_name
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
+from provreg.store.backend import Backend
 from provreg.store.bundles import add_bundle, read_bundles
 from provreg.store.layout import (
     DATASETS,
@@ -28,7 +29,6 @@ from provreg.store.layout import (
     signature_key,
     signatures_prefix,
 )
-from provreg.store.local import LocalStore
 
 MAX_PROPOSALS = 256
 _MAX_RECORD_BYTES = 1024
@@ -45,7 +45,7 @@ class Versions:
     name says. Methods raise UsageError for a bad dataset name and StorageError.
     """
 
-    def __init__(self, store: LocalStore, report: Callable[[str], None] = _ignore) -> None:
+    def __init__(self, store: Backend, report: Callable[[str], None] = _ignore) -> None:
         self._store = store
         self._report = report
 

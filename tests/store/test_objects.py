@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from provreg.core.digest import blake3_digest, sha256_digest
 from provreg.errors import DamagedError, FormatError, NotFoundError
-from provreg.store.local import LocalStore
+from provreg.store.local import LocalBackend
 from provreg.store.objects import Objects
 
 
 @pytest.fixture
 def objects(tmp_path: Path) -> Objects:
-    return Objects(LocalStore(tmp_path))
+    return Objects(LocalBackend(tmp_path))
 
 
 def place(folder: Path, digest: str) -> Path:
@@ -59,7 +59,7 @@ def test_any_changed_bit_is_noticed(data: bytes, algorithm: str, drawn: st.DataO
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     with tempfile.TemporaryDirectory() as folder:
-        objects = Objects(LocalStore(Path(folder)))
+        objects = Objects(LocalBackend(Path(folder)))
         digest = objects.put(data, algorithm)
         path = place(Path(folder), digest)
         path.unlink()

@@ -9,7 +9,7 @@ import pytest
 from provreg.core.digest import sha256_digest
 from provreg.errors import DamagedError, InputError
 from provreg.store.layout import run_key
-from provreg.store.local import LocalStore
+from provreg.store.local import LocalBackend
 from provreg.store.runs import Runs
 
 
@@ -20,7 +20,7 @@ def reports() -> list[str]:
 
 @pytest.fixture
 def runs(tmp_path: Path, reports: list[str]) -> Runs:
-    return Runs(LocalStore(tmp_path), reports.append)
+    return Runs(LocalBackend(tmp_path), reports.append)
 
 
 def test_bundles_come_back_under_their_receipt(runs: Runs, reports: list[str]) -> None:

@@ -21,7 +21,7 @@ from provreg.store.layout import (
     signature_key,
     signatures_prefix,
 )
-from provreg.store.local import LocalStore
+from provreg.store.local import LocalBackend
 from provreg.store.objects import Objects
 from provreg.store.versions import Versions
 
@@ -37,7 +37,7 @@ def reports() -> list[str]:
 
 @pytest.fixture
 def versions(tmp_path: Path, reports: list[str]) -> Versions:
-    return Versions(LocalStore(tmp_path), reports.append)
+    return Versions(LocalBackend(tmp_path), reports.append)
 
 
 def plant(folder: Path, name: str, data: bytes = b"junk") -> Path:
@@ -65,13 +65,13 @@ def test_a_taken_number_is_not_claimed_again(versions: Versions) -> None:
 def test_a_lost_reply_counts_as_own_success(
     versions: Versions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = LocalStore.create
+    create = LocalBackend.create
 
-    def retried(store: LocalStore, key: str, data: bytes) -> bool:
+    def retried(store: LocalBackend, key: str, data: bytes) -> bool:
         create(store, key, data)
         return create(store, key, data)
 
-    monkeypatch.setattr(LocalStore, "create", retried)
+    monkeypatch.setattr(LocalBackend, "create", retried)
     assert versions.claim("cats", 1, HEAD)
     assert not versions.claim("cats", 1, OTHER)
 
@@ -336,7 +336,7 @@ def test_killed_at_any_step_a_version_is_complete_or_absent_and_a_retry_works(
     assert len(folders) > 100, "every step was tried"
     complete = 0
     for folder in folders:
-        store = LocalStore(folder)
+        store = LocalBackend(folder)
         versions, objects = Versions(store), Objects(store)
         if numbers := versions.numbers("cats"):
             complete += 1
@@ -384,7 +384,7 @@ def test_eight_processes_racing_get_every_number_once_and_lose_nothing(tmp_path:
         if line
     ]
     assert all(racer.returncode == 0 for racer in racers)
-    store = LocalStore(tmp_path)
+    store = LocalBackend(tmp_path)
     versions, objects = Versions(store), Objects(store)
     assert versions.numbers("cats") == list(range(1, 8 * 12 + 1))
     assert sorted((int(number), head) for number, head in told) == [
