@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from provreg.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from provreg.core.finding import Finding as Finding
     from provreg.errors import DamagedError as DamagedError
+    from provreg.errors import Finding as Finding
     from provreg.errors import FormatError as FormatError
     from provreg.errors import InputError as InputError
     from provreg.errors import NotFetchedError as NotFetchedError
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from provreg.trust.sigstore.sign import KeylessSigner as KeylessSigner
 
 _HOMES = {
-    "provreg.core.finding": ("Finding",),
     "provreg.errors": (
         "DamagedError",
+        "Finding",
         "FormatError",
         "InputError",
         "NotFetchedError",

@@ -9,7 +9,7 @@ from provreg.cli.output import Output
 from provreg.cli.render import short
 
 if TYPE_CHECKING:
-    from provreg.core.finding import Finding
+    from provreg.errors import Finding
 
 _SHOWN = 20
 

@@ -17,7 +17,6 @@ from provreg.core.kinds import KINDS
 from provreg.core.name_rules import is_class_name, one_in_form_c
 from provreg.core.names import DATASET_NAME
 from provreg.core.root import PART_MAX_ENTRIES, root
-from provreg.core.statement import version_statement
 from provreg.core.text import quoted, spelled
 from provreg.errors import FormatError
 
@@ -108,17 +107,6 @@ class Head:
     def digest(self) -> str:
         """The written sha256 of the head: the version's identity."""
         return sha256_digest(self.to_bytes())
-
-    def statement(self) -> bytes:
-        """What is signed for the version (docs/format/statement.md)."""
-        return version_statement(
-            dataset=self.dataset,
-            version=self.version,
-            head=self.digest(),
-            uid=self.uid,
-            root=self.root,
-            samples=self.samples,
-        )
 
 
 def parse_head(data: bytes) -> Head:

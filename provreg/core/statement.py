@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.core.digest import parse_digest
@@ -19,6 +19,9 @@ from provreg.core.names import DATASET_NAME
 from provreg.core.text import quoted
 from provreg.errors import FormatError
 
+if TYPE_CHECKING:
+    from provreg.core.head import Head
+
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 VERSION_PREDICATE = "https://provreg/version/v1"
@@ -26,6 +29,18 @@ VERSION_PREDICATE = "https://provreg/version/v1"
 MAX_STATEMENT_BYTES = 16 << 10
 _MAX_VERSION = 99_999_999
 _UID = re.compile(r"[0-9a-f]{32}")
+
+
+def statement_of(head: Head) -> bytes:
+    """The statement that is signed for the version of `head`. Raises as `version_statement`."""
+    return version_statement(
+        dataset=head.dataset,
+        version=head.version,
+        head=head.digest(),
+        uid=head.uid,
+        root=head.root,
+        samples=head.samples,
+    )
 
 
 def version_statement(

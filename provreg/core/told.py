@@ -14,7 +14,7 @@ from provreg.core.long_labels import split_long_labels
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from provreg.core.finding import FindingKind
+    from provreg.errors import FindingKind
 
 SAID_OF_ROWS = ("source", "labeler", "labeled_at")
 ORIGINS = ("split", *SAID_OF_ROWS)

@@ -14,13 +14,12 @@ import pyarrow as pa
 
 from provreg.core.digest import written
 from provreg.core.entry_columns import Rows, take_entries, take_rows, unequal
-from provreg.core.finding import Finding
 from provreg.core.head import Head
 from provreg.core.long_labels import split_long_labels
 from provreg.core.pairing import renames, same_id
 from provreg.core.told import KINDS, ORIGINS, Told
 from provreg.core.written_times import written_moments
-from provreg.errors import NotTrustedError
+from provreg.errors import Finding, NotTrustedError
 from provreg.flows.integrity import ignore
 from provreg.flows.reading import Read, told_by_data
 from provreg.flows.verify import Step

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from provreg.core.head import Head
 from provreg.core.names import Reference
 from provreg.core.policy import Signature
+from provreg.core.statement import statement_of
 from provreg.errors import NotTrustedError
 from provreg.flows.compared import compared
 from provreg.flows.diff import Diff
@@ -108,7 +109,7 @@ def countersign(
         _proposal(workspace, head, digest, trust, after_revoked=after_revoked)
     bundle = None
     if not _signed_before(workspace, head, digest, signer, root):
-        made = signer.sign(head.statement())
+        made = signer.sign(statement_of(head))
         bundle = workspace.versions.add_signature(head.dataset, digest, made)
     proposal, published = None, False
     if reviewed.proposal is not None:
@@ -167,6 +168,6 @@ def _own_signatures(workspace: Workspace, head: Head, digest: str, own: Trust) -
         except NotTrustedError:
             continue
         # A certificate that verifies may be anybody's: whose it is says the policy.
-        if bundle.payload == head.statement() and own.policy.signer_of(made) is not None:
+        if bundle.payload == statement_of(head) and own.policy.signer_of(made) is not None:
             found.append(made)
     return found

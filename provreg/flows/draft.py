@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from provreg.core.change import Changes, compare
 from provreg.core.entry import NO_ENTRIES
-from provreg.core.finding import Finding
 from provreg.core.head import Head
 from provreg.core.manifest import (
     check_path_ids,
@@ -21,7 +20,7 @@ from provreg.core.manifest import (
 from provreg.core.origin import Speaker, contradicted, merge_appended, with_origin
 from provreg.core.text import quoted
 from provreg.core.told import SAID_OF_ROWS, Told
-from provreg.errors import FormatError, InputError
+from provreg.errors import Finding, FormatError, InputError
 from provreg.flows.reading_said import LABELS_FILE, SAYS, adopted_files
 
 

@@ -17,10 +17,9 @@ import pyarrow as pa
 from provreg.core.canonical import canonical
 from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.extras import needs_extra
-from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
 from provreg.core.text import quoted
-from provreg.errors import NotFetchedError, UsageError
+from provreg.errors import Finding, NotFetchedError, UsageError
 from provreg.flows.draft import FetchedList, Samples
 from provreg.flows.ingestion import Fetch
 from provreg.flows.reading import Progress, Read

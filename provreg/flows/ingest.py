@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.kinds import KINDS
 from provreg.core.policy import Signature
+from provreg.core.statement import statement_of
 from provreg.core.verdict import Verdict, judge
 from provreg.errors import NotTrustedError, StorageError
 from provreg.flows.ingestion import Ingestion
@@ -76,7 +77,7 @@ def ingest(
                 parents_blocks=blocks_of(workspace, drafted.parent),
             )
             # Signing can fail or be refused by a person: nothing is written before it succeeded.
-            bundle = signer.sign(sealed.head.statement())
+            bundle = signer.sign(statement_of(sealed.head))
             made = publish(
                 workspace,
                 drafted,

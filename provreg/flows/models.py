@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from provreg.core.finding import Finding
 from provreg.core.receipt import ModelFile
 from provreg.core.text import quoted
-from provreg.errors import NotTrustedError
+from provreg.errors import Finding, NotTrustedError
 from provreg.flows.runs import Refusal, Run, RunJudge
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace

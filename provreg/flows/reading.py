@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from provreg.core.document import Fields
-from provreg.core.finding import Finding
 from provreg.core.manifest import in_order
 from provreg.core.text import printable, quoted
 from provreg.core.told import ORIGINS, SAID_OF_ROWS, Told
-from provreg.errors import FormatError, UsageError
+from provreg.errors import Finding, FormatError, UsageError
 from provreg.flows.draft import Samples
 from provreg.flows.reading_said import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
 from provreg.readers import huggingface, table

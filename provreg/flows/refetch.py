@@ -19,8 +19,7 @@ from provreg.core.bounds import LIMITS
 from provreg.core.canonical import parse_canonical
 from provreg.core.digest import written
 from provreg.core.extras import needs_extra
-from provreg.core.finding import Finding, FindingKind
-from provreg.errors import UsageError
+from provreg.errors import Finding, FindingKind, UsageError
 from provreg.flows.reading import Progress
 from provreg.flows.verify import VerifiedVersion
 from provreg.readers import folder, zipped

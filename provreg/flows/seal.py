@@ -29,6 +29,7 @@ from provreg.core.kept import block_list_with, kept_digests
 from provreg.core.manifest import check_form, cut_parts, label_type_of, name_counts, name_table
 from provreg.core.name_rules import is_class_name, one_in_form_c
 from provreg.core.root import root
+from provreg.core.statement import statement_of
 from provreg.core.text import quoted, spelled
 from provreg.core.tree import BlockList, Ints
 from provreg.errors import FormatError, InputError
@@ -111,7 +112,7 @@ def _check_limits(head: Head, drafted: Draft) -> None:
     published, nobody could use it."""
     try:
         parse_head(head.to_bytes())
-        head.statement()
+        statement_of(head)
         if drafted.parent is not None:
             check_parent(head, drafted.parent.head)
         said = reader_said(head.reading)

@@ -13,7 +13,7 @@ from functools import partial
 from provreg.core.counting import Witness
 from provreg.core.head import Head
 from provreg.core.policy import Signature
-from provreg.core.statement import version_statement
+from provreg.core.statement import statement_of, version_statement
 from provreg.core.text import quoted
 from provreg.core.verdict import Verdict, judge
 from provreg.errors import NotFoundError, NotTrustedError
@@ -227,7 +227,7 @@ def all_signatures(
     """
     bundles = workspace.versions.signatures(head.dataset, digest)
     good, failed = _read_bundles(bundles, trust)
-    statement = head.statement()
+    statement = statement_of(head)
     return (
         tuple(made for bundle, made in good if bundle.payload == statement),
         (*(skipped for skipped, _ in failed), *_over_another(good, statement)),
@@ -245,7 +245,7 @@ def who_signed(
             bundle = parse_bundle(data)
         except NotTrustedError:
             continue
-        if bundle.payload == head.statement():
+        if bundle.payload == statement_of(head):
             found.add(_signer_of(bundle, trust))
     shown = sorted(found)[:_SHOWN_SIGNERS]
     more = len(found) - len(shown)

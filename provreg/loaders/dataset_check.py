@@ -14,11 +14,10 @@ from blake3 import blake3
 from provreg.core.column import Column, columns_from_json
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.entry import DIGEST, SAMPLE
-from provreg.core.finding import Finding
 from provreg.core.stored import stored_batch
 from provreg.core.text import printable, quoted
 from provreg.core.told import Told
-from provreg.errors import InputError, NotTrustedError, RevokedError, UsageError
+from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.reading_said import reader_said
 from provreg.flows.verify import VerifiedVersion
 from provreg.loaders.choosing import why_revoked

@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 
 from provreg.core.digest import written
 from provreg.core.entry_columns import plain, unequal
-from provreg.core.finding import Finding
 from provreg.core.long_labels import split_long_labels
 from provreg.core.text import quoted
 from provreg.core.told import KINDS, Told
 from provreg.core.written_times import written_moments
-from provreg.errors import NotTrustedError, SampleError
+from provreg.errors import Finding, NotTrustedError, SampleError
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
 Mask: TypeAlias = "npt.NDArray[np.bool_]"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.entry import DIGEST
-from provreg.core.finding import Finding
+from provreg.errors import Finding
 from provreg.readers.folder_files import FolderFiles
 from provreg.readers.folder_options import (
     OPTIONS,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from provreg.core.bounds import LIMITS
 from provreg.core.column import columns_from_json, columns_to_json
 from provreg.core.document import Fields
-from provreg.core.finding import Finding
 from provreg.core.text import printable, quoted
-from provreg.errors import FormatError, InputError
+from provreg.errors import Finding, FormatError, InputError
 from provreg.readers.features import class_columns, features_of
 from provreg.readers.features_said import (
     Said,

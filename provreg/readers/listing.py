@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from provreg.core.finding import Finding, FindingKind
 from provreg.core.text import printable, quoted
-from provreg.errors import InputError, ProvregError
+from provreg.errors import Finding, FindingKind, InputError, ProvregError
 from provreg.readers.descent import DEEPEST, Descent, named
 from provreg.readers.file_names import check_names, check_twins, is_called_like_data
 from provreg.readers.globs import Excluded, Globs

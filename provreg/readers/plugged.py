@@ -23,9 +23,8 @@ import pyarrow as pa
 from provreg.core.canonical import canonical
 from provreg.core.document import Fields
 from provreg.core.entry import SAMPLE
-from provreg.core.finding import Finding
 from provreg.core.text import printable, quoted
-from provreg.errors import FormatError, InputError, NotFoundError, ProvregError, UsageError
+from provreg.errors import Finding, FormatError, InputError, NotFoundError, ProvregError, UsageError
 from provreg.readers.handed_on import NEVER_NULL, hashed
 from provreg.readers.reader import (
     Found,
@@ -82,7 +81,7 @@ class PluggedReader:
 
         provreg's caches hold what provreg hashed: the reader neither sees them nor adds to them.
         """
-        own = replace(work, known=None, begun=None, remember=None)
+        own = replace(work, known=None, remember=None)
         with self.held():
             found = self.reader.read(paths, format_, options, own)
             complaint = self._complaint(found)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from provreg.core.finding import Finding
+    from provreg.errors import Finding
 
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"

@@ -16,9 +16,8 @@ import numpy as np
 from blake3 import blake3
 
 from provreg.core.entry import DIGEST
-from provreg.core.finding import Finding
 from provreg.core.text import quoted
-from provreg.errors import InputError, NotFoundError
+from provreg.errors import Finding, InputError, NotFoundError
 from provreg.readers.file_names import check_names, check_twins, is_called_like_data
 from provreg.readers.folder_options import (
     OPTIONS,

@@ -17,7 +17,7 @@ from provreg.errors import NotTrustedError
 from provreg.flows.ingestion import Ingestion
 
 if TYPE_CHECKING:
-    from provreg.core.finding import Finding
+    from provreg.errors import Finding
     from tests.conftest import Bench
 
 

@@ -14,6 +14,7 @@ from provreg.core.canonical import canonical
 from provreg.core.digest import sha256_digest
 from provreg.core.latest import Latest, parse_latest
 from provreg.core.revocation import RevocationLink
+from provreg.core.statement import statement_of
 from provreg.errors import NotTrustedError
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.latest import SignedLatest, sign_latest
@@ -210,7 +211,7 @@ def test_bundles_of_other_kinds_replayed_as_latest_statements_are_passed_over(
     one = publish(bench, 6)
     made = attest(bench)
     clear(bench)
-    for statement in (one.head.statement(), canonical({"_type": "x"}), b"{}"):
+    for statement in (statement_of(one.head), canonical({"_type": "x"}), b"{}"):
         bundle = bench.signer("clock").sign(statement)
         bench.open().workspace.latest.add("pets", statement, bundle)
     assert refused(bench).step == 8

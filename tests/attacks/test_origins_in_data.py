@@ -23,7 +23,7 @@ from provreg.loaders import arrow, numpy
 from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
-    from provreg.core.finding import Finding
+    from provreg.errors import Finding
     from tests.conftest import Bench
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

@@ -14,6 +14,7 @@ from provreg.core.canonical import canonical
 from provreg.core.digest import sha256_digest
 from provreg.core.policy import RevokeRule
 from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
+from provreg.core.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError, RevokedError
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.revocations import PassedOver, read_chain
@@ -252,7 +253,7 @@ def test_copy_of_a_revocation_under_another_number_is_passed_over(bench: Bench) 
 def test_bundle_over_a_version_replayed_as_a_revocation_is_passed_over(bench: Bench) -> None:
     """The chief signed a version: anybody can copy statement and bundle into a number's place."""
     (one,) = publish(bench)
-    statement = one.head.statement()
+    statement = statement_of(one.head)
     workspace = bench.open().workspace
     workspace.revocations.add_signature(statement, bench.signer("chief").sign(statement))
     workspace.revocations.claim(1, statement)

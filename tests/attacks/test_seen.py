@@ -13,6 +13,7 @@ import pytest
 
 from provreg.core.limits import Limit
 from provreg.core.policy import Policy, Principal, PublishRule, TrustedKey
+from provreg.core.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.trusting import Trust, trust_key
 from provreg.flows.workspace import open_workspace
@@ -474,7 +475,7 @@ def test_one_more_signature_by_an_ended_key_is_not_one_that_was_seen(
     bench.open("alice", "bob").verify("pets")
     assert one.head is not None
     bench.open().workspace.versions.add_signature(
-        "pets", str(one.digest), bench.signer("bob").sign(one.head.statement())
+        "pets", str(one.digest), bench.signer("bob").sign(statement_of(one.head))
     )
     trust = bench.trust("alice", "bob", threshold=2)
     alice, bob = trust.policy.principals

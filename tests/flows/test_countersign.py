@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sigstore_instance import Instance as Loopback
 
+from provreg.core.statement import statement_of
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.trusting import Trust
 from provreg.registry import Registry
@@ -52,7 +53,7 @@ def test_second_signature_is_over_the_same_statement_and_meets_the_threshold(ben
         parse_bundle(path.read_bytes()).payload
         for path in bench.signatures(made.version.digest).iterdir()
     }
-    assert statements == {made.version.head.statement()}
+    assert statements == {statement_of(made.version.head)}
 
 
 def test_same_signer_twice_adds_nothing(bench: Bench) -> None:
