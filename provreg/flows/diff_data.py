@@ -28,7 +28,15 @@ def diff_data(
     """
     entries = load_entries(workspace, before.head)
     drafted = draft_again(workspace, before.head, entries, ingestion, progress=progress)
-    held = None if trust is None else gate(Judge.of(workspace, trust), drafted)
+    held = None
+    if trust is not None:
+        held = gate(
+            Judge.of(workspace, trust),
+            drafted.dataset,
+            drafted.entries,
+            drafted.changes,
+            parent=before.head.digest(),
+        )
     old = f"{before.head.dataset}@{before.head.version}"
     new = ", ".join(str(path) for path in ingestion.paths)
     return Diff(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provreg.core.change import compare
+import pyarrow as pa
+
+from provreg.core.change import Changes, compare
 from provreg.core.content import exceeded, foreign_names
 from provreg.core.policy import PublishRule
-from provreg.flows.draft import Draft
 from provreg.flows.entries import load_entries
 from provreg.flows.judging import Base, Judge, nothing_before
 
@@ -25,22 +26,31 @@ class Gate:
     refusals: tuple[str, ...]
 
 
-def gate(judge: Judge, drafted: Draft, *, signers: int | None = None) -> Gate | None:
-    """The gate for a draft; None where no rule covers the dataset, or its rule sets no bounds.
+def gate(
+    judge: Judge,
+    dataset: str,
+    entries: pa.Table,
+    changes: Changes,
+    *,
+    parent: str | None,
+    signers: int | None = None,
+) -> Gate | None:
+    """The gate for the `entries` of a version to be; None where no rule covers the dataset, or its
+    rule sets no bounds.
 
-    `signers` is how many principals sign it, by default as many as the rule asks for. Raises as
-    `Judge.base`.
+    `changes` are those from the parent, whose digest is `parent`. `signers` is how many principals
+    sign it, by default as many as the rule asks for. Raises as `Judge.base`.
     """
-    rule, parent = judge.trust.policy.publish_rule(drafted.dataset), drafted.parent
+    rule = judge.trust.policy.publish_rule(dataset)
     if rule is None or not rule.looks_inside:
         return None
-    refusals, signed = foreign_names(rule, drafted.entries), signers or rule.threshold
+    refusals, signed = foreign_names(rule, entries), signers or rule.threshold
     if parent is None or all(limit.lifted(signed) for limit in rule.limits):
         return Gate(rule, None, tuple(refusals))
-    base, changes = judge.base(parent.digest), drafted.changes
+    base = judge.base(parent)
     if base is None:
-        return Gate(rule, None, (*refusals, nothing_before(rule, drafted.dataset).message))
-    if base.digest != parent.digest:
-        changes = compare(load_entries(judge.workspace, base.head), drafted.entries)
+        return Gate(rule, None, (*refusals, nothing_before(rule, dataset).message))
+    if base.digest != parent:
+        changes = compare(load_entries(judge.workspace, base.head), entries)
     refusals += exceeded(rule, changes, base.head.samples, signed)
     return Gate(rule, base, tuple(refusals))

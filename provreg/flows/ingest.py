@@ -155,7 +155,14 @@ def dry_run(
     waits = waiting(workspace, ingestion.dataset, trust, above=newest)
     verdict = None if signer is None else _foreseen(signer, trust, ingestion.dataset, newest + 1)
     signers = len(verdict.approvals) if verdict is not None and verdict.trusted else None
-    held = gate(Judge.of(workspace, trust), drafted, signers=signers)
+    held = gate(
+        Judge.of(workspace, trust),
+        drafted.dataset,
+        drafted.entries,
+        drafted.changes,
+        parent=None if parent is None else parent.digest,
+        signers=signers,
+    )
     lacks = None
     if verdict is not None and not verdict.trusted:
         lacks = NotTrustedError(verdict.reason, step=verdict.step, hint=verdict.needed)

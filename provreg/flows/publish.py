@@ -277,7 +277,14 @@ def _refusal(
             workspace, head.dataset, head.version, digest, trust, bundles, head=head
         )
         signed.verdict.require()
-        held = gate(judge, drafted, signers=len(signed.verdict.approvals))
+        held = gate(
+            judge,
+            drafted.dataset,
+            drafted.entries,
+            drafted.changes,
+            parent=head.parent,
+            signers=len(signed.verdict.approvals),
+        )
         if held is not None:
             refuse(held.rule, held.refusals, held.base)
     except NotTrustedError as error:
