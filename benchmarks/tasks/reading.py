@@ -9,9 +9,9 @@ from typing import Any
 
 def hash_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files of a folder; `contents` is as `benchmarks.digests` has it."""
+    from provreg.executors.processes import default_workers
     from provreg.readers.hashing import hash_files
     from provreg.readers.listing import list_samples
-    from provreg.readers.parallel import default_workers
 
     content = hash_files(list_samples([folder]).runs, workers=default_workers()).content
     return {"samples": len(content) // 32, "contents": hashlib.sha256(content).hexdigest()}
@@ -19,9 +19,9 @@ def hash_folder(folder: str) -> dict[str, Any]:
 
 def read_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files as ingestion does, into a table of samples."""
+    from provreg.executors.processes import default_workers
     from provreg.readers.folder import FolderOptions
     from provreg.readers.folder import read_folder as read
-    from provreg.readers.parallel import default_workers
 
     found = read([folder], FolderOptions(label="none"), workers=default_workers())
     return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
@@ -30,7 +30,7 @@ def read_folder(folder: str) -> dict[str, Any]:
 def hash_rows(path: str, format_: str) -> dict[str, Any]:
     """Reads and hashes the rows of a table."""
     from provreg.core.column import FLOAT64, INT
-    from provreg.readers.parallel import default_workers
+    from provreg.executors.processes import default_workers
     from provreg.readers.table import TableOptions, read_table
 
     types = {"number": INT, "score": FLOAT64} if format_ == "csv" else {}

@@ -15,10 +15,10 @@ from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part, check_part_end, check_version
 from provreg.core.tree import BlockList
 from provreg.errors import FormatError
+from provreg.executors.processes import default_workers, ordered_map
+from provreg.executors.worker import can_fork
 from provreg.flows.integrity import map_parts, read_part_file, refused
 from provreg.flows.workspace import Workspace
-from provreg.readers.parallel import default_workers, ordered_map
-from provreg.readers.worker import can_fork
 from provreg.store.objects import Objects
 from provreg.store.parts import read_part
 

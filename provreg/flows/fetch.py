@@ -20,6 +20,7 @@ from provreg.core.extras import needs_extra
 from provreg.core.manifest import in_order
 from provreg.core.text import quoted
 from provreg.errors import Finding, NotFetchedError, UsageError
+from provreg.executors.per_host import per_host
 from provreg.flows.draft import FetchedList, Samples
 from provreg.flows.ingestion import Fetch
 from provreg.flows.reading import Progress, Read
@@ -28,7 +29,6 @@ from provreg.readers import folder as folders
 from provreg.readers.download_folder import DownloadFolder
 from provreg.readers.folder_options import FolderOptions, reading_of
 from provreg.readers.labels import LABEL_COLUMNS, long_labels
-from provreg.readers.per_host import per_host
 from provreg.readers.reader import HowToRead, option_name
 from provreg.readers.url_list import OPTIONS, ROLES, read_url_list
 from provreg.store.fetched import Fetched, FetchRecord, fetch_record

@@ -106,9 +106,9 @@ def map_parts(function: Callable[[PartRef], Found], parts: Sequence[PartRef]) ->
         yield from map(function, parts)
         return
     # Late, as most versions are small: it brings a library for logs.
-    from concurrent.futures import ThreadPoolExecutor
+    from provreg.executors.threads import thread_pool
 
-    with ThreadPoolExecutor(_READERS) as readers:
+    with thread_pool(_READERS) as readers:
         yield from readers.map(function, parts)
 
 

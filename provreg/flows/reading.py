@@ -16,6 +16,7 @@ from provreg.core.manifest import in_order
 from provreg.core.text import printable, quoted
 from provreg.core.told import ORIGINS, SAID_OF_ROWS, Told
 from provreg.errors import Finding, FormatError, UsageError
+from provreg.executors.processes import default_workers
 from provreg.flows.draft import Samples
 from provreg.flows.reading_said import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
 from provreg.readers import huggingface, table
@@ -23,7 +24,6 @@ from provreg.readers.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.catalog import detect, files_read, reader_again, reader_of
 from provreg.readers.globs import Excluded
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
-from provreg.readers.parallel import default_workers
 from provreg.readers.reader import (
     FileStats,
     Found,

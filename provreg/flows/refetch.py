@@ -20,11 +20,11 @@ from provreg.core.canonical import parse_canonical
 from provreg.core.digest import written
 from provreg.core.extras import needs_extra
 from provreg.errors import Finding, FindingKind, UsageError
+from provreg.executors.per_host import per_host
 from provreg.flows.reading import Progress
 from provreg.flows.verify import VerifiedVersion
 from provreg.readers import folder, zipped
 from provreg.readers.download_bounds import Bounds
-from provreg.readers.per_host import per_host
 
 with needs_extra("fetch"):
     from provreg.readers.download import Downloader

@@ -33,12 +33,12 @@ from provreg.core.statement import statement_of
 from provreg.core.text import quoted, spelled
 from provreg.core.tree import BlockList, Ints
 from provreg.errors import FormatError, InputError
+from provreg.executors.processes import default_workers, ordered_map
+from provreg.executors.worker import can_fork
 from provreg.flows.draft import Draft
 from provreg.flows.entries import MAX_LABEL_BYTES
 from provreg.flows.reading_said import reader_said
 from provreg.readers.catalog import reader_again
-from provreg.readers.parallel import default_workers, ordered_map
-from provreg.readers.worker import can_fork
 from provreg.store.mapped import MappedParts
 from provreg.store.parts import write_part
 from provreg.store.spill import Spill

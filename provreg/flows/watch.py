@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.errors import DamagedError, FormatError, StorageError
+from provreg.executors.processes import default_workers
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.workspace import Workspace
 from provreg.readers.fingerprint import Fingerprint, fingerprint_of
-from provreg.readers.parallel import default_workers
 from provreg.store.local_devices import SETTLED_NS, local_devices
 from provreg.store.private import private_folder, read_private, replace_private
 

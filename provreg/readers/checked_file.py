@@ -8,11 +8,12 @@ other threads run.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from blake3 import blake3
+
+from provreg.executors.threads import thread_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +103,7 @@ class CheckedFile:
             self._check(first, last, view)
         else:
             half = (last - first) // 2
-            with ThreadPoolExecutor(1) as thread:
+            with thread_pool(1) as thread:
                 rest = thread.submit(self._check, first + half, last, view[half * CHUNK :])
                 self._check(first, first + half, view)
                 rest.result()

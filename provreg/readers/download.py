@@ -25,6 +25,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from provreg.core.text import printable, quoted
 from provreg.errors import StorageError
+from provreg.executors.threads import timer
 from provreg.readers.download_bounds import Bounds
 from provreg.readers.web_address import FetchError, WebAddress
 
@@ -167,9 +168,7 @@ class Downloader:
             late.set()
             _cut(connected)
 
-        clock = threading.Timer(max(0.0, until - time.monotonic()), cut)
-        clock.daemon = True
-        clock.start()
+        clock = timer(until - time.monotonic(), cut)
         with self._lock:
             self._open.add(connected)
         try:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from provreg.executors.processes import ordered_map
 from provreg.readers.descent import DEEPEST, FOLDER
-from provreg.readers.parallel import ordered_map
 from provreg.readers.stats import STAT, STAT_FIELDS, ended, stats_in
 
 if TYPE_CHECKING:

@@ -28,11 +28,11 @@ from provreg.core.column import (
 )
 from provreg.core.column_arrow import check_names
 from provreg.errors import InputError
+from provreg.executors.processes import ordered_map
 from provreg.readers import json_array, jsonlines
 from provreg.readers.json_rows import batches_at_once
 from provreg.readers.json_values import UntypedError, merge_columns
 from provreg.readers.jsonlines import take_in
-from provreg.readers.parallel import ordered_map
 from provreg.readers.source_file import MisfitError, Slice, SourceFile
 from provreg.readers.table_options import TableOptions, with_schema
 from provreg.readers.table_rows import rows_before, said_columns, slice_samples

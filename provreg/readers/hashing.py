@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
-from provreg.readers.parallel import ordered_map
+from provreg.executors.processes import ordered_map
 from provreg.readers.slices import (
     DIGEST_SIZE,
     Place,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from provreg.core.receipt import MAX_MODEL_FILES, ModelFile, check_model_names
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, NotFoundError
+from provreg.executors.threads import thread_pool
 from provreg.readers.descent import READ_FILE, Descent, named
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # The signature that `model_signing` looks for in a model's folder: it cannot sign itself.
 OMS_SIGNATURE = "model.sig"
@@ -107,7 +111,7 @@ def _hash_all(
         if progress is not None:
             progress(done, total)
 
-    with Descent(root) as descent, ThreadPoolExecutor(1) as helper:
+    with Descent(root) as descent, thread_pool(1) as helper:
         for path, _ in files:
             folder, _, name = path.rpartition("/")
             try:

@@ -7,7 +7,6 @@ chunks, and not every row (docs/adr/0019-row-memos.md).
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from itertools import groupby
@@ -19,8 +18,9 @@ from blake3 import blake3
 from provreg.core.canonical import canonical
 from provreg.core.column import columns_to_json
 from provreg.core.row import hash_rows
+from provreg.executors.prefetch import ahead, taken
+from provreg.executors.threads import thread_pool
 from provreg.readers import parquet, table_rows
-from provreg.readers.ahead import ahead, taken
 from provreg.readers.checked_file import ChangedError, FileChunks
 from provreg.readers.source_file import Slice, SourceFile, changed
 from provreg.readers.table_rows import of_each, rows_of, said_columns
@@ -171,7 +171,7 @@ def _runs_ahead(
     # Large groups are not held two at a time.
     large = file.size > _LARGE * len(runs)
     for together in [[run] for run in runs] if large else [runs]:
-        with ThreadPoolExecutor(2) as threads:
+        with thread_pool(2) as threads:
             begun = deque(threads.submit(next, run, None) for run in together[:1])
             for number, run in enumerate(together, 1):
                 following = together[number : number + 1]

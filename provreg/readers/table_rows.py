@@ -13,9 +13,9 @@ from provreg.core.nulls import nulls
 from provreg.core.row import hash_rows
 from provreg.core.typed import typed_batch
 from provreg.errors import InputError
+from provreg.executors.prefetch import ahead
+from provreg.executors.processes import ordered_map
 from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
-from provreg.readers.ahead import ahead
-from provreg.readers.parallel import ordered_map
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, shown
 from provreg.readers.table_samples import samples_of
 

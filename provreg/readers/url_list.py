@@ -18,9 +18,9 @@ from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.manifest import check_path_ids
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.executors.processes import default_workers
 from provreg.readers.descent import DEEPEST
 from provreg.readers.listing import SYSTEM_FILES
-from provreg.readers.parallel import default_workers
 from provreg.readers.table import (
     detect_format,
     iter_rows,

@@ -16,7 +16,7 @@ from provreg.core.document import Fields
 from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.parallel import ordered_map
+from provreg.executors.processes import ordered_map
 from provreg.readers.reader import Found, SampleFiles, SampleStream, chosen
 from provreg.readers.shard_files import Shard, looks_like_shards, shards, unpacked
 from provreg.readers.source_file import shown

@@ -18,6 +18,7 @@ from blake3 import blake3
 from provreg.core.entry import DIGEST
 from provreg.core.text import quoted
 from provreg.errors import Finding, InputError, NotFoundError
+from provreg.executors.processes import ordered_map
 from provreg.readers.file_names import check_names, check_twins, is_called_like_data
 from provreg.readers.folder_options import (
     OPTIONS,
@@ -29,7 +30,6 @@ from provreg.readers.folder_options import (
 from provreg.readers.folder_samples import names_of_folders, table_of
 from provreg.readers.globs import Excluded, Globs
 from provreg.readers.listing import SYSTEM_FILES, named_as_file
-from provreg.readers.parallel import ordered_map
 from provreg.readers.reader import Found, SampleStream
 from provreg.readers.runs import Run
 from provreg.readers.source_file import SourceFile, examined, opened, shown

@@ -12,7 +12,6 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from provreg.core.nulls import nulls
 from provreg.core.root import PART_MAX_ENTRIES
 from provreg.core.text import quoted
 from provreg.errors import StorageError
+from provreg.executors.threads import thread_pool
 from provreg.store.files import storage_error
 
 _DIGEST_SIZE = 32
@@ -89,7 +89,7 @@ class MappedParts:
 
         One that is not there is not damaged.
         """
-        with ThreadPoolExecutor(_HASHERS) as hashers:
+        with thread_pool(_HASHERS) as hashers:
             return sum(hashers.map(self._drop_damaged, parts))
 
     def _drop_damaged(self, part: PartRef) -> bool:

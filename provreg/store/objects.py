@@ -34,10 +34,10 @@ class Objects:
     def put_all(self, objects: Iterable[bytes]) -> None:
         """`put` for each, several at once, under its BLAKE3."""
         # Late: who only reads is spared it.
-        from concurrent.futures import ThreadPoolExecutor
+        from provreg.executors.threads import thread_pool
 
         left = iter(objects)
-        with ThreadPoolExecutor(_WRITERS) as writers:
+        with thread_pool(_WRITERS) as writers:
             # Not all that there are: together they may be more than memory should hold.
             while some := list(islice(left, _AT_ONCE)):
                 for _ in writers.map(self.put, some):

@@ -23,6 +23,7 @@ FLOORS = (
     ("version",),
     ("core.text",),
     ("errors",),
+    ("executors",),
     ("core",),
     ("readers", "store", "trust"),
     ("flows",),

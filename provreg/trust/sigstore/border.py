@@ -8,9 +8,7 @@ bound, so calls run in a thread that is left behind when it takes too long.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -23,6 +21,7 @@ from cryptography.x509 import (
 
 from provreg.core.text import quoted
 from provreg.errors import NotTrustedError, ProvregError, StorageError, UsageError
+from provreg.executors.threads import abandonable
 
 T = TypeVar("T")
 CALL_LIMIT = 60.0  # seconds
@@ -52,18 +51,8 @@ def ask(service: str, limit: float, call: Callable[[], T]) -> T:
     Raises UsageError for a token that is not taken, StorageError where the service is down, slow or
     answers what cannot be read, NotTrustedError (step 3) where what it says does not verify.
     """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # handed over to the caller whatever it is
-            future.set_exception(error)
-
-    # Not a pool: its threads are waited for when the interpreter ends, however long they hang.
-    threading.Thread(target=run, name=f"asking {service}", daemon=True).start()
     try:
-        return future.result(limit)
+        return abandonable(call, f"asking {service}").result(limit)
     except ProvregError:
         raise
     except _expected() as error:

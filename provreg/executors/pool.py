@@ -14,7 +14,7 @@ from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any
 
 from provreg.errors import StorageError
-from provreg.readers.worker import Worker, outcome
+from provreg.executors.worker import Worker, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from provreg.readers.worker import in_worker
+from provreg.executors.worker import in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

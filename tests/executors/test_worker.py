@@ -1,4 +1,4 @@
-"""provreg.readers.worker: one process, forked or fresh, that answers and runs nothing else."""
+"""provreg.executors.worker: one process, forked or fresh, that answers and runs nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.errors import StorageError
-from provreg.readers.worker import Worker, can_fork, in_worker, outcome
+from provreg.executors.worker import Worker, can_fork, in_worker, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def in_process(check: Callable[[], None], *, forking: bool) -> None:
         with another_thread():
             check()
         return
-    words = f"from tests.readers import test_worker as here; here.{check.__name__}()"
+    words = f"from tests.executors import test_worker as here; here.{check.__name__}()"
     command = (sys.executable, "-c", f"{words}; assert here.can_fork()")
     subprocess.run(command, cwd=ROOT, check=True, timeout=60)
 
@@ -91,7 +91,7 @@ def test_a_worker_answers_what_it_is_sent_and_says_what_was_raised(forking: bool
 
 
 _KIND = (
-    "(__import__('provreg.readers.worker').readers.worker.in_worker(),"
+    "(__import__('provreg.executors.worker').executors.worker.in_worker(),"
     " 'pytest' in __import__('sys').modules)"
 )
 
@@ -106,7 +106,7 @@ def test_alone_a_worker_is_a_fork(tmp_path: Path) -> None:
     said = run(
         """
         import os, pickle
-        from provreg.readers.worker import Worker, in_worker, outcome
+        from provreg.executors.worker import Worker, in_worker, outcome
 
         def parent_and_kind(_):
             return os.getppid(), in_worker()
@@ -133,7 +133,7 @@ def test_a_script_without_main_guard_is_run_once_beside_other_threads(tmp_path: 
         import threading, time
         print("run", flush=True)
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-        from provreg.readers.parallel import ordered_map
+        from provreg.executors.processes import ordered_map
         print(list(ordered_map(abs, range(-9, 0), workers=2)))
         """,
         folder=tmp_path,
@@ -150,7 +150,7 @@ def test_a_fresh_worker_finds_modules_where_its_parent_does(tmp_path: Path) -> N
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         sys.path.append("elsewhere")
         import of_a_user
-        from provreg.readers.parallel import ordered_map
+        from provreg.executors.processes import ordered_map
         print(list(ordered_map(of_a_user.double, [1, 2], workers=2)))
         """,
         folder=tmp_path,
@@ -164,7 +164,7 @@ def test_a_fresh_worker_of_an_isolated_process_heeds_no_environment(tmp_path: Pa
         import sys, threading, time
         sys.path.insert(0, {str(ROOT)!r})
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-        from provreg.readers.parallel import ordered_map
+        from provreg.executors.processes import ordered_map
         print(list(ordered_map(abs, [-1, -2], workers=2)))
         """
     environment = {"PYTHONPATH": str(tmp_path)}
@@ -226,7 +226,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path, thread: str) ->
             f"""
             import threading, time
             {thread}
-            from provreg.readers.parallel import ordered_map
+            from provreg.executors.processes import ordered_map
             results = ordered_map(eval, ["__import__('os').getpid()"] * 1000, workers=2)
             print(*[next(results) for _ in range(50)], flush=True)
             time.sleep(60)

@@ -1,4 +1,4 @@
-"""provreg.readers.ahead: one step ahead, and never a thread left behind."""
+"""provreg.executors.prefetch: one step ahead, and never a thread left behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.readers.ahead import ahead
+from provreg.executors.prefetch import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

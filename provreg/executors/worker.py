@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from provreg.errors import ProvregError, StorageError
-from provreg.readers.interrupts import interrupts_wait
+from provreg.executors.signals import interrupts_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,9 @@ _HOLDS = 128 * 1024
 _LENGTH = struct.Struct("=Q")
 # A fresh interpreter, with its end for standard input. Not with the modules of this one: who wants
 # a sample hashed wants no script run again.
-_START = "import sys; sys.path[:] = sys.argv[1:]; from provreg.readers.worker import serve; serve()"
+_START = (
+    "import sys; sys.path[:] = sys.argv[1:]; from provreg.executors.worker import serve; serve()"
+)
 
 _serving = False
 

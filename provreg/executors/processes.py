@@ -6,10 +6,11 @@ Processes, because most samples are too small for BLAKE3 to let go of the interp
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from provreg.readers.pool import Pool
-from provreg.readers.worker import in_worker
+from provreg.executors.pool import Pool
+from provreg.executors.worker import in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,46 @@ def default_workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """Does all work in this process, when its result is asked for."""
+
+    workers: int = 1
+
+    def map(
+        self,
+        function: Callable[[Spec], Result],
+        specs: Iterable[Spec],
+        *,
+        most: int | None = None,  # noqa: ARG002
+    ) -> Iterator[Result]:
+        return map(function, specs)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalProcesses:
+    """Up to `workers` processes beside this one, started for each `map`; of one worker, this one.
+
+    They end when the results are exhausted, closed or interrupted, and when this process dies. In
+    processes that work for another themselves everything runs in this process.
+    """
+
+    workers: int
+
+    def map(
+        self, function: Callable[[Spec], Result], specs: Iterable[Spec], *, most: int | None = None
+    ) -> Iterator[Result]:
+        workers = self.workers if most is None else min(self.workers, most)
+        if workers <= 1 or in_worker():
+            return map(function, specs)
+        return Pool(function, specs, workers).results()
+
+
+def local_processes() -> LocalProcesses:
+    """As many processes as there are cores for this one."""
+    return LocalProcesses(default_workers())
 
 
 def ordered_map(

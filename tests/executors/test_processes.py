@@ -1,4 +1,4 @@
-"""provreg.readers.parallel: processes that end, answer in order, and survive being killed."""
+"""provreg.executors.processes: processes that end, answer in order, and survive being killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import InputError, SampleError, StorageError
-from provreg.readers.parallel import default_workers, ordered_map
+from provreg.executors.processes import default_workers, ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def _no_children_left() -> bool:
     children = [Path(f"/proc/{child}/cmdline") for text in lists for child in text.split()]
     ours = Path("/proc/self/cmdline").read_bytes()
     said = [path.read_bytes() for path in children]
-    return not any(words in (b"", ours) or b"provreg.readers.worker" in words for words in said)
+    return not any(words in (b"", ours) or b"provreg.executors.worker" in words for words in said)
 
 
 def test_workers_do_not_look_for_garbage_in_what_they_inherited() -> None:
