@@ -9,33 +9,33 @@ from typing import Any
 
 def hash_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files of a folder; `contents` is as `benchmarks.digests` has it."""
-    from provreg.executors.processes import default_workers
+    from provreg.executors.processes import local_processes
     from provreg.readers.hashing import hash_files
     from provreg.readers.listing import list_samples
 
-    content = hash_files(list_samples([folder]).runs, workers=default_workers()).content
+    content = hash_files(list_samples([folder]).runs, executor=local_processes()).content
     return {"samples": len(content) // 32, "contents": hashlib.sha256(content).hexdigest()}
 
 
 def read_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files as ingestion does, into a table of samples."""
-    from provreg.executors.processes import default_workers
+    from provreg.executors.processes import local_processes
     from provreg.readers.folder import FolderOptions
     from provreg.readers.folder import read_folder as read
 
-    found = read([folder], FolderOptions(label="none"), workers=default_workers())
+    found = read([folder], FolderOptions(label="none"), executor=local_processes())
     return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
 
 
 def hash_rows(path: str, format_: str) -> dict[str, Any]:
     """Reads and hashes the rows of a table."""
     from provreg.core.column import FLOAT64, INT
-    from provreg.executors.processes import default_workers
+    from provreg.executors.processes import local_processes
     from provreg.readers.table import TableOptions, read_table
 
     types = {"number": INT, "score": FLOAT64} if format_ == "csv" else {}
     options = TableOptions(id="key", label="class", types=types)
-    found = read_table([Path(path)], format_, options, workers=default_workers())
+    found = read_table([Path(path)], format_, options, executor=local_processes())
     return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
 
 

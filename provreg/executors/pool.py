@@ -40,7 +40,7 @@ class _Task:
 
 
 class Pool:
-    """The processes of one `ordered_map`, until its results are taken or closed."""
+    """The processes of one `LocalProcesses.map`, until its results are taken or closed."""
 
     def __init__(self, function: Callable[[Any], Any], specs: Iterable[Any], workers: int) -> None:
         self._function = function

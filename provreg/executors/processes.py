@@ -63,25 +63,9 @@ class LocalProcesses:
         return Pool(function, specs, workers).results()
 
 
+IN_PROCESS = InProcess()
+
+
 def local_processes() -> LocalProcesses:
     """As many processes as there are cores for this one."""
     return LocalProcesses(default_workers())
-
-
-def ordered_map(
-    function: Callable[[Spec], Result], specs: Iterable[Spec], *, workers: int
-) -> Iterator[Result]:
-    """`function` of every spec, in order, computed in up to `workers` processes.
-
-    `function` must be importable (top level) and may run twice on a spec: a worker that is killed
-    is replaced and its specs are given out again. Specs and results must pickle. At most
-    four specs a worker are taken from `specs` ahead of the results taken by the consumer.
-    With `workers` of 1 or less, and in processes that work for another themselves, everything runs
-    in this process.
-
-    Raises what `function` raised, and StorageError when a spec loses its worker repeatedly. Workers
-    end when the generator is exhausted, closed or interrupted, and when this process dies.
-    """
-    if workers <= 1 or in_worker():
-        return map(function, specs)
-    return Pool(function, specs, workers).results()

@@ -15,7 +15,7 @@ from provreg.core.head import Head, PartRef
 from provreg.core.manifest import check_part, check_part_end, check_version
 from provreg.core.tree import BlockList
 from provreg.errors import FormatError
-from provreg.executors.processes import default_workers, ordered_map
+from provreg.executors.processes import local_processes
 from provreg.executors.worker import can_fork
 from provreg.flows.integrity import map_parts, read_part_file, refused
 from provreg.flows.workspace import Workspace
@@ -90,7 +90,7 @@ def _check_in_all_cores(workspace: Workspace, parts: Sequence[PartRef]) -> None:
     """Checks what was never checked, where that is much; `workspace.parts` has it from then on."""
     new = [part for part in parts if workspace.parts.get(part) is None]
     if sum(part.rows for part in new) >= _WORTH_PROCESSES and can_fork():
-        for _ in ordered_map(partial(_check_and_keep, workspace), new, workers=default_workers()):
+        for _ in local_processes().map(partial(_check_and_keep, workspace), new):
             pass
 
 

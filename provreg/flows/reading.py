@@ -16,7 +16,7 @@ from provreg.core.manifest import in_order
 from provreg.core.text import printable, quoted
 from provreg.core.told import ORIGINS, SAID_OF_ROWS, Told
 from provreg.errors import Finding, FormatError, UsageError
-from provreg.executors.processes import default_workers
+from provreg.executors.processes import local_processes
 from provreg.flows.draft import Samples
 from provreg.flows.reading_said import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
 from provreg.readers import huggingface, table
@@ -79,7 +79,7 @@ def read_new(
     beside, how = _beside(paths, format_, how, inherited, leave_out)
     check_options(how, reader, format_)
     options = reader.settle(format_, how, before)
-    work = Work(leave_out, default_workers(), known, progress=_counted(progress))
+    work = Work(leave_out, local_processes(), known, progress=_counted(progress))
     read = _read(reader, paths, format_, options, work)
     read = replace(read, samples=replace(read.samples, reading=read.samples.reading | beside))
     if labels is None:
@@ -118,7 +118,7 @@ def read_again(
     options = reader.options_from_reading(again)
     work = Work(
         leave_out,
-        default_workers(),
+        local_processes(),
         collect=True,
         remember=remember,
         progress=_counted(progress),

@@ -33,7 +33,8 @@ from provreg.core.statement import statement_of
 from provreg.core.text import quoted, spelled
 from provreg.core.tree import BlockList, Ints
 from provreg.errors import FormatError, InputError
-from provreg.executors.processes import default_workers, ordered_map
+from provreg.executors.api import Executor
+from provreg.executors.processes import IN_PROCESS, local_processes
 from provreg.executors.worker import can_fork
 from provreg.flows.draft import Draft
 from provreg.flows.entries import MAX_LABEL_BYTES
@@ -147,10 +148,10 @@ def _parts(
               if digest is None)  # fmt: skip
     next_known = iter(known)
     # Forked workers have the entries already: only the places of the parts go through pipes.
-    made = ordered_map(
+    executor: Executor = local_processes() if new >= _WORTH_PROCESSES else IN_PROCESS
+    made = executor.map(
         partial(_made, drafted.entries, frozenset(stored)),
         [(start, ends, list(islice(next_known, len(ends)))) for start, ends in places],
-        workers=default_workers() if new >= _WORTH_PROCESSES else 1,
     )
     parts: list[tuple[PartRef, pa.Table]] = []
     for (part, _), (blocks, data) in zip(pieces, made, strict=True):
@@ -188,8 +189,9 @@ def remember_parts(mapped: MappedParts, parts: Sequence[tuple[PartRef, pa.Table]
     new = [number for number, (part, _) in enumerate(parts) if mapped.get(part) is None]
     rows = sum(parts[number][0].rows for number in new)
     # As in `_parts`: forked workers have the entries.
-    workers = default_workers() if rows >= _WORTH_PROCESSES and can_fork() else 1
-    for _ in ordered_map(partial(_remember, mapped, parts), new, workers=workers):
+    worth = rows >= _WORTH_PROCESSES and can_fork()
+    executor: Executor = local_processes() if worth else IN_PROCESS
+    for _ in executor.map(partial(_remember, mapped, parts), new):
         pass
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.canonical import canonical, parse_canonical
 from provreg.errors import DamagedError, FormatError, StorageError
-from provreg.executors.processes import default_workers
+from provreg.executors.processes import local_processes
 from provreg.flows.ingestion import Ingestion
 from provreg.flows.workspace import Workspace
 from provreg.readers.fingerprint import Fingerprint, fingerprint_of
@@ -77,7 +77,7 @@ class UnchangedCheck:
 
     def _fingerprint(self) -> Fingerprint | None:
         """None also where the paths lead elsewhere by now, where nothing need have been touched."""
-        found = fingerprint_of(self._paths, leave_out=self._aside, workers=default_workers())
+        found = fingerprint_of(self._paths, leave_out=self._aside, executor=local_processes())
         return found if _roots(self._paths) == self._roots else None
 
     def _known(self) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from provreg.executors.processes import ordered_map
 from provreg.readers.descent import DEEPEST, FOLDER
 from provreg.readers.stats import STAT, STAT_FIELDS, ended, stats_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from provreg.executors.api import Executor
 
 # Folders to have found before what they hold is shared out.
 _FOLDERS = 16
@@ -57,22 +58,21 @@ def fingerprint_of(
     paths: Sequence[str | os.PathLike[str]],
     *,
     leave_out: Iterable[str | os.PathLike[str]],
-    workers: int,
+    executor: Executor,
 ) -> Fingerprint | None:
-    """The fingerprint of everything at `paths`, looked at in up to `workers` processes.
+    """The fingerprint of everything at `paths`, looked at by `executor`.
 
     None where there can be none: for links and other special files, for folders too deep, and where
     something cannot be read. Folders of `leave_out` are not entered.
     """
     aside = frozenset(os.path.realpath(path) for path in leave_out)
     roots = [os.path.realpath(path) for path in paths]
-    shares = _shares(roots, aside, workers)
+    shares = _shares(roots, aside, executor.workers)
     if shares is None:
         return None
     known = sum(names.count(b"\0") for share in shares for _, names in share.files)
-    if known < _FEW_FILES and not any(share.folders for share in shares):
-        workers = 1
-    found = list(ordered_map(_look, shares, workers=workers))
+    few = known < _FEW_FILES and not any(share.folders for share in shares)
+    found = list(executor.map(_look, shares, most=1 if few else None))
     parts = [part for part in found if part is not None]
     if len(parts) < len(found):
         return None

@@ -28,7 +28,6 @@ from provreg.core.column import (
 )
 from provreg.core.column_arrow import check_names
 from provreg.errors import InputError
-from provreg.executors.processes import ordered_map
 from provreg.readers import json_array, jsonlines
 from provreg.readers.json_rows import batches_at_once
 from provreg.readers.json_values import UntypedError, merge_columns
@@ -41,6 +40,8 @@ from provreg.readers.table_samples import samples_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
+
+    from provreg.executors.api import Executor
 
     # Columns by name, in the order of their first appearance; NULL where only nulls were seen.
     Columns: TypeAlias = dict[str, LogicalType]
@@ -73,7 +74,7 @@ def first_samples(
     format_: str,
     options: TableOptions,
     *,
-    workers: int,
+    executor: Executor,
     progress: Callable[[int], None] | None,
 ) -> tuple[TableOptions, Iterator[tuple[Slice, list[pa.RecordBatch]]]]:
     """The options with the columns of all rows, and the samples as `slice_samples` has them.
@@ -82,13 +83,13 @@ def first_samples(
     """
     columns: Columns = {}
     pieces = (piece for file in files for piece in VALUED[format_].slices(file, options))
-    first = list(islice(pieces, workers))
+    first = list(islice(pieces, executor.workers))
     # A slice may be said to have any columns that slices before it have: that adds nothing.
     expecting = ((piece, dict(columns)) for piece in chain(first, pieces))
     task = partial(_seen, format_=format_, options=options)
     slices: list[_Seen] = []
     rows = 0
-    for seen in ordered_map(task, expecting, workers=len(first)):
+    for seen in executor.map(task, expecting, most=len(first)):
         try:
             merge_columns(columns, seen.columns)
         except UntypedError as error:
@@ -100,16 +101,16 @@ def first_samples(
             progress(rows)
     check_names(list(columns))
     options = with_schema(options, _schema(columns))
-    return options, _completed(slices, columns, format_, options, workers)
+    return options, _completed(slices, columns, format_, options, executor)
 
 
 def _completed(
-    slices: list[_Seen], columns: Columns, format_: str, options: TableOptions, workers: int
+    slices: list[_Seen], columns: Columns, format_: str, options: TableOptions, executor: Executor
 ) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
     """The samples of all `slices`; those that are not there, or of other types, are read."""
     final = [seen.samples is not None and _same_types(seen.columns, columns) for seen in slices]
     left = [seen.piece for seen, done in zip(slices, final, strict=True) if not done]
-    found = slice_samples(left, format_, options, workers)
+    found = slice_samples(left, format_, options, executor)
     for seen, done in zip(slices, final, strict=True):
         yield (seen.piece, seen.samples or []) if done else next(found)
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from provreg.core.entry import DIGEST
 from provreg.errors import Finding
+from provreg.executors.processes import IN_PROCESS
 from provreg.readers.folder_files import FolderFiles
 from provreg.readers.folder_options import (
     OPTIONS,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from provreg.executors.api import Executor
     from provreg.readers.reader import HowToRead, KnownDigests, Work
 
 __all__ = [
@@ -55,12 +57,12 @@ def read_folder(
     options: FolderOptions,
     *,
     leave_out: Iterable[str | os.PathLike[str]] = (),
-    workers: int = 1,
+    executor: Executor = IN_PROCESS,
     known: KnownDigests | None = None,
     collect: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Found:
-    """Lists and hashes the samples below `paths`, in up to `workers` processes.
+    """Lists and hashes the samples below `paths`, by `executor`.
 
     Folders of `leave_out` (the registry) are not entered. With `known`, files it has a digest for
     are not read; verification passes none. With `collect`, files that cannot be samples or cannot
@@ -83,11 +85,11 @@ def read_folder(
     found = np.zeros(total, np.bool_)
     stats = np.zeros((total, STAT_FIELDS), np.uint64)
     if known is not None:
-        stats = _as_stats(stat_files(listing.runs, workers=workers)).copy()
+        stats = _as_stats(stat_files(listing.runs, executor=executor)).copy()
         found, digests = known.lookup(stats)
     hashes = hash_files(
         _without(listing.runs, found) if found.any() else listing.runs,
-        workers=workers,
+        executor=executor,
         with_sha256=options.sha256,
         collect=collect,
         progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
@@ -141,7 +143,7 @@ def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work
         paths,
         options,
         leave_out=work.leave_out,
-        workers=work.workers,
+        executor=work.executor,
         known=work.known,
         collect=work.collect,
         progress=None if progress is None else lambda files, _bytes: progress(files),

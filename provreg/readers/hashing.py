@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from provreg.core.text import quoted
-from provreg.executors.processes import ordered_map
+from provreg.executors.processes import IN_PROCESS
 from provreg.readers.slices import (
     DIGEST_SIZE,
     Place,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from provreg.errors import InputError, StorageError
+    from provreg.executors.api import Executor
     from provreg.readers.runs import Run
 
 # Below both, starting processes costs more than it saves.
@@ -58,31 +59,31 @@ class Hashes:
 def hash_files(
     runs: Sequence[Run],
     *,
-    workers: int,
+    executor: Executor,
     with_sha256: bool = False,
     collect: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Hashes:
-    """Reads and hashes every file of `runs` in up to `workers` processes.
+    """Reads and hashes every file of `runs` by `executor`.
 
     `progress(files, bytes)` hears, at most some 20 times a second, what is done so far. Raises
     InputError naming the first file that cannot be read, is not a regular file any more or changed
     while it was read, StorageError when the disk or server kept failing; with `collect` both are
     returned as failures instead.
     """
-    pace = _Pace()
+    pace, most = _Pace(), None
     if sum(len(run.files) for run in runs) < _FEW_FILES:
-        sizes = sizes_of(stat_files(runs, workers=1))
+        sizes = sizes_of(stat_files(runs, executor=IN_PROCESS))
         if sum(sizes) < _FEW_BYTES:
-            workers = 1
+            most = 1
         pace.expect(sum(sizes), len(sizes))
-    cut = _with_threads(_cut(runs, pace.files_a_spec), runs, workers)
+    cut = _with_threads(_cut(runs, pace.files_a_spec), runs, most or executor.workers)
     specs = (Slice(places, with_sha256, collect, threads) for places, threads in cut)
     ends = list(accumulate(len(run.files) for run in runs))
     told = _Told(progress)
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
-    for answer in ordered_map(hash_slice, specs, workers=workers):
+    for answer in executor.map(hash_slice, specs, most=most):
         pace.hear(answer)
         before = len(content) // DIGEST_SIZE
         for row, failure in answer.failures:
@@ -99,15 +100,14 @@ def hash_files(
     return Hashes(bytes(content), bytes(sha256), bytes(stats), failures)
 
 
-def stat_files(runs: Sequence[Run], *, workers: int) -> bytes:
+def stat_files(runs: Sequence[Run], *, executor: Executor) -> bytes:
     """The stats of the files of `runs`, one after another as in `STAT`.
 
     The row of a file that is gone, or not a regular file any more, is zero: reading it will say so.
     """
-    if sum(len(run.files) for run in runs) < _FEW_STATS:
-        workers = 1
+    few = sum(len(run.files) for run in runs) < _FEW_STATS
     specs = _cut(runs, lambda: _STATS_A_SPEC)
-    return b"".join(ordered_map(stat_slice, specs, workers=workers))
+    return b"".join(executor.map(stat_slice, specs, most=1 if few else None))
 
 
 def sizes_of(stats: bytes) -> memoryview:

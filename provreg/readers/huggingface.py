@@ -92,7 +92,7 @@ def read(paths: Sequence[Path], _format: str, options: DatasetOptions, work: Wor
         READER,
         table_options,
         splits=splits,
-        workers=work.workers,
+        executor=work.executor,
         progress=work.progress,
     )
     return Found(

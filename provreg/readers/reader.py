@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 from provreg.core.column import LogicalType
 from provreg.core.text import quoted
 from provreg.errors import UsageError
+from provreg.executors.processes import IN_PROCESS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from provreg.errors import Finding
+    from provreg.executors.api import Executor
 
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
@@ -130,7 +132,7 @@ class Work:
     """
 
     leave_out: Iterable[Path] = ()
-    workers: int = 1
+    executor: Executor = IN_PROCESS
     known: KnownDigests | None = None
     collect: bool = False
     progress: Callable[[int], None] | None = None

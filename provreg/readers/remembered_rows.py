@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from provreg.core.column import Column
+    from provreg.executors.api import Executor
     from provreg.readers.reader import KnownRows, RememberedRows
     from provreg.readers.table_options import TableOptions
     from provreg.readers.table_rows import Rows
@@ -38,12 +39,12 @@ _LARGE = 1 << 26  # bytes of a row group
 
 
 def recorded_samples(
-    pieces: Iterable[Slice], options: TableOptions, workers: int, remember: KnownRows
+    pieces: Iterable[Slice], options: TableOptions, executor: Executor, remember: KnownRows
 ) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
     """As `slice_samples` of Parquet files. What their rows hash to is left to `remember`, file by
     file, once all of a file's were handed on; it is not asked.
     """
-    results = of_each(partial(_samples_by_chunks, options=options), pieces, workers)
+    results = of_each(partial(_samples_by_chunks, options=options), pieces, executor)
     for file, together in groupby(results, key=lambda result: result[0].file):
         recorded = remember.recording(_key(file, options))
         chunks = FileChunks(file.size)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from provreg.core.entry import SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import InputError, UsageError
+from provreg.executors.processes import IN_PROCESS
 from provreg.readers import remembered_rows
 from provreg.readers.chunks import Chunks
 from provreg.readers.first_rows import VALUED, first_samples
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from provreg.executors.api import Executor
     from provreg.readers.reader import HowToRead, KnownRows, Work
 
 __all__ = [
@@ -88,7 +90,7 @@ def read(paths: Sequence[Path], format_: str, options: TableOptions, work: Work)
         paths,
         format_,
         options,
-        workers=work.workers,
+        executor=work.executor,
         remember=work.remember,
         progress=work.progress,
     )
@@ -122,11 +124,11 @@ def read_table(
     format_: str,
     options: TableOptions,
     *,
-    workers: int = 1,
+    executor: Executor = IN_PROCESS,
     remember: KnownRows | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> TableSamples:
-    """Reads all rows, in up to `workers` processes, and hashes them.
+    """Reads all rows, by `executor`, and hashes them.
 
     `remember` is left what they hash to, for later passes; it is not asked. `progress` is told now
     and then how many rows are done. Labels, sources and so on are as the data has them; without an
@@ -139,7 +141,7 @@ def read_table(
     options = _with_delimiter(format_, options)
     found = [examined(path) for path in shards(paths, format_)]
     table, options = read_files(
-        found, format_, options, workers=workers, remember=remember, progress=progress
+        found, format_, options, executor=executor, remember=remember, progress=progress
     )
     return TableSamples(table, reading_of(format_, options))
 
@@ -150,7 +152,7 @@ def read_files(
     options: TableOptions,
     *,
     splits: Mapping[Path, str | None] | None = None,
-    workers: int = 1,
+    executor: Executor = IN_PROCESS,
     remember: KnownRows | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[pa.Table, TableOptions]:
@@ -161,7 +163,9 @@ def read_files(
     """
     new = options.columns is None
     if new and format_ in VALUED:
-        options, found = first_samples(files, format_, options, workers=workers, progress=progress)
+        options, found = first_samples(
+            files, format_, options, executor=executor, progress=progress
+        )
         progress = None  # has been told
     else:
         columns = options.columns
@@ -170,9 +174,9 @@ def read_files(
         options = with_schema(options, columns)
         pieces = slices_of(files, format_, options)
         if remember is not None and format_ == "parquet":
-            found = remembered_rows.recorded_samples(pieces, options, workers, remember)
+            found = remembered_rows.recorded_samples(pieces, options, executor, remember)
         else:
-            found = slice_samples(pieces, format_, options, workers)
+            found = slice_samples(pieces, format_, options, executor)
     if new:
         check_schema(options)
     chunks = Chunks()

@@ -14,7 +14,6 @@ from provreg.core.row import hash_rows
 from provreg.core.typed import typed_batch
 from provreg.errors import InputError
 from provreg.executors.prefetch import ahead
-from provreg.executors.processes import ordered_map
 from provreg.readers import delimited, hugging_face_files, json_array, jsonlines, parquet
 from provreg.readers.source_file import MisfitError, Slice, SourceFile, shown
 from provreg.readers.table_samples import samples_of
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from provreg.core.column import Column
+    from provreg.executors.api import Executor
     from provreg.readers.table_options import TableOptions
     from provreg.readers.table_samples import HashRows
 
@@ -70,22 +70,22 @@ def slices_of(files: list[SourceFile], format_: str, options: TableOptions) -> I
 
 
 def slice_samples(
-    pieces: Iterable[Slice], format_: str, options: TableOptions, workers: int
+    pieces: Iterable[Slice], format_: str, options: TableOptions, executor: Executor
 ) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
-    """Each slice with its samples in batches of `said_columns`, read in up to `workers` processes.
+    """Each slice with its samples in batches of `said_columns`, read by `executor`.
 
     Raises InputError, naming file and row, NotFoundError and StorageError.
     """
-    return of_each(partial(_samples, format_=format_, options=options), pieces, workers)
+    return of_each(partial(_samples, format_=format_, options=options), pieces, executor)
 
 
 def of_each(
-    task: Callable[[Slice], Result], pieces: Iterable[Slice], workers: int
+    task: Callable[[Slice], Result], pieces: Iterable[Slice], executor: Executor
 ) -> Iterator[Result]:
     pieces = iter(pieces)
     # Where rows begin may take looking for: workers begin before all slices are known.
-    first = list(islice(pieces, workers))
-    return ordered_map(task, chain(first, pieces), workers=len(first))
+    first = list(islice(pieces, executor.workers))
+    return executor.map(task, chain(first, pieces), most=len(first))
 
 
 def _samples(

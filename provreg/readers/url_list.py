@@ -18,7 +18,7 @@ from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.manifest import check_path_ids
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.executors.processes import default_workers
+from provreg.executors.processes import local_processes
 from provreg.readers.descent import DEEPEST
 from provreg.readers.listing import SYSTEM_FILES
 from provreg.readers.table import (
@@ -63,7 +63,7 @@ def read_url_list(paths: Sequence[Path], how: HowToRead, column: str) -> pa.Tabl
         )
     options = settle(format_, how, None)
     # The first pass finds the types of the columns and ids that stand twice.
-    reading = read_table(paths, format_, options, workers=default_workers()).reading
+    reading = read_table(paths, format_, options, executor=local_processes()).reading
     kinds = {one.name: one.type for one in options_from_reading(reading).columns or ()}
     if column not in kinds or column in options.roles().values():
         raise UsageError(

@@ -16,7 +16,6 @@ from provreg.core.document import Fields
 from provreg.core.entry import DIGEST, SAMPLE
 from provreg.core.text import quoted
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.executors.processes import ordered_map
 from provreg.readers.reader import Found, SampleFiles, SampleStream, chosen
 from provreg.readers.shard_files import Shard, looks_like_shards, shards, unpacked
 from provreg.readers.source_file import shown
@@ -93,8 +92,9 @@ def read(paths: Sequence[Path], _format: str, options: ShardOptions, work: Work)
     batches: list[pa.RecordBatch] = []
     left_out: dict[str, int] = {}
     rows = 0
-    workers = min(work.workers, len(found))
-    for batch, aside in ordered_map(partial(_read_shard, options=options), found, workers=workers):
+    for batch, aside in work.executor.map(
+        partial(_read_shard, options=options), found, most=len(found)
+    ):
         batches.append(batch)
         for reason, count in aside.items():
             left_out[reason] = left_out.get(reason, 0) + count

@@ -18,7 +18,6 @@ from blake3 import blake3
 from provreg.core.entry import DIGEST
 from provreg.core.text import quoted
 from provreg.errors import Finding, InputError, NotFoundError
-from provreg.executors.processes import ordered_map
 from provreg.readers.file_names import check_names, check_twins, is_called_like_data
 from provreg.readers.folder_options import (
     OPTIONS,
@@ -101,7 +100,7 @@ def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work
     digests, findings, done = bytearray(), list[Finding](), 0
     task = partial(_hash, with_sha256=options.sha256)
     for batch, (found, failures) in zip(
-        _batches(samples), ordered_map(task, _batches(samples), workers=work.workers), strict=True
+        _batches(samples), work.executor.map(task, _batches(samples)), strict=True
     ):
         for place, error in failures:
             if not work.collect:

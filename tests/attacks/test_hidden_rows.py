@@ -92,9 +92,10 @@ def test_process_that_met_an_unreadable_file_ends(tmp_path: Path) -> None:
         "import sys\n"
         "from pathlib import Path\n"
         "from provreg.errors import InputError\n"
+        "from provreg.executors.processes import LocalProcesses\n"
         "from provreg.readers.table import TableOptions, read_table\n"
         "try:\n"
-        "    read_table([Path(sys.argv[1])], 'csv', TableOptions(), workers=2)\n"
+        "    read_table([Path(sys.argv[1])], 'csv', TableOptions(), executor=LocalProcesses(2))\n"
         "except InputError:\n"
         "    sys.exit(2)\n"
     )

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers.table import TableOptions, read_table
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def test_pandas_metadata_that_say_other_names_or_types(bench: Bench, lie: str) -
         bench.open().verify("pets", data=[data])
     assert "replace_schema_metadata" in refused.value.hint
     with pytest.raises(InputError, match=r"t\.parquet.*pandas"):
-        read_table([data], "parquet", TableOptions(), workers=1)
+        read_table([data], "parquet", TableOptions(), executor=LocalProcesses(1))
 
 
 @pytest.mark.parametrize("said", [b"", b"[]", b"7", b"{", b"\xff", b'{"columns": []}'])
@@ -99,7 +100,7 @@ def test_pandas_metadata_of_no_known_form(tmp_path: Path, said: bytes) -> None:
     data = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({"pandas": said}), data)
     with pytest.raises(InputError, match=r"t\.parquet.*pandas"):
-        read_table([data], "parquet", TableOptions(), workers=1)
+        read_table([data], "parquet", TableOptions(), executor=LocalProcesses(1))
 
 
 ORDINARY = {
@@ -133,7 +134,7 @@ ORDINARY = {
 def test_what_pandas_writes_is_taken(tmp_path: Path, kind: str) -> None:
     data = tmp_path / "t.parquet"
     ORDINARY[kind].to_parquet(data)
-    found = read_table([data], "parquet", TableOptions(), workers=1)
+    found = read_table([data], "parquet", TableOptions(), executor=LocalProcesses(1))
     assert found.table.num_rows == len(ORDINARY[kind])
 
 
@@ -141,5 +142,5 @@ def test_columns_that_were_left_out_of_a_frame_are_no_fault(tmp_path: Path) -> N
     data = tmp_path / "t.parquet"
     FRAME.set_index("score").to_parquet(data)
     pq.write_table(pq.read_table(data).select(["chosen", "at"]), data)
-    found = read_table([data], "parquet", TableOptions(), workers=1)
+    found = read_table([data], "parquet", TableOptions(), executor=LocalProcesses(1))
     assert found.table.num_rows == len(FRAME)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import InputError, SampleError, StorageError
-from provreg.executors.processes import default_workers, ordered_map
+from provreg.executors.processes import LocalProcesses, default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,42 +96,42 @@ def _no_children_left() -> bool:
 
 def test_workers_do_not_look_for_garbage_in_what_they_inherited() -> None:
     before = gc.get_freeze_count()
-    assert all(frozen > before for frozen in ordered_map(_frozen, range(4), workers=2))
+    assert all(frozen > before for frozen in LocalProcesses(2).map(_frozen, range(4)))
     assert gc.get_freeze_count() == before
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
 def test_results_come_in_the_order_of_the_specs(workers: int) -> None:
-    found = list(ordered_map(_square_slowest_first, range(40), workers=workers))
+    found = list(LocalProcesses(workers).map(_square_slowest_first, range(40)))
     assert found == [number * number for number in range(40)]
     assert _no_children_left()
 
 
 def test_one_worker_is_this_process() -> None:
-    assert set(ordered_map(_process_id, range(3), workers=1)) == {os.getpid()}
+    assert set(LocalProcesses(1).map(_process_id, range(3))) == {os.getpid()}
 
 
 def test_two_workers_are_two_other_processes() -> None:
-    found = set(ordered_map(_process_id, range(20), workers=2))
+    found = set(LocalProcesses(2).map(_process_id, range(20)))
     assert len(found) == 2
     assert os.getpid() not in found
 
 
 def _processes_of_a_workers_work(_: int) -> bool:
-    return {*ordered_map(_process_id, range(3), workers=2)} == {os.getpid()}
+    return {*LocalProcesses(2).map(_process_id, range(3))} == {os.getpid()}
 
 
 def test_workers_start_no_workers() -> None:
-    assert list(ordered_map(_processes_of_a_workers_work, range(2), workers=2)) == [True, True]
+    assert list(LocalProcesses(2).map(_processes_of_a_workers_work, range(2))) == [True, True]
 
 
 def test_nothing_to_do_starts_nothing() -> None:
-    assert list(ordered_map(_die, [], workers=2)) == []
+    assert list(LocalProcesses(2).map(_die, [])) == []
 
 
 def test_specs_and_results_larger_than_a_pipe_do_not_block() -> None:
     specs = [bytes([number]) * 3_000_000 + b"!" for number in range(12)]
-    assert list(ordered_map(_length, specs, workers=2)) == [spec[::-1] for spec in specs]
+    assert list(LocalProcesses(2).map(_length, specs)) == [spec[::-1] for spec in specs]
 
 
 def test_specs_are_not_taken_far_ahead_of_the_consumer() -> None:
@@ -143,7 +143,7 @@ def test_specs_are_not_taken_far_ahead_of_the_consumer() -> None:
             taken += 1
             yield number
 
-    results = ordered_map(_square_slowest_first, specs(), workers=2)
+    results = LocalProcesses(2).map(_square_slowest_first, specs())
     next(results)
     assert taken < 20
     results.close()  # type: ignore[attr-defined]
@@ -151,7 +151,7 @@ def test_specs_are_not_taken_far_ahead_of_the_consumer() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_our_errors_arrive_intact_and_in_order(workers: int) -> None:
-    results = ordered_map(_refuse, range(20), workers=workers)
+    results = LocalProcesses(workers).map(_refuse, range(20))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(SampleError) as caught:
         next(results)
@@ -163,31 +163,31 @@ def test_our_errors_arrive_intact_and_in_order(workers: int) -> None:
 
 def test_a_bug_in_a_worker_arrives_with_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
-        list(ordered_map(_divide, [1, 0], workers=2))
+        list(LocalProcesses(2).map(_divide, [1, 0]))
     assert "_divide" in caught.value.__notes__[0]
 
 
 def test_an_exception_that_does_not_pickle_is_reported_not_hung() -> None:
     with pytest.raises(RuntimeError, match="_raise_what_does_not_pickle"):
-        list(ordered_map(_raise_what_does_not_pickle, [1], workers=2))
+        list(LocalProcesses(2).map(_raise_what_does_not_pickle, [1]))
 
 
 def test_killed_worker_is_replaced_and_its_work_done_again(tmp_path: Path) -> None:
     names = [f"n{number}" for number in range(10)]
     names[4] = "deadly"
     specs = [str(tmp_path / name) for name in names]
-    assert list(ordered_map(_die_once, specs, workers=2)) == names
+    assert list(LocalProcesses(2).map(_die_once, specs)) == names
     assert _no_children_left()
 
 
 def test_work_that_kills_every_worker_is_a_storage_error() -> None:
     with pytest.raises(StorageError, match=r"exit code 7"):
-        list(ordered_map(_die, range(4), workers=2))
+        list(LocalProcesses(2).map(_die, range(4)))
     assert _no_children_left()
 
 
 def test_closing_early_does_not_wait_for_work_under_way() -> None:
-    results = ordered_map(_sleep, [0, 60, 60, 60], workers=2)
+    results = LocalProcesses(2).map(_sleep, [0, 60, 60, 60])
     assert next(results) == 0
     started = time.monotonic()
     results.close()  # type: ignore[attr-defined]
@@ -208,13 +208,13 @@ def test_interrupt_ends_the_run_and_its_workers() -> None:
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         # Not of whose child the worker is: beside other threads that is the fork server.
-        list(ordered_map(_interrupt, [os.getpid(), 0, 0, 0], workers=2))
+        list(LocalProcesses(2).map(_interrupt, [os.getpid(), 0, 0, 0]))
     assert time.monotonic() - started < 5
     assert _no_children_left()
 
 
 def test_interrupt_of_the_group_leaves_the_workers_to_their_parent() -> None:
-    assert list(ordered_map(_interrupt_self, range(6), workers=2)) == list(range(6))
+    assert list(LocalProcesses(2).map(_interrupt_self, range(6))) == list(range(6))
 
 
 def test_errors_raised_by_the_specs_end_the_workers() -> None:
@@ -223,7 +223,7 @@ def test_errors_raised_by_the_specs_end_the_workers() -> None:
         raise InputError("the listing broke")
 
     with pytest.raises(InputError):
-        list(ordered_map(_process_id, specs(), workers=2))
+        list(LocalProcesses(2).map(_process_id, specs()))
     assert _no_children_left()
 
 

@@ -133,8 +133,8 @@ def test_a_script_without_main_guard_is_run_once_beside_other_threads(tmp_path: 
         import threading, time
         print("run", flush=True)
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-        from provreg.executors.processes import ordered_map
-        print(list(ordered_map(abs, range(-9, 0), workers=2)))
+        from provreg.executors.processes import LocalProcesses
+        print(list(LocalProcesses(2).map(abs, range(-9, 0))))
         """,
         folder=tmp_path,
     )
@@ -150,8 +150,8 @@ def test_a_fresh_worker_finds_modules_where_its_parent_does(tmp_path: Path) -> N
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         sys.path.append("elsewhere")
         import of_a_user
-        from provreg.executors.processes import ordered_map
-        print(list(ordered_map(of_a_user.double, [1, 2], workers=2)))
+        from provreg.executors.processes import LocalProcesses
+        print(list(LocalProcesses(2).map(of_a_user.double, [1, 2])))
         """,
         folder=tmp_path,
     )
@@ -164,8 +164,8 @@ def test_a_fresh_worker_of_an_isolated_process_heeds_no_environment(tmp_path: Pa
         import sys, threading, time
         sys.path.insert(0, {str(ROOT)!r})
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-        from provreg.executors.processes import ordered_map
-        print(list(ordered_map(abs, [-1, -2], workers=2)))
+        from provreg.executors.processes import LocalProcesses
+        print(list(LocalProcesses(2).map(abs, [-1, -2])))
         """
     environment = {"PYTHONPATH": str(tmp_path)}
     assert "code of the environment" in run(script, environment=environment, folder=tmp_path)
@@ -226,8 +226,8 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path, thread: str) ->
             f"""
             import threading, time
             {thread}
-            from provreg.executors.processes import ordered_map
-            results = ordered_map(eval, ["__import__('os').getpid()"] * 1000, workers=2)
+            from provreg.executors.processes import LocalProcesses
+            results = LocalProcesses(2).map(eval, ["__import__('os').getpid()"] * 1000)
             print(*[next(results) for _ in range(50)], flush=True)
             time.sleep(60)
             """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from provreg.executors.processes import LocalProcesses
 from provreg.readers.fingerprint import Fingerprint, fingerprint_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def take(*paths: Path, workers: int = 2, leave_out: tuple[Path, ...] = ()) -> Fingerprint | None:
-    return fingerprint_of(paths, leave_out=leave_out, workers=workers)
+    return fingerprint_of(paths, leave_out=leave_out, executor=LocalProcesses(workers))
 
 
 @pytest.fixture

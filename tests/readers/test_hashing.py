@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provreg.errors import InputError, StorageError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import hashing, slices
 from provreg.readers.descent import Descent
 from provreg.readers.hashing import hash_files, sizes_of, stat_files
@@ -60,6 +61,18 @@ def around_read(
     monkeypatch.setattr(slices, "read_small", None)
 
 
+class Watched:
+    """Works in this process, whatever is asked for, and keeps what was."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.most: list[int | None] = []
+
+    def map(self, function: Any, specs: Any, *, most: int | None = None) -> Iterator[Any]:
+        self.most.append(most)
+        return map(function, specs)
+
+
 @pytest.mark.parametrize(
     ("workers", "threads"), [(1, [1, 1, 1, 1]), (2, [1, 1, 1, 2]), (5, [1, 1, 2, 5]), (64, [8] * 4)]
 )
@@ -72,22 +85,20 @@ def test_cores_without_a_file_of_their_own_help_with_the_last(
         asked.append(work.threads)
         return slices.hash_slice(work)
 
-    def in_this_process(function: Any, specs: Any, **_: object) -> Iterator[Any]:
-        return map(function, specs)
-
     monkeypatch.setattr(hashing, "hash_slice", hash_slice)
-    monkeypatch.setattr(hashing, "ordered_map", in_this_process)
     monkeypatch.setattr(hashing, "_FEW_BYTES", 1)
     monkeypatch.setattr(hashing, "_MOST_BYTES", 1)
     files = {str(number): b"large" for number in range(4)}
-    assert len(hash_files(runs_of(tmp_path, files), workers=workers).content) == 4 * 32
+    assert len(hash_files(runs_of(tmp_path, files), executor=Watched(workers)).content) == 4 * 32
     assert asked == threads
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_digests_come_in_the_order_of_the_ids(tmp_path: Path, workers: int) -> None:
     files = numbered(1500)
-    hashes = hash_files(runs_of(tmp_path, files), workers=workers, with_sha256=True)
+    hashes = hash_files(
+        runs_of(tmp_path, files), executor=LocalProcesses(workers), with_sha256=True
+    )
     expected = [files[name] for name in sorted(files)]
     assert hashes.content == b"".join(blake3(data).digest() for data in expected)
     assert hashes.sha256 == b"".join(hashlib.sha256(data).digest() for data in expected)
@@ -107,56 +118,55 @@ def test_any_size_has_the_digest_of_its_bytes(
 ) -> None:
     data = b"\x5a\xa5\x01" * (size // 3 + 1)
     runs = runs_of(tmp_path_factory.mktemp("size"), {"x": data[:size]})
-    hashes = hash_files(runs, workers=1, with_sha256=True)
+    hashes = hash_files(runs, executor=LocalProcesses(1), with_sha256=True)
     assert hashes.content == blake3(data[:size]).digest()
     assert hashes.sha256 == hashlib.sha256(data[:size]).digest()
 
 
 def test_nothing_to_hash_is_nothing() -> None:
-    hashes = hash_files([], workers=2)
-    assert hashes.content == hashes.sha256 == hashes.stats == stat_files([], workers=2) == b""
+    hashes = hash_files([], executor=LocalProcesses(2))
+    assert (
+        hashes.content
+        == hashes.sha256
+        == hashes.stats
+        == stat_files([], executor=LocalProcesses(2))
+        == b""
+    )
 
 
 def test_stats_are_those_of_the_files(tmp_path: Path) -> None:
     runs = runs_of(tmp_path, {"a": b"x", "b/c": b"yy"})
     os.utime(tmp_path / "a", ns=(0, -1_500_000_000))
-    stats = stat_files(runs, workers=1)
+    stats = stat_files(runs, executor=LocalProcesses(1))
     for row, name in zip(STAT.iter_unpack(stats), ("a", "b/c"), strict=True):
         found = (tmp_path / name).stat()
         assert row[:3] == (found.st_dev, found.st_ino, found.st_size)
         assert row[3:] == (found.st_mtime_ns, found.st_ctime_ns)
-    assert hash_files(runs, workers=1).stats == stats
+    assert hash_files(runs, executor=LocalProcesses(1)).stats == stats
     (tmp_path / "a").unlink()
     os.mkfifo(tmp_path / "a")
     (tmp_path / "b/c").unlink()
-    assert stat_files(runs, workers=1) == bytes(2 * STAT.size)
+    assert stat_files(runs, executor=LocalProcesses(1)) == bytes(2 * STAT.size)
 
 
 def test_stats_of_many_files_in_processes_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = runs_of(tmp_path, numbered(300))
-    alone = stat_files(runs, workers=2)
+    alone = stat_files(runs, executor=LocalProcesses(2))
     monkeypatch.setattr(hashing, "_FEW_STATS", 10)
     monkeypatch.setattr(hashing, "_STATS_A_SPEC", 17)
-    assert stat_files(runs, workers=2) == alone
+    assert stat_files(runs, executor=LocalProcesses(2)) == alone
 
 
 def test_few_small_files_start_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
-    original = hashing.ordered_map
-
-    def watched(*arguments: Any, workers: int, **others: Any) -> Any:
-        started.append(workers)
-        return original(*arguments, workers=workers, **others)
-
-    monkeypatch.setattr(hashing, "ordered_map", watched)
+    executor = Watched(2)
     runs = runs_of(tmp_path, numbered(10))
-    hash_files(runs, workers=2)
-    assert started[-1] == 1
+    hash_files(runs, executor=executor)
+    assert executor.most[-1] == 1
     monkeypatch.setattr(hashing, "_FEW_BYTES", 5)
-    hash_files(runs, workers=2)
-    assert started[-1] == 2
+    hash_files(runs, executor=executor)
+    assert executor.most[-1] is None
 
 
 def test_progress_ends_at_everything_and_is_told_seldom(
@@ -166,7 +176,7 @@ def test_progress_ends_at_everything_and_is_told_seldom(
     monkeypatch.setattr(hashing, "_MOST_FILES", 1)
     monkeypatch.setattr(hashing, "_FIRST_FILES", 1)
     told: list[tuple[int, int]] = []
-    hash_files(runs, workers=1, progress=lambda *done: told.append(done))
+    hash_files(runs, executor=LocalProcesses(1), progress=lambda *done: told.append(done))
     assert told[-1] == (200, sum(len(data) for data in numbered(200).values()))
     assert len(told) < 20
     assert told == sorted(told)
@@ -178,7 +188,7 @@ def test_each_file_is_opened_once_and_read_once(
     runs = runs_of(tmp_path, {"a": b"x" * 100, "b": b"y" * 100})
     reads: list[int] = []
     around_read(monkeypatch, lambda number, file: reads.append(number))
-    hash_files(runs, workers=1)
+    hash_files(runs, executor=LocalProcesses(1))
     assert reads == [0, 1]
 
 
@@ -191,7 +201,7 @@ def test_file_written_while_being_read(tmp_path: Path, monkeypatch: pytest.Monke
 
     around_read(monkeypatch, write)
     with pytest.raises(InputError, match="'b' changed while it was read") as caught:
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
     assert caught.value.sample == "b"
 
 
@@ -207,7 +217,7 @@ def test_file_growing_without_end_while_being_read(
 
     around_read(monkeypatch, grow)
     with pytest.raises(InputError, match="'log' changed while it was read"):
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
 
 
 @pytest.mark.parametrize("size", [100, 3 * BUFFER])
@@ -217,7 +227,7 @@ def test_file_truncated_while_being_read(
     runs = runs_of(tmp_path, {"a": b"x" * size})
     around_read(monkeypatch, lambda number, file: os.truncate(tmp_path / "a", 10), before=True)
     with pytest.raises(InputError, match="'a' changed while it was read"):
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
 
 
 @pytest.mark.parametrize("announced", [0, 3, 3 * BUFFER])
@@ -235,7 +245,7 @@ def test_file_of_another_size_than_announced(
     monkeypatch.setattr(slices.os, "fstat", stat)
     monkeypatch.setattr(slices, "read_small", None)
     with pytest.raises(InputError, match="'a' changed while it was read"):
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
 
 
 def test_change_with_times_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +258,7 @@ def test_change_with_times_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     around_read(monkeypatch, write)
     with pytest.raises(InputError, match="changed"):
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
 
 
 def test_file_swapped_while_being_read_is_hashed_as_opened(
@@ -263,7 +273,7 @@ def test_file_swapped_while_being_read_is_hashed_as_opened(
     around_read(monkeypatch, swap)
     # Replacing the name takes a link from the old file, which changes its ctime: seen and refused.
     with pytest.raises(InputError, match="changed while it was read"):
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -274,7 +284,7 @@ def test_failing_files_are_all_collected_and_the_rest_hashed(tmp_path: Path, wor
     gone = [0, 5, 700, 1199]
     for row in gone:
         (tmp_path / names[row]).unlink()
-    hashes = hash_files(runs, workers=workers, collect=True, with_sha256=True)
+    hashes = hash_files(runs, executor=LocalProcesses(workers), collect=True, with_sha256=True)
     assert sorted(hashes.failures) == gone
     for row, error in hashes.failures.items():
         assert error.sample == names[row]
@@ -287,7 +297,7 @@ def test_failing_files_are_all_collected_and_the_rest_hashed(tmp_path: Path, wor
             digest(files[name]).digest() for name in read
         ]
     with pytest.raises(InputError, match=f"'{names[0]}' vanished"):
-        hash_files(runs, workers=workers)
+        hash_files(runs, executor=LocalProcesses(workers))
 
 
 def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> list[float]:
@@ -312,7 +322,7 @@ def test_disk_or_server_that_recovers_is_waited_for(
 ) -> None:
     runs = runs_of(tmp_path, {"x/a": b"a"})
     slept = failing_reads(monkeypatch, number, 2)
-    assert hash_files(runs, workers=1).content == blake3(b"a").digest()
+    assert hash_files(runs, executor=LocalProcesses(1)).content == blake3(b"a").digest()
     assert len(slept) == 2
 
 
@@ -327,7 +337,7 @@ def test_folder_is_opened_again_after_a_server_lost_it(
         runs_of(tmp_path, {"x/a": b"back"})
 
     monkeypatch.setattr(slices.time, "sleep", restart)
-    assert hash_files(runs, workers=1).content == blake3(b"back").digest()
+    assert hash_files(runs, executor=LocalProcesses(1)).content == blake3(b"back").digest()
 
 
 def test_disk_that_keeps_failing_is_a_storage_error_naming_the_file(
@@ -336,7 +346,7 @@ def test_disk_that_keeps_failing_is_a_storage_error_naming_the_file(
     runs = runs_of(tmp_path, {"x/a": b"a", "x/b": b"b"})
     slept = failing_reads(monkeypatch, errno.EIO, 1000)
     with pytest.raises(StorageError, match=r"'x/a' cannot be read: .*error") as caught:
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
     assert caught.value.sample == "x/a"
     assert len(slept) == 3
 
@@ -346,7 +356,7 @@ def test_server_that_is_gone_is_not_waited_for_once_a_file(
 ) -> None:
     runs = runs_of(tmp_path, numbered(30))
     slept = failing_reads(monkeypatch, errno.ESTALE, 10_000)
-    hashes = hash_files(runs, workers=1, collect=True)
+    hashes = hash_files(runs, executor=LocalProcesses(1), collect=True)
     assert len(hashes.failures) == 30
     assert sum(slept) < 5
 
@@ -357,7 +367,7 @@ def test_file_without_permission_is_named_and_not_tried_again(
     runs = runs_of(tmp_path, {"a": b"a"})
     slept = failing_reads(monkeypatch, errno.EACCES, 1)
     with pytest.raises(InputError, match="'a' cannot be read: permission denied"):
-        hash_files(runs, workers=1)
+        hash_files(runs, executor=LocalProcesses(1))
     assert slept == []
 
 
@@ -367,7 +377,7 @@ def test_descriptors_are_closed_whatever_happens(
     runs = runs_of(tmp_path, numbered(50))
     before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
     failing_reads(monkeypatch, errno.EIO, 40)
-    hash_files(runs, workers=1, collect=True)
+    hash_files(runs, executor=LocalProcesses(1), collect=True)
     assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import features, huggingface
 from provreg.readers.catalog import detect
 from provreg.readers.reader import Found, HowToRead, Work
@@ -62,7 +63,7 @@ def saved(folder: Path, *shards: list[dict[str, Any]], said: Any = FEATURES, **s
 
 def read(path: Path, workers: int = 1, before: dict[str, Any] | None = None, **how: Any) -> Found:
     options = huggingface.settle("huggingface", HowToRead(**how), before)
-    return huggingface.read([path], "huggingface", options, Work(workers=workers))
+    return huggingface.read([path], "huggingface", options, Work(executor=LocalProcesses(workers)))
 
 
 def facts(found: Found) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from provreg.core.column import type_from_json
 from provreg.errors import FormatError, InputError, ProvregError, UsageError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import delimited
 from provreg.readers.source_file import examined
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
@@ -168,7 +169,7 @@ def test_rows_are_counted_across_slices(
     file = tmp_path / "t.csv"
     file.write_bytes(b"a,n\n" + good + line + good)
     with pytest.raises(InputError, match=rf"t\.csv'(, |: ){message}"):
-        read_table([file], "csv", options, workers=workers)
+        read_table([file], "csv", options, executor=LocalProcesses(workers))
 
 
 @pytest.mark.parametrize(

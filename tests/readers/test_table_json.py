@@ -22,6 +22,7 @@ from provreg.core.column import (
     type_from_json,
 )
 from provreg.errors import InputError, ProvregError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import first_rows, json_array, json_rows, json_values, jsonlines
 from provreg.readers.json_rows import batches_of_lines
 from provreg.readers.source_file import MisfitError
@@ -232,9 +233,9 @@ def test_what_is_no_row_is_refused_by_file_and_row(
     schema = options_from_reading(read_table([file], "jsonl", TableOptions()).reading)
     file.write_bytes(good * 2 + b"\n" + line + b"\n" + good)
     with pytest.raises(InputError):
-        read_table([file], "jsonl", TableOptions(), workers=workers)
+        read_table([file], "jsonl", TableOptions(), executor=LocalProcesses(workers))
     with pytest.raises(InputError, match=r"t\.jsonl', row 3: "):
-        read_table([file], "jsonl", schema, workers=workers)
+        read_table([file], "jsonl", schema, executor=LocalProcesses(workers))
 
 
 def test_rows_are_counted_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,12 +249,17 @@ def test_rows_are_counted_across_chunks(tmp_path: Path, monkeypatch: pytest.Monk
             [file],
             "jsonl",
             TableOptions(),
-            workers=workers,
+            executor=LocalProcesses(workers),
         )
         assert samples.table.num_rows == 300
         file.write_bytes(data + b'{"a":"x"}\n')
         with pytest.raises(InputError, match="row 301: column 'a': 'x' is no int"):
-            read_table([file], "jsonl", options_from_reading(samples.reading), workers=workers)
+            read_table(
+                [file],
+                "jsonl",
+                options_from_reading(samples.reading),
+                executor=LocalProcesses(workers),
+            )
     assert [row["a"] for row in read(tmp_path, data)] == list(range(300))
 
 

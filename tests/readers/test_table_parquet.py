@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from provreg.core.column import INT
 from provreg.core.row import hash_rows
 from provreg.errors import InputError, ProvregError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import parquet
 from provreg.readers.source_file import SourceFile, examined, opened
 from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
@@ -45,7 +46,9 @@ OPTIONS = TableOptions(id="id")
 def test_row_groups_are_hashed_as_the_whole_table(tmp_path: Path, workers: int) -> None:
     pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=17)
     seen: list[int] = []
-    samples = read_table([tmp_path], "parquet", OPTIONS, workers=workers, progress=seen.append)
+    samples = read_table(
+        [tmp_path], "parquet", OPTIONS, executor=LocalProcesses(workers), progress=seen.append
+    )
     options = options_from_reading(samples.reading)
     contents, sizes = hash_rows(TABLE, options.payload_columns())
     assert samples.table["content"].to_pylist() == contents.to_pylist()
@@ -216,7 +219,9 @@ def test_rows_are_counted_across_batches_and_row_groups(
     table = pa.table({"a": range(50), "by": ["x" * 300 if n == 37 else "x" for n in range(50)]})
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=20)
     with pytest.raises(InputError, match="row 38: column 'by'"):
-        read_table([tmp_path], "parquet", TableOptions(labeler="by"), workers=workers)
+        read_table(
+            [tmp_path], "parquet", TableOptions(labeler="by"), executor=LocalProcesses(workers)
+        )
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
@@ -290,7 +295,7 @@ def test_beside_other_threads_workers_read_the_same(tmp_path: Path) -> None:
     thread = threading.Thread(target=release.wait)
     thread.start()
     try:
-        found = read_table([tmp_path], "parquet", TableOptions(), workers=2)
+        found = read_table([tmp_path], "parquet", TableOptions(), executor=LocalProcesses(2))
     finally:
         release.set()
         thread.join()

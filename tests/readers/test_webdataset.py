@@ -20,6 +20,7 @@ from blake3 import blake3
 from provreg.core.column_arrow import columns_from_arrow
 from provreg.core.row import encode_rows
 from provreg.errors import FormatError, InputError, UsageError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import stems, webdataset
 from provreg.readers.catalog import detect
 from provreg.readers.reader import Found, HowToRead, Work
@@ -62,7 +63,7 @@ def pictures(*numbers: int) -> list[tuple[str, bytes]]:
 
 def read(*paths: Path, before: dict[str, Any] | None = None, workers: int = 1, **how: Any) -> Found:
     options = webdataset.settle("webdataset", HowToRead(**how), before)
-    return webdataset.read(paths, "webdataset", options, Work(workers=workers))
+    return webdataset.read(paths, "webdataset", options, Work(executor=LocalProcesses(workers)))
 
 
 def rows(found: Found) -> list[dict[str, Any]]:

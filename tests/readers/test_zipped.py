@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
+from provreg.executors.processes import LocalProcesses
 from provreg.readers import zipped
 from provreg.readers.catalog import detect
 from provreg.readers.folder import FolderOptions, read_folder
@@ -34,7 +35,9 @@ def pack(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
 
 def read(*paths: Path, workers: int = 1, collect: bool = False, **how: Any) -> Found:
     options = zipped.settle("zip", HowToRead(**how), None)
-    return zipped.read(paths, "zip", options, Work(workers=workers, collect=collect))
+    return zipped.read(
+        paths, "zip", options, Work(executor=LocalProcesses(workers), collect=collect)
+    )
 
 
 def rows(found: Found) -> list[dict[str, Any]]:
