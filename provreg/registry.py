@@ -14,23 +14,36 @@ from provreg.errors import NotTrustedError
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from provreg.core.policy import Signature
+    from provreg.core.receipt import Receipt, TrainedOn
     from provreg.core.revocation import RevokedSamples
     from provreg.flows.blame import Blamed
     from provreg.flows.check import Problem
     from provreg.flows.countersign import Countersigned, Review
     from provreg.flows.diff import Diff
+    from provreg.flows.exposure import Choose, Exposure, Untold
+    from provreg.flows.freshness import Freshness
     from provreg.flows.ingestion import Ingestion
     from provreg.flows.latest import SignedLatest
     from provreg.flows.lineage import Ancestor
+    from provreg.flows.models import MadeBy
     from provreg.flows.proposals import Proposal
     from provreg.flows.publish import Outcome
+    from provreg.flows.refetch import Refetched
     from provreg.flows.revoke import Aim, Revoked
+    from provreg.flows.runs import Run
+    from provreg.flows.signatures import Skipped
     from provreg.flows.sync import Damaged
     from provreg.flows.trusting import Trust
     from provreg.flows.verify import Step, VerifiedVersion
     from provreg.flows.waiting import Waiting
     from provreg.flows.workspace import Workspace
-    from provreg.store.state import PlaceMemory
+    from provreg.readers.download_bounds import Bounds
+    from provreg.store.state import Pin, PlaceMemory
     from provreg.trust.signer import Signer
     from provreg.trust.sigstore.root import TrustedRoot
 
@@ -247,6 +260,144 @@ class Registry:
         if asked is not None:
             asked(aim)
         return revoke(self.workspace, aim, signer, trust)
+
+    def export_oms(self, version: VerifiedVersion, signer: Signer) -> bytes:
+        """An OpenSSF Model Signing bundle of a version; raises as `flows.export.oms`."""
+        from provreg.flows.export import oms
+
+        return oms(version, signer)
+
+    def refetch(
+        self,
+        version: VerifiedVersion,
+        *,
+        sample: int | None = None,
+        bounds: Bounds | None = None,
+        progress: Progress | None = None,
+    ) -> Refetched:
+        """Downloads the samples of a version again, `sample` of them by chance; what differs."""
+        from provreg.flows.refetch import refetch
+        from provreg.readers.download_bounds import Bounds
+
+        return refetch(version, sample=sample, bounds=bounds or Bounds(), progress=progress)
+
+    def revoked_samples(self, version: VerifiedVersion) -> npt.NDArray[np.bool_]:
+        """Which samples of a verified version are revoked, in the order of its entries."""
+        from provreg.flows.revoked_samples import revoked_samples
+
+        return revoked_samples(self.workspace, version)
+
+    def signatures(self, version: Ancestor) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
+        """Who signed it, whether or not that counts, and the bundles that do not verify."""
+        from provreg.flows.signatures import all_signatures
+
+        if self.trust is None:
+            return (), ()
+        return all_signatures(self.workspace, version.head, version.digest, self.trust)
+
+    def pin(self, version: VerifiedVersion, lock: Path) -> Pin:
+        """Writes a verified version into the lock file `lock`; raises as `store.pins`."""
+        from provreg.flows.pin import pin
+
+        return pin(version, lock)
+
+    def runs(self, choose: Choose | None = None) -> tuple[list[Exposure], list[Untold]]:
+        """The training runs that were handed any of the samples that `choose` picks, or all runs.
+
+        The latest is last. `Selection(...).mask` is such a choice. Second, the receipts of which it
+        cannot be told. The index is brought up to date first.
+        """
+        from provreg.flows.exposure import all_runs, exposures
+
+        with self._asking(None) as workspace:
+            if choose is None:
+                return all_runs(workspace, self.trust), []
+            return exposures(workspace, self.trust, choose)
+
+    def runs_of_sample(self, reference: str, sample: str) -> tuple[list[Exposure], list[Untold]]:
+        """As `runs`, of those that were handed `sample` of a version, or its bytes under any id.
+
+        Raises NotFoundError where the version has no such sample.
+        """
+        from provreg.flows.exposure import same_sample
+
+        entries = self.blame(reference, (sample,)).entries
+        return self.runs(same_sample(sample, entries.column("content")[0].as_py()))
+
+    def samples_of_run(self, run: Run) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
+        """(version, ids of its samples that the run was handed), a version after the other."""
+        from provreg.flows.exposure import handed
+
+        return handed(self.workspace, run.receipt)
+
+    def runs_of_model(self, path: Path, *, progress: Progress | None = None) -> list[MadeBy]:
+        """The runs that made the model at `path`, a file or folder; first those that fit best."""
+        from provreg.flows.models import runs_of_model
+        from provreg.readers.model import hash_model
+
+        files = hash_model(path, progress=progress)
+        with self._asking(None) as workspace:
+            return runs_of_model(workspace, files, self.trust, whole=path.is_dir())
+
+    def verify_model(self, path: Path, *, progress: Progress | None = None) -> MadeBy:
+        """The run that left just these files, by a trusted receipt; raises as `flows.models`."""
+        from provreg.flows.models import verify_model
+        from provreg.readers.model import hash_model
+
+        trust = self.require_trust()
+        files = hash_model(path, progress=progress)
+        with self._asking(None) as workspace:
+            return verify_model(workspace, str(path), files, trust, whole=path.is_dir())
+
+    def sign_receipt(
+        self,
+        path: Path,
+        signer: Signer,
+        *,
+        model: Path | None = None,
+        asked: Callable[[str, Receipt], None] | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Signs and stores the receipt that was kept at `path`, and removes the file.
+
+        `model` is what came of the run, where that could not be read when it ended. `asked` is told
+        the digest and what is about to be signed, and raises if it should not be.
+        """
+        from provreg.flows.publish_receipt import sign_kept
+
+        return sign_kept(
+            self.workspace, self.trust, path, signer, model=model, asked=asked, progress=progress
+        )
+
+    @staticmethod
+    def unsigned_receipts() -> list[Path]:
+        """The receipts of this user that wait to be signed."""
+        from provreg.store.unsigned import kept
+
+        return kept()
+
+    def latest(self, dataset: str) -> Freshness:
+        """The *latest* statements of `dataset` that count."""
+        from provreg.flows.latest import latest_of
+
+        return latest_of(self.workspace, dataset, self.require_trust())[1]
+
+    @staticmethod
+    def memory_at(folder: Path | None, dataset: str | None = None) -> PlaceMemory:
+        """What this user has seen in the registry in `folder`, which may be gone.
+
+        By default it is the nearest upward. Raises NotFoundError where there is none.
+        """
+        from provreg.flows.opening import memory_at
+
+        return memory_at(folder, dataset)
+
+    @staticmethod
+    def forget_memory(memory: PlaceMemory) -> None:
+        """Forgets what `memory_at` gave."""
+        from provreg.store.state import forget
+
+        forget(memory)
 
     def forget(self, dataset: str | None = None) -> PlaceMemory:
         """Forgets what this user has seen of `dataset`, or of all datasets, in this registry.

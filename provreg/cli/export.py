@@ -62,7 +62,6 @@ def oms(
     The version is verified first. It must have been taken in from a folder, with --sha256. Then
     `model_signing verify` accepts the folder with the bundle (docs/guides/interop.md).
     """
-    from provreg.flows.export import oms as export_oms
     from provreg.store.files import replace_file
 
     output = Output(json=json, quiet=quiet, verbose=verbose)
@@ -85,7 +84,7 @@ def oms(
         version = opened.verify(reference, data=paths, progress=progress)
     for warning in opened.warnings:
         output.warn(warning)
-    replace_file(out, export_oms(version, signer), 0o666)
+    replace_file(out, opened.export_oms(version, signer), 0o666)
     left_out = sum(version.head.reading["left_out"].values())
     if left_out:
         output.warn(

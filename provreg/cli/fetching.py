@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from provreg.flows.refetch import Refetched
     from provreg.flows.verify import VerifiedVersion
     from provreg.readers.download_bounds import Bounds
+    from provreg.registry import Registry
 
 FetchOption = Annotated[
     Path | None,
@@ -141,6 +142,7 @@ def fetched_to_json(fetched: FetchedList) -> dict[str, Any]:
 
 
 def refetch(
+    opened: Registry,
     version: VerifiedVersion,
     document: dict[str, Any],
     *,
@@ -153,10 +155,8 @@ def refetch(
     Ends with code 4 where a URL gives something else, 6 where some did not answer, 3 where some are
     gone and the others as signed.
     """
-    from provreg.flows.refetch import refetch as download_again
-
     with output.progress("downloading") as progress:
-        found = download_again(version, sample=sample, bounds=bounds, progress=progress)
+        found = opened.refetch(version, sample=sample, bounds=bounds, progress=progress)
     counts: Counter[str] = Counter(finding.kind for finding in found.findings)
     output.stream(
         document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,37 +43,23 @@ def forget(
     on first use where nothing is left. The registry itself is not opened, and may be gone.
     """
     from provreg.core.names import check_dataset_name
-    from provreg.store.state import forget, memory_of
+    from provreg.registry import Registry
 
     output = Output(json=json, quiet=quiet, verbose=verbose)
     if name is not None:
         check_dataset_name(name)
-    places = _places(registry)
-    memory = memory_of(places, name)
+    memory = Registry.memory_at(registry, name)
     if not memory.datasets and memory.revocation is None and memory.unreadable is None:
         what = "anything" if name is None else name
         raise NotFoundError(
-            f"nothing was seen of {what} in {quoted(places[0])}",
+            f"nothing was seen of {what} in {quoted(memory.places[0])}",
             hint="name the registry as the message that refused it does",
         )
     _show(memory, output)
     confirm("forget this? Only first use protects what is left of it", yes=yes)
-    forget(memory)
+    Registry.forget_memory(memory)
     output.document(_document(memory))
     output.note("the next version is taken on first use; `provreg pin` settles on one")
-
-
-def _places(registry: Path | None) -> tuple[str, ...]:
-    from provreg.store.folder import find
-    from provreg.store.local import LocalBackend
-
-    folder = registry or find(Path.cwd())
-    if folder is None:
-        raise NotFoundError(
-            "there is no registry here or in any folder above",
-            hint="name the one to forget with --registry FOLDER",
-        )
-    return LocalBackend(folder).places
 
 
 def _show(memory: PlaceMemory, output: Output) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from provreg.core.latest import Latest
     from provreg.flows.freshness import Freshness
-    from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg latest cifar10 --policy policy.toml",
@@ -86,7 +85,7 @@ def latest(
         output=output,
     )
     signed = None if signer is None else opened.sign_latest(name, signer, valid=span)
-    freshness = _in_force(opened, name) if signed is None else signed.freshness
+    freshness = opened.latest(name) if signed is None else signed.freshness
     for warning in opened.warnings:
         output.warn(warning)
     for reason in freshness.passed_over:
@@ -104,12 +103,6 @@ def latest(
         until = when(said.expires)
         output.line(f"{name}@{said.version} attested to be the newest until {until}")
     _show(name, freshness, output)
-
-
-def _in_force(opened: Registry, name: str) -> Freshness:
-    from provreg.flows.latest import latest_of
-
-    return latest_of(opened.workspace, name, opened.require_trust())[1]
 
 
 def _show(name: str, freshness: Freshness, output: Output) -> None:

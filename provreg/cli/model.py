@@ -16,7 +16,6 @@ from provreg.core.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
-    from provreg.core.receipt import ModelFile
     from provreg.flows.models import MadeBy
     from provreg.registry import Registry
 
@@ -35,10 +34,9 @@ def model_path(reference: str) -> Path | None:
 
 def show_model(opened: Registry, path: Path, output: Output, *, samples: bool) -> None:
     """The runs that made the model at `path`; with `samples`, the ids of all they were handed."""
-    from provreg.flows.models import runs_of_model
-
-    files = _files(opened, path, output)
-    made = runs_of_model(opened.workspace, files, opened.trust, whole=path.is_dir())
+    with output.progress("hashing the model") as progress:
+        made = opened.runs_of_model(path, progress=progress)
+    say_damage(opened.damaged, output)
     _warn(opened, output)
     if not made:
         raise NotFoundError(
@@ -59,13 +57,11 @@ def show_model(opened: Registry, path: Path, output: Output, *, samples: bool) -
 
 def verify_model(opened: Registry, path: Path, output: Output) -> None:
     """Raises NotTrustedError unless a trusted receipt names exactly the files at `path`."""
-    from provreg.flows import models
-
     reference = f"{MODEL}{path}"
     try:
         trust = opened.require_trust()
-        files = _files(opened, path, output)
-        made = models.verify_model(opened.workspace, str(path), files, trust, whole=path.is_dir())
+        with output.progress("hashing the model") as progress:
+            made = opened.verify_model(path, progress=progress)
     except NotTrustedError as error:
         _warn(opened, output)
         if not output.json:
@@ -78,8 +74,9 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
             {"ref": reference, "verified": False, "steps": [], "findings": findings, "error": why}
         )
         raise typer.Exit(error.exit_code) from None
+    say_damage(opened.damaged, output)
     _warn(opened, output)
-    run = made.run
+    run, files = made.run, len(made.run.receipt.model) if path.is_dir() else 1
     for one in run.versions:
         if one.revoked:
             output.warn(
@@ -93,22 +90,11 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
     )
     versions = ", ".join(one.name for one in run.versions)
     output.line(
-        f"{path} is verified: {counted(len(files), 'file')} as its run left"
-        f" {'it' if len(files) == 1 else 'them'}, trained on {versions}"
+        f"{path} is verified: {counted(files, 'file')} as its run left"
+        f" {'it' if files == 1 else 'them'}, trained on {versions}"
     )
     output.line(f"  trusted because {because}")
     output.line(f"  by {trust.origin}")
-
-
-def _files(opened: Registry, path: Path, output: Output) -> tuple[ModelFile, ...]:
-    from provreg.readers.model import hash_model
-
-    with output.progress("hashing the model") as progress:
-        files = hash_model(path, progress=progress)
-    with output.progress("indexing") as progress:
-        opened.sync(progress=progress)
-    say_damage(opened.damaged, output)
-    return files
 
 
 def _show_samples(
@@ -124,9 +110,7 @@ def _show_samples(
 
 def _samples(opened: Registry, made: list[MadeBy]) -> Iterator[dict[str, Any]]:
     """What the best fitting run was handed, a sample each, in the order of ids."""
-    from provreg.flows.exposure import handed
-
-    for on, ids in handed(opened.workspace, made[0].run.receipt):
+    for on, ids in opened.samples_of_run(made[0].run):
         for chunk in ids.chunks:
             for sample in chunk:
                 yield {"dataset": on.dataset, "version": on.version, "id": sample.as_py()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -45,21 +43,11 @@ def pin(
     older and no other history. The pinned version is one that you rely on: it stands when a key
     that signed it ends, and limits are held against it.
     """
-    from provreg.store.pins import read_lock, write_lock
-    from provreg.store.state import Pin
-
     output = Output(json=json, quiet=quiet, verbose=verbose)
     opened = open_registry(registry, policy=policy, key=key, output=output)
     version = opened.verify(reference)
-    pins = read_lock(lock) if lock.exists() else {}
+    opened.pin(version, lock)
     head = version.head
-    now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    pinned_as = Pin(head.uid, head.version, version.digest, version.chain.newest, now)
-    before = pins.get(head.dataset)
-    if before is not None and before.at is not None and pinned_as == replace(before, at=now):
-        # Pinned again it is as old as it was: the earlier time says more, and nothing is to commit.
-        pinned_as = before
-    write_lock(lock, {**pins, head.dataset: pinned_as})
     pinned = {"dataset": head.dataset, "version": head.version, "head": version.digest}
     output.document({"lock": str(lock), **pinned})
     output.line(f"{lock}: {version.reference} is pinned ({version.digest})")

@@ -12,7 +12,6 @@ from provreg.errors import UsageError
 if TYPE_CHECKING:
     from provreg.cli.output import Output
     from provreg.core.receipt import Receipt
-    from provreg.core.unsigned import UnsignedReceipt
     from provreg.registry import Registry
     from provreg.trust.signer import Signer
 
@@ -42,46 +41,16 @@ def sign_receipt(
 
     `model` is what came of the run, where that could not be read when the run ended.
     """
-    from provreg.core.digest import sha256_digest
-    from provreg.flows.publish_receipt import publish_receipt
-    from provreg.flows.runs import RunJudge
-    from provreg.store.unsigned import drop, read_kept
 
-    unsigned, receipt = read_kept(path)
-    if model is not None or not receipt.model:
-        unsigned, receipt = _with_model(unsigned, receipt, model, output)
-    output.facts(receipt_facts(sha256_digest(unsigned.statement), receipt))
-    confirm("sign this receipt as it is shown above?", yes=yes)
-    digest = publish_receipt(opened.workspace, unsigned, signer)
-    drop(path)
-    run = RunJudge(opened.workspace, opened.trust).run(digest)
+    def asked(digest: str, receipt: Receipt) -> None:
+        output.facts(receipt_facts(digest, receipt))
+        confirm("sign this receipt as it is shown above?", yes=yes)
+
+    with output.progress("hashing the model") as progress:
+        run = opened.sign_receipt(path, signer, model=model, asked=asked, progress=progress)
     for warning in opened.warnings:
         output.warn(warning)
     because = None if run.refused is None else str(run.refused)
-    output.document({"receipt": digest, "trusted": because is None, "because": because})
-    output.line(f"receipt {digest} is signed and stored")
+    output.document({"receipt": run.digest, "trusted": because is None, "because": because})
+    output.line(f"receipt {run.digest} is signed and stored")
     output.line("  trusted here" if because is None else f"  UNTRUSTED here: {because}")
-
-
-def _with_model(
-    unsigned: UnsignedReceipt, receipt: Receipt, model: Path | None, output: Output
-) -> tuple[UnsignedReceipt, Receipt]:
-    """A receipt that names no file, with the files of `model` as they are now."""
-    from dataclasses import replace
-
-    from provreg.core.unsigned import UnsignedReceipt
-    from provreg.readers.model import hash_model
-
-    if model is None:
-        raise UsageError(
-            "the receipt names no model: it could not be read when the run ended",
-            hint="say where the model is: --model PATH",
-        )
-    if receipt.model:
-        raise UsageError(
-            "the receipt names its model's files already", hint="sign it without --model"
-        )
-    with output.progress("hashing the model") as progress:
-        found = replace(receipt, model=hash_model(model, progress=progress))
-    bitmaps = {one.head: bits for one, bits in zip(receipt.datasets, unsigned.bitmaps, strict=True)}
-    return UnsignedReceipt.of(found, bitmaps.__getitem__), found

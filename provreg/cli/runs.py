@@ -61,18 +61,12 @@ def runs(
     with output.progress("indexing") as progress:
         opened.sync(progress=progress)
     say_damage(opened.damaged, output)
-    from provreg.store.unsigned import kept
-
-    for path in kept():
+    for path in opened.unsigned_receipts():
         output.warn(f"a receipt is not signed yet: provreg sign receipt:{path} --sign …")
-    from provreg.flows.exposure import all_runs, exposures
     from provreg.loaders.selection import Selection
 
-    if wanted or where is not None:
-        selection = Selection(**wanted, where=where)
-        found, untold = exposures(opened.workspace, opened.trust, selection.mask)
-    else:
-        found, untold = all_runs(opened.workspace, opened.trust), []
+    selected = wanted or where is not None
+    found, untold = opened.runs(Selection(**wanted, where=where).mask if selected else None)
     for warning in opened.warnings:
         output.warn(warning)
     say_untold(untold, output)

@@ -34,7 +34,6 @@ from provreg.errors import UsageError
 if TYPE_CHECKING:
     from provreg.core.policy import Signature
     from provreg.flows.lineage import Ancestor
-    from provreg.flows.signatures import Skipped
     from provreg.registry import Registry
 
 EXAMPLES = (
@@ -89,7 +88,7 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
     version = opened.resolve(reference)
     head = version.head
     say_untrusted([version], output)
-    signatures, skipped = _signatures(opened, version)
+    signatures, skipped = opened.signatures(version)
     document = version_to_json(version) | {
         "signatures": [_signature_to_json(one, version, opened) for one in signatures],
         "skipped": [
@@ -142,17 +141,6 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         output.warn(f"bundle {left.bundle} is not counted (step {left.step}): {left.reason}")
 
 
-def _signatures(
-    opened: Registry, version: Ancestor
-) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
-    """Who signed it, whether or not it counts, and the bundles that do not verify."""
-    from provreg.flows.signatures import all_signatures
-
-    if opened.trust is None:
-        return (), ()
-    return all_signatures(opened.workspace, version.head, version.digest, opened.trust)
-
-
 def _principal(signature: Signature, opened: Registry) -> str | None:
     """Whose the signature is by the policy in force, whether or not it counts there."""
     found = None if opened.trust is None else opened.trust.policy.signer_of(signature)
@@ -179,18 +167,15 @@ def _signature_to_json(
 
 
 def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:
-    from provreg.flows.exposure import exposures, same_sample
-
     blamed = opened.blame(reference, (sample,))
     say_damage(opened.damaged, output)
     entry = entry_to_json(blamed.entries.to_pylist()[0])
     (answer,) = blamed
-    content_digest = blamed.entries.column("content")[0].as_py()
     attributions = (("bytes", answer.content), ("label", answer.label))
     versions = {one.version.digest: one.version for _, one in attributions}
     say_untrusted(versions.values(), output)
     content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
-    found, untold = exposures(opened.workspace, opened.trust, same_sample(sample, content_digest))
+    found, untold = opened.runs_of_sample(reference, sample)
     say_untold(untold, output)
     runs = [run_to_json(one.run) for one in found]
     output.document(

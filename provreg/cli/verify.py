@@ -154,7 +154,7 @@ def verify(
     document["because"] = version.verdict.reason
     _say(version, opened.require_trust().origin, paths, output)
     if refetch:
-        refetch_samples(version, document, sample=sample, bounds=bounds, output=output)
+        refetch_samples(opened, version, document, sample=sample, bounds=bounds, output=output)
     else:
         output.document(document | {"findings": []})
 

@@ -12,7 +12,9 @@ from provreg.flows.policy_file import is_own
 from provreg.flows.trusting import Trust, find_root, find_trust
 from provreg.flows.workspace import Workspace, open_workspace
 from provreg.store.folder import find, open_registry
+from provreg.store.local import LocalBackend
 from provreg.store.pins import find_lock, read_lock
+from provreg.store.state import PlaceMemory, memory_of
 from provreg.trust.sigstore.root import TrustedRoot
 
 REGISTRY_VARIABLE = "PROVREG_REGISTRY"
@@ -88,3 +90,17 @@ def open_as_asked(
 def _named(environ: Mapping[str, str]) -> Path | None:
     name = environ.get(REGISTRY_VARIABLE)
     return Path(name) if name else None
+
+
+def memory_at(folder: Path | None, dataset: str | None) -> PlaceMemory:
+    """What was seen in the registry in `folder`, by default the nearest upward; it may be gone.
+
+    Raises NotFoundError where there is none.
+    """
+    place = folder or find(Path.cwd())
+    if place is None:
+        raise NotFoundError(
+            "there is no registry here or in any folder above",
+            hint="name the one to forget with --registry FOLDER",
+        )
+    return memory_of(LocalBackend(place).places, dataset)

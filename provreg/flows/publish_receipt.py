@@ -8,21 +8,26 @@ identity provider was down.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from provreg.core.bitmap import pack
-from provreg.core.digest import blake3_digest
+from provreg.core.digest import blake3_digest, sha256_digest
 from provreg.core.head import Head
 from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
 from provreg.core.text import quoted
 from provreg.core.unsigned import UnsignedReceipt
-from provreg.errors import ProvregError
+from provreg.errors import ProvregError, UsageError
+from provreg.flows.runs import Run, RunJudge
+from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.store.unsigned import drop, keep
+from provreg.readers.model import hash_model
+from provreg.store.unsigned import drop, keep, read_kept
 from provreg.trust.signer import Signer
 
 Counts = Mapping[str, npt.NDArray[np.uint8]]
@@ -90,3 +95,50 @@ def kept_until_published(
         error.add_note(f"the receipt is kept: {later}")
         raise
     drop(path)
+
+
+def sign_kept(
+    workspace: Workspace,
+    trust: Trust | None,
+    path: Path,
+    signer: Signer,
+    *,
+    model: Path | None = None,
+    asked: Callable[[str, Receipt], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Signs and stores the receipt that was kept at `path`, and removes the file.
+
+    `model` is what came of the run, where that could not be read when the run ended. `asked` is
+    told the digest and the receipt, and raises if it should not be signed. Raises UsageError where
+    the model is not named once.
+    """
+    unsigned, receipt = read_kept(path)
+    if model is not None or not receipt.model:
+        unsigned, receipt = _with_model(unsigned, receipt, model, progress)
+    if asked is not None:
+        asked(sha256_digest(unsigned.statement), receipt)
+    digest = publish_receipt(workspace, unsigned, signer)
+    drop(path)
+    return RunJudge(workspace, trust).run(digest)
+
+
+def _with_model(
+    unsigned: UnsignedReceipt,
+    receipt: Receipt,
+    model: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[UnsignedReceipt, Receipt]:
+    """A receipt that names no file, with the files of `model` as they are now."""
+    if model is None:
+        raise UsageError(
+            "the receipt names no model: it could not be read when the run ended",
+            hint="say where the model is: --model PATH",
+        )
+    if receipt.model:
+        raise UsageError(
+            "the receipt names its model's files already", hint="sign it without --model"
+        )
+    found = replace(receipt, model=hash_model(model, progress=progress))
+    bitmaps = {one.head: bits for one, bits in zip(receipt.datasets, unsigned.bitmaps, strict=True)}
+    return UnsignedReceipt.of(found, bitmaps.__getitem__), found

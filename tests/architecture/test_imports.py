@@ -55,7 +55,7 @@ IMPURE_CALLS = frozenset(
     }
 )  # fmt: skip
 EMPTY_NAMES = frozenset({"common", "helper", "helpers", "misc", "util", "utils"})
-MAX_LINES = 500
+MAX_LINES = 600
 
 
 def floor_of(name: str) -> str | None:
@@ -251,7 +251,7 @@ BREACHES: tuple[tuple[Rule, str, str, str], ...] = (
      "flows.a renames VerifiedVersion"),
     (versions_are_verified_in_one_place, "flows/a.py", "class V(VerifiedVersion): ...",
      "flows.a derives from VerifiedVersion"),
-    (modules_are_read_in_one_sitting, "core/a.py", "\n" * 501, "core.a has 501 lines"),
+    (modules_are_read_in_one_sitting, "core/a.py", "\n" * 601, "core.a has 601 lines"),
     (modules_are_named_after_what_they_do, "core/utils.py", "", "core.utils says nothing"),
 )  # fmt: skip
 
