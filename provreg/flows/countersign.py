@@ -15,6 +15,7 @@ from provreg.core.names import Reference
 from provreg.core.policy import Signature
 from provreg.core.statement import statement_of
 from provreg.errors import NotTrustedError
+from provreg.flows.bundles import check_bundles, over
 from provreg.flows.compared import compared
 from provreg.flows.diff import Diff
 from provreg.flows.entries import load_entries
@@ -28,7 +29,6 @@ from provreg.flows.signatures import check_named, is_recorded, no_version
 from provreg.flows.trusting import Trust, trust_signer
 from provreg.flows.verify import locate, look
 from provreg.flows.workspace import Workspace
-from provreg.trust.bundle import parse_bundle, verify_bundle
 from provreg.trust.signer import Signer
 from provreg.trust.sigstore.root import TrustedRoot
 
@@ -160,14 +160,7 @@ def _signed_before(
 
 def _own_signatures(workspace: Workspace, head: Head, digest: str, own: Trust) -> list[Signature]:
     """The signatures over this head by whom `own` trusts alone."""
-    found = []
-    for _, data in workspace.versions.signatures(head.dataset, digest):
-        try:
-            bundle = parse_bundle(data)
-            made = verify_bundle(bundle, own.anchors)
-        except NotTrustedError:
-            continue
-        # A certificate that verifies may be anybody's: whose it is says the policy.
-        if bundle.payload == statement_of(head) and own.policy.signer_of(made) is not None:
-            found.append(made)
-    return found
+    bundles = workspace.versions.signatures(head.dataset, digest)
+    made = check_bundles(bundles, own, over(statement_of(head))).signatures
+    # A certificate that verifies may be anybody's: whose it is says the policy.
+    return [one for one in made if own.policy.signer_of(one) is not None]

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from provreg.core.counting import count_principals
-from provreg.core.digest import sha256_digest
 from provreg.core.duration import duration_in_words
 from provreg.core.head import Head
 from provreg.core.latest import Latest, parse_latest
 from provreg.core.policy import FreshnessRule, Signature
 from provreg.errors import FormatError, NotTrustedError
+from provreg.flows.bundles import check_bundles, over_digest
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.trust.bundle import parse_bundle, verify_bundle
 
 # Clocks differ: what was signed a moment ago is not from the future.
 _SKEW = timedelta(minutes=10)
@@ -110,18 +109,10 @@ def _signed(
     workspace: Workspace, dataset: str, digest: str, trust: Trust
 ) -> Iterator[tuple[bytes, list[Signature]]]:
     """The statement with this digest and who signed it; nothing where nobody known did."""
-    statement: bytes | None = None
-    signatures = []
-    for _, data in workspace.latest.bundles(dataset, digest):
-        try:
-            bundle = parse_bundle(data)
-            if sha256_digest(bundle.payload) == digest:
-                signatures.append(verify_bundle(bundle, trust.anchors))
-                statement = bundle.payload
-        except NotTrustedError:
-            continue
-    if statement is not None:
-        yield statement, signatures
+    bundles = workspace.latest.bundles(dataset, digest)
+    checked = check_bundles(bundles, trust, over_digest(digest))
+    if checked.good:
+        yield checked.good[0][0].payload, checked.signatures
 
 
 def _check(

@@ -20,11 +20,11 @@ from provreg.core.policy import Signature
 from provreg.core.revocation import Revocation, RevocationLink, claims_to_revoke, parse_revocation
 from provreg.core.text import printable, quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
+from provreg.flows.bundles import check_bundles, over
 from provreg.flows.freshness import read_freshness
 from provreg.flows.trusting import POLICY, Trust
 from provreg.flows.workspace import Workspace
 from provreg.store.seen import shown_place
-from provreg.trust.bundle import parse_bundle, verify_bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,15 +367,8 @@ def _attested(
 
 def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
     """Who signed `statement`, of those whom the policy knows (steps 1 to 3)."""
-    found = []
-    for _, data in workspace.revocations.signatures(statement):
-        try:
-            bundle = parse_bundle(data)
-            if bundle.payload == statement:
-                found.append(verify_bundle(bundle, trust.anchors))
-        except NotTrustedError:
-            continue
-    return found
+    bundles = workspace.revocations.signatures(statement)
+    return check_bundles(bundles, trust, over(statement)).signatures
 
 
 def _count(

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from provreg.core.bitmap import most_bytes, unpack
 from provreg.core.counting import count_principals
 from provreg.core.digest import sha256_digest
-from provreg.core.policy import Signature
+from provreg.core.policy import Policy, Signature
 from provreg.core.receipt import Receipt, TrainedOn, parse_receipt
 from provreg.core.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
+from provreg.flows.bundles import check_bundles, over_digest
 from provreg.flows.entries import load_entries
 from provreg.flows.integrity import read_head
 from provreg.flows.judging import Judge
@@ -27,7 +28,7 @@ from provreg.flows.lineage import Signer
 from provreg.flows.revoked_samples import rows_revoked
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.trust.bundle import Bundle, parse_bundle, verify_bundle
+from provreg.trust.bundle import parse_bundle
 
 NOBODY = "no policy and no key says whom to trust"
 
@@ -80,7 +81,7 @@ def read_receipt(workspace: Workspace, digest: str) -> Receipt:
     Raises NotFoundError where there is none, FormatError for one that is none, DamagedError where
     it contradicts the head of a version that this registry has.
     """
-    return _checked(workspace, _bundles(workspace, digest)[0].payload)
+    return _checked(workspace, _statement(workspace, digest))
 
 
 def members(workspace: Workspace, on: TrainedOn) -> npt.NDArray[np.bool_]:
@@ -107,11 +108,10 @@ class RunJudge:
     def run(self, digest: str) -> Run:
         """A receipt with what the policy says of its signatures and versions; raises as
         `read_receipt`."""
-        bundles = _bundles(self._workspace, digest)
-        receipt = _checked(self._workspace, bundles[0].payload)
+        receipt = read_receipt(self._workspace, digest)
         versions = tuple(map(self._standing, receipt.datasets))
         try:
-            signers = _signers(receipt, bundles, self._trust)
+            signers = self._signers(digest, receipt)
         except NotTrustedError as error:
             return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
         return Run(digest, receipt, signers, None, versions)
@@ -129,6 +129,16 @@ class RunJudge:
                 self._workspace.runs.report(f"the receipt {digest} is passed over: {error.message}")
             else:
                 yield run
+
+    def _signers(self, digest: str, receipt: Receipt) -> tuple[Signer, ...]:
+        """Steps 3, 6 and 7 for a receipt. Raises NotTrustedError."""
+        if self._trust is None:
+            raise NotTrustedError(NOBODY, step=6)
+        bundles = self._workspace.runs.bundles(digest)
+        checked = check_bundles(bundles, self._trust, over_digest(digest))
+        if not checked.good:
+            raise max((error for _, error in checked.failed), key=lambda error: error.step)
+        return _approvals(receipt, checked.signatures, self._trust.policy)
 
     def _standing(self, on: TrainedOn) -> Standing:
         version = (on.dataset, on.version, on.head)
@@ -167,9 +177,8 @@ class RunJudge:
         return int(np.count_nonzero(self._revoked[on.head] & members(self._workspace, on)))
 
 
-def _bundles(workspace: Workspace, digest: str) -> Sequence[Bundle]:
-    """The well-formed bundles over the statement `digest`, of which there is at least one."""
-    found = []
+def _statement(workspace: Workspace, digest: str) -> bytes:
+    """The statement `digest`, out of a well-formed bundle over it."""
     complaint: NotTrustedError | None = None
     for _, data in workspace.runs.bundles(digest):
         try:
@@ -178,9 +187,7 @@ def _bundles(workspace: Workspace, digest: str) -> Sequence[Bundle]:
             complaint = error
             continue
         if sha256_digest(bundle.payload) == digest:
-            found.append(bundle)
-    if found:
-        return found
+            return bundle.payload
     if complaint is not None:
         raise FormatError(f"the receipt {digest} has no sound bundle: {complaint.message}")
     raise NotFoundError(f"there is no receipt {digest}")
@@ -203,24 +210,13 @@ def _checked(workspace: Workspace, statement: bytes) -> Receipt:
     return receipt
 
 
-def _signers(
-    receipt: Receipt, bundles: Sequence[Bundle], trust: Trust | None
+def _approvals(
+    receipt: Receipt, signatures: Sequence[Signature], policy: Policy
 ) -> tuple[Signer, ...]:
-    """Steps 3, 6 and 7 for a receipt. Raises NotTrustedError."""
-    if trust is None:
-        raise NotTrustedError(NOBODY, step=6)
-    made: list[Signature] = []
-    failed: list[NotTrustedError] = []
-    for bundle in bundles:
-        try:
-            made.append(verify_bundle(bundle, trust.anchors))
-        except NotTrustedError as error:
-            failed.append(error)
-    if not made:
-        raise max(failed, key=lambda error: error.step)
+    """Whose signatures count by the rules of all its datasets. Raises NotTrustedError."""
     approvals: dict[str, Signature] = {}
     for name in sorted({on.dataset for on in receipt.datasets}):
-        rule = trust.policy.train_rule(name)
+        rule = policy.train_rule(name)
         if rule is None:
             raise NotTrustedError(
                 f"no [[train]] rule of the policy covers {quoted(name)}",
@@ -228,7 +224,7 @@ def _signers(
                 hint="add one that names whose receipts count",
             )
         count = count_principals(
-            trust.policy, rule, made, now=datetime.now(UTC), created=receipt.finished
+            policy, rule, signatures, now=datetime.now(UTC), created=receipt.finished
         )
         if not count.met:
             who = ", ".join(str(one) for one in count.set_aside)

@@ -17,6 +17,7 @@ from provreg.core.statement import statement_of, version_statement
 from provreg.core.text import quoted
 from provreg.core.verdict import Verdict, judge
 from provreg.errors import NotFoundError, NotTrustedError
+from provreg.flows.bundles import CheckedBundles, check_bundles
 from provreg.flows.integrity import Report, ignore, read_head, recorded
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
@@ -91,7 +92,7 @@ def read_signatures(
     that the number belongs to the head: it may be published one day. Raises NotTrustedError where
     no signature is left to be judged.
     """
-    good, skipped = _check_bundles(bundles, dataset, digest, trust, done)
+    good, skipped = _steps_1_to_3(bundles, dataset, digest, trust, done)
     head = head or read_head(workspace, digest)
     done(4, digest)
     number = head.version if number is None else number
@@ -226,11 +227,11 @@ def all_signatures(
     Whether the policy lets any of them count is not asked.
     """
     bundles = workspace.versions.signatures(head.dataset, digest)
-    good, failed = _read_bundles(bundles, trust)
+    checked = check_bundles(bundles, trust)
     statement = statement_of(head)
     return (
-        tuple(made for bundle, made in good if bundle.payload == statement),
-        (*(skipped for skipped, _ in failed), *_over_another(good, statement)),
+        tuple(made for bundle, made in checked.good if bundle.payload == statement),
+        (*_skipped(checked), *_over_another(checked.good, statement)),
     )
 
 
@@ -264,11 +265,12 @@ def _signer_of(bundle: Bundle, trust: Trust | None) -> str:
     return f"{claimed_signer(bundle)}, not verified"
 
 
-def _check_bundles(
+def _steps_1_to_3(
     bundles: Iterable[tuple[str, bytes]], dataset: str, digest: str, trust: Trust, done: Report
 ) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
     """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
-    good, failed = _read_bundles(bundles, trust)
+    checked = check_bundles(bundles, trust)
+    good, failed = checked.good, checked.failed
     count = len(good) + len(failed)
     if not count:
         raise NotTrustedError(
@@ -277,28 +279,18 @@ def _check_bundles(
             hint="it was never signed, or its signatures were deleted from the registry",
         )
     for step, said in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
-        passed = len(good) + sum(skipped.step > step for skipped, _ in failed)
+        passed = len(good) + sum(error.step > step for _, error in failed)
         if passed:
             done(step, f"{passed} of {count} {said}")
     if not good:
         # The one that came furthest says best what is wrong.
         raise max((error for _, error in failed), key=lambda error: error.step)
     done(3, ", ".join(str(made) for _, made in good))
-    return good, [skipped for skipped, _ in failed]
+    return good, _skipped(checked)
 
 
-def _read_bundles(
-    bundles: Iterable[tuple[str, bytes]], trust: Trust
-) -> tuple[list[tuple[Bundle, Signature]], list[tuple[Skipped, NotTrustedError]]]:
-    good: list[tuple[Bundle, Signature]] = []
-    failed: list[tuple[Skipped, NotTrustedError]] = []
-    for bundle_digest, data in bundles:
-        try:
-            bundle = parse_bundle(data)
-            good.append((bundle, verify_bundle(bundle, trust.anchors)))
-        except NotTrustedError as error:
-            failed.append((Skipped(bundle_digest, error.step, error.message), error))
-    return good, failed
+def _skipped(checked: CheckedBundles) -> list[Skipped]:
+    return [Skipped(digest, error.step, error.message) for digest, error in checked.failed]
 
 
 def _over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes) -> list[Skipped]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provreg.core.statement import VERSION_PREDICATE, parse_about
-from provreg.errors import FormatError, NotTrustedError
+from provreg.errors import FormatError
+from provreg.flows.bundles import check_bundles
 from provreg.flows.trusting import Trust
 from provreg.flows.workspace import Workspace
-from provreg.trust.bundle import parse_bundle, verify_bundle
+from provreg.trust.bundle import Bundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,14 @@ def signers_of(
     workspace: Workspace, dataset: str, number: int, digest: str, trust: Trust
 ) -> tuple[str, ...]:
     """The principals of the policy who signed that the head `digest` is this version, by name."""
-    found: set[str] = set()
-    for _, data in workspace.versions.signatures(dataset, digest):
+
+    def of_this_version(bundle: Bundle) -> bool:
         try:
-            bundle = parse_bundle(data)
             about = parse_about(bundle.payload, VERSION_PREDICATE, "the statement")
-            if (about.dataset, about.version, about.head) != (dataset, number, digest):
-                continue
-            principal = trust.policy.signer_of(verify_bundle(bundle, trust.anchors))
-        except (FormatError, NotTrustedError):
-            continue
-        if principal is not None:
-            found.add(principal.name)
-    return tuple(sorted(found))
+        except FormatError:
+            return False
+        return (about.dataset, about.version, about.head) == (dataset, number, digest)
+
+    checked = check_bundles(workspace.versions.signatures(dataset, digest), trust, of_this_version)
+    principals = map(trust.policy.signer_of, checked.signatures)
+    return tuple(sorted({principal.name for principal in principals if principal is not None}))
