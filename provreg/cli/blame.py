@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
+    Opening,
+    Printing,
     ReferenceArgument,
-    RegistryOption,
-    VerboseOption,
 )
-from provreg.cli.output import Output
 from provreg.cli.render import attribution_to_json, signed_by
 from provreg.cli.session import open_registry, say_damage, say_untrusted
 
@@ -37,27 +32,24 @@ def blame(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]…", help="Samples; all without any.")
     ] = None,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """Say who brought each sample, who labeled it, since when.
 
     More than 50 samples are grouped; -v lists each.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
-    opened = open_registry(registry, policy=policy, key=key, output=output)
+    output = printing.output()
+    opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         blamed = opened.blame(reference, ids or (), progress=progress)
     say_damage(opened.damaged, output)
     say_untrusted(blamed.line, output)
-    if json:
+    if output.json:
         samples = (_sample_to_json(sample) for sample in blamed)
         output.stream({"ref": reference}, "samples", samples)
-    elif blamed.entries.num_rows <= _LISTED or verbose:
+    elif blamed.entries.num_rows <= _LISTED or output.verbose:
         output.table(
             ("id", "bytes since", "source", "label since", "labeler", "signed by", "earlier"),
             [(sample.id, *_row(sample), _earlier(sample)) for sample in blamed],

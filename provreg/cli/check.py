@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, QuietOption, RegistryOption
-from provreg.cli.output import Output
+from provreg.cli.options import (
+    Opening,
+    Printing,
+)
 from provreg.cli.session import open_registry
 from provreg.errors import DamagedError
 
@@ -21,13 +23,13 @@ def check(
     index: Annotated[
         bool, typer.Option("--index", help="Check the private index against the objects.")
     ] = False,
-    registry: RegistryOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """Read every object anew and report what is damaged."""
-    output = Output(json=json, quiet=quiet)
-    opened = open_registry(registry, output=output)
+    output = printing.output()
+    opened = open_registry(opening, output)
     with output.progress("checking versions") as progress:
         problems = list(opened.check(index=index, progress=progress))
     for warning in opened.warnings:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from provreg.cli.command import Command
+from provreg.cli.command import Command, with_groups
 
 _GROUPS = {
     "key": "Keys to sign with where no identity provider is.",
@@ -63,7 +63,7 @@ def register(app: typer.Typer, called: str | None = None) -> None:
             function, examples = _load(first, second or first)
             shown = [line for line in examples if line.startswith(f"provreg {words}")]
             add = group.command(second or first, cls=Command, epilog=_epilog(shown))
-            add(function)
+            add(with_groups(function))
         else:
             group.command(second or first, help=_SUMMARIES[words])(_not_loaded)
     for name, group in groups.items():

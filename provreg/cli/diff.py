@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from provreg.cli.options import (
-    AppendOption,
-    JsonOption,
-    KeyOption,
-    LabelerOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    ReplaceOption,
-    SourceOption,
-    VerboseOption,
+    Opening,
+    Origin,
+    Printing,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import (
@@ -74,16 +68,10 @@ def diff(
         Path | None,
         typer.Option(metavar="FILE", help="With a PATH: its labels and origins by id."),
     ] = None,
-    source: SourceOption = None,
-    labeler: LabelerOption = None,
-    append: AppendOption = False,
-    replace: ReplaceOption = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    origin: Origin,
+    printing: Printing,
 ) -> None:
     """Show what changed, and by whose hand.
 
@@ -95,10 +83,10 @@ def diff(
     and relabeled since is injected, and what was changed and changed back is not there: it is said
     how many changes there were, and --each lists all of them.
     """
-    output = Output(json=json or json_lines, quiet=quiet, verbose=verbose)
+    output = replace(printing, json=printing.json or json_lines).output()
     path = Path(new) if "/" in new or new.startswith(".") else None
     outside = () if path is None else (path,)
-    opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
+    opened = open_registry(opening, output, outside=outside)
     if path is not None and each:
         raise UsageError("--each is for two versions", hint="a PATH is no version yet")
     with output.progress("comparing") as progress:
@@ -107,13 +95,13 @@ def diff(
                 old,
                 path,
                 labels=labels,
-                source=source,
-                labeler=labeler,
-                append=append,
-                replace=replace,
+                source=origin.source,
+                labeler=origin.labeler,
+                append=origin.append,
+                replace=origin.replace,
                 progress=progress,
             )
-        elif labels or source or labeler or append or replace or gate:
+        elif labels or gate or origin != Origin():
             raise UsageError(
                 "--labels, --source, --labeler, --append, --replace and --gate are for a PATH",
                 hint="a version has its own labels and origins, and `provreg verify` judges it",

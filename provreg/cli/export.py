@@ -8,19 +8,12 @@ from typing import Annotated
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
+    Opening,
+    Printing,
     ReferenceArgument,
-    RegistryOption,
     SignOption,
-    StagingOption,
-    TrustConfigOption,
-    TrustedRootOption,
-    VerboseOption,
+    Sigstore,
 )
-from provreg.cli.output import Output
 from provreg.cli.render import counted
 from provreg.cli.session import open_registry, open_signer
 from provreg.errors import UsageError
@@ -47,15 +40,10 @@ def oms(
             help="Check every sample of this folder or table too. Repeatable.",
         ),
     ] = None,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    trust_config: TrustConfigOption = None,
-    trusted_root: TrustedRootOption = None,
-    staging: StagingOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    sigstore: Sigstore,
+    printing: Printing,
 ) -> None:
     """Write an OpenSSF Model Signing bundle of a version.
 
@@ -64,20 +52,10 @@ def oms(
     """
     from provreg.store.files import replace_file
 
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     paths = tuple(data or ())
-    opened = open_registry(
-        registry,
-        policy=policy,
-        key=key,
-        trusted_root=trusted_root or trust_config,
-        staging=staging,
-        outside=paths,
-        output=output,
-    )
-    signer = open_signer(
-        sign, opened=opened, trust_config=trust_config, staging=staging, output=output
-    )
+    opened = open_registry(opening, output, root=sigstore, outside=paths)
+    signer = open_signer(sign, sigstore, opened, output)
     if signer is None:
         raise UsageError("a bundle must be signed", hint="pass --sign key:FILE or --sign keyless")
     with output.progress("checking samples") as progress:

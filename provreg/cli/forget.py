@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provreg.cli.options import JsonOption, QuietOption, RegistryOption, VerboseOption, YesOption
+from provreg.cli.options import (
+    Printing,
+    RegistryOption,
+    YesOption,
+)
 from provreg.cli.output import Output
 from provreg.cli.render import counted
 from provreg.cli.session import confirm
@@ -32,9 +36,8 @@ def forget(
     ] = None,
     registry: RegistryOption = None,
     yes: YesOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Forget what you have seen of a dataset in a registry.
 
@@ -45,7 +48,7 @@ def forget(
     from provreg.core.names import check_dataset_name
     from provreg.registry import Registry
 
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     if name is not None:
         check_dataset_name(name)
     memory = Registry.memory_at(registry, name)

@@ -19,23 +19,11 @@ from provreg.cli.findings import list_findings
 from provreg.cli.ingested import report
 from provreg.cli.options import (
     AfterRevokedOption,
-    AppendOption,
-    JsonOption,
-    KeyOption,
-    LabelerOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    ReplaceOption,
-    SignOption,
-    SourceOption,
-    StagingOption,
-    TimestampOption,
-    TrustConfigOption,
-    TrustedRootOption,
-    VerboseOption,
+    Opening,
+    Origin,
+    Printing,
+    Signing,
 )
-from provreg.cli.output import Output
 from provreg.cli.reading_options import (
     ColumnOption,
     DelimiterOption,
@@ -103,9 +91,6 @@ _MAX_TYPE = 1 << 16
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The dataset.")],
-    source: SourceOption = None,
-    labeler: LabelerOption = None,
-    sign: SignOption = None,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
     ] = "",
@@ -125,8 +110,6 @@ def ingest(
     labels: LabelsOption = None,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
-    append: AppendOption = False,
-    replace: ReplaceOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
     rehash: RehashOption = False,
     sha256: Sha256Option = False,
@@ -140,16 +123,11 @@ def ingest(
     fetch_failures: FetchFailuresOption = None,
     fetch_limit: FetchLimitOption = None,
     fetch_from_private: FetchFromPrivateOption = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    timestamp: TimestampOption = None,
-    trust_config: TrustConfigOption = None,
-    trusted_root: TrustedRootOption = None,
-    staging: StagingOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    signing: Signing,
+    origin: Origin,
+    printing: Printing,
 ) -> None:
     """Take data in as the next version, signed.
 
@@ -161,7 +139,7 @@ def ingest(
     from provreg.flows.ingestion import Ingestion
     from provreg.readers.reader import HowToRead
 
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     how = HowToRead(
         format=format,
         id=id,
@@ -183,12 +161,12 @@ def ingest(
     ingestion = Ingestion(
         dataset=name,
         paths=tuple(paths),
-        source=source,
-        labeler=labeler,
+        source=origin.source,
+        labeler=origin.labeler,
         how=how,
         labels=labels,
-        append=append,
-        replace=replace,
+        append=origin.append,
+        replace=origin.replace,
         rehash=rehash,
         after_revoked=after_revoked,
         propose=propose,
@@ -198,22 +176,9 @@ def ingest(
         ),
     )
     opened = open_registry(
-        registry,
-        policy=policy,
-        key=key,
-        trusted_root=trusted_root or trust_config,
-        staging=staging,
-        outside=(*paths, *(() if fetch is None else (fetch,))),
-        output=output,
+        opening, output, root=signing, outside=(*paths, *(() if fetch is None else (fetch,)))
     )
-    signer = open_signer(
-        sign,
-        opened=opened,
-        timestamp=timestamp,
-        trust_config=trust_config,
-        staging=staging,
-        output=output,
-    )
+    signer = open_signer(signing.sign, signing, opened, output)
     if signer is None and not dry_run:
         raise UsageError(
             "a version must be signed",

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, QuietOption
-from provreg.cli.output import Output
+from provreg.cli.options import (
+    Printing,
+)
 
 EXAMPLES = (
     "provreg init",
@@ -20,13 +21,13 @@ def init(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Where the registry is to lie.")
     ] = Path(".provreg"),
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Make an empty registry in a folder."""
     from provreg.registry import Registry
 
-    output = Output(json=json, quiet=quiet)
+    output = printing.output()
     Registry.init(folder)
     output.document({"registry": str(folder.resolve())})
     output.line(f"{folder.resolve()} is a registry")

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, QuietOption
-from provreg.cli.output import Output
+from provreg.cli.options import (
+    Printing,
+)
 from provreg.cli.session import passphrase
 from provreg.errors import UsageError
 
@@ -40,8 +41,8 @@ def generate(
     no_passphrase: Annotated[
         bool, typer.Option("--no-passphrase", help="Write the private key unencrypted.")
     ] = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Make a key pair to sign with.
 
@@ -50,7 +51,7 @@ def generate(
     from provreg.trust.key import generate as generate_key
     from provreg.trust.keyfile import write_key
 
-    output = Output(json=json, quiet=quiet)
+    output = printing.output()
     chosen = "" if no_passphrase else _new_passphrase()
     key = generate_key(algorithm.value)
     public = write_key(key, out, chosen, unencrypted=no_passphrase)

@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    SignOption,
-    StagingOption,
-    TimestampOption,
-    TrustConfigOption,
-    TrustedRootOption,
-    VerboseOption,
+    Opening,
+    Printing,
+    Signing,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import when
@@ -45,45 +37,24 @@ EXAMPLES = (
 
 def latest(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")],
-    sign: SignOption = None,
     valid: Annotated[
         str, typer.Option(metavar="SPAN", help="With --sign: for how long (30m, 12h, 7d, 2w).")
     ] = "7d",
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    timestamp: TimestampOption = None,
-    trust_config: TrustConfigOption = None,
-    trusted_root: TrustedRootOption = None,
-    staging: StagingOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    signing: Signing,
+    printing: Printing,
 ) -> None:
     """Show or sign which version is the newest.
 
     With --sign, the newest version is verified, and you attest for a time that there is none newer
     and which is the newest revocation. Policies can require such a statement.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     check_dataset_name(name)
     span = _span(valid)
-    opened = open_registry(
-        registry,
-        policy=policy,
-        key=key,
-        trusted_root=trusted_root or trust_config,
-        staging=staging,
-        output=output,
-    )
-    signer = open_signer(
-        sign,
-        opened=opened,
-        timestamp=timestamp,
-        trust_config=trust_config,
-        staging=staging,
-        output=output,
-    )
+    opened = open_registry(opening, output, root=signing)
+    signer = open_signer(signing.sign, signing, opened, output)
     signed = None if signer is None else opened.sign_latest(name, signer, valid=span)
     freshness = opened.latest(name) if signed is None else signed.freshness
     for warning in opened.warnings:

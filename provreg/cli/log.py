@@ -7,14 +7,9 @@ from typing import Annotated
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    VerboseOption,
+    Opening,
+    Printing,
 )
-from provreg.cli.output import Output
 from provreg.cli.render import counts_in_words, signed_by, version_to_json, when
 from provreg.cli.session import open_registry, say_damage, say_untrusted, say_waiting
 from provreg.core.names import check_dataset_name
@@ -29,20 +24,17 @@ EXAMPLES = (
 
 def log(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")],
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """List the versions of a dataset, newest first.
 
     Each with what it changed and who signed it; untrusted ones too, marked.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     check_dataset_name(name)
-    opened = open_registry(registry, policy=policy, key=key, output=output)
+    opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         versions = opened.log(name, progress=progress)
     say_damage([one for one in opened.damaged if one.dataset == name], output)

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    VerboseOption,
+    Opening,
+    Printing,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import counted, proposal_to_json, signed_by, version_to_json, when
@@ -41,12 +37,9 @@ def ls(
         bool,
         typer.Option("--tidy", help="Of these take away what can become no version any more."),
     ] = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """List the datasets, each with its newest version.
 
@@ -56,8 +49,8 @@ def ls(
     """
     if tidy and not proposals:
         raise UsageError("--tidy is of proposals", hint="write provreg ls --proposals --tidy")
-    output = Output(json=json, quiet=quiet, verbose=verbose)
-    opened = open_registry(registry, policy=policy, key=key, output=output)
+    output = printing.output()
+    opened = open_registry(opening, output)
     if proposals:
         for reference in opened.tidy_proposals() if tidy else ():
             output.note(f"{reference} is taken away: its number is taken")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from provreg.cli.output import Output
 
 # Where options stand in the help of their command; the others come first.
 READING = "Reading"
@@ -123,3 +126,66 @@ ModelArgument = Annotated[
 ReferenceArgument = Annotated[
     str, typer.Argument(metavar="REF", help="name, name@3, name@latest or name@sha256:…")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Which registry, and whom to trust in it."""
+
+    registry: RegistryOption = None
+    policy: PolicyOption = None
+    key: KeyOption = None
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Which Sigstore is believed."""
+
+    trusted_root: TrustedRootOption = None
+    staging: StagingOption = False
+
+    @property
+    def file(self) -> Path | None:
+        """The trusted root, or what holds one."""
+        return self.trusted_root
+
+
+@dataclass(frozen=True, slots=True)
+class Sigstore(Root):
+    """Which Sigstore is believed, and which one signs."""
+
+    trust_config: TrustConfigOption = None
+
+    @property
+    def file(self) -> Path | None:
+        return self.trusted_root or self.trust_config
+
+
+@dataclass(frozen=True, slots=True)
+class Signing(Sigstore):
+    """Who signs, and how the time is proven."""
+
+    sign: SignOption = None
+    timestamp: TimestampOption = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who answers for the data, and how they are put upon those of the version before."""
+
+    source: SourceOption = None
+    labeler: LabelerOption = None
+    append: AppendOption = False
+    replace: ReplaceOption = False
+
+
+@dataclass(frozen=True, slots=True)
+class Printing:
+    """For whom a command prints, and how much."""
+
+    json: JsonOption = False
+    quiet: QuietOption = False
+    verbose: VerboseOption = False
+
+    def output(self) -> Output:
+        return Output(json=self.json, quiet=self.quiet, verbose=self.verbose)

@@ -8,15 +8,10 @@ from typing import Annotated
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
+    Opening,
+    Printing,
     ReferenceArgument,
-    RegistryOption,
-    VerboseOption,
 )
-from provreg.cli.output import Output
 from provreg.cli.session import open_registry
 
 EXAMPLES = (
@@ -27,15 +22,12 @@ EXAMPLES = (
 
 def pin(
     reference: ReferenceArgument,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
     lock: Annotated[Path, typer.Option(metavar="FILE", help="The lock file to write.")] = Path(
         "provreg.lock"
     ),
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """Verify a version and write it into provreg.lock.
 
@@ -43,8 +35,8 @@ def pin(
     older and no other history. The pinned version is one that you rely on: it stands when a key
     that signed it ends, and limits are held against it.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
-    opened = open_registry(registry, policy=policy, key=key, output=output)
+    output = printing.output()
+    opened = open_registry(opening, output)
     version = opened.verify(reference)
     opened.pin(version, lock)
     head = version.head

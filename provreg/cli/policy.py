@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from provreg.cli.options import JsonOption, PolicyOption, QuietOption
-from provreg.cli.output import Output
+from provreg.cli.options import (
+    PolicyOption,
+    Printing,
+)
 from provreg.core.text import quoted
 from provreg.errors import NotFoundError, UsageError
 
@@ -41,15 +43,15 @@ def init(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The policy to write.")] = Path(
         "provreg.policy.toml"
     ),
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Write a policy to start from: one principal, all datasets."""
     from provreg.core.policy_starter import starter_policy
     from provreg.store.files import storage_error
     from provreg.trust.keyfile import load_public_file
 
-    output = Output(json=json, quiet=quiet)
+    output = printing.output()
     pem = None if key is None else load_public_file(key).pem
     text = starter_policy(name, pem=pem, identity=identity, issuer=issuer)
     try:
@@ -69,13 +71,15 @@ def init(
 
 
 def check(
-    policy: PolicyOption = None, json: JsonOption = False, quiet: QuietOption = False
+    policy: PolicyOption = None,
+    *,
+    printing: Printing,
 ) -> None:
     """Say in words what the policy in force allows."""
     from provreg.core.policy_words import explain
     from provreg.flows.policy_file import find_policy
 
-    output = Output(json=json, quiet=quiet)
+    output = printing.output()
     found = find_policy(policy, os.environ, Path.cwd(), ())
     if found is None:
         raise NotFoundError(

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
+    Opening,
+    Printing,
     ReferenceArgument,
-    RegistryOption,
-    SignOption,
-    StagingOption,
-    TimestampOption,
-    TrustConfigOption,
-    TrustedRootOption,
-    VerboseOption,
+    Signing,
     YesOption,
 )
 from provreg.cli.output import Output
@@ -56,42 +48,21 @@ def revoke(
     since: Annotated[
         int, typer.Option(metavar="N", help="Of these, what version N or later brought in.")
     ] = 1,
-    sign: SignOption = None,
     yes: YesOption = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    timestamp: TimestampOption = None,
-    trust_config: TrustConfigOption = None,
-    trusted_root: TrustedRootOption = None,
-    staging: StagingOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    signing: Signing,
+    printing: Printing,
 ) -> None:
     """Revoke a version, or samples by source or labeler.
 
     Everybody whose policy lets you revoke is refused the version from then on, and can leave out
     the samples. It cannot be taken back.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     samples = _samples(source, labeler, since)
-    opened = open_registry(
-        registry,
-        policy=policy,
-        key=key,
-        trusted_root=trusted_root or trust_config,
-        staging=staging,
-        output=output,
-    )
-    signer = require_signer(
-        sign,
-        opened=opened,
-        timestamp=timestamp,
-        trust_config=trust_config,
-        staging=staging,
-        output=output,
-    )
+    opened = open_registry(opening, output, root=signing)
+    signer = require_signer(signing, opened, output)
 
     aims: list[Aim] = []
 

@@ -7,14 +7,9 @@ from typing import Annotated
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    VerboseOption,
+    Opening,
+    Printing,
 )
-from provreg.cli.output import Output
 from provreg.cli.run_words import run_to_json, runs_table, say_untold
 from provreg.cli.session import open_registry, say_damage
 from provreg.core.text import quoted
@@ -42,12 +37,9 @@ def runs(
         str | None,
         typer.Option("--where", metavar="SQL", help="Handed samples for which this holds."),
     ] = None,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """List training runs, or those handed certain samples.
 
@@ -55,9 +47,9 @@ def runs(
     field, one. The latest run is last. Runs whose receipts the policy does not trust are listed
     too, marked.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     wanted = _read(conditions or [])
-    opened = open_registry(registry, policy=policy, key=key, output=output)
+    opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         opened.sync(progress=progress)
     say_damage(opened.damaged, output)

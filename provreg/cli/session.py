@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provreg.cli.options import Opening, Root, Signing, Sigstore
 from provreg.cli.output import Output
 from provreg.cli.render import name_of
 from provreg.core.text import quoted
@@ -26,28 +27,25 @@ _SHOWN = 5
 
 
 def open_registry(
-    registry: Path | None,
+    opening: Opening,
+    output: Output,
     *,
-    policy: Path | None = None,
-    key: Path | None = None,
+    root: Root | None = None,
     identity: str | None = None,
     issuer: str | None = None,
-    trusted_root: Path | None = None,
-    staging: bool = False,
     outside: tuple[Path, ...] = (),
-    output: Output,
 ) -> Registry:
     """The registry a command works on. `outside` are data folders no policy may come from."""
     from provreg.registry import Registry
 
     opened = Registry.open(
-        registry,
-        policy=policy,
-        key=key,
+        opening.registry,
+        policy=opening.policy,
+        key=opening.key,
         identity=identity,
         issuer=issuer,
-        trusted_root=trusted_root,
-        staging=staging,
+        trusted_root=None if root is None else root.file,
+        staging=root is not None and root.staging,
         outside=outside,
         notice=output.note,
     )
@@ -57,23 +55,18 @@ def open_registry(
 
 
 def open_signer(
-    sign: str | None,
-    *,
-    opened: Registry,
-    timestamp: str | None = None,
-    trust_config: Path | None = None,
-    staging: bool = False,
-    output: Output,
+    sign: str | None, sigstore: Sigstore, opened: Registry, output: Output
 ) -> Signer | None:
     """The signer that `--sign` names; None where it says none or is not given.
 
-    `timestamp` is for keys: a keyless signature's time is proven by its instance.
+    A timestamp is for keys: a keyless signature's time is proven by its instance.
     """
     if sign is None or sign == "none":
         return None
     kind, _, value = sign.partition(":")
     if kind == "keyless":
-        return _open_keyless(Path(value) if value else None, trust_config, staging, output)
+        token = Path(value) if value else None
+        return _open_keyless(token, sigstore.trust_config, sigstore.staging, output)
     if kind != "key" or not value:
         raise UsageError(
             f"--sign {quoted(sign)} is not understood",
@@ -83,33 +76,18 @@ def open_signer(
     from provreg.trust.signer import KeySigner
 
     stamp = None
-    if timestamp is not None:
+    if isinstance(sigstore, Signing) and sigstore.timestamp is not None:
         from provreg.trust.sigstore.root import PUBLIC_GOOD
         from provreg.trust.timestamp import TimestampAuthority
 
-        stamp = TimestampAuthority(timestamp, opened.root or PUBLIC_GOOD).stamp
+        stamp = TimestampAuthority(sigstore.timestamp, opened.root or PUBLIC_GOOD).stamp
     key = load_private(Path(value), lambda: passphrase("passphrase of the key: "))
     return KeySigner(key, stamp)
 
 
-def require_signer(
-    sign: str | None,
-    *,
-    opened: Registry,
-    timestamp: str | None,
-    trust_config: Path | None,
-    staging: bool,
-    output: Output,
-) -> Signer:
+def require_signer(signing: Signing, opened: Registry, output: Output) -> Signer:
     """As `open_signer`, for a command that does nothing but sign."""
-    signer = open_signer(
-        sign,
-        opened=opened,
-        timestamp=timestamp,
-        trust_config=trust_config,
-        staging=staging,
-        output=output,
-    )
+    signer = open_signer(signing.sign, signing, opened, output)
     if signer is None:
         raise UsageError(
             "nothing says who signs",

@@ -8,13 +8,9 @@ import typer
 
 from provreg.cli.model import model_path, show_model
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
     ModelArgument,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    VerboseOption,
+    Opening,
+    Printing,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import (
@@ -55,12 +51,9 @@ def show(
     samples: Annotated[
         bool, typer.Option("--samples", help="Of a model: list what its run was handed.")
     ] = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """Show a version, one sample of it, or where a model is from.
 
@@ -68,10 +61,10 @@ def show(
     what it is, and which runs were handed it. Of a model (a file or a folder): the training runs
     whose receipts name its files. Nothing is verified: what is untrusted is shown too, and marked.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     path = model_path(reference)
     outside = () if path is None else (path,)
-    opened = open_registry(registry, policy=policy, key=key, outside=outside, output=output)
+    opened = open_registry(opening, output, outside=outside)
     if path is not None:
         if sample is not None:
             raise UsageError("a model has no samples by id", hint="list them with --samples")

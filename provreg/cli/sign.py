@@ -10,18 +10,10 @@ import typer
 from provreg.cli.diff import show_changes
 from provreg.cli.options import (
     AfterRevokedOption,
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
+    Opening,
+    Printing,
     ReferenceArgument,
-    RegistryOption,
-    SignOption,
-    StagingOption,
-    TimestampOption,
-    TrustConfigOption,
-    TrustedRootOption,
-    VerboseOption,
+    Signing,
     YesOption,
 )
 from provreg.cli.output import Output
@@ -49,7 +41,6 @@ EXAMPLES = (
 
 def sign(
     reference: ReferenceArgument,
-    sign: SignOption = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -58,16 +49,10 @@ def sign(
     ] = None,
     after_revoked: AfterRevokedOption = False,
     yes: YesOption = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    timestamp: TimestampOption = None,
-    trust_config: TrustConfigOption = None,
-    trusted_root: TrustedRootOption = None,
-    staging: StagingOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    signing: Signing,
+    printing: Printing,
 ) -> None:
     """Sign a proposal or version, having seen what it changes.
 
@@ -79,26 +64,12 @@ def sign(
     wrong then named the file (docs/guides/receipts.md). If it was the model that could not be read,
     --model says where it is.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     receipt = receipt_path(reference)
     if model is not None and receipt is None:
         raise UsageError("--model is for receipt:FILE", hint="sign a version without --model")
-    opened = open_registry(
-        registry,
-        policy=policy,
-        key=key,
-        trusted_root=trusted_root or trust_config,
-        staging=staging,
-        output=output,
-    )
-    signer = require_signer(
-        sign,
-        opened=opened,
-        timestamp=timestamp,
-        trust_config=trust_config,
-        staging=staging,
-        output=output,
-    )
+    opened = open_registry(opening, output, root=signing)
+    signer = require_signer(signing, opened, output)
     if receipt is not None:
         sign_receipt(opened, receipt, model, signer, output, yes=yes)
         return

@@ -8,14 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from provreg.cli.options import (
-    JsonOption,
-    KeyOption,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    VerboseOption,
+    Opening,
+    Printing,
 )
-from provreg.cli.output import Output
 from provreg.cli.render import when
 from provreg.cli.session import open_registry, say_damage
 
@@ -27,26 +22,23 @@ EXAMPLES = (
 
 def sql(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT.")],
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    printing: Printing,
 ) -> None:
     """Ask the index in SQL, read-only.
 
     The tables are versions, entries and changes (docs/reference/sql.md).
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
-    opened = open_registry(registry, policy=policy, key=key, output=output)
+    output = printing.output()
+    opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         columns, rows = opened.sql(query, progress=progress)
     say_damage(opened.damaged, output)
     for warning in opened.warnings:
         output.warn(warning)
     answer = ([_plain(cell) for cell in row] for row in rows)
-    if json:
+    if output.json:
         output.stream({"columns": columns}, "rows", answer)
     else:
         output.table(columns, list(answer), whole=columns)

@@ -19,15 +19,10 @@ from provreg.cli.findings import list_findings
 from provreg.cli.model import model_path, verify_model
 from provreg.cli.options import (
     TRUST,
-    JsonOption,
-    KeyOption,
     ModelArgument,
-    PolicyOption,
-    QuietOption,
-    RegistryOption,
-    StagingOption,
-    TrustedRootOption,
-    VerboseOption,
+    Opening,
+    Printing,
+    Root,
 )
 from provreg.cli.output import Output
 from provreg.cli.render import counted, error_to_json
@@ -64,9 +59,6 @@ def verify(
     refetch_sample: RefetchSampleOption = None,
     fetch_limit: FetchLimitOption = None,
     fetch_from_private: FetchFromPrivateOption = False,
-    registry: RegistryOption = None,
-    policy: PolicyOption = None,
-    key: KeyOption = None,
     identity: Annotated[
         str | None,
         typer.Option(
@@ -82,11 +74,10 @@ def verify(
             "--issuer", metavar="URL", rich_help_panel=TRUST, help="Who must vouch for --identity."
         ),
     ] = None,
-    trusted_root: TrustedRootOption = None,
-    staging: StagingOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
+    *,
+    opening: Opening,
+    root: Root,
+    printing: Printing,
 ) -> None:
     """Verify a version, with --data every sample; or a model.
 
@@ -97,21 +88,18 @@ def verify(
     The steps are those of docs/concepts/verification.md. Exit code 4 when anything is not as
     signed; the message says which step refused.
     """
-    output = Output(json=json, quiet=quiet, verbose=verbose)
+    output = printing.output()
     model = model_path(reference)
     if model is not None and (data or refetch):
         raise UsageError("--data and --refetch are for a version, not for a model")
     paths = (*(data or ()), *(() if model is None else (model,)))
     opened = open_registry(
-        registry,
-        policy=policy,
-        key=key,
+        opening,
+        output,
         identity=identity,
         issuer=issuer,
-        trusted_root=trusted_root,
-        staging=staging,
         outside=paths,
-        output=output,
+        root=root,
     )
     if model is not None:
         verify_model(opened, model, output)
@@ -121,7 +109,7 @@ def verify(
 
     def on_step(step: Step) -> None:
         steps.append(step)
-        if verbose:
+        if output.verbose:
             output.line(f"{'ok' if step.ok else 'NO'} {step.number:2} {step.name}: {step.detail}")
 
     try:
@@ -129,7 +117,7 @@ def verify(
             version = opened.verify(reference, data=paths, on_step=on_step, progress=progress)
     except NotTrustedError as error:
         _warn(opened.warnings, output)
-        if not json:
+        if not output.json:
             list_findings(error.findings, output)
             raise
         document = _document(reference, steps, verified=False)
