@@ -91,6 +91,9 @@ _MAX_TYPE = 1 << 16
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The dataset.")],
+    *,
+    origin: Origin,
+    signing: Signing,
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
     ] = "",
@@ -123,10 +126,7 @@ def ingest(
     fetch_failures: FetchFailuresOption = None,
     fetch_limit: FetchLimitOption = None,
     fetch_from_private: FetchFromPrivateOption = False,
-    *,
     opening: Opening,
-    signing: Signing,
-    origin: Origin,
     printing: Printing,
 ) -> None:
     """Take data in as the next version, signed.
