@@ -151,9 +151,7 @@ def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output:
     in_force = version.chain.of(version.head)
     if not in_force:
         return
-    from provreg.flows.revoked_samples import revoked_samples
-
-    count = int(revoked_samples(opened.workspace, version).sum())
+    count = int(opened.revoked_samples(version).sum())
     if not count:  # this version has none of them
         return
     why = "; ".join(f"{one.revocation.samples} {one}" for one in in_force)
