@@ -20,10 +20,10 @@ from provreg.core.column import columns_to_json
 from provreg.core.row import hash_rows
 from provreg.executors.prefetch import ahead, taken
 from provreg.executors.threads import thread_pool
-from provreg.readers import parquet, table_rows
+from provreg.readers import parquet
 from provreg.readers.checked_file import ChangedError, FileChunks
 from provreg.readers.source_file import Slice, SourceFile, changed
-from provreg.readers.table_rows import of_each, rows_of, said_columns
+from provreg.readers.table_rows import file_rows, of_each, rows_of, said_columns
 from provreg.version import __version__
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _samples_by_chunks(
         raise changed(piece.file) from None
 
 
-def file_rows(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows:
+def known_rows(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows:
     """The rows of a file. Row by row only those are hashed that `known` does not know.
 
     Raises as `table_rows.slice_samples`.
@@ -93,7 +93,7 @@ def file_rows(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows
     except ChangedError:
         # Another file, or one that was touched: hashed row by row, so that the row has a name.
         known.forget(key)
-        for rows, samples in table_rows.file_rows(file, "parquet", options):
+        for rows, samples in file_rows(file, "parquet", options):
             left = max(0, rows.num_rows - done)
             done -= rows.num_rows - left
             if left:

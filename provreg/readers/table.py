@@ -231,7 +231,7 @@ def stream_files(
     for file in files:
         # Other formats take so long to parse that the hash makes no difference.
         if known is not None and format_ == "parquet":
-            read = remembered_rows.file_rows(file, options, known)
+            read = remembered_rows.known_rows(file, options, known)
         else:
             read = file_rows(file, format_, options)
         for rows, batch in read:
