@@ -19,8 +19,8 @@ from setuptools.command.build_ext import build_ext
 
 # And what is slower without them.
 _SOURCES = {
-    "provreg/core/lanes.c": "rows are hashed",
-    "provreg/readers/files.c": "small files are read, and unchanged ones recognised,",
+    "provreg/_native/lanes.c": "rows are hashed",
+    "provreg/_native/files.c": "small files are read, and unchanged ones recognised,",
 }
 
 

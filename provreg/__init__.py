@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from provreg.errors import SampleError as SampleError
     from provreg.errors import StorageError as StorageError
     from provreg.errors import UsageError as UsageError
-    from provreg.flows.ingestion import Fetch as Fetch
-    from provreg.flows.ingestion import Ingestion as Ingestion
+    from provreg.flows.ingest.request import Fetch as Fetch
+    from provreg.flows.ingest.request import Ingestion as Ingestion
     from provreg.loaders.load import load as load
     from provreg.loaders.samples import Sample as Sample
     from provreg.loaders.samples import VerifiedSamples as VerifiedSamples
     from provreg.loaders.selection import Selection as Selection
     from provreg.loaders.training import TrainingRun as TrainingRun
     from provreg.loaders.training import training_run as training_run
-    from provreg.readers.reader import HowToRead as HowToRead
+    from provreg.readers.api import HowToRead as HowToRead
     from provreg.registry import Registry as Registry
-    from provreg.trust.signer import KeySigner as KeySigner
+    from provreg.trust.signers import KeySigner as KeySigner
     from provreg.trust.sigstore.sign import KeylessSigner as KeylessSigner
 
 _HOMES = {
@@ -56,14 +56,14 @@ _HOMES = {
         "StorageError",
         "UsageError",
     ),
-    "provreg.flows.ingestion": ("Fetch", "Ingestion"),
+    "provreg.flows.ingest.request": ("Fetch", "Ingestion"),
     "provreg.loaders.load": ("load",),
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
     "provreg.loaders.selection": ("Selection",),
-    "provreg.readers.reader": ("HowToRead",),
+    "provreg.readers.api": ("HowToRead",),
     "provreg.loaders.training": ("TrainingRun", "training_run"),
     "provreg.registry": ("Registry",),
-    "provreg.trust.signer": ("KeySigner",),
+    "provreg.trust.signers": ("KeySigner",),
     "provreg.trust.sigstore.sign": ("KeylessSigner",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

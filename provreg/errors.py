@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from provreg.core.text import printable
+from provreg.core.encoding.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

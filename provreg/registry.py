@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provreg.core.names import Reference
+from provreg.core.encoding.names import Reference
 from provreg.errors import NotTrustedError
 
 if TYPE_CHECKING:
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from provreg.core.policy import Signature
-    from provreg.core.receipt import Receipt, TrainedOn
-    from provreg.core.revocation import RevokedSamples
-    from provreg.flows.blame import Blamed
-    from provreg.flows.check import Problem
-    from provreg.flows.countersign import Countersigned, Review
-    from provreg.flows.diff import Diff
-    from provreg.flows.exposure import Choose, Exposure, Untold
-    from provreg.flows.freshness import Freshness
-    from provreg.flows.ingestion import Ingestion
-    from provreg.flows.latest import SignedLatest
-    from provreg.flows.lineage import Ancestor
-    from provreg.flows.models import MadeBy
-    from provreg.flows.proposals import Proposal
-    from provreg.flows.publish import Outcome
-    from provreg.flows.refetch import Refetched
-    from provreg.flows.revoke import Aim, Revoked
-    from provreg.flows.runs import Run
-    from provreg.flows.signatures import Skipped
-    from provreg.flows.sync import Damaged
-    from provreg.flows.trusting import Trust
-    from provreg.flows.verify import Step, VerifiedVersion
-    from provreg.flows.waiting import Waiting
-    from provreg.flows.workspace import Workspace
-    from provreg.readers.download_bounds import Bounds
-    from provreg.store.state import Pin, PlaceMemory
-    from provreg.trust.signer import Signer
+    from provreg.core.policy.policy import Signature
+    from provreg.core.statements.receipt import Receipt, TrainedOn
+    from provreg.core.statements.revocation import RevokedSamples
+    from provreg.flows.history.blame import Blamed
+    from provreg.flows.history.diff import Diff
+    from provreg.flows.history.refetch import Refetched
+    from provreg.flows.index.check import Problem
+    from provreg.flows.index.sync import Damaged
+    from provreg.flows.ingest.publish import Outcome
+    from provreg.flows.ingest.request import Ingestion
+    from provreg.flows.receipts.exposure import Choose, Exposure, Untold
+    from provreg.flows.receipts.models import MadeBy
+    from provreg.flows.receipts.runs import Run
+    from provreg.flows.session.trust import Trust
+    from provreg.flows.session.waiting import Waiting
+    from provreg.flows.session.workspace import Workspace
+    from provreg.flows.sign.countersign import Countersigned, Review
+    from provreg.flows.sign.latest import SignedLatest
+    from provreg.flows.sign.proposals import Proposal
+    from provreg.flows.sign.revoke import Aim, Revoked
+    from provreg.flows.verify.freshness import Freshness
+    from provreg.flows.verify.lineage import Ancestor
+    from provreg.flows.verify.signatures import Skipped
+    from provreg.flows.verify.steps import Step, VerifiedVersion
+    from provreg.readers.web.download_bounds import Bounds
+    from provreg.store.private.state import Pin, PlaceMemory
+    from provreg.trust.signers import Signer
     from provreg.trust.sigstore.root import TrustedRoot
 
 Progress = Callable[[int, int], None]
@@ -71,7 +71,7 @@ class Registry:
 
         Returns its folder. Raises UsageError for a folder with anything else in it, StorageError.
         """
-        from provreg.store.folder import init
+        from provreg.store.registry.folder import init
 
         init(folder)
         return folder
@@ -101,7 +101,7 @@ class Registry:
         is for. Raises NotFoundError without a registry, NotTrustedError (step 6) for a policy
         somebody may have planted.
         """
-        from provreg.flows.opening import Where, Whom, open_as_asked
+        from provreg.flows.session.opening import Where, Whom, open_as_asked
 
         where = Where(folder, lock, tuple(outside))
         whom = Whom(policy, key, identity, issuer, trusted_root, staging)
@@ -121,9 +121,9 @@ class Registry:
         What the policy would not trust is refused, or proposed where `ingestion` says so.
 
         Where nothing says whom to trust, the signer itself is: one's own versions can be continued
-        without a policy. Raises as `flows.ingest.ingest`.
+        without a policy. Raises as `flows.ingest.ingest.ingest`.
         """
-        from provreg.flows.ingest import ingest
+        from provreg.flows.ingest.ingest import ingest
 
         trust = self.trust or self._own_trust(signer)
         return ingest(self.workspace, ingestion, signer, trust, progress=progress)
@@ -136,7 +136,7 @@ class Registry:
         progress: Progress | None = None,
     ) -> Outcome:
         """What `ingest` would do, without doing it."""
-        from provreg.flows.ingest import dry_run
+        from provreg.flows.ingest.ingest import dry_run
 
         trust = self.trust or (None if signer is None else self._own_trust(signer))
         return dry_run(self.workspace, ingestion, trust, signer, progress=progress)
@@ -155,8 +155,8 @@ class Registry:
         every sample that is not as signed. A proposal, named by its digest, goes through the steps
         that it can pass, and is refused then.
         """
-        from provreg.flows.integrity import ignore
-        from provreg.flows.verify import verify
+        from provreg.flows.verify.integrity import ignore
+        from provreg.flows.verify.steps import verify
 
         listener = on_step or ignore
         asked, trust = Reference.parse(reference), self.require_trust()
@@ -164,7 +164,7 @@ class Registry:
             self._refuse_proposal(asked, trust, data, listener, progress)
         version = verify(self.workspace, asked, trust, on_step=listener)
         if data:
-            from provreg.flows.verify_data import verify_data
+            from provreg.flows.verify.data import verify_data
 
             verify_data(
                 version.workspace,
@@ -185,7 +185,7 @@ class Registry:
         progress: Progress | None,
     ) -> None:
         """Raises NotTrustedError where `asked` is a proposal."""
-        from provreg.flows.proposals import find_proposal, verify_proposal
+        from provreg.flows.sign.proposals import find_proposal, verify_proposal
 
         proposal = find_proposal(self.workspace, asked, trust)
         if proposal is not None:
@@ -195,13 +195,13 @@ class Registry:
 
     def proposals(self) -> list[Proposal]:
         """All that was proposed and is no version (yet), with what each lacks."""
-        from provreg.flows.proposals import proposals
+        from provreg.flows.sign.proposals import proposals
 
         return proposals(self.workspace, self.require_trust())
 
     def waiting(self, dataset: str) -> list[Waiting]:
         """The proposals above the newest number that somebody signed whom the policy names."""
-        from provreg.flows.waiting import waiting
+        from provreg.flows.session.waiting import waiting
 
         if self.trust is None:
             return []
@@ -222,8 +222,8 @@ class Registry:
         return [f"{name}@{head}" for name in versions.proposed() for _, head in versions.tidy(name)]
 
     def review(self, reference: str, *, after_revoked: bool = False) -> Review:
-        """What a countersigner of `reference` should see first: `flows.countersign.review`."""
-        from provreg.flows.countersign import review
+        """What a countersigner of `reference` should see first: `flows.sign.countersign.review`."""
+        from provreg.flows.sign.countersign import review
 
         asked = Reference.parse(reference)
         return review(self.workspace, asked, self.trust, after_revoked=after_revoked)
@@ -233,7 +233,7 @@ class Registry:
     ) -> Countersigned:
         """Adds the signature of `signer` to what was reviewed; publishes a proposal that is
         complete then."""
-        from provreg.flows.countersign import countersign
+        from provreg.flows.sign.countersign import countersign
 
         return countersign(
             self.workspace, reviewed, signer, self.trust, self.root, after_revoked=after_revoked
@@ -248,12 +248,12 @@ class Registry:
         samples: RevokedSamples | None = None,
         asked: Callable[[Aim], None] | None = None,
     ) -> Revoked:
-        """Revokes a version, or `samples` of its dataset; raises as `flows.revoke`.
+        """Revokes a version, or `samples` of its dataset; raises as `flows.sign.revoke`.
 
         `asked` is told what is about to be revoked, and raises if it should not be. Where nothing
         says whom to trust, the signer itself is.
         """
-        from provreg.flows.revoke import revoke, take_aim
+        from provreg.flows.sign.revoke import revoke, take_aim
 
         trust = self.trust or self._own_trust(signer)
         aim = take_aim(self.workspace, Reference.parse(reference), samples, reason, trust)
@@ -262,8 +262,8 @@ class Registry:
         return revoke(self.workspace, aim, signer, trust)
 
     def export_oms(self, version: VerifiedVersion, signer: Signer) -> bytes:
-        """An OpenSSF Model Signing bundle of a version; raises as `flows.export.oms`."""
-        from provreg.flows.export import oms
+        """An OpenSSF Model Signing bundle of a version; raises as `flows.sign.oms.oms`."""
+        from provreg.flows.sign.oms import oms
 
         return oms(version, signer)
 
@@ -276,28 +276,28 @@ class Registry:
         progress: Progress | None = None,
     ) -> Refetched:
         """Downloads the samples of a version again, `sample` of them by chance; what differs."""
-        from provreg.flows.refetch import refetch
-        from provreg.readers.download_bounds import Bounds
+        from provreg.flows.history.refetch import refetch
+        from provreg.readers.web.download_bounds import Bounds
 
         return refetch(version, sample=sample, bounds=bounds or Bounds(), progress=progress)
 
     def revoked_samples(self, version: VerifiedVersion) -> npt.NDArray[np.bool_]:
         """Which samples of a verified version are revoked, in the order of its entries."""
-        from provreg.flows.revoked_samples import revoked_samples
+        from provreg.flows.verify.revoked_samples import revoked_samples
 
         return revoked_samples(self.workspace, version)
 
     def signatures(self, version: Ancestor) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
         """Who signed it, whether or not that counts, and the bundles that do not verify."""
-        from provreg.flows.signatures import all_signatures
+        from provreg.flows.verify.signatures import all_signatures
 
         if self.trust is None:
             return (), ()
         return all_signatures(self.workspace, version.head, version.digest, self.trust)
 
     def pin(self, version: VerifiedVersion, lock: Path) -> Pin:
-        """Writes a verified version into the lock file `lock`; raises as `store.pins`."""
-        from provreg.flows.pin import pin
+        """Writes a verified version into the lock file `lock`; raises as `store.private.pins`."""
+        from provreg.flows.verify.pin import pin
 
         return pin(version, lock)
 
@@ -307,7 +307,7 @@ class Registry:
         The latest is last. `Selection(...).mask` is such a choice. Second, the receipts of which it
         cannot be told. The index is brought up to date first.
         """
-        from provreg.flows.exposure import all_runs, exposures
+        from provreg.flows.receipts.exposure import all_runs, exposures
 
         with self._asking(None) as workspace:
             if choose is None:
@@ -319,30 +319,30 @@ class Registry:
 
         Raises NotFoundError where the version has no such sample.
         """
-        from provreg.flows.exposure import same_sample
+        from provreg.flows.receipts.exposure import same_sample
 
         entries = self.blame(reference, (sample,)).entries
         return self.runs(same_sample(sample, entries.column("content")[0].as_py()))
 
     def samples_of_run(self, run: Run) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
         """(version, ids of its samples that the run was handed), a version after the other."""
-        from provreg.flows.exposure import handed
+        from provreg.flows.receipts.exposure import handed
 
         return handed(self.workspace, run.receipt)
 
     def runs_of_model(self, path: Path, *, progress: Progress | None = None) -> list[MadeBy]:
         """The runs that made the model at `path`, a file or folder; first those that fit best."""
-        from provreg.flows.models import runs_of_model
-        from provreg.readers.model import hash_model
+        from provreg.flows.receipts.models import runs_of_model
+        from provreg.readers.files.model import hash_model
 
         files = hash_model(path, progress=progress)
         with self._asking(None) as workspace:
             return runs_of_model(workspace, files, self.trust, whole=path.is_dir())
 
     def verify_model(self, path: Path, *, progress: Progress | None = None) -> MadeBy:
-        """The run that left just these files, by a trusted receipt; raises as `flows.models`."""
-        from provreg.flows.models import verify_model
-        from provreg.readers.model import hash_model
+        """The run that left just these files, by a trusted receipt; raises as `receipts.models`."""
+        from provreg.flows.receipts.models import verify_model
+        from provreg.readers.files.model import hash_model
 
         trust = self.require_trust()
         files = hash_model(path, progress=progress)
@@ -363,7 +363,7 @@ class Registry:
         `model` is what came of the run, where that could not be read when it ended. `asked` is told
         the digest and what is about to be signed, and raises if it should not be.
         """
-        from provreg.flows.publish_receipt import sign_kept
+        from provreg.flows.receipts.publish import sign_kept
 
         return sign_kept(
             self.workspace, self.trust, path, signer, model=model, asked=asked, progress=progress
@@ -372,13 +372,13 @@ class Registry:
     @staticmethod
     def unsigned_receipts() -> list[Path]:
         """The receipts of this user that wait to be signed."""
-        from provreg.store.unsigned import kept
+        from provreg.store.private.pending_receipts import kept
 
         return kept()
 
     def latest(self, dataset: str) -> Freshness:
         """The *latest* statements of `dataset` that count."""
-        from provreg.flows.latest import latest_of
+        from provreg.flows.sign.latest import latest_of
 
         return latest_of(self.workspace, dataset, self.require_trust())[1]
 
@@ -388,14 +388,14 @@ class Registry:
 
         By default it is the nearest upward. Raises NotFoundError where there is none.
         """
-        from provreg.flows.opening import memory_at
+        from provreg.flows.session.opening import memory_at
 
         return memory_at(folder, dataset)
 
     @staticmethod
     def forget_memory(memory: PlaceMemory) -> None:
         """Forgets what `memory_at` gave."""
-        from provreg.store.state import forget
+        from provreg.store.private.state import forget
 
         forget(memory)
 
@@ -404,29 +404,29 @@ class Registry:
 
         Returns what that was. What was seen elsewhere stays.
         """
-        from provreg.store.state import forget, memory_of
+        from provreg.store.private.state import forget, memory_of
 
         memory = memory_of(self.workspace.places, dataset)
         forget(memory)
         return memory
 
     def sign_latest(self, dataset: str, signer: Signer, *, valid: timedelta) -> SignedLatest:
-        """Attests for a time which version is the newest; raises as `flows.latest.sign_latest`."""
-        from provreg.flows.latest import sign_latest
+        """Attests for a time which version is the newest; raises as `sign.latest.sign_latest`."""
+        from provreg.flows.sign.latest import sign_latest
 
         trust = self.trust or self._own_trust(signer)
         return sign_latest(self.workspace, dataset, signer, trust, valid=valid)
 
     def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
-        from provreg.flows.compared import compared
+        from provreg.flows.history.compared import compared
 
         before, after = self.resolve(old), self.resolve(new)
         return compared(self.workspace, before, after, self.trust, lambda: self._asking(progress))
 
     def diff_each(self, old: str, new: str) -> Iterator[Diff]:
         """The changes of every version after `old` up to `new`, version by version."""
-        from provreg.flows.compared import each_compared
+        from provreg.flows.history.compared import each_compared
 
         before, after = self.resolve(old), self.resolve(new)
         return each_compared(self.workspace, before, after, self.trust)
@@ -435,7 +435,7 @@ class Registry:
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None
     ) -> Blamed:
         """Since when, from whom and by whose hand, for `ids` of a version or all its samples."""
-        from provreg.flows.blame import blame
+        from provreg.flows.history.blame import blame
 
         version = self.resolve(reference)
         return blame(self.workspace, version, self.trust, ids, lambda: self._asking(progress))
@@ -448,7 +448,7 @@ class Registry:
     @contextmanager
     def _asking(self, progress: Progress | None) -> Iterator[Workspace]:
         """The workspace, with its index brought up to date and held open."""
-        from provreg.flows.sync import sync
+        from provreg.flows.index.sync import sync
 
         with self.workspace.holding_index() as workspace:
             self.damaged[:] = sync(workspace, progress=progress)
@@ -474,14 +474,14 @@ class Registry:
 
         Raises UsageError for a wrong query or one that would write, read files or use the network.
         """
-        from provreg.flows.query import query as ask
+        from provreg.flows.index.query import query as ask
 
         with self._asking(progress) as workspace:
             return ask(workspace, query, self.trust)
 
     def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:
         """Everything in the registry, or in its index, that is not as it should be."""
-        from provreg.flows.check import check_index, check_objects
+        from provreg.flows.index.check import check_index, check_objects
 
         if not index:
             return check_objects(self.workspace, progress=progress)
@@ -504,8 +504,8 @@ class Registry:
 
         The diff's `gate` says whether the policy would take the result.
         """
-        from provreg.flows.diff_data import diff_data
-        from provreg.flows.ingestion import Ingestion
+        from provreg.flows.ingest.preview import diff_data
+        from provreg.flows.ingest.request import Ingestion
 
         before = self.resolve(old)
         ingestion = Ingestion(before.head.dataset, (path,), source, labeler, labels=labels,
@@ -517,8 +517,8 @@ class Registry:
 
         Raises NotTrustedError for the digest of another dataset's.
         """
-        from provreg.flows.signatures import check_named
-        from provreg.flows.verify import locate
+        from provreg.flows.verify.signatures import check_named
+        from provreg.flows.verify.steps import locate
 
         asked = Reference.parse(reference)
         number, digest = locate(self.workspace, asked)
@@ -529,8 +529,8 @@ class Registry:
         return version
 
     def _judged(self, digests: Iterable[str]) -> list[Ancestor]:
-        from provreg.flows.integrity import read_head
-        from provreg.flows.lineage import judged
+        from provreg.flows.verify.integrity import read_head
+        from provreg.flows.verify.lineage import judged
 
         heads = [(digest, read_head(self.workspace, digest)) for digest in digests]
         return judged(self.workspace, heads, self.trust)
@@ -546,6 +546,6 @@ class Registry:
         return self.trust
 
     def _own_trust(self, signer: Signer) -> Trust:
-        from provreg.flows.trusting import trust_signer
+        from provreg.flows.session.trust import trust_signer
 
         return trust_signer(signer, self.root)

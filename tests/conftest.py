@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from provreg.core.canonical import canonical
-from provreg.core.head import Head
-from provreg.core.policy import (
+from provreg.core.encoding.canonical import canonical
+from provreg.core.manifest.head import Head
+from provreg.core.policy.policy import (
     FreshnessRule,
     Policy,
     Principal,
@@ -24,18 +24,18 @@ from provreg.core.policy import (
     RevokeRule,
     TrustedKey,
 )
-from provreg.core.statement import version_statement
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.publish import Outcome
-from provreg.flows.trusting import Trust
-from provreg.flows.workspace import open_workspace
+from provreg.core.statements.statement import version_statement
+from provreg.flows.ingest.publish import Outcome
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import open_workspace
 from provreg.registry import Registry
-from provreg.store.folder import init, open_registry
 from provreg.store.layout import object_key, signatures_prefix
-from provreg.store.seen import Seen
-from provreg.store.state import Pin
-from provreg.trust.key import generate
-from provreg.trust.signer import KeySigner
+from provreg.store.private.seen import Seen
+from provreg.store.private.state import Pin
+from provreg.store.registry.folder import init, open_registry
+from provreg.trust.keys import generate
+from provreg.trust.signers import KeySigner
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("without a deadline", deadline=None)

@@ -19,10 +19,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from provreg.errors import InputError
-from provreg.readers.stems import samples
-from provreg.readers.tar_stream import members
-from provreg.readers.zip_contents import members_of
-from provreg.readers.zip_pieces import pieces
+from provreg.readers.archives.stems import samples
+from provreg.readers.archives.tar_stream import members
+from provreg.readers.archives.zip_contents import members_of
+from provreg.readers.archives.zip_pieces import pieces
 from tests.archives import (
     END,
     Files,

@@ -41,11 +41,11 @@ from second_signing import RefusedAt
 from signing import bundle, hint
 from test_vectors import CASES, policy_of, read, registry_of, trust_of, workspace_of
 
-from provreg.core.entry import ENTRY
-from provreg.core.names import Reference
+from provreg.core.encoding.names import Reference
+from provreg.core.manifest.entry import ENTRY
 from provreg.errors import NotFoundError, NotTrustedError
-from provreg.flows.verify import verify
-from provreg.store.parts import write_part
+from provreg.flows.verify.steps import verify
+from provreg.store.registry.parts import write_part
 
 Registry = dict[str, bytes]
 SIGNERS = ("alice", "bob", "carol", "mallory")

@@ -30,13 +30,13 @@ sys.path.insert(0, str(Path(__file__).parent / "vectors"))
 import second_table as second
 from second_conventions import Refused
 
-from provreg.core.column import columns_from_json, type_to_json
-from provreg.core.row import encode_rows
+from provreg.core.rows.column import columns_from_json, type_to_json
+from provreg.core.rows.row import encode_rows
 from provreg.errors import InputError
-from provreg.readers import delimited, json_array, jsonlines
-from provreg.readers.source_file import MisfitError, examined
-from provreg.readers.table_options import TableOptions
-from provreg.readers.table_rows import READERS
+from provreg.readers.data_files.source_file import MisfitError, examined
+from provreg.readers.tables.options import TableOptions
+from provreg.readers.tables.rows import READERS
+from provreg.readers.tables.text import delimited, json_array, jsonlines
 
 Types = dict[str, Any]
 

@@ -13,22 +13,22 @@ import pyarrow.parquet as pq
 import pytest
 from blake3 import blake3
 
-from provreg.core import leaf, tree
-from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
-from provreg.core.document import MAX_INTEGER
-from provreg.core.entry import ENTRY
-from provreg.core.head import (
+from provreg.core.encoding.strict_fields import MAX_INTEGER
+from provreg.core.manifest import leaf, tree
+from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.head import (
     LABEL_TYPES,
     MAX_CLASSES,
     MAX_HEAD_BYTES,
     MAX_PART_BYTES,
     TOP_NAMES,
 )
-from provreg.core.leaf import leaves
-from provreg.core.manifest import build_parts
-from provreg.core.root import PART_MAX_ENTRIES, ROOT_CONTEXT, root
+from provreg.core.manifest.leaf import leaves
+from provreg.core.manifest.manifest import build_parts
+from provreg.core.manifest.root import PART_MAX_ENTRIES, ROOT_CONTEXT, root
 from provreg.readers.labels import LABEL_COLUMNS
-from provreg.store.parts import write_part
+from provreg.store.registry.parts import write_part
 
 ROOT = Path(__file__).parents[1]
 FORMAT = ROOT / "docs" / "format"

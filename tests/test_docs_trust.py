@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.kinds import KINDS
-from provreg.flows.verify import STEPS
+from provreg.core.manifest.kinds import KINDS
+from provreg.flows.verify.steps import STEPS
 
 ROOT = Path(__file__).parents[1]
 VERIFICATION = (ROOT / "docs" / "concepts" / "verification.md").read_text("utf-8")

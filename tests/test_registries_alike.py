@@ -7,7 +7,7 @@ from pathlib import Path
 import fuzz_registry
 import pytest
 
-from provreg.flows.revocations import Chain
+from provreg.flows.verify.revocations import Chain
 
 
 @pytest.mark.parametrize("seed", [0, 1_000_000])

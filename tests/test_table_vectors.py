@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from provreg.core.column import columns_from_json
+from provreg.core.rows.column import columns_from_json
 from provreg.errors import InputError
-from provreg.readers.table import TableOptions, read_table
+from provreg.readers.tables.table import TableOptions, read_table
 
 VECTORS = Path(__file__).parent / "vectors"
 TABLES = sorted((VECTORS / "tables").glob("*.json"))

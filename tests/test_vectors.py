@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from provreg.core.canonical import canonical
-from provreg.core.leaf import leaves
-from provreg.core.names import Reference
-from provreg.core.policy_document import parse_policy
-from provreg.core.revocation import RevocationLink
+from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.names import Reference
+from provreg.core.manifest.leaf import leaves
+from provreg.core.policy.parser import parse_policy
+from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import NotTrustedError
-from provreg.flows.integrity import ignore
-from provreg.flows.revoked_samples import revoked_samples
-from provreg.flows.trusting import Trust
-from provreg.flows.verify import Step, VerifiedVersion, verify
-from provreg.flows.verify_data import verify_data
-from provreg.flows.workspace import Workspace, open_workspace
-from provreg.store import state
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace, open_workspace
+from provreg.flows.verify.data import verify_data
+from provreg.flows.verify.integrity import ignore
+from provreg.flows.verify.revoked_samples import revoked_samples
+from provreg.flows.verify.steps import Step, VerifiedVersion, verify
+from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import signatures_prefix
-from provreg.store.local import LocalBackend
-from provreg.store.state import Pin
-from provreg.trust.key import load_public
+from provreg.store.private import state
+from provreg.store.private.state import Pin
+from provreg.trust.keys import load_public
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 from benchmarks.tasks import Task
-from provreg.cli.starting import end, prepare
+from provreg.cli.startup import end, prepare
 
 # Where each task is: only its own module is imported, for imports count in a cold start.
 _MODULES = {

@@ -35,15 +35,15 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
     import numpy as np
     import pyarrow as pa
 
-    from provreg.core.change import BIT, Changes
-    from provreg.core.entry import ENTRY
-    from provreg.flows.draft import Draft, Parent, Samples
-    from provreg.flows.ingestion import Ingestion
-    from provreg.flows.publish import publish
-    from provreg.flows.trusting import trust_signer
+    from provreg.core.changes.changes import BIT, Changes
+    from provreg.core.manifest.entry import ENTRY
+    from provreg.flows.ingest.draft import Draft, Parent, Samples
+    from provreg.flows.ingest.publish import publish
+    from provreg.flows.ingest.request import Ingestion
+    from provreg.flows.session.trust import trust_signer
     from provreg.registry import Registry
-    from provreg.trust.keyfile import load_private
-    from provreg.trust.signer import KeySigner
+    from provreg.trust.key_files import load_private
+    from provreg.trust.signers import KeySigner
 
     count = int(entries)
     numbers = np.random.default_rng(20)
@@ -98,7 +98,7 @@ def _entries(count: int, numbers: Any) -> Any:
     import pyarrow.compute as pc
     from blake3 import blake3
 
-    from provreg.core.entry import ENTRY
+    from provreg.core.manifest.entry import ENTRY
 
     def names(codes: Any, pattern: str, distinct: int) -> Any:
         words = pa.array([pattern.format(number) for number in range(distinct)])

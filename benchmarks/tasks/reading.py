@@ -10,8 +10,8 @@ from typing import Any
 def hash_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files of a folder; `contents` is as `benchmarks.digests` has it."""
     from provreg.executors.processes import local_processes
-    from provreg.readers.hashing import hash_files
-    from provreg.readers.listing import list_samples
+    from provreg.readers.files.hashing import hash_files
+    from provreg.readers.files.walk import list_samples
 
     content = hash_files(list_samples([folder]).runs, executor=local_processes()).content
     return {"samples": len(content) // 32, "contents": hashlib.sha256(content).hexdigest()}
@@ -20,8 +20,8 @@ def hash_folder(folder: str) -> dict[str, Any]:
 def read_folder(folder: str) -> dict[str, Any]:
     """Lists and hashes the files as ingestion does, into a table of samples."""
     from provreg.executors.processes import local_processes
-    from provreg.readers.folder import FolderOptions
-    from provreg.readers.folder import read_folder as read
+    from provreg.readers.files.folder import FolderOptions
+    from provreg.readers.files.folder import read_folder as read
 
     found = read([folder], FolderOptions(label="none"), executor=local_processes())
     return {"samples": found.table.num_rows, "contents": contents_digest(found.table)}
@@ -29,9 +29,9 @@ def read_folder(folder: str) -> dict[str, Any]:
 
 def hash_rows(path: str, format_: str) -> dict[str, Any]:
     """Reads and hashes the rows of a table."""
-    from provreg.core.column import FLOAT64, INT
+    from provreg.core.rows.column import FLOAT64, INT
     from provreg.executors.processes import local_processes
-    from provreg.readers.table import TableOptions, read_table
+    from provreg.readers.tables.table import TableOptions, read_table
 
     types = {"number": INT, "score": FLOAT64} if format_ == "csv" else {}
     options = TableOptions(id="key", label="class", types=types)

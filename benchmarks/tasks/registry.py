@@ -51,7 +51,7 @@ def part_files(registry: str, public: str, number: str, listing: str) -> dict[st
 
 def diff(registry: str, old: str, new: str) -> dict[str, Any]:
     """Two versions compared from objects: block lists, and the blocks that differ."""
-    from provreg.flows.compare import changes_between
+    from provreg.flows.verify.compare import changes_between
 
     opened = Registry.open(Path(registry))
     before, after = (opened.resolve(f"data@{number}").head for number in (old, new))
@@ -118,10 +118,10 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     """Ingests every file of `folder` as a version, in this process; seconds of CPU of each."""
     import time
 
-    from provreg.flows.ingestion import Ingestion
-    from provreg.readers.reader import HowToRead
-    from provreg.trust.keyfile import load_private
-    from provreg.trust.signer import KeySigner
+    from provreg.flows.ingest.request import Ingestion
+    from provreg.readers.api import HowToRead
+    from provreg.trust.key_files import load_private
+    from provreg.trust.signers import KeySigner
 
     opened = Registry.open(Path(registry))
     signer = KeySigner(load_private(Path(key), lambda: None))

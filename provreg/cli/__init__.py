@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """The `provreg` command."""
-    from provreg.cli.starting import end, prepare
+    from provreg.cli.startup import end, prepare
 
     prepare()
     from provreg.cli.app import run

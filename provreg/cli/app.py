@@ -11,10 +11,10 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from provreg.cli import commands
-from provreg.cli.output import json_text
-from provreg.cli.render import error_to_json
-from provreg.core.text import printable, quoted
+from provreg.cli import command_table
+from provreg.cli.ui.output import json_text
+from provreg.cli.ui.render import error_to_json
+from provreg.core.encoding.text import printable, quoted
 from provreg.errors import NotTrustedError, ProvregError, StorageError
 from provreg.version import __version__
 
@@ -52,7 +52,7 @@ def command_line(called: str | None = None) -> TyperGroup:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_provreg)
-    commands.register(app, called)
+    command_table.register(app, called)
     return get_group(app)
 
 

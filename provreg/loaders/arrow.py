@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
-from provreg.core.column import columns_from_json
-from provreg.core.column_arrow import columns_from_arrow, to_arrow
-from provreg.core.entry import ENTRY
-from provreg.core.entry_columns import whole
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.columns import whole
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.rows.column import columns_from_json
+from provreg.core.rows.column_arrow import columns_from_arrow, to_arrow
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
-    from provreg.loaders.batches import VerifiedBatch
+    from provreg.loaders.passes.batches import VerifiedBatch
     from provreg.loaders.samples import VerifiedSamples
 
 # Columns of entries to hand on; as a mapping, with the names they get.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from provreg.core.text import printable
+from provreg.core.encoding.text import printable
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:

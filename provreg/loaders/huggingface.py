@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.entry_columns import whole
-from provreg.core.extras import needs_extra
-from provreg.core.text import quoted
+from provreg.core.encoding.extras import needs_extra
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.columns import whole
 from provreg.errors import InputError, StorageError, UsageError
-from provreg.flows.reading_said import reader_said
+from provreg.flows.reading.settings import reader_said
 from provreg.loaders import arrow
-from provreg.loaders.dataset_check import verify_dataset
-from provreg.readers import huggingface
-from provreg.readers.features_said import MEDIA, Said, written
-from provreg.store.private import check_parents
+from provreg.loaders.passes.dataset_check import verify_dataset
+from provreg.readers.huggingface import huggingface
+from provreg.readers.tables.signed_features import MEDIA, Said, written
+from provreg.store.private.folders import check_parents
 
 with needs_extra("huggingface"):
     import datasets
@@ -34,8 +34,8 @@ with needs_extra("huggingface"):
 
 if TYPE_CHECKING:
     from provreg.loaders.arrow import Signed
-    from provreg.loaders.batches import VerifiedBatch
-    from provreg.loaders.matching import Mask, Rows
+    from provreg.loaders.passes.batches import VerifiedBatch
+    from provreg.loaders.passes.matching import Mask, Rows
     from provreg.loaders.samples import Sample, VerifiedSamples
 
 __all__ = ["dataset", "dataset_dict", "verify_dataset"]

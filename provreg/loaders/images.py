@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from provreg.core.extras import needs_extra
-from provreg.core.text import quoted
+from provreg.core.encoding.extras import needs_extra
+from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
 
 with needs_extra("torch"):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
+from provreg.loaders.passes.skipping import MOST_BAD
 from provreg.loaders.samples import VerifiedSamples
 from provreg.loaders.selection import Selection
-from provreg.loaders.skipping import MOST_BAD
 from provreg.registry import Registry
 
 Place: TypeAlias = Path | str

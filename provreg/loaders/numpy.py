@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, UsageError
 from provreg.loaders import arrow
 

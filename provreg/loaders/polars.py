@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from provreg.core.extras import needs_extra
-from provreg.core.text import quoted
+from provreg.core.encoding.extras import needs_extra
+from provreg.core.encoding.text import quoted
 from provreg.errors import UsageError
 from provreg.loaders import arrow
-from provreg.loaders.recast import recast
+from provreg.loaders.passes.recast import recast
 
 with needs_extra("polars"):
     import polars as pl

@@ -19,26 +19,26 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.digest import blake3_digest
-from provreg.core.head import Head
-from provreg.core.text import quoted
+from provreg.core.encoding.digest import blake3_digest
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.head import Head
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
-from provreg.flows.entries import long_label
-from provreg.flows.integrity import ignore
-from provreg.flows.reading import files_again, rows_again
-from provreg.flows.verify import VerifiedVersion
-from provreg.flows.verify_data import verify_data
-from provreg.flows.workspace import Workspace
-from provreg.loaders.batches import Pass, VerifiedBatch
-from provreg.loaders.choosing import ChosenRows, choose
-from provreg.loaders.handed_out import HandedOut
-from provreg.loaders.manifest import Entry, SignedManifest, indices
-from provreg.loaders.matching import Mask, refused
-from provreg.loaders.ranks import Ranks
-from provreg.loaders.recast import python_rows
+from provreg.flows.reading.samples import files_again, rows_again
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.data import verify_data
+from provreg.flows.verify.entries import long_label
+from provreg.flows.verify.integrity import ignore
+from provreg.flows.verify.steps import VerifiedVersion
+from provreg.loaders.passes.batches import Pass, VerifiedBatch
+from provreg.loaders.passes.choosing import ChosenRows, choose
+from provreg.loaders.passes.handed_out import HandedOut
+from provreg.loaders.passes.manifest import Entry, SignedManifest, indices
+from provreg.loaders.passes.matching import Mask, refused
+from provreg.loaders.passes.ranks import Ranks
+from provreg.loaders.passes.recast import python_rows
+from provreg.loaders.passes.skipping import MOST_BAD, Skips
 from provreg.loaders.selection import Selection
-from provreg.loaders.skipping import MOST_BAD, Skips
-from provreg.readers.reader import SampleFiles
+from provreg.readers.api import SampleFiles
 
 _SHARED = "loading"
 _TOGETHER = 256
@@ -146,7 +146,7 @@ class VerifiedSamples:
 
     @property
     def entries(self) -> pa.Table:
-        """What is signed of the samples (schema `core.entry.ENTRY`), one row each, in order."""
+        """What is signed of the samples (schema `manifest.entry.ENTRY`), one row each, in order."""
         entries = self._manifest.table()
         return entries if self._chosen is None else entries.take(pa.array(self._chosen.rows))
 

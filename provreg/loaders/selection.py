@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.entry_columns import plain
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.columns import plain
 from provreg.errors import NotFoundError, UsageError
 
 Names: TypeAlias = str | Iterable[str]
@@ -117,7 +117,7 @@ def _with_ids(entries: pa.Table, ids: pa.Array) -> npt.NDArray[np.bool_]:
 
 def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
     # Late: only here a loader needs DuckDB, and never a worker process.
-    from provreg.store.index import select_ids
+    from provreg.store.index.index import select_ids
 
     columns = pa.table({name: plain(entries.column(name)) for name in entries.column_names})
     ids = select_ids(sql, columns)

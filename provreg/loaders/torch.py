@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
-from provreg.core.extras import needs_extra
+from provreg.core.encoding.extras import needs_extra
 from provreg.errors import NotTrustedError, ProvregError, UsageError
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import Opening, Place, load
-from provreg.loaders.manifest import Entry
-from provreg.loaders.ranks import OwnRank, Ranks
+from provreg.loaders.passes.manifest import Entry
+from provreg.loaders.passes.ranks import OwnRank, Ranks
 from provreg.loaders.samples import Sample
 
 with needs_extra("torch"):

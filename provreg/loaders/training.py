@@ -11,27 +11,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
-from provreg.core.canonical import canonical, parse_canonical
-from provreg.core.digest import parse_digest
-from provreg.core.oms import oms_statement
-from provreg.core.receipt import MAX_PARAMETERS, ModelFile, Receipt
-from provreg.core.text import quoted
+from provreg.core.encoding.canonical import canonical, parse_canonical
+from provreg.core.encoding.digest import parse_digest
+from provreg.core.encoding.text import quoted
+from provreg.core.statements.oms import oms_statement
+from provreg.core.statements.receipt import MAX_PARAMETERS, ModelFile, Receipt
 from provreg.errors import FormatError, ProvregError, UsageError
-from provreg.flows.publish_receipt import (
+from provreg.flows.receipts.code_state import code_revision, environment, running_script
+from provreg.flows.receipts.publish import (
     kept_until_published,
     publish_receipt,
     trained_on,
     unsigned_receipt,
 )
-from provreg.flows.revision import code_revision, environment, running_script
-from provreg.flows.workspace import Workspace
-from provreg.loaders.handed_out import merged
-from provreg.loaders.ranks import Counts, Ranks
+from provreg.flows.session.workspace import Workspace
+from provreg.loaders.passes.handed_out import merged
+from provreg.loaders.passes.ranks import Counts, Ranks
 from provreg.loaders.samples import VerifiedSamples
-from provreg.readers.model import OMS_SIGNATURE, hash_model
+from provreg.readers.files.model import OMS_SIGNATURE, hash_model
 from provreg.store.files import replace_file
 from provreg.trust.oms import oms_bundle
-from provreg.trust.signer import KeySigner, Signer
+from provreg.trust.signers import KeySigner, Signer
 
 Place: TypeAlias = Path | str
 

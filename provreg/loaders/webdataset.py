@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from provreg.core.extras import needs_extra
+from provreg.core.encoding.extras import needs_extra
 from provreg.errors import ProvregError, UsageError
-from provreg.flows.reading_said import reader_said
-from provreg.loaders.ranks import OwnRank
-from provreg.loaders.shared_passes import SharedPasses, Worker
-from provreg.readers import webdataset as reader
-from provreg.readers.shard_files import shards
-from provreg.readers.stems import LabelMember
+from provreg.flows.reading.settings import reader_said
+from provreg.loaders.passes.ranks import OwnRank
+from provreg.loaders.passes.shared_passes import SharedPasses, Worker
+from provreg.readers.archives import webdataset as reader
+from provreg.readers.archives.stems import LabelMember
+from provreg.readers.data_files.shard_files import shards
 
 with needs_extra("webdataset"):
     import webdataset
@@ -24,10 +24,10 @@ with needs_extra("webdataset"):
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 if TYPE_CHECKING:
-    from provreg.loaders.batches import Pass, VerifiedBatch
-    from provreg.loaders.matching import Rows
+    from provreg.loaders.passes.batches import Pass, VerifiedBatch
+    from provreg.loaders.passes.matching import Rows
     from provreg.loaders.samples import VerifiedSamples
-    from provreg.readers.shard_files import Shard
+    from provreg.readers.data_files.shard_files import Shard
 
 
 class VerifiedWebDataset(webdataset.DataPipeline, webdataset.FluidInterface):  # type: ignore[misc]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, UsageError
-from provreg.readers import folder, huggingface, idx, table, webdataset, zipped
-from provreg.readers.hugging_face_layout import reads
-from provreg.readers.shard_files import shards
-from provreg.readers.table_files import detect_format
-from provreg.readers.table_files import shards as table_files
-from provreg.readers.table_options import READERS as TABLES
-from provreg.readers.tables_in_folder import refuse_tables
+from provreg.readers.archives import webdataset, zip_folder
+from provreg.readers.data_files.shard_files import shards
+from provreg.readers.data_files.table_files import detect_format
+from provreg.readers.data_files.table_files import shards as table_files
+from provreg.readers.data_files.tables_in_folder import refuse_tables
+from provreg.readers.files import folder
+from provreg.readers.huggingface import huggingface
+from provreg.readers.huggingface.layout import reads
+from provreg.readers.idx import idx
+from provreg.readers.tables import table
+from provreg.readers.tables.options import READERS as TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence, Set
     from pathlib import Path
 
-    from provreg.readers.reader import Reader
+    from provreg.readers.api import Reader
 
 # Formats that read each other's versions: the same rows have the same digests in all of them.
 _TABLE: Reader = table
@@ -27,7 +31,7 @@ _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(TABLES, _TABLE),
     huggingface.READER: huggingface,
     webdataset.READER: webdataset,
-    zipped.READER: zipped,
+    zip_folder.READER: zip_folder,
     idx.READER: idx,
 }
 # What data look like, asked in this order; whatever is nothing else is a folder of files.
@@ -35,7 +39,7 @@ _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
     huggingface.detect,
     detect_format,
     webdataset.detect,
-    zipped.detect,
+    zip_folder.detect,
     idx.detect,
 )
 
@@ -66,7 +70,7 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     reader = _READERS.get(format_) or _plugged(format_)
     if reader is None:
         if "package" in reading:
-            from provreg.readers.plugged import missing, named_package
+            from provreg.readers.plugins import missing, named_package
 
             raise missing(format_, named_package(reading)[0])
         raise FormatError(
@@ -88,8 +92,8 @@ def files_read(format_: str, paths: Sequence[Path], label: str | None = None) ->
         return reads(paths)
     if format_ == webdataset.READER:
         return {shard.file.path for shard in shards(paths)}
-    if format_ == zipped.READER:
-        return set(zipped.archives(paths))
+    if format_ == zip_folder.READER:
+        return set(zip_folder.archives(paths))
     if format_ == idx.READER:
         return idx.reads(paths, labels=label != "none")
     return None
@@ -97,7 +101,7 @@ def files_read(format_: str, paths: Sequence[Path], label: str | None = None) ->
 
 def _plugged(format_: str) -> Reader | None:
     # Late: what knows the installed packages takes as long to import as all our readers.
-    from provreg.readers.plugged import plugged
+    from provreg.readers.plugins import plugged
 
     return plugged(format_)
 

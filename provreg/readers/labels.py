@@ -12,23 +12,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.bounds import LIMITS
-from provreg.core.canonical import canonical, parse_json
-from provreg.core.column import Column
-from provreg.core.entry import SAMPLE, TIMESTAMP
-from provreg.core.text import quoted, spelled
+from provreg.core.encoding.canonical import canonical, parse_json
+from provreg.core.encoding.text import quoted, spelled
+from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
+from provreg.core.rows.column import Column
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.file_names import folded
-from provreg.readers.source_file import MisfitError
-from provreg.readers.table import (
+from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.files.names import folded
+from provreg.readers.tables.samples import texts_of
+from provreg.readers.tables.table import (
     TableOptions,
     detect_format,
     iter_rows,
     options_from_reading,
     read_table,
 )
-from provreg.readers.table_samples import texts_of
-from provreg.readers.times import moments_of
+from provreg.readers.tables.times import moments_of
 
 LABEL_COLUMNS = ("label", "source", "labeler", "labeled_at", "split", "uri", "attrs")
 

@@ -8,7 +8,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
 from provreg.errors import DamagedError, StorageError
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW

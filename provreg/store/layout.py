@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from provreg.core.digest import parse_digest
-from provreg.core.names import check_dataset_name
-from provreg.core.text import quoted
+from provreg.core.encoding.digest import parse_digest
+from provreg.core.encoding.names import check_dataset_name
+from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, UsageError
 
 REGISTRY_KEY = "provreg.json"

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from provreg.core.canonical import canonical, parse_json
-from provreg.core.digest import sha256_digest
-from provreg.core.document import Fields
-from provreg.core.policy import Policy, Signature
-from provreg.core.statement import PAYLOAD_TYPE, pae
-from provreg.core.text import quoted
+from provreg.core.encoding.canonical import canonical, parse_json
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
+from provreg.core.policy.policy import Policy, Signature
+from provreg.core.statements.statement import PAYLOAD_TYPE, pae
 from provreg.errors import FormatError, NotTrustedError
-from provreg.trust.key import PrivateKey, PublicKey, load_public
+from provreg.trust.keys import PrivateKey, PublicKey, load_public
 
 BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_LIMIT = 256 * 1024  # bytes
@@ -62,9 +62,9 @@ class Bundle:
 
 
 CertificateCheck = Callable[[Bundle], Signature]
-# When a signature existed at the latest, by its timestamps (`trust.timestamp.TimestampVerifier`).
+# When a signature existed at the latest, by its timestamps (`trust.timestamps.TimestampVerifier`).
 TimestampCheck = Callable[[bytes, Sequence[bytes]], datetime]
-# A timestamp over a signature, made now (`trust.timestamp.TimestampAuthority.stamp`).
+# A timestamp over a signature, made now (`trust.timestamps.TimestampAuthority.stamp`).
 Stamp = Callable[[bytes], bytes]
 
 

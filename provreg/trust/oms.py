@@ -1,4 +1,4 @@
-"""Bundles of OpenSSF Model Signing (OMS) around the statements of `core.oms`."""
+"""Bundles of OpenSSF Model Signing (OMS) around the statements of `core.statements.oms`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 from provreg.errors import UsageError
 from provreg.trust.bundle import BUNDLE_LIMIT, key_bundle
-from provreg.trust.signer import KeySigner, Signer
+from provreg.trust.signers import KeySigner, Signer
 
 # What a bundle holds beside its statement, which base64 makes longer by a third.
 _KEYLESS_LIMIT = BUNDLE_LIMIT // 2

@@ -12,7 +12,7 @@ from pathlib import Path
 class Module:
     """One source file of provreg.
 
-    `name` is without the package's own: `core.digest`, and empty for `provreg/__init__.py`.
+    `name` is without the package's own: `core.encoding`, and empty for `provreg/__init__.py`.
     `inside` are the modules of the package it imports, by name; `outside` is all else it imports,
     in full (`pyarrow.compute`, `time.time`).
     """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.hashed import hash_short
-from provreg.readers.stats import fstats
+from provreg.core.rows.row_hash import hash_short
+from provreg.readers.files.stats import fstats
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +35,8 @@ def test_wheel_holds_the_whole_package_and_nothing_else(built: Path) -> None:
         for path in (ROOT / "provreg").rglob("*")
         if path.is_file() and path.parent.name != "__pycache__" and path.suffix not in {".c", ".so"}
     }
-    compiled = {"provreg/core/lanes.abi3.so"} if hash_short is not None else set()
-    compiled |= {"provreg/readers/files.abi3.so"} if fstats is not None else set()
+    compiled = {"provreg/_native/lanes.abi3.so"} if hash_short is not None else set()
+    compiled |= {"provreg/_native/files.abi3.so"} if fstats is not None else set()
     assert "provreg/py.typed" in files
     assert {name for name in names if ".dist-info/" not in name} == files | compiled
     assert wheel.name.endswith("-none-any.whl") == (not compiled)

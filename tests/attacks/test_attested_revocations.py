@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sigstore_instance import Instance as Loopback
 
-from provreg.core.latest import Latest
-from provreg.core.policy import (
+from provreg.core.policy.policy import (
     FreshnessRule,
     Policy,
     Principal,
@@ -20,16 +19,17 @@ from provreg.core.policy import (
     RevokeRule,
     TrustedKey,
 )
-from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
+from provreg.core.statements.latest import Latest
+from provreg.core.statements.revocation import Revocation, RevocationLink, RevokedSamples
 from provreg.errors import NotTrustedError, RevokedError
-from provreg.flows.publish import Outcome
-from provreg.flows.revocations import read_chain
-from provreg.flows.revoked_samples import revoked_samples
-from provreg.flows.trusting import Trust, trust_key
+from provreg.flows.ingest.publish import Outcome
+from provreg.flows.session.trust import Trust, trust_key
+from provreg.flows.verify.revocations import read_chain
+from provreg.flows.verify.revoked_samples import revoked_samples
 from provreg.registry import Registry
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 from provreg.trust.sigstore.root import TrustedRoot
-from provreg.trust.timestamp import TimestampAuthority
+from provreg.trust.timestamps import TimestampAuthority
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

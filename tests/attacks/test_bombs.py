@@ -19,19 +19,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from provreg.readers.reader import HowToRead, Work
+from provreg.readers.zip_contents import members_of
 
 from provreg.errors import InputError
 from provreg.readers import pandas_metadata, webdataset
-from provreg.readers.reader import HowToRead, Work
-from provreg.readers.zip_contents import members_of
 
 _READ = """
 import sys
 from pathlib import Path
 from provreg.errors import InputError
 from provreg.readers import parquet
-from provreg.readers.source_file import examined
-from provreg.readers.table_options import TableOptions
+from provreg.readers.data_files.source_file import examined
+from provreg.readers.tables.options import TableOptions
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

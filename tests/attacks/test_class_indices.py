@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.head import LABEL_TYPES, Head
+from provreg.core.manifest.head import LABEL_TYPES, Head
 from provreg.errors import NotTrustedError
-from provreg.flows.publish import Outcome
-from provreg.readers.reader import HowToRead
+from provreg.flows.ingest.publish import Outcome
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

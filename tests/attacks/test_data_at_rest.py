@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import NotTrustedError
-from provreg.flows.ingestion import Ingestion
+from provreg.flows.ingest.request import Ingestion
 
 if TYPE_CHECKING:
     from provreg.errors import Finding
@@ -239,7 +239,7 @@ def test_a_changed_row_of_a_table_is_found(bench: Bench, suffix: str) -> None:
     import pyarrow.json
     import pyarrow.parquet as pq
 
-    from provreg.readers.reader import HowToRead
+    from provreg.readers.api import HowToRead
 
     def write(texts: list[str], labels: list[str]) -> Path:
         path = bench.folder / f"table.{suffix}"

@@ -21,16 +21,16 @@ import pytest
 from mutations import Where, mutations, written
 from sigstore_instance import Instance as Loopback
 
-from provreg.core.names import Reference
-from provreg.core.statement import version_statement
+from provreg.core.encoding.names import Reference
+from provreg.core.statements.statement import version_statement
 from provreg.errors import FormatError, NotTrustedError
-from provreg.flows.trusting import Trust
-from provreg.flows.verify import verify
-from provreg.flows.workspace import Workspace
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.steps import verify
 from provreg.trust.bundle import TrustAnchors, key_bundle, parse_bundle, verify_bundle
-from provreg.trust.key import PrivateKey, generate
+from provreg.trust.keys import PrivateKey, generate
 from provreg.trust.sigstore.root import TrustedRoot
-from provreg.trust.timestamp import TimestampAuthority, TimestampVerifier
+from provreg.trust.timestamps import TimestampAuthority, TimestampVerifier
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -18,7 +18,7 @@ from PIL import Image
 import provreg
 import provreg.loaders.huggingface as hf
 from provreg.errors import InputError, NotTrustedError
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

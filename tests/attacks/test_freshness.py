@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provreg.core.canonical import canonical
-from provreg.core.digest import sha256_digest
-from provreg.core.latest import Latest, parse_latest
-from provreg.core.revocation import RevocationLink
-from provreg.core.statement import statement_of
+from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.statements.latest import Latest, parse_latest
+from provreg.core.statements.revocation import RevocationLink
+from provreg.core.statements.statement import statement_of
 from provreg.errors import NotTrustedError
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.latest import SignedLatest, sign_latest
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.sign.latest import SignedLatest, sign_latest
 from provreg.registry import Registry
 from provreg.store.layout import latest_prefix
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 ROLES = {"revoke": ("chief",), "attest": ("clock",)}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.name_rules import is_class_name, name_complaint
-from provreg.core.revocation import RevokedSamples
-from provreg.core.text import UNSEEN, printable
+from provreg.core.encoding.name_rules import is_class_name, name_complaint
+from provreg.core.encoding.text import UNSEEN, printable
+from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import FormatError, InputError
 
 if TYPE_CHECKING:

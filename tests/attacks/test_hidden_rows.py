@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -93,7 +93,7 @@ def test_process_that_met_an_unreadable_file_ends(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from provreg.errors import InputError\n"
         "from provreg.executors.processes import LocalProcesses\n"
-        "from provreg.readers.table import TableOptions, read_table\n"
+        "from provreg.readers.tables.table import TableOptions, read_table\n"
         "try:\n"
         "    read_table([Path(sys.argv[1])], 'csv', TableOptions(), executor=LocalProcesses(2))\n"
         "except InputError:\n"

@@ -16,16 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 from blake3 import blake3
 
-from provreg.core.canonical import canonical
-from provreg.core.entry import ENTRY
-from provreg.core.head import Head, NameCounts, PartRef
-from provreg.core.leaf import leaves
-from provreg.core.manifest import build_parts
-from provreg.core.root import root
-from provreg.core.statement import version_statement
-from provreg.core.tree import block_list, cut
+from provreg.core.encoding.canonical import canonical
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.head import Head, NameCounts, PartRef
+from provreg.core.manifest.leaf import leaves
+from provreg.core.manifest.manifest import build_parts
+from provreg.core.manifest.root import root
+from provreg.core.manifest.tree import block_list, cut
+from provreg.core.statements.statement import version_statement
 from provreg.errors import FormatError, NotTrustedError, ProvregError
-from provreg.store.parts import read_part, write_part
+from provreg.store.registry.parts import read_part, write_part
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

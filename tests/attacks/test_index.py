@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from provreg.errors import DamagedError, StorageError, UsageError
-from provreg.store.index import Index
+from provreg.store.index.index import Index
 
 if TYPE_CHECKING:
     from provreg.registry import Registry

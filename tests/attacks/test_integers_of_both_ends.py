@@ -18,10 +18,10 @@ import provreg.loaders.huggingface
 import provreg.loaders.numpy
 import provreg.loaders.pandas
 import provreg.loaders.polars
-from provreg.core.column import type_from_json
+from provreg.core.rows.column import type_from_json
 from provreg.errors import InputError
-from provreg.readers import jsonlines
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
+from provreg.readers.tables.text import jsonlines
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 import provreg
-from provreg.core.policy import Policy, TrustedKey
-from provreg.core.revocation import RevocationLink, RevokedSamples
+from provreg.core.policy.policy import Policy, TrustedKey
+from provreg.core.statements.revocation import RevocationLink, RevokedSamples
 from provreg.errors import RevokedError
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.trusting import Trust, trust_key
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.session.trust import Trust, trust_key
 from provreg.registry import Registry
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from provreg.core.revocation import RevokedSamples
+from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import NotTrustedError
-from provreg.flows.revoked_samples import revoked_samples, rows_revoked
+from provreg.flows.verify.revoked_samples import revoked_samples, rows_revoked
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provreg.core.limits import Limit, NameList
-from provreg.core.policy import Policy, Principal, PublishRule, RevokeRule, TrustedKey
+from provreg.core.policy.content_limits import Limit, NameList
+from provreg.core.policy.policy import Policy, Principal, PublishRule, RevokeRule, TrustedKey
 from provreg.errors import NotTrustedError
-from provreg.flows.trusting import Trust
+from provreg.flows.session.trust import Trust
 from provreg.registry import Registry
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 RELABELED = Limit(("relabeled",), share=Decimal("0.2"), unless=2)
@@ -218,7 +218,7 @@ def test_log_and_diff_say_what_verify_would(bench: Bench, data: Path) -> None:
 
 
 def test_publishing_over_the_limit_is_foreseen_and_refused(bench: Bench, data: Path) -> None:
-    from provreg.flows.ingestion import Ingestion
+    from provreg.flows.ingest.request import Ingestion
 
     for name in ("1.jpg", "2.jpg", "3.jpg"):
         here = next(data.rglob(name))
@@ -255,7 +255,7 @@ def test_a_revoked_key_signs_nothing_new_and_keeps_what_was_seen(
 
     bench.forget()
     seen = datetime(2025, 12, 31, tzinfo=UTC)
-    monkeypatch.setattr("provreg.flows.history._now", lambda: seen)
+    monkeypatch.setattr("provreg.flows.verify.history._now", lambda: seen)
     bench.open().verify("pets")
     revoked = people(bench, "alice", revoked=datetime(2026, 1, 1, tzinfo=UTC))
     trust = Trust(Policy(revoked, (PublishRule(("*",), ("alice",), place=1),)), "a test")

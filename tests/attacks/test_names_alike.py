@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.column import TEXT, Column
+from provreg.core.rows.column import TEXT, Column
 from provreg.errors import FormatError, InputError
-from provreg.readers.reader import HowToRead
-from provreg.readers.table_options import TableOptions, options_from_reading, reading_of
+from provreg.readers.api import HowToRead
+from provreg.readers.tables.options import TableOptions, options_from_reading, reading_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ import pytest
 import provreg
 from provreg.errors import NotTrustedError, SampleError
 from provreg.loaders import arrow, numpy
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from provreg.errors import Finding

@@ -13,7 +13,7 @@ import pytest
 
 from provreg.errors import InputError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.table import TableOptions, read_table
+from provreg.readers.tables.table import TableOptions, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

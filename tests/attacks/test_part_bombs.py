@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.entry import ANNOTATIONS, ENTRY
+from provreg.core.manifest.entry import ANNOTATIONS, ENTRY
 
 _READ = """
 import sys
 from pathlib import Path
 import pyarrow.parquet
 from provreg.errors import FormatError
-from provreg.store.parts import read_part
+from provreg.store.registry.parts import read_part
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -13,7 +13,7 @@ from PIL import Image
 
 import provreg
 from provreg.errors import InputError
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
 

@@ -22,8 +22,8 @@ Install = Callable[..., None]
 YIELD = "    yield [text for _, text in rows], _batch(rows)\n"
 # The lines as rows of a table, and as members of an archive; `hashed` says what they hash to.
 KINDS = """
-from provreg.core.column_arrow import columns_from_arrow
-from provreg.core.row import hash_rows
+from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.row import hash_rows
 
 def _rows_of(rows):
     return pa.RecordBatch.from_pydict({"text": [text.decode() for _, text in rows]})
@@ -210,7 +210,7 @@ def test_digests_by_another_reader_are_not_remembered_as_provregs_own(
     stats = """
 import os, time
 import numpy as np
-from provreg.readers.reader import FileStats
+from provreg.readers.api import FileStats
 
 def _stats(paths):
     one = os.stat(paths[0])

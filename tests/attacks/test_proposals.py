@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import provreg
-from provreg.core.limits import Limit
-from provreg.core.policy import Policy, PublishRule
+from provreg.core.policy.content_limits import Limit
+from provreg.core.policy.policy import Policy, PublishRule
 from provreg.errors import NotFoundError, NotTrustedError, RevokedError, UsageError
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.trusting import Trust
-from provreg.store.versions import MAX_PROPOSALS, Versions
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.session.trust import Trust
+from provreg.store.registry.versions import MAX_PROPOSALS, Versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from provreg.registry import Registry
     from tests.conftest import Bench
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError, NotFoundError, ProvregError
-from provreg.flows import drafting
-from provreg.readers.reader import HowToRead
+from provreg.flows.ingest import drafting
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

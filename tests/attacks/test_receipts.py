@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from provreg.core.bitmap import pack
-from provreg.core.digest import blake3_digest
-from provreg.core.limits import NameList
-from provreg.core.policy import TrainRule
-from provreg.core.receipt import Receipt
+from provreg.core.encoding.bitmap import pack
+from provreg.core.encoding.digest import blake3_digest
+from provreg.core.policy.content_limits import NameList
+from provreg.core.policy.policy import TrainRule
+from provreg.core.statements.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
-from provreg.flows.exposure import all_runs, exposures, same_sample
-from provreg.flows.models import runs_of_model, verify_model
-from provreg.flows.publish_receipt import publish_receipt, trained_on, unsigned_receipt
-from provreg.flows.query import query
-from provreg.flows.runs import Run, RunJudge, members
-from provreg.flows.trusting import Trust
-from provreg.readers.model import hash_model
-from provreg.store.folder import init
+from provreg.flows.index.query import query
+from provreg.flows.receipts.exposure import all_runs, exposures, same_sample
+from provreg.flows.receipts.models import runs_of_model, verify_model
+from provreg.flows.receipts.publish import publish_receipt, trained_on, unsigned_receipt
+from provreg.flows.receipts.runs import Run, RunJudge, members
+from provreg.flows.session.trust import Trust
+from provreg.readers.files.model import hash_model
 from provreg.store.layout import run_prefix
+from provreg.store.registry.folder import init
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

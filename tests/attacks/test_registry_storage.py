@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError, ProvregError
-from provreg.flows.ingestion import Ingestion
+from provreg.flows.ingest.request import Ingestion
 from provreg.store.layout import signatures_prefix
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 

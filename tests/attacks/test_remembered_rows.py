@@ -17,7 +17,7 @@ from parquet_footers import moved
 import provreg
 from provreg.errors import NotTrustedError, SampleError
 from provreg.loaders import arrow, numpy
-from provreg.readers.checked_file import CHUNK
+from provreg.readers.tables.parquet.checked_file import CHUNK
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provreg.core.canonical import canonical
-from provreg.core.digest import sha256_digest
-from provreg.core.policy import RevokeRule
-from provreg.core.revocation import Revocation, RevocationLink, RevokedSamples
-from provreg.core.statement import statement_of
+from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.policy.policy import RevokeRule
+from provreg.core.statements.revocation import Revocation, RevocationLink, RevokedSamples
+from provreg.core.statements.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError, RevokedError
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.revocations import PassedOver, read_chain
-from provreg.flows.revoke import Revoked
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.sign.revoke import Revoked
+from provreg.flows.verify.revocations import PassedOver, read_chain
 from provreg.registry import Registry
 from provreg.store.layout import revocation_prefix
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 CHIEF = {"revoke": ("chief",)}
@@ -208,7 +208,7 @@ def test_more_revocations_than_can_be_read_are_not_cut_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(bench)
-    monkeypatch.setattr("provreg.store.revocations.MAX_REVOCATIONS", 3)
+    monkeypatch.setattr("provreg.store.registry.revocations.MAX_REVOCATIONS", 3)
     for number in range(1, 5):
         bench.overwrite(path_of(bench, number), b"{}")
     with pytest.raises(DamagedError, match="more than 3 revocations"):

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provreg.core.limits import Limit
-from provreg.core.policy import Policy, Principal, PublishRule, TrustedKey
-from provreg.core.statement import statement_of
+from provreg.core.policy.content_limits import Limit
+from provreg.core.policy.policy import Policy, Principal, PublishRule, TrustedKey
+from provreg.core.statements.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError
-from provreg.flows.trusting import Trust, trust_key
-from provreg.flows.workspace import open_workspace
+from provreg.flows.session.trust import Trust, trust_key
+from provreg.flows.session.workspace import open_workspace
 from provreg.registry import Registry
-from provreg.store.folder import open_registry
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
+from provreg.store.registry.folder import open_registry
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 NOW = datetime.now(UTC)
@@ -179,7 +179,7 @@ def test_a_fork_below_what_a_mirror_has_is_refused_by_number(bench: Bench) -> No
 
 
 def test_nothing_is_published_upon_a_mirror_that_lags(bench: Bench) -> None:
-    from provreg.flows.ingestion import Ingestion
+    from provreg.flows.ingest.request import Ingestion
 
     publish(bench)
     mirror = copy(bench, "mirror")
@@ -192,7 +192,7 @@ def test_nothing_is_published_upon_a_mirror_that_lags(bench: Bench) -> None:
 
 
 def test_who_tried_something_out_in_a_copy_has_a_way_back(bench: Bench) -> None:
-    from provreg.flows.ingestion import Ingestion
+    from provreg.flows.ingest.request import Ingestion
 
     publish(bench)
     tried = copy(bench, "copy")
@@ -309,8 +309,8 @@ def forked(bench: Bench) -> tuple[Outcome, str]:
 @pytest.mark.parametrize("known", ["seen", "pinned", "pinned otherwise", "attested"])
 def test_what_history_refuses_is_trusted_nowhere(bench: Bench, known: str) -> None:
     """Signed as it should be: only who knows the other one can tell."""
-    from provreg.core.latest import Latest
-    from provreg.flows.lineage import judged
+    from provreg.core.statements.latest import Latest
+    from provreg.flows.verify.lineage import judged
 
     second, other = forked(bench)
     assert second.head is not None
@@ -422,7 +422,7 @@ def policy(bench: Bench, *limits: Limit, name: str = "alice", **when: Any) -> Tr
 
 def seen_at(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
     """From now on the consumer's clock shows `moment` where they remember what they see."""
-    monkeypatch.setattr("provreg.flows.history._now", lambda: moment)
+    monkeypatch.setattr("provreg.flows.verify.history._now", lambda: moment)
 
 
 @pytest.mark.parametrize("end", ["revoked", "valid_until"])

@@ -10,10 +10,10 @@ from file_server import FileServer, in_turn, raw, redirect, serving, status
 from pictures import jpeg
 
 from provreg.errors import UsageError
-from provreg.flows.ingestion import Fetch
-from provreg.flows.refetch import Refetched, refetch
-from provreg.readers.download_bounds import Bounds
-from provreg.readers.reader import HowToRead
+from provreg.flows.history.refetch import Refetched, refetch
+from provreg.flows.ingest.request import Fetch
+from provreg.readers.api import HowToRead
+from provreg.readers.web.download_bounds import Bounds
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

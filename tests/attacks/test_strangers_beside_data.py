@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.digest import blake3_digest
+from provreg.core.encoding.digest import blake3_digest
 from provreg.errors import InputError, NotTrustedError, UsageError
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers import webdataset
-from provreg.readers.reader import Work
-from provreg.readers.tar_stream import members
+from provreg.readers.api import Work
+from provreg.readers.archives import webdataset
+from provreg.readers.archives.tar_stream import members
 from tests.archives import (
     END,
     block,

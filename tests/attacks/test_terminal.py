@@ -37,7 +37,7 @@ def poisoned(bench: Bench) -> Path:
                 for name in ("a.txt", "b.txt")]  # fmt: skip
         labels.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
-    from provreg.readers.reader import HowToRead
+    from provreg.readers.api import HowToRead
 
     say()
     how = HowToRead(label="none")

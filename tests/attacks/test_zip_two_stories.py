@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers import zipped
-from provreg.readers.folder_options import FolderOptions
-from provreg.readers.reader import Work
+from provreg.readers.api import Work
+from provreg.readers.archives import zip_folder
+from provreg.readers.files.folder_options import FolderOptions
 from tests.archives import Zipped, extra_field, unicode_path, zip_archive
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def read(place: Path, data: bytes) -> dict[str, bytes]:
     """The members, as they are hashed and as they are handed on."""
     place.write_bytes(data)
     options = FolderOptions(label="none")
-    found = zipped.read([place], "zip", options, Work())
-    with zipped.files([place], "zip", options) as files:
+    found = zip_folder.read([place], "zip", options, Work())
+    with zip_folder.files([place], "zip", options) as files:
         return {name: files.read(name, limit=1 << 20) for name in found.table["id"].to_pylist()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from provreg.cli.output import Output, json_text
+from provreg.cli.ui.output import Output, json_text
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas/output"
 COUNTS = {"injected", "removed", "relabeled", "modified", "renamed", "reattributed", "resplit"}

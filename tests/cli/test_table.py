@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.cli.table import cells, lay_out
+from provreg.cli.ui.table import cells, lay_out
 
 WORDS = st.text("abcde -/", max_size=30).map(lambda text: " ".join(text.split()) or "-")
 TABLES = st.integers(1, 5).flatmap(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core.entry import ENTRY
+from provreg.core.manifest.entry import ENTRY
 
 
 def make_entries(rows: list[dict[str, Any]]) -> pa.Table:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.bitmap import CHUNK, most_bytes, pack, unpack
+from provreg.core.encoding.bitmap import CHUNK, most_bytes, pack, unpack
 from provreg.errors import FormatError, ProvregError
 
 

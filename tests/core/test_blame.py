@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from provreg.core.blame import UNTOUCHED, Blame, Life, blame_touched
-from provreg.core.change import compare
+from provreg.core.changes.blame import UNTOUCHED, Blame, Life, blame_touched
+from provreg.core.changes.changes import compare
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.canonical import canonical, parse_canonical, parse_json, written_number
+from provreg.core.encoding.canonical import canonical, parse_canonical, parse_json, written_number
 from provreg.errors import FormatError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

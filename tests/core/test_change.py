@@ -11,10 +11,10 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core import change, pairing
-from provreg.core.change import apply, compare, differing_rows
-from provreg.core.entry import ENTRY
-from provreg.core.tree import BlockList
+from provreg.core.changes import changes, pairing
+from provreg.core.changes.changes import apply, compare, differing_rows
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.tree import BlockList
 
 NAMES = st.sampled_from(["a", "b", "c"])
 
@@ -62,7 +62,7 @@ OTHER = {
 
 @pytest.mark.parametrize("name", [name for name in ENTRY.names if name != "id"])
 def test_whatever_field_of_an_entry_differs_is_a_change(name: str) -> None:
-    """Blocks without a change are taken from the parent (`core.kept`)."""
+    """Blocks without a change are taken from the parent (`flows.ingest.reuse`)."""
     before = {"id": "1", "content": b"1" * 32, "size": 1, "source": "a"}
     versions = [
         pa.Table.from_pylist([entry], ENTRY) for entry in (before, before | {name: OTHER[name]})
@@ -117,7 +117,7 @@ def test_changes_do_not_depend_on_where_spans_end(old: pa.Table, new: pa.Table) 
         return [found.kinds.tolist(), found.old_rows.tolist(), found.new_rows.tolist()]
 
     at_once = told()
-    with patch.object(pairing, "_SPAN", 2), patch.object(change, "_SLICE", 2):
+    with patch.object(pairing, "_SPAN", 2), patch.object(changes, "_SLICE", 2):
         assert told() == at_once
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.column import (
+from provreg.core.rows.column import (
     FLOAT64,
     INT,
     MAX_DEPTH,
@@ -28,7 +28,7 @@ from provreg.core.column import (
     type_from_json,
     type_to_json,
 )
-from provreg.core.column_arrow import columns_from_arrow, to_arrow
+from provreg.core.rows.column_arrow import columns_from_arrow, to_arrow
 from provreg.errors import FormatError, InputError
 
 SCALARS = [

@@ -10,12 +10,12 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.change import BIT, compare
-from provreg.core.content import exceeded, foreign_names
-from provreg.core.entry import ENTRY
-from provreg.core.kinds import KINDS
-from provreg.core.limits import Limit, NameList
-from provreg.core.policy import PublishRule
+from provreg.core.changes.changes import BIT, compare
+from provreg.core.changes.content_rules import exceeded, foreign_names
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.kinds import KINDS
+from provreg.core.policy.content_limits import Limit, NameList
+from provreg.core.policy.policy import PublishRule
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.entry_columns import take_entries, take_rows
+from provreg.core.manifest.columns import take_entries, take_rows
 from tests.core.conftest import make_entries
 
 # Each chunk with dictionaries of its own, as part files have them.

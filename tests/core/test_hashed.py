@@ -11,9 +11,9 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provreg.core import hashed
-from provreg.core.hashed import hash_pieces
-from provreg.core.pieces import constant, joined
+from provreg.core.rows import row_hash
+from provreg.core.rows.pieces import constant, joined
+from provreg.core.rows.row_hash import hash_pieces
 
 CONTEXTS = st.sampled_from(["", "a context", "é" * 100])
 # Where blocks and a chunk end, alone and with the pieces beside them.
@@ -25,8 +25,8 @@ SIZES = st.sampled_from([0, 1, 59, 63, 64, 65, 128, 1019, 1023, 1024, 1025, 3000
 @pytest.fixture(params=["compiled", "in Python"])
 def _both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in Python":
-        monkeypatch.setattr(hashed, "hash_short", None)
-    elif hashed.hash_short is None:
+        monkeypatch.setattr(row_hash, "hash_short", None)
+    elif row_hash.hash_short is None:
         pytest.skip("needs a C compiler: not compiled")
 
 

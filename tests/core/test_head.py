@@ -16,11 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.canonical import canonical
-from provreg.core.head import Head, NameCounts, PartRef, parse_head
-from provreg.core.root import root
+from provreg.core.encoding.canonical import canonical
+from provreg.core.manifest.head import Head, NameCounts, PartRef, parse_head
+from provreg.core.manifest.root import root
 from provreg.errors import FormatError
-from provreg.readers import folder, huggingface, idx, table, webdataset
+from provreg.readers.archives import webdataset
+from provreg.readers.files import folder
+from provreg.readers.huggingface import huggingface
+from provreg.readers.idx import idx
+from provreg.readers.tables import table
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "head.v1.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)

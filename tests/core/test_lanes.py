@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 from sanitized import COMPILER, ROOT, run_sanitized
 
-from provreg.core.hashed import hash_short
+from provreg.core.rows.row_hash import hash_short
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 compiled = pytest.mark.skipif(hash_short is None, reason="needs a C compiler: not compiled")
@@ -96,4 +96,4 @@ def test_lanes_read_and_write_nothing_that_is_not_theirs(tmp_path: Path, options
         # Builds for one processor leave the choice between several out.
         text = text.replace("defined(__GLIBC__)", "0")
     tests = [Path(__file__).with_name(name) for name in ("test_lanes.py", "test_hashed.py")]
-    run_sanitized(tmp_path, "core/lanes.c", tests, options, text)
+    run_sanitized(tmp_path, "_native/lanes.c", tests, options, text)

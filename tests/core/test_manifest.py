@@ -17,10 +17,17 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core import leaf, tree
-from provreg.core.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS, UNSAFE_IN_IDS
-from provreg.core.entry import ENTRY
-from provreg.core.manifest import (
+from provreg.core.changes.origin import merge_appended
+from provreg.core.manifest import leaf, tree
+from provreg.core.manifest.bounds import (
+    FIRST_TIME,
+    LAST_TIME,
+    LIMITS,
+    MAX_ANNOTATIONS,
+    UNSAFE_IN_IDS,
+)
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.manifest import (
     Part,
     build_parts,
     check_entries,
@@ -33,11 +40,10 @@ from provreg.core.manifest import (
     name_counts,
     name_table,
 )
-from provreg.core.origin import merge_appended
-from provreg.core.root import root
-from provreg.core.tree import block_list
+from provreg.core.manifest.root import root
+from provreg.core.manifest.tree import block_list
 from provreg.errors import FormatError
-from provreg.store.parts import write_part
+from provreg.store.registry.parts import write_part
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "entry.v1.json").read_text("utf-8"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from provreg.core.entry import ENTRY
-from provreg.core.nulls import chunked_nulls, nulls, one_text
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.nulls import chunked_nulls, nulls, one_text
 
 COUNTS = [0, 1, 1 << 18, (1 << 18) + 1, 3 << 18]
 

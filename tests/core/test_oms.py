@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.oms import oms_statement
+from provreg.core.statements.oms import oms_statement
 from provreg.errors import FormatError
 
 A, B, C = (hashlib.sha256(letter).digest() for letter in (b"a", b"b", b"c"))

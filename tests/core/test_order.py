@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.order import ascending
+from provreg.core.manifest.sorting import ascending
 
 IDS = st.lists(st.text("ab\0é\U0001f600", max_size=20), unique=True, max_size=30)
 

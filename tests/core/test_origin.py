@@ -6,16 +6,16 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core import origin as origin_of
-from provreg.core import pairing
-from provreg.core.entry import ENTRY, SAMPLE
-from provreg.core.long_labels import split_long_labels
-from provreg.core.origin import (
+from provreg.core.changes import origin as origin_of
+from provreg.core.changes import pairing
+from provreg.core.changes.origin import (
     Speaker,
     contradicted,
     merge_appended,
     with_origin,
 )
+from provreg.core.manifest.entry import ENTRY, SAMPLE
+from provreg.core.manifest.long_labels import split_long_labels
 from provreg.errors import InputError
 
 VENDOR = Speaker("vendor-b", "mallory")

@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core import pairing
-from provreg.core.pairing import renames, same_id, spans
+from provreg.core.changes import pairing
+from provreg.core.changes.pairing import renames, same_id, spans
 
 IDS = st.lists(st.text("aé\U0001f600", min_size=1, max_size=3), unique=True, max_size=30).map(
     lambda ids: sorted(ids, key=str.encode)

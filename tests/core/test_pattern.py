@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.pattern import covers, matches, overlap
+from provreg.core.encoding.pattern import covers, matches, overlap
 
 WORKFLOW = "https://github.com/o/r/.github/workflows/release.yml"
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.policy import FreshnessRule, Identity, Policy, RevokeRule, TrainRule
-from provreg.core.policy_document import parse_policy
-from provreg.core.policy_starter import starter_policy
+from provreg.core.policy.parser import parse_policy
+from provreg.core.policy.policy import FreshnessRule, Identity, Policy, RevokeRule, TrainRule
+from provreg.core.policy.template import starter_policy
 from provreg.errors import FormatError, ProvregError, UsageError
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "policy.v1.json").read_text("utf-8"))

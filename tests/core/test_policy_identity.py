@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from provreg.core.policy import Policy, Signature
-from provreg.core.policy_document import parse_policy
+from provreg.core.policy.parser import parse_policy
+from provreg.core.policy.policy import Policy, Signature
 from provreg.errors import FormatError
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "policy.v1.json").read_text("utf-8"))

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from provreg.core.limits import Limit, NameList
-from provreg.core.policy import PublishRule
-from provreg.core.policy_document import parse_policy
+from provreg.core.policy.content_limits import Limit, NameList
+from provreg.core.policy.parser import parse_policy
+from provreg.core.policy.policy import PublishRule
 from provreg.errors import FormatError
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "policy.v1.json").read_text("utf-8"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from provreg.core.policy import (
+from provreg.core.policy.explain import explain
+from provreg.core.policy.policy import (
     FreshnessRule,
     Identity,
     Policy,
@@ -15,7 +16,6 @@ from provreg.core.policy import (
     TrainRule,
     TrustedKey,
 )
-from provreg.core.policy_words import explain
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

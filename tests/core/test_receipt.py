@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.canonical import canonical
-from provreg.core.receipt import (
+from provreg.core.encoding.canonical import canonical
+from provreg.core.statements.receipt import (
     MAX_RECEIPT_BYTES,
     Code,
     ModelFile,

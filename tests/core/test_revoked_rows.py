@@ -11,9 +11,9 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.change import compare
-from provreg.core.entry import ENTRY, NO_ENTRIES
-from provreg.core.revoked_rows import Name, former_after
+from provreg.core.changes.changes import compare
+from provreg.core.changes.revoked_rows import Name, former_after
+from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
 
 Row = dict[str, Any]
 Version = dict[str, Row]

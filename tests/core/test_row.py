@@ -18,9 +18,9 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import Column, columns_from_json
-from provreg.core.column_arrow import columns_from_arrow
-from provreg.core.row import encode_rows, hash_payloads, hash_rows
+from provreg.core.rows.column import Column, columns_from_json
+from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.row import encode_rows, hash_payloads, hash_rows
 from provreg.errors import InputError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format" / "row.md"

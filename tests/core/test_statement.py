@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.canonical import parse_canonical
-from provreg.core.statement import PAYLOAD_TYPE, pae, version_statement
+from provreg.core.encoding.canonical import parse_canonical
+from provreg.core.statements.statement import PAYLOAD_TYPE, pae, version_statement
 from provreg.errors import FormatError
 
 SCHEMA = json.loads(

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.canonical import canonical
-from provreg.core.latest import Latest, parse_latest
-from provreg.core.revocation import (
+from provreg.core.encoding.canonical import canonical
+from provreg.core.statements.latest import Latest, parse_latest
+from provreg.core.statements.revocation import (
     Revocation,
     RevocationLink,
     RevokedSamples,

@@ -9,10 +9,10 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.leaf import CLAIM_CONTEXT, LEAF_CONTEXT, leaves
-from provreg.core.manifest import build_parts
-from provreg.core.root import root
-from provreg.core.tree import (
+from provreg.core.manifest.leaf import CLAIM_CONTEXT, LEAF_CONTEXT, leaves
+from provreg.core.manifest.manifest import build_parts
+from provreg.core.manifest.root import root
+from provreg.core.manifest.tree import (
     BLOCK_MAX_ENTRIES,
     BLOCK_MAX_ID_BYTES,
     BLOCK_MIN_ENTRIES,
@@ -88,7 +88,7 @@ def test_a_text_moved_between_neighbouring_fields_changes_the_leaf(make_entries)
 def test_leaves_do_not_depend_on_slicing_or_dictionaries(chunks, seed, modulus) -> None:
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 300))
-    from provreg.core.entry import ENTRY
+    from provreg.core.manifest.entry import ENTRY
 
     rows = [
         {"id": f"{i:05}", "content": bytes([i % 256]) * 32, "size": i, "source": f"s{i % modulus}",

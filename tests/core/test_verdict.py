@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.counting import Witness, count_principals
-from provreg.core.policy import (
+from provreg.core.policy.counting import Witness, count_principals
+from provreg.core.policy.policy import (
     Identity,
     Policy,
     Principal,
@@ -24,7 +24,7 @@ from provreg.core.policy import (
     single_identity_policy,
     single_key_policy,
 )
-from provreg.core.verdict import Verdict, judge
+from provreg.core.policy.verdict import Verdict, judge
 from provreg.errors import NotTrustedError
 
 MAIN = "https://github.com/o/r/.github/workflows/x.yml@refs/heads/main"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import provreg
-from provreg.trust.key import generate
-from provreg.trust.keyfile import write_key
+from provreg.trust.key_files import write_key
+from provreg.trust.keys import generate
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "library.md"
 

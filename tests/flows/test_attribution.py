@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import DamagedError, NotFoundError, UsageError
-from provreg.flows import blame as blaming
-from provreg.flows import lineage
+from provreg.flows.history import blame as blaming
+from provreg.flows.verify import lineage
 
 if TYPE_CHECKING:
-    from provreg.flows.blame import SampleBlame
+    from provreg.flows.history.blame import SampleBlame
     from tests.conftest import Bench
 
 SIGNERS = ("alice", "bob", "carol", "dave", "erin")

@@ -12,17 +12,17 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provreg.core import tree
-from provreg.core.change import Changes, compare
-from provreg.core.entry import ENTRY
-from provreg.core.head import Head, NameCounts, PartRef
-from provreg.core.kinds import KINDS
-from provreg.core.manifest import build_parts
+from provreg.core.changes.changes import Changes, compare
+from provreg.core.manifest import tree
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.head import Head, NameCounts, PartRef
+from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.manifest import build_parts
 from provreg.errors import DamagedError
-from provreg.flows import compare as compare_flow
-from provreg.flows.compare import changes_between
-from provreg.flows.workspace import Workspace
-from provreg.store.parts import write_part
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify import compare as compare_flow
+from provreg.flows.verify.compare import changes_between
+from provreg.store.registry.parts import write_part
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

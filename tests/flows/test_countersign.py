@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sigstore_instance import Instance as Loopback
 
-from provreg.core.statement import statement_of
+from provreg.core.statements.statement import statement_of
 from provreg.errors import NotFoundError, NotTrustedError
-from provreg.flows.trusting import Trust
+from provreg.flows.session.trust import Trust
 from provreg.registry import Registry
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 from provreg.trust.bundle import parse_bundle
-from provreg.trust.signer import KeySigner
+from provreg.trust.signers import KeySigner
 from provreg.trust.sigstore.root import TrustedRoot
-from provreg.trust.timestamp import TimestampAuthority
+from provreg.trust.timestamps import TimestampAuthority
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -21,10 +21,10 @@ import pytest
 
 import provreg
 from provreg.errors import NotFoundError, StorageError
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.publish_receipt import publish_receipt
-from provreg.flows.runs import RunJudge, members
-from provreg.store.unsigned import kept, read_kept
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.receipts.publish import publish_receipt
+from provreg.flows.receipts.runs import RunJudge, members
+from provreg.store.private.pending_receipts import kept, read_kept
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -156,7 +156,7 @@ def prepare(bench: Bench, before: int) -> Path:
 @pytest.fixture(autouse=True)
 def one_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     """One object after the other, so that the n-th call is the same in every run."""
-    monkeypatch.setattr("provreg.store.objects._WRITERS", 1)
+    monkeypatch.setattr("provreg.store.registry.objects._WRITERS", 1)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def test_killed_between_any_two_versions_of_a_sync_goes_on(
     bench: Bench, home: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """DuckDB writes on its own: the kill comes around its transactions."""
-    from provreg.flows import sync
-    from provreg.store.index import Index
+    from provreg.flows.index import sync
+    from provreg.store.index.index import Index
 
     monkeypatch.setattr(sync, "_MOST_VERSIONS", 1)
     prepare(bench, 3)

@@ -14,15 +14,15 @@ from file_server import FileServer, in_turn, serving, status
 from pictures import jpeg
 
 from provreg.errors import InputError, NotFetchedError, NotTrustedError, UsageError
-from provreg.flows import watch
-from provreg.flows.ingestion import Fetch
+from provreg.flows.ingest import unchanged
+from provreg.flows.ingest.request import Fetch
 from provreg.loaders.load import load
-from provreg.readers.download_bounds import Bounds
-from provreg.readers.picture import is_hash
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
+from provreg.readers.web.download_bounds import Bounds
+from provreg.readers.web.picture import is_hash
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 HASTY = Bounds(most=1 << 20, tries=1, private=True)
@@ -162,7 +162,7 @@ def test_a_list_that_nobody_touched_says_nothing_of_what_was_downloaded(
     bench: Bench, web: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known of untouched files holds for files that are the data."""
-    monkeypatch.setattr(watch, "SETTLED_NS", -(1 << 60))
+    monkeypatch.setattr(unchanged, "SETTLED_NS", -(1 << 60))
     untouched = listed(bench, rows_of(web, 0))
     wanted = Fetch(bench.folder / "files", bounds=HASTY)
     for _ in range(3):

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from provreg.errors import UsageError
-from provreg.flows.compare import changes_between
+from provreg.flows.verify.compare import changes_between
 from provreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_wrong_query_is_a_usage_error(registry: Registry) -> None:
 def test_sync_tells_its_progress_and_does_nothing_twice(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from provreg.store.index import Index
+    from provreg.store.index.index import Index
 
     monkeypatch.setattr(Index, "add", lambda *_, **__: pytest.fail("taken in again"))
     told: list[tuple[int, int]] = []
@@ -133,13 +133,13 @@ def test_a_replaced_ancestor_stays_known_by_who_descends_from_it(
 def test_comparing_reads_only_blocks_that_differ(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import provreg.flows.compare as module
-    from provreg.core.change import compare
+    import provreg.flows.verify.compare as module
+    from provreg.core.changes.changes import compare
 
     rows = "".join(f'{{"key": "{n:05}", "text": "{n}"}}\n' for n in range(5000))
     path = bench.folder / "rows.jsonl"
     path.write_text(rows, "utf-8")
-    from provreg.readers.reader import HowToRead
+    from provreg.readers.api import HowToRead
 
     old = bench.ingest(path, how=HowToRead(id="key")).head
     path.write_text(rows.replace('"text": "77"', '"text": "changed"'), "utf-8")

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError, NotFoundError, NotTrustedError, StorageError, UsageError
-from provreg.flows.ingestion import Ingestion
-from provreg.readers.reader import HowToRead
-from provreg.store.checked import CheckedHeads
+from provreg.flows.ingest.request import Ingestion
+from provreg.readers.api import HowToRead
+from provreg.store.private.checked import CheckedHeads
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 
@@ -287,7 +287,7 @@ TABLE = HowToRead(id="key", label="label")
 
 @pytest.mark.parametrize("first", ["jsonl", "parquet", "csv"])
 def test_the_same_rows_in_another_format_change_nothing(bench: Bench, first: str) -> None:
-    from provreg.core.column import INT
+    from provreg.core.rows.column import INT
 
     how = HowToRead(id="key", label="label", types={"n": INT}) if first == "csv" else TABLE
     bench.ingest(rows_as(bench, first, ROWS), how=how)

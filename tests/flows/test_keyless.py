@@ -10,15 +10,15 @@ import pytest
 from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 
-from provreg.core.head import Head
-from provreg.core.policy import Identity, Policy, Principal, PublishRule, TrustedKey
-from provreg.core.statement import version_statement
+from provreg.core.manifest.head import Head
+from provreg.core.policy.policy import Identity, Policy, Principal, PublishRule, TrustedKey
+from provreg.core.statements.statement import version_statement
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.flows.ingestion import Ingestion
-from provreg.flows.trusting import Trust, find_root, find_trust
-from provreg.flows.workspace import open_workspace
+from provreg.flows.ingest.request import Ingestion
+from provreg.flows.session.trust import Trust, find_root, find_trust
+from provreg.flows.session.workspace import open_workspace
 from provreg.registry import Registry
-from provreg.store.folder import open_registry
+from provreg.store.registry.folder import open_registry
 from provreg.trust.sigstore.root import PUBLIC_GOOD, STAGING, TrustedRoot
 from provreg.trust.sigstore.sign import Instance, KeylessSigner
 from provreg.trust.sigstore.token import TokenSource

@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.root import root
+from provreg.core.manifest.root import root
 from provreg.errors import NotTrustedError
-from provreg.flows import entries as flow
-from provreg.flows import integrity
-from provreg.readers.reader import HowToRead
+from provreg.flows.verify import entries as flow
+from provreg.flows.verify import integrity
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from provreg.core.head import Head
+    from provreg.core.manifest.head import Head
     from tests.conftest import Bench
 
 _ROWS = 120_000

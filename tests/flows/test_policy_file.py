@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.policy_starter import starter_policy
-from provreg.core.policy_words import explain
+from provreg.core.policy.explain import explain
+from provreg.core.policy.template import starter_policy
 from provreg.errors import NotFoundError, NotTrustedError, ProvregError, StorageError, UsageError
-from provreg.flows.policy_file import POLICY_LIMIT, PolicyFile, find_policy, load_policy
-from provreg.trust.key import generate
+from provreg.flows.session.policy_file import POLICY_LIMIT, PolicyFile, find_policy, load_policy
+from provreg.trust.keys import generate
 
 KEY = generate("ed25519").public
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")

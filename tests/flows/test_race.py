@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.head import parse_head
+from provreg.core.manifest.head import parse_head
 from provreg.errors import FormatError, NotTrustedError
-from provreg.flows.ingestion import Ingestion
+from provreg.flows.ingest.request import Ingestion
 from provreg.store.layout import digest_of_key
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_a_winner_planted_between_look_and_claim_is_built_upon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The race without luck: each claim of the first publisher finds the number just taken."""
-    from provreg.store.versions import Versions
+    from provreg.store.registry.versions import Versions
 
     bench.ingest(bench.write("first", files_of(0)))
     claim, others = Versions.claim, [1, 2, 3]
@@ -171,7 +171,7 @@ def test_a_winner_planted_between_look_and_claim_is_built_upon(
 def test_a_number_squatted_between_look_and_claim_is_passed_over(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, garbage: bytes
 ) -> None:
-    from provreg.store.versions import Versions
+    from provreg.store.registry.versions import Versions
 
     bench.ingest(bench.pets())
     claim = Versions.claim
@@ -231,7 +231,7 @@ def test_readers_wait_for_a_writer_and_then_succeed(bench: Bench) -> None:
 def test_a_reader_is_not_told_of_a_rollback_by_a_publication_meanwhile(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from provreg.store.versions import Versions
+    from provreg.store.registry.versions import Versions
 
     bench.ingest(bench.pets())
     numbers, later = Versions.numbers, [9]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.digest import sha256_digest
-from provreg.core.receipt import Code, Script
-from provreg.flows.revision import code_revision, environment
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.statements.receipt import Code, Script
+from provreg.flows.receipts.code_state import code_revision, environment
 
 GIT = shutil.which("git")
 git_is_there = pytest.mark.skipif(GIT is None, reason="needs the git binary")

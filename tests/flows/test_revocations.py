@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.revocation import RevokedSamples
+from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import NotTrustedError, RevokedError, UsageError
-from provreg.flows.revocations import Chain, InForce, PassedOver, read_chain
-from provreg.flows.revoked_samples import revoked_samples
+from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
+from provreg.flows.verify.revoked_samples import revoked_samples
 from provreg.registry import Registry
 
 if TYPE_CHECKING:
-    from provreg.flows.trusting import Trust
-    from provreg.flows.workspace import Workspace
+    from provreg.flows.session.trust import Trust
+    from provreg.flows.session.workspace import Workspace
     from tests.conftest import Bench
 
 
@@ -145,7 +145,7 @@ def test_revocation_that_arrives_once_the_chain_was_read_is_continued(
             revoke(bench, others.pop())
         return chain
 
-    monkeypatch.setattr("provreg.flows.revoke.read_chain", read)
+    monkeypatch.setattr("provreg.flows.sign.revoke.read_chain", read)
     revoke(bench, RevokedSamples("source", "vendor-a"))
     first, second = consumer(bench).verify("pets").chain.in_force
     assert second.revocation.samples == RevokedSamples("source", "vendor-a")

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core import kept
-from provreg.core.entry import SAMPLE
-from provreg.core.leaf import leaves
-from provreg.core.manifest import build_parts
-from provreg.core.origin import Speaker
+from provreg.core.changes.origin import Speaker
+from provreg.core.manifest.entry import SAMPLE
+from provreg.core.manifest.leaf import leaves
+from provreg.core.manifest.manifest import build_parts
 from provreg.errors import InputError
-from provreg.flows import seal as sealing
-from provreg.flows.draft import Draft, Parent, Samples, draft
-from provreg.flows.seal import Sealed, seal
+from provreg.flows.ingest import reuse
+from provreg.flows.ingest import seal as sealing
+from provreg.flows.ingest.draft import Draft, Parent, Samples, draft
+from provreg.flows.ingest.seal import Sealed, seal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FOLDER = {
@@ -122,7 +122,7 @@ def test_blocks_kept_from_the_parent_are_those_that_hashing_makes(
         hashed.append(entries.num_rows)
         return leaves(entries)
 
-    monkeypatch.setattr(kept, "leaves", counted)
+    monkeypatch.setattr(reuse, "leaves", counted)
     numbers = np.random.default_rng(8)
     version = sealed(drafted(40_000))
     entries = drafted(40_000).entries
@@ -145,7 +145,7 @@ def test_a_version_all_of_whose_blocks_are_kept_is_not_hashed(
     first = sealed(drafted(30_000))
     entries = drafted(30_000).entries
     blocks = [part.blocks for part in build_parts(entries)]
-    monkeypatch.setattr(kept, "leaves", None)
+    monkeypatch.setattr(reuse, "leaves", None)
     made = drafted(30_000, Parent(first.head.digest(), first.head, entries))
     second = seal(made, number=2, created=NOW, message="", parents_blocks=blocks)
     assert second.head.parts == first.head.parts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.canonical import canonical
+from provreg.core.encoding.canonical import canonical
 from provreg.errors import NotTrustedError, ProvregError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 from sigstore_instance import Instance as Loopback
 
 from provreg.errors import NotTrustedError
-from provreg.flows.ingestion import Ingestion
+from provreg.flows.ingest.request import Ingestion
 from provreg.registry import Registry
-from provreg.trust.signer import KeySigner
+from provreg.trust.signers import KeySigner
 from provreg.trust.sigstore.root import TrustedRoot
 
 if TYPE_CHECKING:

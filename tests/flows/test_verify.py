@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.policy import Policy, PublishRule
+from provreg.core.policy.policy import Policy, PublishRule
 from provreg.errors import NotFoundError, NotTrustedError
-from provreg.flows.verify import STEPS, Step, Trust
+from provreg.flows.verify.steps import STEPS, Step, Trust
 from provreg.registry import Registry
-from provreg.store.state import Pin
+from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
-    from provreg.flows.publish import Outcome
+    from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
 
@@ -51,7 +51,7 @@ def test_every_step_is_told_in_order(bench: Bench) -> None:
 
 def test_step_1_refuses_a_bundle_that_is_none(bench: Bench) -> None:
     (outcome,) = publish(bench, 1)
-    from provreg.core.digest import sha256_digest
+    from provreg.core.encoding.digest import sha256_digest
 
     (path,) = bench.signatures(outcome.digest).iterdir()
     path.unlink()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.errors import InputError, NotFoundError, NotTrustedError, ProvregError
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

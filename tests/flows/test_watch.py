@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import NotTrustedError, RevokedError
-from provreg.flows import drafting, watch
-from provreg.flows.ingestion import Ingestion
+from provreg.flows.ingest import drafting, unchanged
+from provreg.flows.ingest.request import Ingestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ def test_what_was_touched_after_a_first_version_read_it_is_published(
     data = bench.pets()
     bench.write("", {"elsewhere.jpg": b"moved", "owls/1.jpg": b"owl"})
     bench.pets("other", count=4)
-    monkeypatch.setattr(watch, "SETTLED_NS", 0)
+    monkeypatch.setattr(unchanged, "SETTLED_NS", 0)
     _after_reading(monkeypatch, lambda: touch(data))
     bench.ingest(data)
     outcome = bench.ingest(data)
@@ -112,7 +112,7 @@ def test_link_that_leads_elsewhere_after_a_first_version_read_it_is_followed(
 ) -> None:
     link, data, other = bench.folder / "link", bench.pets(), bench.pets("other", count=4)
     link.symlink_to(data)
-    monkeypatch.setattr(watch, "SETTLED_NS", 0)
+    monkeypatch.setattr(unchanged, "SETTLED_NS", 0)
 
     def lead_elsewhere() -> None:
         link.unlink()

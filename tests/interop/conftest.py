@@ -12,7 +12,7 @@ import pytest
 from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 
-from provreg.flows.ingestion import Ingestion
+from provreg.flows.ingest.request import Ingestion
 from provreg.registry import Registry
 from provreg.store.layout import object_key, signatures_prefix
 from provreg.trust.sigstore.sign import Instance, KeylessSigner

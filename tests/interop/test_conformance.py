@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from provreg.core.document import Fields
-from provreg.core.policy import Signature
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.policy.policy import Signature
 from provreg.errors import FormatError, NotTrustedError
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
-from provreg.trust.key import load_public
+from provreg.trust.keys import load_public
 from provreg.trust.sigstore.entry import check_log_entry
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot, known_logs, read_trusted_root
 from provreg.trust.sigstore.verify import CertificateVerifier

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 from sigstore_instance.instance import PERSON
 
-from provreg.core.oms import oms_statement
+from provreg.core.statements.oms import oms_statement
 from provreg.errors import UsageError
-from provreg.flows.export import oms
-from provreg.readers.reader import HowToRead
-from provreg.trust.key import generate
+from provreg.flows.sign.oms import oms
+from provreg.readers.api import HowToRead
+from provreg.trust.keys import generate
 from provreg.trust.oms import oms_bundle
-from provreg.trust.signer import KeySigner
+from provreg.trust.signers import KeySigner
 
 if TYPE_CHECKING:
     from sigstore_instance import Instance as Loopback
 
-    from provreg.trust.signer import Signer
+    from provreg.trust.signers import Signer
     from tests.conftest import Bench
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

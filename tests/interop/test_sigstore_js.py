@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sigstore_instance.instance import PERSON
 
-from provreg.trust.key import generate
-from provreg.trust.signer import KeySigner
+from provreg.trust.keys import generate
+from provreg.trust.signers import KeySigner
 
 if TYPE_CHECKING:
     from tests.interop.conftest import Files

@@ -329,7 +329,7 @@ def test_decimals_of_text_formats_reach_polars_unless_they_are_too_long(
 ) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("price\n1.25\n")
-    from provreg.core.column import Decimal as DecimalType
+    from provreg.core.rows.column import Decimal as DecimalType
 
     publish(path, types={"price": DecimalType(2)})
     assert provreg.loaders.polars.frame(load_data(path), ())["price"].to_list() == [Decimal("1.25")]

@@ -13,7 +13,7 @@ from sigstore_instance.instance import PERSON
 
 import provreg
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.store.unsigned import kept
+from provreg.store.private.pending_receipts import kept
 from provreg.trust.bundle import parse_bundle
 
 Load = Callable[..., provreg.VerifiedSamples]

@@ -11,13 +11,13 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.entry import SAMPLE
-from provreg.core.manifest import in_order
-from provreg.core.origin import Speaker, with_origin
-from provreg.core.told import Told
+from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.manifest.entry import SAMPLE
+from provreg.core.manifest.manifest import in_order
+from provreg.core.manifest.told import Told
 from provreg.errors import NotTrustedError, SampleError
-from provreg.loaders.matching import Matching
-from provreg.readers.table_samples import content_ids, numbered_ids
+from provreg.loaders.passes.matching import Matching
+from provreg.readers.tables.samples import content_ids, numbered_ids
 
 Row = tuple[str, str, str | None]
 

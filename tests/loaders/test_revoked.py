@@ -19,7 +19,7 @@ import provreg.loaders.huggingface
 import provreg.loaders.numpy
 import provreg.loaders.pandas
 import provreg.loaders.polars
-from provreg.core.revocation import RevokedSamples
+from provreg.core.statements.revocation import RevokedSamples
 from provreg.loaders.grain import SampleSource
 from provreg.loaders.webdataset import VerifiedWebDataset
 from provreg.trust.bundle import parse_bundle

@@ -16,9 +16,9 @@ import pytest
 import provreg
 from provreg.errors import InputError, NotTrustedError, SampleError
 from provreg.loaders.arrow import reader, table
-from provreg.readers import remembered_rows
-from provreg.readers.checked_file import FileChunks
-from provreg.store.row_memos import RowMemos
+from provreg.readers.tables.parquet import remembered_rows
+from provreg.readers.tables.parquet.checked_file import FileChunks
+from provreg.store.private.row_memos import RowMemos
 
 Publish = Callable[..., None]
 Load = Callable[..., provreg.VerifiedSamples]
@@ -29,10 +29,10 @@ GROUP = 10
 
 @pytest.fixture(autouse=True, params=["whole", "in pieces"])
 def _small_chunks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    monkeypatch.setattr("provreg.readers.checked_file.CHUNK", 512)
+    monkeypatch.setattr("provreg.readers.tables.parquet.checked_file.CHUNK", 512)
     if request.param == "in pieces":
-        monkeypatch.setattr("provreg.readers.parquet._READ_WHOLE_CHECKED", 0)
-        monkeypatch.setattr("provreg.readers.parquet._READ_AT_A_TIME", 100)
+        monkeypatch.setattr("provreg.readers.tables.parquet.parquet._READ_WHOLE_CHECKED", 0)
+        monkeypatch.setattr("provreg.readers.tables.parquet.parquet._READ_AT_A_TIME", 100)
 
 
 def write(path: Path, *, changed: int | None = None, rows: int = ROWS) -> Path:
@@ -101,7 +101,7 @@ def test_row_groups_come_in_order_however_many_are_read_at_once(
     path: Path, load_data: Load, monkeypatch: pytest.MonkeyPatch, groups_at_once: int
 ) -> None:
     monkeypatch.setattr(remembered_rows, "_LARGE", 0 if groups_at_once == 1 else 1 << 26)
-    monkeypatch.setattr("provreg.readers.parquet._MOST_ROWS", 3)
+    monkeypatch.setattr("provreg.readers.tables.parquet.parquet._MOST_ROWS", 3)
     samples = load_data(path)
     for _ in range(2):
         batches = list(reader(samples, ("id",)))
@@ -340,7 +340,7 @@ def test_a_file_that_changes_between_its_slices_leaves_no_memo(
             chunks.digests[max(chunks.digests)] = bytes(32)
 
     samples = load_data(path)
-    monkeypatch.setattr("provreg.flows.reading.default_workers", lambda: 1)
+    monkeypatch.setattr("provreg.flows.reading.samples.default_workers", lambda: 1)
     monkeypatch.setattr(remembered_rows.parquet, "batches", other_footer)
     with pytest.raises(InputError, match="changed while it was being read"):
         samples.verify_data()

@@ -9,9 +9,9 @@ import pytest
 
 import provreg
 from provreg.registry import Registry
-from provreg.trust.key import generate
-from provreg.trust.keyfile import write_key
-from provreg.trust.signer import KeySigner
+from provreg.trust.key_files import write_key
+from provreg.trust.keys import generate
+from provreg.trust.signers import KeySigner
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import provreg
-from provreg.core.entry import ENTRY
+from provreg.core.manifest.entry import ENTRY
 from provreg.loaders.selection import Selection
 
 Load = Callable[..., provreg.VerifiedSamples]

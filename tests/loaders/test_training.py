@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 import provreg
-from provreg.core.bitmap import unpack
-from provreg.core.receipt import Receipt, parse_receipt
+from provreg.core.encoding.bitmap import unpack
+from provreg.core.statements.receipt import Receipt, parse_receipt
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.flows.revision import code_revision, running_script
-from provreg.loaders.handed_out import MOST, HandedOut, merged
+from provreg.flows.receipts.code_state import code_revision, running_script
+from provreg.loaders.passes.handed_out import MOST, HandedOut, merged
 from provreg.trust.bundle import parse_bundle
-from provreg.trust.key import generate
+from provreg.trust.keys import generate
 
 Load = Callable[..., provreg.VerifiedSamples]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import provreg
-from provreg.core.receipt import Receipt, parse_receipt
+from provreg.core.statements.receipt import Receipt, parse_receipt
 from provreg.trust.bundle import parse_bundle
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from mutations import mutations
 
 import provreg
-from provreg.core.unsigned import parse_unsigned
+from provreg.core.statements.unsigned import parse_unsigned
 from provreg.errors import (
     DamagedError,
     FormatError,
@@ -22,8 +22,8 @@ from provreg.errors import (
     StorageError,
     UsageError,
 )
-from provreg.flows.publish_receipt import publish_receipt
-from provreg.store.unsigned import kept, read_kept
+from provreg.flows.receipts.publish import publish_receipt
+from provreg.store.private.pending_receipts import kept, read_kept
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 Load = Callable[..., provreg.VerifiedSamples]

@@ -19,7 +19,7 @@ import webdataset
 from PIL import Image
 
 import provreg
-from provreg.loaders.shared_passes import SharedPasses, Worker
+from provreg.loaders.passes.shared_passes import SharedPasses, Worker
 from provreg.loaders.webdataset import VerifiedWebDataset
 
 Publish = Callable[..., None]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from provreg.readers import checked_file
-from provreg.readers.checked_file import ChangedError, CheckedFile, FileChunks
+from provreg.readers.tables.parquet import checked_file
+from provreg.readers.tables.parquet.checked_file import ChangedError, CheckedFile, FileChunks
 
 CHUNK = 100
 DATA = bytes(range(256)) * 20

@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from file_server import FileServer, drip, endless, in_turn, raw, redirect, serving, status
 
 from provreg.errors import StorageError
-from provreg.readers import web_address
-from provreg.readers.download import Downloader
-from provreg.readers.download_bounds import Bounds
-from provreg.readers.web_address import FetchError
+from provreg.readers.web import address
+from provreg.readers.web.address import FetchError
+from provreg.readers.web.download import Downloader
+from provreg.readers.web.download_bounds import Bounds
 
 OK = b"HTTP/1.1 200 OK\r\n"
 # Everything at once, and nothing twice: tests do not wait.
@@ -57,8 +57,8 @@ def refusal(url: str, bounds: Bounds = HASTY) -> FetchError:
 
 def public(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Lets these addresses pass for public ones."""
-    real = web_address.is_global
-    monkeypatch.setattr(web_address, "is_global", lambda one: one in addresses or real(one))
+    real = address.is_global
+    monkeypatch.setattr(address, "is_global", lambda one: one in addresses or real(one))
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 
 from provreg.errors import InputError, StorageError
-from provreg.readers.download_folder import DownloadFolder
+from provreg.readers.web.download_folder import DownloadFolder
 
 
 @pytest.fixture

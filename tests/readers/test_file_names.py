@@ -1,4 +1,4 @@
-"""provreg.readers.file_names: the short cut for whole folders agrees with the rule."""
+"""provreg.readers.files.names: the short cut for whole folders agrees with the rule."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.bounds import UNSAFE_IN_IDS
-from provreg.readers.file_names import check_names, folded
+from provreg.core.manifest.bounds import UNSAFE_IN_IDS
+from provreg.readers.files.names import check_names, folded
 
 
 def test_every_character_no_id_may_hold_is_found_in_a_name() -> None:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import Column, LogicalType, settled, type_from_json
-from provreg.core.column_arrow import check_names
+from provreg.core.rows.column import Column, LogicalType, settled, type_from_json
+from provreg.core.rows.column_arrow import check_names
 from provreg.errors import InputError
-from provreg.readers import first_rows, json_array, jsonlines
-from provreg.readers.jsonlines import take_in
-from provreg.readers.source_file import MisfitError, examined
-from provreg.readers.table import TableOptions, TableSamples, read_table
+from provreg.readers.data_files.source_file import MisfitError, examined
+from provreg.readers.tables import first_rows
+from provreg.readers.tables.table import TableOptions, TableSamples, read_table
+from provreg.readers.tables.text import json_array, jsonlines
+from provreg.readers.tables.text.jsonlines import take_in
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""provreg.readers.folder and listing: which files are samples, and every way to cheat at it."""
+"""readers.files.folder and listing: which files are samples, and every way to cheat at it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.digest import blake3_digest, written
-from provreg.core.entry import SAMPLE
+from provreg.core.encoding.digest import blake3_digest, written
+from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import FormatError, InputError, NotFoundError, StorageError, UsageError
-from provreg.readers import hashing, listing, slices
-from provreg.readers.folder import (
+from provreg.readers.api import Found
+from provreg.readers.files import hash_worker, hashing, walk
+from provreg.readers.files.folder import (
     FolderOptions,
     options_from_reading,
     read_folder,
 )
-from provreg.readers.folder_files import FolderFiles
-from provreg.readers.globs import Globs
-from provreg.readers.listing import list_samples
-from provreg.readers.reader import Found
+from provreg.readers.files.folder_access import FolderFiles
+from provreg.readers.files.globs import Globs
+from provreg.readers.files.walk import list_samples
 
 NO_LABEL = FolderOptions(label="none")
 
@@ -497,14 +497,14 @@ def test_file_that_vanishes_is_named_or_collected(
 
 def after_listing(monkeypatch: pytest.MonkeyPatch, act: object) -> None:
     """Has `act` happen between listing and reading."""
-    original = listing.list_samples
+    original = walk.list_samples
 
     def list_then_act(*args: object, **options: object) -> object:
         found = original(*args, **options)  # type: ignore[arg-type]
         act()  # type: ignore[operator]
         return found
 
-    monkeypatch.setattr("provreg.readers.folder.list_samples", list_then_act)
+    monkeypatch.setattr("provreg.readers.files.folder.list_samples", list_then_act)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser reads everything")
@@ -570,7 +570,7 @@ def test_sha256_is_taken_in_the_same_read(tmp_path: Path, monkeypatch: pytest.Mo
         return real(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", counting)
-    monkeypatch.setattr(slices, "read_small", None)
+    monkeypatch.setattr(hash_worker, "read_small", None)
     samples = read_folder([tmp_path], FolderOptions(label="none", sha256=True))
     assert [opened.count(name) for name in "acd"] == [1, 1, 1]
     for row in samples.table.to_pylist():

@@ -1,4 +1,4 @@
-"""provreg.readers.hashing and slices: every file read once, and nothing that moved meanwhile."""
+"""readers.files.hashing and slices: every file read once, and nothing that moved meanwhile."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from provreg.errors import InputError, StorageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import hashing, slices
-from provreg.readers.descent import Descent
-from provreg.readers.hashing import hash_files, sizes_of, stat_files
-from provreg.readers.listing import list_samples
-from provreg.readers.stats import STAT
+from provreg.readers.files import hash_worker, hashing
+from provreg.readers.files.hashing import hash_files, sizes_of, stat_files
+from provreg.readers.files.safe_open import Descent
+from provreg.readers.files.stats import STAT
+from provreg.readers.files.walk import list_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from provreg.readers.runs import Run
+    from provreg.readers.files.listing import Run
 
 BUFFER = 1024 * 1024
 
@@ -57,8 +57,8 @@ def around_read(
         reads += 1
         return got
 
-    monkeypatch.setattr(slices.os, "readv", read)
-    monkeypatch.setattr(slices, "read_small", None)
+    monkeypatch.setattr(hash_worker.os, "readv", read)
+    monkeypatch.setattr(hash_worker, "read_small", None)
 
 
 class Watched:
@@ -81,9 +81,9 @@ def test_cores_without_a_file_of_their_own_help_with_the_last(
 ) -> None:
     asked: list[int] = []
 
-    def hash_slice(work: slices.Slice) -> slices.SliceHashes:
+    def hash_slice(work: hash_worker.Slice) -> hash_worker.SliceHashes:
         asked.append(work.threads)
-        return slices.hash_slice(work)
+        return hash_worker.hash_slice(work)
 
     monkeypatch.setattr(hashing, "hash_slice", hash_slice)
     monkeypatch.setattr(hashing, "_FEW_BYTES", 1)
@@ -242,8 +242,8 @@ def test_file_of_another_size_than_announced(
         times = {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns}
         return os.stat_result((*found[:6], announced, *found[7:]), times)
 
-    monkeypatch.setattr(slices.os, "fstat", stat)
-    monkeypatch.setattr(slices, "read_small", None)
+    monkeypatch.setattr(hash_worker.os, "fstat", stat)
+    monkeypatch.setattr(hash_worker, "read_small", None)
     with pytest.raises(InputError, match="'a' changed while it was read"):
         hash_files(runs, executor=LocalProcesses(1))
 
@@ -312,7 +312,7 @@ def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> l
 
     slept: list[float] = []
     around_read(monkeypatch, fail, before=True)
-    monkeypatch.setattr(slices.time, "sleep", slept.append)
+    monkeypatch.setattr(hash_worker.time, "sleep", slept.append)
     return slept
 
 
@@ -336,7 +336,7 @@ def test_folder_is_opened_again_after_a_server_lost_it(
         (tmp_path / "x").rename(tmp_path / "stale")
         runs_of(tmp_path, {"x/a": b"back"})
 
-    monkeypatch.setattr(slices.time, "sleep", restart)
+    monkeypatch.setattr(hash_worker.time, "sleep", restart)
     assert hash_files(runs, executor=LocalProcesses(1)).content == blake3(b"back").digest()
 
 

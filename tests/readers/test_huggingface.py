@@ -1,4 +1,4 @@
-"""provreg.readers.huggingface: what `datasets` writes is read, and what would mislead is not."""
+"""huggingface.huggingface: what `datasets` writes is read, and what would mislead is not."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import features, huggingface
+from provreg.readers.api import Found, HowToRead, Work
 from provreg.readers.catalog import detect
-from provreg.readers.reader import Found, HowToRead, Work
-from provreg.readers.table import TableOptions, read_table
+from provreg.readers.huggingface import huggingface
+from provreg.readers.tables import features
+from provreg.readers.tables.table import TableOptions, read_table
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -19,7 +19,7 @@ from PIL import Image
 import provreg
 import provreg.loaders.huggingface as hf
 from provreg.errors import ProvregError
-from provreg.readers.reader import HowToRead
+from provreg.readers.api import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

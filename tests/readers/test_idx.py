@@ -1,4 +1,4 @@
-"""provreg.readers.idx: items of IDX files, and what claims to be some."""
+"""provreg.readers.idx.idx: items of IDX files, and what claims to be some."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from blake3 import blake3
 
 from provreg.errors import FormatError, InputError, NotTrustedError, UsageError
-from provreg.readers import idx
+from provreg.readers.api import Found, HowToRead, Work
 from provreg.readers.catalog import detect
-from provreg.readers.reader import Found, HowToRead, Work
+from provreg.readers.idx import idx
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

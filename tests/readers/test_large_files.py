@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blake3 import blake3
 
-from provreg.readers.slices import Slice, hash_slice
+from provreg.readers.files.hash_worker import Slice, hash_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

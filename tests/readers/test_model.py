@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from provreg.errors import InputError, NotFoundError, ProvregError
-from provreg.readers.model import hash_model
+from provreg.readers.files.model import hash_model
 
 
 @pytest.fixture

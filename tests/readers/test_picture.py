@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pictures import encoded, jpeg, picture
 from PIL import Image, ImageFile
 
-from provreg.readers.picture import (
+from provreg.readers.web.picture import (
     BITS,
     SAME_PICTURE,
     differing_bits,

@@ -1,4 +1,4 @@
-"""provreg.readers.plugged: readers of packages that are really installed, good ones and others."""
+"""provreg.readers.plugins: readers of packages that are really installed, good ones and others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
+from provreg.readers.api import HowToRead
 from provreg.readers.catalog import reader_again, reader_of
-from provreg.readers.reader import HowToRead
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 LINES = """
 import pyarrow as pa
 from blake3 import blake3
-from provreg.core.entry import SAMPLE
+from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import FormatError
-from provreg.readers.reader import Found
+from provreg.readers.api import Found
 
 OPTIONS = frozenset({"label"})
 
@@ -147,7 +147,7 @@ def test_another_package_of_the_same_format_is_not_taken_for_it(
 
 
 def test_a_format_of_provreg_cannot_be_taken_over(install: Install, tmp_path: Path) -> None:
-    from provreg.readers import folder
+    from provreg.readers.files import folder
 
     install()
     place = tmp_path / "site/provreg-lines/provreg_lines-1.2.dist-info/entry_points.txt"

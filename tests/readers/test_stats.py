@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sanitized import COMPILER, run_sanitized
 
-from provreg.readers import slices, stats
-from provreg.readers.descent import READ_FILE
-from provreg.readers.slices import Slice, hash_slice
-from provreg.readers.stats import STAT, ended, stats_in
+from provreg.readers.files import hash_worker, stats
+from provreg.readers.files.hash_worker import Slice, hash_slice
+from provreg.readers.files.safe_open import READ_FILE
+from provreg.readers.files.stats import STAT, ended, stats_in
 
 compiled = pytest.mark.skipif(stats.fstats is None, reason="needs a C compiler: not compiled")
 
@@ -83,11 +83,11 @@ def test_a_name_that_does_not_end_is_refused(names: bytes) -> None:
 
 def _read(folder: Path, name: str, room: int = 64) -> tuple[bytes, tuple[int, ...]] | None:
     """What `read_small` gives: (the bytes of the file, its stat)."""
-    assert slices.read_small is not None
+    assert hash_worker.read_small is not None
     buffer = bytearray(b"x" * room)
     opened = os.open(folder, os.O_RDONLY)
     try:
-        found = slices.read_small(opened, name, READ_FILE, buffer)
+        found = hash_worker.read_small(opened, name, READ_FILE, buffer)
     finally:
         os.close(opened)
     return found and (bytes(buffer[: found[0]]), STAT.unpack(found[1]))
@@ -150,10 +150,10 @@ def test_files_are_hashed_alike_with_and_without_it(
     for name in ("link", "pipe"):
         (folder / name).unlink()
     (folder / "large").write_bytes(bytes(300_000))
-    (folder / "full").write_bytes(bytes(slices._BUFFER))
+    (folder / "full").write_bytes(bytes(hash_worker._BUFFER))
     work = Slice([(str(folder), "", ["file", "large", "full"])], with_sha256=True, collect=False)
     fast = hash_slice(work)
-    monkeypatch.setattr(slices, "read_small", None)
+    monkeypatch.setattr(hash_worker, "read_small", None)
     assert hash_slice(work) == fast
     assert not fast.failures
 
@@ -163,4 +163,4 @@ def test_files_are_hashed_alike_with_and_without_it(
 def test_stats_read_and_write_nothing_that_is_not_theirs(tmp_path: Path) -> None:
     """The tests of this file with a build that ends at the first wrong access."""
     numbers = Path(__file__).with_name("test_thrift_numbers.py")
-    run_sanitized(tmp_path, "readers/files.c", [Path(__file__), numbers])
+    run_sanitized(tmp_path, "_native/files.c", [Path(__file__), numbers])

@@ -15,7 +15,8 @@ from blake3 import blake3
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import (
+from provreg.core.manifest.entry import SAMPLE
+from provreg.core.rows.column import (
     BOOL,
     DATE,
     FLOAT32,
@@ -29,13 +30,13 @@ from provreg.core.column import (
     Decimal,
     LogicalType,
 )
-from provreg.core.column_arrow import to_arrow
-from provreg.core.entry import SAMPLE
-from provreg.core.row import encode_rows
+from provreg.core.rows.column_arrow import to_arrow
+from provreg.core.rows.row import encode_rows
 from provreg.errors import FormatError, InputError, NotFoundError, UsageError
-from provreg.readers import table as table_reader
-from provreg.readers import table_rows
-from provreg.readers.table import (
+from provreg.readers.tables import rows
+from provreg.readers.tables import table as table_reader
+from provreg.readers.tables.samples import numbered_ids, with_numbered_ids
+from provreg.readers.tables.table import (
     TableOptions,
     detect_format,
     iter_rows,
@@ -43,7 +44,6 @@ from provreg.readers.table import (
     read_table,
     shards,
 )
-from provreg.readers.table_samples import numbered_ids, with_numbered_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -449,19 +449,19 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, format_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path, format_, [{"a": "x"}] * 50, (Column("a", TEXT),))
-    hashed = table_rows.samples_of
+    hashed = rows.samples_of
 
     def change(*args: Any, **said: Any) -> Any:
         status = file.stat()
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
         return hashed(*args, **said)
 
-    monkeypatch.setattr(table_rows, "samples_of", change)
+    monkeypatch.setattr(rows, "samples_of", change)
     # Or the end may be read before the first rows are changed.
-    monkeypatch.setattr(table_rows, "ahead", nullcontext)
+    monkeypatch.setattr(rows, "ahead", nullcontext)
     # Between two chunks: a chunk that was read whole may change behind our back.
-    monkeypatch.setattr("provreg.readers.jsonlines.CHUNK", 40)
-    monkeypatch.setattr("provreg.readers.delimited._SLICE", 40)
+    monkeypatch.setattr("provreg.readers.tables.text.jsonlines.CHUNK", 40)
+    monkeypatch.setattr("provreg.readers.tables.text.delimited._SLICE", 40)
     with pytest.raises(InputError, match="changed while it was being read"):
         read_table([file], format_, TableOptions(columns=(Column("a", TEXT),)))
 

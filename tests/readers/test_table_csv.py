@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import type_from_json
+from provreg.core.rows.column import type_from_json
 from provreg.errors import FormatError, InputError, ProvregError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import delimited
-from provreg.readers.source_file import examined
-from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
+from provreg.readers.data_files.source_file import examined
+from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
+from provreg.readers.tables.text import delimited
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import (
+from provreg.core.rows.column import (
     FLOAT64,
     INT,
     TEXT,
@@ -23,10 +23,11 @@ from provreg.core.column import (
 )
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import first_rows, json_array, json_rows, json_values, jsonlines
-from provreg.readers.json_rows import batches_of_lines
-from provreg.readers.source_file import MisfitError
-from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
+from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.tables import first_rows
+from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
+from provreg.readers.tables.text import json_array, json_rows, json_values, jsonlines
+from provreg.readers.tables.text.json_rows import batches_of_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import INT
-from provreg.core.row import hash_rows
+from provreg.core.rows.column import INT
+from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import parquet
-from provreg.readers.source_file import SourceFile, examined, opened
-from provreg.readers.table import TableOptions, iter_rows, options_from_reading, read_table
+from provreg.readers.data_files.source_file import SourceFile, examined, opened
+from provreg.readers.tables.parquet import parquet
+from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
 
 if TYPE_CHECKING:
     import threading
@@ -117,11 +117,11 @@ def test_rows_are_read_where_the_system_does_not_open_open_files_again(tmp_path:
 
 _PEAK = """
 import sys
-from provreg.core.column import BINARY, Column
+from provreg.core.rows.column import BINARY, Column
 from provreg.readers import parquet
-from provreg.readers.checked_file import FileChunks
-from provreg.readers.source_file import Slice, examined
-from provreg.readers.table_options import TableOptions
+from provreg.readers.tables.parquet.checked_file import FileChunks
+from provreg.readers.data_files.source_file import Slice, examined
+from provreg.readers.tables.options import TableOptions
 from pathlib import Path
 
 def peak():

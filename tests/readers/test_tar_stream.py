@@ -1,4 +1,4 @@
-"""provreg.readers.tar_stream: what tarfile writes is read, what two programs could read is not."""
+"""readers.archives.tar_stream: what tarfile writes is read, what two programs could read is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provreg.errors import InputError
-from provreg.readers.tar_stream import members
+from provreg.readers.archives.tar_stream import members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.column import FLOAT16, FLOAT32, FLOAT64, Scalar
-from provreg.readers.source_file import MisfitError
-from provreg.readers.typed_text import parsed
+from provreg.core.rows.column import FLOAT16, FLOAT32, FLOAT64, Scalar
+from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.tables.text.typed_text import parsed
 
 WIDTHS = {FLOAT16: np.float16, FLOAT32: np.float32, FLOAT64: np.float64}
 

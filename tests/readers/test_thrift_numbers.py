@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.readers import thrift_numbers
-from provreg.readers.thrift_numbers import longest_text, numbers
+from provreg.readers.tables.parquet import thrift_numbers
+from provreg.readers.tables.parquet.thrift_numbers import longest_text, numbers
 
 
 def _footer() -> bytes:

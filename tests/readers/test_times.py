@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.column import TIMESTAMP, TIMESTAMP_UTC
+from provreg.core.rows.column import TIMESTAMP, TIMESTAMP_UTC
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers import table
-from provreg.readers.reader import Found, HowToRead, Work
-from provreg.readers.times import boundaries, splits_at, timed_ids, times_of, written_in_ids
+from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.tables import table
+from provreg.readers.tables.times import boundaries, splits_at, timed_ids, times_of, written_in_ids
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.column import FLOAT32, FLOAT64, INT, Scalar, held_in
-from provreg.readers.source_file import MisfitError
-from provreg.readers.typed_text import parsed
+from provreg.core.rows.column import FLOAT32, FLOAT64, INT, Scalar, held_in
+from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.tables.text.typed_text import parsed
 
 _WORDS = r"[+-]?(?i:nan|inf|infinity)"
 FORMS = {

@@ -12,8 +12,8 @@ import pytest
 from blake3 import blake3
 
 from provreg.errors import InputError, ProvregError, UsageError
-from provreg.readers.reader import HowToRead
-from provreg.readers.url_list import read_url_list
+from provreg.readers.api import HowToRead
+from provreg.readers.web.url_list import read_url_list
 
 
 def listed(tmp_path: Path, rows: list[dict[str, Any]]) -> Path:

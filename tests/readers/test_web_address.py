@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.readers.web_address import FetchError, WebAddress, host_of, is_global
+from provreg.readers.web.address import FetchError, WebAddress, host_of, is_global
 
 
 @pytest.mark.parametrize(

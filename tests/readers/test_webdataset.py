@@ -1,4 +1,4 @@
-"""provreg.readers.webdataset: samples of tar shards, and every way to cheat in one."""
+"""provreg.readers.archives.webdataset: samples of tar shards, and every way to cheat in one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core.column_arrow import columns_from_arrow
-from provreg.core.row import encode_rows
+from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.row import encode_rows
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import stems, webdataset
+from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.archives import stems, webdataset
+from provreg.readers.archives.stems import payload_pieces
 from provreg.readers.catalog import detect
-from provreg.readers.reader import Found, HowToRead, Work
-from provreg.readers.shard_files import shards
-from provreg.readers.stems import payload_pieces
+from provreg.readers.data_files.shard_files import shards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -312,7 +312,7 @@ import sys
 from pathlib import Path
 from provreg.errors import InputError
 from provreg.readers import shard_files, webdataset
-from provreg.readers.reader import Work
+from provreg.readers.api import Work
 shard_files._FREE = 16 << 20
 shard_files._MOST_TIMES = 100
 try:

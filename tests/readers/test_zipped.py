@@ -1,4 +1,4 @@
-"""provreg.readers.zipped: zip files as the folders they are of, and every way to cheat in one."""
+"""archives.zip_folder: zip files as the folders they are of, and every way to cheat in one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers import zipped
+from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.archives import zip_folder
 from provreg.readers.catalog import detect
-from provreg.readers.folder import FolderOptions, read_folder
-from provreg.readers.reader import Found, HowToRead, Work
+from provreg.readers.files.folder import FolderOptions, read_folder
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -34,8 +34,8 @@ def pack(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
 
 
 def read(*paths: Path, workers: int = 1, collect: bool = False, **how: Any) -> Found:
-    options = zipped.settle("zip", HowToRead(**how), None)
-    return zipped.read(
+    options = zip_folder.settle("zip", HowToRead(**how), None)
+    return zip_folder.read(
         paths, "zip", options, Work(executor=LocalProcesses(workers), collect=collect)
     )
 
@@ -50,7 +50,7 @@ def rows(found: Found) -> list[dict[str, Any]]:
 def test_a_zip_file_is_the_folder_that_was_packed(
     tmp_path: Path, method: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zipped, "_MOST_MEMBERS", 3)
+    monkeypatch.setattr(zip_folder, "_MOST_MEMBERS", 3)
     for name, data in FILES.items():
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "folder" / name).write_bytes(data)
@@ -97,7 +97,7 @@ def test_zip64_is_read(tmp_path: Path) -> None:
 def test_members_are_read_by_id_within_limits(tmp_path: Path) -> None:
     big = bytes(range(256)) * 20_000
     path = pack(tmp_path / "a.zip", FILES | {"x/big": big})
-    with zipped.files([path], "zip", FolderOptions()) as files:
+    with zip_folder.files([path], "zip", FolderOptions()) as files:
         assert files.read("x/big", limit=len(big)) == big
         assert files.read("x/big", limit=10) == big[:11]
         assert files.read("train/cat/1.jpg", limit=10**9) == FILES["train/cat/1.jpg"]
@@ -107,10 +107,10 @@ def test_members_are_read_by_id_within_limits(tmp_path: Path) -> None:
 
 def test_the_reading_is_parsed_strictly(tmp_path: Path) -> None:
     reading = read(pack(tmp_path / "a.zip", FILES)).reading
-    assert zipped.options_from_reading(reading) == FolderOptions()
+    assert zip_folder.options_from_reading(reading) == FolderOptions()
     for change in ({"reader": "folder"}, {"label": "file"}, {"more": 1}, {"reader_version": 2}):
         with pytest.raises(FormatError):
-            zipped.options_from_reading(reading | change)
+            zip_folder.options_from_reading(reading | change)
     with pytest.raises(UsageError):
         read(tmp_path / "a.zip", label="column")
 

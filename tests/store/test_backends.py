@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from provreg.errors import DamagedError, FormatError, NotFoundError
-from provreg.store.backend import Backend
-from provreg.store.local import LocalBackend
+from provreg.store.backends.api import Backend
+from provreg.store.backends.local import LocalBackend
 
 KEY = "objects/ab/blake3-" + "ab" * 32
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provreg.errors import StorageError, UsageError
-from provreg.store.fetched import Fetched, fetch_record
+from provreg.store.private.fetched import Fetched, fetch_record
 
 ONE = Fetched("http://a.example/", b"c" * 32, b"s" * 32, 7, "0" * 16)
 
@@ -39,7 +39,7 @@ def test_the_record_is_private_and_not_in_the_folder(home: Path) -> None:
 SECOND = """
 import sys
 from pathlib import Path
-from provreg.store.fetched import fetch_record
+from provreg.store.private.fetched import fetch_record
 try:
     with fetch_record(Path(sys.argv[1])):
         print("taken")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.canonical import canonical
+from provreg.core.encoding.canonical import canonical
 from provreg.errors import (
     DamagedError,
     FormatError,
@@ -23,9 +23,9 @@ from provreg.errors import (
     StorageError,
     UsageError,
 )
-from provreg.store.folder import find, init, open_registry
+from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import split_key
-from provreg.store.local import LocalBackend
+from provreg.store.registry.folder import find, init, open_registry
 
 KEY = "objects/ab/blake3-" + "ab" * 32
 
@@ -59,7 +59,7 @@ def test_create_never_replaces_what_came_between_look_and_link(
     store: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.create(KEY, b"first")
-    monkeypatch.setattr("provreg.store.local._stands", lambda *_: False)
+    monkeypatch.setattr("provreg.store.backends.local._stands", lambda *_: False)
     assert not store.create(KEY, b"other")
     assert store.read(KEY, 100) == b"first"
     assert list(store.list("tmp")) == []

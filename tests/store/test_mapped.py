@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from provreg.core.entry import ENTRY
-from provreg.core.head import PartRef
-from provreg.store.mapped import MappedParts
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.head import PartRef
+from provreg.store.private.mapped_parts import MappedParts
 
 _MANY = 3000
 

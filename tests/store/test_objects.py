@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.digest import blake3_digest, sha256_digest
+from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.errors import DamagedError, FormatError, NotFoundError
-from provreg.store.local import LocalBackend
-from provreg.store.objects import Objects
+from provreg.store.backends.local import LocalBackend
+from provreg.store.registry.objects import Objects
 
 
 @pytest.fixture

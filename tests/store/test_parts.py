@@ -12,11 +12,11 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.bounds import FIRST_TIME, LAST_TIME
-from provreg.core.entry import ENTRY
-from provreg.core.leaf import leaves
+from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.leaf import leaves
 from provreg.errors import FormatError
-from provreg.store.parts import read_part, write_part
+from provreg.store.registry.parts import read_part, write_part
 
 NAME = st.none() | st.text(st.characters(codec="utf-8"), max_size=8)
 DIGEST = st.none() | st.binary(min_size=32, max_size=32)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from provreg.errors import DamagedError, StorageError, UsageError
-from provreg.store import private
-from provreg.store.private import (
+from provreg.store.private import folders
+from provreg.store.private.folders import (
     cache_folder,
     config_folder,
     locked,
@@ -137,7 +137,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_importing_does_not_look_for_the_platform() -> None:
-    code = "import sys, provreg.store.private; sys.exit('platformdirs' in sys.modules)"
+    code = "import sys, provreg.store.private.folders; sys.exit('platformdirs' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -186,7 +186,7 @@ def test_an_oversized_private_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_who_waits_is_told_once_what_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private, "_PATIENCE", 0.05)
+    monkeypatch.setattr(folders, "_PATIENCE", 0.05)
     heard: list[str] = []
     order: list[str] = []
     free = threading.Event()

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.store import row_memos
-from provreg.store.row_memos import RowMemos
+from provreg.store.private import row_memos
+from provreg.store.private.row_memos import RowMemos
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 CONTENT = pa.array([bytes([row]) * 32 for row in range(5)], pa.binary(32))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.digest import sha256_digest
+from provreg.core.encoding.digest import sha256_digest
 from provreg.errors import DamagedError, InputError
+from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import run_key
-from provreg.store.local import LocalBackend
-from provreg.store.runs import Runs
+from provreg.store.registry.runs import Runs
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_strangers_among_the_receipts_are_ignored_and_reported(
 def test_a_flood_of_receipts_is_cut_and_reported(
     runs: Runs, reports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provreg.store.runs.MAX_RUNS", 3)
+    monkeypatch.setattr("provreg.store.registry.runs.MAX_RUNS", 3)
     for number in range(4):
         runs.add(b"%d" % number, b"bundle")
     assert len(runs.receipts()) == 3

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from provreg.errors import StorageError
-from provreg.store.shared import SharedMemory
+from provreg.store.private.shared import SharedMemory
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +50,7 @@ def test_the_file_of_a_killed_maker_goes_when_the_next_is_made(tmp_path: Path) -
     script = f"""
 import os, signal
 from pathlib import Path
-from provreg.store.shared import SharedMemory
+from provreg.store.private.shared import SharedMemory
 memory = SharedMemory(Path({str(tmp_path)!r}), 1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -103,7 +103,7 @@ def test_full_disk_is_an_error_that_names_the_folder_and_a_way_out(small_disk: P
     script = f"""
 from pathlib import Path
 from provreg.errors import StorageError
-from provreg.store.shared import SharedMemory
+from provreg.store.private.shared import SharedMemory
 try:
     memory = SharedMemory(Path({str(folder)!r}), 2 << 20)
     memory.map[:] = bytes(2 << 20)
@@ -123,7 +123,7 @@ except StorageError as error:
 def test_disk_that_fills_up_later_leaves_memory_to_write_to(small_disk: Path) -> None:
     script = f"""
 from pathlib import Path
-from provreg.store.shared import SharedMemory
+from provreg.store.private.shared import SharedMemory
 memory = SharedMemory(Path({str(small_disk / "loading")!r}), 1 << 19)
 try:
     Path({str(small_disk / "rest")!r}).write_bytes(bytes(1 << 20))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provreg.errors import StorageError
-from provreg.store.spill import Spill
+from provreg.store.registry.spill import Spill
 
 
 def test_what_was_added_comes_back_in_order_and_again() -> None:

@@ -1,4 +1,4 @@
-"""provreg.store.stat_cache: fast, private, and worth nothing as soon as anything is odd."""
+"""provreg.store.private.stat_cache: fast, private, and worth nothing as soon as anything is odd."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.store import local_devices as devices_module
-from provreg.store import stat_cache
-from provreg.store.local_devices import local_devices
-from provreg.store.stat_cache import MAGIC, StatCache
+from provreg.store.backends import local_devices as devices_module
+from provreg.store.backends.local_devices import local_devices
+from provreg.store.private import stat_cache
+from provreg.store.private.stat_cache import MAGIC, StatCache
 
 NOW = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000

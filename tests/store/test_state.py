@@ -18,12 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.digest import sha256_digest
-from provreg.core.revocation import RevocationLink
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, UsageError
-from provreg.store.pins import read_lock, write_lock
-from provreg.store.seen import Place, Seen, SeenRevocation, SeenVersion
-from provreg.store.state import (
+from provreg.store.private.pins import read_lock, write_lock
+from provreg.store.private.seen import Place, Seen, SeenRevocation, SeenVersion
+from provreg.store.private.state import (
     Forgettable,
     Pin,
     Sighting,
@@ -355,8 +355,8 @@ def test_two_processes_remembering_at_once_lose_nothing() -> None:
     code = (
         "import sys\n"
         "from datetime import UTC, datetime\n"
-        "from provreg.store.state import Sighting, remember\n"
-        "from provreg.core.digest import sha256_digest\n"
+        "from provreg.store.private.state import Sighting, remember\n"
+        "from provreg.core.encoding.digest import sha256_digest\n"
         "for n in range(int(sys.argv[1]), 40, 4):\n"
         f"    remember(['{HERE}' + sys.argv[1], {HERE!r}], Sighting('cats', {UID!r}, n + 1,\n"
         "        sha256_digest(b'%d' % n), 'policy', ('ann',), datetime.now(UTC)))\n"

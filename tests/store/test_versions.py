@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.digest import sha256_digest
+from provreg.core.encoding.digest import sha256_digest
 from provreg.errors import DamagedError, FormatError, InputError, NotFoundError, UsageError
+from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import (
     digest_of_key,
     digest_segment,
@@ -21,9 +22,8 @@ from provreg.store.layout import (
     signature_key,
     signatures_prefix,
 )
-from provreg.store.local import LocalBackend
-from provreg.store.objects import Objects
-from provreg.store.versions import Versions
+from provreg.store.registry.objects import Objects
+from provreg.store.registry.versions import Versions
 
 HEAD = sha256_digest(b"head")
 OTHER = sha256_digest(b"other head")
@@ -251,7 +251,7 @@ def test_signatures_that_are_not_their_name_are_skipped_and_reported(
 def test_a_flood_of_signatures_is_cut_and_reported(
     versions: Versions, reports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provreg.store.bundles.MAX_BUNDLES", 10)
+    monkeypatch.setattr("provreg.store.registry.bundles.MAX_BUNDLES", 10)
     for n in range(11):
         versions.add_signature("cats", HEAD, b"%d" % n)
     assert len(list(versions.signatures("cats", HEAD))) == 10
@@ -273,10 +273,10 @@ def test_a_squatted_signature_is_refused(versions: Versions, tmp_path: Path) -> 
 PUBLISH = """
 import sys
 from pathlib import Path
-from provreg.core.digest import sha256_digest
-from provreg.store.folder import init
-from provreg.store.objects import Objects
-from provreg.store.versions import Versions
+from provreg.core.encoding.digest import sha256_digest
+from provreg.store.registry.folder import init
+from provreg.store.registry.objects import Objects
+from provreg.store.registry.versions import Versions
 
 def publish(folder, number):
     store = init(Path(folder))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provreg.trust.key import PrivateKey, generate
+from provreg.trust.keys import PrivateKey, generate
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from provreg.core.canonical import canonical
-from provreg.core.policy import Signature, single_key_policy
-from provreg.core.statement import version_statement
+from provreg.core.encoding.canonical import canonical
+from provreg.core.policy.policy import Signature, single_key_policy
+from provreg.core.statements.statement import version_statement
 from provreg.errors import NotTrustedError
 from provreg.trust.bundle import (
     BUNDLE_LIMIT,
@@ -26,8 +26,8 @@ from provreg.trust.bundle import (
     verify_bundle,
     verify_key_bundle,
 )
-from provreg.trust.key import PrivateKey, generate
-from provreg.trust.signer import KeySigner
+from provreg.trust.keys import PrivateKey, generate
+from provreg.trust.signers import KeySigner
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "bundle.v1.json").read_text("utf-8"))
 STATEMENT = version_statement(

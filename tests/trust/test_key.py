@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.errors import FormatError
-from provreg.trust.key import KEY_LIMIT, PrivateKey, load_private_pem, load_public
+from provreg.trust.keys import KEY_LIMIT, PrivateKey, load_private_pem, load_public
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # RFC 8032 7.1, test 2: public key, message, signature.

@@ -20,9 +20,9 @@ from mutations import changed as changed_document
 from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 
-from provreg.core.policy import Identity, Policy, Principal, PublishRule, Signature
-from provreg.core.statement import version_statement
-from provreg.core.verdict import judge
+from provreg.core.policy.policy import Identity, Policy, Principal, PublishRule, Signature
+from provreg.core.policy.verdict import judge
+from provreg.core.statements.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
 from provreg.trust.sigstore.certificate import Run, identity_of, run_of
@@ -426,12 +426,12 @@ except NotTrustedError:
 def test_use_of_keys_alone_loads_no_sigstore(tmp_path: Path) -> None:
     script = """
 import sys
-from provreg.core.policy import Policy
-from provreg.flows.trusting import Trust, trust_signer
-from provreg.flows.verify import verify
+from provreg.core.policy.policy import Policy
+from provreg.flows.session.trust import Trust, trust_signer
+from provreg.flows.verify.steps import verify
 from provreg.trust.bundle import parse_bundle, verify_bundle
-from provreg.trust.key import generate
-from provreg.trust.signer import KeySigner
+from provreg.trust.keys import generate
+from provreg.trust.signers import KeySigner
 signer = KeySigner(generate())
 verify_bundle(parse_bundle(signer.sign(b"{}")), trust_signer(signer).anchors)
 assert "sigstore" not in sys.modules and "pydantic" not in sys.modules

@@ -19,15 +19,15 @@ from sigstore_instance import BREAKDOWNS
 from sigstore_instance import Instance as Loopback
 from sigstore_instance.web import Reply
 
-from provreg.core.canonical import canonical
-from provreg.core.policy import Signature
-from provreg.core.statement import version_statement
+from provreg.core.encoding.canonical import canonical
+from provreg.core.policy.policy import Signature
+from provreg.core.statements.statement import version_statement
 from provreg.errors import NotTrustedError, ProvregError, StorageError, UsageError
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
-from provreg.trust.key import PrivateKey
-from provreg.trust.signer import KeySigner
+from provreg.trust.keys import PrivateKey
+from provreg.trust.signers import KeySigner
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot
-from provreg.trust.timestamp import RESPONSE_LIMIT, TimestampAuthority, TimestampVerifier
+from provreg.trust.timestamps import RESPONSE_LIMIT, TimestampAuthority, TimestampVerifier
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "bundle.v1.json").read_text("utf-8"))
 STATEMENT = version_statement(

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.asn1 import decode_der
 from cryptography.x509 import Certificate, UnsupportedGeneralNameType
 
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
 from provreg.errors import NotTrustedError
 
 # Fulcio's extensions. Source: oid-info.md in sigstore/fulcio's documentation.

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from provreg.core.document import Fields
+from provreg.core.encoding.strict_fields import Fields
 from provreg.errors import FormatError, NotTrustedError
 
 _DECIMAL = r"0|[1-9][0-9]{0,18}"

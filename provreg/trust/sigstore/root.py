@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from provreg.core.canonical import parse_json
-from provreg.core.text import quoted
+from provreg.core.encoding.canonical import parse_json
+from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, NotFoundError, StorageError, UsageError
 
 FILE_LIMIT = 1024 * 1024  # bytes

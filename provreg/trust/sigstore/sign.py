@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from provreg.core.canonical import canonical
-from provreg.core.policy import Policy, single_identity_policy
-from provreg.core.text import quoted
+from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.text import quoted
+from provreg.core.policy.policy import Policy, single_identity_policy
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.trust.bundle import parse_bundle
-from provreg.trust.sigstore.border import (
+from provreg.trust.sigstore.adapter import (
     AGAIN,
     CALL_LIMIT,
     FULCIO,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, StorageError, UsageError
-from provreg.trust.sigstore.border import AGAIN, INSTANCE, ISSUER, ask, refused_token
+from provreg.trust.sigstore.adapter import AGAIN, INSTANCE, ISSUER, ask, refused_token
 
 if TYPE_CHECKING:
     from sigstore.oidc import IdentityToken

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from provreg.core.canonical import parse_json
-from provreg.core.document import Fields
-from provreg.core.policy import Proof, Signature
-from provreg.core.statement import PAYLOAD_TYPE
-from provreg.core.text import quoted
+from provreg.core.encoding.canonical import parse_json
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
+from provreg.core.policy.policy import Proof, Signature
+from provreg.core.statements.statement import PAYLOAD_TYPE
 from provreg.errors import NotTrustedError, UsageError
 from provreg.trust.bundle import BUNDLE_LIMIT, Bundle, CertificateMaterial
-from provreg.trust.sigstore.border import UNREADABLE
+from provreg.trust.sigstore.adapter import UNREADABLE
 from provreg.trust.sigstore.certificate import identity_of, run_of
 from provreg.trust.sigstore.entry import check_log_entry
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot, known_logs

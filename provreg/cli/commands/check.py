@@ -1,0 +1,45 @@
+"""`provreg check`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provreg.cli.ui.options import (
+    Opening,
+    Printing,
+)
+from provreg.cli.ui.session import open_registry
+from provreg.errors import DamagedError
+
+EXAMPLES = (
+    "provreg check",
+    "provreg check --index",
+)
+
+
+def check(
+    index: Annotated[
+        bool, typer.Option("--index", help="Check the private index against the objects.")
+    ] = False,
+    *,
+    opening: Opening,
+    printing: Printing,
+) -> None:
+    """Read every object anew and report what is damaged."""
+    output = printing.output()
+    opened = open_registry(opening, output)
+    with output.progress("checking versions") as progress:
+        problems = list(opened.check(index=index, progress=progress))
+    for warning in opened.warnings:
+        output.warn(warning)
+    output.document(
+        {"problems": [{"where": problem.where, "what": problem.what} for problem in problems]}
+    )
+    if problems:
+        output.table(
+            ("where", "problem"), [(one.where, one.what) for one in problems], whole=("where",)
+        )
+        raise typer.Exit(DamagedError.exit_code)
+    output.line("the index says what the objects say" if index else "every object is sound")

@@ -1,0 +1,302 @@
+"""`provreg diff`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.ui.options import (
+    Opening,
+    Origin,
+    Printing,
+)
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import (
+    counts_in_words,
+    entry_to_json,
+    gate_to_json,
+    label_of,
+    signed_by,
+    signers_to_json,
+    when,
+)
+from provreg.cli.ui.session import open_registry, say_damage, say_gate, say_untrusted
+from provreg.core.encoding.text import quoted
+from provreg.errors import NotFoundError, NotTrustedError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.history.diff import Between, Change, Diff, Hand, Relabeling
+    from provreg.registry import Progress, Registry
+
+EXAMPLES = (
+    "provreg diff cifar10@2 cifar10@3",
+    "provreg diff cifar10 ./train --exit-code",
+    "provreg diff cifar10 ./train --labels labels.csv",
+    "provreg diff cifar10 ./batch --append --source vendor --gate --policy policy.toml",
+    "provreg diff cifar10 ./fixed --append --replace --labeler ann --gate --policy policy.toml",
+    "provreg diff cifar10@1 cifar10@10 --each",
+    "provreg diff cifar10@1 cifar10@3 --json-lines",
+)
+
+# A list of more changes is not read: it is grouped, with the first few of each group.
+_LISTED = 25
+_EXAMPLES = 3
+
+
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A version: name, name@3 …")],
+    new: Annotated[str, typer.Argument(metavar="NEW|PATH", help="A version, or data as a path.")],
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 when anything changed; or as --gate.")
+    ] = False,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="Exit with 4 when the policy would not take PATH's contents."),
+    ] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="List what each version between the two changed.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Counts, then one change a line, for large diffs.")
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With a PATH: its labels and origins by id."),
+    ] = None,
+    *,
+    opening: Opening,
+    origin: Origin,
+    printing: Printing,
+) -> None:
+    """Show what changed, and by whose hand.
+
+    A path as NEW is read the way OLD was and compared as it would be ingested: the gate of a pull
+    request. A path holds a slash; write ./data for a folder beside you. What is not trusted is
+    compared too, and marked. Where the policy sets limits, or says whose samples it takes, it is
+    said whether it would take the path's contents. --source, --labeler, --append and --replace are
+    for a PATH, as `ingest` takes them. Where several versions lie between two, what was injected
+    and relabeled since is injected, and what was changed and changed back is not there: it is said
+    how many changes there were, and --each lists all of them.
+    """
+    output = replace(printing, json=printing.json or json_lines).output()
+    path = Path(new) if "/" in new or new.startswith(".") else None
+    outside = () if path is None else (path,)
+    opened = open_registry(opening, output, outside=outside)
+    if path is not None and each:
+        raise UsageError("--each is for two versions", hint="a PATH is no version yet")
+    with output.progress("comparing") as progress:
+        if path is not None:
+            found = opened.diff_path(
+                old,
+                path,
+                labels=labels,
+                source=origin.source,
+                labeler=origin.labeler,
+                append=origin.append,
+                replace=origin.replace,
+                progress=progress,
+            )
+        elif labels or gate or origin != Origin():
+            raise UsageError(
+                "--labels, --source, --labeler, --append, --replace and --gate are for a PATH",
+                hint="a version has its own labels and origins, and `provreg verify` judges it",
+            )
+        else:
+            found = _between(opened, old, new, progress)
+    say_damage(opened.damaged, output)
+    say_untrusted(found.versions, output)
+    if gate and found.gate is None:
+        raise UsageError(
+            "nothing sets bounds for this dataset, so --gate could not fail",
+            hint="give a policy whose rule for it has limits, sources or labelers "
+            "(docs/reference/policy.md)",
+        )
+    if found.broken is not None:
+        output.warn(f"by whose hand is not known: {found.broken}")
+    diffs = opened.diff_each(old, new) if each else iter([found])
+    _show(found, diffs, output, lines=json_lines, each=each)
+    refused = found.gate is not None and say_gate(found.gate, output)
+    if refused and (gate or exit_code):
+        raise typer.Exit(NotTrustedError.exit_code)
+    if exit_code and (len(found) or found.relabeling is not None or found.beside):
+        raise typer.Exit(1)
+
+
+def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, each: bool) -> None:
+    """What two versions are to each other, and the changes of `diffs`."""
+    counts, moved, between = found.changes.counts(), found.relabeling, found.between
+    if output.json:
+        head: dict[str, Any] = {"old": found.old_name, "new": found.new_name, "counts": counts}
+        if between is not None:
+            head["between"] = _between_to_json(between)
+        if moved is not None:
+            head["labels"] = _labels_to_json(moved)
+        if found.beside:
+            head["beside"] = list(found.beside)
+        if found.gate is not None:
+            head["policy"] = gate_to_json(found.gate)
+        changes = (_change_to_json(change) for diff in diffs for change in diff)
+        if lines:
+            output.lines(head, changes)
+        else:
+            output.stream(head, "changes", changes)
+        return
+    output.line(f"{found.old_name} -> {found.new_name}: {counts_in_words(counts)}")
+    if moved is not None:
+        output.line(_labels_in_words(moved))
+    for path in found.beside:
+        output.line(f"{quoted(path)}, which lies beside the data, is not as it was")
+    if between is not None:
+        _say_between(between, counts, output, each=each)
+    for diff in diffs:
+        if each:
+            words = counts_in_words(diff.changes.counts())
+            output.line(f"\n{diff.old_name} -> {diff.new_name}: {words}")
+        show_changes(diff, output)
+
+
+def _between(opened: Registry, old: str, new: str, progress: Progress | None) -> Diff:
+    try:
+        return opened.diff(old, new, progress=progress)
+    except NotFoundError as error:
+        if not Path(new).exists():
+            raise
+        raise NotFoundError(error.message, hint=f"for the data beside you write ./{new}") from None
+
+
+def show_changes(found: Diff, output: Output) -> None:
+    """A table of the changes; of more than 25 it is grouped, unless all are asked for."""
+    if not len(found):
+        return
+    if len(found) <= _LISTED or output.verbose:
+        output.table(
+            ("change", "id", "was", "label", "source", "labeler", "by"),
+            [
+                (
+                    " ".join(change.kinds),
+                    change.id,
+                    change.old["id"] if change.old and change.old["id"] != change.id else None,
+                    _labels(change),
+                    (change.new or {}).get("source"),
+                    (change.new or {}).get("labeler"),
+                    _by(change),
+                )
+                for change in found
+            ],
+            whole=("id", "was"),
+        )
+        return
+    groups: dict[tuple[str | None, ...], list[str]] = {}
+    totals: Counter[tuple[str | None, ...]] = Counter()
+    pairs: Counter[tuple[str | None, ...]] = Counter()
+    for change in found:
+        entry = change.new or {}
+        said = (entry.get("source"), entry.get("labeler"), _by(change))
+        group = (" ".join(change.kinds), *said)
+        totals[group] += 1
+        examples = groups.setdefault(group, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(change.id)
+        if "relabeled" in change.kinds:
+            pairs[_labels(change), *said[1:]] += 1
+    _count(
+        ("samples", "change", "source", "labeler", "by", "first"),
+        [(count, *group, ", ".join(groups[group])) for group, count in totals.most_common()],
+        output,
+    )
+    if pairs:
+        output.line()
+        _count(
+            ("relabeled", "label", "labeler", "by"),
+            [(count, *pair) for pair, count in pairs.most_common()],
+            output,
+        )
+
+
+def _count(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], output: Output) -> None:
+    """A table of groups, the largest first; of many the first ones, and what is left."""
+    output.table(columns, rows[:_LISTED])
+    left = rows[_LISTED:]
+    if left:
+        output.line(f"… and {sum(row[0] for row in left):,} in {len(left):,} more groups")
+
+
+def _labels(change: Change) -> str | None:
+    before = label_of(change.old) if change.old else None
+    after = label_of(change.new) if change.new else None
+    if before is None or change.new is None or before == after:
+        return after or before
+    return f"{before} -> {after or '-'}"
+
+
+def _labels_in_words(found: Relabeling) -> str:
+    if found.old_type != found.new_type:
+        return f"labels: {found.old_type} -> {found.new_type}"
+    moved = [f"{name} {old} -> {'-' if new is None else new}" for name, old, new in found.moved]
+    more = f" and {len(moved) - _LISTED:,} more" if len(moved) > _LISTED else ""
+    return f"class indices: {', '.join(moved[:_LISTED])}{more}"
+
+
+def _labels_to_json(found: Relabeling) -> dict[str, Any]:
+    moved = [{"class": name, "old": old, "new": new} for name, old, new in found.moved]
+    return {"old": found.old_type, "new": found.new_type, "moved": moved}
+
+
+def _say_between(found: Between, counts: Mapping[str, int], output: Output, *, each: bool) -> None:
+    """What the two ends of several versions do not show."""
+    since = {kind: count for kind, count in found.injected_since.items() if count}
+    if since:
+        said = ", ".join(f"{count:,} were {kind}" for kind, count in since.items())
+        output.line(f"of the injected, {said} after that: they count as injected only")
+    if dict(found.counts) != dict(counts):
+        how = "" if each else "; --each lists them"
+        output.line(f"version by version: {counts_in_words(found.counts)}{how}")
+
+
+def _by(change: Change) -> str | None:
+    """Who made a change; where it was several, of which part."""
+    hands = {
+        part: f"{signed_by(hand.version)} in @{hand.version.head.version}"
+        for part, hand in change.attributions.items()
+        if hand.version is not None
+    }
+    if len(set(hands.values())) < 2:
+        return next(iter(hands.values()), None)
+    return ", ".join(f"{part}: {hand}" for part, hand in hands.items())
+
+
+def _between_to_json(found: Between) -> dict[str, Any]:
+    return {"counts": dict(found.counts), "injected_since": dict(found.injected_since)}
+
+
+def _change_to_json(change: Change) -> dict[str, Any]:
+    return {
+        "kinds": list(change.kinds),
+        "id": change.id,
+        "old": entry_to_json(change.old) if change.old else None,
+        "new": entry_to_json(change.new) if change.new else None,
+        "attributions": {part: _hand_to_json(hand) for part, hand in change.attributions.items()},
+    }
+
+
+def _hand_to_json(hand: Hand) -> dict[str, Any]:
+    version = hand.version
+    found = {
+        "version": None if version is None else version.head.version,
+        "source": hand.source,
+        "labeler": hand.labeler,
+        "labeled_at": when(hand.labeled_at),
+        "attested": hand.attested,
+        "trusted": None if version is None else version.trusted_because is not None,
+        "signers": [] if version is None else signers_to_json(version),
+        "signed_at": None if version is None else when(version.signed_at),
+        "proof": None if version is None else version.proof,
+    }
+    if hand.said_again is not None:
+        found["origin_rewritten_in"] = hand.said_again.head.version
+    return found

@@ -1,0 +1,109 @@
+"""`provreg forget`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.ui.options import (
+    Printing,
+    RegistryOption,
+    YesOption,
+)
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import counted
+from provreg.cli.ui.session import confirm
+from provreg.core.encoding.text import quoted
+from provreg.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from provreg.store.private.state import PlaceMemory
+
+EXAMPLES = (
+    "provreg forget cifar10",
+    "provreg forget cifar10 --registry /tmp/copy --yes",
+    "provreg forget --registry /mnt/old",
+)
+
+
+def forget(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The dataset. Default: all of the registry.", show_default=False
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    yes: YesOption = False,
+    *,
+    printing: Printing,
+) -> None:
+    """Forget what you have seen of a dataset in a registry.
+
+    For a dataset that was made anew, a registry put back from an old copy, or a copy that was made
+    to try something out. What was seen of it in other registries stays; the next version is taken
+    on first use where nothing is left. The registry itself is not opened, and may be gone.
+    """
+    from provreg.core.encoding.names import check_dataset_name
+    from provreg.registry import Registry
+
+    output = printing.output()
+    if name is not None:
+        check_dataset_name(name)
+    memory = Registry.memory_at(registry, name)
+    if not memory.datasets and memory.revocation is None and memory.unreadable is None:
+        what = "anything" if name is None else name
+        raise NotFoundError(
+            f"nothing was seen of {what} in {quoted(memory.places[0])}",
+            hint="name the registry as the message that refused it does",
+        )
+    _show(memory, output)
+    confirm("forget this? Only first use protects what is left of it", yes=yes)
+    Registry.forget_memory(memory)
+    output.document(_document(memory))
+    output.note("the next version is taken on first use; `provreg pin` settles on one")
+
+
+def _show(memory: PlaceMemory, output: Output) -> None:
+    """What is about to be forgotten, as far as a person can check it."""
+    for place in memory.places:
+        output.line(f"seen in {place}")
+    if memory.unreadable is not None:
+        output.warn(f"all of it is forgotten: {memory.unreadable}")
+    for one in memory.datasets:
+        output.line(f"  {one.dataset}, uid {one.uid}: {_told(one.versions, 'version')}")
+        if one.revocations:
+            output.line(f"    {_told(one.revocations, 'revocation')}")
+        if one.unreadable is not None:
+            output.warn(f"all of {one.dataset} is forgotten, also elsewhere: {one.unreadable}")
+    if memory.revocation is not None:
+        output.line(
+            f"  revocation {memory.revocation.number}, the newest: {memory.revocation.digest}"
+        )
+
+
+def _told(numbers: tuple[int, ...], what: str) -> str:
+    if not numbers:
+        return f"no {what} that was seen there alone"
+    some = ", ".join(map(str, numbers[-5:]))
+    return f"{counted(len(numbers), what)} ({'…, ' if len(numbers) > 5 else ''}{some})"
+
+
+def _document(memory: PlaceMemory) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    link = memory.revocation
+    return {
+        "places": list(memory.places),
+        "datasets": [
+            {
+                "dataset": one.dataset,
+                "uid": one.uid,
+                "versions": list(one.versions),
+                "revocations": list(one.revocations),
+            }
+            for one in memory.datasets
+        ],
+        "revocation": None if link is None else asdict(link),
+    }

@@ -1,0 +1,234 @@
+"""`provreg ingest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provreg.cli.ui.fetching import (
+    FetchFailuresOption,
+    FetchFromPrivateOption,
+    FetchLimitOption,
+    FetchOption,
+    UrlColumnOption,
+    asked_fetch,
+)
+from provreg.cli.ui.findings import list_findings
+from provreg.cli.ui.ingested import report
+from provreg.cli.ui.options import (
+    AfterRevokedOption,
+    Opening,
+    Origin,
+    Printing,
+    Signing,
+)
+from provreg.cli.ui.reading_options import (
+    ColumnOption,
+    DelimiterOption,
+    ExcludeOption,
+    FormatOption,
+    IdOption,
+    IncludeOption,
+    LabeledAtColumnOption,
+    LabelerColumnOption,
+    LabelOption,
+    LabelsOption,
+    NullOption,
+    QuotingOption,
+    RehashOption,
+    Sha256Option,
+    SourceColumnOption,
+    SplitAtOption,
+    SplitOption,
+    TimeOption,
+)
+from provreg.cli.ui.session import open_registry, open_signer, say_gate
+from provreg.core.encoding.text import quoted
+from provreg.errors import FormatError, NotFetchedError, NotTrustedError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.core.rows.column import LogicalType
+
+
+EXAMPLES = (
+    "provreg ingest train/ --name cifar10 --source cifar --labeler ann --sign key:my.key",
+    "provreg ingest train/ --name cifar10 --dry-run",
+    "provreg ingest web/ --name web --split dir --include '*.jpg' --exclude old/ --source web"
+    " --sign key:my.key",
+    "provreg ingest web/ --name web --label none --labels labels.csv --sign key:my.key",
+    "provreg ingest model/ --name model --label none --sha256 --source us --sign key:my.key",
+    "provreg ingest new/ --name web --append --source web -m 'one night' --sign key:my.key",
+    "provreg ingest fixed/ --name web --append --replace --rehash --sign key:my.key",
+    "provreg ingest clean/ --name web --after-revoked --source web --sign key:my.key",
+    "provreg ingest batch/ --name web --append --source vendor --propose --sign key:my.key",
+    "provreg ingest calls.csv --name calls --id call --label verdict --source crm"
+    " --sign key:my.key",
+    "provreg ingest pairs.tsv --name pairs --quoting none --source tatoeba --sign key:my.key",
+    "provreg ingest calls.txt --name calls --format csv --delimiter ';' --null NA --column size:int"
+    " --source crm --sign key:my.key",
+    "provreg ingest calls.jsonl --name calls --source-column from --labeler-column by"
+    " --labeled-at-column at --sign key:my.key",
+    "provreg ingest train/ --name cifar10 --source cifar --sign key:my.key"
+    " --timestamp https://timestamp.sigstore.dev/api/v1/timestamp",
+    "provreg ingest meters.parquet --name meters --id meter --time at --split-at 2026-01-01"
+    " --source grid --sign key:my.key",
+    "provreg ingest shards/ --name web --label json:class --split file --source crawl"
+    " --sign key:my.key",
+    "provreg ingest urls.csv --name laion --fetch laion/ --url-column URL --id key --label caption"
+    " --fetch-failures 500 --fetch-limit 20 --source laion --sign key:my.key",
+    "provreg ingest scans.csv --name scans --fetch scans/ --fetch-from-private --source ward"
+    " --sign key:my.key",
+    "provreg ingest train/ --name trial --source me --sign keyless --trust-config sigstore.json",
+    "provreg ingest train/ --name trial --source me --sign keyless --staging"
+    " --trusted-root root.json",
+)
+
+_MAX_TYPE = 1 << 16
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The dataset.")],
+    *,
+    origin: Origin,
+    signing: Signing,
+    message: Annotated[
+        str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
+    ] = "",
+    format: FormatOption = None,
+    id: IdOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    source_column: SourceColumnOption = None,
+    labeler_column: LabelerColumnOption = None,
+    labeled_at_column: LabeledAtColumnOption = None,
+    column: ColumnOption = None,
+    null: NullOption = None,
+    delimiter: DelimiterOption = None,
+    quoting: QuotingOption = None,
+    time: TimeOption = None,
+    split_at: SplitAtOption = None,
+    labels: LabelsOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
+    rehash: RehashOption = False,
+    sha256: Sha256Option = False,
+    after_revoked: AfterRevokedOption = False,
+    propose: Annotated[
+        bool,
+        typer.Option("--propose", help="Leave what lacks signatures as a proposal."),
+    ] = False,
+    fetch: FetchOption = None,
+    url_column: UrlColumnOption = None,
+    fetch_failures: FetchFailuresOption = None,
+    fetch_limit: FetchLimitOption = None,
+    fetch_from_private: FetchFromPrivateOption = False,
+    opening: Opening,
+    printing: Printing,
+) -> None:
+    """Take data in as the next version, signed.
+
+    The data are hashed, compared with the verified parent, signed and published; what did not
+    change keeps its origin. Nothing changed: nothing is published. What the policy would not trust
+    is refused (exit code 4), or with --propose left as a proposal: no version until others have
+    signed it (`provreg sign`).
+    """
+    from provreg.flows.ingest.request import Ingestion
+    from provreg.readers.api import HowToRead
+
+    output = printing.output()
+    how = HowToRead(
+        format=format,
+        id=id,
+        label=label,
+        split=split,
+        source_column=source_column,
+        labeler_column=labeler_column,
+        labeled_at_column=labeled_at_column,
+        types=_types(column or []),
+        null_words=tuple(null) if null else None,
+        delimiter=delimiter,
+        quoting=quoting,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        time=time,
+        split_at=tuple(split_at or ()),
+        sha256=sha256,
+    )
+    ingestion = Ingestion(
+        dataset=name,
+        paths=tuple(paths),
+        source=origin.source,
+        labeler=origin.labeler,
+        how=how,
+        labels=labels,
+        append=origin.append,
+        replace=origin.replace,
+        rehash=rehash,
+        after_revoked=after_revoked,
+        propose=propose,
+        message=message,
+        fetch=asked_fetch(
+            fetch, url_column, fetch_failures, fetch_limit, private=fetch_from_private
+        ),
+    )
+    opened = open_registry(
+        opening, output, root=signing, outside=(*paths, *(() if fetch is None else (fetch,)))
+    )
+    signer = open_signer(signing.sign, signing, opened, output)
+    if signer is None and not dry_run:
+        raise UsageError(
+            "a version must be signed",
+            hint="pass --sign key:FILE (`provreg key generate --out FILE` makes one), or"
+            " --sign keyless to sign with your identity",
+        )
+    try:
+        with output.progress("hashing" if fetch is None else "downloading") as progress:
+            if signer is None or dry_run:
+                outcome = opened.dry_run(ingestion, signer, progress=progress)
+            else:
+                outcome = opened.ingest(ingestion, signer, progress=progress)
+    except NotFetchedError as error:
+        list_findings(error.findings, output)
+        raise
+    for warning in opened.warnings:
+        output.warn(warning)
+    report(outcome, dry_run=dry_run, output=output)
+    refused = outcome.lacks is not None
+    if outcome.lacks is not None:
+        what = "be proposed" if propose else "NOT be published"
+        output.line(f"it would {what}: {outcome.lacks.message}")
+        output.line(f"  {outcome.lacks.hint}")
+    if outcome.gate is not None:
+        refused |= say_gate(outcome.gate, output)
+    if refused and not propose:
+        raise typer.Exit(NotTrustedError.exit_code)
+
+
+def _types(declared: list[str]) -> dict[str, LogicalType]:
+    """The types of `--column NAME:TYPE`: a type's name or JSON form (docs/format/row.md)."""
+    from provreg.core.encoding.canonical import parse_json
+    from provreg.core.rows.column import type_from_json
+
+    types = {}
+    for text in declared:
+        name, nested, rest = text.partition(":{")
+        if not nested:
+            name, colon, rest = text.rpartition(":")
+            if not colon:
+                raise UsageError(
+                    f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
+                )
+        what = f"--column {quoted(name)}"
+        try:
+            written = rest
+            if nested:
+                data = f"{{{rest}".encode("utf-8", "surrogateescape")
+                written = parse_json(data, what=what, limit=_MAX_TYPE)
+            types[name] = type_from_json(written, what)
+        except FormatError as error:
+            raise UsageError(error.message, hint="docs/format/row.md lists the types") from None
+    return types

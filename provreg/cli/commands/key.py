@@ -1,0 +1,76 @@
+"""`provreg key`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from provreg.cli.ui.options import (
+    Printing,
+)
+from provreg.cli.ui.session import passphrase
+from provreg.errors import UsageError
+
+EXAMPLES = (
+    "provreg key generate --out my.key",
+    "provreg key generate --out ci.key --no-passphrase",
+    "provreg key generate --out my.key --algorithm ed25519",
+)
+
+
+class Algorithm(StrEnum):
+    """What `--algorithm` takes."""
+
+    P256 = "p256"
+    ED25519 = "ed25519"
+
+
+def generate(
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="FILE is private, FILE.pub its public half."),
+    ],
+    algorithm: Annotated[
+        Algorithm, typer.Option(help="P-256 is what every Sigstore client accepts.")
+    ] = Algorithm.P256,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Write the private key unencrypted.")
+    ] = False,
+    *,
+    printing: Printing,
+) -> None:
+    """Make a key pair to sign with.
+
+    The passphrase is asked for, or read from PROVREG_PASSWORD.
+    """
+    from provreg.trust.key_files import write_key
+    from provreg.trust.keys import generate as generate_key
+
+    output = printing.output()
+    chosen = "" if no_passphrase else _new_passphrase()
+    key = generate_key(algorithm.value)
+    public = write_key(key, out, chosen, unencrypted=no_passphrase)
+    output.document(
+        {"private": str(out), "public": str(public), "fingerprint": key.public.fingerprint}
+    )
+    output.line(f"private key  {out}  keep it secret, and a copy of it safe")
+    output.line(f"public key   {public}  give it to those who verify")
+    output.line(f"fingerprint  {key.public.fingerprint}")
+
+
+def _new_passphrase() -> str:
+    chosen = passphrase("new passphrase: ")
+    if chosen is None:
+        raise UsageError(
+            "there is no terminal to ask for a passphrase",
+            hint="set PROVREG_PASSWORD, or pass --no-passphrase for an unencrypted key",
+        )
+    asked = "PROVREG_PASSWORD" not in os.environ and "COSIGN_PASSWORD" not in os.environ
+    if asked and sys.stdin.isatty() and passphrase("the same again: ") != chosen:
+        raise UsageError("the two passphrases differ", hint="try again")
+    return chosen

@@ -1,0 +1,119 @@
+"""`provreg ls`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provreg.cli.ui.options import (
+    Opening,
+    Printing,
+)
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import counted, proposal_to_json, signed_by, version_to_json, when
+from provreg.cli.ui.session import open_registry, say_damage, say_untrusted
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from provreg.registry import Registry
+
+EXAMPLES = (
+    "provreg ls",
+    "provreg ls --proposals --policy policy.toml",
+    "provreg ls --proposals --tidy",
+    "provreg ls --registry /srv/registry --policy policy.toml --json",
+)
+
+# Of very many datasets of proposals the first are named.
+_SHOWN = 5
+
+
+def ls(
+    proposals: Annotated[
+        bool, typer.Option("--proposals", help="List what waits for signatures instead.")
+    ] = False,
+    tidy: Annotated[
+        bool,
+        typer.Option("--tidy", help="Of these take away what can become no version any more."),
+    ] = False,
+    *,
+    opening: Opening,
+    printing: Printing,
+) -> None:
+    """List the datasets, each with its newest version.
+
+    With --proposals, what waits for signatures: a proposal is no version until enough have signed
+    it (`provreg sign`). One whose number is taken stays in the list as stale; with --tidy these are
+    taken away, whosever they are: nobody can complete them.
+    """
+    if tidy and not proposals:
+        raise UsageError("--tidy is of proposals", hint="write provreg ls --proposals --tidy")
+    output = printing.output()
+    opened = open_registry(opening, output)
+    if proposals:
+        for reference in opened.tidy_proposals() if tidy else ():
+            output.note(f"{reference} is taken away: its number is taken")
+        _list_proposals(opened, output)
+        return
+    with output.progress("indexing") as progress:
+        newest = opened.newest(progress=progress)
+    say_damage(opened.damaged, output)
+    say_untrusted(newest, output)
+    output.document({"datasets": [version_to_json(version) for version in newest]})
+    waits = opened.only_proposed()
+    if waits:
+        output.note(
+            f"no version yet, only proposals, of {', '.join(waits[:_SHOWN])}"
+            + (f" and {len(waits) - _SHOWN:,} more" if len(waits) > _SHOWN else "")
+            + ": `provreg ls --proposals` says what each lacks"
+        )
+    if not newest:
+        if not waits:
+            output.note("no datasets yet; `provreg ingest PATH --name NAME …` makes the first")
+        return
+    output.table(
+        ("dataset", "newest", "samples", "created", "signed by"),
+        [
+            (
+                version.head.dataset,
+                version.head.version,
+                version.head.samples,
+                when(version.head.created),
+                signed_by(version),
+            )
+            for version in newest
+        ],
+        whole=("dataset", "created"),
+    )
+
+
+def _list_proposals(opened: Registry, output: Output) -> None:
+    """Those that nobody signed whom the policy names are counted only: anybody can make them."""
+    found = opened.proposals()
+    for warning in opened.warnings:
+        output.warn(warning)
+    output.document({"proposals": [proposal_to_json(one) for one in found]})
+    known = [one for one in found if one.state != "unknown"]
+    for one in known:
+        output.facts(
+            {
+                "proposal": one.reference,
+                "of": f"{one.dataset}@{one.waiting.number}",
+                "samples": None if one.head is None else one.head.samples,
+                "created": None if one.head is None else when(one.head.created),
+                "message": (one.head.message or None) if one.head else None,
+                "signed by": ", ".join(one.waiting.by),
+                "state": one.state,
+                "because": one.because,
+                "needed": one.needed or None,
+            }
+        )
+        output.line()
+    strangers = [one for one in found if one.state == "unknown"]
+    for one in strangers if output.verbose else ():
+        output.line(f"{one.reference}: {one.because}")
+    if strangers:
+        output.note(f"{counted(len(strangers), 'proposal')} signed by nobody whom the policy names")
+    if not known:
+        output.note("no proposal waits")

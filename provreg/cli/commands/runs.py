@@ -1,0 +1,89 @@
+"""`provreg runs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provreg.cli.ui.options import (
+    Opening,
+    Printing,
+)
+from provreg.cli.ui.runs import run_to_json, runs_table, say_untold
+from provreg.cli.ui.session import open_registry, say_damage
+from provreg.core.encoding.text import quoted
+from provreg.errors import UsageError
+
+EXAMPLES = (
+    "provreg runs",
+    "provreg runs labeler=mallory",
+    "provreg runs source=vendor-b label=cat --json",
+    "provreg runs --where \"labeled_at > '2026-03-01' and labeler = 'mallory'\"",
+)
+
+_FIELDS = ("source", "labeler", "label", "split")
+
+
+def runs(
+    conditions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD=VALUE]...",
+            help="source, labeler, label or split of samples that a run was handed.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="Handed samples for which this holds."),
+    ] = None,
+    *,
+    opening: Opening,
+    printing: Printing,
+) -> None:
+    """List training runs, or those handed certain samples.
+
+    Samples must meet all that is given, in any version that a run names; of several values for one
+    field, one. The latest run is last. Runs whose receipts the policy does not trust are listed
+    too, marked.
+    """
+    output = printing.output()
+    wanted = _read(conditions or [])
+    opened = open_registry(opening, output)
+    with output.progress("indexing") as progress:
+        opened.sync(progress=progress)
+    say_damage(opened.damaged, output)
+    for path in opened.unsigned_receipts():
+        output.warn(f"a receipt is not signed yet: provreg sign receipt:{path} --sign …")
+    from provreg.loaders.selection import Selection
+
+    selected = wanted or where is not None
+    found, untold = opened.runs(Selection(**wanted, where=where).mask if selected else None)
+    for warning in opened.warnings:
+        output.warn(warning)
+    say_untold(untold, output)
+    output.document(
+        {
+            "runs": [
+                run_to_json(one.run) | {"chosen": one.chosen, "handed": one.seen} for one in found
+            ]
+        }
+    )
+    if found:
+        runs_table(found, output)
+    else:
+        output.line("no run was handed any such sample")
+
+
+def _read(conditions: list[str]) -> dict[str, list[str]]:
+    """The values asked for, by field."""
+    wanted: dict[str, list[str]] = {}
+    for condition in conditions:
+        field, equals, value = condition.partition("=")
+        if field not in _FIELDS or not equals:
+            raise UsageError(
+                f"{quoted(condition)} is not FIELD=VALUE",
+                hint=f"fields are {', '.join(_FIELDS)}; anything else can be said with --where",
+            )
+        wanted.setdefault(field, []).append(value)
+    return wanted

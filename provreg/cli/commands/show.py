@@ -1,0 +1,200 @@
+"""`provreg show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from provreg.cli.ui.models import model_path, show_model
+from provreg.cli.ui.options import (
+    ModelArgument,
+    Opening,
+    Printing,
+)
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import (
+    attribution_to_json,
+    counted,
+    counts_in_words,
+    entry_to_json,
+    name_of,
+    signed_by,
+    version_to_json,
+    when,
+)
+from provreg.cli.ui.runs import run_to_json, runs_table, say_untold
+from provreg.cli.ui.session import open_registry, say_damage, say_untrusted
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from provreg.core.policy.policy import Signature
+    from provreg.flows.verify.lineage import Ancestor
+    from provreg.registry import Registry
+
+EXAMPLES = (
+    "provreg show cifar10@3",
+    "provreg show cifar10@3 train/cat/1042.jpg",
+    "provreg show model:out/",
+    "provreg show model:out/model.safetensors --samples",
+)
+
+_SHOWN = 10
+_PROOFS = {"log": "a log", "tsa": "a timestamp authority", "claimed": "the signer"}
+
+
+def show(
+    reference: ModelArgument,
+    sample: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A sample of that version.")
+    ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Of a model: list what its run was handed.")
+    ] = False,
+    *,
+    opening: Opening,
+    printing: Printing,
+) -> None:
+    """Show a version, one sample of it, or where a model is from.
+
+    Of a version: who signed it, what it counts and how it was read. Of a sample: since when it is
+    what it is, and which runs were handed it. Of a model (a file or a folder): the training runs
+    whose receipts name its files. Nothing is verified: what is untrusted is shown too, and marked.
+    """
+    output = printing.output()
+    path = model_path(reference)
+    outside = () if path is None else (path,)
+    opened = open_registry(opening, output, outside=outside)
+    if path is not None:
+        if sample is not None:
+            raise UsageError("a model has no samples by id", hint="list them with --samples")
+        show_model(opened, path, output, samples=samples)
+    elif samples:
+        raise UsageError("--samples is for a model", hint="write provreg show model:PATH")
+    elif sample is None:
+        _show_version(opened, reference, output)
+    else:
+        _show_sample(opened, reference, sample, output)
+
+
+def _show_version(opened: Registry, reference: str, output: Output) -> None:
+    version = opened.resolve(reference)
+    head = version.head
+    say_untrusted([version], output)
+    signatures, skipped = opened.signatures(version)
+    document = version_to_json(version) | {
+        "signatures": [_signature_to_json(one, version, opened) for one in signatures],
+        "skipped": [
+            {"bundle": one.bundle, "step": one.step, "reason": one.reason} for one in skipped
+        ],
+        "label_type": head.label_type,
+        "classes": list(head.classes),
+        "sources": {"distinct": head.sources.distinct, "top": dict(head.sources.top)},
+        "labelers": {"distinct": head.labelers.distinct, "top": dict(head.labelers.top)},
+        "reading": head.reading,
+        "reused_digests": head.reused_digests,
+        "parts": len(head.parts),
+    }
+    output.document(document)
+    facts = {
+        "version": name_of(version),
+        "message": head.message or None,
+        "head": version.digest,
+        "root": head.root,
+        "dataset uid": head.uid,
+        "parent": head.parent,
+        "created": f"{when(head.created)} (by the signer's word)",
+        "samples": f"{head.samples:,} in {counted(len(head.parts), 'part')}",
+        "changes": counts_in_words(head.changes),
+        "labels": _labels(head.label_type, head.classes),
+        "sources": _names(head.sources.top, head.sources.distinct),
+        "labelers": _names(head.labelers.top, head.labelers.distinct),
+        "read by": head.reading["reader"],
+        "signed by": signed_by(version),
+        "because": version.trusted_because or version.refused_because,
+    }
+    output.facts(facts)
+    if signatures:
+        output.line()
+        output.table(
+            ("signed by", "principal", "when", "by the word of", "counts"),
+            [
+                (
+                    str(one),
+                    _principal(one, opened),
+                    when(one.signed_at),
+                    None if one.signed_at is None else _PROOFS[one.proof],
+                    "yes" if one in _counted(version) else "no",
+                )
+                for one in signatures
+            ],
+            whole=("when",),
+        )
+    for left in skipped:
+        output.warn(f"bundle {left.bundle} is not counted (step {left.step}): {left.reason}")
+
+
+def _principal(signature: Signature, opened: Registry) -> str | None:
+    """Whose the signature is by the policy in force, whether or not it counts there."""
+    found = None if opened.trust is None else opened.trust.policy.signer_of(signature)
+    return None if found is None else found.name
+
+
+def _counted(version: Ancestor) -> list[Signature]:
+    return [signer.signature for signer in version.signers]
+
+
+def _signature_to_json(
+    signature: Signature, version: Ancestor, opened: Registry
+) -> dict[str, object]:
+    who = {"key": signature.key} if signature.key is not None else {
+        "identity": signature.identity, "issuer": signature.issuer,
+    }  # fmt: skip
+    return {
+        "principal": _principal(signature, opened),
+        **who,
+        "signed_at": when(signature.signed_at),
+        "proof": signature.proof,
+        "counts": signature in _counted(version),
+    }
+
+
+def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:
+    blamed = opened.blame(reference, (sample,))
+    say_damage(opened.damaged, output)
+    entry = entry_to_json(blamed.entries.to_pylist()[0])
+    (answer,) = blamed
+    attributions = (("bytes", answer.content), ("label", answer.label))
+    versions = {one.version.digest: one.version for _, one in attributions}
+    say_untrusted(versions.values(), output)
+    content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
+    found, untold = opened.runs_of_sample(reference, sample)
+    say_untold(untold, output)
+    runs = [run_to_json(one.run) for one in found]
+    output.document(
+        {"ref": reference, "entry": entry, "content": content, "label": label, "runs": runs}
+    )
+    since = {
+        f"{what} since": f"{name_of(one.version)}, {when(one.version.head.created)},"
+        f" signed by {signed_by(one.version)}"
+        for what, one in attributions
+    }
+    output.facts(entry | since)
+    if found:
+        output.line()
+        output.line("runs that were handed this id, or these bytes under another:")
+        runs_table(found, output)
+
+
+def _labels(label_type: str, classes: tuple[str, ...]) -> str:
+    if label_type != "class":
+        return label_type
+    shown = ", ".join(classes[:_SHOWN])
+    return f"{counted(len(classes), 'class', 'classes')}: {shown}" + (
+        ", …" if len(classes) > _SHOWN else ""
+    )
+
+
+def _names(top: tuple[tuple[str, int], ...], distinct: int) -> str:
+    shown = ", ".join(f"{name} {samples:,}" for name, samples in top[:_SHOWN])
+    return (shown or "none") + (f", … ({distinct:,} in all)" if distinct > _SHOWN else "")

@@ -1,0 +1,147 @@
+"""`provreg sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.commands.diff import show_changes
+from provreg.cli.ui.options import (
+    AfterRevokedOption,
+    Opening,
+    Printing,
+    ReferenceArgument,
+    Signing,
+    YesOption,
+)
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.receipts import receipt_path, sign_receipt
+from provreg.cli.ui.render import counted, counts_in_words, name_of, proposal_to_json, when
+from provreg.cli.ui.session import confirm, open_registry, require_signer, say_untrusted
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.sign.countersign import Countersigned, Review
+
+EXAMPLES = (
+    "provreg sign cifar10@3 --sign key:bob.key",
+    "provreg sign cifar10@3 --sign key:bob.key --timestamp"
+    " https://timestamp.sigstore.dev/api/v1/timestamp -v",
+    "provreg sign cifar10@3 --sign keyless --policy policy.toml --yes",
+    "provreg sign trial@2 --sign keyless --trust-config sigstore.json --yes",
+    "provreg sign trial@2 --sign keyless --staging --trusted-root root.json",
+    "provreg sign cifar10@sha256:8d02…f1 --sign key:bob.key",
+    "provreg sign cifar10@sha256:8d02…f1 --sign key:bob.key --after-revoked",
+    "provreg sign receipt:FILE --sign keyless",
+    "provreg sign receipt:FILE --model out/ --sign keyless",
+)
+
+
+def sign(
+    reference: ReferenceArgument,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", metavar="PATH", help="Model of a receipt that names none (receipt:FILE)."
+        ),
+    ] = None,
+    after_revoked: AfterRevokedOption = False,
+    yes: YesOption = False,
+    *,
+    opening: Opening,
+    signing: Signing,
+    printing: Printing,
+) -> None:
+    """Sign a proposal or version, having seen what it changes.
+
+    Its integrity is verified; its changes against its parent and what the policy says of it are
+    shown before you are asked. All it adds is your signature, over the same statement. A proposal
+    is named by its digest (`provreg ls --proposals`); whose signature completes it publishes it.
+
+    receipt:FILE is a training run's receipt that could not be signed when the run ended; what went
+    wrong then named the file (docs/guides/receipts.md). If it was the model that could not be read,
+    --model says where it is.
+    """
+    output = printing.output()
+    receipt = receipt_path(reference)
+    if model is not None and receipt is None:
+        raise UsageError("--model is for receipt:FILE", hint="sign a version without --model")
+    opened = open_registry(opening, output, root=signing)
+    signer = require_signer(signing, opened, output)
+    if receipt is not None:
+        sign_receipt(opened, receipt, model, signer, output, yes=yes)
+        return
+    review = opened.review(reference, after_revoked=after_revoked)
+    for warning in opened.warnings:
+        output.warn(warning)
+    _show(review, output)
+    name = name_of(review.version)
+    what = name if review.proposal is None else f"the proposal of {name}"
+    confirm(f"sign {what} as it is shown above?", yes=yes)
+    made = opened.countersign(review, signer, after_revoked=after_revoked)
+    version = made.version
+    output.document(_document(review, made.bundle) | _outcome(made))
+    if made.bundle is None:
+        output.line(f"{what} was signed by you before: nothing is added")
+    else:
+        output.line(f"{what} signed ({made.bundle})")
+    if made.published:
+        output.line(f"{name} published")
+    if made.proposal is None:
+        output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
+    else:
+        output.line(f"  it still waits: {made.proposal.because}")
+        output.line(f"  {made.proposal.needed}")
+
+
+def _outcome(made: Countersigned) -> dict[str, Any]:
+    version, proposal = made.version, made.proposal
+    return {
+        "trusted": version.trusted_because is not None,
+        "because": version.trusted_because or version.refused_because,
+        "published": made.published,
+        "proposal": None if proposal is None else proposal_to_json(proposal),
+    }
+
+
+def _show(review: Review, output: Output) -> None:
+    """What is about to be signed. Who pipes `--json` reads the same there, after signing."""
+    version, head = review.version, review.version.head
+    samples = counted(head.samples, "sample")
+    output.line(f"{name_of(version)}: {samples}, made {when(head.created)}, by the signer's word")
+    output.line(f"  {version.digest}")
+    if head.message:
+        output.line(f"  {head.message}")
+    if review.changes is None:
+        output.line("it is the first version: all of it is new")
+        output.table(("source", "samples"), head.sources.top)
+        output.table(("labeler", "samples"), head.labelers.top)
+    else:
+        counts = review.changes.changes.counts()
+        output.line(f"against {review.changes.old_name}: {counts_in_words(counts)}")
+        show_changes(review.changes, output)
+    say_untrusted(review.before, output)
+    output.line(_verdict(version.trusted_because, version.refused_because))
+
+
+def _verdict(trusted: str | None, refused: str | None) -> str:
+    return f"trusted here: {trusted}" if trusted is not None else f"UNTRUSTED here: {refused}"
+
+
+def _document(review: Review, bundle: str | None) -> dict[str, Any]:
+    version = review.version
+    counts = None if review.changes is None else review.changes.changes.counts()
+    return {
+        "ref": name_of(version),
+        "head": version.digest,
+        "signed": bundle is not None,
+        "bundle": bundle,
+        "changes": counts,
+        "untrusted_before": [
+            {"ref": name_of(one), "because": one.refused_because}
+            for one in review.before
+            if one.trusted_because is None
+        ],
+    }

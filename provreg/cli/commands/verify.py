@@ -1,0 +1,186 @@
+"""`provreg verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.ui.fetching import (
+    FetchFromPrivateOption,
+    FetchLimitOption,
+    RefetchOption,
+    RefetchSampleOption,
+    asked_refetch,
+)
+from provreg.cli.ui.fetching import refetch as refetch_samples
+from provreg.cli.ui.findings import list_findings
+from provreg.cli.ui.models import model_path, verify_model
+from provreg.cli.ui.options import (
+    TRUST,
+    ModelArgument,
+    Opening,
+    Printing,
+    Root,
+)
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import counted, error_to_json
+from provreg.cli.ui.session import open_registry
+from provreg.errors import NotTrustedError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.verify.steps import Step, VerifiedVersion
+    from provreg.registry import Registry
+
+EXAMPLES = (
+    "provreg verify cifar10 --data train/",
+    "provreg verify cifar10@3 --key alice.key.pub -v",
+    "provreg verify laion --refetch --refetch-sample 1000 --fetch-limit 20",
+    "provreg verify scans --refetch --fetch-from-private",
+    "provreg verify cifar10 --identity ann@example.org --issuer https://id.example.org",
+    "provreg verify model:out/ --policy policy.toml",
+    "provreg verify trial --policy policy.toml --staging",
+    "provreg verify trial --policy policy.toml --trusted-root root.json",
+)
+
+
+def verify(
+    reference: ModelArgument,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Check every sample of this folder or table too. Repeatable.",
+        ),
+    ] = None,
+    refetch: RefetchOption = False,
+    refetch_sample: RefetchSampleOption = None,
+    fetch_limit: FetchLimitOption = None,
+    fetch_from_private: FetchFromPrivateOption = False,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="TEXT",
+            rich_help_panel=TRUST,
+            help="Trust this identity alone, with --issuer.",
+        ),
+    ] = None,
+    issuer: Annotated[
+        str | None,
+        typer.Option(
+            "--issuer", metavar="URL", rich_help_panel=TRUST, help="Who must vouch for --identity."
+        ),
+    ] = None,
+    *,
+    opening: Opening,
+    root: Root,
+    printing: Printing,
+) -> None:
+    """Verify a version, with --data every sample; or a model.
+
+    A model (a file or a folder) is verified by the receipt of its training run: its files must be
+    those, and the versions it was trained on still trusted.
+    With --refetch, every sample is downloaded from its URL again and compared with what was signed:
+    exit code 4 if a URL gives something else, 6 if some did not answer, 3 if some are only gone.
+    The steps are those of docs/concepts/verification.md. Exit code 4 when anything is not as
+    signed; the message says which step refused.
+    """
+    output = printing.output()
+    model = model_path(reference)
+    if model is not None and (data or refetch):
+        raise UsageError("--data and --refetch are for a version, not for a model")
+    paths = (*(data or ()), *(() if model is None else (model,)))
+    opened = open_registry(
+        opening,
+        output,
+        identity=identity,
+        issuer=issuer,
+        outside=paths,
+        root=root,
+    )
+    if model is not None:
+        verify_model(opened, model, output)
+        return
+    sample, bounds = asked_refetch(refetch, refetch_sample, fetch_limit, private=fetch_from_private)
+    steps: list[Step] = []
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        if output.verbose:
+            output.line(f"{'ok' if step.ok else 'NO'} {step.number:2} {step.name}: {step.detail}")
+
+    try:
+        with output.progress("checking samples") as progress:
+            version = opened.verify(reference, data=paths, on_step=on_step, progress=progress)
+    except NotTrustedError as error:
+        _warn(opened.warnings, output)
+        if not output.json:
+            list_findings(error.findings, output)
+            raise
+        document = _document(reference, steps, verified=False)
+        findings = (finding.to_json() for finding in error.findings)
+        why = error_to_json(error)
+        why.pop("findings", None)
+        output.stream(document | {"error": why}, "findings", findings)
+        raise typer.Exit(error.exit_code) from None
+    _warn(opened.warnings, output)
+    for skipped in version.skipped:
+        output.warn(f"bundle {skipped.bundle} is not counted (step {skipped.step}): "
+                    f"{skipped.reason}")  # fmt: skip
+    if version.first_use:
+        output.warn(
+            f"neither a pin nor an earlier use vouches for the history of {version.head.dataset}:"
+            f" `provreg pin {version.reference}` settles on it"
+        )
+    for passed in version.chain.passed_over:
+        output.warn(f"revocation {passed.number} does not count: {passed.reason}")
+    _warn_of_revoked_samples(opened, version, output)
+    document = _document(version.reference, steps, verified=True)
+    document["because"] = version.verdict.reason
+    _say(version, opened.require_trust().origin, paths, output)
+    if refetch:
+        refetch_samples(opened, version, document, sample=sample, bounds=bounds, output=output)
+    else:
+        output.document(document | {"findings": []})
+
+
+def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output: Output) -> None:
+    in_force = version.chain.of(version.head)
+    if not in_force:
+        return
+    count = int(opened.revoked_samples(version).sum())
+    if not count:  # this version has none of them
+        return
+    why = "; ".join(f"{one.revocation.samples} {one}" for one in in_force)
+    said = f"{counted(count, 'sample')} of {version.reference} {'is' if count == 1 else 'are'}"
+    output.warn(f"{said} revoked: {why}")
+
+
+def _warn(warnings: list[str], output: Output) -> None:
+    for warning in warnings:
+        output.warn(warning)
+
+
+def _say(version: VerifiedVersion, origin: str, data: tuple[Path, ...], output: Output) -> None:
+    samples = counted(version.head.samples, "sample")
+    what = f"its list of {samples} is as signed"
+    if data:
+        where = ", ".join(str(path) for path in data)
+        what = f"every sample in {where} is as signed, {samples}"
+    output.line(f"{version.reference} is verified: {what}")
+    output.line(f"  trusted because {version.verdict.reason}")
+    output.line(f"  by {origin}")
+
+
+def _document(reference: str, steps: list[Step], *, verified: bool) -> dict[str, Any]:
+    return {
+        "ref": reference,
+        "verified": verified,
+        "steps": [
+            {"step": step.number, "name": step.name, "ok": step.ok, "detail": step.detail}
+            for step in steps
+        ],
+    }

@@ -1,0 +1,193 @@
+"""Lists of URLs on the command line: how to download them, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from provreg.cli.ui.findings import list_findings
+from provreg.cli.ui.options import URLS
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import counted
+from provreg.core.encoding.text import quoted
+from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.history.refetch import Refetched
+    from provreg.flows.ingest.draft import FetchedList
+    from provreg.flows.ingest.request import Fetch
+    from provreg.flows.verify.steps import VerifiedVersion
+    from provreg.readers.web.download_bounds import Bounds
+    from provreg.registry import Registry
+
+FetchOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--fetch",
+        metavar="DIR",
+        rich_help_panel=URLS,
+        help="PATH is a list of URLs: download them into DIR, sign what came.",
+    ),
+]
+UrlColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", rich_help_panel=URLS, help="The URLs. Default: url."),
+]
+FetchFailuresOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", rich_help_panel=URLS, help="How many URLs may give nothing. Default: 0."
+    ),
+]
+FetchLimitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MIB", rich_help_panel=URLS, help="The largest file, in MiB. Default: 64."
+    ),
+]
+FetchFromPrivateOption = Annotated[
+    bool,
+    typer.Option(
+        "--fetch-from-private",
+        rich_help_panel=URLS,
+        help="Download from addresses of private networks too.",
+    ),
+]
+RefetchOption = Annotated[
+    bool,
+    typer.Option(
+        "--refetch",
+        rich_help_panel=URLS,
+        help="Download each sample from its URL again and compare.",
+    ),
+]
+RefetchSampleOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", rich_help_panel=URLS, help="With --refetch: only so many, picked by chance."
+    ),
+]
+
+# Bytes that are not the signed ones, or that somebody does not want to be compared.
+_OTHERS = frozenset({"changed", "recompressed", "replaced", "refused"})
+
+
+def asked_fetch(
+    folder: Path | None,
+    column: str | None,
+    failures: str | None,
+    limit: str | None,
+    *,
+    private: bool,
+) -> Fetch | None:
+    """What the options of `ingest` say, None without `--fetch`. Raises UsageError."""
+    from provreg.flows.ingest.request import Fetch
+
+    if folder is None:
+        said = {"--url-column": column, "--fetch-failures": failures, "--fetch-limit": limit,
+                "--fetch-from-private": private or None}  # fmt: skip
+        _refuse_alone(said, "--fetch DIR")
+        return None
+    allowed = 0 if failures is None else _number(failures, "--fetch-failures")
+    return Fetch(folder, column or "url", allowed, _bounds(limit, private=private))
+
+
+def asked_refetch(
+    asked: bool, sample: str | None, limit: str | None, *, private: bool
+) -> tuple[int | None, Bounds]:
+    """(how many samples to download again, None for all, what a server is given).
+
+    Raises UsageError.
+    """
+    if not asked:
+        said = {"--refetch-sample": sample, "--fetch-limit": limit,
+                "--fetch-from-private": private or None}  # fmt: skip
+        _refuse_alone(said, "--refetch")
+    number = None if sample is None else _number(sample, "--refetch-sample", least=1)
+    return number, _bounds(limit, private=private)
+
+
+def _refuse_alone(said: Mapping[str, object], needed: str) -> None:
+    for option, value in said.items():
+        if value is not None:
+            raise UsageError(f"{option} means nothing without {needed}")
+
+
+def _bounds(limit: str | None, *, private: bool) -> Bounds:
+    from provreg.readers.web.download_bounds import Bounds
+
+    most = 64 if limit is None else _number(limit, "--fetch-limit", least=1)
+    return Bounds(most=most << 20, private=private)
+
+
+def say_fetched(fetched: FetchedList, output: Output) -> None:
+    """What was downloaded, and a warning with the names of what was not."""
+    output.note(f"{fetched.downloaded:,} downloaded, {fetched.kept:,} kept from another time")
+    if fetched.failed:
+        output.warn(f"{counted(len(fetched.failed), 'URL')} gave nothing, and no sample")
+        list_findings(fetched.failed, output)
+
+
+def fetched_to_json(fetched: FetchedList) -> dict[str, Any]:
+    """What became of a list of URLs."""
+    return {
+        "downloaded": fetched.downloaded,
+        "kept": fetched.kept,
+        "failed": [finding.to_json() for finding in fetched.failed],
+    }
+
+
+def refetch(
+    opened: Registry,
+    version: VerifiedVersion,
+    document: dict[str, Any],
+    *,
+    sample: int | None,
+    bounds: Bounds,
+    output: Output,
+) -> None:
+    """Downloads the samples again and says what is not as signed; `document` is completed by it.
+
+    Ends with code 4 where a URL gives something else, 6 where some did not answer, 3 where some are
+    gone and the others as signed.
+    """
+    with output.progress("downloading") as progress:
+        found = opened.refetch(version, sample=sample, bounds=bounds, progress=progress)
+    counts: Counter[str] = Counter(finding.kind for finding in found.findings)
+    output.stream(
+        document
+        | {
+            "refetched": {
+                "checked": found.checked,
+                "unchanged": found.unchanged,
+                "without_url": found.without_url,
+            }
+        },
+        "findings",
+        (finding.to_json() for finding in found.findings),
+    )
+    list_findings(found.findings, output)
+    output.line(_in_words(found, counts))
+    if not _OTHERS.isdisjoint(counts):
+        raise typer.Exit(NotTrustedError.exit_code)
+    if counts["unreachable"]:
+        raise typer.Exit(StorageError.exit_code)
+    if counts:
+        raise typer.Exit(NotFoundError.exit_code)
+
+
+def _in_words(found: Refetched, counts: Counter[str]) -> str:
+    said = "".join(f", {count:,} {kind}" for kind, count in sorted(counts.items()))
+    without = f"; {found.without_url:,} have no URL" if found.without_url else ""
+    return f"{counted(found.checked, 'URL')}: {found.unchanged:,} as signed{said}{without}"
+
+
+def _number(text: str, option: str, *, least: int = 0) -> int:
+    # Longer ones would not fit in anything that is counted here.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise UsageError(f"{option} {quoted(text)} is not a whole number from {least} on")
+    return int(text)

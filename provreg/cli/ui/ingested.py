@@ -1,0 +1,67 @@
+"""What an ingestion did, as people and machines see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provreg.cli.ui.fetching import fetched_to_json, say_fetched
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import counted, counts_in_words, gate_to_json
+from provreg.cli.ui.session import say_waiting
+
+if TYPE_CHECKING:
+    from provreg.flows.ingest.publish import Outcome
+
+
+def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
+    """Says what was published, or would be, and what was left out."""
+    head = outcome.head
+    for number in outcome.passed_over:
+        output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
+    made = outcome.proposed
+    others = [one for one in outcome.waiting if made is None or made.digest != one.digest]
+    say_waiting(outcome.dataset, others, output)
+    if outcome.left_out:
+        said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
+        output.note(f"left out: {said}")
+    document = {
+        "dataset": outcome.dataset,
+        "published": head is not None,
+        "version": None if head is None else head.version,
+        "head": outcome.digest,
+        "samples": outcome.samples,
+        "changes": outcome.changes,
+        "left_out": outcome.left_out,
+        "reused_digests": outcome.reused,
+    }
+    proposed = outcome.proposed
+    if proposed is not None:
+        document["proposal"] = {
+            "head": proposed.digest,
+            "version": proposed.head.version,
+            "because": proposed.lacks.message,
+            "needed": proposed.lacks.hint,
+            "again": proposed.again,
+        }
+    if outcome.fetched is not None:
+        say_fetched(outcome.fetched, output)
+        document["fetched"] = fetched_to_json(outcome.fetched)
+    if outcome.lacks is not None:
+        document["lacks"] = {"because": outcome.lacks.message, "needed": outcome.lacks.hint}
+    if outcome.gate is not None:
+        document["policy"] = gate_to_json(outcome.gate)
+    output.document(document)
+    changed = f"{counted(outcome.samples, 'sample')}, {counts_in_words(outcome.changes)}"
+    if head is not None:
+        output.line(f"{head.dataset}@{head.version} published: {changed}")
+        output.line(f"  head {outcome.digest}")
+    elif proposed is not None:
+        said = "was proposed before" if proposed.again else "is proposed"
+        output.line(f"{outcome.dataset}@{proposed.head.version} {said}: {changed}")
+        output.line(f"  {proposed.lacks.message}")
+        output.line(f"  {proposed.lacks.hint}")
+        output.note(f"to sign it: provreg sign {outcome.dataset}@{proposed.digest}")
+    elif dry_run:
+        output.line(f"{outcome.dataset} would have {changed}")
+    else:
+        output.line(f"{outcome.dataset}: nothing changed, nothing published")

@@ -1,0 +1,170 @@
+"""Versions, signers, changes and entries as people and machines see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from provreg.core.manifest.kinds import KINDS
+from provreg.errors import NotFetchedError, NotTrustedError, ProvregError
+
+if TYPE_CHECKING:
+    from provreg.flows.history.blame import Attribution
+    from provreg.flows.receipts.runs import Run
+    from provreg.flows.sign.proposals import Proposal
+    from provreg.flows.verify.gate import Gate
+    from provreg.flows.verify.lineage import Ancestor
+
+_SHORT = 12
+
+
+def short(digest: str | None) -> str:
+    """A digest for a table: never compared, only recognised."""
+    if digest is None:
+        return "-"
+    algorithm, _, digits = digest.partition(":")
+    return f"{algorithm}:{digits[:_SHORT]}"
+
+
+def when(moment: datetime | None) -> str | None:
+    """A moment in ISO 8601, UTC."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 sample`, `10,000 samples`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """The kinds that occurred, with how often: `50 injected, 10 removed`."""
+    said = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
+    return ", ".join(said) or "no changes"
+
+
+def signers_to_json(version: Ancestor | Run) -> list[dict[str, str]]:
+    """Each signer as the design's diff format has it: by key, or by identity and issuer."""
+    found = []
+    for signer in version.signers:
+        made = signer.signature
+        if made.key is not None:
+            found.append({"principal": signer.principal, "key": made.key})
+        else:
+            identity, issuer = made.identity or "", made.issuer or ""
+            found.append({"principal": signer.principal, "identity": identity, "issuer": issuer})
+    return found
+
+
+def name_of(version: Ancestor) -> str:
+    """A version as people write it: `cifar10@3`."""
+    return f"{version.head.dataset}@{version.head.version}"
+
+
+def signed_by(version: Ancestor) -> str:
+    """Who signed a version; where it is not trusted, that and how it stands."""
+    names = ", ".join(version.signed_by)
+    if version.standing == "trusted":
+        return names
+    return f"UNTRUSTED, {version.standing}" + (f": {names}" if names else "")
+
+
+def version_to_json(version: Ancestor) -> dict[str, Any]:
+    """A version as `log --json` and `show --json` give it."""
+    head = version.head
+    return {
+        "dataset": head.dataset,
+        "version": head.version,
+        "head": version.digest,
+        "uid": head.uid,
+        "parent": head.parent,
+        "root": head.root,
+        "samples": head.samples,
+        "changes": dict(head.changes),
+        "created": when(head.created),
+        "message": head.message,
+        "trusted": version.trusted_because is not None,
+        "because": version.trusted_because or version.refused_because,
+        "standing": version.standing,
+        "signed_by": list(version.signed_by),
+        "signers": signers_to_json(version),
+        "signed_at": when(version.signed_at),
+        "proof": version.proof,
+    }
+
+
+def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
+    """Who answers for the bytes or the label of a sample."""
+    version = attribution.version
+    found: dict[str, Any] = {
+        "version": version.head.version,
+        "source": attribution.source,
+        "labeler": attribution.labeler,
+        "labeled_at": when(attribution.labeled_at),
+        "attested": attribution.attested,
+        "trusted": version.trusted_because is not None,
+        "signers": signers_to_json(version),
+        "signed_at": when(version.signed_at),
+        "proof": version.proof,
+    }
+    if attribution.said_again is not None:
+        found["origin_rewritten_in"] = attribution.said_again.head.version
+    return found
+
+
+def proposal_to_json(proposal: Proposal) -> dict[str, Any]:
+    """A proposal, and what it lacks to be a version."""
+    return {
+        "dataset": proposal.dataset,
+        "version": proposal.waiting.number,
+        "head": proposal.waiting.digest,
+        "state": proposal.state,
+        "signed_by": list(proposal.waiting.by),
+        "because": proposal.because,
+        "needed": proposal.needed,
+    }
+
+
+def gate_to_json(gate: Gate) -> dict[str, Any]:
+    """Whether a publish rule would take what is not published."""
+    return {
+        "rule": str(gate.rule),
+        "base": None if gate.base is None else str(gate.base),
+        "takes": not gate.refusals,
+        "refusals": list(gate.refusals),
+    }
+
+
+def entry_to_json(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry with digests written and times in ISO 8601; fields without a value are left out."""
+    return {name: _value(name, value) for name, value in entry.items() if value is not None}
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return ("sha256:" if name == "content_sha256" else "blake3:") + value.hex()
+    if isinstance(value, datetime):
+        return when(value)
+    if isinstance(value, list):
+        return [entry_to_json(item) for item in value]
+    return value
+
+
+def label_of(entry: Mapping[str, Any]) -> str | None:
+    """An entry's label, or the short digest that stands for a long one."""
+    digest = entry.get("label_digest")
+    return entry.get("label") if digest is None else short(_value("label_digest", digest))
+
+
+def error_to_json(error: ProvregError) -> dict[str, Any]:
+    """An error as every command gives it (schemas/output/error.v1.json)."""
+    fields: dict[str, Any] = {"kind": error.kind, "message": error.message}
+    if error.hint:
+        fields["hint"] = error.hint
+    if error.sample is not None:
+        fields["sample"] = error.sample
+    if isinstance(error, NotTrustedError):
+        fields["step"] = error.step
+    if isinstance(error, NotTrustedError | NotFetchedError) and error.findings:
+        fields["findings"] = [finding.to_json() for finding in error.findings]
+    return fields

@@ -1,0 +1,172 @@
+"""What most commands begin with: the registry, and whom to trust."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provreg.cli.ui.options import Opening, Root, Signing, Sigstore
+from provreg.cli.ui.output import Output
+from provreg.cli.ui.render import name_of
+from provreg.core.encoding.text import quoted
+from provreg.errors import UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.index.sync import Damaged
+    from provreg.flows.session.waiting import Waiting
+    from provreg.flows.verify.gate import Gate
+    from provreg.flows.verify.lineage import Ancestor
+    from provreg.registry import Registry
+    from provreg.trust.signers import Signer
+
+# Of very many untrusted versions the first ones are named.
+_SHOWN = 5
+
+
+def open_registry(
+    opening: Opening,
+    output: Output,
+    *,
+    root: Root | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+    outside: tuple[Path, ...] = (),
+) -> Registry:
+    """The registry a command works on. `outside` are data folders no policy may come from."""
+    from provreg.registry import Registry
+
+    opened = Registry.open(
+        opening.registry,
+        policy=opening.policy,
+        key=opening.key,
+        identity=identity,
+        issuer=issuer,
+        trusted_root=None if root is None else root.file,
+        staging=root is not None and root.staging,
+        outside=outside,
+        notice=output.note,
+    )
+    if opened.trust is not None and output.verbose:
+        output.note(f"trust: {opened.trust.origin}")
+    return opened
+
+
+def open_signer(
+    sign: str | None, sigstore: Sigstore, opened: Registry, output: Output
+) -> Signer | None:
+    """The signer that `--sign` names; None where it says none or is not given.
+
+    A timestamp is for keys: a keyless signature's time is proven by its instance.
+    """
+    if sign is None or sign == "none":
+        return None
+    kind, _, value = sign.partition(":")
+    if kind == "keyless":
+        token = Path(value) if value else None
+        return _open_keyless(token, sigstore.trust_config, sigstore.staging, output)
+    if kind != "key" or not value:
+        raise UsageError(
+            f"--sign {quoted(sign)} is not understood",
+            hint="write --sign key:FILE, --sign keyless or --sign none",
+        )
+    from provreg.trust.key_files import load_private
+    from provreg.trust.signers import KeySigner
+
+    stamp = None
+    if isinstance(sigstore, Signing) and sigstore.timestamp is not None:
+        from provreg.trust.sigstore.root import PUBLIC_GOOD
+        from provreg.trust.timestamps import TimestampAuthority
+
+        stamp = TimestampAuthority(sigstore.timestamp, opened.root or PUBLIC_GOOD).stamp
+    key = load_private(Path(value), lambda: passphrase("passphrase of the key: "))
+    return KeySigner(key, stamp)
+
+
+def require_signer(signing: Signing, opened: Registry, output: Output) -> Signer:
+    """As `open_signer`, for a command that does nothing but sign."""
+    signer = open_signer(signing.sign, signing, opened, output)
+    if signer is None:
+        raise UsageError(
+            "nothing says who signs",
+            hint="pass --sign key:FILE, or --sign keyless to sign with your identity",
+        )
+    return signer
+
+
+def _open_keyless(
+    token: Path | None, trust_config: Path | None, staging: bool, output: Output
+) -> Signer:
+    """A signer with an identity, which must be there before any hashing begins."""
+    from provreg.trust.sigstore.sign import KeylessSigner
+
+    person = output.warn if sys.stdin.isatty() else None
+    return KeylessSigner.load(
+        trust_config=trust_config, staging=staging, token=token, person=person
+    )
+
+
+def passphrase(prompt: str) -> str | None:
+    """From PROVREG_PASSWORD, then COSIGN_PASSWORD, then a person at the terminal."""
+    import getpass
+
+    for variable in ("PROVREG_PASSWORD", "COSIGN_PASSWORD"):
+        if variable in os.environ:
+            return os.environ[variable]
+    return getpass.getpass(prompt) if sys.stdin.isatty() else None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks a person at the terminal before what cannot be taken back, unless `yes`.
+
+    Raises UsageError where nobody is there to ask, typer.Abort where the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"nobody is there to be asked: {question}", hint="pass --yes to do it without asking"
+        )
+    import typer
+
+    typer.confirm(question, abort=True, err=True)
+
+
+def say_damage(damaged: list[Damaged], output: Output) -> None:
+    """Warns of numbers that are no versions because their integrity does not hold."""
+    for one in damaged:
+        output.warn(f"{one.dataset}@{one.number} is left out: {one.reason}")
+
+
+def say_gate(gate: Gate, output: Output) -> bool:
+    """Says whether the policy would take what is not published; returns whether it would not."""
+    since = "" if gate.base is None else f", compared with {gate.base}"
+    output.line(f"{gate.rule} would {'NOT ' if gate.refusals else ''}take it{since}")
+    for refusal in gate.refusals:
+        output.line(f"  {refusal}")
+    return bool(gate.refusals)
+
+
+def say_waiting(dataset: str, waiting: Iterable[Waiting], output: Output) -> None:
+    """Warns of proposals that wait for signatures."""
+    for one in waiting:
+        output.warn(
+            f"a proposal of {dataset}@{one.number} waits, signed by {', '.join(one.by)}:"
+            f" {dataset}@{one.digest}"
+        )
+
+
+def say_untrusted(versions: Iterable[Ancestor], output: Output) -> None:
+    """Warns of versions that the policy does not trust, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for version in versions:
+        if version.trusted_because is None:
+            reasons.setdefault(version.refused_because or "", []).append(name_of(version))
+    for reason, names in list(reasons.items())[:_SHOWN]:
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        are = "is" if len(names) == 1 else "are"
+        output.warn(f"{', '.join(names[:_SHOWN])}{more} {are} UNTRUSTED: {reason}")
+    if len(reasons) > _SHOWN:
+        output.warn(f"{len(reasons) - _SHOWN:,} more versions are UNTRUSTED, each for its reason")

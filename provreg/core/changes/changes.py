@@ -1,0 +1,177 @@
+"""What changed between two versions (docs/concepts/terms.md, "Changes").
+
+A change is one sample's difference, of one or several kinds. Versions are compared block by block:
+entries in blocks that both versions hold are equal, and only the rest is joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.changes.pairing import renames, same_id
+from provreg.core.manifest.columns import Mask, Rows, take, take_entries, take_rows, unequal
+from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.tree import BlockList
+
+BIT = {kind: 1 << place for place, kind in enumerate(KINDS)}
+_ORIGIN = ("source", "labeler", "labeled_at", "delivery", "annotations", "uri", "content_sha256",
+           "attrs")  # fmt: skip
+_SLICE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The changes from `old` to `new` entries (schema `entry.ENTRY`), in the order of `ids`.
+
+    The i-th change has the kinds whose bits (`BIT`) are set in `kinds[i]`; it leads from row
+    `old_rows[i]` of `old` to row `new_rows[i]` of `new`, -1 where there is none.
+    """
+
+    old: pa.Table
+    new: pa.Table
+    kinds: npt.NDArray[np.uint8]
+    old_rows: Rows
+    new_rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def counts(self) -> dict[str, int]:
+        """How many changes are of each kind; one of several kinds counts under each."""
+        return {kind: int(np.count_nonzero(self.kinds & bit)) for kind, bit in BIT.items()}
+
+    def ids(self) -> pa.Array:
+        """The new id of each change, the old one for a removal."""
+        return pc.coalesce(take(self.new, "id", self.new_rows), take(self.old, "id", self.old_rows))
+
+    def slice(self, start: int, stop: int) -> Changes:
+        """The changes from place `start` to before `stop`."""
+        span = slice(start, stop)
+        return Changes(
+            self.old, self.new, self.kinds[span], self.old_rows[span], self.new_rows[span]
+        )
+
+    def old_entries(self) -> pa.Table:
+        """The old entry of each change, all null for an injected sample."""
+        return take_entries(self.old, self.old_rows)
+
+    def new_entries(self) -> pa.Table:
+        """The new entry of each change, all null for a removed sample."""
+        return take_entries(self.new, self.new_rows)
+
+
+def compare(old: pa.Table, new: pa.Table) -> Changes:
+    """The changes from `old` to `new`, two tables of entries with ascending ids.
+
+    What they take is little beside the changes themselves, however many entries there are.
+    """
+    if not old.num_rows:
+        return _all_injected(old, new)
+    gone, come = np.ones(old.num_rows, np.bool_), np.ones(new.num_rows, np.bool_)
+    found = []
+    for old_rows, new_rows in same_id(old.column("id"), new.column("id")):
+        gone[old_rows], come[new_rows] = False, False
+        kinds = _kinds(take_rows(old, old_rows), take_rows(new, new_rows))
+        changed = np.flatnonzero(kinds)
+        found.append((kinds[changed], old_rows[changed], new_rows[changed]))
+    left = renames(old, new, gone, come)
+    for at in range(0, len(left.old), _SLICE):
+        old_rows, new_rows = left.old[at : at + _SLICE], left.new[at : at + _SLICE]
+        kinds = _kinds(take_rows(old, old_rows), take_rows(new, new_rows))
+        found.append((kinds | np.uint8(BIT["renamed"]), old_rows, new_rows))
+    for kind, old_rows, new_rows in (
+        ("removed", left.removed, np.full(len(left.removed), -1)),
+        ("injected", np.full(len(left.added), -1), left.added),
+    ):
+        found.append((np.full(len(old_rows), BIT[kind], np.uint8), old_rows, new_rows))
+    kinds, old_rows, new_rows = map(np.concatenate, zip(*found, strict=True))
+    order = pc.sort_indices(Changes(old, new, kinds, old_rows, new_rows).ids()).to_numpy()
+    return Changes(old, new, kinds[order], old_rows[order], new_rows[order])
+
+
+def _all_injected(old: pa.Table, new: pa.Table) -> Changes:
+    # One value for all of them takes no room.
+    kinds = np.broadcast_to(np.array(BIT["injected"], np.uint8), new.num_rows)
+    nowhere = np.broadcast_to(np.array(-1, np.int64), new.num_rows)
+    return Changes(old, new, kinds, nowhere, np.arange(new.num_rows))
+
+
+def same_ids(old: pa.Table, new: pa.Table) -> bool:
+    """Whether two runs of entries have the same ids, row by row, as after relabeling."""
+    return bool(old.column("id").equals(new.column("id")))
+
+
+def without_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Two runs of entries with the same ids, row by row, less the rows that are equal in both."""
+    masks = [unequal(old.column(name), new.column(name)) for name in old.column_names]
+    rows = np.flatnonzero(np.logical_or.reduce(masks))
+    return take_rows(old, rows), take_rows(new, rows)
+
+
+def differing_rows(
+    old: Sequence[BlockList], new: Sequence[BlockList]
+) -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
+    """For each part of either version, the runs of rows (start, stop) the other may not have.
+
+    A block that stands in both versions holds equal entries, wherever it stands: ids are unique.
+    """
+    old_digests, new_digests = _digests(old), _digests(new)
+    return (
+        _runs(old, ~np.asarray(pc.is_in(old_digests, value_set=new_digests), np.bool_)),
+        _runs(new, ~np.asarray(pc.is_in(new_digests, value_set=old_digests), np.bool_)),
+    )
+
+
+def apply(changes: Changes, old: pa.Table) -> pa.Table:
+    """The version that `changes` make of the whole version `old`, ascending by id."""
+    gone = take(changes.old, "id", changes.old_rows[changes.old_rows >= 0])
+    kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=gone)))
+    come = take_rows(changes.new, changes.new_rows[changes.new_rows >= 0])
+    return pa.concat_tables([kept, come]).unify_dictionaries().sort_by("id")
+
+
+def _digests(parts: Sequence[BlockList]) -> pa.Array:
+    joined = b"".join(part.digests.tobytes() for part in parts)
+    return pa.Array.from_buffers(pa.binary(32), len(joined) // 32, [None, pa.py_buffer(joined)])
+
+
+def _runs(parts: Sequence[BlockList], wanted: Mask) -> list[list[tuple[int, int]]]:
+    """The wanted blocks of each part as runs of rows, neighbours joined."""
+    runs: list[list[tuple[int, int]]] = [[] for _ in parts]
+    blocks = np.flatnonzero(wanted)
+    if not len(blocks):
+        return runs
+    numbers = np.repeat(np.arange(len(parts)), [len(part.counts) for part in parts])
+    stops = np.concatenate([np.cumsum(part.counts) for part in parts])
+    starts = stops - np.concatenate([part.counts for part in parts])
+    following = (np.diff(blocks) == 1) & (np.diff(numbers[blocks]) == 0)
+    first = blocks[np.concatenate([[True], ~following])]
+    last = blocks[np.concatenate([~following, [True]])]
+    found = (numbers[first], starts[first], stops[last])
+    for number, start, stop in zip(*(column.tolist() for column in found), strict=True):
+        runs[number].append((start, stop))
+    return runs
+
+
+def _kinds(old: pa.Table, new: pa.Table) -> npt.NDArray[np.uint8]:
+    """The kinds, row by row, of what differs between two runs of entries beside the ids."""
+
+    def differ(*names: str) -> Mask:
+        masks = [unequal(old.column(name), new.column(name)) for name in names]
+        return np.asarray(np.logical_or.reduce(masks), np.bool_)
+
+    modified = differ("content", "size")
+    relabeled = differ("label", "label_digest")
+    reattributed = differ(*_ORIGIN) & ~modified & ~relabeled
+    kinds = np.zeros(old.num_rows, np.uint8)
+    kinds[modified] |= BIT["modified"]
+    kinds[relabeled] |= BIT["relabeled"]
+    kinds[reattributed] |= BIT["reattributed"]
+    kinds[differ("split")] |= BIT["resplit"]
+    return kinds

@@ -1,0 +1,260 @@
+"""Who answers for each sample of a new version (docs/concepts/terms.md, "Origin").
+
+What did not change keeps the origin it has in the verified parent; what an ingestion brings or
+changes gets the origin it names, sample by sample where the data or a labels file says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.changes.moved_bytes import Moved, moved
+from provreg.core.changes.pairing import same_id, spans
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.columns import (
+    Mask,
+    Rows,
+    byte_lengths,
+    plain,
+    take_rows,
+    unequal,
+    whole,
+)
+from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
+from provreg.core.manifest.long_labels import split_long_labels
+from provreg.core.manifest.nulls import chunked_nulls, one_text
+from provreg.errors import InputError
+
+# So many samples become entries at once: what that takes is gone before the next do.
+_SLICE = 1 << 16
+_CLAIMED = ("content", "label", "label_digest")
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who an ingestion speaks for: the source of what it brings, the labeler of what it labels."""
+
+    source: str | None
+    labeler: str | None
+
+
+def with_origin(
+    samples: pa.Table,
+    parent: pa.Table | None,
+    speaker: Speaker,
+    *,
+    labels_known: bool,
+    splits_known: bool,
+) -> pa.Table:
+    """The entries (schema ENTRY) of a version with these `samples` (schema SAMPLE, in order).
+
+    Where the data say nothing about labels (`labels_known` is False) or splits, a continued sample
+    keeps its parent's. Raises InputError naming the first sample that ends up without a source, or
+    whose texts are too long.
+    """
+    continued = None if parent is None else _continued(parent, samples, labels_known=labels_known)
+    entries = [NO_ENTRIES]
+    for at in range(0, samples.num_rows, _SLICE):
+        brought = samples.slice(at, _SLICE)
+        if parent is None or continued is None:
+            columns = _brought(brought, speaker)
+        else:
+            rows = continued.rows[at : at + _SLICE]
+            columns = _continuing(
+                brought,
+                take_rows(parent, rows),
+                rows >= 0,
+                None if continued.moved is None else continued.moved.slice(at, at + len(rows)),
+                speaker,
+                labels_known=labels_known,
+                splits_known=splits_known,
+            )
+        entries.append(_as_entries(columns))
+    made = pa.concat_tables(entries)
+    _check_sources(made)
+    return made
+
+
+def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
+    """The parent's entries, with those of `appended` added or put in their place, in order."""
+    merged = [NO_ENTRIES]
+    for before, after in spans(parent.column("id"), appended.column("id")):
+        old, new = parent[before], appended[after]
+        if old.num_rows and new.num_rows:
+            ids = whole(new.column("id"))
+            kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=ids)))
+            old = pa.concat_tables([kept, new]).unify_dictionaries().sort_by("id")
+        elif new.num_rows:
+            old = new
+        merged.append(old)
+    return pa.concat_tables(merged)
+
+
+def contradicted(parent: pa.Table, appended: pa.Table) -> str | None:
+    """The first id of `appended` (entries) that the parent has with other content or label."""
+    for old_rows, new_rows in same_id(parent.column("id"), appended.column("id")):
+        old, new = take_rows(parent, old_rows), take_rows(appended, new_rows)
+        masks = [unequal(old.column(name), new.column(name)) for name in _CLAIMED]
+        wrong = np.flatnonzero(np.logical_or.reduce(masks))
+        if len(wrong):
+            sample: str = new.column("id")[int(wrong[0])].as_py()
+            return sample
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Continued:
+    """For each new sample the row of the parent's entry with its id, -1 for none; and what came
+    along with bytes that stood under other ids, None where none did."""
+
+    rows: Rows
+    moved: Moved | None
+
+
+def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _Continued:
+    rows = np.full(samples.num_rows, -1)
+    left, came = np.ones(parent.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
+    contents = parent.select(["content"]), samples.select(["content"])
+    for old_rows, new_rows in same_id(parent.column("id"), samples.column("id")):
+        rows[new_rows] = old_rows
+        old, new = take_rows(contents[0], old_rows), take_rows(contents[1], new_rows)
+        differ = unequal(old.column("content"), new.column("content"))
+        left[old_rows], came[new_rows] = differ, differ
+    if not left.any() or not came.any():
+        return _Continued(rows, None)
+    gone = np.flatnonzero(left)
+    return _Continued(rows, moved(parent, gone, came, rows, samples, labels_known=labels_known))
+
+
+def _brought(samples: pa.Table, speaker: Speaker) -> dict[str, pa.Array | pa.ChunkedArray]:
+    """The columns of entries that continue none."""
+    label, label_digest = split_long_labels(samples.column("label"))
+    columns = {name: samples.column(name) for name in ("id", "content", "size", "split",
+               "labeled_at", "uri", "content_sha256", "attrs")}  # fmt: skip
+    return columns | {
+        "label": label,
+        "label_digest": label_digest,
+        "source": _said(samples.column("source"), speaker.source),
+        "labeler": _said(samples.column("labeler"), speaker.labeler),
+    }
+
+
+def _continuing(
+    samples: pa.Table,
+    before: pa.Table,
+    continues: Mask,
+    moved: tuple[pa.Table, Mask] | None,
+    speaker: Speaker,
+    *,
+    labels_known: bool,
+    splits_known: bool,
+) -> dict[str, pa.Array | pa.ChunkedArray]:
+    """The columns of entries that continue those of `before`, row by row, where `continues`, and
+    with which came what is in `moved`."""
+
+    @cache
+    def old(name: str) -> pa.Array:
+        return whole(plain(before.column(name)))
+
+    def along(name: str) -> pa.Array | pa.Scalar:
+        if moved is None:
+            return pa.scalar(None, old(name).type)
+        return whole(plain(moved[0].column(name)))
+
+    def inherited(name: str, where: Mask) -> pa.Array:
+        return pc.if_else(pa.array(where), old(name), along(name))
+
+    same_content = continues & ~unequal(samples.column("content"), before.column("content"))
+    label, label_digest = split_long_labels(samples.column("label"))
+    if not labels_known:
+        silent = pc.and_(label.is_null(), label_digest.is_null())
+        label = pc.if_else(silent, inherited("label", continues), label)
+        label_digest = pc.if_else(silent, inherited("label_digest", continues), label_digest)
+    same_label = continues & ~unequal(label, old("label"))
+    same_label &= ~unequal(label_digest, old("label_digest"))
+    if moved is not None:
+        same_label &= ~moved[1]
+    split = whole(samples.column("split"))
+    claimed = same_label if moved is None else same_label | moved[1]
+    labeler = pc.if_else(
+        pa.array(claimed), inherited("labeler", same_label), pa.scalar(speaker.labeler, pa.string())
+    )
+    kept = {
+        "source": same_content,
+        "labeled_at": same_label,
+        "uri": same_content,
+        "content_sha256": same_content,
+        "attrs": same_content & same_label,
+    }
+    columns = {
+        name: pc.coalesce(whole(samples.column(name)), inherited(name, where))
+        for name, where in kept.items()
+    }
+    columns |= {
+        "id": samples.column("id"),
+        "content": samples.column("content"),
+        "size": samples.column("size"),
+        "label": label,
+        "label_digest": label_digest,
+        "source": pc.coalesce(columns["source"], pa.scalar(speaker.source, pa.string())),
+        "labeler": pc.coalesce(whole(samples.column("labeler")), labeler),
+        "split": split if splits_known else pc.coalesce(split, inherited("split", continues)),
+        "delivery": inherited("delivery", same_content & same_label),
+        "annotations": inherited("annotations", same_label),
+    }
+    for name in ("label", "source", "labeler", "split"):
+        # The parent's dictionaries are made and mapped already.
+        if not unequal(columns[name], old(name)).any():
+            columns[name] = before.column(name)
+    return columns
+
+
+def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    ids = columns["id"]
+    for name, limit in LIMITS.items():
+        if name in columns and name != "id":
+            long = pc.fill_null(pc.greater(byte_lengths(columns[name]), limit), False)
+            place = pc.index(long, True).as_py()
+            if place >= 0:
+                sample = ids[place].as_py()
+                raise InputError(
+                    f"the {name} of {quoted(sample)} is longer than {limit} bytes", sample=sample
+                )
+    arrays = [_as_field(columns.get(field.name), field.type, len(ids)) for field in ENTRY]
+    return pa.table(arrays, schema=ENTRY)
+
+
+def _check_sources(entries: pa.Table) -> None:
+    source = entries.column("source")
+    place = pc.index(source.is_null(), True).as_py()
+    if place >= 0:
+        sample = entries.column("id")[place].as_py()
+        raise InputError(
+            f"{quoted(sample)} has no source ({source.null_count} samples have none)",
+            sample=sample,
+            hint="say where the data come from: --source NAME, or --source-column COLUMN",
+        )
+
+
+def _said(column: pa.ChunkedArray, value: str | None) -> pa.Array:
+    """`column`, and `value` where it is null."""
+    if column.null_count < len(column) or value is None:
+        return pc.coalesce(whole(column), pa.scalar(value, pa.string()))
+    # One text for all of them is not written out: it is to become a dictionary anyway.
+    return one_text(value, len(column))
+
+
+def _as_field(
+    column: pa.Array | pa.ChunkedArray | None, type_: pa.DataType, count: int
+) -> pa.Array | pa.ChunkedArray:
+    if column is None or column.null_count == count:
+        return chunked_nulls(type_, count)
+    if pa.types.is_dictionary(type_) and not pa.types.is_dictionary(column.type):
+        return whole(column).dictionary_encode()
+    return column.cast(type_)

@@ -1,0 +1,36 @@
+"""Spans of time as people write them: `90d`, `12h`, `30m`, `2w`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from provreg.core.encoding.text import quoted
+from provreg.errors import FormatError
+
+DURATION = r"[1-9][0-9]{0,4}[mhdw]"
+_UNITS = {"w": ("week", "weeks"), "d": ("day", "days"), "h": ("hour", "hours"),
+          "m": ("minute", "minutes")}  # fmt: skip
+
+
+def parse_duration(text: str) -> timedelta:
+    """Raises FormatError for anything but one number, without leading zeros, and a unit."""
+    if re.fullmatch(DURATION, text) is None:
+        raise FormatError(
+            f"{quoted(text)} is not a span of time",
+            hint="write a number and m, h, d or w: 30m, 12h, 90d, 2w",
+        )
+    return timedelta(**{_UNITS[text[-1]][1]: int(text[:-1])})
+
+
+def duration_in_words(span: timedelta) -> str:
+    """`span` in days if they are whole, else in hours or in minutes: "90 days"."""
+    minutes = int(span.total_seconds()) // 60
+    for unit, size in (("d", 24 * 60), ("h", 60)):
+        if minutes and minutes % size == 0:
+            return _counted(minutes // size, unit)
+    return _counted(minutes, "m")
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {_UNITS[unit][count != 1]}"

@@ -1,0 +1,140 @@
+"""Reading fields out of untrusted JSON or TOML: exact names, exact types, bounded sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from provreg.core.encoding.digest import parse_digest
+from provreg.core.encoding.text import quoted
+from provreg.errors import FormatError
+
+T = TypeVar("T")
+_TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+MAX_INTEGER = 2**53 - 1
+_MAX_TEXT = 1 << 20
+
+
+def written_time(moment: datetime) -> str:
+    """A moment in UTC as documents hold it: whole seconds, `2026-11-22T10:00:00Z`."""
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+class Fields:
+    """One object of a document. Every field is taken once; `done` refuses what was not taken.
+
+    All methods raise FormatError naming the document and the field.
+    """
+
+    def __init__(self, document: Any, what: str) -> None:
+        if not isinstance(document, Mapping):
+            raise FormatError(f"{what} is not an object")
+        self._left = dict(document)
+        self._what = what
+
+    def text(self, name: str, *, pattern: str | None = None, limit: int = _MAX_TEXT) -> str:
+        value = self._take(name)
+        if not isinstance(value, str):
+            raise self.wrong(name, "is not text")
+        if len(value.encode()) > limit:
+            raise self.wrong(name, f"is longer than {limit} bytes")
+        if pattern is not None and re.fullmatch(pattern, value) is None:
+            raise self.wrong(name, f"is {quoted(value)}, which does not have the form {pattern}")
+        return value
+
+    def optional_text(self, name: str, *, limit: int = _MAX_TEXT) -> str | None:
+        return None if self._null(name) else self.text(name, limit=limit)
+
+    def integer(self, name: str, *, minimum: int = 0, maximum: int = MAX_INTEGER) -> int:
+        value = self._take(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.wrong(name, "is not an integer")
+        if not minimum <= value <= maximum:
+            raise self.wrong(name, f"is {value}, not between {minimum} and {maximum}")
+        return value
+
+    def digest(self, name: str, algorithm: str) -> str:
+        value = self.text(name, limit=80)
+        if parse_digest(value)[0] != algorithm:
+            raise self.wrong(name, f"is not a {algorithm} digest")
+        return value
+
+    def optional_digest(self, name: str, algorithm: str) -> str | None:
+        return None if self._null(name) else self.digest(name, algorithm)
+
+    def time(self, name: str) -> datetime:
+        """A moment as `written_time` writes it."""
+        text = self.text(name, pattern=_TIME_FORM)
+        try:
+            # Not strptime, whose import takes as long as verifying a signature.
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = None
+        # Newer Pythons take 24:00 for the next day.
+        if moment is None or written_time(moment) != text:
+            raise self.wrong(name, f"is {quoted(text)}, which is no time")
+        return moment
+
+    def object(self, name: str) -> Fields:
+        return Fields(self._take(name), f"{self._what}.{name}")
+
+    def optional_object(self, name: str) -> Fields | None:
+        return None if self._null(name) else self.object(name)
+
+    def items(self, name: str, read: Callable[[Fields], T], *, limit: int) -> tuple[T, ...]:
+        """An array of objects, each read by `read`, which must take all its fields."""
+        values = []
+        for place, item in enumerate(self._array(name, limit)):
+            fields = Fields(item, f"{self._what}.{name}[{place}]")
+            values.append(read(fields))
+            fields.done()
+        return tuple(values)
+
+    def texts(self, name: str, *, limit: int, size: int = _MAX_TEXT) -> tuple[str, ...]:
+        """An array of at most `limit` texts, of at most `size` bytes each."""
+        values = self._array(name, limit)
+        if not all(isinstance(value, str) for value in values):
+            raise self.wrong(name, "is not an array of texts")
+        if any(len(value) * 4 > size and len(value.encode()) > size for value in values):
+            raise self.wrong(name, f"has a text longer than {size} bytes")
+        return tuple(values)
+
+    def raw(self, name: str) -> Any:
+        """The value as it stands, for a caller that checks it."""
+        return self._take(name)
+
+    def has(self, name: str) -> bool:
+        return name in self._left
+
+    def done(self) -> None:
+        """Refuses fields nobody took: a newer writer's field may change what the rest means."""
+        if self._left:
+            name = quoted(min(self._left, key=str))
+            raise FormatError(
+                f"{self._what} has an unknown field {name}",
+                hint="it was written by a newer provreg: update, or refuse it",
+            )
+
+    def wrong(self, name: str, complaint: str) -> FormatError:
+        return FormatError(f"{self._what}: {name} {complaint}")
+
+    def _array(self, name: str, limit: int) -> list[Any]:
+        value = self._take(name)
+        if not isinstance(value, list):
+            raise self.wrong(name, "is not an array")
+        if len(value) > limit:
+            raise self.wrong(name, f"has {len(value)} items, more than {limit}")
+        return value
+
+    def _null(self, name: str) -> bool:
+        if name in self._left and self._left[name] is None:
+            del self._left[name]
+            return True
+        return False
+
+    def _take(self, name: str) -> Any:
+        if name not in self._left:
+            raise FormatError(f"{self._what} lacks the field {name}")
+        return self._left.pop(name)

@@ -1,0 +1,64 @@
+"""What data say of their samples beside the payload, held against what is signed (step 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from provreg.core.manifest.columns import Mask, plain, unequal, whole
+from provreg.core.manifest.long_labels import split_long_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from provreg.errors import FindingKind
+
+SAID_OF_ROWS = ("source", "labeler", "labeled_at")
+ORIGINS = ("split", *SAID_OF_ROWS)
+
+# What a field is called where the data say another than the signed one.
+KINDS: Mapping[str, FindingKind] = {
+    "label": "relabeled",
+    "split": "resplit",
+    "source": "reattributed",
+    "labeler": "reattributed",
+    "labeled_at": "reattributed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The fields of entries that the data say themselves.
+
+    `always`: of every sample, so that null is said as well. `where_said`: where they are null, the
+    data say nothing, and what is signed was said of the ingestion or kept from the version before.
+    """
+
+    always: tuple[str, ...] = ()
+    where_said: tuple[str, ...] = ()
+
+    def unlike(self, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> dict[str, Mask]:
+        """Of each field where `samples` (schema SAMPLE) say another than the entries beside them;
+        fields that all are alike in are left out."""
+        masks = {name: self._unlike(name, entries, samples) for name in KINDS if self._has(name)}
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+    def _has(self, name: str) -> bool:
+        return name in self.always or name in self.where_said
+
+    def _unlike(self, name: str, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> Mask:
+        said = samples.column(name)
+        if name not in self.always and said.null_count == len(said):
+            return np.zeros(len(said), np.bool_)
+        if name == "label":
+            text, digest = split_long_labels(said)
+            return unequal(plain(entries.column("label")), text) | unequal(
+                entries.column("label_digest"), digest
+            )
+        mask = unequal(plain(entries.column(name)), said)
+        if name not in self.always and said.null_count:
+            mask &= np.asarray(whole(said).is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        return mask

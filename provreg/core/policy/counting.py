@@ -1,0 +1,193 @@
+"""Counting principals: the one way in which signatures make up what a rule asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from provreg.core.encoding.duration import duration_in_words
+from provreg.core.policy.policy import Policy, Required, Rule, Signature, TrustedKey
+
+_REQUIRED: dict[Required, str] = {
+    "log": "an entry in a transparency log",
+    "timestamp": "a timestamp",
+    "time": "a proven time",
+}
+# Clocks differ: what is dated a little ahead of ours is not from the future.
+_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """When this user first saw signatures over one statement, by signer, or `pinned` it whole.
+
+    What they saw at a time existed then, whatever becomes of the key that made it.
+    """
+
+    seen: Mapping[str, datetime] = field(default_factory=dict)
+    pinned: datetime | None = None
+
+    def saw(self, signature: Signature) -> datetime | None:
+        """The earliest time by which `signature` is known to have existed, None where none is."""
+        times = (self.seen.get(signature.signer), self.pinned)
+        return min((at for at in times if at is not None), default=None)
+
+
+NOBODY = Witness()
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A signature that was not counted, the step that says so, and why.
+
+    `principal` is whose it is, None where it is nobody's whom the rule names. `stolen`: its key may
+    have been somebody else's by then.
+    """
+
+    signature: Signature
+    principal: str | None
+    step: int
+    why: str
+    stolen: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.signature} ({self.why})" if self.why else str(self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Who signed, of those whom a rule names.
+
+    `approvals` pairs each principal with the signature it is counted for, in the order of the rule.
+    """
+
+    rule: Rule
+    approvals: tuple[tuple[str, Signature], ...]
+    set_aside: tuple[SetAside, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether enough have signed, and not countersigners alone."""
+        return met_by(self.rule, {name for name, _ in self.approvals})
+
+    @property
+    def met_but_for_time(self) -> bool:
+        """Whether it would be met if keys did not end and signatures did not grow old."""
+        ended = {one.principal for one in self.set_aside if one.principal and one.step == 8}
+        return met_by(self.rule, {name for name, _ in self.approvals} | ended)
+
+    @property
+    def needed(self) -> str:
+        """What is missing, in words; empty where nothing is."""
+        if self.met:
+            return ""
+        signed = {name for name, _ in self.approvals}
+        publishers, count = self.rule.principals, max(1, self.rule.threshold - len(signed))
+        missing = [name for name in self.rule.signers if name not in signed]
+        if self.rule.countersigners and signed.isdisjoint(publishers):
+            # Countersigners alone publish nothing, however many they are.
+            if count == 1:
+                missing = list(publishers)
+            else:
+                missing[-1] += f", at least one of them of {' and '.join(publishers)}"
+        return f"needs a signature by {count} of: {', '.join(missing)}"
+
+
+def count_principals(
+    policy: Policy,
+    rule: Rule,
+    signatures: Sequence[Signature],
+    *,
+    now: datetime,
+    created: datetime,
+    witness: Witness = NOBODY,
+    ends: bool = True,
+) -> Count:
+    """The principals of `rule` that made `signatures`, all verified over one statement.
+
+    A signature counts for one principal at most, a principal once. `created` is when what they sign
+    claims that it was made: a signature without a proven time is as old as that. `witness` says
+    when this user saw each, and so that it is no younger. Without `ends` it does not matter that a
+    key is over, only that it is revoked, and so may be somebody else's.
+    """
+    made: dict[str, Signature] = {}
+    set_aside: list[SetAside] = []
+    for signature in signatures:
+        principal = policy.signer_of(signature)
+        if principal is None or principal.name not in rule.signers:
+            set_aside.append(SetAside(signature, None, 6, ""))
+            continue
+        key, required = principal.key_of(signature), rule.required
+        if required is not None and not signature.carries(required):
+            why = f"without {_REQUIRED[required]}, which {rule} asks for"
+            set_aside.append(SetAside(signature, principal.name, 6, why))
+            continue
+        latest = _latest(signature, now, witness)
+        ended = None if key is None else _outside(key, signature, latest, witness, ends=ends)
+        late = ended or _too_old(rule, signature, now, created)
+        if late is not None:
+            stolen = key is not None and key.revoked is not None and latest >= key.revoked
+            set_aside.append(SetAside(signature, principal.name, 8, late, stolen))
+        else:
+            made.setdefault(principal.name, signature)
+    approvals = tuple((name, made[name]) for name in rule.signers if name in made)
+    return Count(rule, approvals, tuple(set_aside))
+
+
+def met_by(rule: Rule, signed: set[str]) -> bool:
+    """Whether these principals are enough, and not countersigners alone."""
+    signed = signed.intersection(rule.signers)
+    return len(signed) >= rule.threshold and not signed.isdisjoint(rule.principals)
+
+
+def _latest(signature: Signature, now: datetime, witness: Witness) -> datetime:
+    """The latest moment at which `signature` was made: when it is proven to have existed or this
+    user saw it, whichever is earlier; without either, now."""
+    known = (_proven(signature), witness.saw(signature))
+    return min((at for at in known if at is not None), default=now)
+
+
+def _outside(
+    key: TrustedKey, signature: Signature, latest: datetime, witness: Witness, *, ends: bool
+) -> str | None:
+    """Why `key` does not stand for `signature`: the `latest` it can be from is out of its time.
+
+    No proof says that something is not older, so a key's beginning only keeps out what shows to be
+    older.
+    """
+    if key.valid_from is not None and latest < key.valid_from:
+        return f"its key is valid from {_written(key.valid_from)} on"
+    over = [(key.valid_until if ends else None, "is valid until"), (key.revoked, "is revoked from")]
+    for end, said in over:
+        if end is not None and latest >= end:
+            when = "without a proven time"
+            if latest == _proven(signature):
+                when = f"signed {_written(latest)}"
+            elif latest == witness.saw(signature):
+                when = f"first seen here {_written(latest)}"
+            return f"{when}, its key {said} {_written(end)}"
+    return None
+
+
+def _too_old(rule: Rule, signature: Signature, now: datetime, created: datetime) -> str | None:
+    """Why `rule` takes no signature of that age. What is dated ahead would never grow old."""
+    if rule.maximum_age is None:
+        return None
+    proven = _proven(signature)
+    moment = created if proven is None else proven
+    said = f"{'made, as it claims,' if proven is None else 'signed'} {_written(moment)}"
+    if moment > now + _SKEW:
+        return f"{said}, which is yet to come"
+    if now - moment > rule.maximum_age:
+        return f"{said}, {rule} takes what is at most {duration_in_words(rule.maximum_age)} old"
+    return None
+
+
+def _proven(signature: Signature) -> datetime | None:
+    """The time that a log or a timestamp authority vouches for, None where nobody does."""
+    return signature.signed_at if signature.carries("time") else None
+
+
+def _written(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%SZ}"

@@ -1,0 +1,258 @@
+"""Policy files: reading one strictly (docs/reference/policy.md, schemas/policy.v1.json)."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, get_args
+
+from provreg.core.encoding.duration import parse_duration
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
+from provreg.core.policy.identities import check_apart, read_identity
+from provreg.core.policy.limits_parser import read_limits, read_names
+from provreg.core.policy.policy import (
+    FreshnessRule,
+    Policy,
+    Principal,
+    PublishRule,
+    Required,
+    RevokeRule,
+    Rule,
+    TrainRule,
+    TrustedKey,
+)
+from provreg.errors import FormatError
+
+POLICY_FORMAT = "provreg.policy/v1"
+PRINCIPAL_NAME = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}"
+DATASET_PATTERN = r"[a-z0-9*?][a-z0-9._*?-]{0,127}"
+MAX_PEM = 16 * 1024
+PEM = re.compile(
+    r"\s*-----BEGIN PUBLIC KEY-----\r?\n"
+    r"([A-Za-z0-9+/=]{1,76}\r?\n)+"
+    r"-----END PUBLIC KEY-----\s*"
+)
+
+_MAX_PRINCIPALS = 256
+_MAX_KEYS = 32
+_MAX_RULES = 1024
+_MAX_DATASETS = 256
+_Written = TypeVar("_Written", bound=Rule)
+
+
+def parse_policy(document: Any, fingerprint: Callable[[str], str]) -> Policy:
+    """The policy in `document`, as tomllib gives it.
+
+    `fingerprint` maps a public key's PEM to its written fingerprint and raises FormatError for one
+    that is not taken. Raises FormatError for an unknown field, an identity without an issuer, a
+    name, key or identity that stands twice, two principals that one certificate could be, a rule
+    naming an unknown principal or none, and a threshold its principals cannot reach.
+    Schema: schemas/policy.v1.json.
+    """
+    fields = Fields(document, "policy")
+    written = fields.text("format", limit=100)
+    if written != POLICY_FORMAT:
+        raise FormatError(
+            f"the policy has format {quoted(written)}, this provreg reads {POLICY_FORMAT}",
+            hint="update provreg to a version that reads it",
+        )
+    principals: tuple[Principal, ...] = ()
+    if fields.has("principal"):
+        principals = fields.items(
+            "principal", lambda item: _read_principal(item, fingerprint), limit=_MAX_PRINCIPALS
+        )
+    policy = Policy(
+        principals,
+        publish=_read_rules(fields, "publish", _read_publish),
+        revoke=_read_rules(fields, "revoke", _read_revoke),
+        freshness=_read_rules(fields, "freshness", _read_freshness),
+        train=_read_rules(fields, "train", _read_train),
+    )
+    fields.done()
+    _check_consistent(policy)
+    return policy
+
+
+def _read_principal(fields: Fields, fingerprint: Callable[[str], str]) -> Principal:
+    name = fields.text("name", pattern=PRINCIPAL_NAME)
+    keys = _read_keys(fields, name, fingerprint) if fields.has("keys") else ()
+    identities = (
+        fields.items("identities", read_identity, limit=_MAX_KEYS)
+        if fields.has("identities")
+        else ()
+    )
+    if not keys and not identities:
+        raise FormatError(f"policy: principal {quoted(name)} has neither keys nor identities")
+    return Principal(name, keys, identities)
+
+
+def _read_keys(
+    fields: Fields, name: str, fingerprint: Callable[[str], str]
+) -> tuple[TrustedKey, ...]:
+    """Keys as their text alone, or as a table with the text and when the key holds."""
+    whose = f"policy: a key of principal {quoted(name)}"
+    items = fields.raw("keys")
+    if not isinstance(items, list) or len(items) > _MAX_KEYS:
+        raise fields.wrong("keys", f"is not an array of at most {_MAX_KEYS}")
+    keys = []
+    for item in items:
+        key = Fields(item if isinstance(item, Mapping) else {"pem": item}, whose)
+        pem = key.text("pem")
+        if len(pem) > MAX_PEM or PEM.fullmatch(pem) is None:
+            raise FormatError(
+                f"{whose} is not one public key in PEM",
+                hint="copy the whole of the .pub file between the triple quotes",
+            )
+        start, end = _read_moment(key, "valid_from"), _read_moment(key, "valid_until")
+        revoked = _read_moment(key, "revoked")
+        key.done()
+        if start is not None and end is not None and end <= start:
+            raise FormatError(f"{whose} is valid until before it is valid from")
+        try:
+            keys.append(TrustedKey(fingerprint(pem), pem, start, end, revoked))
+        except FormatError as error:
+            raise FormatError(
+                f"policy: principal {quoted(name)}: {error.message}", hint=error.hint
+            ) from None
+    return tuple(keys)
+
+
+def _read_moment(fields: Fields, name: str) -> datetime | None:
+    """A TOML offset date-time, in UTC: a local one would mean another moment elsewhere."""
+    if not fields.has(name):
+        return None
+    moment = fields.raw(name)
+    try:
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except OverflowError:
+        pass
+    complaint = fields.wrong(name, "is not a date and time with an offset")
+    raise FormatError(complaint.message, hint="write it bare, as 2026-01-31T00:00:00Z")
+
+
+def _read_rules(
+    fields: Fields, name: str, read: Callable[[Fields], _Written]
+) -> tuple[_Written, ...]:
+    if not fields.has(name):
+        return ()
+    rules = fields.items(name, read, limit=_MAX_RULES)
+    return tuple(replace(rule, place=place) for place, rule in enumerate(rules, start=1))
+
+
+def _read_publish(fields: Fields) -> PublishRule:
+    datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
+    countersigners: tuple[str, ...] = ()
+    if fields.has("countersigners"):
+        countersigners = _read_names(fields, "countersigners")
+    threshold = _read_threshold(fields, len(principals) + len(countersigners))
+    minimum = 1
+    if fields.has("minimum_version"):
+        minimum = fields.integer("minimum_version", minimum=1, maximum=99_999_999)
+    return PublishRule(
+        datasets,
+        principals,
+        threshold,
+        countersigners,
+        minimum_version=minimum,
+        sources=read_names(fields, "source"),
+        labelers=read_names(fields, "labeler"),
+        limits=read_limits(fields, threshold, len(principals) + len(countersigners)),
+        maximum_age=_read_age(fields),
+        required=_read_required(fields),
+    )
+
+
+def _read_revoke(fields: Fields) -> RevokeRule:
+    datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
+    return RevokeRule(datasets, principals, _read_threshold(fields, len(principals)))
+
+
+def _read_train(fields: Fields) -> TrainRule:
+    datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
+    return TrainRule(datasets, principals, _read_threshold(fields, len(principals)))
+
+
+def _read_freshness(fields: Fields) -> FreshnessRule:
+    datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
+    threshold = _read_threshold(fields, len(principals))
+    demanded = fields.raw("required") if fields.has("required") else True
+    if not isinstance(demanded, bool):
+        raise fields.wrong("required", "is neither true nor false")
+    return FreshnessRule(
+        datasets, principals, threshold, demanded=demanded, maximum_age=_read_age(fields)
+    )
+
+
+def _read_datasets(fields: Fields) -> tuple[str, ...]:
+    datasets = fields.texts("datasets", limit=_MAX_DATASETS)
+    for pattern in datasets:
+        if re.fullmatch(DATASET_PATTERN, pattern) is None:
+            raise fields.wrong("datasets", f"holds {quoted(pattern)}, not a name, '*' and '?'")
+    if not datasets:
+        raise fields.wrong("datasets", "is empty")
+    return datasets
+
+
+def _read_names(fields: Fields, name: str) -> tuple[str, ...]:
+    names = fields.texts(name, limit=_MAX_PRINCIPALS)
+    if not names:
+        raise fields.wrong(name, "is empty")
+    return names
+
+
+def _read_threshold(fields: Fields, signers: int) -> int:
+    threshold = fields.integer("threshold", minimum=1) if fields.has("threshold") else 1
+    if threshold > signers:
+        raise fields.wrong("threshold", f"is {threshold}, and there are {signers} principals")
+    return threshold
+
+
+def _read_age(fields: Fields) -> timedelta | None:
+    if not fields.has("maximum_age"):
+        return None
+    try:
+        return parse_duration(fields.text("maximum_age", limit=20))
+    except FormatError as error:
+        wrong = fields.wrong("maximum_age", f"is wrong: {error.message}")
+        raise FormatError(wrong.message, hint=error.hint) from None
+
+
+def _read_required(fields: Fields) -> Required | None:
+    if not fields.has("require"):
+        return None
+    found: Required | None = None
+    text = fields.text("require", limit=100)
+    for kind in get_args(Required):
+        if kind == text:
+            found = kind
+    if found is None:
+        raise fields.wrong("require", f"is {quoted(text)}, not {', '.join(get_args(Required))}")
+    return found
+
+
+def _check_consistent(policy: Policy) -> None:
+    names = [principal.name for principal in policy.principals]
+    _refuse_repeats((name.casefold() for name in names), "the principal name")
+    _refuse_repeats((key.fingerprint for key in policy.trusted_keys()), "the key")
+    known = itertools.chain.from_iterable(one.identities for one in policy.principals)
+    _refuse_repeats((str(identity) for identity in known), "the")
+    check_apart(policy.principals)
+    for rule in policy.rules():
+        _refuse_repeats(rule.signers, "in one rule the principal")
+        unknown = sorted(set(rule.signers) - set(names))
+        if unknown:
+            raise FormatError(f"policy: a rule names the unknown principal {quoted(unknown[0])}")
+
+
+def _refuse_repeats(values: Iterable[str], what: str) -> None:
+    """One key under two names would count twice towards a threshold."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise FormatError(f"policy: {what} {quoted(value)} stands twice")
+        seen.add(value)

@@ -1,0 +1,291 @@
+"""The columns of a table and their logical types (docs/format/row.md, "Types").
+
+A logical type says what a value is, not how wide it is stored: int8 and uint64 are both `int`. It
+is written in heads as JSON: the name of a scalar, or an object with one key: `{"decimal": scale}`,
+`{"list": T}`, `{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
+
+How values are handed out follows from the type too, so that it is signed: as the scalar usually is,
+or as it is `held` where that could not hold them: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
+from provreg.errors import FormatError
+
+MAX_DEPTH = 16
+MAX_FIELDS = 16_384
+MAX_NAME = 4096
+MAX_SCALE = 76
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A type without parameters, by its written name.
+
+    `held` is how its values are handed out, None as usual; types that differ in it are the same.
+    """
+
+    name: str
+    held: str | None = dataclasses.field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decimal:
+    """Decimal numbers with `scale` digits after the point (before it, if negative).
+
+    They are handed out in 256 bits, or in 128 where `short`; types that differ in it are the same.
+    """
+
+    scale: int
+    short: bool = dataclasses.field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    element: LogicalType
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Named fields; their order does not count in what is hashed."""
+
+    fields: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    key: LogicalType
+    value: LogicalType
+
+
+LogicalType = Scalar | Decimal | List | Struct | Map
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table or a field of a struct."""
+
+    name: str
+    type: LogicalType
+
+
+BOOL, INT, TEXT, BINARY = Scalar("bool"), Scalar("int"), Scalar("text"), Scalar("binary")
+FLOAT16, FLOAT32, FLOAT64 = Scalar("float16"), Scalar("float32"), Scalar("float64")
+TIMESTAMP, TIMESTAMP_UTC = Scalar("timestamp"), Scalar("timestamp-utc")
+DATE, TIME, DURATION = Scalar("date"), Scalar("time"), Scalar("duration")
+JSON = Scalar("json")  # any value of JSON, held as its canonical text
+
+# What has been seen to hold nothing but nulls so far. It fits every type and is never written.
+NULL = Scalar("null")
+
+# Integers of JSON that fit any form so far. It is never written.
+SMALL = Scalar("int", "small")
+
+# What else than its usual form a scalar is held in, from what holds least to what holds most.
+_UNITS = ("s", "ms", "us", "ns")
+HELD: dict[str, tuple[str, ...]] = {
+    INT.name: ("int64", "uint64"),
+    TIMESTAMP.name: _UNITS,
+    TIMESTAMP_UTC.name: _UNITS,
+    DURATION.name: _UNITS,
+}
+USUALLY = {
+    INT.name: "int64", TIMESTAMP.name: "us", TIMESTAMP_UTC.name: "us", DURATION.name: "ns",
+}  # fmt: skip
+# Scales of decimals that have a short form.
+SHORT_SCALES = range(39)
+
+_SCALARS = {
+    scalar.name: scalar
+    for scalar in (
+        BOOL, INT, TEXT, BINARY, FLOAT16, FLOAT32, FLOAT64,
+        TIMESTAMP, TIMESTAMP_UTC, DATE, TIME, DURATION, JSON,
+    )
+}  # fmt: skip
+
+
+def columns_to_json(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
+    """The JSON form of a column schema, in its order."""
+    return [{"name": column.name, "type": type_to_json(column.type)} for column in columns]
+
+
+def type_to_json(logical: LogicalType) -> Any:
+    match logical:
+        case Scalar():
+            return logical.name if logical.held is None else {logical.name: logical.held}
+        case Decimal():
+            return {"decimal128" if logical.short else "decimal": logical.scale}
+        case List():
+            return {"list": type_to_json(logical.element)}
+        case Struct():
+            return {"struct": columns_to_json(logical.fields)}
+        case Map():
+            return {"map": [type_to_json(logical.key), type_to_json(logical.value)]}
+
+
+def columns_from_json(document: Any, what: str) -> tuple[Column, ...]:
+    """The strict inverse of `columns_to_json`; `what` names the document in messages.
+
+    Raises FormatError, also for a name that stands twice, types nested deeper than MAX_DEPTH and
+    more than MAX_FIELDS columns and fields in all.
+    """
+    return _Parser(what).columns(document, depth=0)
+
+
+def type_from_json(document: Any, what: str) -> LogicalType:
+    """The strict inverse of `type_to_json`. Raises FormatError."""
+    return _Parser(what).type(document, depth=1)
+
+
+class _Parser:
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._left = MAX_FIELDS
+
+    def columns(self, document: Any, depth: int) -> tuple[Column, ...]:
+        if not isinstance(document, list):
+            raise self._wrong("columns are not an array")
+        self._left -= len(document)
+        if self._left < 0:
+            raise self._wrong(f"more than {MAX_FIELDS} columns")
+        columns = tuple(self._column(item, depth) for item in document)
+        if len({column.name for column in columns}) != len(columns):
+            raise self._wrong("a column's name stands twice")
+        return columns
+
+    def _column(self, document: Any, depth: int) -> Column:
+        fields = Fields(document, f"{self._what}: a column")
+        column = Column(
+            fields.text("name", limit=MAX_NAME), self.type(fields.raw("type"), depth + 1)
+        )
+        fields.done()
+        return column
+
+    def type(self, document: Any, depth: int) -> LogicalType:
+        if depth > MAX_DEPTH:
+            raise self._wrong(f"types are nested deeper than {MAX_DEPTH}")
+        if isinstance(document, str):
+            if document not in _SCALARS:
+                raise self._wrong(f"unknown type {quoted(document)}")
+            return _SCALARS[document]
+        match document:
+            case {"decimal": int(scale), **rest} if not rest and not isinstance(scale, bool):
+                if abs(scale) > MAX_SCALE:
+                    raise self._wrong(f"a decimal's scale of {scale} is beyond {MAX_SCALE}")
+                return Decimal(scale)
+            case {"list": element, **rest} if not rest:
+                return List(self.type(element, depth + 1))
+            case {"struct": fields, **rest} if not rest:
+                return Struct(self.columns(fields, depth))
+            case {"map": [key, value], **rest} if not rest:
+                return Map(self.type(key, depth + 1), self.type(value, depth + 1))
+        return self._held(document)
+
+    def _held(self, document: Any) -> Scalar | Decimal:
+        """The type of a document that says how values are handed out; what is usual is not said."""
+        match document:
+            case {"decimal128": int(scale), **rest} if not rest and not isinstance(scale, bool):
+                if scale not in SHORT_SCALES:
+                    raise self._wrong(f"a scale of {scale} has no short form")
+                return Decimal(scale, short=True)
+            case dict() if len(document) == 1:
+                [(name, held)] = document.items()
+                if held in HELD.get(name, ()) and held != USUALLY[name]:
+                    return Scalar(name, held)
+        raise self._wrong("not a type")
+
+    def _wrong(self, complaint: str) -> FormatError:
+        return FormatError(f"{self._what}: {complaint}")
+
+
+def merged(  # noqa: PLR0911 - a case for each type
+    left: LogicalType, right: LogicalType, *, json: bool = False
+) -> LogicalType | None:
+    """The type that holds the values of both, or None where there is none.
+
+    NULL gives way to anything; values of both are handed out in what holds most.
+    Structs must have the same fields. With `json`, JSON's own
+    looseness is taken in: integers among float64 are float64, and a field may be absent.
+    """
+    if NULL in (left, right):
+        return right if left == NULL else left
+    match left, right:
+        case (Scalar(), Scalar()) if json and {left, right} == {INT, FLOAT64}:
+            return FLOAT64
+        case (Scalar(), Scalar()) if json and left == right == INT:
+            if SMALL.held in (left.held, right.held):
+                return right if left.held == SMALL.held else left
+            return left if left.held == right.held else INT
+        case (Scalar(), Scalar()) if left == right and left.name in HELD:
+            return held_in(left, max(map(held_of, (left, right)), key=HELD[left.name].index))
+        case (Decimal(), Decimal()) if left == right:
+            return Decimal(left.scale, short=left.short and right.short)
+        case List(), List():
+            element = merged(left.element, right.element, json=json)
+            return None if element is None else List(element)
+        case Map(), Map():
+            key = merged(left.key, right.key, json=json)
+            value = merged(left.value, right.value, json=json)
+            return None if key is None or value is None else Map(key, value)
+        case Struct(), Struct():
+            return _merged_structs(left, right, json)
+    return left if left == right else None
+
+
+def held_in(logical: Scalar, form: str) -> Scalar:
+    """`logical`, its values handed out in this form."""
+    return Scalar(logical.name, None if form == USUALLY[logical.name] else form)
+
+
+def held_of(logical: Scalar) -> str:
+    """The form in which values of `logical`, one of HELD, are handed out."""
+    return logical.held or USUALLY[logical.name]
+
+
+def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:
+    types = {field.name: field.type for field in left.fields}
+    if not json and types.keys() != {field.name for field in right.fields}:
+        return None
+    for field in right.fields:
+        both = merged(types.get(field.name, NULL), field.type, json=json)
+        if both is None:
+            return None
+        types[field.name] = both
+    return Struct(tuple(Column(name, logical) for name, logical in types.items()))
+
+
+def holds(schema: LogicalType, found: LogicalType) -> bool:
+    """Whether values of the type `found` are of the type `schema` too, without any conversion."""
+    return merged(schema, found) == schema
+
+
+def held(logical: LogicalType) -> LogicalType:
+    """`logical` as values are held in Arrow, which has no type for JSON but that of text."""
+    match logical:
+        case List():
+            return List(held(logical.element))
+        case Struct():
+            return Struct(tuple(Column(f.name, held(f.type)) for f in logical.fields))
+        case Map():
+            return Map(held(logical.key), held(logical.value))
+    return TEXT if logical == JSON else logical
+
+
+def settled(logical: LogicalType) -> LogicalType:
+    """`logical` with TEXT where only nulls were seen: a schema has to say something."""
+    match logical:
+        case List():
+            return List(settled(logical.element))
+        case Struct():
+            return Struct(tuple(Column(f.name, settled(f.type)) for f in logical.fields))
+        case Map():
+            return Map(settled(logical.key), settled(logical.value))
+    if isinstance(logical, Scalar) and logical.held == SMALL.held:
+        return INT
+    return TEXT if logical == NULL else logical

@@ -1,0 +1,322 @@
+"""The payload of a table row: an injective, typed encoding (docs/format/row.md), and its hash.
+
+Columns at a time: the values of a column become pieces (`pieces.py`), and rows are their pieces one
+after another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.encoding.text import quoted
+from provreg.core.rows.column import (
+    BINARY,
+    BOOL,
+    DATE,
+    DURATION,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT,
+    JSON,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    Column,
+    Decimal,
+    List,
+    LogicalType,
+    Map,
+    Scalar,
+    Struct,
+    held,
+    holds,
+)
+from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.pieces import (
+    Fixed,
+    Piece,
+    bytes_of,
+    check_lengths,
+    constant,
+    joined,
+    large_binary,
+    numbers_of,
+    offsets_of,
+    plain,
+    thin,
+    thinned,
+    validity,
+)
+from provreg.core.rows.row_hash import hash_pieces
+from provreg.core.rows.typed_values import NAN_BITS
+from provreg.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+NULL_ELEMENT = 0x00
+INT_BEYOND = 0x03  # of 2**63 and more
+TAGS = {
+    BOOL: 0x01, INT: 0x02, FLOAT16: 0x04, FLOAT32: 0x05, FLOAT64: 0x06, TEXT: 0x07, BINARY: 0x08,
+    TIMESTAMP: 0x0A, TIMESTAMP_UTC: 0x0B, DATE: 0x0C, TIME: 0x0D, DURATION: 0x0E,
+    JSON: 0x12,
+}  # fmt: skip
+TAG_DECIMAL, TAG_LIST, TAG_STRUCT, TAG_MAP = 0x09, 0x0F, 0x10, 0x11
+
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_MILLISECONDS_A_DAY = 86_400 * 10**3
+# Rows joined at once, so that their pieces are still in the processor's cache when they are hashed;
+# of fewer rows the calls from Python would show.
+_SLICE_BYTES = 1 << 22
+_SLICE_ROWS = 1 << 14
+
+
+def encode_rows(batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]) -> pa.Array:
+    """The payloads of the rows of `batch`, a large_binary array without nulls.
+
+    `columns` are the payload columns and their types, in any order; each must stand in `batch`,
+    whose other columns do not count. Widths, dictionaries, chunks and offsets make no difference.
+    The encoding holds `batch`'s slices one at a time, plus all the payloads.
+
+    Raises InputError for a column that is missing or whose values are not of its type, and for
+    values the encoding cannot hold (4 GiB or more; times of day and dates that are none).
+    """
+    slices = [
+        joined(_struct(arrays, columns, rows), rows) for arrays, rows in _slices(batch, columns)
+    ]
+    return pa.concat_arrays(slices) if slices else pa.array([], pa.large_binary())
+
+
+def hash_rows(
+    batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]
+) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+    """As `hash_payloads` of `encode_rows`, without ever holding all payloads."""
+    hashed = [
+        hash_pieces(_struct(arrays, columns, rows), rows)
+        for arrays, rows in _slices(batch, columns)
+    ]
+    sizes = [size for _, size in hashed]
+    return _as_arrays(
+        b"".join(digests for digests, _ in hashed),
+        np.concatenate(sizes) if sizes else np.empty(0, np.int64),
+    )
+
+
+def hash_payloads(encoded: pa.Array) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+    """BLAKE3-256 of every payload, and their lengths in bytes.
+
+    `encoded` is a large_binary array without nulls.
+    """
+    return _as_arrays(*hash_pieces([encoded], len(encoded)))
+
+
+def _as_arrays(
+    digests: bytes, sizes: npt.NDArray[np.int64]
+) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+    contents = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(32), len(sizes), [None, pa.py_buffer(digests)]
+    )
+    return contents, pa.array(sizes.astype(np.uint64))
+
+
+def _slices(
+    batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]
+) -> Iterator[tuple[dict[str, pa.Array], int]]:
+    """The arrays of `columns`, checked against their types, and their number of rows, in slices."""
+    found = Counter(batch.schema.names)
+    for column in columns:
+        if found[column.name] != 1:
+            raise InputError(f"the column {quoted(column.name)} is missing or stands twice")
+    chosen = batch.select([column.name for column in columns])
+    for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
+        if not holds(held(column.type), actual.type):
+            raise InputError(f"the values of column {quoted(column.name)} are not of its type")
+    arrays = {column.name: _narrow(_whole(chosen.column(column.name))) for column in columns}
+    size = sum(array.nbytes for array in arrays.values())
+    step = max(1, min(batch.num_rows * _SLICE_BYTES // max(1, size), _SLICE_ROWS))
+    for start in range(0, batch.num_rows, step):
+        rows = min(step, batch.num_rows - start)
+        yield {name: array.slice(start, rows) for name, array in arrays.items()}, rows
+
+
+def _narrow(array: pa.Array) -> pa.Array:
+    """`array` without the fields of a struct that hold no value, which payloads leave out.
+
+    Where keys are data most do not, and each slice would have to pass all of them by.
+    """
+    if not pa.types.is_struct(array.type):
+        return array
+    fields = {name: array.field(k) for k, name in enumerate(array.type.names)}
+    held = {name: _narrow(child) for name, child in fields.items() if child.null_count < len(child)}
+    if not held or len(held) == len(fields):
+        return array
+    mask = array.is_null() if array.null_count else None
+    return pa.StructArray.from_arrays(list(held.values()), list(held), mask=mask)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+# Pieces of values
+
+
+def _struct(arrays: dict[str, pa.Array], fields: tuple[Column, ...], rows: int) -> list[Piece]:
+    """Tag, number of fields that are not null, then name and value of each, by name."""
+    present = np.zeros(rows, np.uint32)
+    pieces: list[Piece] = []
+    for field in sorted(fields, key=lambda field: field.name.encode()):
+        array = plain(arrays[field.name])
+        if array.null_count == rows:
+            continue
+        valid = validity(array)
+        present += 1 if valid is None else valid
+        name = field.name.encode()
+        written = len(name).to_bytes(4, "little") + name
+        pieces += thinned([constant(written, rows), *_value(array, field.type)], valid)
+    return [constant(bytes([TAG_STRUCT]), rows), bytes_of(present), *pieces]
+
+
+def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
+    """Tag and body of every value. What stands in fixed pieces where `array` is null is noise."""
+    match logical:
+        case Scalar():
+            return _scalar(array, logical)
+        case Decimal():
+            return _decimal(array, logical)
+        case Struct():
+            return _struct(*_present(array, logical), len(array))
+        case List():
+            elements = array.flatten()
+            pieces = _elements(elements, logical.element)
+            return _many(TAG_LIST, array, joined(pieces, len(elements)))
+        case Map():
+            pair = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+            lists = array.cast(pa.large_list(pair))
+            pairs = lists.flatten()
+            keys, values = pairs.flatten()
+            pieces = _elements(keys, logical.key) + _elements(values, logical.value)
+            return _many(TAG_MAP, lists, joined(pieces, len(pairs)))
+
+
+def _present(array: pa.Array, logical: Struct) -> tuple[dict[str, pa.Array], tuple[Column, ...]]:
+    """The children that hold a value, null where their parent is, and their fields.
+
+    Where keys are data most hold none, and to make them null as well would take most of the time.
+    """
+    names = array.type.names
+    children = {
+        name: child
+        for k, name in enumerate(names)
+        if (child := array.field(k)).null_count < len(child)
+    }
+    if children and array.null_count:
+        narrow = pa.StructArray.from_arrays(
+            list(children.values()), list(children), mask=array.is_null()
+        )
+        children = dict(zip(children, narrow.flatten(), strict=True))
+    return children, tuple(field for field in logical.fields if field.name in children)
+
+
+def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:
+    """Values, with 0x00 for those that are null."""
+    array = plain(array)
+    if len(array) == 0:
+        return []
+    valid = validity(array)
+    if valid is None:
+        return _value(array, logical)
+    nulls = thin(constant(bytes([NULL_ELEMENT]), len(array)), ~valid)
+    if array.null_count == len(array):
+        return [nulls]
+    return [nulls, *thinned(_value(array, logical), valid)]
+
+
+def _many(tag: int, array: pa.Array, encoded: pa.Array) -> list[Piece]:
+    """Tag, count, and the elements in `encoded`, which hold those of all rows one after another."""
+    counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
+    ends = np.concatenate(([0], np.cumsum(counts)))
+    offsets = offsets_of(encoded)[ends]
+    check_lengths(counts)
+    elements = large_binary(offsets, encoded.buffers()[2])
+    return [constant(bytes([tag]), len(array)), bytes_of(counts.astype(np.uint32)), elements]
+
+
+def _scalar(array: pa.Array, logical: Scalar) -> list[Piece]:
+    tag = constant(bytes([TAGS[logical]]), len(array))
+    if logical in (TEXT, BINARY, JSON):
+        values = array.cast(pa.large_binary())
+        lengths = np.diff(offsets_of(values))
+        check_lengths(lengths)
+        return [tag, bytes_of(lengths.astype(np.uint32)), values]
+    if logical == INT:
+        return _integers(array, tag)
+    if logical in (TIMESTAMP, TIMESTAMP_UTC, DURATION):
+        seconds, nanoseconds = _seconds(array)
+        return [tag, bytes_of(seconds), bytes_of(nanoseconds)]
+    if logical in NAN_BITS:
+        return [tag, _floats(array, logical)]
+    if logical == BOOL:
+        return [tag, bytes_of(numbers_of(array.cast(pa.uint8())))]
+    return [tag, bytes_of(_days(array) if logical == DATE else _time_of_day(array))]
+
+
+def _integers(array: pa.Array, tag: Fixed) -> list[Piece]:
+    values = numbers_of(array)
+    if values.dtype == np.uint64:
+        beyond = values >= np.uint64(2**63)
+        if beyond.any():
+            tag = np.where(beyond, INT_BEYOND, TAGS[INT]).astype(np.uint8).reshape(-1, 1)
+        return [tag, bytes_of(values)]
+    return [tag, bytes_of(values.astype(np.int64))]
+
+
+def _floats(array: pa.Array, logical: Scalar) -> Fixed:
+    bits, nan = NAN_BITS[logical]
+    values = numbers_of(array)
+    return bytes_of(np.where(np.isnan(values), bits(nan), values.view(bits)))
+
+
+def _decimal(array: pa.Array, logical: Decimal) -> list[Piece]:
+    wide = array.cast(pa.decimal256(76, logical.scale))
+    data = np.frombuffer(wide.buffers()[1], np.uint8)
+    unscaled = data[wide.offset * 32 : (wide.offset + len(wide)) * 32].reshape(-1, 32)
+    head = bytes([TAG_DECIMAL]) + logical.scale.to_bytes(4, "little", signed=True)
+    return [constant(head, len(array)), unscaled]
+
+
+def _seconds(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """Whole seconds, rounded down, and the nanoseconds left."""
+    per_second = _PER_SECOND[array.type.unit]
+    seconds, left = np.divmod(numbers_of(array.view(pa.int64())), per_second)
+    return seconds.astype(np.int64), (left * (10**9 // per_second)).astype(np.uint32)
+
+
+def _days(array: pa.Array) -> npt.NDArray[np.int32]:
+    if pa.types.is_date32(array.type):
+        return numbers_of(array.view(pa.int32())).astype(np.int32)
+    days, left = np.divmod(numbers_of(array.view(pa.int64())), _MILLISECONDS_A_DAY)
+    narrow = days.astype(np.int32)
+    if left.any() or (narrow != days).any():
+        raise InputError("a date is not a whole day, or lies beyond 32 bits of days")
+    return narrow
+
+
+def _time_of_day(array: pa.Array) -> npt.NDArray[np.int64]:
+    unit = array.type.unit
+    per_second = _PER_SECOND[unit]
+    values = numbers_of(array.view(pa.int64() if unit in ("us", "ns") else pa.int32()))
+    if ((values < 0) | (values >= 86_400 * per_second)).any():
+        raise InputError("a time of day is negative, or a day or more")
+    return (values.astype(np.int64) * (10**9 // per_second)).astype(np.int64)

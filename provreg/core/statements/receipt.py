@@ -1,0 +1,275 @@
+"""Receipts: what a training run was handed and what came out of it (docs/format/run.md).
+
+A receipt is signed as an in-toto Statement v1 whose subjects are the model's files. It names the
+versions by head digest and their samples by a bitmap over the version's order of ids. It says what
+its signer saw: no signature proves that a model was trained on what its receipt names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+from provreg.core.encoding.canonical import canonical, parse_canonical
+from provreg.core.encoding.digest import parse_digest
+from provreg.core.encoding.names import DATASET_NAME
+from provreg.core.encoding.strict_fields import MAX_INTEGER, Fields
+from provreg.core.encoding.text import UNSAFE_CHARACTERS, quoted
+from provreg.core.statements.statement import STATEMENT_TYPE
+from provreg.errors import FormatError
+
+RUN_PREDICATE = "https://provreg/training-run/v1"
+# In base64 and with its proofs it must fit the 256 KiB of a bundle.
+MAX_RECEIPT_BYTES = 128 << 10
+MAX_PARAMETERS = 64 << 10  # bytes of canonical JSON
+MAX_MODEL_FILES = 500
+MAX_DATASETS = 64
+_MAX_ENVIRONMENT = 64
+_MAX_NAME = 1024
+_MAX_VERSION = 99_999_999
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+_TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
+_RUN = "[0-9a-f]{32}"
+_COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
+_LIBRARY = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """A version that a run read, and how much of it.
+
+    `samples` is the version's number of samples, `seen` how many of them were handed out at least
+    once, `handed_out` how often any was, each counted up to 255 times. `bitmap` is the written
+    BLAKE3 digest of which ones (`core.encoding.bitmap`).
+    """
+
+    dataset: str
+    version: int
+    uid: str
+    head: str
+    samples: int
+    seen: int
+    handed_out: int
+    bitmap: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ModelFile:
+    """A file of the model: its path below the model's folder, bytes, and both written digests."""
+
+    name: str
+    size: int
+    sha256: str
+    blake3: str
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The file that was run: its name and the written SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What code ran, as far as it is known.
+
+    `commit` is git's; `dirty` whether files under git differed from it, None where that could not
+    be found out.
+    """
+
+    commit: str | None = None
+    dirty: bool | None = None
+    script: Script | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One training run up to the moment when `model` was complete.
+
+    `run` is the run's own 32 hex digits: receipts for checkpoints of one run share it.
+    `parameters` is any JSON object, `environment` versions by name. Times are UTC, by the signer's
+    word.
+    """
+
+    run: str
+    datasets: tuple[TrainedOn, ...]
+    model: tuple[ModelFile, ...]
+    started: datetime
+    finished: datetime
+    code: Code = Code()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def statement(self, *, model_to_come: bool = False) -> bytes:
+        """What is signed: canonical JSON. With `model_to_come` there may be no model yet.
+
+        Raises FormatError for what no receipt may hold: more than 128 KiB, say, or in `parameters`
+        a number that JSON has no one spelling for (2**53 and above).
+        """
+        data = canonical(
+            {
+                "_type": STATEMENT_TYPE,
+                "predicateType": RUN_PREDICATE,
+                "subject": [
+                    {"name": file.name, "digest": {"sha256": parse_digest(file.sha256)[1].hex()}}
+                    for file in self.model
+                ],
+                "predicate": {
+                    "run": self.run,
+                    "datasets": [asdict(one) for one in self.datasets],
+                    "files": [{"size": file.size, "blake3": file.blake3} for file in self.model],
+                    "started": _written(self.started),
+                    "finished": _written(self.finished),
+                    "code": asdict(self.code),
+                    "parameters": self.parameters,
+                    "environment": self.environment,
+                },
+            }
+        )
+        parse_receipt(data, model_to_come=model_to_come)
+        return data
+
+
+def parse_receipt(data: bytes, *, model_to_come: bool = False) -> Receipt:
+    """Reads a signed statement that says to be a receipt; raises FormatError for anything else.
+
+    With `model_to_come`, for what is not signed yet, it may name no file.
+    """
+    fields = Fields(parse_canonical(data, what="the receipt", limit=MAX_RECEIPT_BYTES), "receipt")
+    fields.text("_type", pattern=re.escape(STATEMENT_TYPE))
+    kind = fields.text("predicateType", limit=200)
+    if kind != RUN_PREDICATE:
+        raise FormatError(
+            f"the statement is of type {quoted(kind)}, this provreg reads receipts of type"
+            f" {RUN_PREDICATE}"
+        )
+    subjects = fields.items("subject", _read_subject, limit=MAX_MODEL_FILES)
+    predicate = fields.object("predicate")
+    fields.done()
+    files = predicate.items("files", _read_file, limit=MAX_MODEL_FILES)
+    if len(files) != len(subjects):
+        raise FormatError(f"the receipt has {len(subjects)} subjects and {len(files)} files")
+    receipt = Receipt(
+        run=predicate.text("run", pattern=_RUN),
+        datasets=predicate.items("datasets", _read_dataset, limit=MAX_DATASETS),
+        model=tuple(
+            ModelFile(name, size, sha256, blake3)
+            for (name, sha256), (size, blake3) in zip(subjects, files, strict=True)
+        ),
+        started=_read_time(predicate, "started"),
+        finished=_read_time(predicate, "finished"),
+        code=_read_code(predicate.object("code")),
+        parameters=_read_parameters(predicate),
+        environment=_read_environment(predicate),
+    )
+    predicate.done()
+    if receipt.model or not model_to_come:
+        check_model_names([file.name for file in receipt.model])
+    _check_consistent(receipt)
+    return receipt
+
+
+def check_model_names(names: Sequence[str]) -> None:
+    """Raises FormatError unless `names` can be those of a model's files, in order."""
+    if not 1 <= len(names) <= MAX_MODEL_FILES:
+        raise FormatError(f"a receipt names 1 to {MAX_MODEL_FILES} files, not {len(names)}")
+    for name in names:
+        sound = _UNSAFE.search(name) is None and 1 <= len(name.encode()) <= _MAX_NAME
+        if not sound or not {"", ".", ".."}.isdisjoint(name.split("/")):
+            raise FormatError(f"{quoted(name)} is not the name of a model's file")
+    if any(a.encode() >= b.encode() for a, b in pairwise(names)):
+        raise FormatError("the receipt's files are not in the order of their names, each once")
+
+
+def _check_consistent(receipt: Receipt) -> None:
+    if not receipt.datasets:
+        raise FormatError("the receipt names no dataset")
+    versions = [(one.dataset, one.version, one.head) for one in receipt.datasets]
+    if any(a >= b for a, b in pairwise(versions)):
+        raise FormatError("the receipt's versions are not in order, each once")
+    for one in receipt.datasets:
+        if ".." in one.dataset:
+            raise FormatError(f"{quoted(one.dataset)} is not a dataset name")
+        if not one.seen <= one.samples or not one.seen <= one.handed_out <= 255 * one.seen:
+            raise FormatError(f"the receipt's counts for {one.dataset} contradict each other")
+    if receipt.finished < receipt.started:
+        raise FormatError("the receipt's run finished before it started")
+
+
+def _read_subject(fields: Fields) -> tuple[str, str]:
+    name = fields.text("name", limit=_MAX_NAME)
+    digest = fields.object("digest")
+    sha256 = "sha256:" + digest.text("sha256", pattern="[0-9a-f]{64}")
+    digest.done()
+    return name, sha256
+
+
+def _read_file(fields: Fields) -> tuple[int, str]:
+    return fields.integer("size"), fields.digest("blake3", "blake3")
+
+
+def _read_dataset(fields: Fields) -> TrainedOn:
+    return TrainedOn(
+        dataset=fields.text("dataset", pattern=DATASET_NAME),
+        version=fields.integer("version", minimum=1, maximum=_MAX_VERSION),
+        uid=fields.text("uid", pattern="[0-9a-f]{32}"),
+        head=fields.digest("head", "sha256"),
+        samples=fields.integer("samples", minimum=1),
+        seen=fields.integer("seen", minimum=1),
+        handed_out=fields.integer("handed_out", minimum=1, maximum=MAX_INTEGER),
+        bitmap=fields.digest("bitmap", "blake3"),
+    )
+
+
+def _read_code(fields: Fields) -> Code:
+    commit = fields.optional_text("commit", limit=64)
+    if commit is not None and re.fullmatch(_COMMIT, commit) is None:
+        raise fields.wrong("commit", "is not the name of a commit")
+    dirty = fields.raw("dirty")
+    if dirty is not None and not isinstance(dirty, bool):
+        raise fields.wrong("dirty", "is neither true, false nor null")
+    described = fields.optional_object("script")
+    fields.done()
+    if described is None:
+        return Code(commit, dirty)
+    script = Script(described.text("name", limit=_MAX_NAME), described.digest("sha256", "sha256"))
+    described.done()
+    return Code(commit, dirty, script)
+
+
+def _read_parameters(fields: Fields) -> dict[str, Any]:
+    parameters = fields.raw("parameters")
+    if not isinstance(parameters, dict):
+        raise fields.wrong("parameters", "is not an object")
+    if len(canonical(parameters)) > MAX_PARAMETERS:
+        raise fields.wrong("parameters", f"are more than {MAX_PARAMETERS} bytes")
+    return parameters
+
+
+def _read_environment(fields: Fields) -> dict[str, str]:
+    environment = fields.raw("environment")
+    if not isinstance(environment, dict) or len(environment) > _MAX_ENVIRONMENT:
+        raise fields.wrong("environment", f"is not an object of at most {_MAX_ENVIRONMENT} texts")
+    for name, version in environment.items():
+        if re.fullmatch(_LIBRARY, name) is None or not isinstance(version, str):
+            raise fields.wrong("environment", f"has {quoted(name)}, which is no version of a name")
+    return environment
+
+
+def _read_time(fields: Fields, name: str) -> datetime:
+    text = fields.text(name, pattern=_TIME_FORM)
+    try:
+        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        raise fields.wrong(name, f"is {quoted(text)}, which is no time") from None
+
+
+def _written(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

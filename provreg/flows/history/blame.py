@@ -1,0 +1,162 @@
+"""Blame: since when, from whom and by whose hand, for every sample of a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.changes.blame import UNTOUCHED, Blame, Fact, blame_touched
+from provreg.core.encoding.names import check_utf8
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.entry import NO_ENTRIES
+from provreg.core.manifest.head import Head
+from provreg.errors import DamagedError, NotFoundError
+from provreg.flows.history.followed import changes_to, parts_with
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.entries import checked_part, load_entries
+from provreg.flows.verify.lineage import Ancestor, changes_on, lineage
+
+_BATCH = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who answers for a sample's bytes or label, by the version that first said so.
+
+    `source`, `labeler` and `labeled_at` are as that version signed them; `attested` is true only
+    where the labeler's own signature stands behind it. `said_again` is a later version that
+    rewrote this while the bytes or the label stayed.
+    """
+
+    version: Ancestor
+    source: str | None
+    labeler: str | None
+    labeled_at: datetime | None
+    attested: bool = False
+    said_again: Ancestor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierLife:
+    """An earlier time in the dataset: the id it had, and the versions it came with and left in."""
+
+    id: str
+    since: Ancestor
+    until: Ancestor
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlame:
+    """The blame of one sample: its bytes, its label, and its earlier lives."""
+
+    id: str
+    content: Attribution
+    label: Attribution
+    earlier: tuple[EarlierLife, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """The blame of a version's samples: `line` is its history, oldest first.
+
+    Iterating yields a SampleBlame for each of `entries`, in order. `touched` holds what changes
+    say of the samples that any change touched; all others have what the first version gave them.
+    """
+
+    entries: pa.Table
+    line: Sequence[Ancestor]
+    touched: dict[str, Blame]
+    changes: pa.Table
+
+    def __iter__(self) -> Iterator[SampleBlame]:
+        columns = ("id", "source", "labeler", "labeled_at")
+        for batch in self.entries.select(columns).to_batches(max_chunksize=_BATCH):
+            for row in batch.to_pylist():
+                yield self._sample(row)
+
+    def _sample(self, now: dict[str, Any]) -> SampleBlame:
+        blame = self.touched.get(now["id"], UNTOUCHED)
+        earlier = tuple(
+            EarlierLife(life.id, self.line[life.since], self.line[life.until])
+            for life in blame.earlier
+        )
+        return SampleBlame(
+            now["id"],
+            self._attribution(blame.content, now, ("source",)),
+            self._attribution(blame.label, now, ("labeler", "labeled_at")),
+            earlier,
+        )
+
+    def _attribution(
+        self, fact: Fact, now: dict[str, Any], decisive: tuple[str, ...]
+    ) -> Attribution:
+        said = now
+        if fact.record is not None:
+            row, side = fact.record.row, fact.record.side
+            said = {
+                name: self.changes.column(f"{side}_{name}")[row].as_py()
+                for name in ("source", "labeler", "labeled_at")
+            }
+        changed = fact.said_again is not None and any(said[name] != now[name] for name in decisive)
+        return Attribution(
+            self.line[fact.since],
+            said["source"],
+            said["labeler"],
+            said["labeled_at"],
+            said_again=self.line[fact.said_again] if changed and fact.said_again else None,
+        )
+
+
+def blame(
+    workspace: Workspace,
+    version: Ancestor,
+    trust: Trust | None,
+    ids: Sequence[str],
+    asking: Callable[[], AbstractContextManager[Workspace]],
+) -> Blamed:
+    """The blame of the samples `ids` of a version, of all where none is named.
+
+    `asking` brings the index up to date, where it is needed. Raises NotFoundError naming an id that
+    the version does not have, DamagedError where a version of its history is damaged, and
+    NotTrustedError (steps 10 and 11) where its own entries are.
+    """
+    check_utf8("the id", *ids)
+    head = version.head
+    entries = _named(workspace, head, ids) if ids else load_entries(workspace, head)
+    line = lineage(workspace, version.digest, trust)
+    changes = changes_to(workspace, line, ids) if ids else None
+    if changes is None:
+        with asking() as indexed:
+            changes = changes_on(indexed, line)
+    if changes is None:
+        raise DamagedError(
+            f"the history of {head.dataset}@{head.version} cannot be told: a version before it is"
+            " damaged",
+            hint="`provreg check` says which; put its objects back from a copy of the registry",
+        )
+    return Blamed(entries, line, blame_touched(changes), changes)
+
+
+def _named(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.Table:
+    """The entries of `ids`, from the parts alone that these can be in."""
+    wanted = pa.array(ids, pa.string())
+    found = [
+        entries.filter(pc.is_in(entries.column("id"), value_set=wanted))
+        for entries in (checked_part(workspace, part) for part in parts_with(head, ids))
+    ]
+    entries = pa.concat_tables([NO_ENTRIES, *found])
+    missing = set(ids) - set(entries.column("id").to_pylist())
+    if missing:
+        raise NotFoundError(
+            f"{head.dataset}@{head.version} has no sample {quoted(min(missing))}",
+            sample=min(missing),
+            hint=f"`provreg show {head.dataset}@{head.version}` shows what it has",
+        )
+    return entries

@@ -1,0 +1,71 @@
+"""What a user asks to take in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provreg.core.encoding.names import check_dataset_name, check_utf8
+from provreg.errors import UsageError
+from provreg.readers.api import HowToRead, option_name
+from provreg.readers.web.download_bounds import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """How to download a list: into which `folder`, from the URLs of which `column`.
+
+    Up to `failures` URLs may give nothing; their rows are then no samples. `bounds` is what a
+    server is given.
+    """
+
+    folder: Path
+    column: str = "url"
+    failures: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """Data to take in, for which dataset, and for whom they speak.
+
+    `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
+    says more, sample by sample. `rehash` believes no stat cache. `after_revoked`: the data are
+    clean, and may continue a version that was revoked. `propose`: what the policy would not take
+    yet is left as a proposal, for others to sign. With `fetch` the paths are a list of URLs, whose
+    files are the data.
+    """
+
+    dataset: str
+    paths: tuple[Path, ...]
+    source: str | None = None
+    labeler: str | None = None
+    how: HowToRead = field(default_factory=HowToRead)
+    labels: Path | None = None
+    append: bool = False
+    replace: bool = False
+    rehash: bool = False
+    after_revoked: bool = False
+    propose: bool = False
+    message: str = ""
+    fetch: Fetch | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what nobody can mean."""
+        check_dataset_name(self.dataset)
+        check_utf8("the source", self.source)
+        check_utf8("the labeler", self.labeler)
+        check_utf8("the message", self.message)
+        for name in self.how.said():
+            said = getattr(self.how, name)
+            if isinstance(said, str | tuple):
+                check_utf8(option_name(name), *([said] if isinstance(said, str) else said))
+        if self.replace and not self.append:
+            raise UsageError(
+                "--replace is for --append", hint="without --append PATH is everything"
+            )
+        if self.fetch is not None and self.labels is not None:
+            raise UsageError(
+                "--labels is not for --fetch",
+                hint="the list of URLs says of its samples what a labels file would",
+            )

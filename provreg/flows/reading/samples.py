@@ -1,0 +1,317 @@
+"""Reading data into samples: which reader, with which options, and the same way again later.
+
+How the data was read stands in the head. A successor inherits what it does not say otherwise, and
+verification reads exactly so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.manifest import in_order
+from provreg.core.manifest.told import ORIGINS, SAID_OF_ROWS, Told
+from provreg.errors import Finding, FormatError, UsageError
+from provreg.executors.processes import local_processes
+from provreg.flows.ingest.draft import Samples
+from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
+from provreg.readers.api import (
+    FileStats,
+    Found,
+    HowToRead,
+    KnownDigests,
+    KnownRows,
+    Reader,
+    SampleFiles,
+    SampleStream,
+    Work,
+    check_options,
+)
+from provreg.readers.catalog import detect, files_read, reader_again, reader_of
+from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
+from provreg.readers.files.globs import Excluded
+from provreg.readers.huggingface import huggingface
+from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
+from provreg.readers.tables import table
+from provreg.readers.tables.options import READERS as TABLES
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read, and what could not be.
+
+    `files` is what the stat cache wants to know.
+    """
+
+    samples: Samples
+    findings: tuple[Finding, ...] = ()
+    files: FileStats | None = None
+
+
+def read_new(
+    paths: Sequence[Path],
+    how: HowToRead,
+    inherited: Mapping[str, Any] | None,
+    *,
+    labels: Path | None = None,
+    leave_out: Iterable[Path] = (),
+    known: KnownDigests | None = None,
+    progress: Progress | None = None,
+) -> Read:
+    """Reads `paths` for ingestion; `inherited` is the reading of the parent's head.
+
+    Raises InputError naming the sample that cannot be taken in, UsageError for options that do not
+    fit the data or the parent, NotFoundError, StorageError.
+    """
+    before = None if inherited is None else reader_said(inherited)
+    format_ = how.format or detect(paths, None if before is None else before["reader"])
+    reader = reader_of(format_)
+    if before is not None and reader_again(before)[0] != reader:
+        raise UsageError(
+            f"this dataset is read as {before['reader']}, the data look like {format_}",
+            hint="give data of the same kind, or another --name for a new dataset",
+        )
+    beside, how = _beside(paths, format_, how, inherited, leave_out)
+    check_options(how, reader, format_)
+    options = reader.settle(format_, how, before)
+    work = Work(leave_out, local_processes(), known, progress=_counted(progress))
+    read = _read(reader, paths, format_, options, work)
+    read = replace(read, samples=replace(read.samples, reading=read.samples.reading | beside))
+    if labels is None:
+        return read
+    given = read_labels(labels)
+    reading = read.samples.reading | {
+        LABELS_FILE: [name for name in LABEL_COLUMNS if name in given.column_names]
+    }
+    samples = replace(
+        read.samples,
+        table=apply_labels(read.samples.table, given),
+        reading=reading,
+        long_labels=long_labels(given),
+    )
+    return replace(read, samples=samples)
+
+
+def read_again(
+    paths: Sequence[Path],
+    reading: Mapping[str, Any],
+    *,
+    sha256: bool = False,
+    leave_out: Iterable[Path] = (),
+    remember: KnownRows | None = None,
+    progress: Progress | None = None,
+) -> Read:
+    """Reads `paths` the way a head says; unreadable samples become findings where they can.
+
+    `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
+    is left what rows hash to. Raises as `read_new`, and FormatError for a reading that is none.
+    """
+    again = reader_said(reading)
+    reader, format_ = reader_again(again)
+    if sha256 and "sha256" in reader.OPTIONS:
+        again = {"sha256": True} | again
+    options = reader.options_from_reading(again)
+    work = Work(
+        leave_out,
+        local_processes(),
+        collect=True,
+        remember=remember,
+        progress=_counted(progress),
+    )
+    found = reader.read(paths, format_, options, work)
+    read = _as_read(found)
+    findings = [*read.findings, *_unseen(found, again)]
+    if (files := files_read(format_, paths, again.get("label"))) is not None:
+        beside = look_beside(paths, files, _patterns(reading), leave_out=leave_out)
+        findings += _strangers(beside, _adopted(reading))
+    return replace(read, findings=tuple(findings))
+
+
+def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFiles | None:
+    """The samples' bytes by id, where data read so can be read sample by sample; else None.
+
+    Raises as `read_again`.
+    """
+    again = reader_said(reading)
+    reader, format_ = reader_again(again)
+    return reader.files(paths, format_, reader.options_from_reading(again))
+
+
+def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows) -> SampleStream:
+    """(payloads, samples of schema SAMPLE) in batches, in their order, of data that are streamed.
+
+    Files are hashed by their chunks alone where `known` remembers their rows. Raises UsageError
+    where `files_again` reads them, else as `read_again`.
+    """
+    again = reader_said(reading)
+    reader, format_ = reader_again(again)
+    options = reader.options_from_reading(again)
+    if format_ in TABLES:
+        return table.stream(paths, format_, options, known=known)
+    stream = reader.stream(paths, format_, options)
+    if stream is None:
+        raise UsageError(f"data read as {quoted(format_)} are read by id")
+    return stream
+
+
+def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> Told:
+    """What data read so say of their samples themselves: all but what a labels file said.
+
+    `labels`, `splits`: the data speak of them at all. Raises FormatError for a reading that is
+    none.
+    """
+    overridden = _given_by_file(reading)
+    says = reading.get(SAYS, [])
+    if not isinstance(says, list) or not all(name in SAID_OF_ROWS for name in says):
+        raise FormatError(f"head.reading: {SAYS} does not list source, labeler or labeled_at")
+    always = {"label": labels, "split": splits} | dict.fromkeys(says, True)
+    return Told(
+        tuple(name for name, known in always.items() if known and name not in overridden),
+        tuple(name for name in ORIGINS if not always.get(name) and name not in overridden),
+    )
+
+
+def told_by_stream(reading: Mapping[str, Any]) -> Told:
+    """As `told_by_data`, of data that have not been read yet: only columns say every split."""
+    by_columns = reading["reader"] in (*TABLES, huggingface.READER)
+    return told_by_data(
+        reading,
+        labels=reading.get("label") not in {None, "none"},
+        splits=by_columns and reading.get("split") is not None,
+    )
+
+
+def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str, Any]:
+    """`reading` of an append: what a labels file said of the parent's samples, what was left out
+    and what lay beside them still holds.
+
+    Raises FormatError for an inherited reading that is none.
+    """
+    named = {*_given_by_file(inherited), *_given_by_file(reading)}
+    if named:
+        reading = reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
+    if adopted := {*_adopted(inherited), *_adopted(reading)}:
+        reading = reading | {ADOPTED: _adopted_to_json(adopted)}
+    if before := inherited.get("left_out"):
+        reading = reading | {"left_out": before | reading.get("left_out", {})}
+    return reading
+
+
+def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
+    named = reading.get(LABELS_FILE, [])
+    if not isinstance(named, list) or not all(name in LABEL_COLUMNS for name in named):
+        raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
+    return named
+
+
+def _beside(
+    paths: Sequence[Path],
+    format_: str,
+    how: HowToRead,
+    inherited: Mapping[str, Any] | None,
+    leave_out: Iterable[Path],
+) -> tuple[dict[str, Any], HowToRead]:
+    """What the head says of what lies beside the data, and `how` to read them without what was said
+    of that alone.
+
+    Raises InputError for a file that nobody left out.
+    """
+    label = how.label or (None if inherited is None else inherited.get("label"))
+    files = files_read(format_, paths, label)
+    if files is None:
+        return {}, how
+    patterns = how.exclude or (() if inherited is None else _patterns(inherited))
+    beside = look_beside(paths, files, patterns, leave_out=leave_out, new=True)
+    beside.refuse(format_)
+    said: dict[str, Any] = {BESIDE: list(patterns)} if patterns else {}
+    if beside.adopted:
+        said[ADOPTED] = _adopted_to_json(beside.adopted)
+    return said, how if "exclude" in reader_of(format_).OPTIONS else replace(how, exclude=())
+
+
+def _strangers(beside: Beside, signed: Collection[Adopted]) -> Iterator[Finding]:
+    """What lies beside the data and is not as `signed`."""
+    for path, why in beside.strangers.items():
+        yield Finding("stranger", printable(path), detail=why)
+    contents = {one.path: one.content for one in signed}
+    for one in beside.adopted:
+        if one.path not in contents:
+            why = "lies beside the data and did not when they were signed"
+            yield Finding("stranger", printable(one.path), found=one.content, detail=why)
+        elif one not in signed:
+            expected = contents[one.path]
+            yield Finding("changed", printable(one.path), expected=expected, found=one.content)
+
+
+# What other programs read in a folder of files that is no sample.
+_UNSEEN = {
+    "hidden": "is hidden, and called like data: other programs read it",
+    "empty": "is a folder without samples, which other programs take for a class",
+}
+
+
+def _unseen(found: Found, reading: Mapping[str, Any]) -> Iterator[Finding]:
+    """What was not there when the data were signed: the head would say that such are left out."""
+    for reason, names in found.unseen.items():
+        if reason not in reading.get("left_out", {}):
+            yield from (
+                Finding("stranger", printable(one), detail=_UNSEEN[reason]) for one in names
+            )
+
+
+def _adopted(reading: Mapping[str, Any]) -> list[Adopted]:
+    """The files beside the data of which the head has the digests. Raises FormatError."""
+    what = f"head.reading: {ADOPTED}"
+    said = reading.get(ADOPTED, [])
+    if not isinstance(said, list) or len(said) > MOST_ADOPTED:
+        raise FormatError(f"{what} is no list of at most {MOST_ADOPTED} files")
+    found = []
+    for one in said:
+        fields = Fields(one, what)
+        found.append(Adopted(fields.text("path", limit=4096), fields.digest("content", "blake3")))
+        fields.done()
+    return found
+
+
+def _adopted_to_json(adopted: Iterable[Adopted]) -> list[dict[str, str]]:
+    ordered = sorted(adopted, key=lambda one: (one.path, one.content))
+    return [{"path": one.path, "content": one.content} for one in ordered]
+
+
+def _patterns(reading: Mapping[str, Any]) -> tuple[str, ...]:
+    """The patterns that leave out what lies beside the data. Raises FormatError."""
+    said = reading.get(BESIDE, [])
+    if not isinstance(said, list) or not all(isinstance(pattern, str) for pattern in said):
+        raise FormatError(f"head.reading: {BESIDE} is no list of patterns")
+    try:
+        if said:
+            Excluded(said)
+    except UsageError as error:
+        raise FormatError(f"head.reading: {BESIDE}: {error.message}") from None
+    return tuple(said)
+
+
+def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:
+    return _as_read(reader.read(paths, format_, options, work))
+
+
+def _as_read(found: Found) -> Read:
+    samples = Samples(
+        in_order(found.table),
+        found.reading,
+        labels_known=found.labels_known,
+        splits_known=found.splits_known,
+        classes=found.classes,
+        reused=found.reused,
+    )
+    return Read(samples, found.findings, found.files)
+
+
+def _counted(progress: Progress | None) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(done, 0)

@@ -1,0 +1,113 @@
+"""Which runs, and so which models, were handed certain samples: from a poisoned sample outwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.statements.receipt import Receipt, TrainedOn
+from provreg.errors import DamagedError, NotFoundError, NotTrustedError
+from provreg.flows.receipts.runs import Run, RunJudge, members, read_receipt
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.entries import load_entries
+from provreg.flows.verify.integrity import read_head
+
+Mask = npt.NDArray[np.bool_]
+# Of a version's entries (schema `core.manifest.entry.ENTRY`): which are asked about, None for all.
+Choose = Callable[[pa.Table], Mask | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A run, and how many of the samples asked about it was handed.
+
+    `chosen` of the samples in its versions are asked about, `seen` of those it was handed.
+    """
+
+    run: Run
+    chosen: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A receipt of which it cannot be told what its run was handed, and why."""
+
+    receipt: str
+    reason: str
+
+
+def all_runs(workspace: Workspace, trust: Trust | None) -> list[Exposure]:
+    """Every run in the index, the latest last, with all that it was handed."""
+    runs = RunJudge(workspace, trust).runs(workspace.indexed_runs.receipts())
+    return [
+        Exposure(
+            run,
+            sum(on.samples for on in run.receipt.datasets),
+            sum(on.seen for on in run.receipt.datasets),
+        )
+        for run in runs
+    ]
+
+
+def exposures(
+    workspace: Workspace, trust: Trust | None, choose: Choose
+) -> tuple[list[Exposure], list[Untold]]:
+    """The runs that were handed any of the samples that `choose` picks, the latest last.
+
+    Second, those of which it cannot be told: anybody can store a receipt that names what is not in
+    this registry, and must not keep the others from being found. Raises as `choose`.
+    """
+    chosen: dict[str, Mask] = {}
+    found, untold = [], []
+    judge = RunJudge(workspace, trust)
+    for digest in workspace.indexed_runs.receipts():
+        counts = np.zeros(2, np.int64)
+        try:
+            for on in read_receipt(workspace, digest).datasets:
+                entries = None if on.head in chosen else _entries(workspace, on)
+                seen = members(workspace, on)
+                if entries is not None:
+                    mask = choose(entries)
+                    chosen[on.head] = np.ones(len(entries), np.bool_) if mask is None else mask
+                mask = chosen[on.head]
+                counts += (np.count_nonzero(mask), np.count_nonzero(mask & seen))
+            run = judge.run(digest) if counts[1] else None
+        except (DamagedError, NotTrustedError, NotFoundError) as error:
+            untold.append(Untold(digest, error.message))
+            continue
+        if run is not None:
+            found.append(Exposure(run, int(counts[0]), int(counts[1])))
+    return found, untold
+
+
+def handed(workspace: Workspace, receipt: Receipt) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
+    """(version, ids of its samples that the run was handed), in order.
+
+    Raises NotTrustedError, NotFoundError and DamagedError where that cannot be told.
+    """
+    for on in receipt.datasets:
+        ids = _entries(workspace, on).column("id")
+        yield on, ids.filter(pa.array(members(workspace, on)))
+
+
+def same_sample(sample: str, content: bytes) -> Choose:
+    """The samples with that id, or with those bytes under any."""
+
+    def choose(entries: pa.Table) -> Mask:
+        same_id = pc.equal(entries.column("id"), sample)
+        same_bytes = pc.equal(entries.column("content"), pa.scalar(content, pa.binary(32)))
+        mask: Mask = pc.or_(same_id, same_bytes).to_numpy()
+        return mask
+
+    return choose
+
+
+def _entries(workspace: Workspace, on: TrainedOn) -> pa.Table:
+    return load_entries(workspace, read_head(workspace, on.head))

@@ -1,0 +1,238 @@
+"""Receipts of training runs: what they say, who signed them, and whether that still stands.
+
+A receipt is shown whoever signed it, and marked: an incident is made of those too. It is trusted
+where the policy's `[[train]]` rules are met for every dataset that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from provreg.core.encoding.bitmap import most_bytes, unpack
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.encoding.text import quoted
+from provreg.core.policy.counting import count_principals
+from provreg.core.policy.policy import Policy, Signature
+from provreg.core.statements.receipt import Receipt, TrainedOn, parse_receipt
+from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.bundles import check_bundles, over_digest
+from provreg.flows.verify.entries import load_entries
+from provreg.flows.verify.integrity import read_head
+from provreg.flows.verify.judging import Judge
+from provreg.flows.verify.lineage import Signer
+from provreg.flows.verify.revoked_samples import rows_revoked
+from provreg.trust.bundle import parse_bundle
+
+NOBODY = "no policy and no key says whom to trust"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something is not trusted, and the step of docs/concepts/verification.md that says so."""
+
+    step: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A version that a run read, and why the policy does not trust it (any more), if so.
+
+    `revoked` counts the samples it was handed that are revoked, by their source or labeler.
+    """
+
+    on: TrainedOn
+    refused: Refusal | None
+    revoked: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.on.dataset}@{self.on.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A receipt, by the written SHA-256 of its statement, and what the policy says of it.
+
+    `signers` are the principals counted; `refused` is why it is not trusted, if so. Whether its
+    versions are trusted is another question: `versions`.
+    """
+
+    digest: str
+    receipt: Receipt
+    signers: tuple[Signer, ...]
+    refused: Refusal | None
+    versions: tuple[Standing, ...]
+
+
+def read_receipt(workspace: Workspace, digest: str) -> Receipt:
+    """The receipt whose statement has that SHA-256, whoever signed it.
+
+    Raises NotFoundError where there is none, FormatError for one that is none, DamagedError where
+    it contradicts the head of a version that this registry has.
+    """
+    return _checked(workspace, _statement(workspace, digest))
+
+
+def members(workspace: Workspace, on: TrainedOn) -> npt.NDArray[np.bool_]:
+    """Which samples a run was handed, bool of shape (samples,) in the order of the version's ids.
+
+    Raises NotFoundError and DamagedError where that cannot be told.
+    """
+    found = unpack(workspace.objects.get(on.bitmap, limit=most_bytes(on.samples)), on.samples)
+    if np.count_nonzero(found) != on.seen:
+        raise FormatError(f"the bitmap {on.bitmap} does not hold {on.seen:,} samples")
+    return found
+
+
+class RunJudge:
+    """Runs as `trust` sees them now; a version is judged once, however many runs read it."""
+
+    def __init__(self, workspace: Workspace, trust: Trust | None) -> None:
+        self._workspace = workspace
+        self._trust = trust
+        self._judge = None if trust is None else Judge.of(workspace, trust)
+        self._refusals: dict[tuple[str, int, str], Refusal | None] = {}
+        self._revoked: dict[str, npt.NDArray[np.bool_]] = {}
+
+    def run(self, digest: str) -> Run:
+        """A receipt with what the policy says of its signatures and versions; raises as
+        `read_receipt`."""
+        receipt = read_receipt(self._workspace, digest)
+        versions = tuple(map(self._standing, receipt.datasets))
+        try:
+            signers = self._signers(digest, receipt)
+        except NotTrustedError as error:
+            return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
+        return Run(digest, receipt, signers, None, versions)
+
+    def runs(self, digests: Iterable[str]) -> Iterator[Run]:
+        """Those of `digests` that can be judged.
+
+        The others are reported and passed over: anybody can store a receipt and take it back by
+        half, and must not keep the others from being found.
+        """
+        for digest in digests:
+            try:
+                run = self.run(digest)
+            except (DamagedError, NotFoundError, NotTrustedError) as error:
+                self._workspace.runs.report(f"the receipt {digest} is passed over: {error.message}")
+            else:
+                yield run
+
+    def _signers(self, digest: str, receipt: Receipt) -> tuple[Signer, ...]:
+        """Steps 3, 6 and 7 for a receipt. Raises NotTrustedError."""
+        if self._trust is None:
+            raise NotTrustedError(NOBODY, step=6)
+        bundles = self._workspace.runs.bundles(digest)
+        checked = check_bundles(bundles, self._trust, over_digest(digest))
+        if not checked.good:
+            raise max((error for _, error in checked.failed), key=lambda error: error.step)
+        return _approvals(receipt, checked.signatures, self._trust.policy)
+
+    def _standing(self, on: TrainedOn) -> Standing:
+        version = (on.dataset, on.version, on.head)
+        if version not in self._refusals:
+            self._refusals[version] = self._refusal(on)
+        refused, revoked = self._refusals[version], 0
+        try:
+            revoked = self._handed_revoked(on)
+        except (DamagedError, NotFoundError, NotTrustedError) as error:
+            step = error.step if isinstance(error, NotTrustedError) else 11
+            refused = refused or Refusal(step, error.message)
+        return Standing(on, refused, revoked)
+
+    def _refusal(self, on: TrainedOn) -> Refusal | None:
+        """Why a version is not trusted now (steps 1 to 9, limits), None if it is."""
+        if self._judge is None:
+            return Refusal(6, NOBODY)
+        try:
+            self._judge.check(on.head, read_head(self._workspace, on.head))
+        except NotTrustedError as error:
+            return Refusal(error.step, error.message)
+        return None
+
+    def _handed_revoked(self, on: TrainedOn) -> int:
+        """How many of the samples a run was handed are revoked by their source or labeler."""
+        if self._judge is None or not self._judge.chain.in_force:
+            return 0
+        head = read_head(self._workspace, on.head)
+        found = [one.revocation.samples for one in self._judge.chain.of(head)]
+        samples = [one for one in found if one is not None]
+        if not samples:
+            return 0
+        if on.head not in self._revoked:
+            entries = load_entries(self._workspace, head)
+            self._revoked[on.head] = rows_revoked(self._workspace, on.head, head, entries, samples)
+        return int(np.count_nonzero(self._revoked[on.head] & members(self._workspace, on)))
+
+
+def _statement(workspace: Workspace, digest: str) -> bytes:
+    """The statement `digest`, out of a well-formed bundle over it."""
+    complaint: NotTrustedError | None = None
+    for _, data in workspace.runs.bundles(digest):
+        try:
+            bundle = parse_bundle(data)
+        except NotTrustedError as error:
+            complaint = error
+            continue
+        if sha256_digest(bundle.payload) == digest:
+            return bundle.payload
+    if complaint is not None:
+        raise FormatError(f"the receipt {digest} has no sound bundle: {complaint.message}")
+    raise NotFoundError(f"there is no receipt {digest}")
+
+
+def _checked(workspace: Workspace, statement: bytes) -> Receipt:
+    receipt = parse_receipt(statement)
+    for on in receipt.datasets:
+        try:
+            head = read_head(workspace, on.head)
+        except NotTrustedError:  # a version of another registry
+            continue
+        said = (on.dataset, on.version, on.uid, on.samples)
+        if said != (head.dataset, head.version, head.uid, head.samples):
+            raise DamagedError(
+                f"the receipt says that {on.head} is {on.dataset}@{on.version} with"
+                f" {on.samples:,} samples, uid {on.uid}: it is {head.dataset}@{head.version} with"
+                f" {head.samples:,}, uid {head.uid}"
+            )
+    return receipt
+
+
+def _approvals(
+    receipt: Receipt, signatures: Sequence[Signature], policy: Policy
+) -> tuple[Signer, ...]:
+    """Whose signatures count by the rules of all its datasets. Raises NotTrustedError."""
+    approvals: dict[str, Signature] = {}
+    for name in sorted({on.dataset for on in receipt.datasets}):
+        rule = policy.train_rule(name)
+        if rule is None:
+            raise NotTrustedError(
+                f"no [[train]] rule of the policy covers {quoted(name)}",
+                step=6,
+                hint="add one that names whose receipts count",
+            )
+        count = count_principals(
+            policy, rule, signatures, now=datetime.now(UTC), created=receipt.finished
+        )
+        if not count.met:
+            who = ", ".join(str(one) for one in count.set_aside)
+            raise NotTrustedError(
+                f"not enough whose receipts count by {rule} have signed it"
+                + (f"; not counted: {who}" if who else ""),
+                step=7 if count.approvals else 6,
+                hint=count.needed,
+            )
+        approvals |= dict(count.approvals)
+    return tuple(Signer(name, signature) for name, signature in approvals.items())

@@ -1,0 +1,228 @@
+"""Revoking: the next number of the registry's chain, signed (docs/format/revocation.md).
+
+The statement's bundle is stored before its number, whose creation is the compare-and-swap: killed
+in between, nothing is revoked yet. Who loses the race for a number signs the next one anew, for a
+statement names its number and the revocation before it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.encoding.names import Reference, check_utf8
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.manifest import name_counts
+from provreg.core.statements.revocation import (
+    MAX_REASON_BYTES,
+    MAX_REVOCATION,
+    Revocation,
+    RevokedSamples,
+)
+from provreg.errors import (
+    DamagedError,
+    NotFoundError,
+    NotTrustedError,
+    StorageError,
+    UsageError,
+)
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.entries import load_entries
+from provreg.flows.verify.history import check_known, known_of
+from provreg.flows.verify.integrity import read_head
+from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
+from provreg.flows.verify.revoked_samples import rows_revoked
+from provreg.flows.verify.signatures import check_named, check_signatures, is_recorded
+from provreg.flows.verify.steps import locate
+from provreg.trust.signers import Signer
+
+_MOST_RACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is about to be revoked: not numbered, not signed yet.
+
+    `samples` counts those of the version that it names, `revoked` those of them that are meant, and
+    `names` these by the name that they have now: another one than is revoked where a reattribution
+    gave it to them since. `proposed`: it is no version, nobody could train on it.
+    """
+
+    revocation: Revocation
+    samples: int
+    revoked: int
+    names: tuple[tuple[str, int], ...] = ()
+    proposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What came of it: the revocation, which the policy counts or passes over.
+
+    `added` is False where the same was revoked before and nothing was to be added.
+    """
+
+    outcome: InForce | PassedOver
+    added: bool
+
+
+def take_aim(
+    workspace: Workspace,
+    reference: Reference,
+    samples: RevokedSamples | None,
+    reason: str,
+    trust: Trust,
+) -> Aim:
+    """The revocation of a version, or of `samples` of its dataset.
+
+    A version is named by number or digest, whoever signed it: poison is rarely signed by whom one
+    trusts. By its digest a proposal can be, also one whose number another version has. Samples are
+    those of the newest version that the policy trusts. Raises UsageError for a reference that means
+    "the newest", or no reason; NotFoundError; NotTrustedError where nothing says which dataset is
+    meant.
+    """
+    check_utf8("the reason", reason)
+    if samples is not None:
+        check_utf8("the name", samples.name)
+    if not reason.strip() or len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(
+            f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",
+            hint="say for those who will be refused: --reason 'labels of 3 May were flipped'",
+        )
+    number: int | None
+    if samples is not None:
+        number, digest = _newest_trusted(workspace, reference.dataset, trust)
+    elif reference.version is None and reference.head is None:
+        raise UsageError(
+            f"{quoted(str(reference))} names no version to revoke",
+            hint=f"write {reference.dataset}@N: what is the newest can change while you type",
+        )
+    else:
+        number, digest = locate(workspace, reference)
+    head = read_head(workspace, digest)
+    check_named(head, reference.dataset, number)
+    # What is named by its digest is meant whatever took its number: a proposal that nobody wanted.
+    if reference.head is None:
+        known = known_of(workspace, head.dataset).of(workspace, head.uid)
+        check_known(known, head, digest, workspace.location)
+    revocation = Revocation(
+        number=MAX_REVOCATION,
+        previous=None,
+        dataset=head.dataset,
+        uid=head.uid,
+        version=head.version,
+        head=digest,
+        samples=samples,
+        reason=reason,
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+    if samples is None:
+        proposed = not is_recorded(workspace, head, digest)
+        return Aim(revocation, head.samples, head.samples, proposed=proposed)
+    entries = load_entries(workspace, head)
+    mask = rows_revoked(workspace, digest, head, entries, [samples])
+    names = name_counts(entries.column(samples.by).filter(pa.array(mask)))
+    return Aim(revocation, head.samples, int(mask.sum()), tuple(names))
+
+
+def revoke(workspace: Workspace, aim: Aim, signer: Signer, trust: Trust) -> Revoked:
+    """Signs and publishes what was aimed at as the next revocation.
+
+    What is in force already is not revoked again; where the policy wants more signers and lacks
+    this one, the signature is added to theirs. Raises as `Signer.sign`, NotTrustedError (step 8)
+    for a broken chain, StorageError; nothing is then revoked.
+    """
+    aimed = aim.revocation
+    for _ in range(_MOST_RACES):
+        chain = read_chain(workspace, trust)
+        if chain.broken is not None:
+            raise chain.broken
+        before = _same(chain, aimed)
+        if isinstance(before, InForce):
+            return Revoked(before, added=False)
+        if before is not None:
+            return Revoked(_join(workspace, before, signer, trust), added=True)
+        number = chain.next_number
+        numbered = replace(aimed, number=number, previous=chain.newest)
+        statement = numbered.statement()
+        signed = signer.sign(statement)
+        bundle = sha256_digest(signed)
+        try:
+            workspace.revocations.add_signature(statement, signed)
+            claimed = workspace.revocations.claim(number, statement)
+        except StorageError:
+            _take_back(workspace, number, statement, bundle)
+            raise
+        if claimed:
+            return Revoked(_outcome(workspace, number, trust), added=True)
+        workspace.revocations.remove_signature(statement, bundle)
+    raise StorageError(
+        f"lost {_MOST_RACES} races for the next revocation",
+        hint="too many others revoke at once: try again later",
+    )
+
+
+def _take_back(workspace: Workspace, number: int, statement: bytes, bundle: str) -> None:
+    """Removes the signature of what was told to have failed, as far as storage lets it, unless
+    `statement` got its number all the same."""
+    with suppress(DamagedError, StorageError):
+        try:
+            if workspace.revocations.statement(number) == statement:
+                return
+        except NotFoundError:
+            pass
+        workspace.revocations.remove_signature(statement, bundle)
+
+
+def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[int, str]:
+    """The newest version whose signers the policy trusts, revoked or not."""
+    locate(workspace, Reference(dataset))  # says so where there is no such dataset
+    for number in reversed(workspace.versions.numbers(dataset)):
+        try:
+            _, digest = locate(workspace, Reference(dataset, version=number))
+            check_signatures(workspace, dataset, number, digest, trust)
+        except NotTrustedError:
+            continue
+        return number, digest
+    raise NotTrustedError(
+        f"no version of {dataset} is signed by whom you trust: which dataset of that name is meant"
+        " is not known",
+        step=6,
+        hint="name a policy with --policy FILE or a public key with --key FILE.pub",
+    )
+
+
+def _same(chain: Chain, aimed: Revocation) -> InForce | PassedOver | None:
+    """The same revocation in force, or one that lacks signatures only; the first of them."""
+    candidates: tuple[InForce | PassedOver, ...] = (*chain.in_force, *chain.passed_over)
+    for one in candidates:
+        found = one.revocation
+        if found is None or not one.approvals:
+            continue
+        same = (found.dataset, found.uid, found.samples) == (
+            aimed.dataset, aimed.uid, aimed.samples,
+        )  # fmt: skip
+        if same and (aimed.samples is not None or found.head == aimed.head):
+            return one
+    return None
+
+
+def _join(
+    workspace: Workspace, before: PassedOver, signer: Signer, trust: Trust
+) -> InForce | PassedOver:
+    """One more signature over a revocation that others have signed."""
+    statement = workspace.revocations.statement(before.number)
+    workspace.revocations.add_signature(statement, signer.sign(statement))
+    return _outcome(workspace, before.number, trust)
+
+
+def _outcome(workspace: Workspace, number: int, trust: Trust) -> InForce | PassedOver:
+    chain = read_chain(workspace, trust)
+    outcomes: dict[int, InForce | PassedOver] = {one.number: one for one in chain.passed_over}
+    outcomes |= {one.revocation.number: one for one in chain.in_force}
+    return outcomes[number]

@@ -1,0 +1,154 @@
+"""Comparing two versions from their objects: only blocks that differ are read and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.changes.changes import (
+    Changes,
+    compare,
+    differing_rows,
+    same_ids,
+    without_equal,
+)
+from provreg.core.manifest.columns import joined
+from provreg.core.manifest.entry import NO_ENTRIES
+from provreg.core.manifest.head import Head, PartRef, check_parent
+from provreg.core.manifest.kinds import KINDS
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.entries import checked_part, read_blocks
+from provreg.flows.verify.integrity import read_head
+
+_DENSE = 8
+# Below this a look of its own at a part takes longer than to copy its rows.
+_FEW = 4096
+# Rows of thinly scattered changes that are compared together.
+_BATCH = 1 << 17
+
+
+def changes_between(workspace: Workspace, old: Head, new: Head) -> Changes:
+    """The changes from `old` to `new`, two heads whose integrity was checked.
+
+    Raises NotTrustedError or DamagedError where an object they need is missing or changed.
+    """
+    old_parts, new_parts = _unshared(old.parts, new.parts), _unshared(new.parts, old.parts)
+    old_runs, new_runs = differing_rows(
+        [read_blocks(workspace, part) for part in old_parts],
+        [read_blocks(workspace, part) for part in new_parts],
+    )
+    old_pieces = [_Piece(part, runs) for part, runs in zip(old_parts, old_runs, strict=True)]
+    new_pieces = {
+        part.first: _Piece(part, runs) for part, runs in zip(new_parts, new_runs, strict=True)
+    }
+    before, after = [NO_ENTRIES], [NO_ENTRIES]
+    # Not all at a time: the entries of large versions need not fit in memory together.
+    for batch in _batches(old_pieces, new_pieces):
+        old_rows, new_rows = _differing(workspace, batch)
+        before.append(old_rows)
+        after.append(new_rows)
+    after += [piece.rows(workspace) for piece in new_pieces.values()]
+    return compare(_ascending(before), _ascending(after))
+
+
+def changes_of(workspace: Workspace, head: Head) -> tuple[Changes, dict[str, int]]:
+    """The changes of a version to its parent, as the index keeps them, and their true counts."""
+    if head.parent is None:
+        # What the first version holds needs no list of changes: nothing was before it.
+        return compare(NO_ENTRIES, NO_ENTRIES), dict.fromkeys(KINDS, 0) | {"injected": head.samples}
+    changes = changes_between(workspace, parent_of(workspace, head), head)
+    return changes, changes.counts()
+
+
+def parent_of(workspace: Workspace, head: Head) -> Head:
+    """The head of the version that `head` follows. Raises NotTrustedError where it does not."""
+    parent = read_head(workspace, head.parent or "")
+    check_parent(head, parent)
+    return parent
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part and the runs of its rows (start, stop) in blocks that the other version lacks."""
+
+    part: PartRef
+    runs: Sequence[tuple[int, int]]
+
+    def count(self) -> int:
+        return sum(stop - start for start, stop in self.runs)
+
+    def rows(self, workspace: Workspace) -> pa.Table:
+        """The entries in the runs; not copied."""
+        if not self.runs:
+            return NO_ENTRIES
+        entries = checked_part(workspace, self.part)
+        return pa.concat_tables(entries.slice(start, stop - start) for start, stop in self.runs)
+
+    def is_dense(self) -> bool:
+        """Whether to look at all rows from the first run to the last is less than to copy runs."""
+        rows = self.count()
+        return rows >= _FEW and _DENSE * rows >= self.runs[-1][1] - self.runs[0][0]
+
+    def span(self, workspace: Workspace) -> pa.Table:
+        """The entries from the first run to the last, those between them too; not copied."""
+        start, stop = self.runs[0][0], self.runs[-1][1]
+        return checked_part(workspace, self.part).slice(start, stop - start)
+
+
+# Pieces of one part: of the old version, and of the new one where it has a part there.
+_Pair = tuple[_Piece, _Piece | None]
+
+
+def _batches(old: Sequence[_Piece], new: dict[str, _Piece]) -> Iterator[list[_Pair]]:
+    """The pieces of `old` with those of `new`, by first id, that these are taken from: dense ones
+    alone, of others as many as make one look at them worth its while."""
+    batch: list[_Pair] = []
+    rows = 0
+    for piece in old:
+        other = new.pop(piece.part.first, None)
+        if other is not None and piece.is_dense() and other.is_dense():
+            yield [(piece, other)]
+            continue
+        batch.append((piece, other))
+        rows += piece.count()
+        if rows >= _BATCH:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
+
+
+def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, pa.Table]:
+    """The rows of some pairs that may be changes."""
+    old, new = batch[0]
+    if new is not None and old.is_dense() and new.is_dense():  # alone
+        spans = old.span(workspace), new.span(workspace)
+        if same_ids(*spans):
+            return without_equal(*spans)
+    before = joined([old.rows(workspace) for old, _ in batch])
+    found = [new.rows(workspace) for _, new in batch if new is not None]
+    after = joined([NO_ENTRIES, *found])
+    if same_ids(before, after):
+        return without_equal(before, after)
+    if len(batch) == 1:
+        return before, after
+    # Ids came or went in some of them: the others are still mostly equal.
+    alone = [_differing(workspace, [pair]) for pair in batch]
+    return pa.concat_tables(a for a, _ in alone), pa.concat_tables(b for _, b in alone)
+
+
+def _ascending(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of `tables`, each ascending by id, as one such table."""
+    table = pa.concat_tables(tables)
+    ids = table.column("id")
+    if pc.all(pc.less(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py():
+        return table
+    return table.unify_dictionaries().sort_by("id")
+
+
+def _unshared(parts: Sequence[PartRef], others: Sequence[PartRef]) -> list[PartRef]:
+    shared = {part.blocks for part in others}
+    return [part for part in parts if part.blocks not in shared]

@@ -1,0 +1,281 @@
+"""Step 9: a version against what was seen, pinned and attested of its dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from provreg.core.encoding.names import Reference
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.head import Head
+from provreg.core.statements.revocation import RevocationLink
+from provreg.errors import DamagedError, NotTrustedError
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.freshness import Attested
+from provreg.flows.verify.integrity import Report, history, ignore, read_head
+from provreg.flows.verify.revocations import Chain
+from provreg.flows.verify.signatures import Signed
+from provreg.store.private.seen import Seen, forget_command, shown_place
+from provreg.store.private.state import Pin, Sighting, check_same, check_seen
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a consumer knows of a dataset before it looks at the registry.
+
+    `here` has the uid that was seen under the name, by place: the addresses of this registry;
+    `revoked_here` the newest revocation that was seen there, of whatever dataset.
+    """
+
+    here: Mapping[str, str]
+    revoked_here: Mapping[str, RevocationLink]
+    seen: Seen | None
+    pin: Pin | None
+
+    def of(self, workspace: Workspace, uid: str) -> Known:
+        """What is known of the dataset `uid`, which the registry shows under the name."""
+        if self.seen is not None and self.seen.uid == uid:
+            return self
+        return replace(self, seen=workspace.seen(uid))
+
+    @property
+    def newest(self) -> int:
+        """The highest number seen or pinned, 0 where there is none."""
+        seen, pin = self.seen, self.pin
+        return max(0 if seen is None else seen.newest, 0 if pin is None else pin.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of parents, each walked once however many versions are asked for.
+
+    `heads`, by digest, need not be read.
+    """
+
+    workspace: Workspace
+    heads: dict[str, Head] = field(default_factory=dict)
+    _walks: dict[str, Iterator[tuple[str, Head]]] = field(default_factory=dict, init=False)
+    _numbers: dict[str, dict[int, str]] = field(default_factory=dict, init=False)
+    _above: dict[tuple[int, str], set[str]] = field(default_factory=dict, init=False)
+
+    def descend(self, newer: str, older: tuple[int, str]) -> bool:
+        """Whether the line of `newer` has the head `older[1]` as number `older[0]`.
+
+        Raises NotTrustedError where it is broken before.
+        """
+        walk = self._walks.setdefault(newer, history(self.workspace, newer, self.heads))
+        numbers = self._numbers.setdefault(newer, {})
+        if numbers and next(reversed(numbers)) <= older[0]:
+            return numbers.get(older[0]) == older[1]
+        above = self._above.setdefault(older, set())
+        passed: list[str] = []
+        for digest, head in walk:
+            numbers[head.version] = digest
+            if digest in above or (head.version, digest) == older:
+                above.update(passed, (digest,))
+                return True
+            if head.version <= older[0]:
+                break
+            passed.append(digest)
+        return False
+
+
+def known_of(
+    workspace: Workspace, dataset: str, shown: Callable[[], str | None] = lambda: None
+) -> Known:
+    """Asked for before the registry is listed: what others publish meanwhile is no rollback.
+
+    Where nothing was seen under the name here, `shown` is asked for the uid that the registry shows
+    under it: that dataset may have been seen elsewhere.
+    """
+    here, pin = workspace.known_here(dataset), workspace.pins.get(dataset)
+    uid = next(iter(here.values()), None)
+    seen = None if uid is None else workspace.seen(uid)
+    if uid is not None and seen is None:
+        place = next(iter(here))
+        raise DamagedError(
+            f"{dataset} was seen in {quoted(place)}, and what was seen is gone from the state",
+            hint="put the state back from a copy, or forget the rest of it:"
+            f" {forget_command(dataset, place)}",
+        )
+    if uid is None and (other := shown()) is not None:
+        seen = workspace.seen(other)
+    return Known(here, workspace.revocations_here(), seen, pin)
+
+
+def check_known(known: Known, head: Head, digest: str, here: str) -> None:
+    """Step 9, as far as the head `digest` shows it by itself: it is of the dataset that is known,
+    and its number was that of no other. `known` is of its uid, `here` is where it lies.
+
+    Raises NotTrustedError.
+    """
+    pin = known.pin
+    if pin is not None and pin.uid != head.uid:
+        raise NotTrustedError(
+            f"{head.dataset} is pinned as another dataset (uid {pin.uid}, here {head.uid})",
+            step=9,
+            hint="ask its publisher whether it was made anew; if so, pin it again",
+        )
+    check_same(head.dataset, head.uid, here, known.here)
+    if known.seen is not None:
+        check_seen(known.seen, head.dataset, head.version, digest, here)
+
+
+def check_history(
+    workspace: Workspace,
+    reference: Reference,
+    digest: str,
+    head: Head,
+    known: Known,
+    attested: Sequence[Attested] = (),
+    done: Report = ignore,
+    *,
+    lines: Lines | None = None,
+) -> bool:
+    """Step 9: the head `digest` lies on one line with what is known. False where nothing was.
+
+    `lines` are for who asks of many versions. Raises NotTrustedError.
+    """
+    lines = lines or Lines(workspace)
+    pin, here = known.pin, workspace.location
+    known = known.of(workspace, head.uid)
+    check_known(known, head, digest, here)
+    seen = known.seen
+    anchors = [] if pin is None else [_Anchor(pin.version, pin.head, "is pinned", "")]
+    if seen is not None:
+        anchors += _anchor_of(workspace, reference, head, seen)
+    # A list: pin and memory can name the same number, and both must hold.
+    remembered = bool(anchors)
+    if reference.head is not None:
+        done(9, "named by digest: exempt")
+        return remembered
+    for one in attested:
+        if reference.version is None and head.version < one.latest.version:
+            raise NotTrustedError(
+                f"the registry hides the newest version of {head.dataset}: {one} is attested to be"
+                f" the newest, the registry's newest is {head.version}",
+                step=9,
+                hint="find out who writes to the registry; ask for an older version by number if"
+                " you mean it",
+            )
+        anchors.append(_Anchor(one.latest.version, one.latest.head, "is attested", ""))
+    for anchor in sorted(anchors, key=lambda one: (one.number, one.head)):
+        older, newer = sorted([(head.version, digest), (anchor.number, anchor.head)])
+        if reference.version is None and head.version < anchor.number:
+            raise NotTrustedError(
+                f"{head.dataset} went back: version {anchor.number} {anchor.how}, the newest in"
+                f" {quoted(here)} is {head.version}",
+                step=9,
+                hint=f"ask for {head.dataset}@{head.version} by number if you mean it"
+                + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
+            )
+        try:
+            descends = lines.descend(newer[1], older)
+        except NotTrustedError as error:
+            raise NotTrustedError(
+                f"{error.message}; version {anchor.number} {anchor.how}, this is {quoted(here)}",
+                step=9,
+                hint=error.hint
+                or "put it back from a copy of the registry; find out who writes to it"
+                + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
+            ) from None
+        if not descends:
+            raise NotTrustedError(
+                f"{head.dataset}@{newer[0]} does not descend from version {older[0]} ({older[1]});"
+                f" version {anchor.number} {anchor.how}, this is {quoted(here)}",
+                step=9,
+                hint="the history was rewritten: compare with a colleague's state or lock file",
+            )
+    newest = max((one.number for one in anchors), default=None)
+    done(
+        9, "first use: nothing to compare" if newest is None else f"on the line of version {newest}"
+    )
+    return remembered
+
+
+def check_revocations_held(
+    workspace: Workspace, chain: Chain, known: Known, attested: Sequence[Attested] = ()
+) -> None:
+    """Step 9: the registry still has the revocations that are known, and those of its dataset that
+    are attested are in force. NotTrustedError."""
+    seen: list[tuple[RevocationLink, str, str | None]] = [
+        (link, place, None) for place, link in known.revoked_here.items()
+    ]
+    if known.seen is not None:
+        seen += [
+            (
+                RevocationLink(number, one.digest),
+                shown_place(one.places, workspace.places),
+                known.seen.dataset,
+            )
+            for number, one in known.seen.revocations.items()
+        ]
+    for link, place, dataset in seen:
+        elsewhere = "" if place in workspace.places else f", this is {quoted(workspace.location)}"
+        how = f"was seen in {quoted(place)}{elsewhere}"
+        chain.check_holds(link, how, forget=forget_command(dataset, place))
+    chain.check_holds(None if known.pin is None else known.pin.revocation, "is pinned")
+    for attestation in attested:
+        chain.check_holds(attestation.latest.revocation, "is attested to be the newest")
+        chain.check_attested(attestation.latest)
+
+
+def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -> None:
+    """Remembers a version that verified, under which trust and by whose signatures, and the
+    revocations that counted then."""
+    head = signed.head
+    counted = [made for _, made in signed.verdict.approvals]
+    # Anybody may have a certificate, and add a bundle: of those only who counted.
+    keys = [made for made in signed.signatures if made.key is not None]
+    ours = [one for one in chain.in_force if one.revocation.uid == head.uid]
+    workspace.remember(
+        Sighting(
+            dataset=head.dataset,
+            uid=head.uid,
+            number=head.version,
+            head=signed.digest,
+            trust=trust.name,
+            signers=tuple(dict.fromkeys(made.signer for made in (*counted, *keys))),
+            at=_now(),
+            revocation=chain.newest,
+            in_force={one.revocation.number: one.digest for one in ours},
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """A version that another must be on one line with, how it is known, how to forget it."""
+
+    number: int
+    head: str
+    how: str
+    forget: str
+
+
+def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: Seen) -> list[_Anchor]:
+    """The newest version seen. One that was seen elsewhere may be missing in a mirror that lags:
+    who asks it for an older number is shown that on the line of the newest that it has."""
+    for number, one in reversed(list(seen.versions.items())):
+        lags = reference.version is not None and head.version < number
+        place = shown_place(one.places, workspace.places)
+        if lags and place not in workspace.places and not _has_head(workspace, one.head):
+            continue
+        how = f"was seen in {quoted(place)}"
+        return [_Anchor(number, one.head, how, forget_command(head.dataset, place))]
+    return []
+
+
+def _has_head(workspace: Workspace, digest: str) -> bool:
+    try:
+        read_head(workspace, digest)
+    except NotTrustedError:
+        return False
+    return True
+
+
+def _now() -> datetime:
+    """A whole second that is not before now: nothing was seen earlier than it was."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)

@@ -1,0 +1,156 @@
+"""The line of versions that ends in one, and who signed each of them.
+
+Signers are judged under the policy in force when asked, and never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+
+from provreg.core.manifest.head import Head
+from provreg.core.policy.policy import Proof, Signature
+from provreg.errors import NotTrustedError, RevokedError
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.integrity import history
+from provreg.flows.verify.judging import Judge
+from provreg.flows.verify.signatures import is_proposal, read_signatures, who_signed
+
+Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "proposed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A principal of the policy, and the signature it is counted for."""
+
+    principal: str
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """One version of a line. `trusted_because` is None where the policy does not trust it.
+
+    `standing` is how it stands then: it is *waiting* for signatures where those that it has count
+    and are too few, a mere *proposal*, *distrusted* for any other reason. `signed_by` names who
+    signed it, whether or not that counts, and says of whom it is only claimed.
+    """
+
+    digest: str
+    head: Head
+    signers: tuple[Signer, ...]
+    trusted_because: str | None
+    refused_because: str | None
+    standing: Standing
+    signed_by: tuple[str, ...]
+
+    @property
+    def signed_at(self) -> datetime:
+        """The time a signature proves, else the one the head claims."""
+        proven = [
+            signer.signature.signed_at
+            for signer in self.signers
+            if signer.signature.signed_at is not None
+        ]
+        return min(proven, default=self.head.created)
+
+    @property
+    def proof(self) -> Proof:
+        """What vouches for `signed_at`."""
+        proofs = [s.signature.proof for s in self.signers if s.signature.signed_at is not None]
+        return proofs[0] if proofs else "claimed"
+
+
+def lineage(workspace: Workspace, digest: str, trust: Trust | None) -> list[Ancestor]:
+    """The versions from the first to the head `digest`, oldest first.
+
+    Raises NotTrustedError (step 9) where the line is broken.
+    """
+    line = list(history(workspace, digest))
+    line.reverse()
+    return judged(workspace, line, trust)
+
+
+def judged(
+    workspace: Workspace, heads: Iterable[tuple[str, Head]], trust: Trust | None
+) -> list[Ancestor]:
+    """`heads` with what the policy and what is known say of them (steps 1 to 9, limits)."""
+    judge = None if trust is None else Judge.of(workspace, trust)
+    heads = list(heads)
+    if judge is not None:
+        judge.lines.heads.update(heads)
+    return [_judged(workspace, judge, digest, head) for digest, head in heads]
+
+
+def _judged(workspace: Workspace, judge: Judge | None, digest: str, head: Head) -> Ancestor:
+    if judge is None:
+        by = who_signed(workspace, head, digest, None)
+        why = "no policy and no key says whom to trust"
+        return Ancestor(digest, head, (), None, why, "distrusted" if by else "unsigned", by)
+    try:
+        signed = judge.check(digest, head)
+    except NotTrustedError as error:
+        by = who_signed(workspace, head, digest, judge.trust)
+        standing = _standing(judge, digest, head, error) if by else "unsigned"
+        why = f"step {error.step}: {error.message}"
+        return Ancestor(digest, head, (), None, why, standing, by)
+    approvals = signed.verdict.approvals
+    signers = tuple(Signer(name, made) for name, made in approvals)
+    names = tuple(name for name, _ in approvals)
+    return Ancestor(digest, head, signers, signed.verdict.reason, None, "trusted", names)
+
+
+def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -> Standing:
+    """How a version stands that somebody signed and the policy refuses."""
+    if isinstance(refusal, RevokedError):
+        return "revoked"
+    if is_proposal(judge.workspace, head, digest):
+        return "proposed"
+    bundles = judge.workspace.versions.signatures(head.dataset, digest)
+    try:
+        verdict = read_signatures(
+            judge.workspace, head.dataset, head.version, digest, judge.trust, bundles, head=head
+        ).verdict
+    except NotTrustedError:
+        return "distrusted"
+    if not verdict.trusted:
+        return "waiting" if verdict.approvals else "distrusted"
+    limits = () if verdict.rule is None else verdict.rule.limits
+    signers = len(verdict.approvals)
+    lifts = any(limit.unless is not None and not limit.lifted(signers) for limit in limits)
+    return "waiting" if lifts else "distrusted"
+
+
+def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | None:
+    """The index's changes of the versions on `line`, None where it does not have all of them.
+
+    Then the objects of one do not hold together, and what it changed is not known. A proposal, with
+    which a line may end, is not in the index.
+    """
+    indexed = {one.head for one in workspace.index.versions()}
+    versions = list(line)
+    proposal = None
+    if versions and versions[-1].standing == "proposed" and versions[-1].digest not in indexed:
+        proposal = versions.pop()
+    if {one.digest for one in versions} - indexed:
+        return None
+    changes = workspace.index.changes([one.digest for one in versions])
+    if proposal is None:
+        return changes
+    from provreg.flows.verify.compare import changes_of
+    from provreg.store.index.rows import change_rows
+
+    rows = change_rows(changes_of(workspace, proposal.head)[0])
+    place = pa.array([len(versions)] * len(rows), pa.int32())
+    rows = rows.append_column("version", place).select(changes.column_names)
+    return pa.concat_tables([changes, rows.cast(changes.schema)])
+
+
+def place_of(line: Sequence[Ancestor], digest: str) -> int | None:
+    """The place of the head `digest` in a line, None where it is not on it."""
+    return next((at for at, one in enumerate(line) if one.digest == digest), None)

@@ -1,0 +1,436 @@
+"""The revocations of a registry, as far as a policy lets them count (steps 8 and 9).
+
+Anybody who can write to a registry can put anything under a number: what is not signed by whom a
+[[revoke]] rule names is passed over, and can neither revoke nor keep a version from verifying. What
+is so signed must continue what it names, back to the first: where that is missing, somebody hides
+revocations, and nothing verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from provreg.core.encoding.digest import sha256_digest
+from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.head import Head
+from provreg.core.policy.counting import NOBODY, Witness, count_principals, met_by
+from provreg.core.policy.policy import Signature
+from provreg.core.statements.latest import Latest
+from provreg.core.statements.revocation import (
+    Revocation,
+    RevocationLink,
+    claims_to_revoke,
+    parse_revocation,
+)
+from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
+from provreg.flows.session.trust import POLICY, Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.bundles import check_bundles, over
+from provreg.flows.verify.freshness import read_freshness
+from provreg.store.private.seen import shown_place
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A revocation that counts: the digest of its statement, and each principal's signature.
+
+    `known` says how this user knows that it counted, where its signatures alone do not make it
+    count any more: no revocation lapses.
+    """
+
+    revocation: Revocation
+    digest: str
+    approvals: tuple[tuple[str, Signature], ...]
+    known: str | None = None
+
+    @property
+    def link(self) -> RevocationLink:
+        return RevocationLink(self.revocation.number, self.digest)
+
+    def __str__(self) -> str:
+        """By whom and why."""
+        by = [name for name, _ in self.approvals]
+        said = f"revoked by {', '.join(by)}" if by else "revoked"
+        how = f"revocation {self.revocation.number}" + (f", {self.known}" if self.known else "")
+        return f"{said} ({how}): {self.revocation.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A number that is not in force, and why; `revocation` where it can be read as one.
+
+    `approvals` are those it has, where it lacks others; `ruled`: a rule says whose it needs.
+    """
+
+    number: int
+    reason: str
+    revocation: Revocation | None = None
+    approvals: tuple[tuple[str, Signature], ...] = ()
+    ruled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """What can be read as a revocation, by number, and the digests of the statements, whoever
+    signed them.
+
+    `whole` has the numbers of those that continue, back to the first, what is there.
+    """
+
+    revocations: Mapping[int, Revocation]
+    digests: Mapping[int, str]
+    whole: frozenset[int]
+
+    @classmethod
+    def of(cls, revocations: Mapping[int, Revocation]) -> Readable:
+        """Those by number: each continues one of a lower number."""
+        digests = {number: one.digest() for number, one in revocations.items()}
+        whole: set[int] = set()
+        for number in sorted(revocations):
+            link = revocations[number].previous
+            if link is None or (link.number in whole and digests[link.number] == link.digest):
+                whole.add(number)
+        return cls(revocations, digests, frozenset(whole))
+
+    def line(self, link: RevocationLink | None) -> Iterator[tuple[str, Revocation]]:
+        """The revocation `link` and what it continues, as far as the registry has it."""
+        while link is not None and self.digests.get(link.number) == link.digest:
+            revocation = self.revocations[link.number]
+            yield link.digest, revocation
+            link = revocation.previous
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The revocations of a registry under one policy, by number.
+
+    `broken` says why nothing can be relied upon, None where the chain is whole.
+    """
+
+    in_force: tuple[InForce, ...]
+    passed_over: tuple[PassedOver, ...]
+    read: Readable
+    broken: NotTrustedError | None
+
+    @property
+    def newest(self) -> RevocationLink | None:
+        """The newest revocation in force, None where there is none."""
+        return self.in_force[-1].link if self.in_force else None
+
+    @property
+    def next_number(self) -> int:
+        """The lowest number after the newest that was free when the chain was read.
+
+        Who squats higher ones gains nothing. One that was taken since is not passed by: it may be
+        that of a revocation to continue.
+        """
+        taken = {one.revocation.number for one in self.in_force}
+        taken.update(one.number for one in self.passed_over)
+        number = 1 if self.newest is None else self.newest.number + 1
+        while number in taken:
+            number += 1
+        return number
+
+    def of(self, head: Head) -> tuple[InForce, ...]:
+        """Those of samples of the dataset of `head` that reach as far as its version."""
+        return tuple(
+            one
+            for one in self.in_force
+            if (one.revocation.dataset, one.revocation.uid) == (head.dataset, head.uid)
+            and one.revocation.samples is not None
+            and one.revocation.samples.since <= head.version
+        )
+
+    def revoking(self, head: Head, digest: str) -> InForce | None:
+        """The first one of the version with the head `digest`."""
+        version = (head.dataset, head.uid, digest)
+        for one in self.in_force:
+            found = one.revocation
+            if found.samples is None and (found.dataset, found.uid, found.head) == version:
+                return one
+        return None
+
+    def check(self, head: Head, digest: str) -> None:
+        """Step 8: raises RevokedError for a revoked version, NotTrustedError for a broken chain."""
+        if self.broken is not None:
+            raise self.broken
+        found = self.revoking(head, digest)
+        if found is not None:
+            raise RevokedError(
+                f"{head.dataset}@{head.version} is {printable(str(found))}",
+                step=8,
+                hint="use another version; models that saw this one are concerned as well",
+            )
+
+    def check_holds(self, link: RevocationLink | None, known: str, *, forget: str = "") -> None:
+        """Step 9: raises NotTrustedError unless the registry has the revocation `link` and all that
+        it continues: it had them when it was in force.
+
+        `known` says how it is known, `forget` the command that ends that.
+        """
+        if link is None:
+            return
+        there = self.read.digests.get(link.number) == link.digest
+        if there and link.number in self.read.whole:
+            return
+        missing = ": it continues one that is not there" if there else ""
+        raise NotTrustedError(
+            f"the registry hides revocation {link.number}, which {known} ({link.digest}){missing}",
+            step=9,
+            hint="put it back from a copy of the registry; find out who writes to it"
+            + (forget and f"; if you went back to an old copy on purpose: {forget}"),
+        )
+
+    def check_attested(self, latest: Latest) -> None:
+        """Step 9: raises NotTrustedError where `latest` names a revocation of its dataset, or what
+        continues one, that needs signatures and is not in force.
+
+        It was when that was said. Its bundles may be hidden: that puts it in force for nobody, and
+        nobody is told that all is well. Where it is in force under another number, it is.
+        """
+        passed_over = {one.number: one for one in self.passed_over if one.ruled}
+        for _, found in self.read.line(latest.revocation):
+            one = passed_over.get(found.number)
+            if one is None or (found.dataset, found.uid) != (latest.dataset, latest.uid):
+                continue
+            if any(_covers(other.revocation, found) for other in self.in_force):
+                continue
+            raise NotTrustedError(
+                f"revocation {found.number} of {found.dataset} is attested to be in force, and does"
+                f" not count here: {one.reason}",
+                step=9,
+                hint="put its signatures back from a copy of the registry; if who revoked is not in"
+                " your policy, or their key was stolen, have it revoked again",
+            )
+
+
+def _covers(one: Revocation, other: Revocation) -> bool:
+    """Whether `one` revokes all that `other` does."""
+    if (one.dataset, one.uid) != (other.dataset, other.uid):
+        return False
+    mine, others = one.samples, other.samples
+    if mine is None or others is None:
+        return mine is None and others is None and one.head == other.head
+    return (mine.by, mine.name) == (others.by, others.name) and mine.since <= others.since
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """How somebody knows that a revocation was there, and since when, None where that is open.
+
+    `by` are the principals who say so.
+    """
+
+    how: str
+    at: datetime | None
+    by: frozenset[str] = frozenset()
+
+
+def read_chain(workspace: Workspace, trust: Trust) -> Chain:
+    """All revocations of the registry, judged now under the policy in force.
+
+    Raises DamagedError for more than 100,000, StorageError.
+    """
+    now = datetime.now(UTC)
+    in_force: list[InForce] = []
+    passed_over: list[PassedOver] = []
+    uncounted: dict[int, PassedOver] = {}
+    made: dict[int, list[Signature]] = {}
+    read: dict[int, Revocation] = {}
+    broken: NotTrustedError | None = None
+    for number in workspace.revocations.numbers():
+        try:
+            statement = workspace.revocations.statement(number)
+        except (DamagedError, NotFoundError) as error:
+            passed_over.append(PassedOver(number, error.message))
+            continue
+        signatures = _signatures(workspace, statement, trust)
+        try:
+            revocation = parse_revocation(statement)
+        except FormatError as error:
+            passed_over.append(PassedOver(number, error.message))
+            if claims_to_revoke(statement):
+                broken = broken or _unreadable(number, signatures, trust, error)
+            continue
+        if revocation.number != number:
+            copy = f"it is a copy of revocation {revocation.number}"
+            passed_over.append(PassedOver(number, copy))
+            continue
+        read[number] = revocation
+        counted = _count(revocation, signatures, trust, now)
+        if isinstance(counted, PassedOver):
+            uncounted[number] = counted
+            made[number] = signatures
+        else:
+            in_force.append(InForce(revocation, sha256_digest(statement), counted))
+    readable = Readable.of(read)
+    kept = _known(workspace, trust, uncounted, readable, made, now)
+    passed_over += [one for number, one in uncounted.items() if number not in kept]
+    passed_over.sort(key=lambda one: one.number)
+    in_force += kept.values()
+    in_force.sort(key=lambda one: one.revocation.number)
+    broken = broken or _missing_link(in_force, readable)
+    return Chain(tuple(in_force), tuple(passed_over), readable, broken)
+
+
+def _known(
+    workspace: Workspace,
+    trust: Trust,
+    uncounted: dict[int, PassedOver],
+    read: Readable,
+    made: Mapping[int, Sequence[Signature]],
+    now: datetime,
+) -> dict[int, InForce]:
+    """Those whose signatures do not make them count, and that this user knows to have counted:
+    whatever became of the key, the rule or the bundles since, they stay in force.
+
+    Of what others say only the time is taken, and whose word it is: whom no rule lets revoke cannot
+    do so by attesting, and whom it does has signed for it thus.
+    Where that is not enough, `uncounted` says so.
+    """
+    kept: dict[int, InForce] = {}
+    if not uncounted:
+        return kept
+    pinned, heard = _pinned(workspace, read)
+    datasets = {read.revocations[number].dataset for number in uncounted}
+    for digest, word in _attested(workspace, trust, datasets, read):
+        heard.setdefault(digest, []).append(word)
+    for number, one in uncounted.items():
+        revocation, digest = read.revocations[number], read.digests[number]
+        seen = workspace.seen(revocation.uid)
+        known = None if seen is None else seen.revocations.get(number)
+        if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
+            how = f"seen in {quoted(shown_place(known.places, workspace.places))}"
+            kept[number] = InForce(revocation, digest, one.approvals, how)
+        elif digest in pinned:
+            kept[number] = InForce(revocation, digest, one.approvals, "pinned")
+        elif digest in heard:
+            words = heard[digest]
+            told = (_told(revocation, made[number], trust, now, word) for word in words)
+            found = next((said for said in told if said is not None), None)
+            if found is None:
+                reason = f"{one.reason}; that it is {words[0].how} does not put it in force"
+                uncounted[number] = replace(one, reason=reason)
+            else:
+                kept[number] = InForce(revocation, digest, *found)
+    return kept
+
+
+def _told(
+    revocation: Revocation,
+    signatures: Sequence[Signature],
+    trust: Trust,
+    now: datetime,
+    word: _Word,
+) -> tuple[tuple[tuple[str, Signature], ...], str] | None:
+    """By whose signatures `revocation` counts if `word` is taken, and how that is known."""
+    rule = trust.policy.revoke_rule(revocation.dataset)
+    counted = _count(revocation, signatures, trust, now, Witness(pinned=word.at))
+    if not isinstance(counted, PassedOver):
+        return counted, word.how
+    signed = {name for name, _ in counted.approvals}
+    met = rule is not None and met_by(rule, signed | word.by)
+    return (counted.approvals, word.how) if met else None
+
+
+def _pinned(workspace: Workspace, read: Readable) -> tuple[set[str], dict[str, list[_Word]]]:
+    """The digests of those that the user's pins put in force, and which others are heard of.
+
+    Who signed the pinned one could have signed what it continues, of its own dataset. What it
+    continues of another may be a stranger's.
+    """
+    in_force: set[str] = set()
+    heard: dict[str, list[_Word]] = {}
+    # A planted file of pins may refuse, and not choose what is left out.
+    for pin in workspace.pins.values() if workspace.vouching else ():
+        line = list(read.line(pin.revocation))
+        for digest, one in line:
+            if (one.dataset, one.uid) == (line[0][1].dataset, line[0][1].uid):
+                in_force.add(digest)
+            else:
+                heard.setdefault(digest, []).append(_Word("pinned", pin.at))
+    return in_force, heard
+
+
+def _attested(
+    workspace: Workspace, trust: Trust, datasets: Iterable[str], read: Readable
+) -> Iterator[tuple[str, _Word]]:
+    """Which revocations of its own dataset a *latest* statement that counts names, or names what
+    continues them: they were there when all who attest it signed, as far as that is proven."""
+    for dataset in datasets:
+        for one in read_freshness(workspace, dataset, None, trust).attested:
+            times = [made.signed_at for _, made in one.approvals if made.carries("time")]
+            proven = [at for at in times if at is not None]
+            at = max(proven) if len(proven) == len(one.approvals) else None
+            word = _Word("attested", at, frozenset(name for name, _ in one.approvals))
+            for digest, revocation in read.line(one.latest.revocation):
+                if (revocation.dataset, revocation.uid) == (dataset, one.latest.uid):
+                    yield digest, word
+
+
+def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
+    """Who signed `statement`, of those whom the policy knows (steps 1 to 3)."""
+    bundles = workspace.revocations.signatures(statement)
+    return check_bundles(bundles, trust, over(statement)).signatures
+
+
+def _count(
+    revocation: Revocation,
+    signatures: Sequence[Signature],
+    trust: Trust,
+    now: datetime,
+    witness: Witness = NOBODY,
+) -> tuple[tuple[str, Signature], ...] | PassedOver:
+    """The principals by whose signatures `revocation` counts, or why it does not."""
+    rule = trust.policy.revoke_rule(revocation.dataset)
+    if rule is None:
+        why = f"no [[revoke]] rule of the policy covers {quoted(revocation.dataset)}"
+        return PassedOver(revocation.number, why, revocation)
+    # A key that is over revokes all the same: only one that may be a thief's has to be shown to be
+    # older. What a revoker said in time would lapse otherwise for whoever comes after.
+    count = count_principals(
+        trust.policy, rule, signatures, now=now, created=revocation.created, witness=witness,
+        ends=False,
+    )  # fmt: skip
+    if count.met:
+        return count.approvals
+    aside = "".join(f"; not counted: {one}" for one in count.set_aside)
+    why = f"{count.needed}{aside}"
+    return PassedOver(revocation.number, why, revocation, count.approvals, ruled=True)
+
+
+def _unreadable(
+    number: int, signatures: Sequence[Signature], trust: Trust, error: FormatError
+) -> NotTrustedError | None:
+    """Why nothing verifies where someone who may revoke something signed what cannot be read."""
+    signers = {name for rule in trust.policy.revoke for name in rule.signers}
+    for signature in signatures:
+        principal = trust.policy.signer_of(signature)
+        if principal is not None and principal.name in signers:
+            return NotTrustedError(
+                f"revocation {number}, signed by {principal.name}, cannot be read: {error.message}",
+                step=8,
+                hint="update provreg: it may be of a kind that this one does not know",
+            )
+    return None
+
+
+def _missing_link(in_force: Sequence[InForce], read: Readable) -> NotTrustedError | None:
+    """Why the chain is not whole: one in force continues one that is not there."""
+    followed: set[int] = set()
+    for one in in_force:
+        here = one.revocation
+        while here.previous is not None and here.number not in followed:
+            followed.add(here.number)
+            link = here.previous
+            if read.digests.get(link.number) != link.digest:
+                return NotTrustedError(
+                    f"revocation {here.number} continues revocation {link.number}"
+                    f" ({link.digest}), which the registry hides",
+                    step=8,
+                    hint="put it back from a copy of the registry; find out who writes to it",
+                )
+            here = read.revocations[link.number]
+    return None

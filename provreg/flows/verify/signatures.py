@@ -1,0 +1,301 @@
+"""Who signed a head, and what the policy says of them.
+
+These are steps 1 to 7 of docs/concepts/verification.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.head import Head
+from provreg.core.policy.counting import Witness
+from provreg.core.policy.policy import Signature
+from provreg.core.policy.verdict import Verdict, judge
+from provreg.core.statements.statement import statement_of, version_statement
+from provreg.errors import NotFoundError, NotTrustedError
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.bundles import CheckedBundles, check_bundles
+from provreg.flows.verify.integrity import Report, ignore, read_head, recorded
+from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
+
+_SHOWN_SIGNERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A bundle that was not counted: its digest, the step it failed and why."""
+
+    bundle: str
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A head whose signatures were checked (steps 1 to 7), and what the policy says of them."""
+
+    digest: str
+    head: Head
+    verdict: Verdict
+    signatures: tuple[Signature, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def check_signatures(
+    workspace: Workspace,
+    dataset: str,
+    number: int | None,
+    digest: str,
+    trust: Trust,
+    done: Report = ignore,
+    *,
+    head: Head | None = None,
+) -> Signed:
+    """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`, or
+    by its digest alone.
+
+    `head` is what was read of it, where it was (step 4).
+    Of step 8 they check what the policy says of time: keys that have ended, and age.
+    """
+    bundles = workspace.versions.signatures(dataset, digest)
+    signed = read_signatures(workspace, dataset, number, digest, trust, bundles, done, head=head)
+    head, verdict = signed.head, signed.verdict
+    if not is_recorded(workspace, head, digest):
+        if is_proposal(workspace, head, digest):
+            raise _only_proposed(signed)
+        raise no_version(head, digest)
+    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
+    _say_counted(verdict, trust, done)
+    verdict.require()
+    return signed
+
+
+def read_signatures(
+    workspace: Workspace,
+    dataset: str,
+    number: int | None,
+    digest: str,
+    trust: Trust,
+    bundles: Iterable[tuple[str, bytes]],
+    done: Report = ignore,
+    *,
+    head: Head | None = None,
+) -> Signed:
+    """Who signed the head `digest` as version `number`, and what the policy says of them.
+
+    `bundles` are (written SHA-256, bytes). Neither that the policy takes them is asked here, nor
+    that the number belongs to the head: it may be published one day. Raises NotTrustedError where
+    no signature is left to be judged.
+    """
+    good, skipped = _steps_1_to_3(bundles, dataset, digest, trust, done)
+    head = head or read_head(workspace, digest)
+    done(4, digest)
+    number = head.version if number is None else number
+    statement = version_statement(
+        dataset=dataset,
+        version=number,
+        head=digest,
+        uid=head.uid,
+        root=head.root,
+        samples=head.samples,
+    )
+    same = [made for bundle, made in good if bundle.payload == statement]
+    skipped += _over_another(good, statement)
+    if not same:
+        raise NotTrustedError(
+            f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
+            " another dataset, number or content",
+            step=5,
+            hint="a signed head was put in another's place: ask who writes to this registry",
+        )
+    check_named(head, dataset, number)
+    verdict = _judge(workspace, digest, head, same, trust)
+    return Signed(digest, head, verdict, tuple(same), tuple(skipped))
+
+
+def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
+    """Tells of those of steps 6 and 7 that passed."""
+    names = [name for name, _ in verdict.approvals]
+    if verdict.step == 8:
+        # Enough have signed, but not in time.
+        late = (one.principal for one in verdict.set_aside if one.step == 8)
+        names = list(dict.fromkeys([*names, *filter(None, late)]))
+    if names:
+        done(6, ", ".join(names))
+    if names and verdict.rule is not None and (verdict.trusted or verdict.step == 8):
+        done(7, f"{len(names)} of {verdict.rule.threshold} needed, by {trust.origin}")
+
+
+def signed_when(signatures: Sequence[Signature]) -> str:
+    """When, as far as that is proven, in words."""
+    times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
+             for made in signatures if made.signed_at is not None]  # fmt: skip
+    if not times:
+        return "a key's signature has no time that could expire"
+    return f"signed {', '.join(times)}, while the certificate was valid"
+
+
+def check_named(head: Head, dataset: str, number: int | None) -> None:
+    """Step 5, for the head that stands under a name, None as number where its digest was named.
+
+    Raises NotTrustedError for another's.
+    """
+    number = head.version if number is None else number
+    if (head.dataset, head.version) != (dataset, number):
+        raise NotTrustedError(
+            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}",
+            step=5,
+            hint="a head was put in another's place: ask who writes to this registry",
+        )
+
+
+def _judge(
+    workspace: Workspace, digest: str, head: Head, signatures: Sequence[Signature], trust: Trust
+) -> Verdict:
+    """Steps 6, 7 and 8. What was seen is looked up where it can matter: keys that have ended."""
+    ask = partial(
+        judge, trust.policy, head.dataset, head.version, signatures,
+        now=datetime.now(UTC), created=head.created,
+    )  # fmt: skip
+    verdict = ask()
+    if verdict.step == 8:
+        return ask(witness=_witness(workspace, head, digest, trust))
+    return verdict
+
+
+def _witness(workspace: Workspace, head: Head, digest: str, trust: Trust) -> Witness:
+    pin = workspace.pinned(head, digest)
+    seen = workspace.witnessed(head, digest, trust.name)
+    return Witness(seen, None if pin is None else pin.at)
+
+
+def signed_by_thieves(workspace: Workspace, digest: str, head: Head, trust: Trust) -> bool:
+    """Whether all whom the policy knows of who signed a version did so with keys that may have been
+    somebody else's by then."""
+    signatures, _ = all_signatures(workspace, head, digest, trust)
+    witness = _witness(workspace, head, digest, trust)
+    verdict = judge(
+        trust.policy, head.dataset, head.version, signatures,
+        now=datetime.now(UTC), created=head.created, witness=witness,
+    )  # fmt: skip
+    return not verdict.approvals and any(one.stolen for one in verdict.set_aside)
+
+
+def is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
+    """Whether the number of the head `digest` belongs to it."""
+    try:
+        return recorded(workspace, head.dataset, head.version) == digest
+    except (NotTrustedError, NotFoundError):  # squatted with what is no record, or gone again
+        return False
+
+
+def is_proposal(workspace: Workspace, head: Head, digest: str) -> bool:
+    """Whether the head `digest` was proposed and is no version (yet)."""
+    proposed = workspace.versions.is_proposed(head.dataset, head.version, digest)
+    return proposed and not is_recorded(workspace, head, digest)
+
+
+def _only_proposed(signed: Signed) -> NotTrustedError:
+    head, digest, verdict = signed.head, signed.digest, signed.verdict
+    lacks = "enough have signed it" if verdict.trusted else verdict.reason
+    return NotTrustedError(
+        f"{digest} is a proposal of {head.dataset}@{head.version}, no version: {lacks}",
+        step=5,
+        hint=verdict.needed or f"`provreg sign {head.dataset}@{digest}` publishes it",
+    )
+
+
+def no_version(head: Head, digest: str) -> NotTrustedError:
+    """The refusal of a head whose number does not belong to it and that is no proposal."""
+    return NotTrustedError(
+        f"number {head.version} of {head.dataset} does not belong to the head {digest}",
+        step=5,
+        hint="this head lost a race, was replaced or its number deleted: it is not a version",
+    )
+
+
+def all_signatures(
+    workspace: Workspace, head: Head, digest: str, trust: Trust
+) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
+    """Every signature over the head `digest` that verifies, and the bundles that do not, and why.
+
+    Whether the policy lets any of them count is not asked.
+    """
+    bundles = workspace.versions.signatures(head.dataset, digest)
+    checked = check_bundles(bundles, trust)
+    statement = statement_of(head)
+    return (
+        tuple(made for bundle, made in checked.good if bundle.payload == statement),
+        (*_skipped(checked), *_over_another(checked.good, statement)),
+    )
+
+
+def who_signed(
+    workspace: Workspace, head: Head, digest: str, trust: Trust | None
+) -> tuple[str, ...]:
+    """Who signed this head by its bundles: the principal, the key or identity whose signature
+    verifies, and otherwise who the bundle claims that it was."""
+    found: set[str] = set()
+    for _, data in workspace.versions.signatures(head.dataset, digest):
+        try:
+            bundle = parse_bundle(data)
+        except NotTrustedError:
+            continue
+        if bundle.payload == statement_of(head):
+            found.add(_signer_of(bundle, trust))
+    shown = sorted(found)[:_SHOWN_SIGNERS]
+    more = len(found) - len(shown)
+    return (*shown, f"{more:,} more") if more else tuple(shown)
+
+
+def _signer_of(bundle: Bundle, trust: Trust | None) -> str:
+    try:
+        if trust is not None:
+            made = verify_bundle(bundle, trust.anchors)
+            principal = trust.policy.signer_of(made)
+            # Quoted: no identity may look like a principal's name, or like several of them.
+            return quoted(str(made)) if principal is None else principal.name
+    except NotTrustedError:
+        pass
+    return f"{claimed_signer(bundle)}, not verified"
+
+
+def _steps_1_to_3(
+    bundles: Iterable[tuple[str, bytes]], dataset: str, digest: str, trust: Trust, done: Report
+) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
+    """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
+    checked = check_bundles(bundles, trust)
+    good, failed = checked.good, checked.failed
+    count = len(good) + len(failed)
+    if not count:
+        raise NotTrustedError(
+            f"the head {digest} of {quoted(dataset)} has no signature",
+            step=1,
+            hint="it was never signed, or its signatures were deleted from the registry",
+        )
+    for step, said in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
+        passed = len(good) + sum(error.step > step for _, error in failed)
+        if passed:
+            done(step, f"{passed} of {count} {said}")
+    if not good:
+        # The one that came furthest says best what is wrong.
+        raise max((error for _, error in failed), key=lambda error: error.step)
+    done(3, ", ".join(str(made) for _, made in good))
+    return good, _skipped(checked)
+
+
+def _skipped(checked: CheckedBundles) -> list[Skipped]:
+    return [Skipped(digest, error.step, error.message) for digest, error in checked.failed]
+
+
+def _over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes) -> list[Skipped]:
+    return [
+        Skipped(bundle.digest, 5, "it signs another statement than this head's")
+        for bundle, _ in bundles
+        if bundle.payload != statement
+    ]

@@ -1,0 +1,233 @@
+"""Checking a `datasets.Dataset` that came from elsewhere against a verified version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+
+from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.entry import DIGEST, SAMPLE
+from provreg.core.manifest.told import Told
+from provreg.core.rows.column import Column, columns_from_json
+from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.extension_types import stored_batch
+from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
+from provreg.flows.reading.settings import reader_said
+from provreg.flows.verify.steps import VerifiedVersion
+from provreg.loaders.passes.choosing import why_revoked
+from provreg.loaders.passes.matching import Matching
+from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.huggingface import huggingface
+from provreg.readers.tables.features import features_of, plain_batch, plain_schema
+from provreg.readers.tables.options import ROLES, TableOptions
+from provreg.readers.tables.samples import content_ids, samples_of
+from provreg.readers.tables.signed_features import MEDIA, Said, said_by, unsigned, written
+
+if TYPE_CHECKING:
+    import datasets
+
+    from provreg.core.manifest.head import Head
+    from provreg.loaders.samples import VerifiedSamples
+
+_BATCH = 1024
+_SHOWN = 3
+
+
+def verify_dataset(
+    dataset: datasets.Dataset,
+    signed: VerifiedSamples | VerifiedVersion,
+    columns: Mapping[str, str] | None = None,
+) -> None:
+    """Checks that the rows of `dataset` are the samples that are `signed`, all and no others.
+
+    Those are the ones that `provreg.load` hands out, as selected and without those left out as
+    revoked, or all of a version. The payload's columns have the names they have in the version; for
+    a version of files it is the one column of images, sounds or bytes. Ids and labels are compared
+    where the dataset has them: in the columns that `columns` names for `id` and `label`, in those
+    of the version's data, or in columns of just these names. Nothing but the rows as they are now
+    is checked; what `map` and the like make of them is not.
+
+    Raises NotTrustedError (step 12) with a finding for every row that is not as signed (its
+    `found_id` is `row N`, from 0), for every sample that is missing, and for every column of which
+    the features say another than is signed; RevokedError (step 8) for a version some samples of
+    which may be revoked; UsageError for a column that is missing or is not signed, and for a
+    dataset with a format other than Arrow; InputError for rows that cannot be hashed, such as an
+    image that is a path without its bytes.
+    """
+    if dataset.format["type"] not in {None, "arrow"} or dataset.format["format_kwargs"]:
+        raise UsageError(
+            "the dataset hands its rows out in a format, which makes other values of them",
+            hint="check it without, and set the format then: dataset.reset_format()",
+        )
+    schema = dataset.features.arrow_schema
+    features = features_of(schema)
+    found = {column.name: column for column in columns_from_arrow(plain_schema(schema))}
+    if isinstance(signed, VerifiedVersion):
+        _refuse_revoked(signed)
+    reader = _reader(found, signed.head.reading, dict(columns or {}))
+    _check_features(said_by(schema, features), signed.reference, signed.head, reader)
+    matching = Matching(
+        signed.reference,
+        signed.entries,
+        ids_read=reader.id is not None,
+        told=Told(("label",) if reader.label is not None else ()),
+    )
+    findings: list[Finding] = []
+    row = 0
+    for table in dataset.with_format("arrow").iter(_BATCH):
+        for batch in table.combine_chunks().to_batches():
+            try:
+                samples = reader.samples(plain_batch(stored_batch(batch), features))
+            except MisfitError as misfit:
+                place = f"row {row + misfit.row}"
+                raise InputError(
+                    f"{place}: {misfit.complaint}", hint=misfit.hint, sample=place
+                ) from None
+            findings += (
+                replace(matching.finding(samples, at), found_id=f"row {row + at}")
+                for at in np.flatnonzero(matching.match(samples).rows < 0).tolist()
+            )
+            row += batch.num_rows
+    findings += matching.missing_findings(matching.missing())
+    if findings:
+        raise _not_as_signed(signed.reference, findings)
+
+
+def _refuse_revoked(version: VerifiedVersion) -> None:
+    if version.chain.of(version.head):
+        raise RevokedError(
+            f"samples of {version.reference} are revoked: {why_revoked(version)}",
+            step=8,
+            hint="load the version with provreg.load, where it is said what becomes of them"
+            " (exclude_revoked), and hold the dataset against what that returns",
+        )
+
+
+def _check_features(said: Iterable[Said], reference: str, head: Head, reader: _Rows) -> None:
+    """Raises NotTrustedError where features of the dataset make other values than is signed."""
+    why = ((one, _unsigned(one, head, reader)) for one in said)
+    findings = [
+        Finding("changed", printable(one.at[0] or ""), detail=complaint)
+        for one, complaint in why
+        if complaint is not None
+    ]
+    if findings:
+        raise NotTrustedError(
+            f"the dataset is not as {reference} signs it: {findings[0].detail}",
+            step=12,
+            hint="load the version with provreg.loaders.huggingface.dataset, or cast the column to"
+            " what is signed: dataset.cast_column",
+            findings=tuple(findings),
+        )
+
+
+def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
+    """Why what a feature of the dataset says is not what is signed, None where it is."""
+    if one.kind in MEDIA and one.parameters.get("decode") is False:
+        return None  # their bytes
+    column = one.at[0]
+    reading: Mapping[str, Any] = head.reading
+    for role, own in (("id", reader.id), ("label", reader.label)):
+        if own is not None and own.name == column:
+            column = reading.get(role)
+            if role == "label" and head.label_type == "class":
+                return unsigned([replace(one, parameters={"names": list(head.classes)})], [one])
+    signed: tuple[Said, ...] = ()
+    if reading["reader"] == huggingface.READER:
+        signed = huggingface.options_from_reading(reader_said(reading)).said or ()
+    here = [said for said in signed if said.at == (column, *one.at[1:])]
+    if here:
+        return unsigned(here, [replace(one, at=here[0].at)])
+    if one.kind in {"Json", *MEDIA} and not one.parameters:
+        return None  # as usual
+    return f"what {written(one.at)} is as {one.kind} is not signed"
+
+
+def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
+    kinds = Counter(finding.kind for finding in findings)
+    first = "; ".join(
+        " ".join(filter(None, (finding.found_id, finding.kind, quoted(finding.id))))
+        for finding in findings[:_SHOWN]
+    )
+    said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return NotTrustedError(
+        f"the dataset is not as {reference} signs it: {said} (first: {first})",
+        step=12,
+        hint="do not train on it; load the version with provreg.loaders.huggingface.dataset",
+        findings=tuple(findings),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Reads rows as samples: the columns that are the payload, and those of ids and labels."""
+
+    payload: tuple[Column, ...]
+    are_files: bool
+    id: Column | None
+    label: Column | None
+
+    def samples(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch of the schema SAMPLE. Raises MisfitError, InputError."""
+        options = TableOptions(
+            id=None if self.id is None else self.id.name,
+            label=None if self.label is None else self.label.name,
+            columns=(*self.payload, *(one for one in (self.id, self.label) if one)),
+        )
+        samples = samples_of(batch, options)
+        if self.are_files:
+            contents, sizes = _hashed(batch.column(self.payload[0].name))
+            samples = samples.set_column(1, SAMPLE.field("content"), contents)
+            samples = samples.set_column(2, SAMPLE.field("size"), sizes)
+        if self.id is None:
+            ids = content_ids(samples.column("content"))
+            samples = samples.set_column(0, SAMPLE.field("id"), ids)
+        return samples
+
+
+def _reader(found: dict[str, Column], reading: Mapping[str, Any], given: dict[str, str]) -> _Rows:
+    """How rows with the columns `found` are read as samples of a version that was read so."""
+    for role, name in given.items():
+        if role not in ("id", "label") or name not in found:
+            raise UsageError(f"there is no column {quoted(name)} to be the {quoted(role)}")
+    signed: tuple[Column, ...] = ()
+    if "columns" in reading:
+        roles = {reading.get(role) for role in ROLES}
+        columns = columns_from_json(reading["columns"], "head.reading.columns")
+        signed = tuple(column for column in columns if column.name not in roles)
+    payload = {column.name for column in signed}
+    chosen: dict[str, Column | None] = {}
+    for role in ("id", "label"):
+        names = (given.get(role), reading.get(role), role)
+        there = (found[name] for name in names if name in found and name not in payload)
+        chosen[role] = next(there, None)
+    taken = {column.name for column in chosen.values() if column}
+    others = [column for name, column in found.items() if name not in taken | payload]
+    if not signed and len(others) == 1:
+        return _Rows((others[0],), True, **chosen)
+    missing = sorted(payload - found.keys())
+    if missing or not signed:
+        raise UsageError(f"the dataset lacks the column {quoted((missing or ['image'])[0])}")
+    if others:
+        raise UsageError(
+            f"the column {quoted(others[0].name)} is not part of what is signed",
+            hint="check the dataset without it: dataset.remove_columns(…)",
+        )
+    return _Rows(signed, False, **chosen)
+
+
+def _hashed(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Digests and sizes of files."""
+    if pa.types.is_struct(column.type):
+        column = column.field("bytes")
+    if column.null_count:
+        raise InputError("a row has no bytes, only a path", hint="embed the files in the dataset")
+    payloads = column.to_pylist()
+    digests = [blake3(payload).digest() for payload in payloads]
+    return pa.array(digests, DIGEST), pa.array(map(len, payloads), pa.uint64())

@@ -1,0 +1,100 @@
+"""The processes of one distributed training run, as torch.distributed has brought them together."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from provreg.errors import UsageError
+from provreg.loaders.passes.handed_out import merged
+
+Counts = dict[str, npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Rank `number` of `of`; 0 of 1 where nothing is distributed."""
+
+    number: int = 0
+    of: int = 1
+
+    @classmethod
+    def find(cls) -> Self:
+        """The ranks of the default process group, if torch is loaded and has one."""
+        group = _distributed()
+        return cls() if group is None else cls(group.get_rank(), group.get_world_size())
+
+    @classmethod
+    def launched(cls) -> Self:
+        """As `find`; as long as there is no group, what its launcher says (RANK, WORLD_SIZE)."""
+        if _distributed() is None:
+            number, of = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+            if number.isdecimal() and of.isdecimal():
+                return cls(int(number), int(of))
+        return cls.find()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that publishes."""
+        return self.number == 0
+
+    def gather(self, counts: Counts) -> Counts | None:
+        """The counts of all ranks together in the first of them, None in the others.
+
+        All ranks must call it. Raises UsageError where the process group is gone.
+        """
+        if self.of == 1:
+            return counts
+        group = _distributed()
+        if group is None:
+            raise UsageError(
+                "the process group was destroyed before the ranks' counts were gathered",
+                hint="end the block of the training run first",
+            )
+        received: list[Any] = [None] * self.of
+        mine = {digest: zlib.compress(found.tobytes(), 1) for digest, found in counts.items()}
+        group.all_gather_object(received, mine)
+        if not self.first:
+            return None
+        together: Counts = {}
+        for theirs in received:
+            for digest, packed in theirs.items():
+                found = np.frombuffer(zlib.decompress(packed), np.uint8)
+                together[digest] = merged(together[digest], found) if digest in together else found
+        return together
+
+
+class OwnRank:
+    """Which rank the process is that asks, not the one that made this; or always the `given` one.
+
+    Workers that were spawned know of no ranks: they are sent the rank of the process they are of.
+    """
+
+    def __init__(self, given: Ranks | None = None) -> None:
+        self._given = given
+        self._sent = Ranks()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_given": self._given, "_sent": self.now}
+
+    @property
+    def now(self) -> Ranks:
+        """The rank. Raises UsageError where the launcher names none."""
+        if self._given is not None:
+            return self._given
+        launched = Ranks.launched()
+        if not launched.number < max(1, launched.of):
+            raise UsageError(f"rank {launched.number} of {launched.of} is none")
+        return launched if launched.of > 1 else self._sent
+
+
+def _distributed() -> Any:
+    """torch.distributed, where it is loaded and has a process group."""
+    group = sys.modules.get("torch.distributed")
+    return group if group is not None and group.is_available() and group.is_initialized() else None

@@ -1,0 +1,251 @@
+"""What a reader is: the one shape that all formats have.
+
+How to add one is told in docs/contributing/README.md, "Adding a reader".
+
+A reader is a module, or an object of another package, with the attributes of `Reader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+from provreg.core.encoding.text import quoted
+from provreg.core.rows.column import LogicalType
+from provreg.errors import UsageError
+from provreg.executors.processes import IN_PROCESS
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from provreg.errors import Finding
+    from provreg.executors.api import Executor
+
+# Samples that are handed on: rows' columns, files' bytes, or members by name.
+Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
+# (payloads, samples of schema SAMPLE) in batches, in the order of `Found.table`.
+SampleStream: TypeAlias = "Generator[tuple[Payloads, pa.RecordBatch], None, None]"
+
+
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """What a user said about reading; what is None or empty is inherited, or the reader's default.
+
+    `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
+    column, a member. `time` is the column that says when a row is, `split_at` the moments between
+    splits. `types` declares columns of CSV files, whose `quoting` is `standard` or `none`. `sha256`
+    asks for that digest of every file as well.
+    """
+
+    format: str | None = None
+    id: str | None = None
+    label: str | None = None
+    split: str | None = None
+    source_column: str | None = None
+    labeler_column: str | None = None
+    labeled_at_column: str | None = None
+    types: Mapping[str, LogicalType] = field(default_factory=dict)
+    null_words: tuple[str, ...] | None = None
+    delimiter: str | None = None
+    quoting: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    time: str | None = None
+    split_at: tuple[str, ...] = ()
+    sha256: bool = False
+
+    def said(self) -> frozenset[str]:
+        """The names of the fields that say something, but for `format`."""
+        named = (one.name for one in fields(self) if one.name != "format")
+        return frozenset(name for name in named if getattr(self, name) not in (None, (), {}, False))
+
+
+class KnownDigests(Protocol):
+    """Digests of files that have not changed since they were read last (the stat cache).
+
+    They are as wide as the reader takes them: the 32 bytes of the BLAKE3, with `sha256` those of
+    that after them.
+    """
+
+    def lookup(
+        self, stats: npt.NDArray[np.uint64]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
+        """(which rows are known, (n,), their digests, (n, width), zero where not).
+
+        `stats` has shape (n, 5): device, inode, size, mtime_ns, ctime_ns (these two signed).
+        """
+        ...
+
+
+class RememberedRows(Protocol):
+    """What the rows of a file hash to that has `size` bytes and of which only these `chunks` are
+    read, by number, with these digests."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def chunks(self) -> Mapping[int, bytes]: ...
+
+    def digests(self, start: int, count: int) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
+        """The contents and sizes of the `count` rows from `start` on, fewer where it ends."""
+        ...
+
+
+class RecordedRows(Protocol):
+    """What is to be remembered of a file's rows, while they are read for the first time."""
+
+    def add(self, content: pa.FixedSizeBinaryArray, size: pa.UInt64Array) -> None: ...
+
+    def keep(self, size: int, chunks: Mapping[int, bytes]) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class KnownRows(Protocol):
+    """Digests of the rows of files that were read before (the row memos), by keys of 32 bytes.
+
+    Their chunks are hashed whenever they are read: nothing is taken for unchanged unseen.
+    """
+
+    def get(self, key: bytes) -> RememberedRows | None: ...
+
+    def forget(self, key: bytes) -> None: ...
+
+    def recording(self, key: bytes) -> RecordedRows: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How a reading is to be done, which changes nothing of what comes out.
+
+    Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
+    not be read; verification passes none. With `collect`, samples that cannot be read become
+    findings where the reader can tell them apart. `progress` hears how many samples are done.
+    `remember` is left what rows hash to, for others to ask.
+    """
+
+    leave_out: Iterable[Path] = ()
+    executor: Executor = IN_PROCESS
+    known: KnownDigests | None = None
+    collect: bool = False
+    progress: Callable[[int], None] | None = None
+    remember: KnownRows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileStats:
+    """What the stat cache is to remember: uint64 of shape (n, 5) and digests, uint8 of shape
+    (n, width), both as `KnownDigests` has them, and the time before the first was taken."""
+
+    stats: npt.NDArray[np.uint64]
+    digests: npt.NDArray[np.uint8]
+    read_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a reader found.
+
+    `table`: a row a sample, schema `manifest.entry.SAMPLE`, unique ids, in the order of the data.
+    `reading`: for the head; with it the same is found again. `labels_known`, `splits_known`:
+    whether the data speak of them at all. `reused`: how many digests were known already.
+    `findings`: what could not be read, by id, where that was to be collected; `unseen` then names,
+    by the reason in `left_out`, what other programs read for all that. `classes`: the classes in
+    the order that the data give them, where they do, with those that no sample has.
+    """
+
+    table: pa.Table
+    reading: dict[str, Any]
+    labels_known: bool
+    splits_known: bool
+    classes: tuple[str, ...] = ()
+    reused: int = 0
+    findings: tuple[Finding, ...] = ()
+    files: FileStats | None = None
+    unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class SampleFiles(Protocol):
+    """Samples whose bytes can be read one by one, by id. Serves one thread at a time."""
+
+    def read(self, sample: str, *, limit: int) -> bytes:
+        """The bytes of `sample`, read once; `limit + 1` of them if there are more than `limit`.
+
+        Raises NotFoundError, InputError and StorageError, each naming the sample.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Reader(Protocol):
+    """One way to make samples of data.
+
+    `format_` is one of the reader's formats, `options` what `settle` or `options_from_reading`
+    gave. All methods raise provreg's errors only, InputError naming the sample that cannot be taken
+    in.
+    """
+
+    @property
+    def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - modules have constants
+        """The fields of HowToRead that mean something to this reader."""
+        ...
+
+    def settle(self, format_: str, how: HowToRead, before: Mapping[str, Any] | None, /) -> Any:
+        """What was said, over what the parent's reading `before` says, over the defaults."""
+        ...
+
+    def options_from_reading(self, reading: Mapping[str, Any], /) -> Any:
+        """The options that a head's `reading` was made with; FormatError where it is none."""
+        ...
+
+    def read(self, paths: Sequence[Path], format_: str, options: Any, work: Work, /) -> Found:
+        """Every sample of the data at `paths`, hashed."""
+        ...
+
+    def files(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleFiles | None:
+        """Access by id, or None where the data can only be streamed."""
+        ...
+
+    def stream(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleStream | None:
+        """Payloads as they come, or None where files are to be read by id.
+
+        They are the very bytes that `content` was computed from. Where ids are content digests,
+        they have no numbers yet (`table_samples.numbered_ids`).
+        """
+        ...
+
+
+def option_name(name: str) -> str:
+    """A field of HowToRead as the command line calls it."""
+    return {"types": "--column", "null_words": "--null"}.get(name, "--" + name.replace("_", "-"))
+
+
+def check_options(how: HowToRead, reader: Reader, format_: str) -> None:
+    """UsageError for an option that means nothing to `reader`."""
+    for name in sorted(how.said() - reader.OPTIONS):
+        raise UsageError(
+            f"{option_name(name)} means nothing to the reader of {quoted(format_)}",
+            hint="it takes " + ", ".join(sorted(map(option_name, reader.OPTIONS))),
+        )
+
+
+def chosen(said: str | None, inherited: str | None) -> str | None:
+    """An option that can be turned off by `none`."""
+    return inherited if said is None else None if said == "none" else said

@@ -1,0 +1,234 @@
+"""WebDataset: tar shards as samples, each the files of one stem.
+
+They are told in docs/reference/readers.md, "WebDataset".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.entry import DIGEST, SAMPLE
+from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.api import Found, SampleFiles, SampleStream, chosen
+from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples
+from provreg.readers.archives.tar_stream import members
+from provreg.readers.data_files.shard_files import Shard, looks_like_shards, shards, unpacked
+from provreg.readers.data_files.source_file import shown
+from provreg.readers.tables.samples import check_unique, content_ids, numbered_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from provreg.readers.api import HowToRead, Work
+
+READER = "webdataset"
+READER_VERSION = 1
+OPTIONS = frozenset({"id", "label", "split"})
+_WHAT = "head.reading"
+_IDS = ("stem", "shard", "content")
+_SPLITS = ("file", "dir")
+_LEFT_OUT = ("hidden", "system", "unnamed")
+# Samples that are handed on together: so many, or so many bytes.
+_BATCH, _BATCH_BYTES = 256, 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """How shards become samples.
+
+    `id`: `stem`; `shard`, the shard's name before it; or `content`, the payload's digest. `label`:
+    a member, or `json:key`. `split`: `file`, the shard's name before its number, or `dir`, the
+    first folder. None for no label, no split. `assumed`: nobody said where labels are.
+    """
+
+    id: str = "stem"
+    label: str | None = "cls"
+    split: str | None = None
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.id not in _IDS:
+            raise UsageError(
+                f"{quoted(self.id)} is not where ids of shards come from",
+                hint="--id is stem, shard (the shard's name and the stem) or content (a digest)",
+            )
+        if self.split is not None and self.split not in _SPLITS:
+            raise UsageError(f"{quoted(self.split)} is not a split for shards: file, dir or none")
+
+
+def detect(paths: Sequence[Path]) -> str | None:
+    """`webdataset` where all files are tar files."""
+    return READER if looks_like_shards(paths) else None
+
+
+def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> ShardOptions:
+    """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
+    old = ShardOptions() if before is None else options_from_reading(before)
+    if how.label == "dir":
+        raise UsageError("--label dir is for folders of files: name a member, or none")
+    return ShardOptions(
+        how.id or old.id,
+        chosen(how.label, old.label),
+        chosen(how.split, old.split),
+        assumed=before is None and how.label is None,
+    )
+
+
+def read(paths: Sequence[Path], _format: str, options: ShardOptions, work: Work) -> Found:
+    """Every sample of the shards at `paths`, a shard a process.
+
+    Raises InputError naming shard and sample for archives that are none, and for ids that stand
+    twice.
+    """
+    found = shards(paths)
+    batches: list[pa.RecordBatch] = []
+    left_out: dict[str, int] = {}
+    rows = 0
+    for batch, aside in work.executor.map(
+        partial(_read_shard, options=options), found, most=len(found)
+    ):
+        batches.append(batch)
+        for reason, count in aside.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+        rows += batch.num_rows
+        if work.progress is not None:
+            work.progress(rows)
+    table = pa.Table.from_batches(batches, SAMPLE)
+    if rows == 0:
+        raise InputError("the shards hold no samples")
+    if options.id == "content":
+        table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
+    else:
+        places = [
+            (shown(shard.file.path), batch.num_rows)
+            for shard, batch in zip(found, batches, strict=True)
+        ]
+        check_unique(table["id"], places)
+    if options.label is not None and table["label"].null_count == rows:
+        if not options.assumed and not work.collect:
+            raise InputError(
+                f"no sample has a label in {quoted(options.label)}",
+                hint="name another member with --label, or none",
+            )
+        options = replace(options, label=None) if options.assumed else options
+    return Found(
+        table,
+        _reading(options, left_out),
+        labels_known=options.label is not None,
+        splits_known=options.split is not None,
+    )
+
+
+def files(_paths: Sequence[Path], _format: str, _options: ShardOptions) -> SampleFiles | None:
+    """None: shards are read from front to back."""
+    return None
+
+
+def stream(paths: Sequence[Path], _format: str, options: ShardOptions) -> SampleStream:
+    """The samples' members, and what they are."""
+    for shard in shards(paths):
+        yield from stream_shard(shard, options)
+
+
+def stream_shard(shard: Shard, options: ShardOptions) -> SampleStream:
+    """As `stream`, of one shard."""
+    batch: list[StemSample] = []
+    size = 0
+    for sample in iter_shard(shard, options, {}):
+        batch.append(sample)
+        size += sample.size
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
+            yield [one.members for one in batch], _table(shard, batch, options)
+            batch, size = [], 0
+    if batch:
+        yield [one.members for one in batch], _table(shard, batch, options)
+
+
+def iter_shard(
+    shard: Shard, options: ShardOptions, left_out: dict[str, int]
+) -> Iterator[StemSample]:
+    """The samples of one shard, each hashed from the very bytes that it holds."""
+    place = shown(shard.file.path)
+    label = None if options.label is None else LabelMember.parse(options.label)
+    with unpacked(shard.file) as archive:
+        yield from samples(members(archive, place, limit=MAX_SAMPLE), place, label, left_out)
+
+
+def options_from_reading(reading: Any) -> ShardOptions:
+    """The options that `reading`, from a head, was made with. Raises FormatError."""
+    fields = Fields(reading, _WHAT)
+    if fields.text("reader") != READER:
+        raise fields.wrong("reader", f"is not {READER}")
+    if fields.integer("reader_version") != READER_VERSION:
+        raise fields.wrong("reader_version", "is unknown: a newer provreg is needed")
+    said = (fields.text("id"), fields.optional_text("label"), fields.optional_text("split"))
+    left_out = fields.object("left_out")
+    for reason in _LEFT_OUT:
+        if left_out.has(reason):
+            left_out.integer(reason, minimum=1)
+    left_out.done()
+    fields.done()
+    try:
+        return ShardOptions(*said)
+    except UsageError as error:
+        raise FormatError(f"{_WHAT}: {error.message}") from None
+
+
+def _reading(options: ShardOptions, left_out: dict[str, int]) -> dict[str, Any]:
+    return {
+        "reader": READER,
+        "reader_version": READER_VERSION,
+        "id": options.id,
+        "label": options.label,
+        "split": options.split,
+        "left_out": left_out,
+    }
+
+
+def _read_shard(shard: Shard, *, options: ShardOptions) -> tuple[pa.RecordBatch, dict[str, int]]:
+    left_out: dict[str, int] = {}
+    found = [
+        # The bytes are done with: a shard must not stay in memory.
+        StemSample(one.stem, {}, one.content, one.size, one.label)
+        for one in iter_shard(shard, options, left_out)
+    ]
+    return _table(shard, found, options), left_out
+
+
+def _table(shard: Shard, found: Sequence[StemSample], options: ShardOptions) -> pa.RecordBatch:
+    rows = len(found)
+    content = pa.array([one.content for one in found], DIGEST)
+    columns: dict[str, pa.Array] = {
+        "content": content,
+        "size": pa.array([one.size for one in found], pa.uint64()),
+        "label": pa.array([one.label for one in found], pa.string()),
+        "split": pa.repeat(pa.scalar(_split(shard, options), pa.string()), rows),
+    }
+    if options.id == "content":
+        columns["id"] = content_ids(content)
+    else:
+        before = f"{shard.name}/" if options.id == "shard" else ""
+        columns["id"] = pa.array([before + one.stem for one in found], pa.string())
+    return pa.RecordBatch.from_arrays(
+        [columns.get(field.name, pa.nulls(rows, field.type)) for field in SAMPLE], schema=SAMPLE
+    )
+
+
+def _split(shard: Shard, options: ShardOptions) -> str | None:
+    if options.split is None:
+        return None
+    split = shard.split_of_name() if options.split == "file" else shard.split_of_folder()
+    place = shown(shard.file.path)
+    if split is None:
+        raise InputError(f"{place}: its {options.split} says no split", hint="pass --split none")
+    if len(split.encode()) > LIMITS["split"]:
+        raise InputError(f"{place}: its split is longer than {LIMITS['split']} bytes")
+    return split

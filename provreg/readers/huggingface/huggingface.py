@@ -1,0 +1,197 @@
+"""Hugging Face datasets: saved folders and the Hub's Parquet files as samples, one a row."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.bounds import LIMITS
+from provreg.core.rows.column import columns_from_json, columns_to_json
+from provreg.errors import Finding, FormatError, InputError
+from provreg.readers.api import Found, SampleFiles, SampleStream
+from provreg.readers.data_files.source_file import SourceFile, shown
+from provreg.readers.huggingface.layout import dataset_files, looks_like_dataset
+from provreg.readers.tables.features import class_columns, features_of
+from provreg.readers.tables.hugging_face import said_in, schema_of
+from provreg.readers.tables.options import ROLES, TableOptions, settled_options, with_schema
+from provreg.readers.tables.signed_features import (
+    Said,
+    joined,
+    said_from_json,
+    said_to_json,
+    unsigned,
+)
+from provreg.readers.tables.table import read_files, stream_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from provreg.readers.api import HowToRead, Work
+
+READER = "huggingface"
+READER_VERSION = 1
+OPTIONS = frozenset(
+    {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
+)
+_WHAT = "head.reading"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOptions:
+    """How rows become samples.
+
+    `table`: the columns with roles. `by_file`: splits are those of the files, not of a column.
+    `assumed`: nobody said which column is the label. `said`: what the features say beside types,
+    None where no version says so yet.
+    """
+
+    table: TableOptions
+    by_file: bool = True
+    assumed: bool = False
+    said: tuple[Said, ...] | None = None
+
+
+def detect(paths: Sequence[Path]) -> str | None:
+    """`huggingface` for what the library `datasets` wrote."""
+    return READER if looks_like_dataset(paths) else None
+
+
+def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> DatasetOptions:
+    """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
+    old = DatasetOptions(TableOptions()) if before is None else options_from_reading(before)
+    by_file = old.by_file if how.split is None else how.split == "file"
+    said = replace(how, split="none") if by_file else how
+    return DatasetOptions(
+        settled_options(said, old.table),
+        by_file,
+        assumed=before is None and how.label is None,
+        said=old.said,
+    )
+
+
+def read(paths: Sequence[Path], _format: str, options: DatasetOptions, work: Work) -> Found:
+    """Every row. Raises as `table.read_table`, and InputError for a dataset that is not whole, and
+    for files whose features do not say the same, nor what those of the version before said; with
+    `work.collect` these are findings."""
+    found = dataset_files(paths)
+    files_ = [file for file, _ in found.values()]
+    if work.collect and options.said is not None:
+        said, findings = options.said, _other_features(files_, options.said)
+    else:
+        said, findings = _agreed(files_, options.said), ()
+    table_options = options.table
+    if options.assumed:
+        table_options = replace(table_options, label=_only_label(files_))
+    splits = _splits(found, options)
+    table, table_options = read_files(
+        files_,
+        READER,
+        table_options,
+        splits=splits,
+        executor=work.executor,
+        progress=work.progress,
+    )
+    return Found(
+        table,
+        _reading(replace(options, table=table_options, said=said)),
+        labels_known=table_options.label is not None,
+        splits_known=table_options.split is not None or any((splits or {}).values()),
+        classes=next((one.names or () for one in said if one.at == (table_options.label,)), ()),
+        findings=findings,
+    )
+
+
+def files(_paths: Sequence[Path], _format: str, _options: DatasetOptions) -> SampleFiles | None:
+    """None: rows come one after another."""
+    return None
+
+
+def stream(paths: Sequence[Path], _format: str, options: DatasetOptions) -> SampleStream:
+    """The rows, class labels as their names."""
+    found = dataset_files(paths)
+    files_ = [file for file, _ in found.values()]
+    return stream_files(files_, READER, options.table, splits=_splits(found, options))
+
+
+def options_from_reading(reading: Any) -> DatasetOptions:
+    """The options that `reading`, from a head, was made with. Raises FormatError."""
+    fields = Fields(reading, _WHAT)
+    if fields.text("reader") != READER:
+        raise fields.wrong("reader", f"is not {READER}")
+    if fields.integer("reader_version") != READER_VERSION:
+        raise fields.wrong("reader_version", f"is not {READER_VERSION}: a newer provreg is needed")
+    columns = columns_from_json(fields.raw("columns"), f"{_WHAT}.columns")
+    roles: dict[str, Any] = {role: fields.optional_text(role) for role in ROLES}
+    by_file = fields.text("split_from", pattern="file|column") == "file"
+    if by_file and roles["split"] is not None:
+        raise fields.wrong("split", "is a column, and splits are those of files")
+    said = said_from_json(fields, "features", columns)
+    fields.done()
+    try:
+        return DatasetOptions(with_schema(TableOptions(**roles), columns), by_file, said=said)
+    except InputError as error:
+        raise FormatError(f"{_WHAT}: {error.message}") from None
+
+
+def _reading(options: DatasetOptions) -> dict[str, Any]:
+    return {
+        "reader": READER,
+        "reader_version": READER_VERSION,
+        "columns": columns_to_json(options.table.columns or ()),
+        **{role: getattr(options.table, role) for role in ROLES},
+        "split_from": "file" if options.by_file else "column",
+        "features": said_to_json(options.said or ()),
+    }
+
+
+def _agreed(files_: Sequence[SourceFile], before: tuple[Said, ...] | None) -> tuple[Said, ...]:
+    """What all files and the version before say, who must not contradict each other."""
+    said, by = before, "the version before"
+    for file in files_:
+        own = said_in(file)
+        together = own if said is None else joined(said, own)
+        if isinstance(together, str):
+            raise InputError(
+                f"{shown(file.path)} has other features than {by}: {together}",
+                hint="bring the columns to the same features and save again: dataset.cast_column;"
+                " names of classes keep their order, new ones come last",
+            )
+        if together != said:
+            by = shown(file.path)
+        said = together
+    return said or ()
+
+
+def _other_features(files_: Sequence[SourceFile], signed: tuple[Said, ...]) -> tuple[Finding, ...]:
+    """A finding for each file whose features do not say what is signed."""
+    why = ((file, unsigned(signed, said_in(file))) for file in files_)
+    return tuple(
+        Finding("changed", printable(os.fsdecode(file.path)), detail=f"its features: {complaint}")
+        for file, complaint in why
+        if complaint is not None
+    )
+
+
+def _only_label(files_: Sequence[SourceFile]) -> str | None:
+    """The column of class labels, where there is one and no other."""
+    try:
+        labels = class_columns(features_of(schema_of(files_[0])))
+    except FormatError as error:
+        raise InputError(error.message) from None
+    return labels[0] if len(labels) == 1 else None
+
+
+def _splits(
+    found: Mapping[Path, tuple[SourceFile, str | None]], options: DatasetOptions
+) -> dict[Path, str | None] | None:
+    if not options.by_file:
+        return None
+    splits = {path: split for path, (_, split) in found.items()}
+    for split in splits.values():
+        if split is not None and len(split.encode()) > LIMITS["split"]:
+            raise InputError(f"the split {quoted(split)} is longer than {LIMITS['split']} bytes")
+    return splits

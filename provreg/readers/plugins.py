@@ -1,0 +1,254 @@
+"""Readers of other packages, found by entry point.
+
+They are told in docs/contributing/README.md, "Readers of your own".
+
+A package offers one under its format's name in the group `provreg.readers`. Its code runs only
+where a user names the format, or a head whose data are to be read does. What it gives is checked,
+what it hands on is hashed (`handed_on`), the package is written into the head, and another one that
+offers the same name is not taken for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.entry import SAMPLE
+from provreg.errors import Finding, FormatError, InputError, NotFoundError, ProvregError, UsageError
+from provreg.readers.api import (
+    Found,
+    HowToRead,
+    Payloads,
+    Reader,
+    SampleFiles,
+    SampleStream,
+    Work,
+)
+from provreg.readers.checked_payloads import NEVER_NULL, hashed
+from provreg.readers.tables.samples import check_unique
+
+GROUP = "provreg.readers"
+_PACKAGE, _VERSION = "package", "package_version"
+_NEEDED = ("OPTIONS", "settle", "options_from_reading", "read", "files", "stream")
+_MAX_NAME = 256
+_FOUND = {
+    "table": pa.Table, "reading": dict, "labels_known": bool, "splits_known": bool,
+    "classes": tuple, "reused": int, "findings": tuple,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedReader:
+    """A reader of another package, whose failures and results are held to what `Reader` promises.
+
+    What is no error of provreg becomes an InputError that names format and package.
+    """
+
+    format: str
+    package: str
+    version: str
+    reader: Reader
+
+    @property
+    def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - as in `Reader`
+        """Those of the package's reader."""
+        with self.held():
+            return frozenset(self.reader.OPTIONS)
+
+    def settle(self, format_: str, how: HowToRead, before: Mapping[str, Any] | None, /) -> Any:
+        """As the package's reader."""
+        with self.held():
+            return self.reader.settle(format_, how, None if before is None else self._own(before))
+
+    def options_from_reading(self, reading: Mapping[str, Any], /) -> Any:
+        """As the package's reader. Raises NotFoundError where `reading` names another package."""
+        with self.held():
+            return self.reader.options_from_reading(self._own(reading))
+
+    def read(self, paths: Sequence[Path], format_: str, options: Any, work: Work, /) -> Found:
+        """As the package's reader; the result names the package. Raises InputError for results that
+        are none.
+
+        provreg's caches hold what provreg hashed: the reader neither sees them nor adds to them.
+        """
+        own = replace(work, known=None, remember=None)
+        with self.held():
+            found = self.reader.read(paths, format_, options, own)
+            complaint = self._complaint(found)
+        if complaint:
+            raise self.wrong(complaint)
+        check_unique(found.table["id"], [(quoted(self.format), found.table.num_rows)])
+        named = {_PACKAGE: self.package, _VERSION: self.version}
+        return replace(found, reading=found.reading | named, files=None)
+
+    def files(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleFiles | None:
+        """As the package's reader; what is read is bytes. Whoever asked for a sample hashes it."""
+        with self.held():
+            found = self.reader.files(paths, format_, options)
+        return None if found is None else _PluggedFiles(self, found)
+
+    def stream(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleStream | None:
+        """As the package's reader; raises InputError for payloads that do not hash to what is said
+        of them."""
+        with self.held():
+            found = self.reader.stream(paths, format_, options)
+        return None if found is None else self._streamed(found)
+
+    def _streamed(self, batches: Any) -> SampleStream:
+        try:
+            with self.held():
+                before = None
+                for one in batches:
+                    payloads, samples = self._hashed(one, before)
+                    before = payloads.schema if isinstance(payloads, pa.RecordBatch) else None
+                    yield payloads, samples
+        finally:
+            with self.held():
+                if hasattr(batches, "close"):
+                    batches.close()
+
+    def _hashed(self, one: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch]:
+        try:
+            return hashed(one, before)
+        except InputError as error:
+            raise self.wrong(error.message, sample=error.sample) from None
+
+    def _own(self, reading: Mapping[str, Any]) -> dict[str, Any]:
+        """`reading` without what names the package, which must be this one."""
+        package, _ = named_package(reading)
+        if package != self.package:
+            raise missing(self.format, package)
+        return {name: said for name, said in reading.items() if name not in {_PACKAGE, _VERSION}}
+
+    def _complaint(self, found: Any) -> str:
+        if not isinstance(found, Found):
+            return "gives no samples"
+        kinds = _FOUND.items()
+        wrong = [name for name, kind in kinds if not isinstance(getattr(found, name), kind)]
+        if wrong or not all(isinstance(one, Finding) for one in found.findings):
+            return f"gives something else than {(wrong or ['findings'])[0]}"
+        if not found.table.schema.equals(SAMPLE):
+            return "gives samples of another schema than core.entry.SAMPLE"
+        found.table.validate(full=True)
+        if not found.table.num_rows or any(found.table[name].null_count for name in NEVER_NULL):
+            return "gives no samples, or some without ids, digests or sizes"
+        if found.reading.get("reader") != self.format or {_PACKAGE, _VERSION} & set(found.reading):
+            return (
+                "does not name its format, and nothing of its package, in what goes into the head"
+            )
+        canonical(found.reading)
+        sound = {name for name in found.classes if isinstance(name, str)}
+        twice = len(sound) < len(found.classes)
+        return "gives classes that are no texts, or one twice" if twice else ""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What fails here and is no error of provreg becomes an InputError."""
+        try:
+            yield
+        except ProvregError:
+            raise
+        except (Exception, SystemExit) as error:  # one that exits would say that all is well
+            why = f"{type(error).__name__}: {printable(str(error))}"
+            raise self.wrong(f"failed: {why}") from error
+
+    def wrong(self, complaint: str, *, sample: str | None = None) -> InputError:
+        """What to raise where the reader, or its data, are not as promised."""
+        return InputError(
+            f"the reader {quoted(self.format)} of the package {quoted(self.package)}"
+            f" {self.version} {complaint}",
+            hint="report it to those who wrote the package",
+            sample=sample,
+        )
+
+
+class _PluggedFiles:
+    """The samples of a plugged reader by id."""
+
+    def __init__(self, reader: PluggedReader, files: Any) -> None:
+        self._reader = reader
+        self._files = files
+
+    def read(self, sample: str, *, limit: int) -> bytes:
+        """As `SampleFiles.read`. Raises InputError for what is not bytes, which never change."""
+        with self._reader.held():
+            payload = self._files.read(sample, limit=limit)
+        if type(payload) is not bytes:
+            raise self._reader.wrong("hands on payloads that are not bytes", sample=sample)
+        return payload
+
+    def close(self) -> None:
+        with self._reader.held():
+            self._files.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def plugged(format_: str) -> PluggedReader | None:
+    """The reader that an installed package offers for `format_`; None where none does.
+
+    Raises UsageError where several do, or where the one cannot be loaded or is no reader.
+    """
+    found = tuple(entry_points(group=GROUP, name=format_))
+    if not found:
+        return None
+    packages = sorted({_name_of(point) for point in found})
+    if len(packages) > 1:
+        raise UsageError(
+            f"several packages offer a reader {quoted(format_)}",
+            hint="uninstall all but one of " + ", ".join(map(quoted, packages)),
+        )
+    point = found[0]
+    named = f"the reader {quoted(format_)} of the package {quoted(packages[0])}"
+    try:
+        reader = point.load()
+        lacking = [name for name in _NEEDED if not hasattr(reader, name)]
+    except (Exception, SystemExit) as error:  # whatever it is, it is other people's code
+        raise UsageError(
+            f"{named} cannot be loaded: {type(error).__name__}: {printable(str(error))}",
+            hint="update the package, or uninstall it",
+        ) from error
+    if lacking:
+        raise UsageError(f"{named} is none: it has no {', '.join(lacking)}")
+    version = "" if point.dist is None else point.dist.version
+    return PluggedReader(format_, packages[0], version, reader)
+
+
+def named_package(reading: Mapping[str, Any]) -> tuple[str, str]:
+    """(package, version) that a head's reading names. Raises FormatError where it names none."""
+    fields = Fields(reading, "head.reading")
+    return fields.text(_PACKAGE, limit=_MAX_NAME), fields.text(_VERSION, limit=_MAX_NAME)
+
+
+def missing(format_: str, package: str) -> NotFoundError:
+    """What to raise where data need the reader of a package that is not there."""
+    return NotFoundError(
+        f"these data are read by the reader {quoted(format_)} of the package {quoted(package)},"
+        " which is not installed",
+        hint="install it, if you trust it: its code will run",
+    )
+
+
+def _name_of(point: EntryPoint) -> str:
+    if point.dist is None:
+        raise FormatError("an entry point belongs to no package")
+    return point.dist.name

@@ -1,0 +1,259 @@
+"""What a table's columns are for, and how that is written into the head and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from provreg.core.encoding.name_rules import one_in_form_c
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted, spelled
+from provreg.core.rows.column import (
+    BOOL,
+    DATE,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    Column,
+    LogicalType,
+    columns_from_json,
+    columns_to_json,
+)
+from provreg.errors import FormatError, InputError, UsageError
+from provreg.readers.api import chosen
+from provreg.readers.files.names import folded
+from provreg.readers.tables.times import SPLITS, boundaries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from provreg.readers.api import HowToRead
+
+DELIMITED = ("csv", "tsv")
+READERS = (*DELIMITED, "json", "jsonl", "parquet")
+READER_VERSION = 1
+_MAX_NULL_WORDS = 1000
+_WHAT = "head.reading"
+
+_NAMES = (TEXT, INT)
+# The roles, by the name of their option, and the types their columns may have.
+ROLES: dict[str, tuple[LogicalType, ...]] = {
+    "id": _NAMES,
+    "label": (TEXT, INT, BOOL, FLOAT16, FLOAT32, FLOAT64),
+    "split": _NAMES,
+    "source": _NAMES,
+    "labeler": _NAMES,
+    "labeled_at": (TEXT, TIMESTAMP, TIMESTAMP_UTC),
+}
+TIMES = (TEXT, TIMESTAMP, TIMESTAMP_UTC, DATE)
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How to read a table.
+
+    The first six are column names, None where no column has that role. `types` declares column
+    types (CSV columns are text, others what the file or the values say). `null_words` are the
+    unquoted CSV fields that mean null. `delimiter` is CSV's, None for that of the file's kind.
+    Without `quoting` a quote in CSV is a character like others.
+    `time` is the column that says when a row is; it is part of the id and stays in the payload.
+    `split_at` are the moments between splits (`times.boundaries`). `columns` is the schema of all
+    columns, those with roles too: of the dataset's first version, or None when this is the first.
+    """
+
+    id: str | None = None
+    label: str | None = None
+    split: str | None = None
+    source: str | None = None
+    labeler: str | None = None
+    labeled_at: str | None = None
+    types: Mapping[str, LogicalType] = field(default_factory=dict)
+    null_words: tuple[str, ...] = ("",)
+    delimiter: str | None = None
+    quoting: bool = True
+    time: str | None = None
+    split_at: tuple[str, ...] = ()
+    columns: tuple[Column, ...] | None = None
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether rows say who they are; else their content does."""
+        return self.id is not None or self.time is not None
+
+    def roles(self) -> dict[str, str]:
+        """Role to column name, of the roles that have one."""
+        named = {role: getattr(self, role) for role in ROLES}
+        return {role: name for role, name in named.items() if name is not None}
+
+    def payload_columns(self) -> tuple[Column, ...]:
+        """The columns that are hashed: those without a role. `columns` must be known."""
+        taken = set(self.roles().values())
+        return tuple(column for column in self.columns or () if column.name not in taken)
+
+
+def settled_options(how: HowToRead, old: TableOptions) -> TableOptions:
+    """What was said, over `old`. Raises UsageError."""
+    if old.columns is not None and how.types:
+        raise UsageError(
+            "the types of columns are fixed by the first version",
+            hint="leave --column away, or begin a new dataset with another --name",
+        )
+    for name, said in (("label", how.label), ("split", how.split)):
+        if said == "dir":
+            raise UsageError(f"--{name} dir is for folders of files: name a column, or none")
+    null_words, delimiter = how.null_words, how.delimiter
+    time = chosen(how.time, old.time)
+    at = boundaries(how.split_at) if how.split_at else () if how.split else old.split_at
+    split = None if how.split_at else chosen(how.split, old.split)
+    if at and time is None:
+        raise UsageError("splits by time need the column of times", hint="name it with --time")
+    if how.split_at and how.split not in {None, "none"}:
+        raise UsageError("--split and --split-at are two ways to say the same: give one")
+    return TableOptions(
+        id=chosen(how.id, old.id),
+        label=chosen(how.label, old.label),
+        split=split,
+        source=chosen(how.source_column, old.source),
+        labeler=chosen(how.labeler_column, old.labeler),
+        labeled_at=chosen(how.labeled_at_column, old.labeled_at),
+        types=how.types,
+        null_words=old.null_words if null_words is None else null_words,
+        delimiter=old.delimiter if delimiter is None else delimiter,
+        quoting=old.quoting if how.quoting is None else _quoting(how.quoting),
+        time=time,
+        split_at=at,
+        columns=old.columns,
+    )
+
+
+def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOptions:
+    """`options` for a table of `columns`.
+
+    Raises InputError when a role's or a declared column is not there or has a type that the role
+    cannot have, and when no column is left to be the payload.
+    """
+    types = {column.name: column.type for column in columns}
+    times = [] if options.time is None else [options.time]
+    for name in (*options.roles().values(), *options.types, *times):
+        if name not in types:
+            raise InputError(
+                f"there is no column {quoted(name)}",
+                hint="the columns are: " + ", ".join(quoted(name) for name in list(types)[:20]),
+            )
+    for role, name in options.roles().items():
+        if types[name] not in ROLES[role]:
+            raise InputError(f"the column {quoted(name)} has a type that no {role} can have")
+    if times and types[times[0]] not in TIMES:
+        raise InputError(
+            f"the column {quoted(times[0])} has a type that no time can have",
+            hint="times are timestamps, dates, or text like 2026-01-31T12:00:00Z",
+        )
+    if options.time in options.roles().values():
+        raise InputError(f"the column {quoted(times[0])} is the time, and cannot be more")
+    for name, logical in options.types.items():
+        if types[name] != logical:
+            raise InputError(
+                f"the column {quoted(name)} was declared with another type than it has",
+                hint="types are fixed by the first version, and by files that carry their own",
+            )
+    _check_alike([column.name for column in columns], {*options.roles().values(), *times})
+    settled = replace(options, columns=columns)
+    if not settled.payload_columns():
+        raise InputError("every column is an id, label or origin: nothing is left to be the sample")
+    return settled
+
+
+def _check_alike(names: list[str], roles: set[str]) -> None:
+    """InputError for two columns that look the same, and for one that a program which ignores case
+    takes for one of `roles`."""
+    alike = one_in_form_c(names)
+    told_apart = {folded(name): name for name in roles}
+    twins = ((told_apart.get(folded(name), name), name) for name in names)
+    alike = alike or next((two for two in twins if two[0] != two[1]), None)
+    if alike is not None:
+        raise InputError(
+            f"the columns {spelled(alike[0])} and {spelled(alike[1])} differ only in case or"
+            " composition: other programs take one for the other",
+            hint="rename or drop one of them",
+        )
+
+
+def check_schema(options: TableOptions) -> None:
+    """Raises InputError for columns that no head can hold: too many, too deep, too long a name."""
+    try:
+        columns_from_json(columns_to_json(options.columns or ()), "the table's schema")
+    except FormatError as error:
+        raise InputError(
+            error.message,
+            hint="where keys are data, write a list of pairs, or declare the type json",
+        ) from None
+
+
+def _quoting(said: str) -> bool:
+    if said not in ("standard", "none"):
+        raise UsageError(f"{quoted(said)} is no way of quoting", hint="say standard or none")
+    return said == "standard"
+
+
+def check_delimiter(delimiter: str) -> str:
+    """`delimiter`, or UsageError: one ASCII character that has no other meaning in CSV."""
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        raise UsageError(f"{quoted(delimiter)} cannot separate columns", hint="use one character")
+    return delimiter
+
+
+def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
+    """How the table was read, for the head; `options.columns` must be known."""
+    reading = {
+        "reader": reader,
+        "reader_version": READER_VERSION,
+        "columns": columns_to_json(options.columns or ()),
+        **{role: getattr(options, role) for role in ROLES},
+        "null_words": list(options.null_words),
+        "delimiter": options.delimiter,
+        **({} if options.quoting else {"quoting": "none"}),
+    }
+    # As in the first heads where rows have no time.
+    timed = {"time": options.time, "split_at": list(options.split_at)}
+    return reading if options.time is None else reading | timed
+
+
+def options_from_reading(reading: Any) -> TableOptions:
+    """The strict inverse of `reading_of`. Raises FormatError."""
+    fields = Fields(reading, _WHAT)
+    if (reader := fields.text("reader")) not in READERS:
+        raise fields.wrong("reader", "is not a reader of tables")
+    if fields.integer("reader_version") != READER_VERSION:
+        raise fields.wrong("reader_version", f"is not {READER_VERSION}: a newer provreg is needed")
+    columns = columns_from_json(fields.raw("columns"), f"{_WHAT}.columns")
+    roles: dict[str, Any] = {role: fields.optional_text(role) for role in ROLES}
+    null_words = fields.texts("null_words", limit=_MAX_NULL_WORDS)
+    delimiter = fields.optional_text("delimiter", limit=1)
+    quoting = not fields.has("quoting")
+    if not quoting and fields.text("quoting", pattern="none") and reader not in DELIMITED:
+        raise fields.wrong("quoting", f"means nothing in {reader}")
+    time: str | None = None
+    at: tuple[str, ...] = ()
+    if fields.has("time"):
+        time, at = fields.text("time"), fields.texts("split_at", limit=max(SPLITS))
+    fields.done()
+    try:
+        if at and (boundaries(at) != at or roles["split"] is not None):
+            raise UsageError("split_at is not in its canonical form, or beside a split column")
+        if delimiter is not None:
+            check_delimiter(delimiter)
+        options = TableOptions(
+            **roles,
+            null_words=null_words,
+            delimiter=delimiter,
+            quoting=quoting,
+            time=time,
+            split_at=at,
+        )
+        return with_schema(options, columns)
+    except (InputError, UsageError) as error:
+        raise FormatError(f"{_WHAT}: {error.message}") from None

@@ -1,0 +1,190 @@
+"""The rows of a table's files and the samples that they are, slice by slice or file by file."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import pyarrow as pa
+
+from provreg.core.manifest.entry import SAMPLE
+from provreg.core.manifest.nulls import nulls
+from provreg.core.rows.row import hash_rows
+from provreg.core.rows.typed_values import typed_batch
+from provreg.errors import InputError
+from provreg.executors.prefetch import ahead
+from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, shown
+from provreg.readers.tables import hugging_face
+from provreg.readers.tables.parquet import parquet
+from provreg.readers.tables.samples import samples_of
+from provreg.readers.tables.text import delimited, json_array, jsonlines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from typing import TypeAlias
+
+    from provreg.core.rows.column import Column
+    from provreg.executors.api import Executor
+    from provreg.readers.tables.options import TableOptions
+    from provreg.readers.tables.samples import HashRows
+
+    # (payload columns, samples of schema SAMPLE), in batches.
+    Rows: TypeAlias = Generator[tuple[pa.RecordBatch, pa.RecordBatch], None, None]
+
+Result = TypeVar("Result")
+
+
+class _Reader(Protocol):
+    """What each format's module offers."""
+
+    def slices(self, file: SourceFile, options: TableOptions) -> Iterator[Slice]: ...
+
+    def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
+
+
+class _Headed(Protocol):
+    """What modules of formats that say their columns offer besides."""
+
+    def columns_of(self, files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]: ...
+
+
+READERS: dict[str, _Reader] = {
+    "csv": delimited,
+    "tsv": delimited,
+    "json": json_array,
+    "jsonl": jsonlines,
+    "parquet": parquet,
+    "huggingface": hugging_face,
+}
+HEADED: dict[str, _Headed] = {
+    "csv": delimited,
+    "tsv": delimited,
+    "parquet": parquet,
+    "huggingface": hugging_face,
+}
+
+
+def slices_of(files: list[SourceFile], format_: str, options: TableOptions) -> Iterator[Slice]:
+    """The slices of all files, one after another."""
+    for file in files:
+        yield from READERS[format_].slices(file, options)
+
+
+def slice_samples(
+    pieces: Iterable[Slice], format_: str, options: TableOptions, executor: Executor
+) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
+    """Each slice with its samples in batches of `said_columns`, read by `executor`.
+
+    Raises InputError, naming file and row, NotFoundError and StorageError.
+    """
+    return of_each(partial(_samples, format_=format_, options=options), pieces, executor)
+
+
+def of_each(
+    task: Callable[[Slice], Result], pieces: Iterable[Slice], executor: Executor
+) -> Iterator[Result]:
+    pieces = iter(pieces)
+    # Where rows begin may take looking for: workers begin before all slices are known.
+    first = list(islice(pieces, executor.workers))
+    return executor.map(task, chain(first, pieces), most=len(first))
+
+
+def _samples(
+    piece: Slice, *, format_: str, options: TableOptions
+) -> tuple[Slice, list[pa.RecordBatch]]:
+    with ahead(READERS[format_].batches(piece, options)) as batches:
+        rows = rows_of(piece, batches, options, format_=format_)
+        return piece, [said_columns(samples) for _, samples in rows]
+
+
+def said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
+    """Without columns that say nothing: they are half of what would go through a worker's pipe."""
+    columns = zip(samples.schema.names, samples.columns, strict=True)
+    return samples.select([name for name, column in columns if column.null_count < len(column)])
+
+
+def all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
+    """The inverse of `said_columns`."""
+    columns = dict(zip(said.schema.names, said.columns, strict=True))
+    arrays = [columns.get(field.name, nulls(field.type, said.num_rows)) for field in SAMPLE]
+    return pa.RecordBatch.from_arrays(arrays, schema=SAMPLE)
+
+
+def file_rows(file: SourceFile, format_: str, options: TableOptions) -> Rows:
+    """The rows of a file. Raises as `slice_samples`."""
+    reader = READERS[format_]
+    for piece in reader.slices(file, options):
+        yield from rows_of(piece, reader.batches(piece, options), options, format_=format_)
+
+
+def rows_of(
+    piece: Slice,
+    batches: Iterable[pa.RecordBatch],
+    options: TableOptions,
+    hash_: HashRows = hash_rows,
+    *,
+    format_: str = "parquet",
+) -> Rows:
+    """The rows in `batches` of a slice; misfits get their places here. The rest as `samples_of`.
+
+    What is hashed and handed on are the values in the types of `options.columns`.
+    """
+    payload = options.payload_columns()
+    names = [column.name for column in payload]
+    rows = 0
+    try:
+        for batch in _typed(batches, payload):
+            try:
+                samples = samples_of(batch, options, hash_)
+            except MisfitError as misfit:
+                raise misfit.after(rows) from None
+            except InputError as error:
+                raise InputError(f"{shown(piece.file.path)}: {error.message}") from None
+            yield batch.select(names), samples
+            rows += batch.num_rows
+    except MisfitError as misfit:
+        before = rows_before(piece, format_, options)
+        raise misfit.in_file(piece.file.path, before) from None
+
+
+def _typed(
+    batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...]
+) -> Iterator[pa.RecordBatch]:
+    """All of `batches`, as `typed_batches`; misfits are at their row in all of them."""
+    rows = 0
+    for batch in batches:
+        try:
+            yield from typed_batches(batch, columns)
+        except MisfitError as misfit:
+            raise misfit.after(rows) from None
+        rows += batch.num_rows
+
+
+def typed_batches(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
+    """`batch` as `typed_batch`, in several where texts of a column would be too long together.
+
+    Raises MisfitError at the first row that does not fit.
+    """
+    try:
+        typed = typed_batch(batch, columns)
+    except InputError as error:
+        if batch.num_rows < 2:
+            raise MisfitError(error.message, row=0, hint=error.hint) from None
+        half = batch.num_rows // 2
+        yield from typed_batches(batch.slice(0, half), columns)
+        try:
+            yield from typed_batches(batch.slice(half), columns)
+        except MisfitError as misfit:
+            raise misfit.after(half) from None
+    else:
+        yield typed
+
+
+def rows_before(piece: Slice, format_: str, options: TableOptions) -> int:
+    """The number of rows in the file before `piece`."""
+    if piece.first_row is not None:
+        return piece.first_row
+    if format_ == "jsonl":
+        return jsonlines.rows_before(piece)
+    return delimited.rows_before(piece, options)

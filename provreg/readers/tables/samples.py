@@ -1,0 +1,244 @@
+"""Rows to samples: who they are, what they are labeled, what their content hashes to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.encoding.canonical import written_number
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.columns import Rows, rearranged, take_rows
+from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
+from provreg.core.manifest.ids import unsafe_ids
+from provreg.core.manifest.nulls import nulls
+from provreg.core.manifest.sorting import by_words
+from provreg.core.rows.column import BOOL, INT, TEXT, LogicalType
+from provreg.core.rows.each import each_value
+from provreg.core.rows.row import hash_rows
+from provreg.errors import InputError
+from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.tables.times import moments_of, splits_at, timed_ids, times_of, written_in_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from provreg.core.rows.column import Column
+    from provreg.readers.tables.options import TableOptions
+
+# (contents, sizes) of the rows of a batch with these payload columns.
+HashRows: TypeAlias = (
+    "Callable[[pa.RecordBatch, tuple[Column, ...]], tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]]"
+)
+
+_LIMITED = ("split", "source", "labeler")
+_REMAINING = ("label", "split", "source", "labeler", "labeled_at")
+_PREFIX = np.frombuffer(b"blake3:", np.uint8)
+_WRITTEN = len(_PREFIX) + 64
+
+
+def samples_of(
+    batch: pa.RecordBatch, options: TableOptions, hash_: HashRows = hash_rows
+) -> pa.RecordBatch:
+    """The samples that the rows of `batch` are, a batch of the schema SAMPLE, in the same order.
+
+    Their ids are null where no column holds ids; `hash_` gives contents and sizes. Raises
+    MisfitError.
+    """
+    types = {column.name: column.type for column in options.columns or ()}
+    content, size = hash_(batch, options.payload_columns())
+    arrays: dict[str, pa.Array] = {"content": content, "size": size}
+    for role, name in options.roles().items():
+        column = batch.column(name)
+        try:
+            if role == "labeled_at":
+                arrays[role] = moments_of(column, types[name]).cast(TIMESTAMP)
+            else:
+                arrays[role] = texts_of(column, types[name])
+            _check(role, arrays[role])
+        except MisfitError as misfit:
+            complaint = f"column {quoted(name)}: {misfit.complaint}"
+            raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+    if options.time is not None:
+        arrays |= _timed(batch.column(options.time), types[options.time], options, arrays.get("id"))
+    rows = batch.num_rows
+    return pa.RecordBatch.from_arrays(
+        [arrays.get(field.name, nulls(field.type, rows)) for field in SAMPLE], schema=SAMPLE
+    )
+
+
+def _timed(
+    column: pa.Array, logical: LogicalType, options: TableOptions, keys: pa.Array | None
+) -> dict[str, pa.Array]:
+    """The ids of rows that have a time, and their splits where time says them."""
+    try:
+        times = times_of(column, logical)
+        ids = timed_ids(keys, written_in_ids(times, logical))
+        _check("id", ids)
+    except MisfitError as misfit:
+        complaint = f"column {quoted(options.time or '')}: {misfit.complaint}"
+        raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+    if not options.split_at:
+        return {"id": ids}
+    return {"id": ids, "split": splits_at(times, options.split_at)}
+
+
+def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
+    """Text as it is, integers in decimal, true or false, floats as `canonical.written_number`.
+
+    Whatever the width of floats: one number is one text. Raises MisfitError for NaN and infinities.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if logical in (TEXT, INT, BOOL):
+        return array.cast(pa.string())
+    distinct = array.dictionary_encode()
+    numbers = distinct.dictionary.cast(pa.float64())
+    finite = pc.is_finite(numbers)
+    if not pc.all(finite, min_count=0).as_py():
+        row = pc.index(finite.take(distinct.indices), pa.scalar(False)).as_py()
+        hint = "say null where there is none, or make the column text"
+        raise MisfitError("NaN and infinities are no labels", row=row, hint=hint)
+    words = [written_number(number) for number in numbers.to_pylist()]
+    return pa.array(words, pa.string()).take(distinct.indices)
+
+
+def _check(role: str, array: pa.Array) -> None:
+    if role == "id":
+        _refuse_first(array.is_null(), "the row has no id")
+        _refuse_first(pc.equal(pc.binary_length(array), 0), "the id is empty")
+        _refuse_first(unsafe_ids(array), "the id holds control or bidirectional characters")
+    if role == "id" or role in _LIMITED:
+        limit = LIMITS[role]
+        too_long = pc.greater(pc.binary_length(array), limit)
+        _refuse_first(too_long, f"the {role} is longer than {limit} bytes")
+
+
+def _refuse_first(refused: pa.Array, complaint: str) -> None:
+    row = pc.index(refused, pa.scalar(True)).as_py()
+    if row >= 0:
+        raise MisfitError(complaint, row=row)
+
+
+def content_ids(content: pa.Array) -> pa.Array:
+    """`blake3:<hex>` of every digest, an Arrow string array."""
+    digests = _raw(content)
+    written = np.empty((len(content), _WRITTEN), np.uint8)
+    written[:, : len(_PREFIX)] = _PREFIX
+    hexadecimal = np.frombuffer(digests.tobytes().hex().encode(), np.uint8)
+    written[:, len(_PREFIX) :] = hexadecimal.reshape(len(content), 64)
+    offsets = np.arange(len(content) + 1, dtype=np.int32) * _WRITTEN
+    return pa.StringArray.from_buffers(len(content), pa.py_buffer(offsets), pa.py_buffer(written))
+
+
+def numbered_ids(samples: pa.Table) -> pa.ChunkedArray:
+    """Ids for samples without any: their content digests, repeats as `#2`, `#3` …
+
+    Repeats are numbered in the order of their remaining fields: label, split, source, labeler,
+    labeled_at; texts by their bytes, null last. Whose fields are all equal are the same sample
+    several times, so that nothing depends on the order of rows. In the order of `samples`.
+    """
+    # Repeats are rare: only rows whose first 8 bytes occur again are compared as a whole.
+    return _numbered(samples["content"], _ranks(samples, _standing_again(_heads(samples))))
+
+
+def with_numbered_ids(samples: pa.Table) -> pa.Table:
+    """`samples`, which have no ids, with their `numbered_ids`, and in the order of these.
+
+    They are sorted before they have them: ids are longer than all else that is known of most.
+    """
+    ranks = np.zeros(samples.num_rows, np.int64)
+
+    def ids(rows: Rows) -> pa.ChunkedArray:
+        ranks[:] = _ranks(samples, rows)
+        return _numbered(take_rows(samples, rows)["content"], ranks[rows])
+
+    order = by_words(_heads(samples), ids)
+    # Whoever gave them away has them no more: they need not be in memory twice and with ids.
+    samples = rearranged(samples, order)
+    return samples.set_column(0, SAMPLE.field("id"), _numbered(samples["content"], ranks[order]))
+
+
+def _numbered(content: pa.ChunkedArray, ranks: npt.NDArray[np.int64]) -> pa.ChunkedArray:
+    suffixes = pa.array(["", *(f"#{number}" for number in range(2, int(ranks.max()) + 2))])
+    ids = []
+    start = 0
+    for chunk in content.chunks:
+        suffix = suffixes.take(pa.array(ranks[start : start + len(chunk)]))
+        ids.append(pc.binary_join_element_wise(content_ids(chunk), suffix, ""))
+        start += len(chunk)
+    return pa.chunked_array(ids, pa.string())
+
+
+def _ranks(samples: pa.Table, rows: Rows) -> npt.NDArray[np.int64]:
+    """How many samples of the same content come before each one; all that have others are among
+    `rows`."""
+    rank = np.zeros(samples.num_rows, np.int64)
+    if len(rows) == 0:
+        return rank
+    repeated = take_rows(samples.select(["content", *_REMAINING]), rows)
+    keys = [(name, "ascending") for name in ("content", *_REMAINING)]  # nulls last
+    sorting = pc.sort_indices(repeated, sort_keys=keys).to_numpy()
+    content = _raw(repeated["content"].combine_chunks())[sorting]
+    begins = np.concatenate(([True], (content[1:] != content[:-1]).any(axis=1)))
+    places = np.arange(len(sorting))
+    rank[rows[sorting]] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return rank
+
+
+def _heads(samples: pa.Table) -> npt.NDArray[np.uint64]:
+    """The first 8 bytes of each content, as numbers in the same order."""
+    heads = [_raw(chunk)[:, :8].copy().view(">u8")[:, 0] for chunk in samples["content"].chunks]
+    return np.concatenate(heads).astype(np.uint64)
+
+
+def _standing_again(values: npt.NDArray[np.unsignedinteger[Any]]) -> Rows:
+    """The rows whose value other rows have too."""
+    ascending = np.sort(values)
+    return np.flatnonzero(np.isin(values, ascending[1:][ascending[1:] == ascending[:-1]]))
+
+
+def _raw(content: pa.Array) -> npt.NDArray[np.uint8]:
+    """(rows, 32) bytes."""
+    data = np.frombuffer(content.buffers()[1], np.uint8)
+    return data[content.offset * 32 : (content.offset + len(content)) * 32].reshape(-1, 32)
+
+
+def check_unique(ids: pa.ChunkedArray, places: list[tuple[str, int]]) -> None:
+    """Raises InputError naming the first repeated id and its first two places.
+
+    `places` are the files, as shown in messages, and their numbers of rows, in the order of `ids`.
+    """
+    ascending = pc.all(pc.less(ids.slice(0, max(0, len(ids) - 1)), ids.slice(1))).as_py()
+    # Most tables are in order, and to see that takes a thirtieth of the time.
+    if ascending:
+        return
+    checksums = [np.fromiter(map(crc32, each_value(chunk)), np.uint32) for chunk in ids.chunks]
+    # Two ids in two billion have the same by chance: only those are compared as a whole.
+    alike = ids.take(pa.array(_standing_again(np.concatenate(checksums))))
+    counted = pc.value_counts(alike)
+    repeated = counted.field("counts").to_numpy() > 1
+    if not repeated.any():
+        return
+    value = counted.field("values")[int(np.argmax(repeated))]
+    first, second = pc.indices_nonzero(pc.equal(ids, value)).to_pylist()[:2]
+    raise InputError(
+        f"the id {quoted(value.as_py())} stands twice: {_place(first, places)}"
+        f" and {_place(second, places)}",
+        hint="ids must be unique: take another column, or none to use content digests",
+        sample=value.as_py(),
+    )
+
+
+def _place(row: int, places: list[tuple[str, int]]) -> str:
+    for file, rows in places:
+        if row < rows:
+            return f"{file}, row {row + 1}"
+        row -= rows
+    raise IndexError(row)

@@ -1,0 +1,241 @@
+"""CSV (docs/format/row.md, "CSV") and other delimited text, as UTF-8, with a header row.
+
+The bytes of rows are first seen to be of the grammar; then Arrow's parser, which takes more than
+that, divides them. It is given whole rows in memory: where it reads a file itself, what it reads
+ahead keeps a process from ending after an error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from provreg.core.column import JSON, TEXT, Column, Decimal, Scalar
+from provreg.core.column_arrow import check_count, check_names
+from provreg.core.text import quoted
+from provreg.errors import InputError
+from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, opened, shown
+from provreg.readers.tables.text.csv_quotes import (
+    QUOTES_HINT,
+    Quoted,
+    end_of_rows,
+    first_fault,
+    quoted_in,
+)
+from provreg.readers.tables.text.json_plain import parsed_texts
+from provreg.readers.tables.text.typed_text import UNWRITTEN, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from provreg.readers.tables.options import TableOptions
+
+_SLICE = 8 << 20
+# Most headers end in this much of a file; it is read again for every slice.
+_HEADER = 64 << 10
+MAX_ROW = 64 << 20  # bytes of one row
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ROW_NUMBER = re.compile(r"Row #([0-9]+): ")
+
+
+def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]:
+    """The header's columns, text unless declared otherwise. Raises InputError."""
+    names, _ = _header(files[0], options)
+    return tuple(Column(name, options.types.get(name, TEXT)) for name in names)
+
+
+def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
+    """`file` in slices of about 8 MiB, cut where rows end; from where it is no CSV the rest is one
+    slice."""
+    start = 0
+    with opened(file) as stream:
+        while file.size - start > _SLICE:
+            try:
+                rows, found = _rows_at(stream, start, file.size, _SLICE, options)
+            except MisfitError:
+                break
+            if not rows or found.fault is not None or start + len(rows) == file.size:
+                break
+            yield Slice(file, start, start + len(rows), first_row=0 if start == 0 else None)
+            start += len(rows)
+    yield Slice(file, start, file.size, first_row=0 if start == 0 else None)
+
+
+def _rows_at(
+    stream: BinaryIO, start: int, stop: int, size: int, options: TableOptions
+) -> tuple[bytes, Quoted]:
+    """The whole rows in `size` bytes from `start` on, one at least, and what is quoted in them.
+
+    At `stop` the last one ends, or is cut off. Raises MisfitError.
+    """
+    while True:
+        stream.seek(start)
+        data = stream.read(min(size, stop - start))
+        if start == 0 and data.startswith(_BYTE_ORDER_MARK):
+            # As long, and nothing to what comes next.
+            data = data.replace(_BYTE_ORDER_MARK, b"\n\n\n", 1)
+        found = quoted_in(data, _delimiter(options), quoting=options.quoting)
+        if start + len(data) == stop or not data:
+            return data, found
+        if (end := end_of_rows(data, found)) > 0:
+            return data[:end], found.until(end)
+        if found.fault is not None:
+            return data, found
+        if size >= MAX_ROW:
+            complaint = f"the row is longer than {MAX_ROW} bytes, or a quote is never closed"
+            raise MisfitError(complaint, row=0, hint=QUOTES_HINT)
+        size = min(2 * size, MAX_ROW)
+
+
+def _delimiter(options: TableOptions) -> bytes:
+    return (options.delimiter or ",").encode()
+
+
+def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+    """The rows, with the columns of `options.columns`, about 8 MiB at a time.
+
+    Raises InputError, and MisfitError for a value that does not fit its column's type.
+    """
+    columns = options.columns or ()
+    for column in columns:
+        if not isinstance(column.type, Scalar | Decimal) or column.type in UNWRITTEN:
+            raise InputError(f"the type of column {quoted(column.name)} cannot be read from CSV")
+    header, begin = _header(piece.file, options)
+    _check_header(piece.file, header, columns)
+    rows = 0
+    for texts in _texts(piece, header, begin, options):
+        try:
+            yield _typed(texts, columns)
+        except MisfitError as misfit:
+            raise misfit.after(rows) from None
+        rows += texts.num_rows
+
+
+def _typed(texts: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
+    arrays = []
+    for column in columns:
+        try:
+            array = texts.column(column.name)
+            if column.type == JSON:
+                arrays.append(parsed_texts(array))
+            else:
+                arrays.append(parsed(array, column.type))  # type: ignore[arg-type]
+        except MisfitError as misfit:
+            complaint = f"column {quoted(column.name)}: {misfit.complaint}"
+            raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def rows_before(piece: Slice, options: TableOptions) -> int:
+    """The number of rows in the file before `piece`, counted: only messages need it."""
+    header, begin = _header(piece.file, options)
+    earlier = Slice(piece.file, 0, piece.start)
+    return sum(texts.num_rows for texts in _texts(earlier, header, begin, options))
+
+
+def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
+    """The names of the columns, and where the first line ends that has them. Raises InputError."""
+    try:
+        with opened(file) as stream:
+            start = len(_BYTE_ORDER_MARK) if stream.read(3) == _BYTE_ORDER_MARK else 0
+            data, found = _rows_at(stream, start, file.size, _HEADER, options)
+        ends = (int(places[0]) + 1 for places in found.outside(ord("\n"), data) if len(places))
+        end = next(ends, len(data))
+        line, found = data[:end], found.until(end)
+        if not line:
+            raise InputError("not readable as CSV: the file is empty")
+        if (fault := first_fault(line, found)) is not None:
+            complaint = f"not readable as CSV: {fault.complaint}, in the header"
+            raise InputError(complaint, hint=fault.hint)
+        # Arrow takes kilobytes for each: they are counted before it divides them.
+        delimiters = sum(map(len, found.outside(ord(_delimiter(options)), line)))
+        check_count(delimiters + 1)
+        try:
+            # Arrow takes no header that nothing follows.
+            names: list[str] = _read(line + b"\n", options).schema.names
+        except UnicodeDecodeError:
+            raise InputError("the header is not UTF-8") from None
+        check_names(names)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{shown(file.path)}: not readable as CSV: {quoted(str(error))}") from None
+    except MisfitError as misfit:
+        raise InputError(f"{shown(file.path)}: {misfit.complaint}", hint=misfit.hint) from None
+    except InputError as error:
+        raise InputError(f"{shown(file.path)}: {error.message}", hint=error.hint) from None
+    return names, start + end
+
+
+def _check_header(file: SourceFile, header: list[str], columns: tuple[Column, ...]) -> None:
+    expected = {column.name for column in columns}
+    for name in sorted(expected.symmetric_difference(header)):
+        there = "lacks the" if name in expected else "has an additional"
+        raise InputError(f"{shown(file.path)} {there} column {quoted(name)}")
+
+
+def _texts(
+    piece: Slice, header: list[str], begin: int, options: TableOptions
+) -> Iterator[pa.RecordBatch]:
+    """The fields as texts. Raises MisfitError for what is not CSV, or not UTF-8."""
+    position = max(piece.start, begin)
+    rows = 0
+    with opened(piece.file) as stream:
+        while position < piece.stop:
+            try:
+                data, found = _rows_at(stream, position, piece.stop, _SLICE, options)
+                if not data:
+                    break  # it has become shorter
+                texts = _divided(data, found, header, options)
+            except MisfitError as misfit:
+                raise misfit.after(rows) from None
+            if texts is not None:
+                yield texts
+                rows += texts.num_rows
+            position += len(data)
+
+
+def _divided(
+    data: bytes, found: Quoted, header: list[str], options: TableOptions
+) -> pa.RecordBatch | None:
+    """The fields of whole rows, None where there are none. Raises MisfitError."""
+    if not data:
+        return None
+    if (fault := first_fault(data, found)) is not None:
+        before = data[: fault.at]
+        start = end_of_rows(before, quoted_in(before, _delimiter(options), quoting=options.quoting))
+        rows = _divided(data[:start], found.until(start), header, options)
+        row = 0 if rows is None else rows.num_rows
+        raise MisfitError(f"not readable as CSV: {fault.complaint}", row=row, hint=fault.hint)
+    # What looks like a byte order mark is one at the beginning of a file only.
+    whole = b"\n" + data if data.startswith(_BYTE_ORDER_MARK) else data
+    try:
+        table = _read(whole, options, header)
+    except pa.ArrowInvalid as error:
+        message = str(error)
+        number = _ROW_NUMBER.search(message)
+        complaint = "not readable as CSV: " + quoted(_ROW_NUMBER.sub("", message))
+        raise MisfitError(complaint, row=int(number[1]) - 1 if number else 0) from None
+    (batch,) = table.combine_chunks().to_batches()
+    return batch
+
+
+def _read(data: bytes, options: TableOptions, names: list[str] | None = None) -> pa.Table:
+    """All of `data` by Arrow's parser, as texts; without `names` the first row has them."""
+    return arrow_csv.read_csv(
+        pa.BufferReader(data),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        arrow_csv.ParseOptions(
+            delimiter=options.delimiter or ",",
+            quote_char='"' if options.quoting else False,
+            newlines_in_values=options.quoting,
+        ),
+        arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names or [], pa.string()),
+            null_values=list(options.null_words),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            check_utf8=True,
+        ),
+    )

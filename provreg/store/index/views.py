@@ -1,0 +1,40 @@
+"""The tables that a user's SQL sees (docs/reference/sql.md)."""
+
+from __future__ import annotations
+
+from provreg.core.changes.changes import BIT
+from provreg.core.manifest.entry import ENTRY
+
+_HEX = ("content", "label_digest", "delivery", "content_sha256")
+
+
+def _shown(name: str, prefix: str = "") -> str:
+    column = prefix + name
+    return f"lower(hex({column})) as {column}" if name in _HEX else column
+
+
+_KINDS_SQL = ", ".join(
+    f"case when kinds & {bit} > 0 then '{kind}' end" for kind, bit in BIT.items()
+)
+ENTRY_COLUMNS = ", ".join(_shown(name) for name in ENTRY.names)
+_CHANGE_SQL = ", ".join(_shown(name, side) for side in ("old_", "new_") for name in ENTRY.names)
+TABLES = ("versions", "entries", "changes", "runs", "models", "trained")
+VIEWS = f"""
+create view versions as
+    select v.dataset, v.version, v.head, v.parent, v.root, v.samples, v.created, v.message,
+           v.counts_true, t.trusted_because is not null as trusted, t.trusted_because
+    from index.versions v left join trust t on t.head = v.head;
+create view entries as
+    select v.dataset, v.version, {ENTRY_COLUMNS}
+    from index.versions v join index.parts p on p.head = v.head
+    join part_entries e on e.part = p.part;
+create view changes as
+    select v.dataset, v.version, list_filter([{_KINDS_SQL}], lambda k: k is not null) as kinds,
+           {_CHANGE_SQL}
+    from index.changes c join index.versions v on v.head = c.head;
+create view runs as
+    select r.*, t.trusted_because is not null as trusted, t.trusted_because
+    from index.runs r left join run_trust t on t.receipt = r.receipt;
+create view models as from index.models;
+create view trained as from index.trained;
+"""
