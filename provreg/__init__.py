@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from provreg.loaders.selection import Selection as Selection
     from provreg.loaders.training import TrainingRun as TrainingRun
     from provreg.loaders.training import training_run as training_run
-    from provreg.readers.api import HowToRead as HowToRead
+    from provreg.readers.api import ReadOptions as ReadOptions
     from provreg.registry import Registry as Registry
     from provreg.trust.signers import KeySigner as KeySigner
     from provreg.trust.sigstore.sign import KeylessSigner as KeylessSigner
@@ -60,7 +60,7 @@ _HOMES = {
     "provreg.loaders.load": ("load",),
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
     "provreg.loaders.selection": ("Selection",),
-    "provreg.readers.api": ("HowToRead",),
+    "provreg.readers.api": ("ReadOptions",),
     "provreg.loaders.training": ("TrainingRun", "training_run"),
     "provreg.registry": ("Registry",),
     "provreg.trust.signers": ("KeySigner",),

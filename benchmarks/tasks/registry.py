@@ -119,13 +119,13 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     import time
 
     from provreg.flows.ingest.request import Ingestion
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
     from provreg.trust.key_files import load_private
     from provreg.trust.signers import KeySigner
 
     opened = Registry.open(Path(registry))
     signer = KeySigner(load_private(Path(key), lambda: None))
-    how = HowToRead(id="id", label="label")
+    how = ReadOptions(id="id", label="label")
     times = []
     for file in sorted(Path(folder).iterdir()):
         ingestion = Ingestion("data", (file,), source="s", labeler="l", how=how)

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
-# (payloads, samples of schema SAMPLE) in batches, in the order of `Found.table`.
+# (payloads, samples of schema SAMPLE) in batches, in the order of `ReadResult.table`.
 SampleStream: TypeAlias = "Generator[tuple[Payloads, pa.RecordBatch], None, None]"
 
 
 @dataclass(frozen=True, slots=True)
-class HowToRead:
+class ReadOptions:
     """What a user said about reading; what is None or empty is inherited, or the reader's default.
 
     `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
@@ -122,7 +122,7 @@ class KnownRows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ReadContext:
     """How a reading is to be done, which changes nothing of what comes out.
 
     Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
@@ -150,8 +150,18 @@ class FileStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a reader found.
+class FetchedList:
+    """How many URLs of a list were `downloaded` now, how many files `kept` of another time, and
+    what could not be had."""
+
+    downloaded: int
+    kept: int
+    failed: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What was read of data.
 
     `table`: a row a sample, schema `manifest.entry.SAMPLE`, unique ids, in the order of the data.
     `reading`: for the head; with it the same is found again. `labels_known`, `splits_known`:
@@ -159,6 +169,9 @@ class Found:
     `findings`: what could not be read, by id, where that was to be collected; `unseen` then names,
     by the reason in `left_out`, what other programs read for all that. `classes`: the classes in
     the order that the data give them, where they do, with those that no sample has.
+
+    Readers leave the last two alone. `long_labels` are texts over 1,024 bytes that no data hold,
+    because a labels file gave them. `fetched` is what came of a list of URLs.
     """
 
     table: pa.Table
@@ -170,6 +183,8 @@ class Found:
     findings: tuple[Finding, ...] = ()
     files: FileStats | None = None
     unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    long_labels: Sequence[bytes] = ()
+    fetched: FetchedList | None = None
 
 
 class SampleFiles(Protocol):
@@ -204,10 +219,10 @@ class Reader(Protocol):
 
     @property
     def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - modules have constants
-        """The fields of HowToRead that mean something to this reader."""
+        """The fields of ReadOptions that mean something to this reader."""
         ...
 
-    def settle(self, format_: str, how: HowToRead, before: Mapping[str, Any] | None, /) -> Any:
+    def settle(self, format_: str, how: ReadOptions, before: Mapping[str, Any] | None, /) -> Any:
         """What was said, over what the parent's reading `before` says, over the defaults."""
         ...
 
@@ -215,7 +230,9 @@ class Reader(Protocol):
         """The options that a head's `reading` was made with; FormatError where it is none."""
         ...
 
-    def read(self, paths: Sequence[Path], format_: str, options: Any, work: Work, /) -> Found:
+    def read(
+        self, paths: Sequence[Path], format_: str, options: Any, work: ReadContext, /
+    ) -> ReadResult:
         """Every sample of the data at `paths`, hashed."""
         ...
 
@@ -233,11 +250,11 @@ class Reader(Protocol):
 
 
 def option_name(name: str) -> str:
-    """A field of HowToRead as the command line calls it."""
+    """A field of ReadOptions as the command line calls it."""
     return {"types": "--column", "null_words": "--null"}.get(name, "--" + name.replace("_", "-"))
 
 
-def check_options(how: HowToRead, reader: Reader, format_: str) -> None:
+def check_options(how: ReadOptions, reader: Reader, format_: str) -> None:
     """UsageError for an option that means nothing to `reader`."""
     for name in sorted(how.said() - reader.OPTIONS):
         raise UsageError(

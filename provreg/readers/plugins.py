@@ -26,13 +26,13 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import Finding, FormatError, InputError, NotFoundError, ProvregError, UsageError
 from provreg.readers.api import (
-    Found,
-    HowToRead,
     Payloads,
+    ReadContext,
     Reader,
+    ReadOptions,
+    ReadResult,
     SampleFiles,
     SampleStream,
-    Work,
 )
 from provreg.readers.checked_payloads import NEVER_NULL, hashed
 from provreg.readers.tables.samples import check_unique
@@ -65,7 +65,7 @@ class PluggedReader:
         with self.held():
             return frozenset(self.reader.OPTIONS)
 
-    def settle(self, format_: str, how: HowToRead, before: Mapping[str, Any] | None, /) -> Any:
+    def settle(self, format_: str, how: ReadOptions, before: Mapping[str, Any] | None, /) -> Any:
         """As the package's reader."""
         with self.held():
             return self.reader.settle(format_, how, None if before is None else self._own(before))
@@ -75,7 +75,9 @@ class PluggedReader:
         with self.held():
             return self.reader.options_from_reading(self._own(reading))
 
-    def read(self, paths: Sequence[Path], format_: str, options: Any, work: Work, /) -> Found:
+    def read(
+        self, paths: Sequence[Path], format_: str, options: Any, work: ReadContext, /
+    ) -> ReadResult:
         """As the package's reader; the result names the package. Raises InputError for results that
         are none.
 
@@ -131,7 +133,7 @@ class PluggedReader:
         return {name: said for name, said in reading.items() if name not in {_PACKAGE, _VERSION}}
 
     def _complaint(self, found: Any) -> str:
-        if not isinstance(found, Found):
+        if not isinstance(found, ReadResult):
             return "gives no samples"
         kinds = _FOUND.items()
         wrong = [name for name, kind in kinds if not isinstance(getattr(found, name), kind)]

@@ -11,7 +11,7 @@ import pytest
 from provreg.core.manifest.head import LABEL_TYPES, Head
 from provreg.errors import NotTrustedError
 from provreg.flows.ingest.publish import Outcome
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -72,14 +72,14 @@ def test_nobody_publishes_upon_classes_that_were_reordered_by_way_of_text(bench:
 def test_a_label_type_that_goes_back_is_refused(bench: Bench, before: str, now: str) -> None:
     labels = {"text": bench.write("labels", {"l.csv": f"id,label\na.txt,{'x' * 2000}\n"}) / "l.csv"}
     data = bench.write("data", {"a.txt" if before == "text" else "cat/a.txt": "a"})
-    how = HowToRead(label="none") if before == "text" else HowToRead()
+    how = ReadOptions(label="none") if before == "text" else ReadOptions()
     first = bench.ingest(data, labels=labels.get(before), how=how)
     assert first.head is not None
     assert first.digest is not None
     assert first.head.label_type == before
     bench.open().verify("pets")
     plain = bench.write("plain", {"a.txt": "a"})
-    other = bench.ingest(plain, name="plain", how=HowToRead(label="none"))
+    other = bench.ingest(plain, name="plain", how=ReadOptions(label="none"))
     assert other.head is not None
     forged = replace(
         other.head, dataset="pets", uid=first.head.uid, version=2, parent=first.digest,

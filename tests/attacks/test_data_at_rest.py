@@ -239,7 +239,7 @@ def test_a_changed_row_of_a_table_is_found(bench: Bench, suffix: str) -> None:
     import pyarrow.json
     import pyarrow.parquet as pq
 
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
     def write(texts: list[str], labels: list[str]) -> Path:
         path = bench.folder / f"table.{suffix}"
@@ -255,7 +255,7 @@ def test_a_changed_row_of_a_table_is_found(bench: Bench, suffix: str) -> None:
         return path
 
     data = write(["one", "two", "three"], ["x", "y", "y"])
-    bench.ingest(data, how=HowToRead(id="key", label="label"))
+    bench.ingest(data, how=ReadOptions(id="key", label="label"))
     bench.open().verify("pets", data=[data])
     write(["one", "two!", "three"], ["x", "y", "x"])
     assert [(found.kind, found.id) for found in refused(bench, data)] == [

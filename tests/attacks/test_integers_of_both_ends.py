@@ -20,7 +20,7 @@ import provreg.loaders.pandas
 import provreg.loaders.polars
 from provreg.core.rows.column import type_from_json
 from provreg.errors import InputError
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 from provreg.readers.tables.text import jsonlines
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def written(folder: Path, format_: str, numbers: list[int]) -> Path:
     return path
 
 
-def reading(format_: str, kind: Any = "int") -> HowToRead:
+def reading(format_: str, kind: Any = "int") -> ReadOptions:
     """JSON's values say their type; CSV's are declared."""
     types = {"n": type_from_json(kind, "n")}
-    return HowToRead(id="k", types=types if format_ == "csv" else {})
+    return ReadOptions(id="k", types=types if format_ == "csv" else {})
 
 
 def loaded(bench: Bench, path: Path) -> provreg.VerifiedSamples:
@@ -151,7 +151,7 @@ def test_decimal_that_would_wrap_around_is_refused(bench: Bench, format_: str, d
     path = written(bench.folder, format_, [1, int("9" * digits)])
     types = {"n": type_from_json({"decimal128": 0}, "n")}
     with pytest.raises(InputError, match=r"row 2: column 'n': '9+' is no decimal"):
-        bench.ingest(path, how=HowToRead(id="k", types=types))
+        bench.ingest(path, how=ReadOptions(id="k", types=types))
     written(bench.folder, format_, [1, int("9" * 38)])
-    bench.ingest(path, how=HowToRead(id="k", types=types))
+    bench.ingest(path, how=ReadOptions(id="k", types=types))
     assert [sample.payload["n"] for sample in loaded(bench, path)] == [1, int("9" * 38)]

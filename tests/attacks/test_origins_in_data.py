@@ -20,7 +20,7 @@ import pytest
 import provreg
 from provreg.errors import NotTrustedError, SampleError
 from provreg.loaders import arrow, numpy
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:
     from provreg.errors import Finding
@@ -118,7 +118,7 @@ def without_ids(many: Rows) -> Rows:
 
 
 def publish(bench: Bench, data: Path, *, ids: bool, **more: Any) -> None:
-    how = HowToRead(id="key" if ids else None, **(ROLES | more))
+    how = ReadOptions(id="key" if ids else None, **(ROLES | more))
     bench.ingest(data, how=how)
 
 
@@ -177,7 +177,7 @@ def test_where_the_data_say_nothing_what_was_said_of_the_ingestion_holds(
     many = many if ids else without_ids(many)
     data = bench.folder / "table.parquet"
     as_parquet(data, many)
-    how = HowToRead(id="key" if ids else None, **ROLES)
+    how = ReadOptions(id="key" if ids else None, **ROLES)
     bench.ingest(data, how=how, source="web", labeler="ann")
     bench.ingest(data, how=how, source="web", labeler="ann", message="again")
     as_parquet(data, many[5:] + many[:5][::-1])
@@ -237,7 +237,7 @@ def test_what_was_said_of_the_ingestion_is_not_looked_for_in_what_is_appended(
     many = rows()
     as_parquet(first, [row | {"by": None} for row in many[:5]])
     as_parquet(second, many[5:])
-    how = HowToRead(id="key", **ROLES)
+    how = ReadOptions(id="key", **ROLES)
     bench.ingest(first, how=how, labeler="ann")
     bench.ingest(second, how=how, append=True)
     head = bench.open().verify("pets", data=[first, second]).head
@@ -249,7 +249,7 @@ def test_what_a_labels_file_said_is_not_looked_for_in_the_data(bench: Bench) -> 
     as_parquet(data, rows())
     labels = bench.folder / "labels.csv"
     labels.write_text("id,split,source,labeler\nrow-03,held-out,studio,maria\n")
-    bench.ingest(data, how=HowToRead(id="key", **ROLES), labels=labels)
+    bench.ingest(data, how=ReadOptions(id="key", **ROLES), labels=labels)
     assert bench.open().verify("pets", data=[data]).head.samples == 11
     assert len(list(load(bench, data))) == 11
     as_parquet(data, [row | {"at": "2026-02-01T12:00:00Z"} for row in rows()])
@@ -260,7 +260,7 @@ def test_shards_renamed_to_another_split_are_found(bench: Bench) -> None:
     for name, number in (("train", 1), ("test", 2)):
         shard(bench.folder / f"shards/{name}-000.tar", number)
     data = bench.folder / "shards"
-    bench.ingest(data, how=HowToRead(split="file"))
+    bench.ingest(data, how=ReadOptions(split="file"))
     assert bench.open().verify("pets", data=[data]).head.samples == 2
     for old, new in (("train", "aside"), ("test", "train"), ("aside", "test")):
         (data / f"{old}-000.tar").rename(data / f"{new}-000.tar")
@@ -274,7 +274,7 @@ def test_files_of_a_hugging_face_dataset_swapped_between_splits_are_found(bench:
     (data / "data").mkdir(parents=True)
     for name, part in (("train", slice(0, 7)), ("test", slice(7, 11))):
         as_parquet(data / f"data/{name}-00000-of-00001.parquet", rows()[part])
-    bench.ingest(data, how=HowToRead(format="huggingface", id="key", split="file", label="y"))
+    bench.ingest(data, how=ReadOptions(format="huggingface", id="key", split="file", label="y"))
     assert bench.open().verify("pets", data=[data]).head.samples == 11
     assert len(list(load(bench, data))) == 11
     for old, new in (("train", "aside"), ("test", "train"), ("aside", "test")):

@@ -13,7 +13,7 @@ import pytest
 
 from provreg.errors import InputError, NotFoundError, ProvregError
 from provreg.flows.ingest import drafting
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -50,14 +50,14 @@ def test_schema_beyond_the_limits_is_not_published(
     else:
         text = json.dumps({"id": 1} | row)
         data.write_text(f"[{text}]" if format_ == "json" else text + "\n", "utf-8")
-    refused(bench, data, "more than|longer than", how=HowToRead(id="id"))
+    refused(bench, data, "more than|longer than", how=ReadOptions(id="id"))
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"message": "m" * 4097}, "message is longer than 4096"),
-        ({"how": HowToRead(exclude=tuple(f"x{n}" for n in range(2000)))}, "patterns"),
+        ({"how": ReadOptions(exclude=tuple(f"x{n}" for n in range(2000)))}, "patterns"),
     ],
 )
 def test_head_beyond_the_limits_is_not_published(
@@ -72,7 +72,7 @@ def test_head_beyond_the_limits_is_not_published(
 def test_null_words_beyond_the_limit_are_not_published(bench: Bench) -> None:
     data = bench.folder / "t.csv"
     data.write_text("id,text\n1,one\n", "utf-8")
-    how = HowToRead(id="id", null_words=tuple(f"n{n}" for n in range(1001)))
+    how = ReadOptions(id="id", null_words=tuple(f"n{n}" for n in range(1001)))
     refused(bench, data, "null_words has 1001 items", how=how)
 
 
@@ -84,8 +84,8 @@ def test_reading_that_its_own_reader_refuses_is_not_published(
 
     def more(*given: Any, **said: Any) -> Any:
         found = read(*given, **said)
-        reading = found.samples.reading | {"more": 1}
-        return replace(found, samples=replace(found.samples, reading=reading))
+        reading = found.reading | {"more": 1}
+        return replace(found, reading=reading)
 
     monkeypatch.setattr(drafting, "read_new", more)
     refused(bench, bench.pets(), "unknown field 'more'")

@@ -121,7 +121,7 @@ LOADERS: dict[str, Texts] = {
 @pytest.fixture
 def path(bench: Any, tmp_path: Path) -> Path:
     path = write(tmp_path / "t.parquet", rows("good"))
-    how = provreg.HowToRead(id="key", label="y")
+    how = provreg.ReadOptions(id="key", label="y")
     bench.ingest(path, name="d", how=how)
     return path
 

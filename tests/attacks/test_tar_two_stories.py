@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers.api import Work
+from provreg.readers.api import ReadContext
 from provreg.readers.archives import webdataset
 from provreg.readers.archives.tar_stream import members
 from tests.archives import (
@@ -198,7 +198,9 @@ def shard(folder: Path, *names: str, data: bytes = b"x", ending: str = "tar") ->
 
 
 def sampled(path: Path) -> list[str]:
-    found = webdataset.read([path], "webdataset", webdataset.ShardOptions(label=None), Work())
+    found = webdataset.read(
+        [path], "webdataset", webdataset.ShardOptions(label=None), ReadContext()
+    )
     ids: list[str] = found.table["id"].to_pylist()
     return ids
 

@@ -37,10 +37,10 @@ def poisoned(bench: Bench) -> Path:
                 for name in ("a.txt", "b.txt")]  # fmt: skip
         labels.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
     say()
-    how = HowToRead(label="none")
+    how = ReadOptions(label="none")
     bench.ingest(data, labels=labels, how=how, message=EVIL)
     say(label=EVIL + "2")
     bench.write("data", {"c.txt": b"3"})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers.api import Work
+from provreg.readers.api import ReadContext
 from provreg.readers.archives import zip_folder
 from provreg.readers.files.folder_options import FolderOptions
 from tests.archives import Zipped, extra_field, unicode_path, zip_archive
@@ -33,7 +33,7 @@ def read(place: Path, data: bytes) -> dict[str, bytes]:
     """The members, as they are hashed and as they are handed on."""
     place.write_bytes(data)
     options = FolderOptions(label="none")
-    found = zip_folder.read([place], "zip", options, Work())
+    found = zip_folder.read([place], "zip", options, ReadContext())
     with zip_folder.files([place], "zip", options) as files:
         return {name: files.read(name, limit=1 << 20) for name in found.table["id"].to_pylist()}
 

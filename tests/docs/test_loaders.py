@@ -41,7 +41,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     class Desk:
         def publish(self, name: str, path: str, **how: Any) -> None:
             source = how.pop("source", "shop")
-            said = provreg.HowToRead(**how)
+            said = provreg.ReadOptions(**how)
             ingestion = provreg.Ingestion(name, (Path(path),), how=said, source=source)
             Registry.open().ingest(ingestion, provreg.KeySigner.load(Path("team.key")))
 

@@ -17,7 +17,7 @@ from provreg.errors import InputError, NotFetchedError, NotTrustedError, UsageEr
 from provreg.flows.ingest import unchanged
 from provreg.flows.ingest.request import Fetch
 from provreg.loaders.load import load
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 from provreg.readers.web.download_bounds import Bounds
 from provreg.readers.web.picture import is_hash
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.conftest import Bench
 
 HASTY = Bounds(most=1 << 20, tries=1, private=True)
-KEYED = HowToRead(id="key")
+KEYED = ReadOptions(id="key")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def listed(bench: Bench, rows: list[dict[str, Any]]) -> Path:
 def fetch(
     bench: Bench,
     rows: list[dict[str, Any]],
-    how: HowToRead = KEYED,
+    how: ReadOptions = KEYED,
     *,
     failures: int = 0,
     bounds: Bounds = HASTY,
@@ -70,7 +70,7 @@ def test_what_was_downloaded_is_signed_with_where_it_came_from(
     bench: Bench, web: FileServer
 ) -> None:
     web.files["5.jpg"] = b"no picture"
-    how = HowToRead(id="key", label="caption", split="part")
+    how = ReadOptions(id="key", label="caption", split="part")
     outcome = fetch(bench, rows_of(web, 0, 5, part="train"), how, labeler="alt texts")
     assert outcome.fetched is not None
     assert outcome.fetched.downloaded == 2
@@ -92,7 +92,7 @@ def test_what_was_downloaded_is_signed_with_where_it_came_from(
 
 
 def test_loaders_read_the_folder_with_the_labels_of_the_list(bench: Bench, web: FileServer) -> None:
-    fetch(bench, rows_of(web, 0, 1), HowToRead(id="key", label="caption"))
+    fetch(bench, rows_of(web, 0, 1), ReadOptions(id="key", label="caption"))
     samples = load(
         "pets", data=bench.folder / "files", key=bench.key_file(), registry=bench.registry
     )
@@ -103,7 +103,7 @@ def test_loaders_read_the_folder_with_the_labels_of_the_list(bench: Bench, web: 
 
 
 def test_columns_speak_for_each_sample(bench: Bench, web: FileServer) -> None:
-    how = HowToRead(id="key", source_column="from", labeler_column="by", labeled_at_column="at")
+    how = ReadOptions(id="key", source_column="from", labeler_column="by", labeled_at_column="at")
     rows = rows_of(web, 1, **{"from": "crawl 7", "by": "bo", "at": "2026-01-02T03:04:05Z"})
     fetch(bench, rows, how, source=None)
     one = entries(bench)["1.jpg"]
@@ -116,7 +116,7 @@ def test_captions_too_long_for_an_entry_are_kept_in_the_registry(
 ) -> None:
     rows = rows_of(web, 1)
     rows[0]["caption"] = "word " * 1000
-    fetch(bench, rows, HowToRead(id="key", label="caption"))
+    fetch(bench, rows, ReadOptions(id="key", label="caption"))
     one = entries(bench)["1.jpg"]
     assert one["label"] is None
     digest = "blake3:" + one["label_digest"].hex()
@@ -206,7 +206,7 @@ def test_a_night_of_urls_is_appended(bench: Bench, web: FileServer) -> None:
 
 def test_the_folder_alone_keeps_urls_and_hashes(bench: Bench, web: FileServer) -> None:
     """Once downloaded, the dataset is a folder like others."""
-    fetch(bench, rows_of(web, 0, 1), HowToRead(id="key", label="caption"))
+    fetch(bench, rows_of(web, 0, 1), ReadOptions(id="key", label="caption"))
     before = entries(bench)
     bench.write("files", {"9.txt": b"by hand"})
     bench.ingest(bench.folder / "files")

@@ -139,9 +139,9 @@ def test_comparing_reads_only_blocks_that_differ(
     rows = "".join(f'{{"key": "{n:05}", "text": "{n}"}}\n' for n in range(5000))
     path = bench.folder / "rows.jsonl"
     path.write_text(rows, "utf-8")
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
-    old = bench.ingest(path, how=HowToRead(id="key")).head
+    old = bench.ingest(path, how=ReadOptions(id="key")).head
     path.write_text(rows.replace('"text": "77"', '"text": "changed"'), "utf-8")
     new = bench.ingest(path).head
     sizes: list[tuple[int, int]] = []

@@ -15,8 +15,9 @@ from provreg.core.manifest.manifest import build_parts
 from provreg.errors import InputError
 from provreg.flows.ingest import reuse
 from provreg.flows.ingest import seal as sealing
-from provreg.flows.ingest.draft import Draft, Parent, Samples, draft
+from provreg.flows.ingest.draft import Draft, Parent, draft
 from provreg.flows.ingest.seal import Sealed, seal
+from provreg.readers.api import ReadResult
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FOLDER = {
@@ -25,7 +26,7 @@ FOLDER = {
 }  # fmt: skip
 
 
-def samples(count: int, changed: str = "") -> Samples:
+def samples(count: int, changed: str = "") -> ReadResult:
     names = [f"{number:06}" for number in range(count)]
     content = [blake3((name + (changed if name == "000007" else "")).encode()).digest()
                for name in names]  # fmt: skip
@@ -39,7 +40,7 @@ def samples(count: int, changed: str = "") -> Samples:
     nulls = {f.name: pa.nulls(count, f.type) for f in SAMPLE if f.name not in table.column_names}
     whole = pa.table({f.name: table[f.name] if f.name not in nulls else nulls[f.name]
                       for f in SAMPLE}, schema=SAMPLE)  # fmt: skip
-    return Samples(whole, FOLDER, labels_known=False, splits_known=False)
+    return ReadResult(whole, FOLDER, labels_known=False, splits_known=False)
 
 
 def drafted(count: int, parent: Parent | None = None, changed: str = "") -> Draft:
@@ -95,7 +96,7 @@ def test_a_successor_keeps_uid_and_class_indices() -> None:
     assert second.head.changes["injected"] == 1
 
 
-def edited(entries: pa.Table, numbers: np.random.Generator) -> Samples:
+def edited(entries: pa.Table, numbers: np.random.Generator) -> ReadResult:
     """The samples of `entries` after some were removed, renamed, relabeled, rewritten and added."""
     rows = entries.select(SAMPLE.names).to_pylist()
     for at in numbers.choice(len(rows), 3, replace=False).tolist():
@@ -110,7 +111,7 @@ def edited(entries: pa.Table, numbers: np.random.Generator) -> Samples:
         rows.append(rows[0] | {"id": f"{at:06}+", "content": numbers.bytes(32)})
     rows.sort(key=lambda row: row["id"])
     table = pa.Table.from_pylist(rows, SAMPLE)
-    return Samples(table, FOLDER, labels_known=True, splits_known=True)
+    return ReadResult(table, FOLDER, labels_known=True, splits_known=True)
 
 
 def test_blocks_kept_from_the_parent_are_those_that_hashing_makes(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.errors import InputError, NotFoundError, NotTrustedError, ProvregError
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -34,7 +34,7 @@ def table(bench: Bench, rows: list[dict[str, Any]], name: str = "rows.jsonl") ->
 
 
 ROWS = [{"key": name, "text": f"text {name}", "label": "x"} for name in "abcdef"]
-TABLE = HowToRead(id="key", label="label")
+TABLE = ReadOptions(id="key", label="label")
 
 
 def test_all_kinds_in_a_table(bench: Bench) -> None:
@@ -79,7 +79,7 @@ def test_long_labels_are_compared_whole(bench: Bench) -> None:
 
 def test_labels_from_nowhere_are_not_compared(bench: Bench) -> None:
     data = bench.pets()
-    bench.ingest(data, how=HowToRead(label="none"))
+    bench.ingest(data, how=ReadOptions(label="none"))
     (data / "cat/1.jpg").rename(data / "dog/1.jpg")
     # No label to change: it is the same sample under another name.
     assert findings(bench, data)[0]["kind"] == "moved"
@@ -140,7 +140,7 @@ def test_an_extra_column_in_the_data_is_refused(bench: Bench) -> None:
 def test_verification_reads_as_the_head_says_whatever_the_data_look_like(bench: Bench) -> None:
     data = bench.pets()
     bench.write("pets", {"notes.txt": b"x"})
-    bench.ingest(data, how=HowToRead(include=("*.jpg",)))
+    bench.ingest(data, how=ReadOptions(include=("*.jpg",)))
     bench.open().verify("pets", data=[data])
     bench.write("pets", {"cat/new.jpg": b"x"})
     assert short(bench, data) == [("stranger", "cat/new.jpg")]

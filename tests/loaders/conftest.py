@@ -22,7 +22,7 @@ def pets(bench: Any) -> Path:
             for number in numbers
         },
     )
-    how = provreg.HowToRead(split="dir")
+    how = provreg.ReadOptions(split="dir")
     bench.ingest(data, source="shelter", labeler="ann", how=how)
     return data
 
@@ -45,7 +45,7 @@ def publish(bench: Any) -> Callable[..., None]:
     def publish(path: Path, **said: Any) -> None:
         of_ingest = {"source": "s", "labeler": "ann"}
         of_ingest |= {name: said.pop(name) for name in ("source", "labeler") if name in said}
-        bench.ingest(path, name="d", how=provreg.HowToRead(**said), **of_ingest)
+        bench.ingest(path, name="d", how=provreg.ReadOptions(**said), **of_ingest)
 
     return publish
 

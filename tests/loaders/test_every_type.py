@@ -265,7 +265,7 @@ def trip(bench: Any, tmp_path: Path) -> Callable[..., None]:
     numbers = itertools.count()
 
     def trip(tables: list[pa.Table], write: Callable[[pa.Table, Path], Path], kind: str) -> None:
-        how = provreg.HowToRead(format=kind)
+        how = provreg.ReadOptions(format=kind)
         name = f"d{next(numbers)}"
         data = tmp_path / name
         data.mkdir()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from provreg.core.encoding.digest import blake3_digest, written
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import FormatError, InputError, NotFoundError, StorageError, UsageError
-from provreg.readers.api import Found
+from provreg.readers.api import ReadResult
 from provreg.readers.files import hash_worker, hashing, walk
 from provreg.readers.files.folder import (
     FolderOptions,
@@ -41,7 +41,7 @@ def make(root: Path, *ids: str, data: str = "") -> Path:
     return root
 
 
-def ids_of(samples: Found) -> list[str]:
+def ids_of(samples: ReadResult) -> list[str]:
     found: list[str] = samples.table["id"].to_pylist()
     return found
 

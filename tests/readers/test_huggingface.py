@@ -13,7 +13,7 @@ import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.api import ReadContext, ReadOptions, ReadResult
 from provreg.readers.catalog import detect
 from provreg.readers.huggingface import huggingface
 from provreg.readers.tables import features
@@ -62,12 +62,16 @@ def saved(folder: Path, *shards: list[dict[str, Any]], said: Any = FEATURES, **s
     return folder
 
 
-def read(path: Path, workers: int = 1, before: dict[str, Any] | None = None, **how: Any) -> Found:
-    options = huggingface.settle("huggingface", HowToRead(**how), before)
-    return huggingface.read([path], "huggingface", options, Work(executor=LocalProcesses(workers)))
+def read(
+    path: Path, workers: int = 1, before: dict[str, Any] | None = None, **how: Any
+) -> ReadResult:
+    options = huggingface.settle("huggingface", ReadOptions(**how), before)
+    return huggingface.read(
+        [path], "huggingface", options, ReadContext(executor=LocalProcesses(workers))
+    )
 
 
-def facts(found: Found) -> list[dict[str, Any]]:
+def facts(found: ReadResult) -> list[dict[str, Any]]:
     wanted = found.table.select(["id", "content", "size", "label", "split"])
     return sorted(wanted.to_pylist(), key=lambda row: row["id"])
 
@@ -147,7 +151,7 @@ def test_only_what_datasets_wrote_is_taken_for_it(tmp_path: Path) -> None:
 def test_a_table_stays_one_when_it_continues(bench: Bench) -> None:
     path = bench.folder / "a.parquet"
     pq.write_table(pa.Table.from_pylist(rows(0, 1), schema()), path)
-    bench.ingest(path, how=HowToRead(format="parquet", label="label"))
+    bench.ingest(path, how=ReadOptions(format="parquet", label="label"))
     outcome = bench.ingest(path)
     assert outcome.head is None
     bench.open().verify("pets", data=[path])

@@ -19,7 +19,7 @@ from PIL import Image
 import provreg
 import provreg.loaders.huggingface as hf
 from provreg.errors import ProvregError
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -204,7 +204,7 @@ def test_features_changed_by_chance_change_no_value_unseen(
             one.to_parquet(str(place / SHARD))
     signed = bench.folder / "of-"
     shutil.copytree(signed, folder)
-    bench.ingest(folder, how=HowToRead(label="label"))
+    bench.ingest(folder, how=ReadOptions(label="label"))
     registry = bench.open()
     registry.verify("pets", data=[folder])
     samples = provreg.load("pets", data=folder, key=bench.key_file(), registry=bench.registry)

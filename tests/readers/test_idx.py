@@ -13,7 +13,7 @@ import pytest
 from blake3 import blake3
 
 from provreg.errors import FormatError, InputError, NotTrustedError, UsageError
-from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.api import ReadContext, ReadOptions, ReadResult
 from provreg.readers.catalog import detect
 from provreg.readers.idx import idx
 
@@ -39,11 +39,11 @@ def write(folder: Path, images: Any = IMAGES, labels: Any = LABELS, split: str =
     return folder
 
 
-def read(*paths: Path, **how: Any) -> Found:
-    return idx.read(paths, "idx", idx.settle("idx", HowToRead(**how), None), Work())
+def read(*paths: Path, **how: Any) -> ReadResult:
+    return idx.read(paths, "idx", idx.settle("idx", ReadOptions(**how), None), ReadContext())
 
 
-def facts(found: Found) -> set[tuple[Any, ...]]:
+def facts(found: ReadResult) -> set[tuple[Any, ...]]:
     columns = ("id", "content", "size", "label", "split")
     return {tuple(row[name] for name in columns) for row in found.table.to_pylist()}
 
@@ -216,8 +216,8 @@ def test_labels_file_beside_items_that_were_signed_without(bench: Bench) -> None
         ("stranger", "train-labels-idx1-ubyte")
     ]
     with pytest.raises(InputError, match="lies beside the data") as refused:
-        bench.ingest(folder, how=HowToRead(label="none"))
+        bench.ingest(folder, how=ReadOptions(label="none"))
     assert "--exclude" in refused.value.hint
     exclude = ("/train-labels-idx1-ubyte",)
-    bench.ingest(folder, how=HowToRead(label="none", exclude=exclude))
+    bench.ingest(folder, how=ReadOptions(label="none", exclude=exclude))
     bench.open().verify("pets", data=[folder])

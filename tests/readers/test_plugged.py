@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
-from provreg.readers.api import HowToRead
+from provreg.readers.api import ReadOptions
 from provreg.readers.catalog import reader_again, reader_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ import pyarrow as pa
 from blake3 import blake3
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import FormatError
-from provreg.readers.api import Found
+from provreg.readers.api import ReadResult
 
 OPTIONS = frozenset({"label"})
 
@@ -52,7 +52,7 @@ def _batch(rows):
 
 def read(paths, format_, options, work):
     table = pa.Table.from_batches([_batch(list(_rows(paths)))])
-    return Found(table, {"reader": "lines", "label": options}, False, False)
+    return ReadResult(table, {"reader": "lines", "label": options}, False, False)
 
 def files(paths, format_, options):
     return None
@@ -88,7 +88,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return make
 
 
-HOW = HowToRead(format="lines")
+HOW = ReadOptions(format="lines")
 
 
 def text(bench: Bench, data: str = "a one\nb two\n") -> Path:
@@ -178,9 +178,9 @@ def test_a_reader_that_cannot_be_loaded_is_one_clear_error(
     ("old", "new", "says"),
     [
         ("    table = pa", "    1 / 0; table = pa", "failed: ZeroDivisionError"),
-        ("return Found(table,", "return (table,", "gives no samples"),
+        ("return ReadResult(table,", "return (table,", "gives no samples"),
         ("[len(text) for _, text in rows]", "[None for _ in rows]", "digests or sizes"),
-        ("Found(table,", "Found(table.select(['id']),", "another schema"),
+        ("ReadResult(table,", "ReadResult(table.select(['id']),", "another schema"),
         ("False, False)", "False, False, findings=('x',))", "something else than findings"),
         ("False, False)", "False, False, classes='ab')", "something else than classes"),
         ("False, False)", "False, None)", "something else than splits_known"),

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from provreg.core.rows.column import TIMESTAMP, TIMESTAMP_UTC
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.api import ReadContext, ReadOptions, ReadResult
 from provreg.readers.tables import table
 from provreg.readers.tables.times import boundaries, splits_at, timed_ids, times_of, written_in_ids
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 NEAR = [NOON + dt.timedelta(microseconds=step) for step in (0, 1, 10, 100_000, 1_000_000)]
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas/head.v1.json").read_text("utf-8"))
-METER = HowToRead(id="meter", time="at", split_at=("2026-01-01",))
+METER = ReadOptions(id="meter", time="at", split_at=("2026-01-01",))
 
 
 def rows(*times: str, meter: str = "m1") -> list[dict[str, Any]]:
@@ -38,13 +38,13 @@ def write(path: Path, data: list[dict[str, Any]]) -> Path:
     return path
 
 
-def read(path: Path, before: dict[str, Any] | None = None, **how: Any) -> Found:
+def read(path: Path, before: dict[str, Any] | None = None, **how: Any) -> ReadResult:
     format_ = path.suffix[1:]
-    options = table.settle(format_, HowToRead(**how), before)
-    return table.read([path], format_, options, Work())
+    options = table.settle(format_, ReadOptions(**how), before)
+    return table.read([path], format_, options, ReadContext())
 
 
-def ids(found: Found) -> list[str]:
+def ids(found: ReadResult) -> list[str]:
     listed: list[str] = found.table["id"].to_pylist()
     return listed
 

@@ -21,7 +21,7 @@ from provreg.core.rows.column_arrow import columns_from_arrow
 from provreg.core.rows.row import encode_rows
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.api import ReadContext, ReadOptions, ReadResult
 from provreg.readers.archives import stems, webdataset
 from provreg.readers.archives.stems import payload_pieces
 from provreg.readers.catalog import detect
@@ -61,12 +61,16 @@ def pictures(*numbers: int) -> list[tuple[str, bytes]]:
     ]
 
 
-def read(*paths: Path, before: dict[str, Any] | None = None, workers: int = 1, **how: Any) -> Found:
-    options = webdataset.settle("webdataset", HowToRead(**how), before)
-    return webdataset.read(paths, "webdataset", options, Work(executor=LocalProcesses(workers)))
+def read(
+    *paths: Path, before: dict[str, Any] | None = None, workers: int = 1, **how: Any
+) -> ReadResult:
+    options = webdataset.settle("webdataset", ReadOptions(**how), before)
+    return webdataset.read(
+        paths, "webdataset", options, ReadContext(executor=LocalProcesses(workers))
+    )
 
 
-def rows(found: Found) -> list[dict[str, Any]]:
+def rows(found: ReadResult) -> list[dict[str, Any]]:
     wanted = found.table.select(["id", "content", "size", "label", "split"])
     return sorted(wanted.to_pylist(), key=lambda row: row["id"])
 
@@ -235,7 +239,7 @@ def test_members_are_handed_on_as_they_were_hashed(
     for shard in range(2):
         pack(tmp_path / f"{shard}.tar", *pictures(*range(4 * shard, 4 * shard + 4)))
     options = webdataset.ShardOptions()
-    found = webdataset.read([tmp_path], "webdataset", options, Work())
+    found = webdataset.read([tmp_path], "webdataset", options, ReadContext())
     batches = list(webdataset.stream([tmp_path], "webdataset", options))
     assert [len(payloads) for payloads, _ in batches] == [3, 1, 3, 1]
     assert pa.Table.from_batches([samples for _, samples in batches]) == found.table
@@ -312,11 +316,11 @@ import sys
 from pathlib import Path
 from provreg.errors import InputError
 from provreg.readers import shard_files, webdataset
-from provreg.readers.api import Work
+from provreg.readers.api import ReadContext
 shard_files._FREE = 16 << 20
 shard_files._MOST_TIMES = 100
 try:
-    webdataset.read([Path(sys.argv[1])], "webdataset", webdataset.ShardOptions(), Work())
+    webdataset.read([Path(sys.argv[1])], "webdataset", webdataset.ShardOptions(), ReadContext())
 except InputError as error:
     [peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
     print(error.message, peak)

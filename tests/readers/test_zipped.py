@@ -14,7 +14,7 @@ import pytest
 
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.api import Found, HowToRead, Work
+from provreg.readers.api import ReadContext, ReadOptions, ReadResult
 from provreg.readers.archives import zip_folder
 from provreg.readers.catalog import detect
 from provreg.readers.files.folder import FolderOptions, read_folder
@@ -33,14 +33,14 @@ def pack(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
     return path
 
 
-def read(*paths: Path, workers: int = 1, collect: bool = False, **how: Any) -> Found:
-    options = zip_folder.settle("zip", HowToRead(**how), None)
+def read(*paths: Path, workers: int = 1, collect: bool = False, **how: Any) -> ReadResult:
+    options = zip_folder.settle("zip", ReadOptions(**how), None)
     return zip_folder.read(
-        paths, "zip", options, Work(executor=LocalProcesses(workers), collect=collect)
+        paths, "zip", options, ReadContext(executor=LocalProcesses(workers), collect=collect)
     )
 
 
-def rows(found: Found) -> list[dict[str, Any]]:
+def rows(found: ReadResult) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = found.table.to_pylist()
     return listed
 

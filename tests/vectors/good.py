@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from forge import PETS, Forge, Kept, entry, many, pets, table
-from signing import bundle, by, envelope, policy
-
 from provreg.core.canonical import canonical
-from provreg.core.manifest import in_order
 from provreg.core.origin import Speaker, with_origin
 from provreg.core.statement import PAYLOAD_TYPE, pae
+from provreg.readers.reader import ReadOptions
+from signing import bundle, by, envelope, policy
+
+from provreg.core.manifest import in_order
 from provreg.flows.reading import read_new
-from provreg.readers.reader import HowToRead
 
 TABLE = {"reader": "jsonl"}
 LONG = "a label of more than 1,024 bytes, for example a long answer to a question " * 20
@@ -154,7 +154,7 @@ def _typed_table(kept: Kept) -> Case:
         path.write_text(CSV, "utf-8")
         named = [{"name": name, "type": kind} for name, kind in TYPES.items()]
         types = {column.name: column.type for column in columns_from_json(named, "types")}
-        samples = read_new([path], HowToRead(id="key", split="fold", types=types), None).samples
+        samples = read_new([path], ReadOptions(id="key", split="fold", types=types), None).samples
     entries = with_origin(
         in_order(samples.table), None, Speaker("exam", None), labels_known=False, splits_known=True
     )

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
+from provreg.core.origin import Speaker, with_origin
+from provreg.readers.reader import ReadOptions
 from signing import fingerprint, policy, public_pem
 
-from provreg.core.origin import Speaker, with_origin
 from provreg.flows.reading import read_new
-from provreg.readers.reader import HowToRead
 
 ELSEWHERE = {"place": "file:///elsewhere"}
 OTHER = "sha256:" + "ab" * 32
@@ -279,7 +279,7 @@ def _data(kept: Kept) -> Iterator[Case]:
 
 def _columns(kept: Kept) -> Iterator[Case]:
     signed = "key,text,fold,from,by\na,one,train,web,ann\nb,two,test,web,\nc,two,,scans,ben\n"
-    how = HowToRead(id="key", split="fold", source_column="from", labeler_column="by")
+    how = ReadOptions(id="key", split="fold", source_column="from", labeler_column="by")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"
         path.write_text(signed, "utf-8")

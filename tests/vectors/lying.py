@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 from case import Case
 from forge import FOLDER, PETS, Forge, Kept, pets, table
-
 from provreg.core.digest import blake3_digest
 from provreg.core.origin import Speaker, with_origin
+from provreg.readers.reader import ReadOptions
+
 from provreg.flows.reading import read_new
-from provreg.readers.reader import HowToRead
 
 Findings = tuple[tuple[str, str], ...]
 
@@ -87,7 +87,7 @@ def cases(kept: Kept) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"
         path.write_text(SIGNED, "utf-8")
-        how = HowToRead(id="key", source_column="from", labeler_column="by")
+        how = ReadOptions(id="key", source_column="from", labeler_column="by")
         samples = read_new([path], how, None).samples
     entries = with_origin(
         samples.table, None, Speaker(None, None), labels_known=False, splits_known=False

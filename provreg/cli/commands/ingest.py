@@ -137,10 +137,10 @@ def ingest(
     signed it (`provreg sign`).
     """
     from provreg.flows.ingest.request import Ingestion
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
     output = printing.output()
-    how = HowToRead(
+    how = ReadOptions(
         format=format,
         id=id,
         label=label,

@@ -18,9 +18,9 @@ from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageEr
 
 if TYPE_CHECKING:
     from provreg.flows.history.refetch import Refetched
-    from provreg.flows.ingest.draft import FetchedList
     from provreg.flows.ingest.request import Fetch
     from provreg.flows.verify.steps import VerifiedVersion
+    from provreg.readers.api import FetchedList
     from provreg.readers.web.download_bounds import Bounds
     from provreg.registry import Registry
 

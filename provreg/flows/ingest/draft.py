@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,44 +20,13 @@ from provreg.core.manifest.manifest import (
     check_values,
 )
 from provreg.core.manifest.told import SAID_OF_ROWS, Told
-from provreg.errors import Finding, FormatError, InputError
+from provreg.errors import FormatError, InputError
 from provreg.flows.reading.settings import LABELS_FILE, SAYS, adopted_files
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedList:
-    """How many URLs of a list were `downloaded` now, how many files `kept` of another time, and
-    what could not be had."""
-
-    downloaded: int
-    kept: int
-    failed: tuple[Finding, ...]
-
+from provreg.readers.api import ReadResult
 
 # What a reading can newly say while no sample changes: which files are no samples, and more names
 # of classes.
 _COMPARED = ("beside", "include", "exclude", "features")
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """What an ingestion read: `table` (schema SAMPLE, ids ascending and unique) and how.
-
-    `labels_known` and `splits_known`: whether the data (or a labels file) speak of them at all.
-    `classes`: the classes in the order that the data give them, where they do.
-    `reused` is the number of digests that came from the stat cache. `long_labels` are texts over
-    1,024 bytes that no data hold, because a labels file gave them: they are stored as objects.
-    `fetched` is what came of a list of URLs.
-    """
-
-    table: pa.Table
-    reading: dict[str, Any]
-    labels_known: bool
-    splits_known: bool
-    classes: tuple[str, ...] = ()
-    reused: int = 0
-    long_labels: Sequence[bytes] = ()
-    fetched: FetchedList | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +46,14 @@ class Draft:
     parent: Parent | None
     entries: pa.Table
     changes: Changes
-    samples: Samples
+    read: ReadResult
 
     def says_nothing_new(self) -> bool:
         """Whether a version of it would say what the parent says: of the samples, of what may lie
         in the data and is none, and of classes that no sample has."""
         if self.parent is None or len(self.changes):
             return False
-        before, now = self.parent.head.reading, self.samples.reading
+        before, now = self.parent.head.reading, self.read.reading
         same = all(before.get(name) == now.get(name) for name in _COMPARED)
         return same and _lies_beside(now) <= _lies_beside(before)
 
@@ -99,14 +68,14 @@ def _lies_beside(reading: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 def draft(
     dataset: str,
-    samples: Samples,
+    read: ReadResult,
     parent: Parent | None,
     speaker: Speaker,
     *,
     append: bool = False,
     replace: bool = False,
 ) -> Draft:
-    """The version that `samples` make after `parent`.
+    """The version that what was read makes after `parent`.
 
     With `append` nothing of the parent is removed, and an id the parent has with other content or
     label is refused unless `replace`. Raises InputError naming the sample.
@@ -115,16 +84,16 @@ def draft(
     continued = before
     if append:
         # A sample that PATH lacks is not gone: what holds its bytes is a copy, and no rename of it.
-        ids = samples.table.column("id").combine_chunks()
+        ids = read.table.column("id").combine_chunks()
         continued = before.filter(pc.is_in(before.column("id"), value_set=ids))
     entries = with_origin(
-        samples.table,
+        read.table,
         None if parent is None else continued,
         speaker,
-        labels_known=samples.labels_known,
-        splits_known=samples.splits_known,
+        labels_known=read.labels_known,
+        splits_known=read.splits_known,
     )
-    says = _says(entries, samples)
+    says = _says(entries, read)
     if append and parent is not None:
         says = [name for name in says if name in parent.head.reading.get(SAYS, ())]
         wrong = None if replace else contradicted(continued, entries)
@@ -139,23 +108,23 @@ def draft(
         check_values(entries)
         if append:
             entries = merge_appended(before, entries)
-        if samples.reading["reader"] == "folder":
+        if read.reading["reader"] == "folder":
             check_path_ids(entries.column("id"))
     except FormatError as error:
         raise InputError(error.message, sample=error.sample) from None
     if says:
-        samples = dataclasses.replace(samples, reading=samples.reading | {SAYS: says})
-    return Draft(dataset, parent, entries, compare(before, entries), samples)
+        read = dataclasses.replace(read, reading=read.reading | {SAYS: says})
+    return Draft(dataset, parent, entries, compare(before, entries), read)
 
 
-def _says(entries: pa.Table, samples: Samples) -> list[str]:
-    """The fields of which `entries` have what `samples` say of themselves, and nothing else: where
+def _says(entries: pa.Table, read: ReadResult) -> list[str]:
+    """The fields of which `entries` have just what the samples say of themselves: where
     those say nothing, neither do they. A field of which they say nothing at all is none."""
-    by_file = samples.reading.get(LABELS_FILE, ())
+    by_file = read.reading.get(LABELS_FILE, ())
     said = tuple(
         name
         for name in SAID_OF_ROWS
-        if name not in by_file and samples.table[name].null_count < len(entries)
+        if name not in by_file and read.table[name].null_count < len(entries)
     )
-    unlike = Told(always=said).unlike(entries, samples.table)
+    unlike = Told(always=said).unlike(entries, read.table)
     return [name for name in said if name not in unlike]

@@ -13,12 +13,12 @@ from provreg.core.manifest.head import Head
 from provreg.flows.ingest.draft import Draft, Parent, draft
 from provreg.flows.reading.samples import (
     Progress,
-    Read,
     appended,
     read_new,
 )
 from provreg.flows.reading.settings import options_said, takes_sha256
 from provreg.flows.session.workspace import Workspace
+from provreg.readers.api import ReadResult
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.request import Ingestion
@@ -50,7 +50,7 @@ class Drafts:
         self, workspace: Workspace, ingestion: Ingestion, progress: Progress | None
     ) -> None:
         self._workspace, self._ingestion, self._progress = workspace, ingestion, progress
-        self._reads: dict[bytes, Read] = {}
+        self._reads: dict[bytes, ReadResult] = {}
 
     def after(self, parent: Parent | None) -> Draft:
         """The draft of what follows `parent`. Raises as `read_new`, `fetch_list` and `draft`."""
@@ -59,12 +59,12 @@ class Drafts:
         key = canonical(options_said(inherited))
         if key not in self._reads:
             self._reads[key] = _read(self._workspace, ingestion, inherited, self._progress)
-        samples = self._reads[key].samples
+        read = self._reads[key]
         if ingestion.append and inherited is not None:
-            samples = replace(samples, reading=appended(samples.reading, inherited))
+            read = replace(read, reading=appended(read.reading, inherited))
         return draft(
             ingestion.dataset,
-            samples,
+            read,
             parent,
             Speaker(ingestion.source, ingestion.labeler),
             append=ingestion.append,
@@ -77,7 +77,7 @@ def _read(
     ingestion: Ingestion,
     inherited: dict[str, Any] | None,
     progress: Progress | None,
-) -> Read:
+) -> ReadResult:
     if ingestion.fetch is not None:
         from provreg.flows.ingest.fetch import fetch_list
 

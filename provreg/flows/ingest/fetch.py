@@ -21,11 +21,10 @@ from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.manifest import in_order
 from provreg.errors import Finding, NotFetchedError, UsageError
 from provreg.executors.per_host import per_host
-from provreg.flows.ingest.draft import FetchedList, Samples
 from provreg.flows.ingest.request import Fetch
-from provreg.flows.reading.samples import Progress, Read
+from provreg.flows.reading.samples import Progress
 from provreg.flows.reading.settings import LABELS_FILE, reader_said, takes_sha256
-from provreg.readers.api import HowToRead, option_name
+from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
 from provreg.readers.files import folder as folders
 from provreg.readers.files.folder_options import FolderOptions, reading_of
 from provreg.readers.labels import LABEL_COLUMNS, long_labels
@@ -45,13 +44,13 @@ _Row = tuple[int, str, str]
 
 def fetch_list(
     paths: Sequence[Path],
-    how: HowToRead,
+    how: ReadOptions,
     fetch: Fetch,
     inherited: Mapping[str, Any] | None,
     *,
     again: bool = False,
     progress: Progress | None = None,
-) -> Read:
+) -> ReadResult:
     """The samples of the list at `paths`, downloaded; `inherited` is the reading of the parent.
 
     What was downloaded another time and is still there stays, unless `again`. Raises
@@ -68,16 +67,14 @@ def fetch_list(
     table = _table(rows, work.fetched, sha256=sha256)
     said = {"uri", "attrs"} | {role for role in ROLES if _speaks(how, role)}
     options = FolderOptions(label="none", sha256=sha256)
-    return Read(
-        Samples(
-            in_order(table),
-            reading_of(folders.READER, options, {})
-            | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in said]},
-            labels_known="label" in said,
-            splits_known="split" in said,
-            long_labels=long_labels(table),
-            fetched=FetchedList(work.downloaded, work.kept, tuple(work.failed)),
-        )
+    return ReadResult(
+        in_order(table),
+        reading_of(folders.READER, options, {})
+        | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in said]},
+        labels_known="label" in said,
+        splits_known="split" in said,
+        long_labels=long_labels(table),
+        fetched=FetchedList(work.downloaded, work.kept, tuple(work.failed)),
     )
 
 
@@ -176,7 +173,7 @@ def _attrs(phash: str | None) -> str | None:
     return None if phash is None else canonical({"phash": phash}).decode()
 
 
-def _check_options(how: HowToRead, inherited: Mapping[str, Any] | None) -> None:
+def _check_options(how: ReadOptions, inherited: Mapping[str, Any] | None) -> None:
     for name in sorted(how.said() - OPTIONS):
         raise UsageError(
             f"{option_name(name)} means nothing in a list of URLs",
@@ -190,7 +187,7 @@ def _check_options(how: HowToRead, inherited: Mapping[str, Any] | None) -> None:
         )
 
 
-def _speaks(how: HowToRead, role: str) -> bool:
+def _speaks(how: ReadOptions, role: str) -> bool:
     option = {"label": how.label, "split": how.split, "source": how.source_column,
               "labeler": how.labeler_column, "labeled_at": how.labeled_at_column}[role]  # fmt: skip
     return option not in (None, "none")

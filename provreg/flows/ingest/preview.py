@@ -46,5 +46,5 @@ def diff_data(
         new,
         (before,),
         held,
-        reading=drafted.samples.reading,
+        reading=drafted.read.reading,
     )

@@ -34,9 +34,10 @@ from provreg.flows.verify.steps import VerifiedVersion, look, verify
 
 if TYPE_CHECKING:
     from provreg.core.manifest.tree import BlockList
-    from provreg.flows.ingest.draft import Draft, FetchedList, Parent
+    from provreg.flows.ingest.draft import Draft, Parent
     from provreg.flows.ingest.seal import Sealed
     from provreg.flows.verify.gate import Gate
+    from provreg.readers.api import FetchedList
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ def outcome_of(
         dataset=drafted.dataset,
         samples=drafted.entries.num_rows,
         changes=drafted.changes.counts(),
-        left_out=drafted.samples.reading.get("left_out", {}),
-        reused=drafted.samples.reused,
+        left_out=drafted.read.reading.get("left_out", {}),
+        reused=drafted.read.reused,
         head=head,
         digest=digest,
         # What was proposed is not what the newest version holds.
@@ -117,7 +118,7 @@ def outcome_of(
         waiting=waiting,
         gate=gate,
         lacks=lacks,
-        fetched=drafted.samples.fetched,
+        fetched=drafted.read.fetched,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provreg.core.encoding.names import check_dataset_name, check_utf8
 from provreg.errors import UsageError
-from provreg.readers.api import HowToRead, option_name
+from provreg.readers.api import ReadOptions, option_name
 from provreg.readers.web.download_bounds import Bounds
 
 
@@ -40,7 +40,7 @@ class Ingestion:
     paths: tuple[Path, ...]
     source: str | None = None
     labeler: str | None = None
-    how: HowToRead = field(default_factory=HowToRead)
+    how: ReadOptions = field(default_factory=ReadOptions)
     labels: Path | None = None
     append: bool = False
     replace: bool = False

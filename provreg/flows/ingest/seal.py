@@ -82,7 +82,7 @@ def seal(
         raise _unreadable(error) from None
     parent = None if drafted.parent is None else drafted.parent.head
     objects = Spill()
-    for label in drafted.samples.long_labels:
+    for label in drafted.read.long_labels:
         objects.append(label)
     parts = _parts(drafted, parents_blocks, objects)
     counts = {}
@@ -91,7 +91,7 @@ def seal(
         written = name_table(table)
         objects.append(written)
         counts[name] = NameCounts(len(table), tuple(table[:TOP_NAMES]), blake3_digest(written))
-    label_type, classes = _classes(drafted.entries, drafted.samples.classes, parent)
+    label_type, classes = _classes(drafted.entries, drafted.read.classes, parent)
     head = Head(
         dataset=drafted.dataset,
         uid=secrets.token_hex(16) if parent is None else parent.uid,
@@ -100,13 +100,13 @@ def seal(
         root=root([(part.rows, part.blocks) for part, _ in parts]),
         samples=drafted.entries.num_rows,
         parts=tuple(part for part, _ in parts),
-        reading=drafted.samples.reading,
+        reading=drafted.read.reading,
         label_type=label_type,
         classes=classes,
         changes=drafted.changes.counts(),
         sources=counts["source"],
         labelers=counts["labeler"],
-        reused_digests=drafted.samples.reused,
+        reused_digests=drafted.read.reused,
         created=created.replace(microsecond=0),
         message=message,
     )
@@ -124,7 +124,7 @@ def _check_limits(head: Head, drafted: Draft) -> None:
             check_parent(head, drafted.parent.head)
         said = reader_said(head.reading)
         reader_again(said)[0].options_from_reading(said)
-        for label in drafted.samples.long_labels:
+        for label in drafted.read.long_labels:
             if len(label) > MAX_LABEL_BYTES:
                 raise FormatError(f"a label is longer than {MAX_LABEL_BYTES} bytes")
     except FormatError as error:

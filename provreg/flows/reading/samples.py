@@ -7,7 +7,7 @@ verification reads exactly so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,16 @@ from provreg.core.manifest.manifest import in_order
 from provreg.core.manifest.told import ORIGINS, SAID_OF_ROWS, Told
 from provreg.errors import Finding, FormatError, UsageError
 from provreg.executors.processes import local_processes
-from provreg.flows.ingest.draft import Samples
 from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
 from provreg.readers.api import (
-    FileStats,
-    Found,
-    HowToRead,
     KnownDigests,
     KnownRows,
+    ReadContext,
     Reader,
+    ReadOptions,
+    ReadResult,
     SampleFiles,
     SampleStream,
-    Work,
     check_options,
 )
 from provreg.readers.catalog import detect, files_read, reader_again, reader_of
@@ -42,29 +40,19 @@ from provreg.readers.tables.options import READERS as TABLES
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What was read, and what could not be.
-
-    `files` is what the stat cache wants to know.
-    """
-
-    samples: Samples
-    findings: tuple[Finding, ...] = ()
-    files: FileStats | None = None
-
-
 def read_new(
     paths: Sequence[Path],
-    how: HowToRead,
+    how: ReadOptions,
     inherited: Mapping[str, Any] | None,
     *,
     labels: Path | None = None,
     leave_out: Iterable[Path] = (),
     known: KnownDigests | None = None,
     progress: Progress | None = None,
-) -> Read:
-    """Reads `paths` for ingestion; `inherited` is the reading of the parent's head.
+) -> ReadResult:
+    """The samples at `paths`, in the order of their ids, for ingestion.
+
+    `inherited` is the reading of the parent's head.
 
     Raises InputError naming the sample that cannot be taken in, UsageError for options that do not
     fit the data or the parent, NotFoundError, StorageError.
@@ -80,22 +68,19 @@ def read_new(
     beside, how = _beside(paths, format_, how, inherited, leave_out)
     check_options(how, reader, format_)
     options = reader.settle(format_, how, before)
-    work = Work(leave_out, local_processes(), known, progress=_counted(progress))
+    work = ReadContext(leave_out, local_processes(), known, progress=_counted(progress))
     read = _read(reader, paths, format_, options, work)
-    read = replace(read, samples=replace(read.samples, reading=read.samples.reading | beside))
+    reading = read.reading | beside
     if labels is None:
-        return read
+        return replace(read, reading=reading)
     given = read_labels(labels)
-    reading = read.samples.reading | {
-        LABELS_FILE: [name for name in LABEL_COLUMNS if name in given.column_names]
-    }
-    samples = replace(
-        read.samples,
-        table=apply_labels(read.samples.table, given),
-        reading=reading,
+    named = [name for name in LABEL_COLUMNS if name in given.column_names]
+    return replace(
+        read,
+        table=apply_labels(read.table, given),
+        reading=reading | {LABELS_FILE: named},
         long_labels=long_labels(given),
     )
-    return replace(read, samples=samples)
 
 
 def read_again(
@@ -106,7 +91,7 @@ def read_again(
     leave_out: Iterable[Path] = (),
     remember: KnownRows | None = None,
     progress: Progress | None = None,
-) -> Read:
+) -> ReadResult:
     """Reads `paths` the way a head says; unreadable samples become findings where they can.
 
     `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
@@ -117,16 +102,15 @@ def read_again(
     if sha256 and "sha256" in reader.OPTIONS:
         again = {"sha256": True} | again
     options = reader.options_from_reading(again)
-    work = Work(
+    work = ReadContext(
         leave_out,
         local_processes(),
         collect=True,
         remember=remember,
         progress=_counted(progress),
     )
-    found = reader.read(paths, format_, options, work)
-    read = _as_read(found)
-    findings = [*read.findings, *_unseen(found, again)]
+    read = _read(reader, paths, format_, options, work)
+    findings = [*read.findings, *_unseen(read, again)]
     if (files := files_read(format_, paths, again.get("label"))) is not None:
         beside = look_beside(paths, files, _patterns(reading), leave_out=leave_out)
         findings += _strangers(beside, _adopted(reading))
@@ -213,10 +197,10 @@ def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
 def _beside(
     paths: Sequence[Path],
     format_: str,
-    how: HowToRead,
+    how: ReadOptions,
     inherited: Mapping[str, Any] | None,
     leave_out: Iterable[Path],
-) -> tuple[dict[str, Any], HowToRead]:
+) -> tuple[dict[str, Any], ReadOptions]:
     """What the head says of what lies beside the data, and `how` to read them without what was said
     of that alone.
 
@@ -256,7 +240,7 @@ _UNSEEN = {
 }
 
 
-def _unseen(found: Found, reading: Mapping[str, Any]) -> Iterator[Finding]:
+def _unseen(found: ReadResult, reading: Mapping[str, Any]) -> Iterator[Finding]:
     """What was not there when the data were signed: the head would say that such are left out."""
     for reason, names in found.unseen.items():
         if reason not in reading.get("left_out", {}):
@@ -297,20 +281,11 @@ def _patterns(reading: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _read(reader: Reader, paths: Sequence[Path], format_: str, options: Any, work: Work) -> Read:
-    return _as_read(reader.read(paths, format_, options, work))
-
-
-def _as_read(found: Found) -> Read:
-    samples = Samples(
-        in_order(found.table),
-        found.reading,
-        labels_known=found.labels_known,
-        splits_known=found.splits_known,
-        classes=found.classes,
-        reused=found.reused,
-    )
-    return Read(samples, found.findings, found.files)
+def _read(
+    reader: Reader, paths: Sequence[Path], format_: str, options: Any, context: ReadContext
+) -> ReadResult:
+    found = reader.read(paths, format_, options, context)
+    return replace(found, table=in_order(found.table))
 
 
 def _counted(progress: Progress | None) -> Callable[[int], None] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
 LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
@@ -32,6 +32,6 @@ def adopted_files(reading: Mapping[str, Any] | None) -> set[tuple[str, str]]:
     return {(one["path"], one["content"]) for one in said}
 
 
-def takes_sha256(how: HowToRead, inherited: Mapping[str, Any] | None) -> bool:
+def takes_sha256(how: ReadOptions, inherited: Mapping[str, Any] | None) -> bool:
     """Whether files are read for their SHA-256 too: it was asked for now, or before."""
     return how.sha256 or (inherited is not None and inherited.get("sha256") is True)

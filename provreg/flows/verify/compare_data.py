@@ -20,26 +20,26 @@ from provreg.core.manifest.head import Head
 from provreg.core.manifest.long_labels import split_long_labels
 from provreg.core.manifest.told import KINDS, ORIGINS, Told
 from provreg.errors import Finding, NotTrustedError
-from provreg.flows.reading.samples import Read, told_by_data
+from provreg.flows.reading.samples import told_by_data
 from provreg.flows.verify.integrity import ignore
 from provreg.flows.verify.steps import Step
+from provreg.readers.api import ReadResult
 
 _COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGINS)
 
 
 def check_read(
-    head: Head, entries: pa.Table, read: Read, *, on_step: Callable[[Step], None] = ignore
+    head: Head, entries: pa.Table, read: ReadResult, *, on_step: Callable[[Step], None] = ignore
 ) -> None:
     """Checks what was read from the data against a verified version's head and entries.
 
     Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
     """
-    samples = read.samples
-    told = told_by_data(head.reading, labels=samples.labels_known, splits=samples.splits_known)
+    told = told_by_data(head.reading, labels=read.labels_known, splits=read.splits_known)
     unread = {finding.id: finding for finding in read.findings}
     findings = [
         finding
-        for finding in compare_with_data(entries, samples.table, told)
+        for finding in compare_with_data(entries, read.table, told)
         if finding.id not in unread
     ]
     # That nothing is left in a folder says each of the samples that are missing there.

@@ -16,7 +16,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.api import Found, SampleFiles, SampleStream, chosen
+from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream, chosen
 from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples
 from provreg.readers.archives.tar_stream import members
 from provreg.readers.data_files.shard_files import Shard, looks_like_shards, shards, unpacked
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from provreg.readers.api import HowToRead, Work
+    from provreg.readers.api import ReadOptions
 
 READER = "webdataset"
 READER_VERSION = 1
@@ -69,7 +69,7 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if looks_like_shards(paths) else None
 
 
-def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> ShardOptions:
+def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> ShardOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = ShardOptions() if before is None else options_from_reading(before)
     if how.label == "dir":
@@ -82,7 +82,9 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Sh
     )
 
 
-def read(paths: Sequence[Path], _format: str, options: ShardOptions, work: Work) -> Found:
+def read(
+    paths: Sequence[Path], _format: str, options: ShardOptions, work: ReadContext
+) -> ReadResult:
     """Every sample of the shards at `paths`, a shard a process.
 
     Raises InputError naming shard and sample for archives that are none, and for ids that stand
@@ -119,7 +121,7 @@ def read(paths: Sequence[Path], _format: str, options: ShardOptions, work: Work)
                 hint="name another member with --label, or none",
             )
         options = replace(options, label=None) if options.assumed else options
-    return Found(
+    return ReadResult(
         table,
         _reading(options, left_out),
         labels_known=options.label is not None,

@@ -18,7 +18,7 @@ from blake3 import blake3
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding, InputError, NotFoundError
-from provreg.readers.api import Found, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleStream
 from provreg.readers.archives.zip_contents import Member, members_of
 from provreg.readers.archives.zip_pieces import pieces
 from provreg.readers.data_files.source_file import SourceFile, examined, opened, shown
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from provreg.readers.api import HowToRead, Work
+    from provreg.readers.api import ReadOptions
 
 __all__ = [
     "OPTIONS",
@@ -72,7 +72,7 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if all_files(paths, is_zip) else None
 
 
-def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> FolderOptions:
+def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> FolderOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     return settled_options(how, FolderOptions() if before is None else options_from_reading(before))
 
@@ -82,7 +82,9 @@ def options_from_reading(reading: Any) -> FolderOptions:
     return options_of(reading, READER)
 
 
-def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work) -> Found:
+def read(
+    paths: Sequence[Path], _format: str, options: FolderOptions, work: ReadContext
+) -> ReadResult:
     """Every member of the archives at `paths` that is a sample, several processes at a time.
 
     Members that cannot be read become findings where `work` collects them; what makes an archive
@@ -118,7 +120,7 @@ def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work
     if findings:
         unread = {finding.id for finding in findings}
         table = table.filter([ident not in unread for ident in table["id"].to_pylist()])
-    return Found(
+    return ReadResult(
         table,
         reading_of(READER, options, left_out),
         labels_known=options.label == "dir",

@@ -12,7 +12,7 @@ import pyarrow as pa
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding
 from provreg.executors.processes import IN_PROCESS
-from provreg.readers.api import FileStats, Found, SampleStream
+from provreg.readers.api import FileStats, ReadContext, ReadResult, SampleStream
 from provreg.readers.files.folder_access import FolderFiles
 from provreg.readers.files.folder_options import (
     OPTIONS,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from provreg.executors.api import Executor
-    from provreg.readers.api import HowToRead, KnownDigests, Work
+    from provreg.readers.api import KnownDigests, ReadOptions
 
 __all__ = [
     "OPTIONS",
@@ -61,7 +61,7 @@ def read_folder(
     known: KnownDigests | None = None,
     collect: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> Found:
+) -> ReadResult:
     """Lists and hashes the samples below `paths`, by `executor`.
 
     Folders of `leave_out` (the registry) are not entered. With `known`, files it has a digest for
@@ -106,7 +106,7 @@ def read_folder(
         readable[failed] = False
         table, stats = table.filter(pa.array(readable)), stats[readable]
         digests = digests[readable]
-    return Found(
+    return ReadResult(
         table,
         reading_of(READER, options, listing.left_out),
         labels_known=options.label == "dir",
@@ -131,12 +131,14 @@ def _as_digests(digests: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST.byte_width)
 
 
-def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> FolderOptions:
+def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> FolderOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     return settled_options(how, FolderOptions() if before is None else options_from_reading(before))
 
 
-def read(paths: Sequence[Path], _format: str, options: FolderOptions, work: Work) -> Found:
+def read(
+    paths: Sequence[Path], _format: str, options: FolderOptions, work: ReadContext
+) -> ReadResult:
     """As `read_folder`."""
     progress = work.progress
     return read_folder(

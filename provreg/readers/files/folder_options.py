@@ -11,7 +11,7 @@ from provreg.errors import FormatError, UsageError
 from provreg.readers.files.globs import MOST_PATTERNS, Excluded, Globs
 
 if TYPE_CHECKING:
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
 READER_VERSION = 1
 OPTIONS = frozenset({"label", "split", "include", "exclude", "sha256"})
@@ -45,7 +45,7 @@ class FolderOptions:
             Excluded(self.exclude)
 
 
-def settled_options(how: HowToRead, old: FolderOptions) -> FolderOptions:
+def settled_options(how: ReadOptions, old: FolderOptions) -> FolderOptions:
     """What was said, over `old`. Raises UsageError."""
     return FolderOptions(
         label=how.label or old.label,

@@ -11,7 +11,7 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.bounds import LIMITS
 from provreg.core.rows.column import columns_from_json, columns_to_json
 from provreg.errors import Finding, FormatError, InputError
-from provreg.readers.api import Found, SampleFiles, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, shown
 from provreg.readers.huggingface.layout import dataset_files, looks_like_dataset
 from provreg.readers.tables.features import class_columns, features_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from provreg.readers.api import HowToRead, Work
+    from provreg.readers.api import ReadOptions
 
 READER = "huggingface"
 READER_VERSION = 1
@@ -60,7 +60,7 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if looks_like_dataset(paths) else None
 
 
-def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> DatasetOptions:
+def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> DatasetOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = DatasetOptions(TableOptions()) if before is None else options_from_reading(before)
     by_file = old.by_file if how.split is None else how.split == "file"
@@ -73,7 +73,9 @@ def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> Da
     )
 
 
-def read(paths: Sequence[Path], _format: str, options: DatasetOptions, work: Work) -> Found:
+def read(
+    paths: Sequence[Path], _format: str, options: DatasetOptions, work: ReadContext
+) -> ReadResult:
     """Every row. Raises as `table.read_table`, and InputError for a dataset that is not whole, and
     for files whose features do not say the same, nor what those of the version before said; with
     `work.collect` these are findings."""
@@ -95,7 +97,7 @@ def read(paths: Sequence[Path], _format: str, options: DatasetOptions, work: Wor
         executor=work.executor,
         progress=work.progress,
     )
-    return Found(
+    return ReadResult(
         table,
         _reading(replace(options, table=table_options, said=said)),
         labels_known=table_options.label is not None,

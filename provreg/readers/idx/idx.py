@@ -17,7 +17,7 @@ from provreg.core.manifest.entry import SAMPLE
 from provreg.core.rows.pieces import constant, joined
 from provreg.core.rows.row import hash_payloads
 from provreg.errors import InputError, UsageError
-from provreg.readers.api import Found, SampleFiles, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
 from provreg.readers.data_files.shard_files import unpacked
 from provreg.readers.data_files.source_file import SourceFile, examined, shown
 from provreg.readers.data_files.table_files import all_files, chosen_files
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from provreg.readers.api import HowToRead, Work
+    from provreg.readers.api import ReadOptions
 
 READER = "idx"
 READER_VERSION = 1
@@ -72,14 +72,14 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if all_files(paths, is_idx) else None
 
 
-def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> IdxOptions:
+def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> IdxOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = IdxOptions() if before is None else options_from_reading(before)
     assumed = before is None and how.label is None
     return IdxOptions(how.label or old.label, how.split or old.split, assumed)
 
 
-def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: Work) -> Found:
+def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: ReadContext) -> ReadResult:
     """Every item of the files at `paths`.
 
     Raises InputError for files that are no IDX files, items without their labels file, labels that
@@ -105,7 +105,7 @@ def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: Work) -
     if not rows:
         raise InputError("the IDX files hold no items")
     table = pa.Table.from_batches(batches, SAMPLE)
-    return Found(
+    return ReadResult(
         table.set_column(0, SAMPLE.field("id"), numbered_ids(table)),
         {
             "reader": READER,

@@ -31,7 +31,7 @@ from provreg.readers.tables.times import SPLITS, boundaries
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
 DELIMITED = ("csv", "tsv")
 READERS = (*DELIMITED, "json", "jsonl", "parquet")
@@ -95,7 +95,7 @@ class TableOptions:
         return tuple(column for column in self.columns or () if column.name not in taken)
 
 
-def settled_options(how: HowToRead, old: TableOptions) -> TableOptions:
+def settled_options(how: ReadOptions, old: TableOptions) -> TableOptions:
     """What was said, over `old`. Raises UsageError."""
     if old.columns is not None and how.types:
         raise UsageError(

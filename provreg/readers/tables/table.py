@@ -11,7 +11,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import InputError, UsageError
 from provreg.executors.processes import IN_PROCESS
-from provreg.readers.api import Found, SampleFiles, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, examined, shown
 from provreg.readers.data_files.table_files import detect_format, shards
 from provreg.readers.tables.batches import Chunks
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provreg.executors.api import Executor
-    from provreg.readers.api import HowToRead, KnownRows, Work
+    from provreg.readers.api import KnownRows, ReadOptions
 
 __all__ = [
     "OPTIONS",
@@ -78,13 +78,15 @@ class TableSamples:
     reading: dict[str, Any]
 
 
-def settle(_format: str, how: HowToRead, before: Mapping[str, Any] | None) -> TableOptions:
+def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> TableOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = TableOptions() if before is None else options_from_reading(before)
     return settled_options(how, old)
 
 
-def read(paths: Sequence[Path], format_: str, options: TableOptions, work: Work) -> Found:
+def read(
+    paths: Sequence[Path], format_: str, options: TableOptions, work: ReadContext
+) -> ReadResult:
     """As `read_table`."""
     found = read_table(
         paths,
@@ -94,7 +96,7 @@ def read(paths: Sequence[Path], format_: str, options: TableOptions, work: Work)
         remember=work.remember,
         progress=work.progress,
     )
-    return Found(
+    return ReadResult(
         found.table,
         found.reading,
         labels_known=options.label is not None,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from provreg.readers.api import HowToRead
+    from provreg.readers.api import ReadOptions
 
 # The options that mean something in a list of URLs.
 OPTIONS = frozenset(
@@ -49,7 +49,7 @@ _DIGEST_ID = r"^blake3:(..)([0-9a-f]{62})"
 _LONGEST_NAME = 249
 
 
-def read_url_list(paths: Sequence[Path], how: HowToRead, column: str) -> pa.Table:
+def read_url_list(paths: Sequence[Path], how: ReadOptions, column: str) -> pa.Table:
     """The rows of a list (schema SAMPLE; `content` and `size` mean nothing yet), in its order.
 
     `column` holds the URLs, taken over as they are, also those that lead nowhere. Raises InputError
