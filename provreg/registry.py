@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from provreg.flows.receipts.models import MadeBy
     from provreg.flows.receipts.runs import Run
     from provreg.flows.session.trust import Trust
-    from provreg.flows.session.waiting import Waiting
     from provreg.flows.session.workspace import Workspace
     from provreg.flows.sign.countersign import Countersigned, Review
     from provreg.flows.sign.latest import SignedLatest
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify.lineage import Ancestor
     from provreg.flows.verify.signatures import Skipped
     from provreg.flows.verify.steps import Step, VerifiedVersion
+    from provreg.flows.verify.waiting import Waiting
     from provreg.readers.web.download_bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
@@ -169,7 +169,7 @@ class Registry:
             verify_data(
                 version.workspace,
                 version.head,
-                lambda: version.entries,
+                version.entries,
                 data,
                 on_step=listener,
                 progress=progress,
@@ -201,7 +201,7 @@ class Registry:
 
     def waiting(self, dataset: str) -> list[Waiting]:
         """The proposals above the newest number that somebody signed whom the policy names."""
-        from provreg.flows.session.waiting import waiting
+        from provreg.flows.verify.waiting import waiting
 
         if self.trust is None:
             return []

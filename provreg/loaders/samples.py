@@ -235,9 +235,7 @@ class VerifiedSamples:
         too. What is loaded later is checked again all the same.
         """
         _, version = self._at_home
-        verify_data(
-            version.workspace, version.head, lambda: version.entries, self.paths, on_step=ignore
-        )
+        verify_data(version.workspace, version.head, version.entries, self.paths, on_step=ignore)
 
     @property
     def _at_home(self) -> tuple[Workspace, VerifiedVersion]:

@@ -23,7 +23,6 @@ from provreg.errors import (
     StorageError,
 )
 from provreg.flows.session.trust import Trust
-from provreg.flows.session.waiting import Waiting, signers_of
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.history import remember
 from provreg.flows.verify.integrity import read_head
@@ -31,6 +30,7 @@ from provreg.flows.verify.judging import Judge, refuse
 from provreg.flows.verify.revocations import read_chain
 from provreg.flows.verify.signatures import check_signatures, is_recorded, read_signatures
 from provreg.flows.verify.steps import VerifiedVersion, look, verify
+from provreg.flows.verify.waiting import Waiting, signers_of
 
 if TYPE_CHECKING:
     from provreg.core.manifest.tree import BlockList

@@ -24,7 +24,6 @@ from provreg.errors import (
 )
 from provreg.flows.ingest.publish import claim, find_parent
 from provreg.flows.session.trust import Trust
-from provreg.flows.session.waiting import Waiting, proposed, signers_of
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.entries import held_entries, load_entries
 from provreg.flows.verify.history import check_history, check_revocations_held, known_of
@@ -37,6 +36,7 @@ from provreg.flows.verify.signatures import (
     read_signatures,
 )
 from provreg.flows.verify.steps import Step
+from provreg.flows.verify.waiting import Waiting, proposed, signers_of
 
 if TYPE_CHECKING:
     from provreg.flows.reading.samples import Progress
@@ -209,7 +209,7 @@ def verify_proposal(
             from provreg.flows.verify.data import verify_data
 
             entries = held_entries(workspace, head)
-            verify_data(workspace, head, lambda: entries, data, on_step=on_step, progress=progress)
+            verify_data(workspace, head, entries, data, on_step=on_step, progress=progress)
         raise NotTrustedError(
             f"{proposal.reference} is a proposal of {head.dataset}@{head.version}, no version"
             f" ({proposal.state}): {proposal.because}",

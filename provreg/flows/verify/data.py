@@ -1,25 +1,37 @@
-"""Step 12: the data are read and hashed; what compares them is `flows.verify.compare_data`."""
+"""Step 12: every sample's bytes against the signed manifest; nothing missing, no stranger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+
+from provreg.core.changes.pairing import renames, same_id
+from provreg.core.encoding.digest import written
+from provreg.core.encoding.written_times import written_moments
+from provreg.core.manifest.columns import Rows, take_entries, take_rows, unequal
+from provreg.core.manifest.head import Head
+from provreg.core.manifest.long_labels import split_long_labels
+from provreg.core.manifest.told import KINDS, ORIGINS, Told
+from provreg.errors import Finding, NotTrustedError
+from provreg.flows.reading.samples import read_again, told_by_data
 from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.integrity import ignore
 from provreg.flows.verify.steps import Step
+from provreg.readers.api import ReadResult
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from provreg.core.manifest.head import Head
     from provreg.flows.reading.samples import Progress
 
 
 def verify_data(
     workspace: Workspace,
     head: Head,
-    entries_of: Callable[[], pa.Table],
+    entries: pa.Table,
     paths: Sequence[Path],
     *,
     on_step: Callable[[Step], None],
@@ -31,11 +43,6 @@ def verify_data(
     as the files are the same. Raises NotTrustedError (step 12) with a finding for every sample that
     is not as signed, and what reading raises where the data cannot be read at all.
     """
-    # Late: most verifications are of no data, and need no Arrow.
-    from provreg.flows.reading.samples import read_again
-    from provreg.flows.verify.compare_data import check_read
-
-    entries = entries_of()
     sha256 = entries["content_sha256"].null_count < entries.num_rows
     read = read_again(
         paths,
@@ -46,3 +53,160 @@ def verify_data(
         progress=progress,
     )
     check_read(head, entries, read, on_step=on_step)
+
+
+_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGINS)
+
+
+def check_read(
+    head: Head, entries: pa.Table, read: ReadResult, *, on_step: Callable[[Step], None] = ignore
+) -> None:
+    """Checks what was read from the data against a verified version's head and entries.
+
+    Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
+    """
+    told = told_by_data(head.reading, labels=read.labels_known, splits=read.splits_known)
+    unread = {finding.id: finding for finding in read.findings}
+    findings = [
+        finding
+        for finding in compare_with_data(entries, read.table, told)
+        if finding.id not in unread
+    ]
+    # That nothing is left in a folder says each of the samples that are missing there.
+    missing = [one.id for one in findings if one.kind == "missing"]
+    findings += (
+        one
+        for one in unread.values()
+        if not (one.id.endswith("/") and any(gone.startswith(one.id) for gone in missing))
+    )
+    findings.sort(key=lambda finding: finding.id.encode())
+    if not findings:
+        on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
+        return
+    counts = Counter(finding.kind for finding in findings)
+    said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    reference = f"{head.dataset}@{head.version}"
+    count = len({finding.id for finding in findings})
+    detail = f"{count:,} samples are not as {reference} signs them: {said}"
+    on_step(Step(12, False, detail))
+    raise NotTrustedError(
+        detail,
+        step=12,
+        hint="do not train on these data; `provreg diff` against them shows who answers for what",
+        findings=tuple(findings),
+    )
+
+
+def compare_with_data(entries: pa.Table, samples: pa.Table, told: Told) -> Iterator[Finding]:
+    """A finding for every difference between `entries` and `samples` (schema SAMPLE, in order).
+
+    `told` is what the data say beside the payload: another than the signed is a finding. A moved
+    sample whose label changed with its place is `relabeled`, whatever its label was signed from.
+    """
+    gone, come = np.ones(entries.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
+    for old, new in same_id(entries.column("id"), samples.column("id")):
+        gone[old], come[new] = False, False
+        for signed, present, unlike in _rows(entries, samples, old, new, told):
+            if signed["content"] != present["content"]:
+                yield _finding("changed", signed, written(present["content"]))
+            elif _other_sha256(signed, present):
+                expected, there = (
+                    "sha256:" + row["content_sha256"].hex() for row in (signed, present)
+                )
+                yield _finding("changed", signed, there, expected=expected)
+            else:
+                yield from (_said(name, signed, present) for name in unlike)
+    left = renames(entries, samples, gone, come)
+    for signed, present, _ in _rows(entries, samples, left.old, left.new, told):
+        if _label(present) is not None and _label(signed) != _label(present):
+            yield _said("label", signed, present)
+        else:
+            yield _finding("moved", signed, found_id=present["id"])
+    for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
+        yield _finding("missing", signed)
+    for present in take_rows(samples.select(["id", "content"]), left.added).to_pylist():
+        yield Finding("stranger", present["id"], found=written(present["content"]))
+
+
+def _rows(
+    entries: pa.Table, samples: pa.Table, old: Rows, new: Rows, told: Told
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[str]]]:
+    """The pairs that differ, as dicts, and the fields of which the data say another than signed;
+    equal ones are left out before they become Python."""
+    signed, read = take_entries(entries.select(_COLUMNS), old), take_rows(samples, new)
+    present = _as_signed(read)
+    unlike = told.unlike(signed, read)
+    differ = np.zeros(len(old), np.bool_)
+    for name in ("id", "content", "content_sha256", "label", "label_digest"):
+        differ |= unequal(signed[name], present[name])
+    for mask in unlike.values():
+        differ |= mask
+    rows = np.flatnonzero(differ)
+    signed = _moments_written(take_rows(signed, rows))
+    present = _moments_written(take_rows(present, rows))
+    names = ([name for name, mask in unlike.items() if mask[row]] for row in rows.tolist())
+    yield from zip(signed.to_pylist(), present.to_pylist(), names, strict=True)
+
+
+def _as_signed(samples: pa.Table) -> pa.Table:
+    """What entries sign of a few samples."""
+    label, label_digest = split_long_labels(samples["label"])
+    as_they_are = ("id", "content", "content_sha256", *ORIGINS)
+    columns = {name: samples[name] for name in as_they_are}
+    return pa.table(columns | {"label": label, "label_digest": label_digest})
+
+
+def _moments_written(table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("labeled_at")
+    return table.set_column(place, "labeled_at", written_moments(table["labeled_at"]))
+
+
+def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
+    """Whether the SHA-256 signed beside the BLAKE3 is of other bytes, which no file can have."""
+    both = (signed["content_sha256"], present["content_sha256"])
+    return None not in both and both[0] != both[1]
+
+
+def _label(row: dict[str, Any]) -> str | None:
+    """A label to compare and to show: the text, or the written digest of a long one."""
+    digest: bytes | None = row["label_digest"]
+    label: str | None = row["label"]
+    return label if digest is None else written(digest)
+
+
+def _said(name: str, signed: dict[str, Any], present: dict[str, Any]) -> Finding:
+    """The finding that the data say another `name` than is signed."""
+    moved = present["id"] if present["id"] != signed["id"] else None
+    if name == "label":
+        expected, found = _label(signed), _label(present)
+    else:
+        expected, found = signed[name], present[name]
+    return Finding(
+        KINDS[name],
+        signed["id"],
+        expected=expected,
+        found=found,
+        found_id=moved,
+        source=signed["source"],
+        labeler=signed["labeler"],
+        detail=name if KINDS[name] == "reattributed" else None,
+    )
+
+
+def _finding(
+    kind: Any,
+    signed: dict[str, Any],
+    found: str | None = None,
+    *,
+    expected: str | None = None,
+    found_id: str | None = None,
+) -> Finding:
+    return Finding(
+        kind,
+        signed["id"],
+        expected=expected if expected is not None else written(signed["content"]),
+        found=found,
+        found_id=found_id,
+        source=signed["source"],
+        labeler=signed["labeler"],
+    )
