@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify.signatures import Skipped
     from provreg.flows.verify.steps import Step, VerifiedVersion
     from provreg.flows.verify.waiting import Waiting
-    from provreg.readers.web.download_bounds import Bounds
+    from provreg.readers.web.download import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
     from provreg.trust.sigstore.root import TrustedRoot
@@ -277,7 +277,7 @@ class Registry:
     ) -> Refetched:
         """Downloads the samples of a version again, `sample` of them by chance; what differs."""
         from provreg.flows.history.refetch import refetch
-        from provreg.readers.web.download_bounds import Bounds
+        from provreg.readers.web.download import Bounds
 
         return refetch(version, sample=sample, bounds=bounds or Bounds(), progress=progress)
 
@@ -419,14 +419,14 @@ class Registry:
 
     def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
-        from provreg.flows.history.compared import compared
+        from provreg.flows.history.diff import compared
 
         before, after = self.resolve(old), self.resolve(new)
         return compared(self.workspace, before, after, self.trust, lambda: self._asking(progress))
 
     def diff_each(self, old: str, new: str) -> Iterator[Diff]:
         """The changes of every version after `old` up to `new`, version by version."""
-        from provreg.flows.history.compared import each_compared
+        from provreg.flows.history.diff import each_compared
 
         before, after = self.resolve(old), self.resolve(new)
         return each_compared(self.workspace, before, after, self.trust)

@@ -42,7 +42,7 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
     from provreg.flows.ingest.request import Ingestion
     from provreg.flows.session.trust import trust_signer
     from provreg.registry import Registry
-    from provreg.trust.key_files import load_private
+    from provreg.trust.keys import load_private
     from provreg.trust.signers import KeySigner
 
     count = int(entries)

@@ -120,7 +120,7 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
 
     from provreg.flows.ingest.request import Ingestion
     from provreg.readers.api import ReadOptions
-    from provreg.trust.key_files import load_private
+    from provreg.trust.keys import load_private
     from provreg.trust.signers import KeySigner
 
     opened = Registry.open(Path(registry))

@@ -30,14 +30,13 @@ from provreg.flows.verify.entries import long_label
 from provreg.flows.verify.integrity import ignore
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.batches import Pass, VerifiedBatch
-from provreg.loaders.passes.choosing import ChosenRows, choose
 from provreg.loaders.passes.handed_out import HandedOut
 from provreg.loaders.passes.manifest import Entry, SignedManifest, indices
 from provreg.loaders.passes.matching import Mask, refused
 from provreg.loaders.passes.ranks import Ranks
 from provreg.loaders.passes.recast import python_rows
 from provreg.loaders.passes.skipping import MOST_BAD, Skips
-from provreg.loaders.selection import Selection
+from provreg.loaders.selection import ChosenRows, Selection, choose
 from provreg.readers.api import SampleFiles
 
 _SHARED = "loading"

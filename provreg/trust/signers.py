@@ -8,8 +8,7 @@ from typing import Protocol, Self
 
 from provreg.core.policy.policy import Policy, single_key_policy
 from provreg.trust.bundle import Stamp, key_bundle
-from provreg.trust.key_files import load_private
-from provreg.trust.keys import PrivateKey
+from provreg.trust.keys import PrivateKey, load_private
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot
 
 
@@ -48,7 +47,7 @@ class KeySigner:
         """The signer with the private key in `path`.
 
         `timestamp` is the address of a timestamp authority that `root` knows. Raises as
-        `trust.key_files.load_private`, and UsageError for what is no address.
+        `trust.keys.load_private`, and UsageError for what is no address.
         """
         from provreg.trust.timestamps import TimestampAuthority
 

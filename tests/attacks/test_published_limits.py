@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError, NotFoundError, ProvregError
-from provreg.flows.ingest import drafting
+from provreg.flows.ingest import draft as drafting
 from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from provreg.core.rows.each import each_value
+from provreg.core.rows.row_hash import each_value
 
 VALUES = [b"", b"a", b"bc", b"", b"def" * 50, b"\xc3\xa9"]
 TYPES = [pa.binary(), pa.large_binary()]

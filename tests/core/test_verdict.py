@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.policy.counting import Witness, count_principals
+from provreg.core.policy.counting import Verdict, Witness, count_principals, judge
 from provreg.core.policy.policy import (
     Identity,
     Policy,
@@ -24,7 +24,6 @@ from provreg.core.policy.policy import (
     single_identity_policy,
     single_key_policy,
 )
-from provreg.core.policy.verdict import Verdict, judge
 from provreg.errors import NotTrustedError
 
 MAIN = "https://github.com/o/r/.github/workflows/x.yml@refs/heads/main"

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import provreg
-from provreg.trust.key_files import write_key
-from provreg.trust.keys import generate
+from provreg.trust.keys import generate, write_key
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "library.md"
 

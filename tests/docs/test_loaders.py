@@ -16,8 +16,7 @@ from PIL import Image
 
 import provreg
 from provreg.registry import Registry
-from provreg.trust.key_files import write_key
-from provreg.trust.keys import generate
+from provreg.trust.keys import generate, write_key
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "loaders.md"
 # The code of each section that is run, by its heading.

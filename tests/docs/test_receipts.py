@@ -11,8 +11,7 @@ import pytest
 
 import provreg
 from provreg.registry import Registry
-from provreg.trust.key_files import write_key
-from provreg.trust.keys import generate
+from provreg.trust.keys import generate, write_key
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "receipts.md"
 

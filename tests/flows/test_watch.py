@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.errors import NotTrustedError, RevokedError
-from provreg.flows.ingest import drafting, unchanged
+from provreg.flows.ingest import draft as drafting
+from provreg.flows.ingest import unchanged
 from provreg.flows.ingest.request import Ingestion
 
 if TYPE_CHECKING:

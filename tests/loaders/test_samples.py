@@ -9,8 +9,7 @@ import pytest
 
 import provreg
 from provreg.registry import Registry
-from provreg.trust.key_files import write_key
-from provreg.trust.keys import generate
+from provreg.trust.keys import generate, write_key
 from provreg.trust.signers import KeySigner
 
 

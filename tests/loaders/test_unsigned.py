@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from mutations import mutations
 
 import provreg
-from provreg.core.statements.unsigned import parse_unsigned
+from provreg.core.statements.receipt import parse_unsigned
 from provreg.errors import (
     DamagedError,
     FormatError,

@@ -24,7 +24,7 @@ from provreg.readers.files.walk import list_samples
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from provreg.readers.files.listing import Run
+    from provreg.readers.files.walk import Run
 
 BUFFER = 1024 * 1024
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from provreg.errors import NotFoundError, StorageError, UsageError
-from provreg.trust.key_files import load_private, load_public_file, public_path, write_key
-from provreg.trust.keys import PrivateKey
+from provreg.trust.keys import PrivateKey, load_private, load_public_file, public_path, write_key
 
 
 def never() -> str:

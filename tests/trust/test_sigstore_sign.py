@@ -16,8 +16,8 @@ from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 from sigstore_instance.oidc import CI_SECRET
 
+from provreg.core.policy.counting import judge
 from provreg.core.policy.policy import Signature
-from provreg.core.policy.verdict import judge
 from provreg.core.statements.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageError
 from provreg.trust.bundle import BUNDLE_LIMIT, parse_bundle

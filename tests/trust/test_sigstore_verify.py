@@ -20,8 +20,8 @@ from mutations import changed as changed_document
 from sigstore_instance import Instance as Loopback
 from sigstore_instance.instance import PERSON
 
+from provreg.core.policy.counting import judge
 from provreg.core.policy.policy import Identity, Policy, Principal, PublishRule, Signature
-from provreg.core.policy.verdict import judge
 from provreg.core.statements.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle

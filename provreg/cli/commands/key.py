@@ -48,8 +48,8 @@ def generate(
 
     The passphrase is asked for, or read from PROVREG_PASSWORD.
     """
-    from provreg.trust.key_files import write_key
     from provreg.trust.keys import generate as generate_key
+    from provreg.trust.keys import write_key
 
     output = printing.output()
     chosen = "" if no_passphrase else _new_passphrase()

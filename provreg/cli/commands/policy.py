@@ -49,7 +49,7 @@ def init(
     """Write a policy to start from: one principal, all datasets."""
     from provreg.core.policy.template import starter_policy
     from provreg.store.files import storage_error
-    from provreg.trust.key_files import load_public_file
+    from provreg.trust.keys import load_public_file
 
     output = printing.output()
     pem = None if key is None else load_public_file(key).pem

@@ -72,7 +72,7 @@ def open_signer(
             f"--sign {quoted(sign)} is not understood",
             hint="write --sign key:FILE, --sign keyless or --sign none",
         )
-    from provreg.trust.key_files import load_private
+    from provreg.trust.keys import load_private
     from provreg.trust.signers import KeySigner
 
     stamp = None

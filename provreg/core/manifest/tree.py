@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.manifest.root import PART_MAX_ENTRIES
-from provreg.core.rows.each import each_value
+from provreg.core.rows.row_hash import each_value
 from provreg.errors import FormatError
 
 BLOCK_CONTEXT = "provreg 2026-11-22 v1 block"

@@ -6,30 +6,48 @@ Short rows are hashed side by side in wide registers by `lanes.c`, where it coul
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.rows.each import each_value
+from provreg import _native
+from provreg._native import checked
 from provreg.core.rows.pieces import joined, offsets_of
 
-try:
-    from provreg._native.lanes import hash_short
-except ImportError:
-    hash_short = None
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
-    from provreg.core.rows.pieces import Fixed, Piece
+    from provreg import _native
+from provreg.core.rows.pieces import Fixed, Piece
 
 # One chunk of BLAKE3: what is hashed in a lane, and what is copied to be hashed.
 _SHORT = 1024
+
+
+def _agrees(kernel: Any) -> bool:
+    """Whether `kernel` hashes rows of up to 40 bytes, and of a whole chunk, as blake3 does."""
+    sizes = [*range(41), _SHORT]
+    data, ends = bytes(range(251)) * 20, np.cumsum([0, *sizes])
+    rows = [data[start:end] for start, end in pairwise(ends.tolist())]
+    for context in ("", "provreg check"):
+        hasher = blake3(derive_key_context=context) if context else blake3()
+        expected = b"".join(hasher.copy().update(row).digest() for row in rows)
+        digests, found = kernel(((data, ends),), len(rows), context.encode())
+        if bytes(digests) != expected or np.frombuffer(found, np.int64).tolist() != sizes:
+            return False
+    return True
+
+
+hash_short = checked(_native.hash_short, "hash_short", _agrees)
 
 
 def hash_pieces(
@@ -85,3 +103,17 @@ def _described(
 
 def _taken(piece: Piece, rows: npt.NDArray[np.int64]) -> Piece:
     return piece[rows] if isinstance(piece, np.ndarray) else piece.take(pa.array(rows))
+
+
+def each_value(values: pa.Array) -> Iterator[bytes]:
+    """The values of a binary or text array without nulls, faster than `to_pylist`."""
+    if not len(values):
+        return iter(())
+    wide = pa.types.is_large_binary(values.type) or pa.types.is_large_string(values.type)
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets, np.int64 if wide else np.int32)
+    ends = ends[values.offset : values.offset + len(values) + 1]
+    first = ends[0].item()
+    text = b"" if data is None else data.slice(first, ends[-1].item() - first).to_pybytes()
+    # A file in memory gives one value after another without a slice object for each.
+    return map(BytesIO(text).read, np.diff(ends).tolist())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,13 @@ from provreg.core.changes.blame import Blame, blame_touched
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.kinds import KINDS
+from provreg.errors import NotTrustedError, UsageError
 from provreg.flows.reading.settings import adopted_files
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.compare import changes_between
 from provreg.flows.verify.gate import Gate
-from provreg.flows.verify.lineage import Ancestor, place_of
+from provreg.flows.verify.lineage import Ancestor, changes_on, lineage, place_of
 
 _BATCH = 1 << 12
 _SAID = ("source", "labeler", "labeled_at")
@@ -273,3 +279,58 @@ def _moves(changes: pa.Table) -> dict[str, list[tuple[int, str | None]]]:
         if old is not None and old != new:
             moves.setdefault(old, []).append((place, new))
     return moves
+
+
+def compared(
+    workspace: Workspace,
+    before: Ancestor,
+    after: Ancestor,
+    trust: Trust | None,
+    asking: Callable[[], AbstractContextManager[Workspace]],
+) -> Diff:
+    """The changes from `before` to `after`, attributed; `asking` brings the index up to date."""
+    if after.head.parent == before.digest:
+        # One version made all of it: neither the index nor the history has more to say.
+        return _compared(workspace, before, after, MadeBy([after], None))
+    broken = None
+    try:
+        line = between(lineage(workspace, after.digest, trust), before.digest)
+    except NotTrustedError as error:
+        # A history that is refused is what an incident wants to see: what changed is known.
+        line, broken = [], error.message
+    with asking() as indexed:
+        made_by = MadeBy(line, changes_on(indexed, line))
+    return _compared(workspace, before, after, made_by, broken)
+
+
+def each_compared(
+    workspace: Workspace, before: Ancestor, after: Ancestor, trust: Trust | None
+) -> Iterator[Diff]:
+    """The changes that each version after `before` made, up to `after`, the oldest first.
+
+    Raises UsageError where `after` does not descend from `before`, NotTrustedError (step 9) where
+    the line is broken.
+    """
+    later = between(lineage(workspace, after.digest, trust), before.digest)
+    if not later:
+        raise UsageError(
+            f"{_name(after)} does not descend from {_name(before)}: no versions lie between them",
+            hint="give the older one first, of the same dataset",
+        )
+    for old, new in pairwise([before, *later]):
+        yield _compared(workspace, old, new, MadeBy([new], None))
+
+
+def _compared(
+    workspace: Workspace,
+    before: Ancestor,
+    after: Ancestor,
+    made_by: MadeBy,
+    broken: str | None = None,
+) -> Diff:
+    changes = changes_between(workspace, before.head, after.head)
+    return Diff(changes, made_by, _name(before), _name(after), (before, after), broken=broken)
+
+
+def _name(version: Ancestor) -> str:
+    return f"{version.head.dataset}@{version.head.version}"

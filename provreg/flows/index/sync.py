@@ -6,11 +6,12 @@ Forensics must see the crime. Whether a version is trusted is asked at query tim
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from provreg.core.manifest.head import MAX_HEAD_BYTES
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
-from provreg.flows.index.sync_runs import sync_runs
+from provreg.flows.receipts.runs import read_receipt
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.compare import changes_of, parent_of
 from provreg.flows.verify.entries import check_successor, load_entries
@@ -142,3 +143,21 @@ def _take_in(work: _Work, dataset: str, number: int, digest: str) -> None:
 
 def _head_of(dataset: str, number: int) -> FormatError:
     return FormatError(f"the head is that of {dataset}@{number}")
+
+
+def sync_runs(workspace: Workspace) -> None:
+    """Brings the receipts of the index up to date, under its lock.
+
+    One that contradicts itself or the head of a version is left out; `check` says why.
+    """
+    wanted, known = workspace.runs.receipts(), set(workspace.indexed_runs.receipts())
+    gone = known.difference(wanted)
+    if gone:
+        workspace.indexed_runs.forget(sorted(gone))
+    new = {}
+    for digest in wanted:
+        if digest not in known:
+            with suppress(DamagedError, NotFoundError):
+                new[digest] = read_receipt(workspace, digest)
+    if new:
+        workspace.indexed_runs.add(new)

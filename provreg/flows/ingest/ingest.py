@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from provreg.core.manifest.kinds import KINDS
+from provreg.core.policy.counting import Verdict, judge
 from provreg.core.policy.policy import Signature
-from provreg.core.policy.verdict import Verdict, judge
 from provreg.core.statements.statement import statement_of
 from provreg.errors import NotTrustedError, StorageError
 from provreg.flows.ingest.publish import (
@@ -63,7 +63,7 @@ def ingest(
             if left_out is not None:
                 return _unchanged(parent, left_out, passed_over, waits)
         # Where nothing changed nothing is drafted, and no Arrow loaded.
-        from provreg.flows.ingest.drafting import Drafts
+        from provreg.flows.ingest.draft import Drafts
         from provreg.flows.ingest.seal import seal
 
         drafts = drafts or Drafts(workspace, ingestion, progress)
@@ -142,7 +142,7 @@ def dry_run(
     Raises what `ingest` would raise, but for that. The gate raises NotTrustedError (step 9) where
     the line before is broken.
     """
-    from provreg.flows.ingest.drafting import Drafts
+    from provreg.flows.ingest.draft import Drafts
     from provreg.flows.verify.gate import gate
 
     parent, passed_over = find_parent(

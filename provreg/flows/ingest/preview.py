@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from provreg.flows.history.diff import Diff, MadeBy
-from provreg.flows.ingest.drafting import draft_again
+from provreg.flows.ingest.draft import draft_again
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.reading.samples import Progress
 from provreg.flows.session.trust import Trust

@@ -20,8 +20,7 @@ from provreg.core.encoding.bitmap import pack
 from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
-from provreg.core.statements.receipt import Receipt, TrainedOn, parse_receipt
-from provreg.core.statements.unsigned import UnsignedReceipt
+from provreg.core.statements.receipt import Receipt, TrainedOn, UnsignedReceipt, parse_receipt
 from provreg.errors import ProvregError, UsageError
 from provreg.flows.receipts.runs import Run, RunJudge
 from provreg.flows.session.trust import Trust

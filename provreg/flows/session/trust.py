@@ -18,8 +18,7 @@ from provreg.core.policy.policy import (
 from provreg.errors import UsageError
 from provreg.flows.session.policy_file import find_policy
 from provreg.trust.bundle import Bundle, TrustAnchors
-from provreg.trust.key_files import load_public_file
-from provreg.trust.keys import PublicKey
+from provreg.trust.keys import PublicKey, load_public_file
 from provreg.trust.signers import Signer
 from provreg.trust.sigstore.root import PUBLIC_GOOD, STAGING, TrustedRoot, read_trusted_root
 

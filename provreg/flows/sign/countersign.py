@@ -15,8 +15,7 @@ from provreg.core.manifest.head import Head
 from provreg.core.policy.policy import Signature
 from provreg.core.statements.statement import statement_of
 from provreg.errors import NotTrustedError
-from provreg.flows.history.compared import compared
-from provreg.flows.history.diff import Diff
+from provreg.flows.history.diff import Diff, compared
 from provreg.flows.ingest.publish import find_parent
 from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace

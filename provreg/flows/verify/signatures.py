@@ -12,9 +12,8 @@ from functools import partial
 
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
-from provreg.core.policy.counting import Witness
+from provreg.core.policy.counting import Verdict, Witness, judge
 from provreg.core.policy.policy import Signature
-from provreg.core.policy.verdict import Verdict, judge
 from provreg.core.statements.statement import statement_of, version_statement
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.head import Head
-from provreg.core.policy.verdict import Verdict
+from provreg.core.policy.counting import Verdict
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace

@@ -20,8 +20,8 @@ from provreg.core.rows.extension_types import stored_batch
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.reading.settings import reader_said
 from provreg.flows.verify.steps import VerifiedVersion
-from provreg.loaders.passes.choosing import why_revoked
 from provreg.loaders.passes.matching import Matching
+from provreg.loaders.selection import why_revoked
 from provreg.readers.data_files.source_file import MisfitError
 from provreg.readers.huggingface import huggingface
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema

@@ -32,9 +32,8 @@ from provreg.readers.files.folder_options import (
 )
 from provreg.readers.files.folder_samples import names_of_folders, table_of
 from provreg.readers.files.globs import Excluded, Globs
-from provreg.readers.files.listing import Run
 from provreg.readers.files.names import check_names, check_twins, is_called_like_data
-from provreg.readers.files.walk import SYSTEM_FILES, named_as_file
+from provreg.readers.files.walk import SYSTEM_FILES, Run, named_as_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

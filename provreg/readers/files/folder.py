@@ -23,9 +23,8 @@ from provreg.readers.files.folder_options import (
 )
 from provreg.readers.files.folder_samples import names_of_folders, table_of
 from provreg.readers.files.hashing import hash_files, stat_files
-from provreg.readers.files.listing import Run
 from provreg.readers.files.stats import STAT_FIELDS
-from provreg.readers.files.walk import list_samples
+from provreg.readers.files.walk import Run, list_samples
 
 if TYPE_CHECKING:
     import os

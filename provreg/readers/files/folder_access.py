@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Self
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.bounds import LIMITS
 from provreg.errors import InputError, NotFoundError
-from provreg.readers.files.links import resolve
-from provreg.readers.files.listing import Run, starting_points
-from provreg.readers.files.safe_open import READ_FILE, Descent, is_transient, named
+from provreg.readers.files.safe_open import READ_FILE, Descent, is_transient, named, resolve
+from provreg.readers.files.walk import Run, starting_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

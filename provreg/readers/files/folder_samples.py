@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from provreg.readers.files.folder_options import FolderOptions
-    from provreg.readers.files.listing import Run
+    from provreg.readers.files.walk import Run
 
 
 def names_of_folders(

@@ -11,11 +11,14 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
+from provreg import _native
+from provreg._native import checked
 from provreg.errors import InputError, StorageError
 from provreg.readers.files.safe_open import (
     READ_FILE,
@@ -27,13 +30,24 @@ from provreg.readers.files.safe_open import (
 )
 from provreg.readers.files.stats import NO_STAT, ended, packed, stats_in
 
-try:
-    from provreg._native.files import read_small
-except ImportError:
-    read_small = None
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def _agrees(kernel: Any) -> bool:
+    """Whether `kernel` reads this file, and not its folder, as Python does."""
+    here, buffer = Path(__file__), bytearray(1 << 16)
+    folder = os.open(here.parent, os.O_RDONLY)
+    try:
+        size, stat = kernel(folder, here.name, READ_FILE, buffer)
+        with here.open("rb") as file:
+            same = file.read() == buffer[:size] and stat == packed(os.fstat(file.fileno()))
+        return same and kernel(folder, "..", READ_FILE, buffer) is None
+    finally:
+        os.close(folder)
+
+
+read_small = checked(_native.read_small, "read_small", _agrees)
 
 DIGEST_SIZE = 32
 

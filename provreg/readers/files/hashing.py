@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from provreg.errors import InputError, StorageError
     from provreg.executors.api import Executor
-    from provreg.readers.files.listing import Run
+    from provreg.readers.files.walk import Run
 
 # Below both, starting processes costs more than it saves.
 _FEW_FILES, _FEW_BYTES = 1000, 32 * 1024 * 1024

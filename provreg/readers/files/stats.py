@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-try:
-    from provreg._native.files import fstats
-except ImportError:
-    fstats = None
+from provreg import _native
+from provreg._native import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +39,29 @@ def ended(names: Sequence[str]) -> bytes:
     return written
 
 
+def _stat(folder: int, name: bytes) -> bytes:
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return NO_STAT
+    return packed(found) if S_ISREG(found.st_mode) else NO_STAT
+
+
+def _agrees(kernel: Any) -> bool:
+    """Whether `kernel` tells the stats of this file, of a folder, and of nothing as Python does."""
+    here = Path(__file__)
+    names = [os.fsencode(here.name), b"..", b"no such name"]
+    folder = os.open(here.parent, os.O_RDONLY)
+    try:
+        expected = b"".join(_stat(folder, name) for name in names)
+        return bool(kernel(folder, b"".join(name + b"\0" for name in names)) == expected)
+    finally:
+        os.close(folder)
+
+
+fstats = checked(_native.fstats, "fstats", _agrees)
+
+
 def stats_in(folder: int, names: bytes) -> bytes:
     """The stats of files in an open folder, one after another; `names` are `ended`.
 
@@ -48,11 +70,3 @@ def stats_in(folder: int, names: bytes) -> bytes:
     if fstats is None:
         return b"".join([_stat(folder, name) for name in names.split(b"\0")[:-1]])
     return fstats(folder, names)
-
-
-def _stat(folder: int, name: bytes) -> bytes:
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return NO_STAT
-    return packed(found) if S_ISREG(found.st_mode) else NO_STAT

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +22,13 @@ from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStre
 from provreg.readers.data_files.shard_files import unpacked
 from provreg.readers.data_files.source_file import SourceFile, examined, shown
 from provreg.readers.data_files.table_files import all_files, chosen_files
-from provreg.readers.idx.idx_file import Idx, open_idx
 from provreg.readers.tables.samples import content_ids, numbered_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from provreg.readers.api import ReadOptions
 
@@ -231,3 +233,57 @@ def _samples(encoded: pa.Array, labels: Idx | None, split: str | None) -> pa.Rec
     return pa.RecordBatch.from_arrays(
         [columns.get(field.name, pa.nulls(rows, field.type)) for field in SAMPLE], schema=SAMPLE
     )
+
+
+# The types' codes, as numpy calls them.
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MAX_ITEM = 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Idx:
+    """An open IDX file behind its header: `count` items of `shape`, each of `size` bytes. `header`
+    is what an IDX file of one item alone would begin with: the same, without the count."""
+
+    stream: BinaryIO
+    place: str
+    count: int
+    shape: tuple[int, ...]
+    type: np.dtype[np.generic]
+    header: bytes
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.type.itemsize
+
+    def take(self, count: int) -> npt.NDArray[np.uint8]:
+        """The next `count` items, uint8 of shape (count, size). Raises InputError at the end."""
+        data = self.stream.read(count * self.size)
+        if len(data) < count * self.size:
+            raise InputError(f"{self.place}: is cut off", hint="the file may be damaged")
+        return np.frombuffer(data, np.uint8).reshape(count, self.size)
+
+    def finish(self) -> None:
+        """Raises InputError where bytes follow the last item."""
+        if self.stream.read(1):
+            raise InputError(f"{self.place}: goes on after its last item")
+
+
+def open_idx(stream: BinaryIO, place: str) -> Idx:
+    """Reads the header. Raises InputError for what is no IDX file, and for items of more than 1 GiB
+    or of no bytes at all, which a header could claim any number of."""
+    mark = stream.read(4)
+    if len(mark) < 4 or mark[:2] != b"\0\0" or mark[2] not in _TYPES or not mark[3]:
+        raise InputError(f"{place}: no IDX file")
+    dimensions = mark[3]
+    written = stream.read(4 * dimensions)
+    if len(written) < 4 * dimensions:
+        raise InputError(f"{place}: is cut off")
+    count, *shape = (
+        int.from_bytes(written[at : at + 4], "big") for at in range(0, len(written), 4)
+    )
+    header = bytes([0, 0, mark[2], dimensions - 1]) + written[4:]
+    found = Idx(stream, place, count, tuple(shape), np.dtype(_TYPES[mark[2]]), header)
+    if not 0 < found.size <= _MAX_ITEM:
+        raise InputError(f"{place}: its items have {found.size:,} bytes")
+    return found

@@ -18,8 +18,8 @@ from provreg.core.manifest.ids import unsafe_ids
 from provreg.core.manifest.nulls import nulls
 from provreg.core.manifest.sorting import by_words
 from provreg.core.rows.column import BOOL, INT, TEXT, LogicalType
-from provreg.core.rows.each import each_value
 from provreg.core.rows.row import hash_rows
+from provreg.core.rows.row_hash import each_value
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import MisfitError
 from provreg.readers.tables.times import moments_of, splits_at, timed_ids, times_of, written_in_ids

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from provreg.core.encoding.digest import parse_digest, sha256_digest
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.statements.receipt import Receipt
-from provreg.core.statements.unsigned import MAX_UNSIGNED_BYTES, UnsignedReceipt, parse_unsigned
+from provreg.core.statements.receipt import (
+    MAX_UNSIGNED_BYTES,
+    Receipt,
+    UnsignedReceipt,
+    parse_unsigned,
+)
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.store.files import storage_error
 from provreg.store.private.folders import (
