@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from provreg.readers.reader import HowToRead, Work
-from provreg.readers.zip_contents import members_of
 
 from provreg.errors import InputError
 from provreg.readers import pandas_metadata, webdataset
+from provreg.readers.api import ReadOptions, Work
+from provreg.readers.archives.zip_contents import members_of
 
 _READ = """
 import sys
@@ -51,7 +51,7 @@ _TABLE = """
 import sys, time
 from pathlib import Path
 from provreg.errors import InputError
-from provreg.readers.table import TableOptions, read_table
+from provreg.readers.tables.table import TableOptions, read_table
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -203,7 +203,7 @@ def _tar(path: Path, names: Iterator[str]) -> Path:
 
 def test_thousands_of_files_of_one_stem_are_refused_soon(tmp_path: Path) -> None:
     path = _tar(tmp_path / "a.tar.gz", (f"a.e{number}" for number in range(20_000)))
-    options = webdataset.settle("webdataset", HowToRead(), None)
+    options = webdataset.settle("webdataset", ReadOptions(), None)
     with _soon(), pytest.raises(InputError, match=r"'a' has more than 1,024 files") as caught:
         webdataset.read([path], "webdataset", options, Work(workers=1))
     assert "no dot in front of what tells samples apart" in (caught.value.hint or "")

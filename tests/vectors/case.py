@@ -11,7 +11,7 @@ from typing import Any
 from forge import Forge, Kept, pets, table
 from signing import BY_ALICE, Bundles, policy
 
-from provreg.core.canonical import parse_canonical
+from provreg.core.encoding.canonical import parse_canonical
 from provreg.errors import FormatError
 
 

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 from signing import BY_ALICE, DROP, Bundles
 
-from provreg.core.canonical import canonical
-from provreg.core.change import compare
-from provreg.core.digest import blake3_digest, sha256_digest
-from provreg.core.entry import ENTRY
-from provreg.core.leaf import claims, leaves
+from provreg.core.changes.changes import compare
+from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.manifest import Part, build_parts, name_counts, name_table
-from provreg.core.root import root
-from provreg.core.statement import version_statement
-from provreg.core.tree import BlockList, block_list, cut
-from provreg.store.parts import write_part
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.leaf import claims, leaves
+from provreg.core.manifest.root import root
+from provreg.core.manifest.tree import BlockList, block_list, cut
+from provreg.core.statements.statement import version_statement
+from provreg.store.registry.parts import write_part
 
 HERE = Path(__file__).parent
 UID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from forge import PETS, Forge, Kept, entry, many, pets, table
-from provreg.core.canonical import canonical
-from provreg.core.origin import Speaker, with_origin
-from provreg.core.statement import PAYLOAD_TYPE, pae
-from provreg.readers.reader import ReadOptions
 from signing import bundle, by, envelope, policy
 
+from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest import in_order
+from provreg.core.statements.statement import PAYLOAD_TYPE, pae
 from provreg.flows.reading import read_new
+from provreg.readers.api import ReadOptions
 
 TABLE = {"reader": "jsonl"}
 LONG = "a label of more than 1,024 bytes, for example a long answer to a question " * 20
@@ -147,7 +147,7 @@ def _without_tables(forge: Forge, _head: str) -> None:
 
 
 def _typed_table(kept: Kept) -> Case:
-    from provreg.core.column import columns_from_json
+    from provreg.core.rows.column import columns_from_json
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"

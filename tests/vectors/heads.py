@@ -9,7 +9,7 @@ from case import Case, one_version
 from forge import FOLDER, UID, Kept, object_key, version_record
 from signing import DROP
 
-from provreg.core.canonical import canonical
+from provreg.core.encoding.canonical import canonical
 
 DIGEST = "blake3:" + "ab" * 32
 SHA = "sha256:" + "ab" * 32

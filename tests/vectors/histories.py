@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
-from provreg.core.origin import Speaker, with_origin
-from provreg.readers.reader import ReadOptions
 from signing import fingerprint, policy, public_pem
 
+from provreg.core.changes.origin import Speaker, with_origin
 from provreg.flows.reading import read_new
+from provreg.readers.api import ReadOptions
 
 ELSEWHERE = {"place": "file:///elsewhere"}
 OTHER = "sha256:" + "ab" * 32

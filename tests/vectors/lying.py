@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 from case import Case
 from forge import FOLDER, PETS, Forge, Kept, pets, table
-from provreg.core.digest import blake3_digest
-from provreg.core.origin import Speaker, with_origin
-from provreg.readers.reader import ReadOptions
 
+from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.encoding.digest import blake3_digest
 from provreg.flows.reading import read_new
+from provreg.readers.api import ReadOptions
 
 Findings = tuple[tuple[str, str], ...]
 

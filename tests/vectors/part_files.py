@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from case import Case
 from forge import FILE_SCHEMA, Forge, Kept, entry, pets, table, uncut
 
-from provreg.core.entry import ENTRY
-from provreg.store.parts import write_part
+from provreg.core.manifest.entry import ENTRY
+from provreg.store.registry.parts import write_part
 
 
 def _without(name: str) -> Callable[[pa.Table], bytes]:

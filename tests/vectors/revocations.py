@@ -12,8 +12,8 @@ from forge import OTHER_UID, UID, Forge, Kept, entry, pets, segment, table
 from histories import OTHER, end, pin, seen, two_versions
 from signing import bundle, policy
 
-from provreg.core.canonical import canonical
-from provreg.core.change import compare
+from provreg.core.changes.changes import compare
+from provreg.core.encoding.canonical import canonical
 
 CHIEF = {
     "revoke": [{"datasets": ["*"], "principals": ["bob"]}],

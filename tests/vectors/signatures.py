@@ -10,7 +10,7 @@ from case import Case, one_version
 from forge import OTHER_UID, Forge, Kept, pets, record_key, table, version_record
 from signing import DROP, bundle, by, envelope, hint, policy, signing_key
 
-from provreg.core.canonical import canonical
+from provreg.core.encoding.canonical import canonical
 
 Made = dict[str, Any] | bytes
 OTHER = "sha256:" + "ab" * 32

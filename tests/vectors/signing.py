@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from provreg.core.statement import PAYLOAD_TYPE, pae
+from provreg.core.statements.statement import PAYLOAD_TYPE, pae
 
 DROP = object()
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.column import columns_from_json
-from provreg.core.row import encode_rows
+from provreg.core.rows.column import columns_from_json
+from provreg.core.rows.row import encode_rows
 from provreg.errors import InputError
-from provreg.readers.source_file import MisfitError, examined
-from provreg.readers.table import read_table
-from provreg.readers.table_options import TableOptions
-from provreg.readers.table_rows import READERS
+from provreg.readers.data_files.source_file import MisfitError, examined
+from provreg.readers.tables.options import TableOptions
+from provreg.readers.tables.rows import READERS
+from provreg.readers.tables.table import read_table
 
 AB = {"a": "text", "b": "text"}
 TYPES = {

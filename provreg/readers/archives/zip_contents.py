@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
-from provreg.readers.descent import DEEPEST
+from provreg.readers.files.safe_open import DEEPEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

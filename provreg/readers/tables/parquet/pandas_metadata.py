@@ -19,7 +19,7 @@ from provreg.readers.data_files.source_file import shown
 if TYPE_CHECKING:
     from collections.abc import Set
 
-    from provreg.readers.source_file import SourceFile
+    from provreg.readers.data_files.source_file import SourceFile
 
 KEY = b"pandas"
 _MAX_JSON = 16 * 1024 * 1024

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from provreg.core.column import JSON, TEXT, Column, Decimal, Scalar
-from provreg.core.column_arrow import check_count, check_names
-from provreg.core.text import quoted
+from provreg.core.encoding.text import quoted
+from provreg.core.rows.column import JSON, TEXT, Column, Decimal, Scalar
+from provreg.core.rows.column_arrow import check_count, check_names
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, opened, shown
 from provreg.readers.tables.text.csv_quotes import (
