@@ -15,7 +15,7 @@ from case import Case, one_version
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from forge import PETS, Forge, Kept, entry, many, pets, table
+from forge import FOLDER, PETS, Forge, Kept, entry, many, pets, table
 from signing import bundle, by, envelope, policy
 
 from provreg.core.canonical import canonical
@@ -79,6 +79,9 @@ MARKED = {64: "0064-2427264", 129: "0129-69810"}
 # (name, what it is, rows, facts of the head)
 ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
     ("one-sample", "One sample with nothing that can be left out.", [entry("1")], {}),
+    ("worked-example", "The version that the pages of the format write out byte by byte.",
+     [entry("1.txt", "a picture", label="cat", labeler="ann")],
+     {"reading": FOLDER | {"label": "none", "labels_file": ["label", "source", "labeler"]}}),
     ("all-optional-fields", "Every optional field, alone and with the others.", _full(),
      {"reading": TABLE}),
     ("attrs-of-64-levels", "Numbers and empty arrays may stand on level 64.",
