@@ -48,6 +48,7 @@ MANIFEST = (FORMAT / "manifest.md").read_text("utf-8")
 HEAD = (FORMAT / "head.md").read_text("utf-8")
 STATEMENT = (FORMAT / "statement.md").read_text("utf-8")
 VERIFICATION = (FORMAT / "verification.md").read_text("utf-8")
+POLICY = (FORMAT / "policy.md").read_text("utf-8")
 VECTORS = ROOT / "tests" / "vectors"
 HEAD_SCHEMA = json.loads((ROOT / "schemas" / "head.v1.json").read_text("utf-8"))
 
@@ -247,6 +248,25 @@ def test_the_steps_of_verification_are_those_of_the_code() -> None:
 def test_the_kinds_of_change_are_those_of_the_code() -> None:
     rows = rows_of(section((FORMAT / "changes.md").read_text("utf-8"), "Comparing two versions"))
     assert sorted(names_in(row[0])[0] for row in rows) == sorted(KINDS)
+
+
+def test_the_fields_of_a_policy_are_those_of_its_schema() -> None:
+    schema = json.loads((ROOT / "schemas" / "policy.v1.json").read_text("utf-8"))
+    document, rest = section(POLICY, "Document").split("A principal:")
+    principal, rule = rest.split("A rule:")
+    named = {name for row in rows_of(document) for name in names_in(row[0])}
+    assert named == set(schema["properties"])
+    assert set(fields_of(principal)) == set(schema["$defs"]["principal"]["properties"])
+    for kind in ("publish", "revoke", "freshness", "train"):
+        fields = {
+            name
+            for row in rows_of(rule)
+            for name in names_in(row[0])
+            if row[1] == "all" or kind in names_in(row[1])
+        }
+        assert fields == set(schema["$defs"][kind]["properties"])
+    limits = fields_of(section(POLICY, "Limits"))
+    assert set(limits) == set(schema["$defs"]["limit"]["properties"])
 
 
 def bundles_in(case: dict[str, Any]) -> Iterator[bytes]:
