@@ -15,14 +15,14 @@ from case import Case, one_version
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from forge import PETS, Forge, Kept, entry, many, pets, table
+from forge import FOLDER, PETS, Forge, Kept, entry, many, pets, table
 from signing import bundle, by, envelope, policy
 
 from provreg.core.changes.origin import Speaker, with_origin
 from provreg.core.encoding.canonical import canonical
-from provreg.core.manifest import in_order
+from provreg.core.manifest.manifest import in_order
 from provreg.core.statements.statement import PAYLOAD_TYPE, pae
-from provreg.flows.reading import read_new
+from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
 
 TABLE = {"reader": "jsonl"}
@@ -79,6 +79,9 @@ MARKED = {64: "0064-2427264", 129: "0129-69810"}
 # (name, what it is, rows, facts of the head)
 ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
     ("one-sample", "One sample with nothing that can be left out.", [entry("1")], {}),
+    ("worked-example", "The version that the pages of the format write out byte by byte.",
+     [entry("1.txt", "a picture", label="cat", labeler="ann")],
+     {"reading": FOLDER | {"label": "none", "labels_file": ["label", "source", "labeler"]}}),
     ("all-optional-fields", "Every optional field, alone and with the others.", _full(),
      {"reading": TABLE}),
     ("attrs-of-64-levels", "Numbers and empty arrays may stand on level 64.",

@@ -13,7 +13,7 @@ from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
 from signing import fingerprint, policy, public_pem
 
 from provreg.core.changes.origin import Speaker, with_origin
-from provreg.flows.reading import read_new
+from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
 
 ELSEWHERE = {"place": "file:///elsewhere"}

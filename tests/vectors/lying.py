@@ -13,7 +13,7 @@ from forge import FOLDER, PETS, Forge, Kept, pets, table
 
 from provreg.core.changes.origin import Speaker, with_origin
 from provreg.core.encoding.digest import blake3_digest
-from provreg.flows.reading import read_new
+from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
 
 Findings = tuple[tuple[str, str], ...]

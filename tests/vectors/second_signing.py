@@ -1,4 +1,4 @@
-"""What the second reader takes from docs/format/statement.md and docs/reference/policy.md.
+"""What the second reader takes from docs/format/statement.md and policy.md.
 
 Bundles by keys (steps 1 to 3), and the principals of a rule whose signatures count.
 """
@@ -162,7 +162,7 @@ def signed_by(
     return made
 
 
-# --- docs/reference/policy.md, "Rules" and "Keys that begin and end" ------------------------------
+# --- docs/format/policy.md, "Counting" and "When a key holds" -------------------------------------
 
 
 def pems(principal: Mapping[str, Any]) -> list[str]:

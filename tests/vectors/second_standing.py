@@ -288,7 +288,7 @@ def check_standing(
     return chain, newest
 
 
-# --- docs/concepts/verification.md, "9 History" ---------------------------------------------------
+# --- docs/format/verification.md, "Step 9: history" -----------------------------------------------
 
 
 def check_history(

@@ -1,4 +1,4 @@
-"""What the second reader (`second_reader.py`) takes from docs/concepts/verification.md.
+"""What the second reader (`second_reader.py`) takes from docs/format/verification.md.
 
 Steps 1 to 11: signatures by keys under a policy of principals, what was revoked, seen, pinned and
 attested. Of certificates, of timestamps and of the limits of a policy it says nothing.

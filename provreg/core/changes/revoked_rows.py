@@ -1,4 +1,4 @@
-"""Which samples of a version are revoked (docs/format/revocation.md, "Statement")."""
+"""Which samples of a version are revoked (docs/format/revocation.md, "Which samples")."""
 
 from __future__ import annotations
 
