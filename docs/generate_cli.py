@@ -26,68 +26,73 @@ _HEAD = """\
 
 {commands}
 
-What all of them have in common comes first: [references](#references), [options](#options-of-most-commands),
-[output](#output), [exit codes](#exit-codes), [environment](#environment). [Quickstart](../guides/quickstart.md) is the shortest way in,
-[the runbook](../guides/incident.md) the one for when something has happened.
+Common to all commands: [references](#references), [options](#options-of-most-commands), [output](#output),
+[exit codes](#exit-codes), [environment](#environment). To start, read the [quickstart](../guides/quickstart.md); after an
+incident, the [runbook](../guides/incident.md).
 
 ## References
 
-A version is named `name@3`. `name` and `name@latest` are the newest; `name@sha256:…` is the version with this head, whatever
-its number. `NAME` is 1 to 128 of `a-z`, `0-9`, `.`, `_` and `-`, beginning with a letter or a digit and not ending with `.`.
+`name@3` is a version. `name` and `name@latest` are the newest version. `name@sha256:…` is the version with this head, whatever
+its number. `NAME` is 1 to 128 of `a-z`, `0-9`, `.`, `_` and `-`. It begins with a letter or a digit and does not end with `.`.
 
 ## Options of most commands
 
 {common}
 
-`--policy` and `--key` exclude each other. Without both, the policy is found as [Policy](policy.md#where-it-comes-from) tells.
+`--policy` and `--key` exclude each other. Without both, provreg [searches for the policy](policy.md#where-it-comes-from).
 
 ## Output
 
-Results go to standard output; warnings, notes, progress and errors to standard error. On a terminal long work shows
-progress and tables are folded to fit, ids never; in a pipe there is no progress and a table is as wide as it is. `NO_COLOR` is respected.
-Control characters in names, labels and messages are shown escaped everywhere, in JSON too.
+Results go to standard output. Warnings, notes, progress and errors go to standard error. On a terminal, long work shows
+progress, and tables are folded to the width of the terminal (ids are not). In a pipe there is no progress, and a table is as
+wide as its content. `NO_COLOR` is respected. Control characters in names, labels and messages are always escaped, in JSON too.
 
-An error is one line, and mostly a second with what to do:
+An error is one line. Usually a second line says what to do:
 
 ```
 provreg: there is no dataset 'pet' in 'file:///srv/registry'
   `provreg ls` lists the datasets; `--registry` chooses another registry
 ```
 
-With `--json` a command prints one JSON document and nothing else. Each has a schema, in `schemas/output/`. Warnings are in its
-`warnings`. An error is a document too (`schemas/output/error.v1.json`), of usage as well; only `verify` says in its own document
-that it refused. Long arrays are written item by item: should making one fail, the document breaks off and the exit code says why.
+With `--json` a command prints one JSON document and nothing else. Each document has a schema in `schemas/output/`. Its
+`warnings` hold the warnings. An error is a document too (`schemas/output/error.v1.json`), and so is a usage error. Only
+`verify` reports a refusal in its own document. Long arrays are written item by item. If an item fails, the document ends
+early and the exit code gives the reason.
 
-**Untrusted versions.** `ls`, `log`, `show`, `diff`, `blame` and `sql` look at every version whose objects hold together,
-whoever signed it: an incident is made of those. What the policy does not trust is marked `UNTRUSTED`, with the reason, who signed it, and how it
-stands: `waiting` for more signatures like those it has, `revoked`, `unsigned`, or `distrusted`. Of a signature that nobody known here made, it says whom it
-claims to be by, *not verified*. `verify`, `pin`, `ingest` and the loaders use trusted versions only. A [proposal](policy.md#proposals) is no version;
-`diff`, `show`, `verify` and `sign` take it by `name@sha256:…`.
+**Untrusted versions.** `ls`, `log`, `show`, `diff`, `blame` and `sql` show every version whose objects are intact, whoever
+signed it, because an incident consists of such versions. A version that the policy does not trust is marked `UNTRUSTED`, with
+the reason, its signers and its status: `waiting` for more signatures of the same kind, `revoked`, `unsigned`, or
+`distrusted`. For a signature by an unknown signer, the output shows the claimed signer and *not verified*. `verify`, `pin`,
+`ingest` and the loaders use trusted versions only. A [proposal](policy.md#proposals) is not yet a version. `diff`, `show`,
+`verify` and `sign` accept it as `name@sha256:…`.
 
 ## Exit codes
 
 | code | means |
 |---|---|
 | 0 | done |
-| 1 | something was found that was asked for (`diff --exit-code`) |
-| 2 | the request makes no sense, or the data cannot be taken in |
-| 3 | not found: registry, dataset, version, sample, file, what a URL gave |
+| 1 | the requested check found something (`diff --exit-code`) |
+| 2 | the request makes no sense, or the data cannot be ingested |
+| 3 | not found: registry, dataset, version, sample, file, or the content of a URL |
 | 4 | not trusted, or not as signed; the message names the step of [verification](../concepts/verification.md) |
 | 5 | the registry or the index is damaged |
-| 6 | disk, file server or network failed; trying again may help |
-| 130 | interrupted (Ctrl-C). A version is published whole or not at all |
-| 141 | what read the output went away (`provreg log x \\| head`) |
+| 6 | disk, file server or network failed; a retry may help |
+| 130 | interrupted (Ctrl-C). Publishing is atomic: `provreg log` shows whether it completed |
+| 141 | the reader of the output closed it (`provreg log x \\| head`) |
 
 ## Environment
 
 | variable | means |
 |---|---|
-| `PROVREG_REGISTRY` | the registry, where `--registry` is not given |
-| `PROVREG_POLICY` | the policy, where `--policy` is not given |
-| `PROVREG_PASSWORD` | the passphrase of private keys; else `COSIGN_PASSWORD`, else it is asked for on a terminal |
-| `PROVREG_TIMESTAMP` | the timestamp authority of signatures with a key, where `--timestamp` is not given |
+| `PROVREG_REGISTRY` | the registry, if `--registry` is not given |
+| `PROVREG_POLICY` | the policy, if `--policy` is not given |
+| `PROVREG_PASSWORD`, `COSIGN_PASSWORD` | the passphrase of private keys; the first that is set. Without both, provreg asks on a terminal |
+| `PROVREG_TIMESTAMP` | the timestamp authority for key signatures, if `--timestamp` is not given |
+| `PROVREG_TRUSTED_ROOT` | the trusted root for keyless signatures and timestamps, if `--trusted-root` is not given ([Keyless](../guides/keyless.md#verifying)) |
+| `PROVREG_IDENTITY_TOKEN`, `SIGSTORE_ID_TOKEN` | the identity token for `--sign keyless`; the first that is set. Without both, provreg asks the CI service or opens a browser ([Keyless](../guides/keyless.md#signing)) |
 | `PROVREG_CACHE`, `PROVREG_STATE`, `PROVREG_CONFIG` | private folders ([State](../format/state.md#private-folders)) |
-| `NO_COLOR`, `COLUMNS` | no colours; the width of the terminal |
+| `NO_COLOR`, `TERM` | no colors if `NO_COLOR` is set or `TERM` is `dumb` or unset |
+| `COLUMNS` | the width of the terminal |
 """
 
 
@@ -123,23 +128,27 @@ def reference() -> str:
 
 
 def _section(path: tuple[str, ...], command: Any) -> str:
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
-    options = [one for one in command.params
-               if one.param_type_name != "argument" and one.opts[0] not in COMMON[3:]
-               and not _is_common(path, one)]  # fmt: skip
-    shared = [one.opts[0] for one in command.params if _is_common(path, one)]
-    shared += [one.opts[0] for one in command.params if one.opts[0] in COMMON[3:-1]]
+    arguments = [
+        parameter for parameter in command.params if parameter.param_type_name == "argument"
+    ]
+    options = [parameter for parameter in command.params
+               if parameter.param_type_name != "argument" and parameter.opts[0] not in COMMON[3:]
+               and not _is_common(path, parameter)]  # fmt: skip
+    shared = [parameter.opts[0] for parameter in command.params if _is_common(path, parameter)]
+    shared += [
+        parameter.opts[0] for parameter in command.params if parameter.opts[0] in COMMON[3:-1]
+    ]
     words = " ".join(("provreg", *path))
-    usage = " ".join([words, *(_usage(one) for one in arguments), "[OPTIONS]"])
+    usage = " ".join([words, *(_usage(parameter) for parameter in arguments), "[OPTIONS]"])
     parts = [f"\n## {words}\n", f"```\n{usage}\n```\n", f"{_filled(command.help)}\n"]
     if arguments:
         parts.append(_table("argument", arguments) + "\n")
     panels: dict[str, list[Any]] = {"Options": []}
-    for one in options:
-        panels.setdefault(panel_of(one), []).append(one)
+    for parameter in options:
+        panels.setdefault(panel_of(parameter), []).append(parameter)
     parts += [_table(_heading(panel), listed) + "\n" for panel, listed in panels.items() if listed]
     if shared:
-        parts.append("And: " + ", ".join(f"`{name}`" for name in shared) + ".\n")
+        parts.append("Also: " + ", ".join(f"`{name}`" for name in shared) + ".\n")
     parts.append("```sh\n" + "\n".join(examples(command)) + "\n```\n")
     return "\n".join(parts)
 
@@ -169,7 +178,10 @@ def _usage(argument: Any) -> str:
 
 
 def _table(what: str, parameters: list[Any]) -> str:
-    rows = [f"| {_names(one)} | {_escaped(one.help)}{_default(one)} |" for one in parameters]
+    rows = [
+        f"| {_names(parameter)} | {_escaped(parameter.help)}{_default(parameter)} |"
+        for parameter in parameters
+    ]
     return "\n".join([f"| {what} | |", "|---|---|", *rows])
 
 
@@ -179,7 +191,7 @@ def _names(parameter: Any) -> str:
     metavar = parameter.metavar
     if metavar is None and not parameter.is_flag:
         choices = parameter.type_descriptor.choices
-        metavar = "|".join(str(one.value) for one in choices) if choices else "TEXT"
+        metavar = "|".join(str(choice.value) for choice in choices) if choices else "TEXT"
     value = f" {_escaped(metavar)}" if metavar else ""
     return ", ".join(f"`{name}{value}`" for name in parameter.opts)
 
