@@ -5,6 +5,7 @@ What takes memory is read in a process of its own, whose peak is measured.
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 import sys
@@ -267,3 +268,51 @@ def test_header_of_as_many_columns_as_there_may_be_is_read_soon(tmp_path: Path) 
     )
     assert (rows, said) == (1, "")
     assert (megabytes < 250, seconds < 6) == (True, True)
+
+
+def _lines(rows: Iterator[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def _a_key_a_row() -> bytes:
+    return _lines({"id": f"i{number}", f"k{number}": 1} for number in range(8000))
+
+
+def _a_key_a_row_below_one() -> bytes:
+    return _lines({"x": {f"k{number}": 1}} for number in range(8000))
+
+
+def _all_keys_in_one_row() -> bytes:
+    keys = {f"k{number}": 1 for number in range(16_000)}
+    return _lines(keys if number == 9000 else {"id": str(number)} for number in range(10_000))
+
+
+def _objects_in_a_list() -> bytes:
+    return _lines([{"id": "a", "x": [{f"k{number}": 1 for number in range(4000)}, *[{}] * 90_000]}])
+
+
+def _nulls_in_a_list() -> bytes:
+    return _lines(
+        [{"id": "a", "x": [{f"k{number}": 1 for number in range(4000)}, *[None] * 90_000]}]
+    )
+
+
+@linux
+@pytest.mark.parametrize(
+    "made",
+    [
+        _a_key_a_row,
+        _a_key_a_row_below_one,
+        _all_keys_in_one_row,
+        _objects_in_a_list,
+        _nulls_in_a_list,
+    ],
+    ids=lambda one: one.__name__,
+)
+def test_keys_that_are_data_are_refused_before_they_take_gigabytes(
+    tmp_path: Path, made: Callable[[], bytes]
+) -> None:
+    rows, megabytes, seconds, said = _table(tmp_path / "t.jsonl", made())
+    assert (rows, megabytes < 300, seconds < 12) == (0, True, True)
+    assert "almost none holds a value here: keys are data" in said
+    assert "write a list of pairs" in said

@@ -484,7 +484,7 @@ def test_rows_that_lack_most_of_very_many_fields_are_read_as_others(
     data = b"\n".join([*WIDE, wrong]) + b"\n"
     if wrong:
         with pytest.raises(MisfitError) as caught:
-            batches_of_lines(data, columns)
+            list(batches_of_lines(data, columns))
         assert caught.value.row == len(WIDE)
         return
     found = [row for batch in batches_of_lines(data, columns) for row in batch.to_pylist()]
@@ -503,7 +503,7 @@ def test_arrow_is_asked_for_the_fields_that_rows_have(monkeypatch: pytest.Monkey
     asked: list[int] = []
     schema = json_rows._schema
 
-    def counted(columns: tuple[Column, ...], names: set[bytes] | None = None) -> Any:
+    def counted(columns: tuple[Column, ...], names: set[bytes] | None) -> Any:
         made = schema(columns, names)
         asked.append(made.field("votes").type.num_fields)
         return made
@@ -512,8 +512,8 @@ def test_arrow_is_asked_for_the_fields_that_rows_have(monkeypatch: pytest.Monkey
     monkeypatch.setattr(json_rows, "most_rows", lambda _: 10)
     votes = Struct(tuple(Column(f"user{n}", INT) for n in range(100)))
     data = b"".join(b'{"votes":{"user%d":1}}\n' % n for n in range(100))
-    found = batches_of_lines(data, (Column("votes", votes),))
-    assert asked == [100, *[10] * 10]
+    found = list(batches_of_lines(data, (Column("votes", votes),)))
+    assert asked == [10] * 10
     assert sum(batch.num_rows for batch in found) == 100
 
 

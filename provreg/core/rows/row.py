@@ -91,7 +91,7 @@ def encode_rows(batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]) -
     values the encoding cannot hold (4 GiB or more; times of day and dates that are none).
     """
     slices = [
-        joined(_struct(arrays, columns, rows), rows) for arrays, rows in _slices(batch, columns)
+        joined(_struct(arrays, held, rows), rows) for arrays, held, rows in _slices(batch, columns)
     ]
     return pa.concat_arrays(slices) if slices else pa.array([], pa.large_binary())
 
@@ -101,8 +101,8 @@ def hash_rows(
 ) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
     """As `hash_payloads` of `encode_rows`, without ever holding all payloads."""
     hashed = [
-        hash_pieces(_struct(arrays, columns, rows), rows)
-        for arrays, rows in _slices(batch, columns)
+        hash_pieces(_struct(arrays, held, rows), rows)
+        for arrays, held, rows in _slices(batch, columns)
     ]
     sizes = [size for _, size in hashed]
     return _as_arrays(
@@ -130,8 +130,9 @@ def _as_arrays(
 
 def _slices(
     batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]
-) -> Iterator[tuple[dict[str, pa.Array], int]]:
-    """The arrays of `columns`, checked against their types, and their number of rows, in slices."""
+) -> Iterator[tuple[dict[str, pa.Array], tuple[Column, ...], int]]:
+    """The arrays of those of `columns` that hold a value, and their number of rows, in slices. All
+    are checked against their types."""
     found = Counter(batch.schema.names)
     for column in columns:
         if found[column.name] != 1:
@@ -140,12 +141,17 @@ def _slices(
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
         if not holds(held(column.type), actual.type):
             raise InputError(f"the values of column {quoted(column.name)} are not of its type")
-    arrays = {column.name: _narrow(_whole(chosen.column(column.name))) for column in columns}
+    arrays = {
+        name: _narrow(_whole(array))
+        for name, array in zip(chosen.schema.names, chosen.columns, strict=True)
+        if array.null_count < len(array)
+    }
+    having = tuple(column for column in columns if column.name in arrays)
     size = sum(array.nbytes for array in arrays.values())
     step = max(1, min(batch.num_rows * _SLICE_BYTES // max(1, size), _SLICE_ROWS))
     for start in range(0, batch.num_rows, step):
         rows = min(step, batch.num_rows - start)
-        yield {name: array.slice(start, rows) for name, array in arrays.items()}, rows
+        yield {name: array.slice(start, rows) for name, array in arrays.items()}, having, rows
 
 
 def _narrow(array: pa.Array) -> pa.Array:

@@ -29,10 +29,11 @@ from provreg.core.rows.column import (
 from provreg.core.rows.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile
-from provreg.readers.tables.options import TableOptions, with_schema
+from provreg.readers.tables.options import TableOptions, check_schema, with_schema
 from provreg.readers.tables.rows import rows_before, said_columns, slice_samples
 from provreg.readers.tables.samples import samples_of
 from provreg.readers.tables.text import json_array, jsonlines
+from provreg.readers.tables.text.json_plain import few_cells
 from provreg.readers.tables.text.json_rows import batches_at_once
 from provreg.readers.tables.text.json_values import UntypedError, merge_columns
 from provreg.readers.tables.text.jsonlines import take_in
@@ -62,11 +63,22 @@ _FIRST = 1 << 16
 
 
 class _Seen(NamedTuple):
-    """A slice, columns that it fits, and its samples where they were found under these."""
+    """A slice, columns that it fits, and its samples where they were found under these; `chunks`
+    are the bytes and rows of each."""
 
     piece: Slice
     columns: Columns
     samples: list[pa.RecordBatch] | None
+    chunks: list[tuple[int, int]]
+
+    def is_final(self, columns: Columns) -> bool:
+        """Whether the samples are those under `columns`, and may be read under them."""
+        final = _schema(columns)
+        return (
+            self.samples is not None
+            and _same_types(self.columns, columns)
+            and all(few_cells(size, rows, final) for size, rows in self.chunks)
+        )
 
 
 def first_samples(
@@ -108,7 +120,7 @@ def _completed(
     slices: list[_Seen], columns: Columns, format_: str, options: TableOptions, executor: Executor
 ) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
     """The samples of all `slices`; those that are not there, or of other types, are read."""
-    final = [seen.samples is not None and _same_types(seen.columns, columns) for seen in slices]
+    final = [seen.is_final(columns) for seen in slices]
     left = [seen.piece for seen, done in zip(slices, final, strict=True) if not done]
     found = slice_samples(left, format_, options, executor)
     for seen, done in zip(slices, final, strict=True):
@@ -123,7 +135,7 @@ def _seen(expecting: tuple[Slice, Columns], *, format_: str, options: TableOptio
         # Whatever it is, a closer look finds the same or no fault.
         columns: Columns = {}
         _take_in(columns, piece, format_, options)
-        return _Seen(piece, columns, None)
+        return _Seen(piece, columns, None, [])
 
 
 def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOptions) -> _Seen:
@@ -133,6 +145,7 @@ def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOption
     """
     columns = dict(expected)
     samples: list[pa.RecordBatch] = []
+    chunks: list[tuple[int, int]] = []
     for chunk in VALUED[format_].chunks(piece):
         before = dict(columns)
         first = chunk[: chunk.find(b"\n", _FIRST) + 1] or chunk
@@ -141,15 +154,21 @@ def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOption
             raise MisfitError("integers became floats", row=0)
         expecting = tuple(Column(name, logical) for name, logical in columns.items())
         settled_ = with_schema(options, _schema(columns))
+        check_schema(settled_)
+        rows = 0
         for batch in batches_at_once(chunk, expecting):
+            rows += batch.num_rows
             samples.append(said_columns(samples_of(batch, settled_)))
             for name, array in zip(batch.schema.names, batch.columns, strict=True):
                 columns[name] = _with_signs(columns[name], array)
-    return _Seen(piece, columns, samples)
+        chunks.append((len(chunk), rows))
+    return _Seen(piece, columns, samples, chunks)
 
 
 def _with_signs(logical: LogicalType, values: pa.Array) -> LogicalType:
     """`logical` with INT for SMALL where an integer is below 0: first rows may not have it."""
+    if pa.types.is_null(values.type):
+        return logical
     match logical:
         case List():
             return List(_with_signs(logical.element, values.flatten()))

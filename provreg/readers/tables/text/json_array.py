@@ -42,12 +42,13 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     check_types(columns)
     rows = 0
     for chunk in chunks(piece):
+        before = rows
         try:
-            found = batches_of_lines(chunk, columns)
+            for batch in batches_of_lines(chunk, columns):
+                yield batch
+                rows += batch.num_rows
         except MisfitError as misfit:
-            raise misfit.after(rows) from None
-        yield from found
-        rows += sum(batch.num_rows for batch in found)
+            raise misfit.after(before) from None
 
 
 def chunks(piece: Slice) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ is many times as fast, and reads what it can be trusted with; all else is read h
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,7 +43,14 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str, ...]
 
+KEYS_HINT = 'where keys are data, write a list of pairs, [{"key": …, "value": …}]'
 _MOST_CELLS = 1 << 22
+# Values and gaps that a byte of JSON may stand for, and as many more.
+_CELLS_A_BYTE, _FREE_CELLS = 64, 10_000_000
+# Cells of lists count this often: all those of a row are in memory together.
+_IN_LISTS = 8
+_SHORTEST = 3  # bytes of an object in a list, with its comma
+_NULL_ELEMENT = re.compile(rb"[\[,][ \t\r]*+null")
 _LARGEST = 2**53 - 1  # as an integer in canonical JSON
 _WITH_EXPONENT = 1e21  # from here on numbers are written with an exponent there
 
@@ -130,6 +138,41 @@ def most_rows(columns: tuple[Column, ...]) -> int:
     nothing, and take memory."""
     fields = sum(_width(column.type) for column in columns)
     return max(1, _MOST_CELLS // max(1, fields))
+
+
+def check_cells(lines: bytes, rows: int, columns: tuple[Column, ...]) -> None:
+    """Raises MisfitError where objects of so many fields stand for far more cells, values and gaps,
+    than the bytes of these `rows` hold: to read them would take the time and memory of all."""
+    if few_cells(len(lines), rows, columns):
+        return
+    objects = lines.count(b"{") - rows + len(_NULL_ELEMENT.findall(lines))
+    if not few_cells(len(lines), rows, columns, objects):
+        fields = sum(_width(column.type) for column in columns)
+        complaint = f"of {fields:,} fields almost none holds a value here: keys are data"
+        raise MisfitError(complaint, row=0, hint=f"{KEYS_HINT}, or take the column as json")
+
+
+def few_cells(
+    size: int, rows: int, columns: tuple[Column, ...], objects: int | None = None
+) -> bool:
+    """Whether `size` bytes may hold `rows` of `columns`, with so many objects in lists, or as many
+    as there can be."""
+    fields = sum(_width(column.type) for column in columns)
+    listed = max((_listed(column.type) for column in columns), default=0)
+    cells = rows * fields + _IN_LISTS * listed * (size // _SHORTEST if objects is None else objects)
+    return cells <= _CELLS_A_BYTE * size + _FREE_CELLS
+
+
+def _listed(logical: LogicalType) -> int:
+    """The fields that an element of a list has, at most."""
+    match logical:
+        case Struct():
+            return max((_listed(field.type) for field in logical.fields), default=0)
+        case List():
+            return _width(logical.element)
+        case Map():
+            return 1 + _width(logical.key) + _width(logical.value)
+    return 0
 
 
 def _width(logical: LogicalType) -> int:

@@ -8,6 +8,7 @@ does (`json_plain.py`). It takes NaN and several objects on a line, and it crash
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +36,11 @@ from provreg.core.rows.column import (
 from provreg.core.rows.column_arrow import to_arrow
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import MisfitError
-from provreg.readers.tables.text.json_plain import batches_of, most_rows, parsed_row
+from provreg.readers.tables.text.json_plain import batches_of, check_cells, most_rows, parsed_row
 from provreg.readers.tables.text.typed_text import FIRST_ROUNDED, UNWRITTEN, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BLANK = b" \t\r"
 # Integers as long as the shortest that no float32 is.
@@ -56,21 +60,41 @@ def rows_of(data: bytes) -> list[bytes]:
     return [row for line in data.split(b"\n") if (row := line.strip(_BLANK))]
 
 
-def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
+def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
     """The rows of `data`: one JSON object a line, blank lines between them allowed.
 
     One batch, or as many as it takes (`json_plain.batches_of`). Raises MisfitError at the first row
     that is not an object of `columns`.
     """
+    before = 0
+    for lines, count, names in _parts(data, columns):
+        try:
+            yield from (
+                _plainly(lines, columns)
+                if (batch := _trusted(lines, count, columns, names)) is None
+                else [batch]
+            )
+        except MisfitError as misfit:
+            raise misfit.after(before) from None
+        before += count
+
+
+def _trusted(
+    lines: bytes, count: int, columns: tuple[Column, ...], names: set[bytes] | None
+) -> pa.RecordBatch | None:
+    """The rows of `lines` by Arrow's parser; None where it cannot be trusted with them."""
     try:
-        return _by_arrow(data, columns)
+        return _by_arrow(lines, count, columns, names)
     except (pa.ArrowInvalid, MisfitError):
-        lines, _ = _lines(data)
+        return None
+
+
+def _plainly(lines: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
     rows = [parsed_row(line, number) for number, line in enumerate(rows_of(lines))]
-    return list(batches_of(rows, columns))
+    return batches_of(rows, columns)
 
 
-def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
+def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
     """As `batches_of_lines`, where all rows can be seen to fit together; columns may have the type
     NULL.
 
@@ -78,13 +102,16 @@ def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordB
     and InputError as `check_types`.
     """
     check_types(columns)
-    try:
-        batches = _by_arrow(data, columns)
-    except (pa.ArrowInvalid, MisfitError) as error:
-        raise MisfitError(str(error), row=0) from None
-    if not batches:
+    found = False
+    for lines, count, names in _parts(data, columns):
+        try:
+            batch = _by_arrow(lines, count, columns, names)
+        except pa.ArrowInvalid as error:
+            raise MisfitError(str(error), row=0) from None
+        yield batch
+        found = True
+    if not found:
         raise MisfitError("no rows", row=0)
-    return batches
 
 
 def check_types(columns: tuple[Column, ...]) -> None:
@@ -131,41 +158,36 @@ def _lines(data: bytes) -> tuple[bytes, int]:
     return data, len(breaks)
 
 
-def _by_arrow(data: bytes, columns: tuple[Column, ...]) -> list[pa.RecordBatch]:
-    """The rows of `data`, where Arrow's parser can be trusted with them.
+def _parts(
+    data: bytes, columns: tuple[Column, ...]
+) -> Iterator[tuple[bytes, int, set[bytes] | None]]:
+    """The lines of `data`, as many at a time as are to be in one batch, their number, and what may
+    be keys in them, None for anything. Raises MisfitError."""
+    lines, count = _lines(data)
+    check_cells(lines, count, columns)
+    step = most_rows(columns)
+    if count <= step:
+        if count:
+            yield lines, count, None
+        return
+    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
+    starts = np.append(0, ends)[:count:step].tolist()
+    for k, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True)):
+        # Rows lack most of so many fields, and Arrow takes time for each field in each row.
+        part = lines[start:stop]
+        yield part, min(step, count - k * step), _names_in(part)
+
+
+def _by_arrow(
+    lines: bytes, count: int, columns: tuple[Column, ...], names: set[bytes] | None
+) -> pa.RecordBatch:
+    """The rows of `lines`, where Arrow's parser can be trusted with them.
 
     Raises ArrowInvalid or MisfitError, with no word on where, also for what it cannot be trusted
     with.
     """
-    schema = _schema(columns)
-    lines, count = _lines(data)
+    schema = _schema(columns, names)
     _check_text(lines)
-    step = most_rows(columns)
-    if count <= step:
-        return [_batch(lines, count, columns, schema)] if count else []
-    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
-    starts = np.append(0, ends)[:count:step].tolist()
-    batches = []
-    for k, (start, stop) in enumerate(zip(starts, [*starts[1:], len(lines)], strict=True)):
-        # Rows lack most of so many fields, and Arrow takes time for each field in each row.
-        part = lines[start:stop]
-        schema = _schema(columns, _names_in(part))
-        batches.append(_batch(part, min(step, count - k * step), columns, schema))
-    return batches
-
-
-def _schema(columns: tuple[Column, ...], names: set[bytes] | None = None) -> pa.Schema:
-    return pa.schema([(column.name, _transport(column.type, names)) for column in columns])
-
-
-def _names_in(lines: bytes) -> set[bytes] | None:
-    """What may be a key in `lines`, None for anything. Arrow refuses one that is not found here."""
-    return None if b"\\" in lines else set(_KEYS.findall(lines))
-
-
-def _batch(
-    lines: bytes, count: int, columns: tuple[Column, ...], schema: pa.Schema
-) -> pa.RecordBatch:
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         arrow_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
@@ -174,11 +196,25 @@ def _batch(
     table.validate(full=True)
     if table.num_rows != count:
         raise pa.ArrowInvalid("more than one object on a line")
+    found = dict(zip(table.column_names, table.columns, strict=True))
     arrays = [
-        _finished(table.column(column.name).combine_chunks(), column.type, lines)
+        _finished(found[column.name].combine_chunks(), column.type, lines)
+        if column.name in found
+        else nulls(pa.null(), count)
         for column in columns
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _schema(columns: tuple[Column, ...], names: set[bytes] | None) -> pa.Schema:
+    """What Arrow is asked for: the columns, and fields of structs, that have these `names`."""
+    held = [column for column in columns if names is None or column.name.encode() in names]
+    return pa.schema([(column.name, _transport(column.type, names)) for column in held])
+
+
+def _names_in(lines: bytes) -> set[bytes] | None:
+    """What may be a key in `lines`, None for anything. Arrow refuses one that is not found here."""
+    return None if b"\\" in lines else set(_KEYS.findall(lines))
 
 
 def _check_text(lines: bytes) -> None:

@@ -23,7 +23,7 @@ from provreg.core.rows.column import (
     held_in,
     merged,
 )
-from provreg.readers.tables.text.json_plain import Path, shown
+from provreg.readers.tables.text.json_plain import KEYS_HINT, Path, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,8 +65,7 @@ def _by_key(objects: Iterable[dict[str, Any]], path: Path = ()) -> dict[str, lis
             raise UntypedError(
                 path,
                 f"has more than {MAX_FIELDS:,} different keys",
-                'where keys are data, write a list of pairs, [{"key": …, "value": …}],'
-                + (f" or take it as text: --column {path[0]}:json" if path else ""),
+                KEYS_HINT + (f", or take it as text: --column {path[0]}:json" if path else ""),
             )
     return values
 
