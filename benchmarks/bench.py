@@ -17,7 +17,8 @@ _CIFAR = CHECKOUT.parent / "shared" / "data" / "cifar10-jpeg.tar.xz"
 # Registries made by other code may be of another format: they are made anew when these change.
 _MADE_BY = (
     *(f"provreg/{name}.py" for name in (
-        "core/entry", "core/leaf", "core/tree", "store/layout", "store/mapped", "store/parts")),
+        "core/manifest/entry", "core/manifest/leaf", "core/manifest/tree", "store/layout",
+        "store/private/mapped_parts", "store/registry/parts")),
     "benchmarks/tasks/make_versions.py",
 )  # fmt: skip
 

@@ -191,28 +191,31 @@ def test_hidden_files_are_no_samples_and_recorded_as_left_out(bench: Bench) -> N
     assert outcome.head.reading["left_out"] == {"hidden": 2, "system": 1}
 
 
-def test_files_hidden_in_the_data_later_are_still_no_samples(bench: Bench) -> None:
+def test_files_hidden_in_the_data_later_are_no_samples(bench: Bench) -> None:
     data = bench.pets()
     bench.ingest(data)
-    bench.write("pets", {".git/evil": b"x", "cat/.hidden.jpg": b"y"})
+    bench.write("pets", {".git/evil": b"x", "cat/.hidden": b"y"})
     version = bench.open().verify("pets", data=[data])
     assert not any("." in name.split("/")[0] for name in version.entries["id"].to_pylist())
 
 
-def test_a_sample_hidden_by_renaming_is_missing(bench: Bench) -> None:
+def test_a_sample_hidden_by_renaming_is_missing_and_a_stranger(bench: Bench) -> None:
     data = bench.pets()
     bench.ingest(data)
     (data / "cat/1.jpg").rename(data / "cat/.1.jpg")
-    assert [(found.kind, found.id) for found in refused(bench, data)] == [("missing", "cat/1.jpg")]
+    assert {(found.kind, found.id) for found in refused(bench, data)} == {
+        ("missing", "cat/1.jpg"),
+        ("stranger", "cat/.1.jpg"),
+    }
 
 
-def test_an_empty_class_folder_is_no_sample(bench: Bench) -> None:
-    # A version is its samples; the classes are in the signed head, never taken from folders.
+def test_an_empty_folder_that_other_programs_take_for_a_class_is_a_stranger(bench: Bench) -> None:
+    # The classes are in the signed head, never taken from folders: other programs do that.
     data = bench.pets()
     bench.ingest(data)
     (data / "zebra").mkdir()
-    version = bench.open().verify("pets", data=[data])
-    assert version.head.classes == ("cat", "dog")
+    assert [(found.kind, found.id) for found in refused(bench, data)] == [("stranger", "zebra/")]
+    assert bench.open().verify("pets").head.classes == ("cat", "dog")
 
 
 def test_everything_wrong_is_collected_at_once(bench: Bench) -> None:

@@ -92,10 +92,10 @@ def as_torch(samples: provreg.VerifiedSamples, *, workers: int) -> list[str]:
     pytest.importorskip("torch", reason="torch is not installed")
     from torch.utils.data import DataLoader
 
-    from provreg.loaders.torch import VerifiedIterableDataset
+    from provreg.loaders.torch import VerifiedIterableDataset, _own_rank
 
     made = VerifiedIterableDataset.__new__(VerifiedIterableDataset)
-    made.verified, made.transform, made.rank, made.world_size = samples, text_of, 0, 1
+    made.verified, made.transform, made._rank = samples, text_of, _own_rank(0, 1)
     return list(DataLoader(made, batch_size=None, num_workers=workers))
 
 

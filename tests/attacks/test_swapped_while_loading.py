@@ -15,6 +15,8 @@ import pytest
 
 import provreg
 from benchmarks.tasks.swapping import under_attack
+from provreg.executors.processes import InProcess
+from provreg.readers.tables import rows as table_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -143,8 +145,8 @@ def test_in_place_write_with_restored_mtime_while_data_are_verified_is_noticed(
     else:
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     bench.ingest(path, name="d")
-    monkeypatch.setattr("provreg.flows.reading.samples.default_workers", lambda: 1)
-    samples_of = rows.samples_of
+    monkeypatch.setattr("provreg.flows.reading.samples.local_processes", InProcess)
+    samples_of = table_rows.samples_of
 
     def write_meanwhile(*arguments: Any, **more: Any) -> Any:
         status, data = path.stat(), path.read_bytes()
@@ -153,6 +155,6 @@ def test_in_place_write_with_restored_mtime_while_data_are_verified_is_noticed(
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         return samples_of(*arguments, **more)
 
-    monkeypatch.setattr(rows, "samples_of", write_meanwhile)
+    monkeypatch.setattr(table_rows, "samples_of", write_meanwhile)
     with pytest.raises(provreg.InputError, match="changed while"):
         bench.open().verify("d", data=[path])

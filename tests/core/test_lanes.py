@@ -91,7 +91,7 @@ def test_threads_hash_beside_each_other() -> None:
 )
 def test_lanes_read_and_write_nothing_that_is_not_theirs(tmp_path: Path, options: str) -> None:
     """The tests of this file with a build that ends at the first wrong access."""
-    text = (ROOT / "provreg" / "core" / "lanes.c").read_text()
+    text = (ROOT / "provreg" / "_native" / "lanes.c").read_text()
     if "march" in options:
         # Builds for one processor leave the choice between several out.
         text = text.replace("defined(__GLIBC__)", "0")

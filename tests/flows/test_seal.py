@@ -13,6 +13,7 @@ from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.manifest import build_parts
 from provreg.errors import InputError
+from provreg.executors.processes import LocalProcesses
 from provreg.flows.ingest import reuse
 from provreg.flows.ingest import seal as sealing
 from provreg.flows.ingest.draft import Draft, Parent, draft
@@ -54,7 +55,7 @@ def sealed(made: Draft, number: int = 1) -> Sealed:
 @pytest.fixture
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "_WORTH_PROCESSES", 1)
-    monkeypatch.setattr(sealing, "default_workers", lambda: 2)
+    monkeypatch.setattr(sealing, "local_processes", lambda: LocalProcesses(2))
 
 
 def test_parts_made_in_processes_are_those_made_in_one(
@@ -63,7 +64,7 @@ def test_parts_made_in_processes_are_those_made_in_one(
     made = drafted(150_000)
     apart = sealed(made)
     assert len(apart.parts) > 1
-    monkeypatch.setattr(sealing, "default_workers", lambda: 1)
+    monkeypatch.setattr(sealing, "local_processes", lambda: LocalProcesses(1))
     assert apart.head.parts == sealed(made).head.parts
     assert [part.blocks for part, _ in apart.parts] == [
         part.blocks.logical_digest() for part in build_parts(made.entries)

@@ -15,6 +15,7 @@ import pytest
 
 import provreg
 from provreg.errors import InputError, NotTrustedError, SampleError
+from provreg.executors.processes import InProcess
 from provreg.loaders.arrow import reader, table
 from provreg.readers.tables.parquet import remembered_rows
 from provreg.readers.tables.parquet.checked_file import FileChunks
@@ -340,7 +341,7 @@ def test_a_file_that_changes_between_its_slices_leaves_no_memo(
             chunks.digests[max(chunks.digests)] = bytes(32)
 
     samples = load_data(path)
-    monkeypatch.setattr("provreg.flows.reading.samples.default_workers", lambda: 1)
+    monkeypatch.setattr("provreg.flows.reading.samples.local_processes", InProcess)
     monkeypatch.setattr(remembered_rows.parquet, "batches", other_footer)
     with pytest.raises(InputError, match="changed while it was being read"):
         samples.verify_data()

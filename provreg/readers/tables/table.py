@@ -12,7 +12,7 @@ from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import InputError, UsageError
 from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
-from provreg.readers.data_files.source_file import SourceFile, examined, shown
+from provreg.readers.data_files.source_file import SourceFile, changed, examined, shown
 from provreg.readers.data_files.table_files import detect_format, shards
 from provreg.readers.tables.batches import Chunks
 from provreg.readers.tables.first_rows import VALUED, first_samples
@@ -191,6 +191,10 @@ def read_files(
             places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
             if progress is not None:
                 progress(chunks.rows)
+    # Each slice was read from a file as it was. What is read ahead may be written to meanwhile.
+    for file in files:
+        if examined(file.path) != file:
+            raise changed(file)
     if not chunks.rows:
         raise InputError("the table has no rows")
     if not options.has_ids:
