@@ -1,10 +1,10 @@
-"""Trains a small convolutional network on a verified version, and leaves a signed receipt.
+"""Trains a small convolutional network on a verified version and publishes a signed receipt.
 
     python docs/guides/train.py --ref digits@1 --data digits --policy policy.toml \
         --sign key:team.key --out out
 
-The version has images in the splits `train` and `test`, of any size and with any classes. Data that
-are not as signed are refused before the first step: nothing is trained, nothing is written.
+The version has images in the splits `train` and `test`, of any size and with any classes. If the
+data differ from the signed data, the script stops before the first step and writes nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def pixels(image: Image.Image) -> Tensor:
 
 
 class Network(nn.Module):
-    """Three convolutions and the mean over what they leave, so that images can be of any size."""
+    """Three convolutions and the mean over their output, so images can be of any size."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

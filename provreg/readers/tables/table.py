@@ -191,10 +191,7 @@ def read_files(
             places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
             if progress is not None:
                 progress(chunks.rows)
-    # Each slice was read from a file as it was. What is read ahead may be written to meanwhile.
-    for file in files:
-        if examined(file.path) != file:
-            raise changed(file)
+    _check_unchanged(files)
     if not chunks.rows:
         raise InputError("the table has no rows")
     if not options.has_ids:
@@ -202,6 +199,13 @@ def read_files(
     table = chunks.handed_over()
     check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
     return table, options
+
+
+def _check_unchanged(files: Iterable[SourceFile]) -> None:
+    """Each slice was read from a file as it was; while others were, it may have been written to."""
+    for file in files:
+        if examined(file.path) != file:
+            raise changed(file)
 
 
 def iter_rows(
