@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify.signatures import Skipped
     from provreg.flows.verify.steps import Step, VerifiedVersion
     from provreg.flows.verify.waiting import Waiting
-    from provreg.readers.web.download import Bounds
+    from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
     from provreg.trust.sigstore.root import TrustedRoot
@@ -277,7 +277,7 @@ class Registry:
     ) -> Refetched:
         """Downloads the samples of a version again, `sample` of them by chance; what differs."""
         from provreg.flows.history.refetch import refetch
-        from provreg.readers.web.download import Bounds
+        from provreg.readers.web.bounds import Bounds
 
         return refetch(version, sample=sample, bounds=bounds or Bounds(), progress=progress)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,12 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
 
     from provreg.core.changes.changes import BIT, Changes
     from provreg.core.manifest.entry import ENTRY
-    from provreg.flows.ingest.draft import Draft, Parent, Samples
-    from provreg.flows.ingest.publish import publish
-    from provreg.flows.ingest.request import Ingestion
+    from provreg.core.statements.statement import statement_of
+    from provreg.flows.ingest.draft import Draft, Parent
+    from provreg.flows.ingest.publish import as_parent, blocks_of, find_parent, publish
+    from provreg.flows.ingest.seal import seal
     from provreg.flows.session.trust import trust_signer
+    from provreg.readers.api import ReadResult
     from provreg.registry import Registry
     from provreg.trust.keys import load_private
     from provreg.trust.signers import KeySigner
@@ -52,14 +55,14 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
     signer = KeySigner(load_private(Path(key), lambda: None))
     trust = trust_signer(signer)
     workspace = Registry.open(Path(registry)).workspace
-    samples = Samples(table, _READING, labels_known=True, splits_known=False)
+    read = ReadResult(table, _READING, labels_known=True, splits_known=False)
 
     def first(_: Parent | None) -> Draft:
         empty = ENTRY.empty_table()
         kinds = np.full(count, BIT["injected"], np.uint8)
         none = np.full(count, -1, np.int64)
         made = Changes(empty, table, kinds, none, np.arange(count))
-        return Draft("data", None, table, made, samples)
+        return Draft("data", None, table, made, read)
 
     def following(codes: Any, rows: Any) -> Callable[[Parent | None], Draft]:
         def make(parent: Parent | None) -> Draft:
@@ -70,19 +73,29 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
             entries = entries.set_column(place, ENTRY.field("label"), label)
             kinds = np.full(len(rows), BIT["relabeled"], np.uint8)
             made = Changes(parent.entries, entries, kinds, rows, rows)
-            return Draft("data", parent, entries, made, samples)
+            return Draft("data", parent, entries, made, read)
 
         return make
 
-    begin = Ingestion("data", (), message="made by the benchmark")
-    publish(workspace, first, signer, trust, begin)
+    def published(make: Callable[[Parent | None], Draft], message: str) -> None:
+        before, _ = find_parent(workspace, "data", trust)
+        drafted = make(as_parent(before))
+        sealed = seal(
+            drafted,
+            number=1 if before is None else before.head.version + 1,
+            created=datetime.now(UTC),
+            message=message,
+            parents_blocks=blocks_of(workspace, drafted.parent),
+        )
+        bundle = signer.sign(statement_of(sealed.head))
+        publish(workspace, drafted, sealed, bundle, trust, trust, propose=False, waits=())
+
+    published(first, "made by the benchmark")
     codes = labels.indices.to_numpy().copy()
     for changed in map(int, changes):
         rows = np.sort(numbers.choice(count, changed, replace=False))
         codes[rows] = (codes[rows] + 1) % len(labels.dictionary)
-        make = following(codes.copy(), rows)
-        next_one = Ingestion("data", (), message=f"{changed} relabeled")
-        publish(workspace, make, signer, trust, next_one)
+        published(following(codes.copy(), rows), f"{changed} relabeled")
     return {}
 
 

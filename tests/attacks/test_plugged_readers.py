@@ -219,7 +219,7 @@ def _stats(paths):
     return FileStats(np.array([row], np.uint64), lie, time.time_ns() + 10**12)
 
 def read("""
-    looks = "\n    assert work.known is work.begun is work.remember is None\n    table = pa"
+    looks = "\n    assert work.known is work.remember is None\n    table = pa"
     install(
         LINES.replace("def read(", stats)
         .replace("\n    table = pa", looks)

@@ -13,7 +13,7 @@ from provreg.errors import UsageError
 from provreg.flows.history.refetch import Refetched, refetch
 from provreg.flows.ingest.request import Fetch
 from provreg.readers.api import ReadOptions
-from provreg.readers.web.download import Bounds
+from provreg.readers.web.bounds import Bounds
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -18,7 +18,7 @@ from provreg.flows.ingest import unchanged
 from provreg.flows.ingest.request import Fetch
 from provreg.loaders.load import load
 from provreg.readers.api import ReadOptions
-from provreg.readers.web.download import Bounds
+from provreg.readers.web.bounds import Bounds
 from provreg.readers.web.picture import is_hash
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from file_server import FileServer, drip, endless, in_turn, raw, redirect, servi
 from provreg.errors import StorageError
 from provreg.readers.web import address
 from provreg.readers.web.address import FetchError
-from provreg.readers.web.download import Bounds, Downloader
+from provreg.readers.web.bounds import Bounds
+from provreg.readers.web.download import Downloader
 
 OK = b"HTTP/1.1 200 OK\r\n"
 # Everything at once, and nothing twice: tests do not wait.

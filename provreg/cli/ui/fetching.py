@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from provreg.flows.ingest.request import Fetch
     from provreg.flows.verify.steps import VerifiedVersion
     from provreg.readers.api import FetchedList
-    from provreg.readers.web.download import Bounds
+    from provreg.readers.web.bounds import Bounds
     from provreg.registry import Registry
 
 FetchOption = Annotated[
@@ -118,7 +118,7 @@ def _refuse_alone(said: Mapping[str, object], needed: str) -> None:
 
 
 def _bounds(limit: str | None, *, private: bool) -> Bounds:
-    from provreg.readers.web.download import Bounds
+    from provreg.readers.web.bounds import Bounds
 
     most = 64 if limit is None else _number(limit, "--fetch-limit", least=1)
     return Bounds(most=most << 20, private=private)

@@ -25,7 +25,7 @@ from provreg.flows.reading.samples import Progress
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.readers.archives import zip_folder
 from provreg.readers.files import folder
-from provreg.readers.web.download import Bounds
+from provreg.readers.web.bounds import Bounds
 
 with needs_extra("fetch"):
     from provreg.readers.web.address import FetchError, host_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from provreg.core.encoding.names import check_dataset_name, check_utf8
 from provreg.errors import UsageError
 from provreg.readers.api import ReadOptions, option_name
-from provreg.readers.web.download import Bounds
+from provreg.readers.web.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)

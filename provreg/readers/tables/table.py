@@ -201,7 +201,7 @@ def read_files(
     return table, options
 
 
-def _check_unchanged(files: Iterable[SourceFile]) -> None:
+def _check_unchanged(files: list[SourceFile]) -> None:
     """Each slice was read from a file as it was; while others were, it may have been written to."""
     for file in files:
         if examined(file.path) != file:

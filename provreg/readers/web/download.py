@@ -27,6 +27,7 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.errors import StorageError
 from provreg.executors.threads import timer
 from provreg.readers.web.address import FetchError, WebAddress
+from provreg.readers.web.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,22 +263,3 @@ def _cut(connected: socket.socket) -> None:
     with suppress(OSError):
         # That of a TLS socket would let another thread read on without TLS.
         socket.socket.shutdown(connected, socket.SHUT_RDWR)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """`most` bytes a file; seconds to connect, of silence, and for a whole file.
-
-    After a failure that may pass it is asked again, `tries` times in all, after 1, 2, 4 … `pauses`
-    (seconds), or when it says, but never more than `longest` seconds later. With `private`,
-    addresses of private networks are allowed.
-    """
-
-    most: int = 64 << 20
-    connect: float = 10.0
-    silence: float = 20.0
-    whole: float = 300.0
-    tries: int = 4
-    pause: float = 1.0
-    longest: float = 60.0
-    private: bool = False
