@@ -128,7 +128,7 @@ def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     how = ReadOptions(id="id", label="label")
     times = []
     for file in sorted(Path(folder).iterdir()):
-        ingestion = Ingestion("data", (file,), source="s", labeler="l", how=how)
+        ingestion = Ingestion("data", (file,), source="s", labeler="l", options=how)
         start = time.process_time()
         outcome = opened.ingest(ingestion, signer)
         times.append(time.process_time() - start)

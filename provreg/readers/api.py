@@ -60,7 +60,7 @@ class ReadOptions:
     split_at: tuple[str, ...] = ()
     sha256: bool = False
 
-    def said(self) -> frozenset[str]:
+    def explicitly_set(self) -> frozenset[str]:
         """The names of the fields that say something, but for `format`."""
         named = (one.name for one in fields(self) if one.name != "format")
         return frozenset(name for name in named if getattr(self, name) not in (None, (), {}, False))
@@ -256,7 +256,7 @@ def option_name(name: str) -> str:
 
 def check_options(how: ReadOptions, reader: Reader, format_: str) -> None:
     """UsageError for an option that means nothing to `reader`."""
-    for name in sorted(how.said() - reader.OPTIONS):
+    for name in sorted(how.explicitly_set() - reader.OPTIONS):
         raise UsageError(
             f"{option_name(name)} means nothing to the reader of {quoted(format_)}",
             hint="it takes " + ", ".join(sorted(map(option_name, reader.OPTIONS))),

@@ -73,13 +73,13 @@ def test_a_label_type_that_goes_back_is_refused(bench: Bench, before: str, now: 
     labels = {"text": bench.write("labels", {"l.csv": f"id,label\na.txt,{'x' * 2000}\n"}) / "l.csv"}
     data = bench.write("data", {"a.txt" if before == "text" else "cat/a.txt": "a"})
     how = ReadOptions(label="none") if before == "text" else ReadOptions()
-    first = bench.ingest(data, labels=labels.get(before), how=how)
+    first = bench.ingest(data, labels=labels.get(before), options=how)
     assert first.head is not None
     assert first.digest is not None
     assert first.head.label_type == before
     bench.open().verify("pets")
     plain = bench.write("plain", {"a.txt": "a"})
-    other = bench.ingest(plain, name="plain", how=ReadOptions(label="none"))
+    other = bench.ingest(plain, name="plain", options=ReadOptions(label="none"))
     assert other.head is not None
     forged = replace(
         other.head, dataset="pets", uid=first.head.uid, version=2, parent=first.digest,

@@ -258,7 +258,7 @@ def test_a_changed_row_of_a_table_is_found(bench: Bench, suffix: str) -> None:
         return path
 
     data = write(["one", "two", "three"], ["x", "y", "y"])
-    bench.ingest(data, how=ReadOptions(id="key", label="label"))
+    bench.ingest(data, options=ReadOptions(id="key", label="label"))
     bench.open().verify("pets", data=[data])
     write(["one", "two!", "three"], ["x", "y", "x"])
     assert [(found.kind, found.id) for found in refused(bench, data)] == [

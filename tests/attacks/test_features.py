@@ -170,7 +170,7 @@ def test_classes_signed_from_other_columns_are_held_against_the_numbers(bench: B
     folder = bench.folder / "d"
     kinds = news(NAMES, [0, 1, 2, 3], kind=(["b", "a", "c", "b"], datasets.Value("string")))
     to_disk(kinds, folder)
-    bench.ingest(folder, how=ReadOptions(format="huggingface", label="kind"))
+    bench.ingest(folder, options=ReadOptions(format="huggingface", label="kind"))
     swapped = kinds.cast_column("kind", datasets.ClassLabel(names=["b", "a", "c"]))
     to_disk(swapped, folder)
     with pytest.raises(InputError, match="is ClassLabel, not what is stored"):
@@ -187,9 +187,9 @@ def test_a_label_column_that_numbers_the_classes_otherwise_is_refused(bench: Ben
     folder = bench.folder / "d"
     more = ([1, 0], datasets.ClassLabel(names=["Sports", "World"]))
     to_disk(news(["World", "Sports"], [0, 1], other=more), folder)
-    bench.ingest(folder, how=ReadOptions(label="label"))
+    bench.ingest(folder, options=ReadOptions(label="label"))
     with pytest.raises(InputError, match=r"'Sports' as 0, which is 'World' in the version before"):
-        bench.ingest(folder, how=ReadOptions(label="other"))
+        bench.ingest(folder, options=ReadOptions(label="other"))
 
 
 @pytest.mark.parametrize("write", [to_disk, to_parquet])
@@ -203,7 +203,7 @@ def test_classes_in_the_payload_keep_their_numbers(bench: Bench, write: Write, k
 
     folder = bench.folder / "d"
     write(more(["x", "y"], 0), folder)
-    bench.ingest(folder, how=ReadOptions(label="label"))
+    bench.ingest(folder, options=ReadOptions(label="label"))
     bench.open().verify("pets", data=[folder])
     samples = load(bench, folder)
     hf.verify_dataset(handed_out(folder), samples)

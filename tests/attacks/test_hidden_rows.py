@@ -36,7 +36,7 @@ SIGNED = "id,text\n1,one\n2,two\n"
 def test_rows_hidden_behind_a_quote_are_refused(bench: Bench, hidden: str) -> None:
     data = bench.folder / "t.csv"
     data.write_text(SIGNED, "utf-8")
-    bench.ingest(data, how=ReadOptions(id="id"))
+    bench.ingest(data, options=ReadOptions(id="id"))
     bench.open().verify("pets", data=[data])
     data.write_text(SIGNED + hidden, "utf-8")
     assert "poison" in str(list(csv.reader(io.StringIO(data.read_text("utf-8")))))
@@ -59,7 +59,7 @@ def test_blank_lines_that_others_read_as_rows_are_refused(bench: Bench, changed:
     polars = pytest.importorskip("polars", reason="polars reads rows of nulls from blank lines")
     data = bench.folder / "t.csv"
     data.write_text(SIGNED, "utf-8")
-    bench.ingest(data, how=ReadOptions(id="id"))
+    bench.ingest(data, options=ReadOptions(id="id"))
     data.write_bytes(changed.encode())
     assert (None, None) in polars.read_csv(data).rows()
     assert len(list(csv.DictReader(io.StringIO(changed, newline="")))) == 2
@@ -73,7 +73,7 @@ def test_blank_lines_that_others_read_as_rows_are_refused(bench: Bench, changed:
 def test_empty_shard_beside_others_is_refused(bench: Bench) -> None:
     bench.write("t", {"1.csv": SIGNED.encode(), "2.csv": b""})
     with pytest.raises(InputError, match=r"2\.csv.*empty"):
-        bench.ingest(bench.folder / "t", how=ReadOptions(id="id"))
+        bench.ingest(bench.folder / "t", options=ReadOptions(id="id"))
 
 
 BROKEN = {

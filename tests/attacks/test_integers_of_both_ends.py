@@ -63,7 +63,7 @@ def test_column_that_no_loader_could_load_is_not_published(
     monkeypatch.setattr(jsonlines, "CHUNK", cut)
     path = written(bench.folder, format_, [0, -1, 7, BEYOND, MOST_UNSIGNED])
     with pytest.raises(InputError, match=rf"t\.{format_}', row 4: column 'n': '{BEYOND}' is no i"):
-        bench.ingest(path, how=reading(format_))
+        bench.ingest(path, options=reading(format_))
     assert not list(bench.registry.glob("datasets/*/versions/*"))
 
 
@@ -75,7 +75,7 @@ def test_integers_beyond_the_signed_form_are_refused_by_whoever_reads_them(
     bench: Bench, format_: str, kind: Any, signed: list[int], added: int
 ) -> None:
     path = written(bench.folder, format_, signed)
-    bench.ingest(path, how=reading(format_, kind))
+    bench.ingest(path, options=reading(format_, kind))
     bench.open().verify("pets", data=[path])
     written(bench.folder, format_, [*signed, added])
     refused = rf"t\.{format_}', row 3: column 'n': '{added}' is no u?int64"
@@ -98,7 +98,7 @@ def test_the_ends_of_each_form_reach_every_loader(
 ) -> None:
     torch = pytest.importorskip("provreg.loaders.torch", reason="needs the extra torch")
     path = written(bench.folder, format_, signed)
-    bench.ingest(path, how=reading(format_, kind))
+    bench.ingest(path, options=reading(format_, kind))
     samples = loaded(bench, path)
     assert samples.head.reading["columns"][1] == {"name": "n", "type": kind}
     options: dict[str, Any] = {"data": path, "key": bench.key_file(), "registry": bench.registry}
@@ -120,7 +120,7 @@ def test_every_way_out_that_the_hint_names_works(bench: Bench, format_: str) -> 
     numbers = [0, -1, MOST_UNSIGNED]
     path = written(bench.folder, format_, numbers)
     with pytest.raises(InputError) as caught:
-        bench.ingest(path, how=reading(format_))
+        bench.ingest(path, options=reading(format_))
     hint = str(caught.value.hint)
     named = re.findall(r"NAME:([a-z]+\b|\{\S+?\})", hint)
     assert named == ['{"int":"uint64"}', '{"decimal128":0}', "text"]
@@ -151,7 +151,7 @@ def test_decimal_that_would_wrap_around_is_refused(bench: Bench, format_: str, d
     path = written(bench.folder, format_, [1, int("9" * digits)])
     types = {"n": type_from_json({"decimal128": 0}, "n")}
     with pytest.raises(InputError, match=r"row 2: column 'n': '9+' is no decimal"):
-        bench.ingest(path, how=ReadOptions(id="k", types=types))
+        bench.ingest(path, options=ReadOptions(id="k", types=types))
     written(bench.folder, format_, [1, int("9" * 38)])
-    bench.ingest(path, how=ReadOptions(id="k", types=types))
+    bench.ingest(path, options=ReadOptions(id="k", types=types))
     assert [sample.payload["n"] for sample in loaded(bench, path)] == [1, int("9" * 38)]

@@ -54,7 +54,7 @@ def test_a_column_that_other_programs_take_for_another_is_refused(
     row = {name: f"value {place}" for place, name in enumerate(columns)}
     data = write(bench.folder / f"t.{format_}", row)
     with pytest.raises(InputError, match="differ only in case or composition"):
-        bench.ingest(data, how=ReadOptions(**how))
+        bench.ingest(data, options=ReadOptions(**how))
     assert not list(bench.registry.glob("datasets/*"))
 
 
@@ -68,7 +68,7 @@ def test_a_signed_reading_with_such_columns_is_none() -> None:
 def test_columns_of_the_payload_may_differ_in_case(bench: Bench) -> None:
     """Both are signed under their own names."""
     data = write(bench.folder / "t.csv", {"m": "mass", "M": "magnitude", "label": "x"})
-    bench.ingest(data, how=ReadOptions(label="label"))
+    bench.ingest(data, options=ReadOptions(label="label"))
     assert bench.open().verify("pets", data=[data]).head.samples == 1
 
 
@@ -81,20 +81,20 @@ def labeled(bench: Bench, *labels: str) -> Path:
 
 def test_a_class_that_seems_another_is_no_class_beside_it(bench: Bench) -> None:
     data = labeled(bench, COMPOSED, DECOMPOSED)
-    outcome = bench.ingest(data, how=ReadOptions(label="label"))
+    outcome = bench.ingest(data, options=ReadOptions(label="label"))
     assert (outcome.head.label_type, outcome.head.classes) == ("text", ())
     assert bench.open().verify("pets", data=[data]).head.samples == 2
 
 
 def test_a_class_that_seems_one_of_the_parent_is_refused(bench: Bench) -> None:
-    bench.ingest(labeled(bench, COMPOSED, "tea"), how=ReadOptions(label="label"))
+    bench.ingest(labeled(bench, COMPOSED, "tea"), options=ReadOptions(label="label"))
     with pytest.raises(InputError, match="differs only in composition"):
         bench.ingest(labeled(bench, COMPOSED, "tea", DECOMPOSED))
 
 
 def test_classes_may_differ_in_case(bench: Bench) -> None:
     """Characters to be recognised, say."""
-    outcome = bench.ingest(labeled(bench, "a", "A"), how=ReadOptions(label="label"))
+    outcome = bench.ingest(labeled(bench, "a", "A"), options=ReadOptions(label="label"))
     assert outcome.head.classes == ("A", "a")
 
 
@@ -108,6 +108,6 @@ def test_a_labels_file_that_names_a_sample_otherwise_says_which(
     labels = bench.folder / "labels.csv"
     labels.write_text(f"id,label\n{said},cat\n", "utf-8")
     with pytest.raises(InputError, match="not in the data") as caught:
-        bench.ingest(data, how=ReadOptions(id="key"), labels=labels)
+        bench.ingest(data, options=ReadOptions(id="key"), labels=labels)
     assert caught.value.hint is not None
     assert "differs only in case or composition" in caught.value.hint

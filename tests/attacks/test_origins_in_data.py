@@ -119,7 +119,7 @@ def without_ids(many: Rows) -> Rows:
 
 def publish(bench: Bench, data: Path, *, ids: bool, **more: Any) -> None:
     how = ReadOptions(id="key" if ids else None, **(ROLES | more))
-    bench.ingest(data, how=how)
+    bench.ingest(data, options=how)
 
 
 @pytest.mark.parametrize("ids", [True, False], ids=["ids", "content ids"])
@@ -178,8 +178,8 @@ def test_where_the_data_say_nothing_what_was_said_of_the_ingestion_holds(
     data = bench.folder / "table.parquet"
     as_parquet(data, many)
     how = ReadOptions(id="key" if ids else None, **ROLES)
-    bench.ingest(data, how=how, source="web", labeler="ann")
-    bench.ingest(data, how=how, source="web", labeler="ann", message="again")
+    bench.ingest(data, options=how, source="web", labeler="ann")
+    bench.ingest(data, options=how, source="web", labeler="ann", message="again")
     as_parquet(data, many[5:] + many[:5][::-1])
     assert bench.open().verify("pets", data=[data]).head.samples == 11
     assert len(list(load(bench, data))) == 11
@@ -238,8 +238,8 @@ def test_what_was_said_of_the_ingestion_is_not_looked_for_in_what_is_appended(
     as_parquet(first, [row | {"by": None} for row in many[:5]])
     as_parquet(second, many[5:])
     how = ReadOptions(id="key", **ROLES)
-    bench.ingest(first, how=how, labeler="ann")
-    bench.ingest(second, how=how, append=True)
+    bench.ingest(first, options=how, labeler="ann")
+    bench.ingest(second, options=how, append=True)
     head = bench.open().verify("pets", data=[first, second]).head
     assert head.reading["says"] == ["source", "labeled_at"]
 
@@ -249,7 +249,7 @@ def test_what_a_labels_file_said_is_not_looked_for_in_the_data(bench: Bench) -> 
     as_parquet(data, rows())
     labels = bench.folder / "labels.csv"
     labels.write_text("id,split,source,labeler\nrow-03,held-out,studio,maria\n")
-    bench.ingest(data, how=ReadOptions(id="key", **ROLES), labels=labels)
+    bench.ingest(data, options=ReadOptions(id="key", **ROLES), labels=labels)
     assert bench.open().verify("pets", data=[data]).head.samples == 11
     assert len(list(load(bench, data))) == 11
     as_parquet(data, [row | {"at": "2026-02-01T12:00:00Z"} for row in rows()])
@@ -260,7 +260,7 @@ def test_shards_renamed_to_another_split_are_found(bench: Bench) -> None:
     for name, number in (("train", 1), ("test", 2)):
         shard(bench.folder / f"shards/{name}-000.tar", number)
     data = bench.folder / "shards"
-    bench.ingest(data, how=ReadOptions(split="file"))
+    bench.ingest(data, options=ReadOptions(split="file"))
     assert bench.open().verify("pets", data=[data]).head.samples == 2
     for old, new in (("train", "aside"), ("test", "train"), ("aside", "test")):
         (data / f"{old}-000.tar").rename(data / f"{new}-000.tar")
@@ -274,7 +274,7 @@ def test_files_of_a_hugging_face_dataset_swapped_between_splits_are_found(bench:
     (data / "data").mkdir(parents=True)
     for name, part in (("train", slice(0, 7)), ("test", slice(7, 11))):
         as_parquet(data / f"data/{name}-00000-of-00001.parquet", rows()[part])
-    bench.ingest(data, how=ReadOptions(format="huggingface", id="key", split="file", label="y"))
+    bench.ingest(data, options=ReadOptions(format="huggingface", id="key", split="file", label="y"))
     assert bench.open().verify("pets", data=[data]).head.samples == 11
     assert len(list(load(bench, data))) == 11
     for old, new in (("train", "aside"), ("test", "train"), ("aside", "test")):

@@ -31,7 +31,7 @@ def loaded(bench: Any, column: pa.Array) -> provreg.VerifiedSamples:
     path = bench.folder / "files.parquet"
     ids = [chr(ord("a") + row) for row in range(len(column))]
     pq.write_table(pa.table({"id": ids, "file": column}), path)
-    bench.ingest(path, name="d", how=ReadOptions(id="id", label="none"))
+    bench.ingest(path, name="d", options=ReadOptions(id="id", label="none"))
     return provreg.load("d", data=path, key=bench.key_file(), registry=bench.registry)
 
 

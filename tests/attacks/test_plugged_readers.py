@@ -66,7 +66,7 @@ def loaded(bench: Bench) -> provreg.VerifiedSamples:
 def publish_then(bench: Bench, install: Install, sound: str, evil: str) -> None:
     """A version by the sound reader, then another one of the same package."""
     install(sound)
-    bench.ingest(text(bench), how=HOW)
+    bench.ingest(text(bench), options=HOW)
     place = bench.folder / "site/provreg-lines/provreg_lines.py"
     place.write_text(evil)
     __import__("sys").modules.pop("provreg_lines", None)
@@ -75,7 +75,7 @@ def publish_then(bench: Bench, install: Install, sound: str, evil: str) -> None:
 @pytest.mark.parametrize("kind", CODE)
 def test_sound_payloads_of_every_kind_load(bench: Bench, install: Install, kind: str) -> None:
     install(CODE[kind])
-    bench.ingest(text(bench), how=HOW)
+    bench.ingest(text(bench), options=HOW)
     wanted = {"bytes": b"one", "rows": {"text": "one"}, "members": {"txt": b"one"}}[kind]
     assert {one.id: one.payload for one in loaded(bench)}["a"] == wanted
     if kind == "rows":
@@ -155,7 +155,7 @@ def test_bytes_that_the_reader_can_change_after_they_were_hashed_do_not_load(
 ) -> None:
     sound = LINES + FILES
     install(sound)
-    bench.ingest(text(bench), how=HOW)
+    bench.ingest(text(bench), options=HOW)
     assert [one.payload for one in loaded(bench)] == [b"one", b"two"]
     place = bench.folder / "site/provreg-lines/provreg_lines.py"
     for handed_on in (
@@ -195,7 +195,7 @@ def read(""",
         .replace("yield _rows_of(rows), _b", "yield _mapped(rows), _b")
     )
     install(mapped)
-    bench.ingest(text(bench), how=HOW)
+    bench.ingest(text(bench), options=HOW)
     for batch in loaded(bench).batches():
         held: Any = __import__("provreg_lines").HELD[0]
         held[:] = b"EVIL!!"
@@ -228,6 +228,6 @@ def read("""
     folder = bench.folder / "photos"
     (folder / "cat").mkdir(parents=True)
     (folder / "cat/a.txt").write_text("a one\n")
-    bench.ingest(folder / "cat/a.txt", how=HOW, name="lines")
+    bench.ingest(folder / "cat/a.txt", options=HOW, name="lines")
     bench.ingest(folder, name="photos")
     bench.open().verify("photos", data=[folder])

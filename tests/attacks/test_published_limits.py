@@ -50,7 +50,7 @@ def test_schema_beyond_the_limits_is_not_published(
     else:
         text = json.dumps({"id": 1} | row)
         data.write_text(f"[{text}]" if format_ == "json" else text + "\n", "utf-8")
-    refused(bench, data, "more than|longer than", how=ReadOptions(id="id"))
+    refused(bench, data, "more than|longer than", options=ReadOptions(id="id"))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_null_words_beyond_the_limit_are_not_published(bench: Bench) -> None:
     data = bench.folder / "t.csv"
     data.write_text("id,text\n1,one\n", "utf-8")
     how = ReadOptions(id="id", null_words=tuple(f"n{n}" for n in range(1001)))
-    refused(bench, data, "null_words has 1001 items", how=how)
+    refused(bench, data, "null_words has 1001 items", options=how)
 
 
 def test_reading_that_its_own_reader_refuses_is_not_published(

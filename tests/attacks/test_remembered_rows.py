@@ -122,7 +122,7 @@ LOADERS: dict[str, Texts] = {
 def path(bench: Any, tmp_path: Path) -> Path:
     path = write(tmp_path / "t.parquet", rows("good"))
     how = provreg.ReadOptions(id="key", label="y")
-    bench.ingest(path, name="d", how=how)
+    bench.ingest(path, name="d", options=how)
     return path
 
 

@@ -69,7 +69,7 @@ def test_ranks_with_rows_in_another_order_together_see_each_once(
     bench: Any, copies: list[Path], ids: str, select: str | None
 ) -> None:
     how = provreg.ReadOptions(id="key") if ids == "ids" else provreg.ReadOptions()
-    bench.ingest(copies[0], name="d", how=how)
+    bench.ingest(copies[0], name="d", options=how)
     found = [
         [sample.id for sample in load_with(bench, data, select=select).share(rank, 3)]
         for rank, data in enumerate(copies)
@@ -87,7 +87,7 @@ def test_ranks_and_workers_of_torch_together_see_each_row_once(
 
     from provreg.loaders.torch import VerifiedIterableDataset
 
-    bench.ingest(copies[0], name="d", how=provreg.ReadOptions(id="key"))
+    bench.ingest(copies[0], name="d", options=provreg.ReadOptions(id="key"))
     found = []
     for rank, data in enumerate(copies):
         stream = VerifiedIterableDataset(
@@ -106,7 +106,7 @@ def test_ranks_that_sample_hugging_face_datasets_together_see_each_row_once(
     pytest.importorskip("datasets", reason="datasets is not installed")
     from provreg.loaders.huggingface import dataset, verify_dataset
 
-    bench.ingest(copies[0], name="d", how=provreg.ReadOptions(id="key"))
+    bench.ingest(copies[0], name="d", options=provreg.ReadOptions(id="key"))
     for folder in (None, "mapped"):
         found = []
         for rank, data in enumerate(copies):

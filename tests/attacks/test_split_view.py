@@ -34,7 +34,7 @@ def indexed(bench: Bench, web: FileServer) -> None:
     path = bench.folder / "list.csv"
     path.write_text("key,url\n" + "".join(f"{name},{web.url(name)}\n" for name in web.files))
     wanted = Fetch(bench.folder / "files", bounds=HASTY)
-    bench.ingest(path, how=ReadOptions(id="key"), fetch=wanted)
+    bench.ingest(path, options=ReadOptions(id="key"), fetch=wanted)
 
 
 def found(bench: Bench, **options: Any) -> Refetched:
@@ -135,7 +135,7 @@ def test_split_view_of_entries_with_attributes_of_their_own_is_a_change(
     bench.write("files", {"0.jpg": jpeg(0)})
     labels = bench.folder / "labels.jsonl"
     labels.write_text(f'{{"id": "0.jpg", "uri": "{web.url("0.jpg")}", "attrs": {attrs}}}\n')
-    bench.ingest(bench.folder / "files", how=ReadOptions(label="none"), labels=labels)
+    bench.ingest(bench.folder / "files", options=ReadOptions(label="none"), labels=labels)
     assert found(bench).unchanged == 1
     web.files["0.jpg"] = jpeg(0, quality=40)
     assert kinds(bench) == {"0.jpg": "changed"}
@@ -154,7 +154,7 @@ def test_samples_without_urls_are_counted_and_a_version_without_any_is_refused(
 ) -> None:
     indexed(bench, web)
     bench.write("files", {"z": b"by hand"})
-    bench.ingest(bench.folder / "files", how=ReadOptions(label="none"))
+    bench.ingest(bench.folder / "files", options=ReadOptions(label="none"))
     assert found(bench).without_url == 1
     bench.ingest(bench.pets(), name="others")
     with pytest.raises(UsageError, match="no sample of others@1 has a URL"):
@@ -163,7 +163,7 @@ def test_samples_without_urls_are_counted_and_a_version_without_any_is_refused(
     table.write_text("id,text\n1,one\n")
     labels = bench.folder / "labels.csv"
     labels.write_text(f"id,uri\n1,{web.url('a.txt')}\n")
-    bench.ingest(table, name="rows", how=ReadOptions(id="id"), labels=labels)
+    bench.ingest(table, name="rows", options=ReadOptions(id="id"), labels=labels)
     with pytest.raises(UsageError, match="the samples of rows@1 are no files"):
         refetch(bench.open().verify("rows"))
 

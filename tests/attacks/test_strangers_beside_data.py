@@ -102,7 +102,7 @@ def test_folder_in_the_place_of_a_file_that_is_left_out_by_itself(
     name, make = DATA[format_]
     (folder / "README.md").write_text("x")
     make(folder / f"b{name[1:]}", "four")
-    bench.ingest(folder, how=ReadOptions(format=format_))
+    bench.ingest(folder, options=ReadOptions(format=format_))
     (folder / "README.md").unlink()
     poison = ["README.md/README.md", "README.md/e.txt", "sub/README.md"]
     for path in poison:
@@ -150,7 +150,7 @@ def test_what_is_left_out_by_name_is_recorded_and_stays_so(
     for beside in ("README.md", "notes.md"):
         (folder / beside).write_text("x")
     make(folder / f"b{name[1:]}", "four")
-    outcome = bench.ingest(folder, how=ReadOptions(format=format_, exclude=("/notes.md",)))
+    outcome = bench.ingest(folder, options=ReadOptions(format=format_, exclude=("/notes.md",)))
     assert outcome.head is not None
     assert outcome.head.reading["beside"] == ["/notes.md"]
     (readme,) = outcome.head.reading["adopted"]
@@ -228,7 +228,7 @@ def test_folder_or_link_in_the_place_of_a_file_that_a_pattern_leaves_out(
     name, make = DATA[format_]
     (folder / "notes.md").write_text("x")
     make(folder / f"b{name[1:]}", "four")
-    bench.ingest(folder, how=ReadOptions(format=format_, exclude=(pattern,)))
+    bench.ingest(folder, options=ReadOptions(format=format_, exclude=(pattern,)))
     bench.open().verify("pets", data=[folder])
     (folder / "notes.md").unlink()
     make(bench.folder / "elsewhere" / name, "poison")
@@ -239,9 +239,9 @@ def test_folder_or_link_in_the_place_of_a_file_that_a_pattern_leaves_out(
     (folder / "notes.md/e.txt").write_text("poison")
     assert findings(bench, folder) == [("stranger", "notes.md/e.txt")]
     with pytest.raises(InputError, match="lies beside the data") as caught:
-        bench.ingest(folder, how=ReadOptions(format=format_, exclude=(pattern,)))
+        bench.ingest(folder, options=ReadOptions(format=format_, exclude=(pattern,)))
     assert "/notes.md/e.txt" in caught.value.hint
-    bench.ingest(folder, how=ReadOptions(format=format_, exclude=("notes.md/",)))
+    bench.ingest(folder, options=ReadOptions(format=format_, exclude=("notes.md/",)))
     bench.open().verify("pets", data=[folder])
 
 
@@ -253,7 +253,7 @@ def test_folder_or_link_in_the_place_of_a_file_that_is_no_sample(
     folder = bench.pets()
     place = folder / "cat/notes.md"
     place.write_text("x")
-    bench.ingest(folder, how=ReadOptions(exclude=(pattern,)))
+    bench.ingest(folder, options=ReadOptions(exclude=(pattern,)))
     bench.open().verify("pets", data=[folder])
     place.unlink()
     if becomes == "folder":
@@ -266,7 +266,7 @@ def test_folder_or_link_in_the_place_of_a_file_that_is_no_sample(
         bench.ingest(folder)
     assert "'/cat/notes.md/'" in caught.value.hint
     how = ReadOptions(exclude=("/cat/notes.md/",))
-    bench.ingest(folder, how=how)
+    bench.ingest(folder, options=how)
     bench.open().verify("pets", data=[folder])
 
 
@@ -274,7 +274,7 @@ def test_folder_in_a_zip_file_in_the_place_of_a_file_that_is_no_sample(bench: Be
     folder = bench.folder / "zip"
     zip_(folder / "a.zip", "one", "notes.md")
     how = ReadOptions(exclude=("notes.md.txt",))
-    bench.ingest(folder, how=how)
+    bench.ingest(folder, options=how)
     bench.open().verify("pets", data=[folder])
     (folder / "a.zip").unlink()
     zip_(folder / "a.zip", "one", "notes.md.txt/evil")
@@ -333,7 +333,7 @@ def test_empty_folder_beside_classes(bench: Bench) -> None:
     assert outcome.head.reading["left_out"]["empty"] == 1
     bench.open().verify("pets", data=[folder])
     without = bench.pets("flat")
-    bench.ingest(without, name="flat", how=ReadOptions(label="none"))
+    bench.ingest(without, name="flat", options=ReadOptions(label="none"))
     (without / "ape").mkdir()
     bench.open().verify("flat", data=[without])
 
@@ -347,7 +347,7 @@ def test_more_well_known_files_than_patterns_may_be_are_refused(bench: Bench) ->
         (folder / f"{number}[a]/_SUCCESS").touch()
     with pytest.raises(InputError, match="lies beside the data"):
         bench.ingest(folder)
-    bench.ingest(folder, how=ReadOptions(format="csv", exclude=("_SUCCESS",)))
+    bench.ingest(folder, options=ReadOptions(format="csv", exclude=("_SUCCESS",)))
     bench.open().verify("pets", data=[folder])
 
 
@@ -391,7 +391,9 @@ def test_labels_in_names_of_folders_are_not_taken_for_signed(bench: Bench) -> No
     with pytest.raises(InputError, match="has values in the name of a folder"):
         bench.ingest(bench.folder / "t")
     with pytest.raises(InputError, match="has values in the name of a folder"):
-        bench.ingest(bench.folder / "t", how=ReadOptions(format="parquet", exclude=("label=*",)))
+        bench.ingest(
+            bench.folder / "t", options=ReadOptions(format="parquet", exclude=("label=*",))
+        )
     with pytest.raises(InputError, match="has values in the name of a folder"):
         bench.ingest(bench.folder / "t/label=pos")
 
@@ -420,7 +422,7 @@ def test_shards_with_something_beside_them_are_not_signed_as_files(
 def test_pattern_beside_that_is_none(bench: Bench, data: tuple[Path, str]) -> None:
     folder, format_ = data
     with pytest.raises(UsageError, match="not a pattern"):
-        bench.ingest(folder, how=ReadOptions(format=format_, exclude=("/",)))
+        bench.ingest(folder, options=ReadOptions(format=format_, exclude=("/",)))
 
 
 def test_what_is_left_out_from_now_on_is_a_version_of_its_own(bench: Bench) -> None:
@@ -438,8 +440,8 @@ def test_what_is_left_out_from_now_on_is_a_version_of_its_own(bench: Bench) -> N
     (bench.folder / "files/c").mkdir(parents=True)
     for name in ("1.txt", "2.bak"):
         (bench.folder / "files/c" / name).write_text(name)
-    bench.ingest(bench.folder / "files", name="files", how=ReadOptions(exclude=("*.log",)))
+    bench.ingest(bench.folder / "files", name="files", options=ReadOptions(exclude=("*.log",)))
     (bench.folder / "files/c/3.tmp").write_text("x")
     how = ReadOptions(exclude=("*.log", "*.tmp"))
-    assert bench.ingest(bench.folder / "files", name="files", how=how).head is not None
+    assert bench.ingest(bench.folder / "files", name="files", options=how).head is not None
     bench.open().verify("files", data=[bench.folder / "files"])

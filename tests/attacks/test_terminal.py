@@ -41,7 +41,7 @@ def poisoned(bench: Bench) -> Path:
 
     say()
     how = ReadOptions(label="none")
-    bench.ingest(data, labels=labels, how=how, message=EVIL)
+    bench.ingest(data, labels=labels, options=how, message=EVIL)
     say(label=EVIL + "2")
     bench.write("data", {"c.txt": b"3"})
     bench.ingest(data, labels=labels, message=EVIL)

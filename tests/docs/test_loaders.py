@@ -41,7 +41,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         def publish(self, name: str, path: str, **how: Any) -> None:
             source = how.pop("source", "shop")
             said = provreg.ReadOptions(**how)
-            ingestion = provreg.Ingestion(name, (Path(path),), how=said, source=source)
+            ingestion = provreg.Ingestion(name, (Path(path),), options=said, source=source)
             Registry.open().ingest(ingestion, provreg.KeySigner.load(Path("team.key")))
 
         def run(self, section: str) -> str:

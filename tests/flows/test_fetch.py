@@ -59,7 +59,7 @@ def fetch(
     **options: Any,
 ) -> Outcome:
     wanted = Fetch(bench.folder / "files", failures=failures, bounds=bounds)
-    return bench.ingest(listed(bench, rows), how=how, fetch=wanted, **options)
+    return bench.ingest(listed(bench, rows), options=how, fetch=wanted, **options)
 
 
 def entries(bench: Bench) -> dict[str, dict[str, Any]]:
@@ -166,9 +166,9 @@ def test_a_list_that_nobody_touched_says_nothing_of_what_was_downloaded(
     untouched = listed(bench, rows_of(web, 0))
     wanted = Fetch(bench.folder / "files", bounds=HASTY)
     for _ in range(3):
-        bench.ingest(untouched, how=KEYED, fetch=wanted)
+        bench.ingest(untouched, options=KEYED, fetch=wanted)
     (bench.folder / "files/0.jpg").unlink()
-    bench.ingest(untouched, how=KEYED, fetch=wanted)
+    bench.ingest(untouched, options=KEYED, fetch=wanted)
     assert web.asked == ["0.jpg", "0.jpg"]
 
 

@@ -141,7 +141,7 @@ def test_comparing_reads_only_blocks_that_differ(
     path.write_text(rows, "utf-8")
     from provreg.readers.api import ReadOptions
 
-    old = bench.ingest(path, how=ReadOptions(id="key")).head
+    old = bench.ingest(path, options=ReadOptions(id="key")).head
     path.write_text(rows.replace('"text": "77"', '"text": "changed"'), "utf-8")
     new = bench.ingest(path).head
     sizes: list[tuple[int, int]] = []

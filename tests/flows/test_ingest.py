@@ -199,7 +199,7 @@ def test_a_labels_file_of_unknown_samples_is_refused(bench: Bench) -> None:
 def test_labels_the_data_do_not_tell_are_inherited(bench: Bench) -> None:
     data = bench.write("pets", {"1": b"1", "2": b"2"})
     names = labels(bench, {"1": {"label": "cat", "split": "train"}, "2": {"label": "dog"}})
-    bench.ingest(data, how=ReadOptions(label="none"), labels=names, labeler="ann")
+    bench.ingest(data, options=ReadOptions(label="none"), labels=names, labeler="ann")
     bench.write("pets", {"3": b"3"})
     assert counts(bench.ingest(data, labeler="ben")) == {"injected": 1}
     found = entries(bench)
@@ -210,7 +210,7 @@ def test_labels_the_data_do_not_tell_are_inherited(bench: Bench) -> None:
 
 def test_splits_from_folders_and_resplit(bench: Bench) -> None:
     data = bench.write("pets", {"train/cat/1": b"1", "test/cat/2": b"2"})
-    bench.ingest(data, how=ReadOptions(split="dir"))
+    bench.ingest(data, options=ReadOptions(split="dir"))
     assert {name: entry["split"] for name, entry in entries(bench).items()} == {
         "train/cat/1": "train", "test/cat/2": "test",
     }  # fmt: skip
@@ -290,7 +290,7 @@ def test_the_same_rows_in_another_format_change_nothing(bench: Bench, first: str
     from provreg.core.rows.column import INT
 
     how = ReadOptions(id="key", label="label", types={"n": INT}) if first == "csv" else TABLE
-    bench.ingest(rows_as(bench, first, ROWS), how=how)
+    bench.ingest(rows_as(bench, first, ROWS), options=how)
     for suffix in ("csv", "jsonl", "parquet"):
         outcome = bench.ingest(rows_as(bench, suffix, ROWS[::-1]))
         assert (outcome.head, counts(outcome)) == (None, {}), suffix
@@ -299,13 +299,13 @@ def test_the_same_rows_in_another_format_change_nothing(bench: Bench, first: str
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_new_column_is_refused(bench: Bench, suffix: str) -> None:
-    bench.ingest(rows_as(bench, suffix, ROWS), how=TABLE)
+    bench.ingest(rows_as(bench, suffix, ROWS), options=TABLE)
     with pytest.raises(InputError, match="evil"):
         bench.ingest(rows_as(bench, suffix, [row | {"evil": 1} for row in ROWS]))
 
 
 def test_a_row_that_does_not_fit_the_schema_is_refused_by_row(bench: Bench) -> None:
-    bench.ingest(rows_as(bench, "jsonl", ROWS), how=TABLE)
+    bench.ingest(rows_as(bench, "jsonl", ROWS), options=TABLE)
     with pytest.raises(InputError, match="row 2"):
         bench.ingest(rows_as(bench, "jsonl", [ROWS[0], ROWS[1] | {"n": "two"}]))
 
@@ -317,7 +317,7 @@ def test_rows_without_ids_are_named_by_content(bench: Bench) -> None:
         {"text": "two", "label": "x"},
     ]
     path = rows_as(bench, "jsonl", rows)
-    bench.ingest(path, how=ReadOptions(label="label"))
+    bench.ingest(path, options=ReadOptions(label="label"))
     bench.open().verify("pets", data=[path])
     path = rows_as(bench, "jsonl", rows[::-1])
     assert bench.ingest(path).head is None
@@ -326,7 +326,7 @@ def test_rows_without_ids_are_named_by_content(bench: Bench) -> None:
 def test_origin_columns_speak_per_row(bench: Bench) -> None:
     rows = [row | {"who": f"p{n}", "from": f"s{n}"} for n, row in enumerate(ROWS)]
     how = ReadOptions(id="key", label="label", source_column="from", labeler_column="who")
-    bench.ingest(rows_as(bench, "jsonl", rows), how=how, source=None)
+    bench.ingest(rows_as(bench, "jsonl", rows), options=how, source=None)
     assert [(e["source"], e["labeler"]) for e in entries(bench).values()] == [
         ("s0", "p0"), ("s1", "p1"), ("s2", "p2"),
     ]  # fmt: skip
@@ -335,7 +335,7 @@ def test_origin_columns_speak_per_row(bench: Bench) -> None:
 def test_a_class_set_that_became_text_still_verifies(bench: Bench) -> None:
     """A long label makes labels texts for good, also when it is gone again."""
     path = rows_as(bench, "jsonl", [ROWS[0], ROWS[1] | {"label": "y" * 2000}])
-    assert bench.ingest(path, how=TABLE).head.label_type == "text"
+    assert bench.ingest(path, options=TABLE).head.label_type == "text"
     head = bench.ingest(rows_as(bench, "jsonl", ROWS[:2])).head
     assert head.label_type == "text"
     bench.forget()
@@ -344,7 +344,7 @@ def test_a_class_set_that_became_text_still_verifies(bench: Bench) -> None:
 
 def test_the_parents_part_files_are_used_again(bench: Bench) -> None:
     rows = [{"key": f"{n:06}", "text": f"{n}"} for n in range(100_000)]
-    one = bench.ingest(rows_as(bench, "jsonl", rows), how=ReadOptions(id="key")).head
+    one = bench.ingest(rows_as(bench, "jsonl", rows), options=ReadOptions(id="key")).head
     assert len(one.parts) >= 2
     rows[0]["text"] = "changed"
     files = bench.files()
@@ -419,7 +419,7 @@ def of_files(data: Path) -> list[bytes]:
 
 def test_later_versions_keep_taking_sha256(bench: Bench) -> None:
     data = bench.pets()
-    bench.ingest(data, how=ReadOptions(sha256=True))
+    bench.ingest(data, options=ReadOptions(sha256=True))
     assert sha256s(bench) == of_files(data)
     bench.write("pets", {"cat/1.jpg": b"other", "cat/new.jpg": b"new"})
     (data / "dog/0.jpg").rename(data / "dog/renamed.jpg")
@@ -435,7 +435,7 @@ def test_sha256_asked_for_later_is_taken_of_every_file(bench: Bench) -> None:
     data = bench.pets()
     bench.ingest(data)
     assert set(sha256s(bench)) == {None}
-    outcome = bench.ingest(data, how=ReadOptions(sha256=True))
+    outcome = bench.ingest(data, options=ReadOptions(sha256=True))
     assert counts(outcome) == {"reattributed": 6}
     assert sha256s(bench) == of_files(data)
     assert bench.ingest(data).head is None
@@ -451,11 +451,11 @@ def test_stat_cache_gives_no_digest_without_the_sha256_that_is_asked_for(
         os.utime(path, (1, 1))
     first, second = ReadOptions(sha256=not sha256), ReadOptions(sha256=sha256)
     with an_hour_later():
-        bench.ingest(data, name="one", how=first)
-        outcome = bench.ingest(data, name="two", how=second)
+        bench.ingest(data, name="one", options=first)
+        outcome = bench.ingest(data, name="two", options=second)
         assert outcome.reused == 0
-        assert bench.ingest(data, name="three", how=first).reused == 6
-        again = bench.ingest(data, name="four", how=second)
+        assert bench.ingest(data, name="three", options=first).reused == 6
+        again = bench.ingest(data, name="four", options=second)
     assert again.reused == 6
     assert sha256s(bench, "four") == (of_files(data) if sha256 else [None] * 6)
 
@@ -473,7 +473,7 @@ def test_sha256_of_a_table_is_refused(bench: Bench) -> None:
     rows = bench.folder / "rows.jsonl"
     rows.write_text('{"text": "a"}\n', "utf-8")
     with pytest.raises(UsageError, match="--sha256 means nothing to the reader"):
-        bench.ingest(rows, how=ReadOptions(sha256=True))
+        bench.ingest(rows, options=ReadOptions(sha256=True))
 
 
 def test_a_version_the_policy_does_not_trust_does_not_keep_its_publisher_from_continuing(

@@ -33,7 +33,7 @@ def heads(bench: Bench) -> tuple[Head, Head]:
         labels = [first, *["kept"] * (_ROWS - 1)]
         path: Path = bench.folder / "rows.parquet"
         pq.write_table(pa.table({"key": keys, "text": keys, "label": labels}), path)
-        found.append(bench.ingest(path, how=ReadOptions(id="key", label="label")).head)
+        found.append(bench.ingest(path, options=ReadOptions(id="key", label="label")).head)
         bench.open().sync()
     old, new = found
     assert len(old.parts) > 2

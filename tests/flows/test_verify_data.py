@@ -38,7 +38,7 @@ TABLE = ReadOptions(id="key", label="label")
 
 
 def test_all_kinds_in_a_table(bench: Bench) -> None:
-    bench.ingest(table(bench, ROWS), how=TABLE, labeler="ann")
+    bench.ingest(table(bench, ROWS), options=TABLE, labeler="ann")
     rows = [dict(row) for row in ROWS]
     rows[0]["text"] = "changed"
     rows[1]["label"] = "y"
@@ -61,7 +61,7 @@ def test_all_kinds_in_a_table(bench: Bench) -> None:
 
 def test_the_order_of_rows_and_files_says_nothing(bench: Bench) -> None:
     whole = table(bench, ROWS)
-    bench.ingest(whole, how=TABLE)
+    bench.ingest(whole, options=TABLE)
     bench.open().verify("pets", data=[table(bench, ROWS[::-1], "other.jsonl")])
     halves = [table(bench, ROWS[3:], "1.jsonl"), table(bench, ROWS[:3], "2.jsonl")]
     bench.open().verify("pets", data=halves)
@@ -69,7 +69,7 @@ def test_the_order_of_rows_and_files_says_nothing(bench: Bench) -> None:
 
 def test_long_labels_are_compared_whole(bench: Bench) -> None:
     rows = [ROWS[0] | {"label": "long " * 1000}]
-    bench.ingest(table(bench, rows), how=TABLE)
+    bench.ingest(table(bench, rows), options=TABLE)
     bench.open().verify("pets", data=[table(bench, rows)])
     rows[0]["label"] += "."
     (found,) = findings(bench, table(bench, rows))
@@ -79,7 +79,7 @@ def test_long_labels_are_compared_whole(bench: Bench) -> None:
 
 def test_labels_from_nowhere_are_not_compared(bench: Bench) -> None:
     data = bench.pets()
-    bench.ingest(data, how=ReadOptions(label="none"))
+    bench.ingest(data, options=ReadOptions(label="none"))
     (data / "cat/1.jpg").rename(data / "dog/1.jpg")
     # No label to change: it is the same sample under another name.
     assert findings(bench, data)[0]["kind"] == "moved"
@@ -122,7 +122,7 @@ def test_data_that_are_not_there_are_not_found(bench: Bench) -> None:
 
 def test_a_table_that_is_no_table_any_more_is_refused(bench: Bench) -> None:
     path = table(bench, ROWS)
-    bench.ingest(path, how=TABLE)
+    bench.ingest(path, options=TABLE)
     for text in ('{"key": "a"', '{"key": "a", "text": 5, "label": "x"}\n', "[]", ""):
         path.write_text(text, "utf-8")
         with pytest.raises(ProvregError) as caught:
@@ -131,7 +131,7 @@ def test_a_table_that_is_no_table_any_more_is_refused(bench: Bench) -> None:
 
 
 def test_an_extra_column_in_the_data_is_refused(bench: Bench) -> None:
-    bench.ingest(table(bench, ROWS), how=TABLE)
+    bench.ingest(table(bench, ROWS), options=TABLE)
     rows = [row | {"evil": 1} for row in ROWS]
     with pytest.raises(InputError, match="evil"):
         bench.open().verify("pets", data=[table(bench, rows)])
@@ -140,7 +140,7 @@ def test_an_extra_column_in_the_data_is_refused(bench: Bench) -> None:
 def test_verification_reads_as_the_head_says_whatever_the_data_look_like(bench: Bench) -> None:
     data = bench.pets()
     bench.write("pets", {"notes.txt": b"x"})
-    bench.ingest(data, how=ReadOptions(include=("*.jpg",)))
+    bench.ingest(data, options=ReadOptions(include=("*.jpg",)))
     bench.open().verify("pets", data=[data])
     bench.write("pets", {"cat/new.jpg": b"x"})
     assert short(bench, data) == [("stranger", "cat/new.jpg")]

@@ -85,7 +85,7 @@ def test_exported_version_is_accepted_and_a_poisoned_copy_refused(
     """`provreg export oms` of a version, held against the data by model_signing alone."""
     data, public, bundle = bench.pets(count=20), bench.key_file(), bench.folder / "oms.json"
     private = public.with_suffix("")
-    bench.ingest(data, how=ReadOptions(sha256=True))
+    bench.ingest(data, options=ReadOptions(sha256=True))
     ran = bench.run("export", "oms", "pets", "--key", public, "--sign", f"key:{private}",
                     "--out", bundle)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -109,7 +109,7 @@ def test_keyless_bundle_is_accepted(
     log: int,
 ) -> None:
     data, bundle, config = bench.pets(), bench.folder / "oms.json", bench.folder / "config.json"
-    bench.ingest(data, how=ReadOptions(sha256=True))
+    bench.ingest(data, options=ReadOptions(sha256=True))
     bundle.write_bytes(oms(bench.open().verify("pets"), keyless(log)))
     config.write_text(json.dumps(loopback.trust_config(log)), "utf-8")
     command = ("verify", "sigstore", "--signature", bundle, "--trust_config", config, "--identity",
@@ -133,7 +133,7 @@ def test_statement_too_long_for_a_keyless_signature_is_refused_before_it_is_made
 
 def test_data_that_are_not_as_signed_are_not_exported(bench: Bench) -> None:
     data, public = bench.pets(), bench.key_file()
-    bench.ingest(data, how=ReadOptions(sha256=True))
+    bench.ingest(data, options=ReadOptions(sha256=True))
     (data / "cat/1.jpg").write_bytes(b"poison")
     command = ("export", "oms", "pets", "--key", public, "--sign",
                f"key:{public.with_suffix('')}", "--out", "oms.json")  # fmt: skip
@@ -145,7 +145,7 @@ def test_data_that_are_not_as_signed_are_not_exported(bench: Bench) -> None:
 def test_version_without_sha256_of_every_file_is_not_exported(bench: Bench) -> None:
     bench.ingest(bench.pets())
     new = bench.write("new", {"cat/new.jpg": b"new"})
-    bench.ingest(new, append=True, how=ReadOptions(sha256=True))
+    bench.ingest(new, append=True, options=ReadOptions(sha256=True))
     with pytest.raises(UsageError, match="lacks the SHA-256 of 6 files"):
         oms(bench.open().verify("pets"), bench.signer())
 

@@ -23,7 +23,7 @@ def pets(bench: Any) -> Path:
         },
     )
     how = provreg.ReadOptions(split="dir")
-    bench.ingest(data, source="shelter", labeler="ann", how=how)
+    bench.ingest(data, source="shelter", labeler="ann", options=how)
     return data
 
 
@@ -45,7 +45,7 @@ def publish(bench: Any) -> Callable[..., None]:
     def publish(path: Path, **said: Any) -> None:
         of_ingest = {"source": "s", "labeler": "ann"}
         of_ingest |= {name: said.pop(name) for name in ("source", "labeler") if name in said}
-        bench.ingest(path, name="d", how=provreg.ReadOptions(**said), **of_ingest)
+        bench.ingest(path, name="d", options=provreg.ReadOptions(**said), **of_ingest)
 
     return publish
 

@@ -273,7 +273,7 @@ def trip(bench: Any, tmp_path: Path) -> Callable[..., None]:
             write(table, data / str(at))
         head = refusal = None
         try:
-            head = bench.ingest(data, name=name, source="s", how=how).head
+            head = bench.ingest(data, name=name, source="s", options=how).head
         except provreg.InputError as error:
             refusal = error
         if head is None:
@@ -291,7 +291,7 @@ def trip(bench: Any, tmp_path: Path) -> Callable[..., None]:
         given = {"data": data, "key": bench.key_file(), "registry": bench.registry}
         samples = provreg.load(name, **given)
         samples.verify_data()
-        outcome = bench.ingest(data, name=name, source="s", how=how)
+        outcome = bench.ingest(data, name=name, source="s", options=how)
         assert outcome.head is None or outcome.head.version == 1, "nothing has changed"
         for _ in range(2):  # the second by what was remembered of the first
             table = provreg.loaders.arrow.table(samples, ())

@@ -133,7 +133,7 @@ ROWS = [{"text": "b", "y": "1"}, {"text": "a", "y": "0"}, {"text": "b", "y": "0"
 @pytest.fixture
 def table(place: Path) -> Path:
     path = rows(place / "rows.jsonl", ROWS)
-    publish(path, how=provreg.ReadOptions(label="y"))
+    publish(path, options=provreg.ReadOptions(label="y"))
     return path
 
 
@@ -177,7 +177,7 @@ def shards(place: Path) -> Path:
     for shard in (0, 1):
         names = (f"{shard}-{row}" for row in (0, 1))
         rows(data / f"{shard}.jsonl", [{"id": name, "text": f"text {name}"} for name in names])
-    publish(data, how=provreg.ReadOptions(id="id"))
+    publish(data, options=provreg.ReadOptions(id="id"))
     return data
 
 
@@ -233,7 +233,7 @@ def test_skipped_rows_of_a_table_are_counted_and_no_more_than_may_be(
 def test_long_labels_are_read_from_the_data(place: Path) -> None:
     long = "é" * 600
     path = rows(place / "rows.jsonl", [{"text": "a", "y": long}])
-    publish(path, how=provreg.ReadOptions(label="y"))
+    publish(path, options=provreg.ReadOptions(label="y"))
     assert [one.label for one in load(path)] == [long]
 
 
@@ -242,6 +242,6 @@ def test_long_labels_of_a_labels_file_are_kept_in_the_registry(place: Path) -> N
     (place / "data").mkdir()
     (place / "data/1.txt").write_text("x")
     labels = rows(place / "labels.jsonl", [{"id": "1.txt", "label": long}])
-    publish(place / "data", how=provreg.ReadOptions(label="none"), labels=labels)
+    publish(place / "data", options=provreg.ReadOptions(label="none"), labels=labels)
     labels.unlink()
     assert [one.label for one in load(place / "data")] == [long]

@@ -224,7 +224,7 @@ def test_a_table_streams_in_workers(bench: Any) -> None:
     rows = "".join(f"text {number},{number % 3}\n" for number in range(50))
     table = bench.write("rows.csv", {}).with_name("rows.csv")
     table.write_text("text,y\n" + rows)
-    bench.ingest(table, name="rows", how=provreg.ReadOptions(label="y"))
+    bench.ingest(table, name="rows", options=provreg.ReadOptions(label="y"))
     options = {"data": table, "key": bench.key_file(), "registry": bench.registry}
     stream = VerifiedIterableDataset("rows", transform=row_number, **options)
     loader = DataLoader(stream, batch_size=7, num_workers=2, multiprocessing_context="fork")
@@ -241,7 +241,7 @@ def test_samples_without_a_class_are_refused_when_images_are_opened(
     bench: Any, options: dict[str, Any]
 ) -> None:
     data = bench.write("plain", {"1.png": png(1)})
-    bench.ingest(data, name="plain", how=provreg.ReadOptions(label="none"))
+    bench.ingest(data, name="plain", options=provreg.ReadOptions(label="none"))
     with pytest.raises(provreg.UsageError, match="1 samples of plain@1 have no class"):
         ImageDataset("plain", **options | {"data": data})
 

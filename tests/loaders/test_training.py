@@ -95,7 +95,7 @@ def test_whole_epochs_and_selections_are_counted(bench: Any, load: Load, train: 
 def test_rows_of_a_table_are_counted_by_their_ids(bench: Any, train: Any) -> None:
     data = bench.write("t", {"t.csv": "id,text\nc,3\na,1\nb,2\n"}) / "t.csv"
     how = provreg.ReadOptions(id="id")
-    bench.ingest(data, name="rows", how=how)
+    bench.ingest(data, name="rows", options=how)
     samples = provreg.load(
         "rows@1", data=data, key=bench.key_file(), registry=bench.registry, select="id <> 'b'"
     )

@@ -151,7 +151,7 @@ def test_only_what_datasets_wrote_is_taken_for_it(tmp_path: Path) -> None:
 def test_a_table_stays_one_when_it_continues(bench: Bench) -> None:
     path = bench.folder / "a.parquet"
     pq.write_table(pa.Table.from_pylist(rows(0, 1), schema()), path)
-    bench.ingest(path, how=ReadOptions(format="parquet", label="label"))
+    bench.ingest(path, options=ReadOptions(format="parquet", label="label"))
     outcome = bench.ingest(path)
     assert outcome.head is None
     bench.open().verify("pets", data=[path])

@@ -204,7 +204,7 @@ def test_features_changed_by_chance_change_no_value_unseen(
             one.to_parquet(str(place / SHARD))
     signed = bench.folder / "of-"
     shutil.copytree(signed, folder)
-    bench.ingest(folder, how=ReadOptions(label="label"))
+    bench.ingest(folder, options=ReadOptions(label="label"))
     registry = bench.open()
     registry.verify("pets", data=[folder])
     samples = provreg.load("pets", data=folder, key=bench.key_file(), registry=bench.registry)

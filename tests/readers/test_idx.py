@@ -216,8 +216,8 @@ def test_labels_file_beside_items_that_were_signed_without(bench: Bench) -> None
         ("stranger", "train-labels-idx1-ubyte")
     ]
     with pytest.raises(InputError, match="lies beside the data") as refused:
-        bench.ingest(folder, how=ReadOptions(label="none"))
+        bench.ingest(folder, options=ReadOptions(label="none"))
     assert "--exclude" in refused.value.hint
     exclude = ("/train-labels-idx1-ubyte",)
-    bench.ingest(folder, how=ReadOptions(label="none", exclude=exclude))
+    bench.ingest(folder, options=ReadOptions(label="none", exclude=exclude))
     bench.open().verify("pets", data=[folder])

@@ -104,7 +104,7 @@ def test_a_reader_of_another_package_reads_verifies_loads_and_is_named(
 
     install()
     path = text(bench)
-    head = bench.ingest(path, how=HOW).head
+    head = bench.ingest(path, options=HOW).head
     assert head is not None
     assert head.reading == {
         "reader": "lines", "label": "none", "package": "provreg-lines", "package_version": "1.2",
@@ -113,7 +113,7 @@ def test_a_reader_of_another_package_reads_verifies_loads_and_is_named(
     key, place = bench.key_file(), bench.registry
     handed = provreg.load("pets", data=path, key=key, registry=place)
     assert {sample.id: sample.payload for sample in handed} == {"a": b"one", "b": b"two"}
-    assert bench.ingest(path, how=HOW).head is None
+    assert bench.ingest(path, options=HOW).head is None
     with pytest.raises(NotTrustedError):
         bench.open().verify("pets", data=[text(bench, "a one\nb poison\n")])
 
@@ -122,7 +122,7 @@ def test_who_lacks_the_package_is_told_its_name(bench: Bench, install: Install) 
     with pytest.MonkeyPatch.context() as patch:
         site = bench.folder / "site/provreg-lines"
         install()
-        bench.ingest(text(bench), how=HOW)
+        bench.ingest(text(bench), options=HOW)
         patch.setattr("sys.path", [entry for entry in __import__("sys").path if entry != str(site)])
         with pytest.raises(NotFoundError, match="'provreg-lines', which is not installed"):
             bench.open().verify("pets", data=[text(bench)])
@@ -198,7 +198,7 @@ def test_a_reader_that_breaks_its_promise_publishes_nothing(
     assert old in LINES
     install(LINES.replace(old, new, 1))
     with pytest.raises((InputError, FormatError)) as caught:
-        bench.ingest(text(bench), how=HOW)
+        bench.ingest(text(bench), options=HOW)
     assert says in caught.value.message
     assert not [name for name in bench.files() if "/versions/" in name]
 

@@ -206,7 +206,7 @@ def test_the_reading_is_parsed_strictly_and_inherited(tmp_path: Path) -> None:
 
 def test_rows_that_come_change_nothing_of_those_that_are_there(bench: Bench) -> None:
     path = write(bench.folder / "a.jsonl", rows("2025-12-31", "2026-01-02"))
-    bench.ingest(path, how=METER)
+    bench.ingest(path, options=METER)
     later = write(bench.folder / "b.jsonl", rows("2025-12-30", "2026-01-03"))
     outcome = bench.ingest(later, append=True)
     counts = outcome.changes

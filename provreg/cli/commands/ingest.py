@@ -163,7 +163,7 @@ def ingest(
         paths=tuple(paths),
         source=origin.source,
         labeler=origin.labeler,
-        how=how,
+        options=how,
         labels=labels,
         append=origin.append,
         replace=origin.replace,

@@ -206,18 +206,18 @@ def _read(
 
         return fetch_list(
             ingestion.paths,
-            ingestion.how,
+            ingestion.options,
             ingestion.fetch,
             inherited,
             again=ingestion.rehash,
             progress=progress,
         )
-    cache = workspace.stat_cache(ingestion.paths, sha256=takes_sha256(ingestion.how, inherited))
+    cache = workspace.stat_cache(ingestion.paths, sha256=takes_sha256(ingestion.options, inherited))
     # An empty cache is no reason to look at every file twice.
     useful = len(cache) > 0 and not ingestion.rehash
     read = read_new(
         ingestion.paths,
-        ingestion.how,
+        ingestion.options,
         inherited,
         labels=ingestion.labels,
         leave_out=workspace.never_data,

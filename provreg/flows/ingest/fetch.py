@@ -174,7 +174,7 @@ def _attrs(phash: str | None) -> str | None:
 
 
 def _check_options(how: ReadOptions, inherited: Mapping[str, Any] | None) -> None:
-    for name in sorted(how.said() - OPTIONS):
+    for name in sorted(how.explicitly_set() - OPTIONS):
         raise UsageError(
             f"{option_name(name)} means nothing in a list of URLs",
             hint="it takes " + ", ".join(sorted(map(option_name, OPTIONS))),

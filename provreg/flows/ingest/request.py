@@ -40,7 +40,7 @@ class Ingestion:
     paths: tuple[Path, ...]
     source: str | None = None
     labeler: str | None = None
-    how: ReadOptions = field(default_factory=ReadOptions)
+    options: ReadOptions = field(default_factory=ReadOptions)
     labels: Path | None = None
     append: bool = False
     replace: bool = False
@@ -56,8 +56,8 @@ class Ingestion:
         check_utf8("the source", self.source)
         check_utf8("the labeler", self.labeler)
         check_utf8("the message", self.message)
-        for name in self.how.said():
-            said = getattr(self.how, name)
+        for name in self.options.explicitly_set():
+            said = getattr(self.options, name)
             if isinstance(said, str | tuple):
                 check_utf8(option_name(name), *([said] if isinstance(said, str) else said))
         if self.replace and not self.append:

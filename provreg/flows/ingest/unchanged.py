@@ -95,7 +95,11 @@ def check_for(workspace: Workspace, ingestion: Ingestion) -> UnchangedCheck | No
     """The check of the files of `ingestion`; None where more than they says what is published."""
     if ingestion.append or ingestion.rehash or ingestion.labels or ingestion.fetch:
         return None
-    what = (ingestion.dataset, [str(path.absolute()) for path in ingestion.paths], ingestion.how)
+    what = (
+        ingestion.dataset,
+        [str(path.absolute()) for path in ingestion.paths],
+        ingestion.options,
+    )
     memory = workspace.cache / "unchanged" / hashlib.sha256(repr(what).encode()).hexdigest()
     began = time.time_ns()
     return UnchangedCheck(
