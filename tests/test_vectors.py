@@ -136,9 +136,7 @@ def run(path: Path, folder: Path, on_step: Callable[[Step], None] = ignore) -> V
         for name, text in case["data"].items():
             (data / name).parent.mkdir(parents=True, exist_ok=True)
             (data / name).write_text(text, "utf-8")
-        verify_data(
-            version.workspace, version.head, lambda: version.entries, [data], on_step=on_step
-        )
+        verify_data(version.workspace, version.head, version.entries, [data], on_step=on_step)
     return version
 
 

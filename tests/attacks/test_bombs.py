@@ -22,15 +22,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers import pandas_metadata, webdataset
 from provreg.readers.api import ReadOptions, Work
+from provreg.readers.archives import webdataset
 from provreg.readers.archives.zip_contents import members_of
+from provreg.readers.tables.parquet import pandas_metadata
 
 _READ = """
 import sys
 from pathlib import Path
 from provreg.errors import InputError
-from provreg.readers import parquet
+from provreg.readers.tables.parquet import parquet
 from provreg.readers.data_files.source_file import examined
 from provreg.readers.tables.options import TableOptions
 

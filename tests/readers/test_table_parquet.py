@@ -118,7 +118,7 @@ def test_rows_are_read_where_the_system_does_not_open_open_files_again(tmp_path:
 _PEAK = """
 import sys
 from provreg.core.rows.column import BINARY, Column
-from provreg.readers import parquet
+from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.checked_file import FileChunks
 from provreg.readers.data_files.source_file import Slice, examined
 from provreg.readers.tables.options import TableOptions

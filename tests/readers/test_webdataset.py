@@ -315,7 +315,8 @@ BOMB = """
 import sys
 from pathlib import Path
 from provreg.errors import InputError
-from provreg.readers import shard_files, webdataset
+from provreg.readers.archives import webdataset
+from provreg.readers.data_files import shard_files
 from provreg.readers.api import ReadContext
 shard_files._FREE = 16 << 20
 shard_files._MOST_TIMES = 100
