@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from provreg.errors import InputError
-from provreg.readers.api import ReadOptions, Work
+from provreg.readers.api import ReadContext, ReadOptions
 from provreg.readers.archives import webdataset
 from provreg.readers.archives.zip_contents import members_of
 from provreg.readers.tables.parquet import pandas_metadata
@@ -207,7 +207,7 @@ def test_thousands_of_files_of_one_stem_are_refused_soon(tmp_path: Path) -> None
     path = _tar(tmp_path / "a.tar.gz", (f"a.e{number}" for number in range(20_000)))
     options = webdataset.settle("webdataset", ReadOptions(), None)
     with _soon(), pytest.raises(InputError, match=r"'a' has more than 1,024 files") as caught:
-        webdataset.read([path], "webdataset", options, Work(workers=1))
+        webdataset.read([path], "webdataset", options, ReadContext())
     assert "no dot in front of what tells samples apart" in (caught.value.hint or "")
 
 

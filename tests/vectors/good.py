@@ -157,7 +157,7 @@ def _typed_table(kept: Kept) -> Case:
         path.write_text(CSV, "utf-8")
         named = [{"name": name, "type": kind} for name, kind in TYPES.items()]
         types = {column.name: column.type for column in columns_from_json(named, "types")}
-        samples = read_new([path], ReadOptions(id="key", split="fold", types=types), None).samples
+        samples = read_new([path], ReadOptions(id="key", split="fold", types=types), None)
     entries = with_origin(
         in_order(samples.table), None, Speaker("exam", None), labels_known=False, splits_known=True
     )

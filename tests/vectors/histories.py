@@ -283,7 +283,7 @@ def _columns(kept: Kept) -> Iterator[Case]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"
         path.write_text(signed, "utf-8")
-        samples = read_new([path], how, None).samples
+        samples = read_new([path], how, None)
     entries = with_origin(
         samples.table, None, Speaker("web", "fay"), labels_known=False, splits_known=True
     )

@@ -88,7 +88,7 @@ def cases(kept: Kept) -> Iterator[Case]:
         path = Path(folder) / "rows.csv"
         path.write_text(SIGNED, "utf-8")
         how = ReadOptions(id="key", source_column="from", labeler_column="by")
-        samples = read_new([path], how, None).samples
+        samples = read_new([path], how, None)
     entries = with_origin(
         samples.table, None, Speaker(None, None), labels_known=False, splits_known=False
     )
