@@ -57,7 +57,7 @@ def test_schema_beyond_the_limits_is_not_published(
     ("options", "match"),
     [
         ({"message": "m" * 4097}, "message is longer than 4096"),
-        ({"how": ReadOptions(exclude=tuple(f"x{n}" for n in range(2000)))}, "patterns"),
+        ({"options": ReadOptions(exclude=tuple(f"x{n}" for n in range(2000)))}, "patterns"),
     ],
 )
 def test_head_beyond_the_limits_is_not_published(

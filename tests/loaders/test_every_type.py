@@ -377,7 +377,11 @@ LOADERS = (in_pandas, in_polars, in_huggingface, in_python)
 
 
 def parquet(table: pa.Table, path: Path) -> Path:
-    pq.write_table(table, path.with_suffix(".parquet"), row_group_size=7)
+    file = path.with_suffix(".parquet")
+    try:
+        pq.write_table(table, file, row_group_size=7)
+    except pa.ArrowNotImplementedError:  # Arrow cannot slice views of texts within structs
+        pq.write_table(table, file)
     return path
 
 
