@@ -34,5 +34,5 @@ def test_difference_is_found(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:
     monkeypatch.setattr(owner, name, lambda *_, **__: None)
-    found, _ = fuzz_registry.run(60, 0, tmp_path, most=200)
+    found, _ = fuzz_registry.run(60, 0, tmp_path, most=400)
     assert found is not None
