@@ -47,6 +47,7 @@ def test_results_are_those_of_the_references(line: int, tmp_path: Path) -> None:
     assert found["rows"][0]["what"] in (tmp_path / "benchmarks.md").read_text("utf-8")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_verified_loaders_hand_out_what_plain_ones_do(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed")
