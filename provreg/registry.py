@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from provreg.flows.index.sync import Damaged
     from provreg.flows.ingest.publish import Outcome
     from provreg.flows.ingest.request import Ingestion
-    from provreg.flows.receipts.exposure import Choose, Exposure, Untold
-    from provreg.flows.receipts.models import MadeBy
-    from provreg.flows.receipts.runs import Run
+    from provreg.flows.receipts.exposure import Choose, Exposure, UnresolvedReceipt
+    from provreg.flows.receipts.models import ModelMatch
+    from provreg.flows.receipts.runs import TrainingRun
     from provreg.flows.session.trust import Trust
     from provreg.flows.session.workspace import Workspace
     from provreg.flows.sign.countersign import Countersigned, Review
     from provreg.flows.sign.latest import SignedLatest
     from provreg.flows.sign.proposals import Proposal
-    from provreg.flows.sign.revoke import Aim, Revoked
+    from provreg.flows.sign.revoke import RevocationPlan, Revoked
     from provreg.flows.verify.freshness import Freshness
     from provreg.flows.verify.lineage import Ancestor
     from provreg.flows.verify.signatures import Skipped
@@ -155,10 +155,10 @@ class Registry:
         every sample that is not as signed. A proposal, named by its digest, goes through the steps
         that it can pass, and is refused then.
         """
-        from provreg.flows.verify.integrity import ignore
+        from provreg.flows.verify.integrity import no_report
         from provreg.flows.verify.steps import verify
 
-        listener = on_step or ignore
+        listener = on_step or no_report
         asked, trust = Reference.parse(reference), self.require_trust()
         if asked.head is not None:
             self._refuse_proposal(asked, trust, data, listener, progress)
@@ -246,17 +246,17 @@ class Registry:
         signer: Signer,
         *,
         samples: RevokedSamples | None = None,
-        asked: Callable[[Aim], None] | None = None,
+        asked: Callable[[RevocationPlan], None] | None = None,
     ) -> Revoked:
         """Revokes a version, or `samples` of its dataset; raises as `flows.sign.revoke`.
 
         `asked` is told what is about to be revoked, and raises if it should not be. Where nothing
         says whom to trust, the signer itself is.
         """
-        from provreg.flows.sign.revoke import revoke, take_aim
+        from provreg.flows.sign.revoke import plan_revocation, revoke
 
         trust = self.trust or self._own_trust(signer)
-        aim = take_aim(self.workspace, Reference.parse(reference), samples, reason, trust)
+        aim = plan_revocation(self.workspace, Reference.parse(reference), samples, reason, trust)
         if asked is not None:
             asked(aim)
         return revoke(self.workspace, aim, signer, trust)
@@ -301,7 +301,7 @@ class Registry:
 
         return pin(version, lock)
 
-    def runs(self, choose: Choose | None = None) -> tuple[list[Exposure], list[Untold]]:
+    def runs(self, choose: Choose | None = None) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
         """The training runs that were handed any of the samples that `choose` picks, or all runs.
 
         The latest is last. `Selection(...).mask` is such a choice. Second, the receipts of which it
@@ -314,7 +314,9 @@ class Registry:
                 return all_runs(workspace, self.trust), []
             return exposures(workspace, self.trust, choose)
 
-    def runs_of_sample(self, reference: str, sample: str) -> tuple[list[Exposure], list[Untold]]:
+    def runs_of_sample(
+        self, reference: str, sample: str
+    ) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
         """As `runs`, of those that were handed `sample` of a version, or its bytes under any id.
 
         Raises NotFoundError where the version has no such sample.
@@ -324,13 +326,13 @@ class Registry:
         entries = self.blame(reference, (sample,)).entries
         return self.runs(same_sample(sample, entries.column("content")[0].as_py()))
 
-    def samples_of_run(self, run: Run) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
+    def samples_of_run(self, run: TrainingRun) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
         """(version, ids of its samples that the run was handed), a version after the other."""
         from provreg.flows.receipts.exposure import handed
 
         return handed(self.workspace, run.receipt)
 
-    def runs_of_model(self, path: Path, *, progress: Progress | None = None) -> list[MadeBy]:
+    def runs_of_model(self, path: Path, *, progress: Progress | None = None) -> list[ModelMatch]:
         """The runs that made the model at `path`, a file or folder; first those that fit best."""
         from provreg.flows.receipts.models import runs_of_model
         from provreg.readers.files.model import hash_model
@@ -339,7 +341,7 @@ class Registry:
         with self._asking(None) as workspace:
             return runs_of_model(workspace, files, self.trust, whole=path.is_dir())
 
-    def verify_model(self, path: Path, *, progress: Progress | None = None) -> MadeBy:
+    def verify_model(self, path: Path, *, progress: Progress | None = None) -> ModelMatch:
         """The run that left just these files, by a trusted receipt; raises as `receipts.models`."""
         from provreg.flows.receipts.models import verify_model
         from provreg.readers.files.model import hash_model
@@ -357,7 +359,7 @@ class Registry:
         model: Path | None = None,
         asked: Callable[[str, Receipt], None] | None = None,
         progress: Progress | None = None,
-    ) -> Run:
+    ) -> TrainingRun:
         """Signs and stores the receipt that was kept at `path`, and removes the file.
 
         `model` is what came of the run, where that could not be read when it ended. `asked` is told

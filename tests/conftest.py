@@ -83,7 +83,7 @@ class Bench:
         threshold: int = 1,
         revoke: Sequence[str] = (),
         attest: Sequence[str] = (),
-        demanded: bool = True,
+        mandatory: bool = True,
         agree: int = 1,
     ) -> Trust:
         """`names` may publish, `revoke` revoke and `attest` attest, `agree` of those together."""
@@ -98,7 +98,7 @@ class Bench:
             principals,
             (PublishRule(every, names, threshold),),
             (RevokeRule(every, tuple(revoke), agree),) if revoke else (),
-            (FreshnessRule(every, tuple(attest), agree, demanded=demanded),) if attest else (),
+            (FreshnessRule(every, tuple(attest), agree, mandatory=mandatory),) if attest else (),
         )
         return Trust(policy, "a test")
 

@@ -33,7 +33,7 @@ from second_conventions import Refused
 from provreg.core.rows.column import columns_from_json, type_to_json
 from provreg.core.rows.row import encode_rows
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, examined
+from provreg.readers.data_files.source_file import ValueMismatchError, stat_source
 from provreg.readers.tables.options import TableOptions
 from provreg.readers.tables.rows import READERS
 from provreg.readers.tables.text import delimited, json_array, jsonlines
@@ -191,7 +191,7 @@ def ours(file: Path, format_: str, options: TableOptions, sizes: tuple[int, int]
             (json_array, "CHUNK", sizes[1]),
         ):
             stack.enter_context(mock.patch.object(module, name, value))
-        found = examined(file)
+        found = stat_source(file)
         reader = READERS[format_]
         payloads: list[bytes] = []
         for piece in reader.slices(found, options):
@@ -236,7 +236,7 @@ def try_csv(chance: random.Random, file: Path) -> str | None:
             raise Refused("other columns")
         return [second.payload(dict(zip(header, row, strict=True)), columns) for row in rows]
 
-    found, why = attempt(lambda: ours(file, "csv", options, sizes), InputError, MisfitError)
+    found, why = attempt(lambda: ours(file, "csv", options, sizes), InputError, ValueMismatchError)
     wanted, refused = attempt(plainly, Refused)
     if found != wanted:
         return difference(found, why, wanted, refused, dialect, columns, sizes)
@@ -330,7 +330,9 @@ def try_json(chance: random.Random, file: Path) -> str | None:
     def plainly() -> list[bytes]:
         return [second.payload(row, columns) for row in LINES[format_](data)]
 
-    found, why = attempt(lambda: ours(file, format_, options, sizes), InputError, MisfitError)
+    found, why = attempt(
+        lambda: ours(file, format_, options, sizes), InputError, ValueMismatchError
+    )
     wanted, refused = attempt(plainly, Refused)
     if found != wanted:
         return difference(found, why, wanted, refused, format_, columns, sizes)
@@ -344,7 +346,7 @@ def other_values(file: Path, format_: str, options: TableOptions, data: bytes) -
     text = data.decode("utf-8-sig")
     lines = [line for line in text.split("\n") if line.strip(" \t\r")]
     python = json.loads(text) if format_ == "json" else [json.loads(line) for line in lines]
-    found = examined(file)
+    found = stat_source(file)
     reader = READERS[format_]
     kinds = {column.name: type_to_json(column.type) for column in options.columns or ()}
     kinds = {name: kind for name, kind in kinds.items() if kind not in OF_TIME}

@@ -27,7 +27,7 @@ from provreg.errors import NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace, open_workspace
 from provreg.flows.verify.data import verify_data
-from provreg.flows.verify.integrity import ignore
+from provreg.flows.verify.integrity import no_report
 from provreg.flows.verify.revoked_samples import revoked_samples
 from provreg.flows.verify.steps import Step, VerifiedVersion, verify
 from provreg.store.backends.local import LocalBackend
@@ -77,7 +77,7 @@ def workspace_of(
         known = dict(case["pin"])
         at = datetime.fromisoformat(known["at"]) if "at" in known else None
         pins["pets"] = Pin(**known | {"revocation": link_of(known), "at": at})
-    workspace = open_workspace(LocalBackend(folder), pins, report=ignore)
+    workspace = open_workspace(LocalBackend(folder), pins, report=no_report)
     if "seen" in case:
         remember(workspace, case["seen"])
     return workspace
@@ -126,7 +126,7 @@ def trust_of(case: dict[str, Any]) -> Trust:
     )
 
 
-def run(path: Path, folder: Path, on_step: Callable[[Step], None] = ignore) -> VerifiedVersion:
+def run(path: Path, folder: Path, on_step: Callable[[Step], None] = no_report) -> VerifiedVersion:
     """What a vector asks for; raises what verification raises."""
     case = read(path)
     workspace = workspace_of(case, folder / "registry")

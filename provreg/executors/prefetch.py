@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 @contextmanager
-def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+def prefetched(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
     """`items`, which must not be None, each made before it is asked for.
 
     Not in worker processes, where other cores have work of their own. The thread ends with the
@@ -26,13 +26,13 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
         yield items
         return
     with ThreadPoolExecutor(1) as thread:
-        yield taken(thread, items, thread.submit(next, items, None))
+        yield iter_prefetched(thread, items, thread.submit(next, items, None))
 
 
-def taken(
+def iter_prefetched(
     threads: ThreadPoolExecutor, items: Iterator[Item], coming: Future[Item | None]
 ) -> Iterator[Item]:
-    """As `ahead`, by one of `threads`; `coming` is the first of `items`."""
+    """As `prefetched`, by one of `threads`; `coming` is the first of `items`."""
     while (item := coming.result()) is not None:
         coming = threads.submit(next, items, None)
         yield item

@@ -21,7 +21,7 @@ from provreg.core.encoding.extras import needs_extra
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import whole
 from provreg.errors import InputError, StorageError, UsageError
-from provreg.flows.reading.settings import reader_said
+from provreg.flows.reading.settings import reader_settings
 from provreg.loaders import arrow
 from provreg.loaders.passes.dataset_check import verify_dataset
 from provreg.readers.huggingface import huggingface
@@ -143,7 +143,7 @@ def _signed_media(samples: VerifiedSamples) -> dict[str, Any]:
     reading = samples.head.reading
     if reading["reader"] != huggingface.READER:
         return {}
-    said = huggingface.options_from_reading(reader_said(reading)).said or ()
+    said = huggingface.options_from_reading(reader_settings(reading)).said or ()
     return {str(one.at[0]): _feature(one) for one in said if one.kind in MEDIA and len(one.at) == 1}
 
 

@@ -27,7 +27,7 @@ from provreg.flows.reading.samples import files_again, rows_again
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.data import verify_data
 from provreg.flows.verify.entries import long_label
-from provreg.flows.verify.integrity import ignore
+from provreg.flows.verify.integrity import no_report
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.batches import Pass, VerifiedBatch
 from provreg.loaders.passes.handed_out import HandedOut
@@ -234,7 +234,7 @@ class VerifiedSamples:
         too. What is loaded later is checked again all the same.
         """
         _, version = self._at_home
-        verify_data(version.workspace, version.head, version.entries, self.paths, on_step=ignore)
+        verify_data(version.workspace, version.head, version.entries, self.paths, on_step=no_report)
 
     @property
     def _at_home(self) -> tuple[Workspace, VerifiedVersion]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.manifest.columns import plain
+from provreg.core.manifest.columns import without_dictionary
 from provreg.errors import NotFoundError, RevokedError, UsageError
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.revoked_samples import revoked_samples
@@ -125,7 +125,9 @@ def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
     # Late: only here a loader needs DuckDB, and never a worker process.
     from provreg.store.index.index import select_ids
 
-    columns = pa.table({name: plain(entries.column(name)) for name in entries.column_names})
+    columns = pa.table(
+        {name: without_dictionary(entries.column(name)) for name in entries.column_names}
+    )
     ids = select_ids(sql, columns)
     return _with_ids(entries, ids.unique())
 

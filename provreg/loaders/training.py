@@ -39,14 +39,14 @@ Place: TypeAlias = Path | str
 _GIT = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 
 
-class Wraps(Protocol):
+class WrappedDataset(Protocol):
     """A dataset of a framework, which reads through `verified`."""
 
     verified: VerifiedSamples
 
 
 def training_run(
-    *datasets: VerifiedSamples | Wraps,
+    *datasets: VerifiedSamples | WrappedDataset,
     model: Place,
     sign: Signer | str,
     parameters: Mapping[str, Any] | None = None,
@@ -165,7 +165,7 @@ class TrainingRun:
             environment=environment(),
         )
         unsigned = unsigned_receipt(receipt, counts)
-        with kept_until_published(self._workspace, unsigned, model_to_come=not files):
+        with kept_until_published(self._workspace, unsigned, allow_missing_model=not files):
             if complaint is not None:
                 raise complaint
             oms = _oms_signature(path, files, self._signer) if self._oms else None
@@ -183,7 +183,7 @@ class TrainingRun:
         return self.parameters, None
 
 
-def _verified(dataset: VerifiedSamples | Wraps) -> VerifiedSamples:
+def _verified(dataset: VerifiedSamples | WrappedDataset) -> VerifiedSamples:
     found = dataset if isinstance(dataset, VerifiedSamples) else getattr(dataset, "verified", None)
     if not isinstance(found, VerifiedSamples):
         raise UsageError(

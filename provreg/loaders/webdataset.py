@@ -11,7 +11,7 @@ import numpy as np
 
 from provreg.core.encoding.extras import needs_extra
 from provreg.errors import ProvregError, UsageError
-from provreg.flows.reading.settings import reader_said
+from provreg.flows.reading.settings import reader_settings
 from provreg.loaders.passes.ranks import OwnRank
 from provreg.loaders.passes.shared_passes import SharedPasses, Worker
 from provreg.readers.archives import webdataset as reader
@@ -69,7 +69,7 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
                 f"the samples of {samples.reference} are not of tar shards",
                 hint="docs/guides/loaders.md shows the loaders for files and tables",
             )
-        self._options = reader.options_from_reading(reader_said(reading))
+        self._options = reader.options_from_reading(reader_settings(reading))
         label = None if self._options.label is None else LabelMember.parse(self._options.label)
         self._label = label.member.lower() if label is not None and label.key is None else None
         self._samples = samples

@@ -18,7 +18,7 @@ from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
 from provreg.core.rows.column import Column
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.files.names import folded
 from provreg.readers.tables.samples import texts_of
 from provreg.readers.tables.table import (
@@ -105,8 +105,8 @@ def _typed(
                 arrays["labeled_at"] = moments_of(values, kind).cast(TIMESTAMP)
             else:
                 arrays[column.name] = texts_of(values, kind)
-        except (MisfitError, FormatError) as error:
-            complaint = error.complaint if isinstance(error, MisfitError) else error.message
+        except (ValueMismatchError, FormatError) as error:
+            complaint = error.complaint if isinstance(error, ValueMismatchError) else error.message
             raise InputError(
                 f"{quoted(str(path))}, column {quoted(column.name)}: {complaint}"
             ) from None

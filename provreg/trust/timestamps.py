@@ -20,7 +20,7 @@ from cryptography import x509
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.trust.sigstore.adapter import AGAIN, CALL_LIMIT, UNREADABLE, ask
+from provreg.trust.sigstore.adapter import AGAIN, CALL_LIMIT, UNREADABLE, call_with_timeout
 from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ CLOCK_TOLERANCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class _Believed:
+class _TimestampAuthority:
     """An authority of the trusted root: what verifies its word, and from when to when it counts."""
 
     verifier: Verifier
@@ -83,7 +83,7 @@ class TimestampVerifier:
         )
 
     @cached_property
-    def _believed(self) -> tuple[_Believed, ...]:
+    def _believed(self) -> tuple[_TimestampAuthority, ...]:
         try:
             authorities = json.loads(self.root.text()).get("timestampAuthorities", [])
             return tuple(
@@ -129,7 +129,7 @@ class TimestampAuthority:
         from rfc3161_client.base import HashAlgorithm
 
         request = TimestampRequestBuilder(signature, HashAlgorithm.SHA256).build()
-        data = ask(TSA, self.limit, lambda: self._post(request.as_bytes()))
+        data = call_with_timeout(TSA, self.limit, lambda: self._post(request.as_bytes()))
         try:
             nonce = _decoded(data).tst_info.nonce
         except UNREADABLE:
@@ -175,7 +175,7 @@ def _decoded(stamp: bytes) -> TimeStampResponse:
     return response
 
 
-def _read(document: Any) -> _Believed:
+def _read(document: Any) -> _TimestampAuthority:
     """An entry of a trusted root's `timestampAuthorities` (protobuf-specs, trustroot v1)."""
     from rfc3161_client import VerifierBuilder
 
@@ -191,7 +191,7 @@ def _read(document: Any) -> _Believed:
     if start is None or start.tzinfo is None or (end is not None and end.tzinfo is None):
         raise ValueError("a timestamp authority without the time it counts from")
     verifier = VerifierBuilder(tsa_certificate=leaf, intermediates=between, roots=[root]).build()
-    return _Believed(verifier, start, end)
+    return _TimestampAuthority(verifier, start, end)
 
 
 def _lie(what: str) -> NotTrustedError:

@@ -67,7 +67,7 @@ def policy(
         people(bench, stolen=stolen),
         (PublishRule(("*",), ("alice",)),),
         (RevokeRule((revoked,), ("chief",)),),
-        (FreshnessRule((attested,), ("clock",), demanded=False),),
+        (FreshnessRule((attested,), ("clock",), mandatory=False),),
     )
 
 
@@ -237,7 +237,7 @@ def test_a_revocation_that_a_revoker_attests_is_theirs(bench: Bench) -> None:
     both = replace(
         rules,
         publish=(PublishRule(("*",), ("chief",)),),
-        freshness=(FreshnessRule(("*",), ("chief",), demanded=False),),
+        freshness=(FreshnessRule(("*",), ("chief",), mandatory=False),),
     )
     with pytest.raises(RevokedError, match="attested"):
         consumer(bench, both).verify("pets")

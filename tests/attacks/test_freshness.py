@@ -74,7 +74,7 @@ def test_version_without_a_latest_statement_is_refused_where_one_is_required(
     error = refused(bench)
     assert error.step == 8
     assert "provreg latest pets" in error.hint
-    assert consumer(bench, demanded=False).verify("pets").attested == ()
+    assert consumer(bench, mandatory=False).verify("pets").attested == ()
     made = attest(bench)
     assert made.counts
     version = consumer(bench).verify("pets")
@@ -178,7 +178,7 @@ def test_latest_of_another_time_or_dataset_is_passed_over(
     forge(bench, made.latest, **fields)
     error = refused(bench)
     assert error.step == 8
-    assert consumer(bench, demanded=False).verify("pets").attested == ()
+    assert consumer(bench, mandatory=False).verify("pets").attested == ()
 
 
 def test_latest_of_another_dataset_moved_here_is_passed_over(bench: Bench) -> None:

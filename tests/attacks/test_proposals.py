@@ -192,7 +192,7 @@ def test_proposal_is_no_version_for_anybody_who_asks_for_one(bench: Bench) -> No
     with pytest.raises(NotTrustedError, match="is a proposal of pets@2") as caught:
         provreg.load(reference, data=data, registry=bench.registry, key=key)
     assert caught.value.step == 5
-    registry = bench.open("alice", attest=("alice",), demanded=False)
+    registry = bench.open("alice", attest=("alice",), mandatory=False)
     signed = registry.sign_latest("pets", bench.signer("alice"), valid=timedelta_of_a_day())
     assert signed.latest.version == 1
     pinned = bench.run("pin", reference, "--key", key)

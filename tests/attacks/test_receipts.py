@@ -22,7 +22,7 @@ from provreg.flows.index.query import query
 from provreg.flows.receipts.exposure import all_runs, exposures, same_sample
 from provreg.flows.receipts.models import runs_of_model, verify_model
 from provreg.flows.receipts.publish import publish_receipt, trained_on, unsigned_receipt
-from provreg.flows.receipts.runs import Run, RunJudge, members
+from provreg.flows.receipts.runs import RunJudge, TrainingRun, members
 from provreg.flows.session.trust import Trust
 from provreg.readers.files.model import hash_model
 from provreg.store.layout import run_prefix
@@ -73,7 +73,7 @@ def trust(bench: Bench, *trainers: str, publishers: tuple[str, ...] = ("alice",)
     return Trust(replace(both.policy, publish=(rule,), train=train), "a test")
 
 
-def judged(bench: Bench, digest: str, by: Trust | None = None) -> Run:
+def judged(bench: Bench, digest: str, by: Trust | None = None) -> TrainingRun:
     return RunJudge(bench.open().workspace, by or trust(bench, "alice")).run(digest)
 
 

@@ -92,7 +92,7 @@ def test_a_rewritten_origin_does_not_put_words_into_the_first_signers_mouth(blam
     a = {"id": "a", "payload": "x", "labeler": "mallory"}
     blames = blame_of([a], [a | {"labeler": "krizhevsky"}])
     label = blames["a"].label
-    assert (label.since, label.said_again) == (0, 1)
+    assert (label.since, label.restated_in) == (0, 1)
     assert label.record is not None
     assert label.record.side == "old"
 

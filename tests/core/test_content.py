@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core.changes.changes import BIT, compare
-from provreg.core.changes.content_rules import exceeded, foreign_names
+from provreg.core.changes.content_rules import disallowed_origins, exceeded
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.kinds import KINDS
 from provreg.core.policy.content_limits import Limit, NameList
@@ -105,10 +105,10 @@ def test_very_many_labelers_do_not_flood_the_message() -> None:
 def test_names_that_are_not_taken_are_said_with_their_samples() -> None:
     entries = pets(_001={"labeler": "mallory"}, _002={"labeler": None, "source": "crawl"})
     taken = rule(sources=NameList(("s", "crawl")), labelers=NameList(forbid=("m*",), absent=True))
-    assert foreign_names(taken, pets()) == []
-    assert foreign_names(taken, entries) == ["1 sample has the labeler 'mallory'"]
+    assert disallowed_origins(taken, pets()) == []
+    assert disallowed_origins(taken, entries) == ["1 sample has the labeler 'mallory'"]
     strict = rule(sources=NameList(forbid=("crawl",)), labelers=NameList(("ann",)))
-    assert sorted(foreign_names(strict, entries)) == [
+    assert sorted(disallowed_origins(strict, entries)) == [
         "1 sample has no labeler",
         "1 sample has the labeler 'mallory'",
         "1 sample has the source 'crawl'",
@@ -118,7 +118,7 @@ def test_names_that_are_not_taken_are_said_with_their_samples() -> None:
 def test_a_forbidden_labeler_is_found_among_several_peoples_labels() -> None:
     annotations = [{"label": "cat", "labeler": name, "labeled_at": None} for name in ("ann", "eve")]
     entries = pets(_001={"annotations": annotations})
-    assert foreign_names(rule(labelers=NameList(forbid=("eve",))), entries) == [
+    assert disallowed_origins(rule(labelers=NameList(forbid=("eve",))), entries) == [
         "annotations have the labeler 'eve'"
     ]
 
@@ -126,7 +126,7 @@ def test_a_forbidden_labeler_is_found_among_several_peoples_labels() -> None:
 def test_names_are_counted_across_parts_with_dictionaries_of_their_own() -> None:
     one, other = pets(2), pets(2, _000={"labeler": "eve"}, _001={"labeler": "eve"})
     both = pa.concat_tables([one, other]).cast(ENTRY)
-    assert foreign_names(rule(labelers=NameList(forbid=("eve",))), both) == [
+    assert disallowed_origins(rule(labelers=NameList(forbid=("eve",))), both) == [
         "2 samples have the labeler 'eve'"
     ]
 

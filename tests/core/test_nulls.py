@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.nulls import chunked_nulls, nulls, one_text
+from provreg.core.manifest.nulls import chunked_nulls, constant_column, nulls
 
 COUNTS = [0, 1, 1 << 18, (1 << 18) + 1, 3 << 18]
 
@@ -41,7 +41,7 @@ def test_nulls_of_entries_take_no_memory() -> None:
 
 def test_one_text_for_many_takes_no_memory() -> None:
     before = pa.total_allocated_bytes()
-    made = one_text("somewhere", 200_000)
+    made = constant_column("somewhere", 200_000)
     assert pa.total_allocated_bytes() - before < 10_000
     made.validate(full=True)
     assert made.unique().to_pylist() == ["somewhere"]

@@ -9,7 +9,7 @@ from blake3 import blake3
 from provreg.core.changes import origin as origin_of
 from provreg.core.changes import pairing
 from provreg.core.changes.origin import (
-    Speaker,
+    OriginDefaults,
     contradicted,
     merge_appended,
     with_origin,
@@ -18,7 +18,7 @@ from provreg.core.manifest.entry import ENTRY, SAMPLE
 from provreg.core.manifest.long_labels import split_long_labels
 from provreg.errors import InputError
 
-VENDOR = Speaker("vendor-b", "mallory")
+VENDOR = OriginDefaults("vendor-b", "mallory")
 
 
 def make_samples(*rows: dict[str, Any]) -> pa.Table:
@@ -31,7 +31,7 @@ def make_samples(*rows: dict[str, Any]) -> pa.Table:
 
 
 def origin(
-    samples: pa.Table, parent: pa.Table | None, speaker: Speaker = VENDOR, **known: bool
+    samples: pa.Table, parent: pa.Table | None, speaker: OriginDefaults = VENDOR, **known: bool
 ) -> dict[str, tuple[str, str | None]]:
     known = {"labels_known": True, "splits_known": True} | known
     entries = with_origin(samples, parent, speaker, **known)
@@ -50,12 +50,12 @@ def test_the_first_version_is_the_speakers(make_entries) -> None:
 
 def test_a_missing_source_is_an_error_naming_the_sample() -> None:
     with pytest.raises(InputError, match="'1' has no source") as caught:
-        origin(make_samples({"id": "1"}), None, Speaker(None, "l"))
+        origin(make_samples({"id": "1"}), None, OriginDefaults(None, "l"))
     assert caught.value.sample == "1"
 
 
 def test_a_missing_labeler_is_recorded_as_none() -> None:
-    assert origin(make_samples({"id": "1"}), None, Speaker("s", None)) == {"1": ("s", None)}
+    assert origin(make_samples({"id": "1"}), None, OriginDefaults("s", None)) == {"1": ("s", None)}
 
 
 def test_what_did_not_change_keeps_its_origin(parent) -> None:
@@ -65,7 +65,7 @@ def test_what_did_not_change_keeps_its_origin(parent) -> None:
 
 def test_an_unchanged_sample_needs_no_source_from_this_ingestion(parent) -> None:
     samples = make_samples({"id": "1", "payload": "x", "label": "cat"})
-    assert origin(samples, parent, Speaker(None, None)) == {"1": ("cifar", "krizhevsky")}
+    assert origin(samples, parent, OriginDefaults(None, None)) == {"1": ("cifar", "krizhevsky")}
 
 
 def test_injected_samples_are_the_speakers(parent) -> None:
@@ -226,7 +226,9 @@ def test_columns_of_nothing_take_no_room() -> None:
             samples = samples.append_column(field, pa.nulls(count, field.type))
     samples = samples.select(SAMPLE.names).cast(SAMPLE)
     before = pa.total_allocated_bytes()
-    entries = with_origin(samples, None, Speaker("s", None), labels_known=False, splits_known=False)
+    entries = with_origin(
+        samples, None, OriginDefaults("s", None), labels_known=False, splits_known=False
+    )
     entries.validate(full=True)
     assert entries.schema == ENTRY
     assert entries.column("source").unique().to_pylist() == ["s"]

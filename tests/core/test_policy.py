@@ -258,7 +258,7 @@ def test_roles_of_each_kind_are_read_and_numbered() -> None:
     assert parsed.train_rule("yes") == TrainRule(("y*",), ("ci",))
     assert parsed.train_rule("cifar10") is None
     assert parsed.freshness_rule("cifar10") == FreshnessRule(
-        ("*",), ("ci",), demanded=True, maximum_age=timedelta(days=14)
+        ("*",), ("ci",), mandatory=True, maximum_age=timedelta(days=14)
     )
 
 

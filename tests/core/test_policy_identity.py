@@ -36,7 +36,7 @@ def policy(*people: dict[str, Any]) -> Policy:
 
 
 def fits(identity: dict[str, Any], signature: Signature) -> bool:
-    return policy(identity).principals[0].made(signature)
+    return policy(identity).principals[0].matches(signature)
 
 
 PUBLISHED = Signature(

@@ -87,7 +87,7 @@ def test_threshold_is_met_by_two_principals() -> None:
 
 def test_two_keys_of_one_principal_count_once() -> None:
     found = verdict([ALICE, ALICE_AGAIN, ALICE])
-    assert found.set_aside == ()
+    assert found.uncounted == ()
     assert found.needed == "needs a signature by 1 of: ci"
     with pytest.raises(NotTrustedError, match="1 of 2 needed") as caught:
         found.require()
@@ -98,7 +98,7 @@ def test_two_keys_of_one_principal_count_once() -> None:
 def test_signatures_of_others_are_ignored_and_reported() -> None:
     found = verdict([BOB, ALICE, STRANGER, CI])
     assert found.trusted
-    assert [one.signature for one in found.set_aside] == [BOB, STRANGER]
+    assert [one.signature for one in found.uncounted] == [BOB, STRANGER]
     assert "not counted: key " in found.reason
 
 
@@ -365,7 +365,7 @@ def test_no_set_of_signatures_by_one_principal_meets_two(
 ) -> None:
     policy = Policy(PEOPLE, (replace(rule, threshold=max(2, rule.threshold)),))
     alone = next(person for person in PEOPLE if person.name == who)
-    assert not verdict([one for one in made if alone.made(one)], policy).trusted
+    assert not verdict([one for one in made if alone.matches(one)], policy).trusted
 
 
 @given(made=st.lists(signatures, max_size=8), who=st.sampled_from(NAMES), rule=rules)
@@ -391,7 +391,7 @@ def test_all_rules_count_alike(made: list[Signature], threshold: int) -> None:
     assert (publish.met, publish.approvals) == (revoke.met, revoke.approvals)
     signed = {name for name, _ in revoke.approvals}
     assert revoke.met == (len(signed) >= threshold)
-    counted = {person.name for person in PEOPLE for one in made if person.made(one)}
+    counted = {person.name for person in PEOPLE for one in made if person.matches(one)}
     assert signed <= counted
 
 

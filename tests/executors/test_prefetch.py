@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.executors.prefetch import ahead
+from provreg.executors.prefetch import prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def test_the_next_item_is_made_before_it_is_asked_for() -> None:
         second.set()
         yield 2
 
-    with ahead(items()) as found:
+    with prefetched(items()) as found:
         assert next(found) == 1
         assert second.wait(timeout=10)
         assert list(found) == [2]
@@ -36,7 +36,7 @@ def test_no_more_than_one_item_is_made_ahead() -> None:
             made.append(number)
             yield number
 
-    with ahead(items()) as found:
+    with prefetched(items()) as found:
         for number in found:
             assert len(made) <= number + 2
     assert made == [0, 1, 2, 3, 4]
@@ -47,7 +47,7 @@ def test_what_making_an_item_raises_is_raised_in_its_place() -> None:
         yield 1
         raise ZeroDivisionError
 
-    with ahead(items()) as found:
+    with prefetched(items()) as found:
         assert next(found) == 1
         with pytest.raises(ZeroDivisionError):
             next(found)
@@ -55,14 +55,14 @@ def test_what_making_an_item_raises_is_raised_in_its_place() -> None:
 
 def test_no_thread_is_left_when_the_rest_is_not_wanted() -> None:
     before = threading.active_count()
-    with ahead(iter(range(5))) as found:
+    with prefetched(iter(range(5))) as found:
         next(found)
     assert threading.active_count() == before
 
 
 def _threads_in_worker(_: int) -> tuple[int, list[int]]:
     before = threading.active_count()
-    with ahead(iter([1, 2])) as found:
+    with prefetched(iter([1, 2])) as found:
         return threading.active_count() - before, list(found)
 
 

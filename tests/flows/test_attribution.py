@@ -255,9 +255,9 @@ def test_a_signer_who_only_rewrites_the_origin_is_named(story: Story, tmp_path: 
     assert (answer.content.version.head.version, answer.content.source) == (1, "alice's source")
     assert answer.label.labeler == "alice's labeler"
     for said in (answer.content, answer.label):
-        assert said.said_again is not None
-        assert said.said_again.signers[0].principal == "bob"
-    assert all(one.content.said_again is None for one in story.blame("cat/1"))
+        assert said.restated_in is not None
+        assert said.restated_in.signers[0].principal == "bob"
+    assert all(one.content.restated_in is None for one in story.blame("cat/1"))
 
 
 def test_who_rewrites_the_labeler_beside_another_change_is_named(
@@ -270,8 +270,8 @@ def test_who_rewrites_the_labeler_beside_another_change_is_named(
     (answer,) = story.blame("cat/0")
     assert (answer.content.version.head.version, answer.label.version.head.version) == (2, 1)
     assert answer.label.labeler == "alice's labeler"
-    assert answer.label.said_again is not None
-    assert answer.label.said_again.signers[0].principal == "bob"
+    assert answer.label.restated_in is not None
+    assert answer.label.restated_in.signers[0].principal == "bob"
 
 
 def test_a_labeler_named_by_somebody_else_is_asserted_by_them(story: Story) -> None:
@@ -368,8 +368,8 @@ def test_rewriting_the_origin_later_puts_no_words_into_the_mouth_of_who_changed_
     (change,) = story.bench.open(*SIGNERS).diff("pets@1", "pets@3")
     [content] = change.attributions.values()
     assert (content.version and content.version.head.version, content.source) == (2, "bob's source")
-    assert content.said_again is not None
-    assert content.said_again.head.version == 3
+    assert content.restated_in is not None
+    assert content.restated_in.head.version == 3
 
 
 def test_a_change_made_elsewhere_is_not_of_the_version_after_the_old_one(story: Story) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core.changes.origin import Speaker
+from provreg.core.changes.origin import OriginDefaults
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.manifest import build_parts
@@ -45,7 +45,7 @@ def samples(count: int, changed: str = "") -> ReadResult:
 
 
 def drafted(count: int, parent: Parent | None = None, changed: str = "") -> Draft:
-    return draft("d", samples(count, changed), parent, Speaker("s", None))
+    return draft("d", samples(count, changed), parent, OriginDefaults("s", None))
 
 
 def sealed(made: Draft, number: int = 1) -> Sealed:
@@ -130,7 +130,7 @@ def test_blocks_kept_from_the_parent_are_those_that_hashing_makes(
     entries = drafted(40_000).entries
     for number in range(2, 8):
         parent = Parent(version.head.digest(), version.head, entries)
-        made = draft("d", edited(entries, numbers), parent, Speaker("s", None))
+        made = draft("d", edited(entries, numbers), parent, OriginDefaults("s", None))
         blocks = [part.blocks for part in build_parts(entries)]
         hashed.clear()
         version = seal(made, number=number, created=NOW, message="", parents_blocks=blocks)

@@ -11,7 +11,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.changes.origin import OriginDefaults, with_origin
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.manifest import in_order
 from provreg.core.manifest.told import Told
@@ -40,7 +40,7 @@ def matching(signed: list[Row], *, ids: bool, labels: bool = True, parts: int = 
     if not ids:
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
     entries = with_origin(
-        in_order(table), None, Speaker("s", "ann"), labels_known=True, splits_known=False
+        in_order(table), None, OriginDefaults("s", "ann"), labels_known=True, splits_known=False
     )
     length = -(-entries.num_rows // parts)
     pieces = [entries.slice(at, length) for at in range(0, entries.num_rows, length)]
@@ -139,7 +139,7 @@ def test_contents_that_begin_alike_are_not_taken_for_each_other() -> None:
     entries = with_origin(
         pa.Table.from_batches([read]),
         None,
-        Speaker("s", None),
+        OriginDefaults("s", None),
         labels_known=True,
         splits_known=False,
     )

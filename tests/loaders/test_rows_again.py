@@ -19,7 +19,7 @@ from provreg.executors.processes import InProcess
 from provreg.loaders.arrow import reader, table
 from provreg.readers.tables.parquet import remembered_rows
 from provreg.readers.tables.parquet.checked_file import FileChunks
-from provreg.store.private.row_memos import RowMemos
+from provreg.store.private.row_memos import RowHashCache
 
 Publish = Callable[..., None]
 Load = Callable[..., provreg.VerifiedSamples]
@@ -273,7 +273,7 @@ def test_verify_data_believes_no_memo(
     def refuse(*_: Any) -> None:
         pytest.fail("a memo was asked for")
 
-    monkeypatch.setattr(RowMemos, "get", refuse)
+    monkeypatch.setattr(RowHashCache, "get", refuse)
     samples.verify_data()
     overwrite(path, b"text number 0031", b"text number 9931")
     with pytest.raises(NotTrustedError, match="1 changed"):

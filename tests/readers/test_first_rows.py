@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from provreg.core.rows.column import Column, LogicalType, settled, type_from_json
 from provreg.core.rows.column_arrow import check_names
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, examined
+from provreg.readers.data_files.source_file import ValueMismatchError, stat_source
 from provreg.readers.tables import first_rows
 from provreg.readers.tables.table import TableOptions, TableSamples, read_table
 from provreg.readers.tables.text import json_array, jsonlines
@@ -70,11 +70,11 @@ def reading_each_value_first(file: Path, format_: str, options: TableOptions) ->
     """The rule itself: all columns first, from all values, then all rows under them."""
     columns: dict[str, LogicalType] = {}
     reader = first_rows.VALUED[format_]
-    for piece in reader.slices(examined(file), options):
+    for piece in reader.slices(stat_source(file), options):
         for chunk in reader.chunks(piece):
             try:
                 take_in(columns, chunk, options.types)
-            except MisfitError as misfit:
+            except ValueMismatchError as misfit:
                 raise InputError(misfit.complaint) from None
     check_names(list(columns))
     settled_ = tuple(Column(name, settled(logical)) for name, logical in columns.items())

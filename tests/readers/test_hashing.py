@@ -24,12 +24,12 @@ from provreg.readers.files.walk import list_samples
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from provreg.readers.files.walk import Run
+    from provreg.readers.files.walk import ByteRun
 
 BUFFER = 1024 * 1024
 
 
-def runs_of(root: Path, files: dict[str, bytes]) -> list[Run]:
+def runs_of(root: Path, files: dict[str, bytes]) -> list[ByteRun]:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
@@ -81,7 +81,7 @@ def test_cores_without_a_file_of_their_own_help_with_the_last(
 ) -> None:
     asked: list[int] = []
 
-    def hash_slice(work: hash_worker.Slice) -> hash_worker.SliceHashes:
+    def hash_slice(work: hash_worker.HashSlice) -> hash_worker.SliceHashes:
         asked.append(work.threads)
         return hash_worker.hash_slice(work)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blake3 import blake3
 
-from provreg.readers.files.hash_worker import Slice, hash_slice
+from provreg.readers.files.hash_worker import HashSlice, hash_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def hashed(path: Path, threads: int = 1, *, with_sha256: bool = False) -> bytes:
-    work = Slice([(str(path.parent), "", [path.name])], with_sha256, False, threads)
+    work = HashSlice([(str(path.parent), "", [path.name])], with_sha256, False, threads)
     answer = hash_slice(work)
     for _, failure in answer.failures:
         raise failure

@@ -10,9 +10,9 @@ import pytest
 from sanitized import COMPILER, run_sanitized
 
 from provreg.readers.files import hash_worker, stats
-from provreg.readers.files.hash_worker import Slice, hash_slice
+from provreg.readers.files.hash_worker import HashSlice, hash_slice
 from provreg.readers.files.safe_open import READ_FILE
-from provreg.readers.files.stats import STAT, ended, stats_in
+from provreg.readers.files.stats import STAT, nul_terminated, stats_in
 
 compiled = pytest.mark.skipif(stats.fstats is None, reason="needs a C compiler: not compiled")
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
 def _taken(folder: Path, names: list[str]) -> list[tuple[int, ...]]:
     opened = os.open(folder, os.O_RDONLY)
     try:
-        return list(STAT.iter_unpack(stats_in(opened, ended(names))))
+        return list(STAT.iter_unpack(stats_in(opened, nul_terminated(names))))
     finally:
         os.close(opened)
 
@@ -151,7 +151,9 @@ def test_files_are_hashed_alike_with_and_without_it(
         (folder / name).unlink()
     (folder / "large").write_bytes(bytes(300_000))
     (folder / "full").write_bytes(bytes(hash_worker._BUFFER))
-    work = Slice([(str(folder), "", ["file", "large", "full"])], with_sha256=True, collect=False)
+    work = HashSlice(
+        [(str(folder), "", ["file", "large", "full"])], with_sha256=True, collect=False
+    )
     fast = hash_slice(work)
     monkeypatch.setattr(hash_worker, "read_small", None)
     assert hash_slice(work) == fast

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from provreg.core.rows.column import type_from_json
 from provreg.errors import FormatError, InputError, ProvregError, UsageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.data_files.source_file import examined
+from provreg.readers.data_files.source_file import stat_source
 from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
 from provreg.readers.tables.text import delimited
 
@@ -83,7 +83,7 @@ def test_a_file_of_several_blocks_is_read_whole(
 def pieces_of(path: Path, data: bytes, delimiter: str = ",") -> int:
     file = path / "p.csv"
     file.write_bytes(data)
-    return len(list(delimited.slices(examined(file), TableOptions(delimiter=delimiter))))
+    return len(list(delimited.slices(stat_source(file), TableOptions(delimiter=delimiter))))
 
 
 rows_of_text = st.lists(
@@ -367,4 +367,4 @@ def test_any_bytes_are_rows_or_our_error(tmp_path_factory: Any, data: bytes) -> 
     except ProvregError:
         return
     assert samples.table.num_rows
-    assert examined(file).size == len(data)
+    assert stat_source(file).size == len(data)

@@ -23,7 +23,7 @@ from provreg.core.rows.column import (
 )
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables import first_rows
 from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
 from provreg.readers.tables.text import json_array, json_rows, json_values, jsonlines
@@ -183,7 +183,7 @@ def test_hostile_lines_are_read_as_python_does_or_refused(line: str) -> None:
     ):
         try:
             found = rows_of_lines(data, columns)
-        except MisfitError:
+        except ValueMismatchError:
             found = None
         assert found == _truth(data)
 
@@ -483,7 +483,7 @@ def test_rows_that_lack_most_of_very_many_fields_are_read_as_others(
     monkeypatch.setattr(json_rows, "most_rows", lambda _: most)
     data = b"\n".join([*WIDE, wrong]) + b"\n"
     if wrong:
-        with pytest.raises(MisfitError) as caught:
+        with pytest.raises(ValueMismatchError) as caught:
             list(batches_of_lines(data, columns))
         assert caught.value.row == len(WIDE)
         return

@@ -19,7 +19,7 @@ from provreg.core.rows.column import INT
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.data_files.source_file import SourceFile, examined, opened
+from provreg.readers.data_files.source_file import SourceFile, opened, stat_source
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
 
@@ -90,7 +90,7 @@ def _texts_of(file: SourceFile, stream: Any) -> Any:
 def test_file_swapped_once_it_is_open_is_not_what_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": ["signed"]}), path)
-    file = examined(path)
+    file = stat_source(path)
     read = []
 
     def read_while_swapped() -> None:
@@ -110,9 +110,9 @@ def test_rows_are_read_where_the_system_does_not_open_open_files_again(tmp_path:
     pq.write_table(pa.table({"a": ["x"]}), path)
     with (
         patch.object(pa, "OSFile", side_effect=FileNotFoundError("/dev/fd/3")),
-        opened(examined(path)) as stream,
+        opened(stat_source(path)) as stream,
     ):
-        assert _texts_of(examined(path), stream) == ["x"]
+        assert _texts_of(stat_source(path), stream) == ["x"]
 
 
 _PEAK = """

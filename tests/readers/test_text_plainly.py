@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provreg.core.rows.column import FLOAT16, FLOAT32, FLOAT64, Scalar
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.typed_text import parsed
 
 WIDTHS = {FLOAT16: np.float16, FLOAT32: np.float32, FLOAT64: np.float64}
@@ -81,7 +81,7 @@ def test_floats_from_text_are_rounded_once(texts: list[str], logical: Scalar) ->
         for text, value in zip(texts, wanted, strict=True)
     ]
     if any(refused):
-        with pytest.raises(MisfitError) as caught:
+        with pytest.raises(ValueMismatchError) as caught:
             parsed(pa.array(texts), logical)
         assert refused[caught.value.row]
     else:

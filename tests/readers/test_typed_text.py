@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core.rows.column import FLOAT32, FLOAT64, INT, Scalar, held_in
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.typed_text import parsed
 
 _WORDS = r"[+-]?(?i:nan|inf|infinity)"
@@ -26,7 +26,7 @@ def accepted(texts: list[str | None], logical: Scalar) -> list[int | float | Non
     """The values, or the row that is refused."""
     try:
         return parsed(pa.array(texts, pa.string()), logical).to_pylist()
-    except MisfitError as misfit:
+    except ValueMismatchError as misfit:
         return misfit.row
 
 

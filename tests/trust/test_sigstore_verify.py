@@ -25,7 +25,7 @@ from provreg.core.policy.policy import Identity, Policy, Principal, PublishRule,
 from provreg.core.statements.statement import version_statement
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 from provreg.trust.bundle import TrustAnchors, parse_bundle, verify_bundle
-from provreg.trust.sigstore.certificate import Run, identity_of, run_of
+from provreg.trust.sigstore.certificate import WorkflowRun, identity_of, run_of
 from provreg.trust.sigstore.root import (
     PUBLIC_GOOD,
     STAGING,
@@ -297,8 +297,8 @@ def utf8(text: str) -> bytes:
 def test_what_a_run_was_for_is_read_and_absent_is_absent() -> None:
     claims = {12: utf8("https://github.com/o/r"), 14: utf8("refs/heads/main"), 23: utf8("release")}
     whole = run_of(certificate(MAIL, v1=ISSUER, claims=claims))
-    assert whole == Run("https://github.com/o/r", "refs/heads/main", "release")
-    assert run_of(certificate(MAIL, v1=ISSUER)) == Run(None, None, None)
+    assert whole == WorkflowRun("https://github.com/o/r", "refs/heads/main", "release")
+    assert run_of(certificate(MAIL, v1=ISSUER)) == WorkflowRun(None, None, None)
     # Fulcio writes an empty text where a run has no environment.
     empty = run_of(certificate(MAIL, v1=ISSUER, claims=claims | {23: utf8("")}))
     assert empty.environment is None
@@ -332,9 +332,9 @@ def test_signature_says_what_the_run_was_for(
     assert (made.identity, made.repository, made.ref) == (workflow, *run.values())
     assert (made.environment, made.logged, made.stamped) == (None, True, False)
     identity = Identity(workflow, made.issuer or "", False, *run.values())
-    assert identity.made(made)
-    assert not replace(identity, repository="https://github.com/o/fork").made(made)
-    assert not replace(identity, environment="release").made(made)
+    assert identity.matches(made)
+    assert not replace(identity, repository="https://github.com/o/fork").matches(made)
+    assert not replace(identity, environment="release").matches(made)
 
 
 def test_root_file_is_a_trusted_root_or_a_trust_config(loopback: Loopback, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from forge import FOLDER, PETS, Forge, Kept, entry, many, pets, table
 from signing import bundle, by, envelope, policy
 
-from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.changes.origin import OriginDefaults, with_origin
 from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest.manifest import in_order
 from provreg.core.statements.statement import PAYLOAD_TYPE, pae
@@ -159,7 +159,11 @@ def _typed_table(kept: Kept) -> Case:
         types = {column.name: column.type for column in columns_from_json(named, "types")}
         samples = read_new([path], ReadOptions(id="key", split="fold", types=types), None)
     entries = with_origin(
-        in_order(samples.table), None, Speaker("exam", None), labels_known=False, splits_known=True
+        in_order(samples.table),
+        None,
+        OriginDefaults("exam", None),
+        labels_known=False,
+        splits_known=True,
     )
     forge = Forge(kept)
     rows = pa.Table.from_pylist(entries.to_pylist(), schema=entries.schema)

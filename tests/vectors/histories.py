@@ -12,7 +12,7 @@ from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
 from signing import fingerprint, policy, public_pem
 
-from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.changes.origin import OriginDefaults, with_origin
 from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
 
@@ -285,7 +285,7 @@ def _columns(kept: Kept) -> Iterator[Case]:
         path.write_text(signed, "utf-8")
         samples = read_new([path], how, None)
     entries = with_origin(
-        samples.table, None, Speaker("web", "fay"), labels_known=False, splits_known=True
+        samples.table, None, OriginDefaults("web", "fay"), labels_known=False, splits_known=True
     )
     forge = Forge(kept)
     rows = pa.Table.from_pylist(entries.to_pylist(), schema=entries.schema)

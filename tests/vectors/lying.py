@@ -11,7 +11,7 @@ import pyarrow as pa
 from case import Case
 from forge import FOLDER, PETS, Forge, Kept, pets, table
 
-from provreg.core.changes.origin import Speaker, with_origin
+from provreg.core.changes.origin import OriginDefaults, with_origin
 from provreg.core.encoding.digest import blake3_digest
 from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
@@ -90,7 +90,7 @@ def cases(kept: Kept) -> Iterator[Case]:
         how = ReadOptions(id="key", source_column="from", labeler_column="by")
         samples = read_new([path], how, None)
     entries = with_origin(
-        samples.table, None, Speaker(None, None), labels_known=False, splits_known=False
+        samples.table, None, OriginDefaults(None, None), labels_known=False, splits_known=False
     )
     rows = pa.Table.from_pylist(entries.to_pylist(), schema=entries.schema)
     forge = Forge(kept)

@@ -14,7 +14,7 @@ from blake3 import blake3
 from provreg.core.rows.column import columns_from_json
 from provreg.core.rows.row import encode_rows
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, examined
+from provreg.readers.data_files.source_file import ValueMismatchError, stat_source
 from provreg.readers.tables.options import TableOptions
 from provreg.readers.tables.rows import READERS
 from provreg.readers.tables.table import read_table
@@ -321,11 +321,11 @@ def read(data: bytes, said: dict[str, Any]) -> list[bytes] | None:
         try:
             return [
                 payload
-                for piece in reader.slices(examined(file), options)
+                for piece in reader.slices(stat_source(file), options)
                 for batch in reader.batches(piece, options)
                 for payload in encode_rows(batch, options.columns or ()).to_pylist()
             ]
-        except (InputError, MisfitError):
+        except (InputError, ValueMismatchError):
             return None
 
 

@@ -77,8 +77,8 @@ def _row(sample: SampleBlame) -> tuple[object, ...]:
 def _since(attribution: Attribution) -> str:
     head = attribution.version.head
     rewritten = ""
-    if attribution.said_again is not None:
-        rewritten = f", origin rewritten in @{attribution.said_again.head.version}"
+    if attribution.restated_in is not None:
+        rewritten = f", origin rewritten in @{attribution.restated_in.head.version}"
     return f"@{head.version} {head.created.date()}{rewritten}"
 
 

@@ -297,6 +297,6 @@ def _hand_to_json(hand: Hand) -> dict[str, Any]:
         "signed_at": None if version is None else when(version.signed_at),
         "proof": None if version is None else version.proof,
     }
-    if hand.said_again is not None:
-        found["origin_rewritten_in"] = hand.said_again.head.version
+    if hand.restated_in is not None:
+        found["origin_rewritten_in"] = hand.restated_in.head.version
     return found

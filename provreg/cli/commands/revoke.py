@@ -20,7 +20,7 @@ from provreg.errors import UsageError
 
 if TYPE_CHECKING:
     from provreg.core.statements.revocation import Revocation, RevokedSamples
-    from provreg.flows.sign.revoke import Aim, Revoked
+    from provreg.flows.sign.revoke import RevocationPlan, Revoked
 
 EXAMPLES = (
     "provreg revoke cifar10@3 --reason 'labels of 3 May were flipped' --sign key:chief.key",
@@ -64,9 +64,9 @@ def revoke(
     opened = open_registry(opening, output, root=signing)
     signer = require_signer(signing, opened, output)
 
-    aims: list[Aim] = []
+    aims: list[RevocationPlan] = []
 
-    def asked(aim: Aim) -> None:
+    def asked(aim: RevocationPlan) -> None:
         aims.append(aim)
         _show(aim, output)
         confirm(f"revoke {aim.revocation.what}? It cannot be taken back", yes=yes)
@@ -95,7 +95,7 @@ def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamp
     return RevokedSamples("labeler", labeler or "", since)
 
 
-def _show(aim: Aim, output: Output) -> None:
+def _show(aim: RevocationPlan, output: Output) -> None:
     """What is about to be revoked, as far as a person can check it."""
     revocation = aim.revocation
     output.line(f"{revocation.dataset}@{revocation.version}, {counted(aim.samples, 'sample')}")
@@ -112,7 +112,7 @@ def _show(aim: Aim, output: Output) -> None:
             output.warn(f"{revocation.dataset}@{revocation.version} has no {revocation.samples}")
 
 
-def _report(made: Revoked, aim: Aim, output: Output) -> None:
+def _report(made: Revoked, aim: RevocationPlan, output: Output) -> None:
     from provreg.flows.verify.revocations import InForce
 
     outcome = made.outcome

@@ -10,7 +10,7 @@ from provreg.cli.ui.options import (
     Opening,
     Printing,
 )
-from provreg.cli.ui.runs import run_to_json, runs_table, say_untold
+from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, say_damage
 from provreg.core.encoding.text import quoted
 from provreg.errors import UsageError
@@ -61,7 +61,7 @@ def runs(
     found, untold = opened.runs(Selection(**wanted, where=where).mask if selected else None)
     for warning in opened.warnings:
         output.warn(warning)
-    say_untold(untold, output)
+    warn_unresolved(untold, output)
     output.document(
         {
             "runs": [

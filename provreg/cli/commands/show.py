@@ -23,7 +23,7 @@ from provreg.cli.ui.render import (
     version_to_json,
     when,
 )
-from provreg.cli.ui.runs import run_to_json, runs_table, say_untold
+from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, say_damage, say_untrusted
 from provreg.errors import UsageError
 
@@ -169,7 +169,7 @@ def _show_sample(opened: Registry, reference: str, sample: str, output: Output) 
     say_untrusted(versions.values(), output)
     content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
     found, untold = opened.runs_of_sample(reference, sample)
-    say_untold(untold, output)
+    warn_unresolved(untold, output)
     runs = [run_to_json(one.run) for one in found]
     output.document(
         {"ref": reference, "entry": entry, "content": content, "label": label, "runs": runs}

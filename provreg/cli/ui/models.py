@@ -16,7 +16,7 @@ from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
-    from provreg.flows.receipts.models import MadeBy
+    from provreg.flows.receipts.models import ModelMatch
     from provreg.registry import Registry
 
 MODEL = "model:"
@@ -98,7 +98,7 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
 
 
 def _show_samples(
-    opened: Registry, document: dict[str, Any], made: list[MadeBy], output: Output
+    opened: Registry, document: dict[str, Any], made: list[ModelMatch], output: Output
 ) -> None:
     found = _samples(opened, made)
     if output.json:
@@ -108,7 +108,7 @@ def _show_samples(
         output.line(f"{sample['dataset']}@{sample['version']} {sample['id']}")
 
 
-def _samples(opened: Registry, made: list[MadeBy]) -> Iterator[dict[str, Any]]:
+def _samples(opened: Registry, made: list[ModelMatch]) -> Iterator[dict[str, Any]]:
     """What the best fitting run was handed, a sample each, in the order of ids."""
     for on, ids in opened.samples_of_run(made[0].run):
         for chunk in ids.chunks:
@@ -116,11 +116,11 @@ def _samples(opened: Registry, made: list[MadeBy]) -> Iterator[dict[str, Any]]:
                 yield {"dataset": on.dataset, "version": on.version, "id": sample.as_py()}
 
 
-def _made_to_json(made: MadeBy) -> dict[str, Any]:
+def _made_to_json(made: ModelMatch) -> dict[str, Any]:
     return run_to_json(made.run) | {"findings": [one.to_json() for one in made.findings]}
 
 
-def _differences(made: MadeBy) -> str:
+def _differences(made: ModelMatch) -> str:
     if not made.findings:
         return "as the run left them"
     return "NOT as the run left them: " + ", ".join(f"{one.id} {one.kind}" for one in made.findings)

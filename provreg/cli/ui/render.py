@@ -11,7 +11,7 @@ from provreg.errors import NotFetchedError, NotTrustedError, ProvregError
 
 if TYPE_CHECKING:
     from provreg.flows.history.blame import Attribution
-    from provreg.flows.receipts.runs import Run
+    from provreg.flows.receipts.runs import TrainingRun
     from provreg.flows.sign.proposals import Proposal
     from provreg.flows.verify.gate import Gate
     from provreg.flows.verify.lineage import Ancestor
@@ -43,7 +43,7 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(said) or "no changes"
 
 
-def signers_to_json(version: Ancestor | Run) -> list[dict[str, str]]:
+def signers_to_json(version: Ancestor | TrainingRun) -> list[dict[str, str]]:
     """Each signer as the design's diff format has it: by key, or by identity and issuer."""
     found = []
     for signer in version.signers:
@@ -107,8 +107,8 @@ def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
         "signed_at": when(version.signed_at),
         "proof": version.proof,
     }
-    if attribution.said_again is not None:
-        found["origin_rewritten_in"] = attribution.said_again.head.version
+    if attribution.restated_in is not None:
+        found["origin_rewritten_in"] = attribution.restated_in.head.version
     return found
 
 

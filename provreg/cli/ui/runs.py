@@ -12,14 +12,14 @@ from provreg.core.encoding.canonical import canonical
 if TYPE_CHECKING:
     from provreg.cli.ui.output import Output
     from provreg.core.statements.receipt import Code, Receipt, TrainedOn
-    from provreg.flows.receipts.exposure import Exposure, Untold
-    from provreg.flows.receipts.runs import Run
+    from provreg.flows.receipts.exposure import Exposure, UnresolvedReceipt
+    from provreg.flows.receipts.runs import TrainingRun
 
 _SHOWN = 3
 _MOST_TEXT = 400
 
 
-def run_to_json(run: Run) -> dict[str, Any]:
+def run_to_json(run: TrainingRun) -> dict[str, Any]:
     """A run as every command gives it."""
     receipt = run.receipt
     return {
@@ -46,7 +46,7 @@ def run_to_json(run: Run) -> dict[str, Any]:
     }
 
 
-def run_facts(run: Run) -> dict[str, object]:
+def run_facts(run: TrainingRun) -> dict[str, object]:
     """A run's facts for people, a line each."""
     facts: dict[str, object] = {
         "receipt": run.digest,
@@ -109,7 +109,7 @@ def runs_table(rows: Iterable[Exposure], output: Output) -> None:
     )
 
 
-def say_untold(untold: Iterable[Untold], output: Output) -> None:
+def warn_unresolved(untold: Iterable[UnresolvedReceipt], output: Output) -> None:
     """Warns of receipts of which the answer is not known."""
     for one in untold:
         output.warn(
@@ -117,7 +117,7 @@ def say_untold(untold: Iterable[Untold], output: Output) -> None:
         )
 
 
-def signed_by(run: Run) -> str:
+def signed_by(run: TrainingRun) -> str:
     """The principals counted, or that nobody is."""
     return ", ".join(signer.principal for signer in run.signers) or "UNTRUSTED"
 

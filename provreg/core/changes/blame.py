@@ -33,14 +33,14 @@ class Record:
 class Fact:
     """Since which version (its place in the history) something holds, and where it is recorded.
 
-    `record` None means the entry as it stands now. `said_again` is the last version that rewrote
+    `record` None means the entry as it stands now. `restated_in` is the last version that rewrote
     who is said to answer for it (a content's source, a label's labeler or time) though it stayed
     the same, None where none did.
     """
 
     since: int
     record: Record | None = None
-    said_again: int | None = None
+    restated_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +154,8 @@ def _kept(fact: Fact, version: int, row: int, *, rewritten: bool) -> Fact:
     able to put its words into the first signer's mouth.
     """
     record = fact.record or Record("old", row)
-    said_again = version if rewritten else fact.said_again
-    return Fact(fact.since, record, said_again)
+    restated_in = version if rewritten else fact.restated_in
+    return Fact(fact.since, record, restated_in)
 
 
 def _end(walk: _Walk, life: Life, content: bytes) -> None:

@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.columns import plain
+from provreg.core.manifest.columns import without_dictionary
 from provreg.core.policy.content_limits import Limit, NameList, Origin
 from provreg.core.policy.policy import PublishRule
 
 _SHOWN = 3
 
 
-def foreign_names(rule: PublishRule, entries: pa.Table) -> list[str]:
+def disallowed_origins(rule: PublishRule, entries: pa.Table) -> list[str]:
     """What `rule` does not take of the names in `entries` (schema `entry.ENTRY`), in words."""
     found: list[str] = []
     if rule.sources is not None:
@@ -50,7 +50,7 @@ def _beyond(limit: Limit, changes: Changes, most: int) -> Iterator[str]:
             yield f"{_samples(count, 'is', 'are')} {limit.counted}, the limit is {most:,} ({limit})"
         return
     rows = changes.new_rows[counted]
-    names = plain(changes.new.column(limit.each).take(pa.array(rows[rows >= 0])))
+    names = without_dictionary(changes.new.column(limit.each).take(pa.array(rows[rows >= 0])))
     groups = names.value_counts()
     beyond = groups.filter(pc.greater(groups.field("counts"), most)).to_pylist()
     beyond.sort(key=lambda group: -group["counts"])

@@ -21,14 +21,14 @@ from provreg.core.manifest.columns import (
     Mask,
     Rows,
     byte_lengths,
-    plain,
     take_rows,
     unequal,
     whole,
+    without_dictionary,
 )
 from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
 from provreg.core.manifest.long_labels import split_long_labels
-from provreg.core.manifest.nulls import chunked_nulls, one_text
+from provreg.core.manifest.nulls import chunked_nulls, constant_column
 from provreg.errors import InputError
 
 # So many samples become entries at once: what that takes is gone before the next do.
@@ -37,7 +37,7 @@ _CLAIMED = ("content", "label", "label_digest")
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class OriginDefaults:
     """Who an ingestion speaks for: the source of what it brings, the labeler of what it labels."""
 
     source: str | None
@@ -47,7 +47,7 @@ class Speaker:
 def with_origin(
     samples: pa.Table,
     parent: pa.Table | None,
-    speaker: Speaker,
+    speaker: OriginDefaults,
     *,
     labels_known: bool,
     splits_known: bool,
@@ -132,7 +132,7 @@ def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _C
     return _Continued(rows, moved(parent, gone, came, rows, samples, labels_known=labels_known))
 
 
-def _brought(samples: pa.Table, speaker: Speaker) -> dict[str, pa.Array | pa.ChunkedArray]:
+def _brought(samples: pa.Table, speaker: OriginDefaults) -> dict[str, pa.Array | pa.ChunkedArray]:
     """The columns of entries that continue none."""
     label, label_digest = split_long_labels(samples.column("label"))
     columns = {name: samples.column(name) for name in ("id", "content", "size", "split",
@@ -150,7 +150,7 @@ def _continuing(
     before: pa.Table,
     continues: Mask,
     moved: tuple[pa.Table, Mask] | None,
-    speaker: Speaker,
+    speaker: OriginDefaults,
     *,
     labels_known: bool,
     splits_known: bool,
@@ -160,12 +160,12 @@ def _continuing(
 
     @cache
     def old(name: str) -> pa.Array:
-        return whole(plain(before.column(name)))
+        return whole(without_dictionary(before.column(name)))
 
     def along(name: str) -> pa.Array | pa.Scalar:
         if moved is None:
             return pa.scalar(None, old(name).type)
-        return whole(plain(moved[0].column(name)))
+        return whole(without_dictionary(moved[0].column(name)))
 
     def inherited(name: str, where: Mask) -> pa.Array:
         return pc.if_else(pa.array(where), old(name), along(name))
@@ -247,7 +247,7 @@ def _said(column: pa.ChunkedArray, value: str | None) -> pa.Array:
     if column.null_count < len(column) or value is None:
         return pc.coalesce(whole(column), pa.scalar(value, pa.string()))
     # One text for all of them is not written out: it is to become a dictionary anyway.
-    return one_text(value, len(column))
+    return constant_column(value, len(column))
 
 
 def _as_field(

@@ -15,11 +15,11 @@ from provreg.core.manifest.columns import (
     Mask,
     Rows,
     claim_keys,
-    plain,
     take,
     take_entries,
     unequal,
     whole,
+    without_dictionary,
 )
 from provreg.core.statements.revocation import RevokedSamples
 
@@ -146,7 +146,7 @@ def _keys(entries: pa.Table, rows: Rows, columns: Sequence[str]) -> pa.Array:
 
 
 def _is(column: pa.Array | pa.ChunkedArray, text: str) -> Mask:
-    return _mask(pc.fill_null(pc.equal(plain(column), text), False))
+    return _mask(pc.fill_null(pc.equal(without_dictionary(column), text), False))
 
 
 def _mask(found: pa.Array | pa.ChunkedArray) -> Mask:

@@ -53,7 +53,7 @@ def rearranged(entries: pa.Table, order: Rows) -> pa.Table:
 def take_entries(entries: pa.Table, rows: Rows) -> pa.Table:
     """As `take_rows`, with dictionaries decoded to texts."""
     taken = take_rows(entries, rows)
-    return pa.table({name: plain(taken.column(name)) for name in taken.column_names})
+    return pa.table({name: without_dictionary(taken.column(name)) for name in taken.column_names})
 
 
 def take(entries: pa.Table, name: str, rows: Rows) -> pa.Array:
@@ -61,7 +61,7 @@ def take(entries: pa.Table, name: str, rows: Rows) -> pa.Array:
     return whole(take_entries(entries.select([name]), rows).column(name))
 
 
-def plain(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+def without_dictionary(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """`column` with dictionaries decoded."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
@@ -83,7 +83,7 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
+def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     """Small tables, at least one, as one whose columns are whole; those without a value stay as
     they are, which may be mapped pages that nobody has touched."""
     table = pa.concat_tables(tables).unify_dictionaries()
@@ -105,7 +105,7 @@ def unequal(a: pa.ChunkedArray | pa.Array, b: pa.ChunkedArray | pa.Array) -> Mas
     if pa.types.is_dictionary(a.type):
         if a.dictionary.equals(b.dictionary):
             return _differ(a.indices, b.indices)
-        a, b = plain(a), plain(b)
+        a, b = without_dictionary(a), without_dictionary(b)
     return _differ(a, b)
 
 
@@ -153,9 +153,11 @@ def _gathered(entries: pa.Table, rows: Rows) -> pa.Table:
         if first < last:
             taken.append(batch.take(pa.array(ascending[first:last] - start)))
         start += batch.num_rows
-    joined = pa.Table.from_batches(taken, entries.schema).unify_dictionaries().combine_chunks()
+    concatenated = (
+        pa.Table.from_batches(taken, entries.schema).unify_dictionaries().combine_chunks()
+    )
     if not without and (order[:-1] < order[1:]).all():
-        return joined
+        return concatenated
     places = np.empty(len(rows), np.int64)
     places[order] = np.arange(len(rows)) - without
-    return joined.take(pa.array(places, mask=rows < 0))
+    return concatenated.take(pa.array(places, mask=rows < 0))

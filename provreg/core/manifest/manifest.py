@@ -19,7 +19,7 @@ from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.name_rules import name_complaint
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
-from provreg.core.manifest.columns import byte_lengths, plain, rearranged
+from provreg.core.manifest.columns import byte_lengths, rearranged, without_dictionary
 from provreg.core.manifest.entry import ENTRY, TIMESTAMP
 from provreg.core.manifest.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
 from provreg.core.manifest.ids import unsafe_ids
@@ -171,7 +171,9 @@ def check_values(entries: pa.Table) -> None:
             if wrong is not None:
                 row = (
                     at
-                    + pc.index(pc.fill_null(pc.equal(plain(chunk), wrong[0]), False), True).as_py()
+                    + pc.index(
+                        pc.fill_null(pc.equal(without_dictionary(chunk), wrong[0]), False), True
+                    ).as_py()
                 )
                 identity = entries.column("id")[row].as_py()
                 raise FormatError(

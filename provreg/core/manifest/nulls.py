@@ -25,7 +25,7 @@ def chunked_nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
     return pa.chunked_array([*[_many(type_)] * whole, nulls(type_, rest)], type_)
 
 
-def one_text(text: str, count: int) -> pa.DictionaryArray:
+def constant_column(text: str, count: int) -> pa.DictionaryArray:
     """`text` for each of `count` entries, no more than a part has, in no room but its own."""
     indices = pa.Array.from_buffers(pa.int32(), count, [None, _ZEROS])
     return pa.DictionaryArray.from_arrays(indices, [text])

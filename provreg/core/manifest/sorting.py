@@ -19,10 +19,10 @@ def ascending(ids: pa.ChunkedArray) -> Rows:
     skipped = _in_common(ids)
     words = np.concatenate([_words(chunk, skipped) for chunk in ids.chunks if len(chunk)])
     table = pa.table({"id": ids})
-    return by_words(words, lambda rows: take_rows(table, rows).column("id"))
+    return sort_by_prefix(words, lambda rows: take_rows(table, rows).column("id"))
 
 
-def by_words(words: npt.NDArray[np.uint64], texts: Callable[[Rows], pa.ChunkedArray]) -> Rows:
+def sort_by_prefix(words: npt.NDArray[np.uint64], texts: Callable[[Rows], pa.ChunkedArray]) -> Rows:
     """The rows in the order of their texts, of which each has eight bytes in `words`.
 
     Numbers are sorted several times as fast as texts, and eight bytes from where texts begin to

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from provreg.core.manifest.columns import Mask, plain, unequal, whole
+from provreg.core.manifest.columns import Mask, unequal, whole, without_dictionary
 from provreg.core.manifest.long_labels import split_long_labels
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class Told:
             return np.zeros(len(said), np.bool_)
         if name == "label":
             text, digest = split_long_labels(said)
-            return unequal(plain(entries.column("label")), text) | unequal(
+            return unequal(without_dictionary(entries.column("label")), text) | unequal(
                 entries.column("label_digest"), digest
             )
-        mask = unequal(plain(entries.column(name)), said)
+        mask = unequal(without_dictionary(entries.column(name)), said)
         if name not in self.always and said.null_count:
             mask &= np.asarray(whole(said).is_valid().to_numpy(zero_copy_only=False), np.bool_)
         return mask

@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.manifest.root import PART_MAX_ENTRIES
-from provreg.core.rows.row_hash import each_value
+from provreg.core.rows.row_hash import iter_value_bytes
 from provreg.errors import FormatError
 
 BLOCK_CONTEXT = "provreg 2026-11-22 v1 block"
@@ -141,7 +141,7 @@ def _measure(ids: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint32], Ints]:
 
 
 def _marks(ids: pa.Array) -> npt.NDArray[np.uint32]:
-    checksums = np.fromiter(map(zlib.crc32, each_value(ids)), np.uint64, len(ids))
+    checksums = np.fromiter(map(zlib.crc32, iter_value_bytes(ids)), np.uint64, len(ids))
     return (checksums * np.uint64(_MIX)).astype(np.uint32)
 
 

@@ -40,7 +40,7 @@ NOBODY = Witness()
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class UncountedSignature:
     """A signature that was not counted, the step that says so, and why.
 
     `principal` is whose it is, None where it is nobody's whom the rule names. `stolen`: its key may
@@ -66,7 +66,7 @@ class Count:
 
     rule: Rule
     approvals: tuple[tuple[str, Signature], ...]
-    set_aside: tuple[SetAside, ...]
+    uncounted: tuple[UncountedSignature, ...]
 
     @property
     def met(self) -> bool:
@@ -74,9 +74,9 @@ class Count:
         return met_by(self.rule, {name for name, _ in self.approvals})
 
     @property
-    def met_but_for_time(self) -> bool:
+    def met_ignoring_time(self) -> bool:
         """Whether it would be met if keys did not end and signatures did not grow old."""
-        ended = {one.principal for one in self.set_aside if one.principal and one.step == 8}
+        ended = {one.principal for one in self.uncounted if one.principal and one.step == 8}
         return met_by(self.rule, {name for name, _ in self.approvals} | ended)
 
     @property
@@ -114,27 +114,27 @@ def count_principals(
     key is over, only that it is revoked, and so may be somebody else's.
     """
     made: dict[str, Signature] = {}
-    set_aside: list[SetAside] = []
+    uncounted: list[UncountedSignature] = []
     for signature in signatures:
         principal = policy.signer_of(signature)
         if principal is None or principal.name not in rule.signers:
-            set_aside.append(SetAside(signature, None, 6, ""))
+            uncounted.append(UncountedSignature(signature, None, 6, ""))
             continue
         key, required = principal.key_of(signature), rule.required
         if required is not None and not signature.carries(required):
             why = f"without {_REQUIRED[required]}, which {rule} asks for"
-            set_aside.append(SetAside(signature, principal.name, 6, why))
+            uncounted.append(UncountedSignature(signature, principal.name, 6, why))
             continue
         latest = _latest(signature, now, witness)
         ended = None if key is None else _outside(key, signature, latest, witness, ends=ends)
         late = ended or _too_old(rule, signature, now, created)
         if late is not None:
             stolen = key is not None and key.revoked is not None and latest >= key.revoked
-            set_aside.append(SetAside(signature, principal.name, 8, late, stolen))
+            uncounted.append(UncountedSignature(signature, principal.name, 8, late, stolen))
         else:
             made.setdefault(principal.name, signature)
     approvals = tuple((name, made[name]) for name in rule.signers if name in made)
-    return Count(rule, approvals, tuple(set_aside))
+    return Count(rule, approvals, tuple(uncounted))
 
 
 def met_by(rule: Rule, signed: set[str]) -> bool:
@@ -203,7 +203,7 @@ class Verdict:
     """What a policy says of one version.
 
     `approvals` pairs each counted principal with the signature it is counted for, in the order of
-    the rule; `set_aside` are the signatures that were not counted. `reason` says in words why it is
+    the rule; `uncounted` are the signatures that were not counted. `reason` says in words why it is
     trusted or refused, `needed` what would be needed. `step` is the step that refuses, 7 if none.
     """
 
@@ -213,7 +213,7 @@ class Verdict:
     needed: str = ""
     rule: PublishRule | None = None
     approvals: tuple[tuple[str, Signature], ...] = ()
-    set_aside: tuple[SetAside, ...] = ()
+    uncounted: tuple[UncountedSignature, ...] = ()
 
     def require(self) -> None:
         """Raises NotTrustedError with the step and what would be needed, unless trusted."""
@@ -261,14 +261,14 @@ def judge(
         needed=count.needed,
         rule=rule,
         approvals=count.approvals,
-        set_aside=count.set_aside,
+        uncounted=count.uncounted,
     )
 
 
 def _step(count: Count) -> int:
     if count.met:
         return 7
-    if count.met_but_for_time:
+    if count.met_ignoring_time:
         return 8
     return 7 if count.approvals else 6
 
@@ -278,13 +278,13 @@ def _reason(rule: PublishRule, count: Count) -> str:
         made = ", ".join(f"{name} ({signature})" for name, signature in count.approvals)
         asked = f" by {rule}" if rule.place else ""
         said = f"signed by {len(count.approvals)} of {rule.threshold} needed{asked}: {made}"
-    elif count.met_but_for_time:
+    elif count.met_ignoring_time:
         said = f"{rule} takes no signature that this version has"
     else:
         said = f"nobody whom {rule} allows to publish it has signed it"
-    if not count.set_aside:
+    if not count.uncounted:
         return said
-    others = ", ".join(str(one) for one in count.set_aside[:_SHOWN_SIGNATURES])
-    left = len(count.set_aside) - _SHOWN_SIGNATURES
+    others = ", ".join(str(one) for one in count.uncounted[:_SHOWN_SIGNATURES])
+    left = len(count.uncounted) - _SHOWN_SIGNATURES
     more = f" and {left} more" if left > 0 else ""
     return f"{said}; not counted: {others}{more}"

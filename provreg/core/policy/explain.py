@@ -71,7 +71,7 @@ def _describe_rule(rule: Rule) -> Iterator[str]:
             yield f"  from version {rule.minimum_version} on"
         yield from _describe_content(rule)
     if isinstance(rule, FreshnessRule):
-        asked = "is needed" if rule.demanded else "is heeded where there is one"
+        asked = "is needed" if rule.mandatory else "is heeded where there is one"
         yield f"  their statement of which version is the newest {asked}"
     if rule.required is not None:
         yield f"  only signatures count that {_REQUIRED[rule.required]}"

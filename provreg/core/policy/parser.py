@@ -183,11 +183,11 @@ def _read_train(fields: Fields) -> TrainRule:
 def _read_freshness(fields: Fields) -> FreshnessRule:
     datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
     threshold = _read_threshold(fields, len(principals))
-    demanded = fields.raw("required") if fields.has("required") else True
-    if not isinstance(demanded, bool):
+    mandatory = fields.raw("required") if fields.has("required") else True
+    if not isinstance(mandatory, bool):
         raise fields.wrong("required", "is neither true nor false")
     return FreshnessRule(
-        datasets, principals, threshold, demanded=demanded, maximum_age=_read_age(fields)
+        datasets, principals, threshold, mandatory=mandatory, maximum_age=_read_age(fields)
     )
 
 

@@ -93,7 +93,7 @@ class Identity:
     ref: str | None = None
     environment: str | None = None
 
-    def made(self, signature: Signature) -> bool:
+    def matches(self, signature: Signature) -> bool:
         """Whether the certificate of `signature` says all of it."""
         if signature.key is not None or signature.identity is None:
             return False
@@ -140,10 +140,10 @@ class Principal:
         """This principal's key that made `signature`, None where none did."""
         return next((key for key in self.keys if key.fingerprint == signature.key), None)
 
-    def made(self, signature: Signature) -> bool:
+    def matches(self, signature: Signature) -> bool:
         """Whether `signature` is by one of this principal's keys or identities."""
         return self.key_of(signature) is not None or any(
-            known.made(signature) for known in self.identities
+            known.matches(signature) for known in self.identities
         )
 
 
@@ -196,7 +196,7 @@ class PublishRule(Rule):
     limits: tuple[Limit, ...] = field(default=(), kw_only=True)
 
     @property
-    def looks_inside(self) -> bool:
+    def checks_content(self) -> bool:
         """Whether signatures alone do not decide."""
         return bool(self.limits or self.sources or self.labelers)
 
@@ -212,12 +212,12 @@ class RevokeRule(Rule):
 class FreshnessRule(Rule):
     """Who may attest which version of these datasets is the newest.
 
-    With `demanded`, a version is refused without such a statement.
+    With `mandatory`, a version is refused without such a statement.
     """
 
     kind: ClassVar[str] = "freshness"
 
-    demanded: bool = field(default=True, kw_only=True)
+    mandatory: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,7 @@ class Policy:
 
     def signer_of(self, signature: Signature) -> Principal | None:
         """The one principal that `signature` can count for: the first that made it."""
-        return next((one for one in self.principals if one.made(signature)), None)
+        return next((one for one in self.principals if one.matches(signature)), None)
 
     def trusted_keys(self) -> tuple[TrustedKey, ...]:
         """The keys of all principals."""
@@ -290,7 +290,7 @@ def _alone(principal: Principal) -> Policy:
         (principal,),
         publish=(PublishRule(every, names),),
         revoke=(RevokeRule(every, names),),
-        freshness=(FreshnessRule(every, names, demanded=False),),
+        freshness=(FreshnessRule(every, names, mandatory=False),),
         train=(TrainRule(every, names),),
     )
 

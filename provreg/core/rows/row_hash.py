@@ -74,7 +74,7 @@ def _one_by_one(encoded: pa.Array, context: str) -> tuple[bytes, npt.NDArray[np.
     ends = offsets_of(encoded)
     each: Iterable[bytes | memoryview]
     if ends[-1] - ends[0] <= _SHORT * len(encoded):
-        each = each_value(encoded)
+        each = iter_value_bytes(encoded)
     else:
         view = memoryview(encoded.buffers()[2])
         each = (view[start:end] for start, end in pairwise(ends.tolist()))
@@ -105,7 +105,7 @@ def _taken(piece: Piece, rows: npt.NDArray[np.int64]) -> Piece:
     return piece[rows] if isinstance(piece, np.ndarray) else piece.take(pa.array(rows))
 
 
-def each_value(values: pa.Array) -> Iterator[bytes]:
+def iter_value_bytes(values: pa.Array) -> Iterator[bytes]:
     """The values of a binary or text array without nulls, faster than `to_pylist`."""
     if not len(values):
         return iter(())

@@ -110,8 +110,8 @@ class Receipt:
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
-    def statement(self, *, model_to_come: bool = False) -> bytes:
-        """What is signed: canonical JSON. With `model_to_come` there may be no model yet.
+    def statement(self, *, allow_missing_model: bool = False) -> bytes:
+        """What is signed: canonical JSON. With `allow_missing_model` there may be no model yet.
 
         Raises FormatError for what no receipt may hold: more than 128 KiB, say, or in `parameters`
         a number that JSON has no one spelling for (2**53 and above).
@@ -136,14 +136,14 @@ class Receipt:
                 },
             }
         )
-        parse_receipt(data, model_to_come=model_to_come)
+        parse_receipt(data, allow_missing_model=allow_missing_model)
         return data
 
 
-def parse_receipt(data: bytes, *, model_to_come: bool = False) -> Receipt:
+def parse_receipt(data: bytes, *, allow_missing_model: bool = False) -> Receipt:
     """Reads a signed statement that says to be a receipt; raises FormatError for anything else.
 
-    With `model_to_come`, for what is not signed yet, it may name no file.
+    With `allow_missing_model`, for what is not signed yet, it may name no file.
     """
     fields = Fields(parse_canonical(data, what="the receipt", limit=MAX_RECEIPT_BYTES), "receipt")
     fields.text("_type", pattern=re.escape(STATEMENT_TYPE))
@@ -173,7 +173,7 @@ def parse_receipt(data: bytes, *, model_to_come: bool = False) -> Receipt:
         environment=_read_environment(predicate),
     )
     predicate.done()
-    if receipt.model or not model_to_come:
+    if receipt.model or not allow_missing_model:
         check_model_names([file.name for file in receipt.model])
     _check_consistent(receipt)
     return receipt
@@ -295,7 +295,7 @@ class UnsignedReceipt:
     def of(cls, receipt: Receipt, bitmap_of: Callable[[str], bytes]) -> UnsignedReceipt:
         """`bitmap_of` gives the bitmap for a head. Raises as `Receipt.statement`."""
         bitmaps = tuple(bitmap_of(one.head) for one in receipt.datasets)
-        return cls(receipt.statement(model_to_come=True), bitmaps)
+        return cls(receipt.statement(allow_missing_model=True), bitmaps)
 
     def to_bytes(self) -> bytes:
         return canonical(
@@ -315,7 +315,7 @@ def parse_unsigned(data: bytes) -> tuple[UnsignedReceipt, Receipt]:
     statement = fields.text("statement", limit=MAX_RECEIPT_BYTES).encode()
     texts = fields.texts("bitmaps", limit=MAX_DATASETS)
     fields.done()
-    receipt = parse_receipt(statement, model_to_come=True)
+    receipt = parse_receipt(statement, allow_missing_model=True)
     if len(texts) != len(receipt.datasets):
         raise FormatError(f"{_WHAT} has {len(texts)} bitmaps for {len(receipt.datasets)} versions")
     bitmaps = []

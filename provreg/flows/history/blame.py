@@ -35,7 +35,7 @@ class Attribution:
     """Who answers for a sample's bytes or label, by the version that first said so.
 
     `source`, `labeler` and `labeled_at` are as that version signed them; `attested` is true only
-    where the labeler's own signature stands behind it. `said_again` is a later version that
+    where the labeler's own signature stands behind it. `restated_in` is a later version that
     rewrote this while the bytes or the label stayed.
     """
 
@@ -44,7 +44,7 @@ class Attribution:
     labeler: str | None
     labeled_at: datetime | None
     attested: bool = False
-    said_again: Ancestor | None = None
+    restated_in: Ancestor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ class Blamed:
                 name: self.changes.column(f"{side}_{name}")[row].as_py()
                 for name in ("source", "labeler", "labeled_at")
             }
-        changed = fact.said_again is not None and any(said[name] != now[name] for name in decisive)
+        changed = fact.restated_in is not None and any(said[name] != now[name] for name in decisive)
         return Attribution(
             self.line[fact.since],
             said["source"],
             said["labeler"],
             said["labeled_at"],
-            said_again=self.line[fact.said_again] if changed and fact.said_again else None,
+            restated_in=self.line[fact.restated_in] if changed and fact.restated_in else None,
         )
 
 

@@ -34,14 +34,14 @@ class Hand:
     """Whose a part of a change is: the version that made it, and whom that version named.
 
     `version` is None where no published version did (data compared with a version) or none between
-    the two can be named. `said_again` is a later one that rewrote whom it names.
+    the two can be named. `restated_in` is a later one that rewrote whom it names.
     """
 
     version: Ancestor | None
     source: str | None = None
     labeler: str | None = None
     labeled_at: datetime | None = None
-    said_again: Ancestor | None = None
+    restated_in: Ancestor | None = None
     attested: bool = False
 
 
@@ -110,7 +110,7 @@ class Diff:
     """
 
     changes: Changes
-    made_by: MadeBy
+    made_by: ChangeAttribution
     old_name: str
     new_name: str
     versions: Sequence[Ancestor]
@@ -158,7 +158,7 @@ class Diff:
         return self.made_by.between(self.changes)
 
 
-class MadeBy:
+class ChangeAttribution:
     """Which version made each change on the way from one version to a later one."""
 
     def __init__(self, line: Sequence[Ancestor], changes: pa.Table | None) -> None:
@@ -218,10 +218,10 @@ class MadeBy:
             side, row = fact.record.side, fact.record.row
             first = {name: self._changes.column(f"{side}_{name}")[row].as_py() for name in _SAID}
             decisive = ("source",) if part == "content" else ("labeler", "labeled_at")
-            if fact.said_again and any(first[name] != said[name] for name in decisive):
-                again = self._version(fact.said_again)
+            if fact.restated_in and any(first[name] != said[name] for name in decisive):
+                again = self._version(fact.restated_in)
             said = first
-        return Hand(self._version(fact.since or blame.named), **said, said_again=again)
+        return Hand(self._version(fact.since or blame.named), **said, restated_in=again)
 
     def _removed_in(self, identity: str) -> int:
         """Follows the sample forward, through its names, to the version that removed it."""
@@ -291,7 +291,7 @@ def compared(
     """The changes from `before` to `after`, attributed; `asking` brings the index up to date."""
     if after.head.parent == before.digest:
         # One version made all of it: neither the index nor the history has more to say.
-        return _compared(workspace, before, after, MadeBy([after], None))
+        return _compared(workspace, before, after, ChangeAttribution([after], None))
     broken = None
     try:
         line = between(lineage(workspace, after.digest, trust), before.digest)
@@ -299,7 +299,7 @@ def compared(
         # A history that is refused is what an incident wants to see: what changed is known.
         line, broken = [], error.message
     with asking() as indexed:
-        made_by = MadeBy(line, changes_on(indexed, line))
+        made_by = ChangeAttribution(line, changes_on(indexed, line))
     return _compared(workspace, before, after, made_by, broken)
 
 
@@ -318,14 +318,14 @@ def each_compared(
             hint="give the older one first, of the same dataset",
         )
     for old, new in pairwise([before, *later]):
-        yield _compared(workspace, old, new, MadeBy([new], None))
+        yield _compared(workspace, old, new, ChangeAttribution([new], None))
 
 
 def _compared(
     workspace: Workspace,
     before: Ancestor,
     after: Ancestor,
-    made_by: MadeBy,
+    made_by: ChangeAttribution,
     broken: str | None = None,
 ) -> Diff:
     changes = changes_between(workspace, before.head, after.head)

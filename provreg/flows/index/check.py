@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from provreg.core.encoding.digest import sha256_digest
-from provreg.core.manifest.columns import plain
+from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import Head, PartRef
 from provreg.core.manifest.manifest import check_part
@@ -20,7 +20,7 @@ from provreg.flows.receipts.runs import members, read_receipt
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.compare import changes_of
 from provreg.flows.verify.entries import load_entries
-from provreg.flows.verify.integrity import read_head, read_part_file, recorded
+from provreg.flows.verify.integrity import read_head, read_part_file, read_version_record
 from provreg.flows.verify.signatures import is_recorded
 from provreg.store.index.rows import change_rows
 from provreg.store.registry.parts import read_part
@@ -54,7 +54,7 @@ def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> 
     for place, (dataset, number) in enumerate(numbers, start=1):
         name = f"{dataset}@{number}"
         try:
-            digest = recorded(workspace, dataset, number)
+            digest = read_version_record(workspace, dataset, number)
             head = read_head(workspace, digest)
         except ProvregError as error:
             yield Problem(name, error.message)
@@ -178,7 +178,10 @@ def _check_mapped(workspace: Workspace, name: str, head: Head) -> Iterator[Probl
 
 def _same(a: pa.Table, b: pa.Table) -> bool:
     """Whether two parts say the same, however their dictionaries are numbered."""
-    return all(plain(a.column(name)).equals(plain(b.column(name))) for name in ENTRY.names)
+    return all(
+        without_dictionary(a.column(name)).equals(without_dictionary(b.column(name)))
+        for name in ENTRY.names
+    )
 
 
 def _decoded(workspace: Workspace, part: PartRef) -> pa.Table:

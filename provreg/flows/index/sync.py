@@ -15,7 +15,7 @@ from provreg.flows.receipts.runs import read_receipt
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.compare import changes_of, parent_of
 from provreg.flows.verify.entries import check_successor, load_entries
-from provreg.flows.verify.integrity import read_head, recorded
+from provreg.flows.verify.integrity import read_head, read_version_record
 from provreg.store.index.rows import NewVersion
 
 # Written to the index together.
@@ -81,7 +81,7 @@ def sync(
         kept: set[str] = set()
         for place, (dataset, number) in enumerate(wanted, start=1):
             try:
-                digest = recorded(workspace, dataset, number)
+                digest = read_version_record(workspace, dataset, number)
                 _sync_one(work, dataset, number, digest)
                 kept.add(digest)
             except _NOT_SOUND as error:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.changes.changes import Changes, compare
-from provreg.core.changes.origin import Speaker, contradicted, merge_appended, with_origin
+from provreg.core.changes.origin import OriginDefaults, contradicted, merge_appended, with_origin
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import NO_ENTRIES
@@ -31,7 +31,7 @@ from provreg.flows.reading.settings import (
     LABELS_FILE,
     SAYS,
     adopted_files,
-    options_said,
+    inheritable_settings,
     takes_sha256,
 )
 from provreg.flows.session.workspace import Workspace
@@ -86,7 +86,7 @@ def draft(
     dataset: str,
     read: ReadResult,
     parent: Parent | None,
-    speaker: Speaker,
+    speaker: OriginDefaults,
     *,
     append: bool = False,
     replace: bool = False,
@@ -179,7 +179,7 @@ class Drafts:
         """The draft of what follows `parent`. Raises as `read_new`, `fetch_list` and `draft`."""
         ingestion = self._ingestion
         inherited = None if parent is None else parent.head.reading
-        key = canonical(options_said(inherited))
+        key = canonical(inheritable_settings(inherited))
         if key not in self._reads:
             self._reads[key] = _read(self._workspace, ingestion, inherited, self._progress)
         read = self._reads[key]
@@ -189,7 +189,7 @@ class Drafts:
             ingestion.dataset,
             read,
             parent,
-            Speaker(ingestion.source, ingestion.labeler),
+            OriginDefaults(ingestion.source, ingestion.labeler),
             append=ingestion.append,
             replace=ingestion.replace,
         )

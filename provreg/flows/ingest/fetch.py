@@ -23,7 +23,7 @@ from provreg.errors import Finding, NotFetchedError, UsageError
 from provreg.executors.per_host import per_host
 from provreg.flows.ingest.request import Fetch
 from provreg.flows.reading.samples import Progress
-from provreg.flows.reading.settings import LABELS_FILE, reader_said, takes_sha256
+from provreg.flows.reading.settings import LABELS_FILE, reader_settings, takes_sha256
 from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
 from provreg.readers.files import folder as folders
 from provreg.readers.files.folder_options import FolderOptions, reading_of
@@ -179,7 +179,7 @@ def _check_options(how: ReadOptions, inherited: Mapping[str, Any] | None) -> Non
             f"{option_name(name)} means nothing in a list of URLs",
             hint="it takes " + ", ".join(sorted(map(option_name, OPTIONS))),
         )
-    before = None if inherited is None else reader_said(inherited)["reader"]
+    before = None if inherited is None else reader_settings(inherited)["reader"]
     if before not in (None, folders.READER):
         raise UsageError(
             f"this dataset is read as {before}, and what is downloaded is a folder",

@@ -13,8 +13,8 @@ from provreg.core.policy.policy import Signature
 from provreg.core.statements.statement import statement_of
 from provreg.errors import NotTrustedError, StorageError
 from provreg.flows.ingest.publish import (
-    NotAVersion,
     Outcome,
+    RejectedVersion,
     as_parent,
     blocks_of,
     find_parent,
@@ -100,7 +100,7 @@ def ingest(
     )
 
 
-def _newest(parent: VerifiedVersion | None, passed_over: Sequence[NotAVersion]) -> int:
+def _newest(parent: VerifiedVersion | None, passed_over: Sequence[RejectedVersion]) -> int:
     """The highest number that is taken, by a version or not."""
     if passed_over:
         return passed_over[0].number
@@ -110,7 +110,7 @@ def _newest(parent: VerifiedVersion | None, passed_over: Sequence[NotAVersion]) 
 def _unchanged(
     newest: VerifiedVersion,
     left_out: Mapping[str, int],
-    passed_over: Sequence[NotAVersion],
+    passed_over: Sequence[RejectedVersion],
     waits: Sequence[Waiting],
 ) -> Outcome:
     """That nothing is published: the files are known to be those that made `newest`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provreg.flows.history.diff import Diff, MadeBy
+from provreg.flows.history.diff import ChangeAttribution, Diff
 from provreg.flows.ingest.draft import draft_again
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.reading.samples import Progress
@@ -41,7 +41,7 @@ def diff_data(
     new = ", ".join(str(path) for path in ingestion.paths)
     return Diff(
         drafted.changes,
-        MadeBy([], None),
+        ChangeAttribution([], None),
         old,
         new,
         (before,),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class NotAVersion:
+class RejectedVersion:
     """A number above the parent's that does not verify: why, at which step, and what to do."""
 
     number: int
@@ -81,7 +81,7 @@ class Outcome:
     head: Head | None
     digest: str | None
     newest: str | None
-    passed_over: Sequence[NotAVersion]
+    passed_over: Sequence[RejectedVersion]
     proposed: Proposed | None = None
     waiting: Sequence[Waiting] = ()
     gate: Gate | None = None
@@ -91,7 +91,7 @@ class Outcome:
 
 def outcome_of(
     drafted: Draft,
-    passed_over: Sequence[NotAVersion],
+    passed_over: Sequence[RejectedVersion],
     made: Head | Proposed | None = None,
     *,
     waiting: Sequence[Waiting] = (),
@@ -124,7 +124,7 @@ def outcome_of(
 
 def find_parent(
     workspace: Workspace, dataset: str, trust: Trust | None, *, after_revoked: bool = False
-) -> tuple[VerifiedVersion | None, list[NotAVersion]]:
+) -> tuple[VerifiedVersion | None, list[RejectedVersion]]:
     """The newest version of `dataset` that verifies, and the numbers above it that do not.
 
     (None, []) for a dataset that does not exist yet. A revoked version is the parent only where
@@ -136,10 +136,10 @@ def find_parent(
     # Before the numbers are listed: what others publish meanwhile is no rollback.
     known = look(workspace, Reference(dataset))
     numbers = workspace.versions.numbers(dataset)
-    skipped: list[NotAVersion] = []
+    skipped: list[RejectedVersion] = []
     if not numbers:
         if known.newest:
-            raise _went_back(dataset, known.newest, skipped)
+            raise _rollback_error(dataset, known.newest, skipped)
         return None, skipped
     if trust is None:
         raise NotTrustedError(
@@ -158,10 +158,10 @@ def find_parent(
                 hint="publish clean data upon it with --after-revoked",
             ) from None
         except NotTrustedError as error:
-            skipped.append(NotAVersion(number, error.message, error.step, error.hint))
+            skipped.append(RejectedVersion(number, error.message, error.step, error.hint))
             continue
         except NotFoundError as error:
-            skipped.append(NotAVersion(number, error.message, 1, error.hint))
+            skipped.append(RejectedVersion(number, error.message, 1, error.hint))
             continue
         newest = max(
             [
@@ -170,7 +170,7 @@ def find_parent(
             ]
         )
         if newest > number:
-            raise _went_back(dataset, newest, skipped)
+            raise _rollback_error(dataset, newest, skipped)
         return version, skipped
     # The newest of those that came furthest: what is wrong with a squatted number helps nobody.
     last = max(skipped, key=lambda one: one.step)
@@ -184,7 +184,9 @@ def find_parent(
     )
 
 
-def _went_back(dataset: str, known: int, skipped: Sequence[NotAVersion]) -> NotTrustedError:
+def _rollback_error(
+    dataset: str, known: int, skipped: Sequence[RejectedVersion]
+) -> NotTrustedError:
     reason = next((one.reason for one in skipped if one.number == known), "it is gone")
     return NotTrustedError(
         f"{dataset}@{known} was seen or pinned here, or is attested, and does not verify: {reason}",

@@ -18,7 +18,9 @@ from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.tree import BlockList, Ints, block_list
 
 
-def kept_digests(changes: Changes, old: Sequence[BlockList], ends: Ints) -> list[bytes | None]:
+def reusable_block_digests(
+    changes: Changes, old: Sequence[BlockList], ends: Ints
+) -> list[bytes | None]:
     """The digest of each block of the new version that the old one has too, None for the others.
 
     `changes` are of whole versions: `old` are all blocks of the one, `ends` the ends of all blocks

@@ -17,7 +17,7 @@ from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.name_rules import is_class_name, one_in_form_c
 from provreg.core.encoding.text import quoted, spelled
 from provreg.core.manifest.bounds import LIMITS
-from provreg.core.manifest.columns import plain
+from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import (
     LABEL_TYPES,
     TOP_NAMES,
@@ -42,8 +42,8 @@ from provreg.executors.api import Executor
 from provreg.executors.processes import IN_PROCESS, local_processes
 from provreg.executors.worker import can_fork
 from provreg.flows.ingest.draft import Draft
-from provreg.flows.ingest.reuse import block_list_with, kept_digests
-from provreg.flows.reading.settings import reader_said
+from provreg.flows.ingest.reuse import block_list_with, reusable_block_digests
+from provreg.flows.reading.settings import reader_settings
 from provreg.flows.verify.entries import MAX_LABEL_BYTES
 from provreg.readers.catalog import reader_again
 from provreg.store.private.mapped_parts import MappedParts
@@ -122,7 +122,7 @@ def _check_limits(head: Head, drafted: Draft) -> None:
         statement_of(head)
         if drafted.parent is not None:
             check_parent(head, drafted.parent.head)
-        said = reader_said(head.reading)
+        said = reader_settings(head.reading)
         reader_again(said)[0].options_from_reading(said)
         for label in drafted.read.long_labels:
             if len(label) > MAX_LABEL_BYTES:
@@ -149,7 +149,7 @@ def _parts(
     starts = [0, *accumulate(part.num_rows for part, _ in pieces)]
     places = [(start, ends) for start, (_, ends) in zip(starts, pieces, strict=False)]
     all_ends = np.concatenate([start + ends for start, ends in places])
-    known = kept_digests(drafted.changes, parents_blocks, all_ends)
+    known = reusable_block_digests(drafted.changes, parents_blocks, all_ends)
     new = sum(size for size, digest in zip(np.diff(all_ends, prepend=0), known, strict=True)
               if digest is None)  # fmt: skip
     next_known = iter(known)
@@ -254,7 +254,7 @@ def _classes(
 
 
 def _no_class(entries: pa.Table, label: str, why: str) -> InputError:
-    row = pc.index(plain(entries.column("label")), label).as_py()
+    row = pc.index(without_dictionary(entries.column("label")), label).as_py()
     sample: str | None = entries.column("id")[row].as_py() if row >= 0 else None
     of = "" if sample is None else f"{quoted(sample)}: "
     return InputError(

@@ -17,7 +17,7 @@ from provreg.core.manifest.manifest import in_order
 from provreg.core.manifest.told import ORIGINS, SAID_OF_ROWS, Told
 from provreg.errors import Finding, FormatError, UsageError
 from provreg.executors.processes import local_processes
-from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_said
+from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_settings
 from provreg.readers.api import (
     KnownDigests,
     KnownRows,
@@ -57,7 +57,7 @@ def read_new(
     Raises InputError naming the sample that cannot be taken in, UsageError for options that do not
     fit the data or the parent, NotFoundError, StorageError.
     """
-    before = None if inherited is None else reader_said(inherited)
+    before = None if inherited is None else reader_settings(inherited)
     format_ = how.format or detect(paths, None if before is None else before["reader"])
     reader = reader_of(format_)
     if before is not None and reader_again(before)[0] != reader:
@@ -97,7 +97,7 @@ def read_again(
     `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
     is left what rows hash to. Raises as `read_new`, and FormatError for a reading that is none.
     """
-    again = reader_said(reading)
+    again = reader_settings(reading)
     reader, format_ = reader_again(again)
     if sha256 and "sha256" in reader.OPTIONS:
         again = {"sha256": True} | again
@@ -122,7 +122,7 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
 
     Raises as `read_again`.
     """
-    again = reader_said(reading)
+    again = reader_settings(reading)
     reader, format_ = reader_again(again)
     return reader.files(paths, format_, reader.options_from_reading(again))
 
@@ -133,7 +133,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     Files are hashed by their chunks alone where `known` remembers their rows. Raises UsageError
     where `files_again` reads them, else as `read_again`.
     """
-    again = reader_said(reading)
+    again = reader_settings(reading)
     reader, format_ = reader_again(again)
     options = reader.options_from_reading(again)
     if format_ in TABLES:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
 
-def reader_said(reading: Mapping[str, Any]) -> dict[str, Any]:
+def reader_settings(reading: Mapping[str, Any]) -> dict[str, Any]:
     """What the reader itself said; without what a labels file said, and what lies beside."""
     others = (LABELS_FILE, BESIDE, ADOPTED, SAYS)
     return {name: said for name, said in reading.items() if name not in others}
 
 
-def options_said(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def inheritable_settings(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """What of a head's reading its successor inherits: how to read, and not what came of it."""
     if reading is None:
         return None

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from provreg.core.statements.receipt import Receipt, TrainedOn
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.receipts.runs import Run, RunJudge, members, read_receipt
+from provreg.flows.receipts.runs import RunJudge, TrainingRun, members, read_receipt
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.entries import load_entries
@@ -30,13 +30,13 @@ class Exposure:
     `chosen` of the samples in its versions are asked about, `seen` of those it was handed.
     """
 
-    run: Run
+    run: TrainingRun
     chosen: int
     seen: int
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class UnresolvedReceipt:
     """A receipt of which it cannot be told what its run was handed, and why."""
 
     receipt: str
@@ -58,7 +58,7 @@ def all_runs(workspace: Workspace, trust: Trust | None) -> list[Exposure]:
 
 def exposures(
     workspace: Workspace, trust: Trust | None, choose: Choose
-) -> tuple[list[Exposure], list[Untold]]:
+) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
     """The runs that were handed any of the samples that `choose` picks, the latest last.
 
     Second, those of which it cannot be told: anybody can store a receipt that names what is not in
@@ -80,7 +80,7 @@ def exposures(
                 counts += (np.count_nonzero(mask), np.count_nonzero(mask & seen))
             run = judge.run(digest) if counts[1] else None
         except (DamagedError, NotTrustedError, NotFoundError) as error:
-            untold.append(Untold(digest, error.message))
+            untold.append(UnresolvedReceipt(digest, error.message))
             continue
         if run is not None:
             found.append(Exposure(run, int(counts[0]), int(counts[1])))

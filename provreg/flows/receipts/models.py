@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from provreg.core.encoding.text import quoted
 from provreg.core.statements.receipt import ModelFile
 from provreg.errors import Finding, NotTrustedError
-from provreg.flows.receipts.runs import Refusal, Run, RunJudge
+from provreg.flows.receipts.runs import Refusal, RunJudge, TrainingRun
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class MadeBy:
+class ModelMatch:
     """A run of which the files at hand came, and which of them are not as it left them.
 
     For a single file, which may have been given another name, `findings` are none.
     """
 
-    run: Run
+    run: TrainingRun
     findings: tuple[Finding, ...]
 
     @property
@@ -39,14 +39,14 @@ class MadeBy:
 
 def runs_of_model(
     workspace: Workspace, files: Sequence[ModelFile], trust: Trust | None, *, whole: bool
-) -> list[MadeBy]:
+) -> list[ModelMatch]:
     """The runs in the index that made any of `files`, those first that fit best.
 
     `whole` says that `files` are all of a folder, which is then compared with all that a run left.
     """
     judge = RunJudge(workspace, trust)
     found = [
-        MadeBy(run, tuple(_compared(run.receipt.model, files)) if whole else ())
+        ModelMatch(run, tuple(_compared(run.receipt.model, files)) if whole else ())
         for run in judge.runs(workspace.indexed_runs.with_file([file.sha256 for file in files]))
     ]
     # The latest of equals last, as in a log that is read from below.
@@ -58,7 +58,7 @@ def runs_of_model(
 
 def verify_model(
     workspace: Workspace, name: str, files: Sequence[ModelFile], trust: Trust, *, whole: bool
-) -> MadeBy:
+) -> ModelMatch:
     """The run that made `files`, all of them and no others, by receipt and under `trust`.
 
     Raises NotTrustedError with the step that refused: 12 where no receipt names a file, or a file

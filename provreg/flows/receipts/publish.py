@@ -22,7 +22,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.statements.receipt import Receipt, TrainedOn, UnsignedReceipt, parse_receipt
 from provreg.errors import ProvregError, UsageError
-from provreg.flows.receipts.runs import Run, RunJudge
+from provreg.flows.receipts.runs import RunJudge, TrainingRun
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.readers.files.model import hash_model
@@ -69,12 +69,12 @@ def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Sig
 
 @contextmanager
 def kept_until_published(
-    workspace: Workspace, unsigned: UnsignedReceipt, *, model_to_come: bool = False
+    workspace: Workspace, unsigned: UnsignedReceipt, *, allow_missing_model: bool = False
 ) -> Iterator[None]:
     """A block that signs and publishes `unsigned`; if it fails, the receipt is kept.
 
     Where it is, and how it is signed later, is told with what the block raised: in the error itself
-    if it is ours, else in a note. `model_to_come`: it names no model, which then has to be said.
+    if it is ours, else in a note. `allow_missing_model`: a receipt that names no model must say so.
     """
     try:
         path = keep(unsigned)
@@ -83,7 +83,7 @@ def kept_until_published(
         yield
         return
     words = ["provreg", "sign", f"receipt:{path}", "--registry", workspace.store.address]
-    more = "--model PATH --sign …" if model_to_come else "--sign …"
+    more = "--model PATH --sign …" if allow_missing_model else "--sign …"
     later = f"sign it when that is mended: {shlex.join(words)} {more}"
     try:
         yield
@@ -105,7 +105,7 @@ def sign_kept(
     model: Path | None = None,
     asked: Callable[[str, Receipt], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Run:
+) -> TrainingRun:
     """Signs and stores the receipt that was kept at `path`, and removes the file.
 
     `model` is what came of the run, where that could not be read when the run ended. `asked` is

@@ -26,7 +26,7 @@ from provreg.flows.verify.bundles import check_bundles, over_digest
 from provreg.flows.verify.entries import load_entries
 from provreg.flows.verify.integrity import read_head
 from provreg.flows.verify.judging import Judge
-from provreg.flows.verify.lineage import Signer
+from provreg.flows.verify.lineage import CountedSigner
 from provreg.flows.verify.revoked_samples import rows_revoked
 from provreg.trust.bundle import parse_bundle
 
@@ -61,7 +61,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingRun:
     """A receipt, by the written SHA-256 of its statement, and what the policy says of it.
 
     `signers` are the principals counted; `refused` is why it is not trusted, if so. Whether its
@@ -70,7 +70,7 @@ class Run:
 
     digest: str
     receipt: Receipt
-    signers: tuple[Signer, ...]
+    signers: tuple[CountedSigner, ...]
     refused: Refusal | None
     versions: tuple[Standing, ...]
 
@@ -105,7 +105,7 @@ class RunJudge:
         self._refusals: dict[tuple[str, int, str], Refusal | None] = {}
         self._revoked: dict[str, npt.NDArray[np.bool_]] = {}
 
-    def run(self, digest: str) -> Run:
+    def run(self, digest: str) -> TrainingRun:
         """A receipt with what the policy says of its signatures and versions; raises as
         `read_receipt`."""
         receipt = read_receipt(self._workspace, digest)
@@ -113,10 +113,10 @@ class RunJudge:
         try:
             signers = self._signers(digest, receipt)
         except NotTrustedError as error:
-            return Run(digest, receipt, (), Refusal(error.step, error.message), versions)
-        return Run(digest, receipt, signers, None, versions)
+            return TrainingRun(digest, receipt, (), Refusal(error.step, error.message), versions)
+        return TrainingRun(digest, receipt, signers, None, versions)
 
-    def runs(self, digests: Iterable[str]) -> Iterator[Run]:
+    def runs(self, digests: Iterable[str]) -> Iterator[TrainingRun]:
         """Those of `digests` that can be judged.
 
         The others are reported and passed over: anybody can store a receipt and take it back by
@@ -130,7 +130,7 @@ class RunJudge:
             else:
                 yield run
 
-    def _signers(self, digest: str, receipt: Receipt) -> tuple[Signer, ...]:
+    def _signers(self, digest: str, receipt: Receipt) -> tuple[CountedSigner, ...]:
         """Steps 3, 6 and 7 for a receipt. Raises NotTrustedError."""
         if self._trust is None:
             raise NotTrustedError(NOBODY, step=6)
@@ -212,7 +212,7 @@ def _checked(workspace: Workspace, statement: bytes) -> Receipt:
 
 def _approvals(
     receipt: Receipt, signatures: Sequence[Signature], policy: Policy
-) -> tuple[Signer, ...]:
+) -> tuple[CountedSigner, ...]:
     """Whose signatures count by the rules of all its datasets. Raises NotTrustedError."""
     approvals: dict[str, Signature] = {}
     for name in sorted({on.dataset for on in receipt.datasets}):
@@ -227,7 +227,7 @@ def _approvals(
             policy, rule, signatures, now=datetime.now(UTC), created=receipt.finished
         )
         if not count.met:
-            who = ", ".join(str(one) for one in count.set_aside)
+            who = ", ".join(str(one) for one in count.uncounted)
             raise NotTrustedError(
                 f"not enough whose receipts count by {rule} have signed it"
                 + (f"; not counted: {who}" if who else ""),
@@ -235,4 +235,4 @@ def _approvals(
                 hint=count.needed,
             )
         approvals |= dict(count.approvals)
-    return tuple(Signer(name, signature) for name, signature in approvals.items())
+    return tuple(CountedSigner(name, signature) for name, signature in approvals.items())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from provreg.store.index.runs import IndexedRuns
     from provreg.store.private.former_names import FormerNames
     from provreg.store.private.mapped_parts import MappedParts
-    from provreg.store.private.row_memos import RowMemos
+    from provreg.store.private.row_memos import RowHashCache
     from provreg.store.private.stat_cache import StatCache
 
 
@@ -74,11 +74,11 @@ class Workspace:
         return FormerNames(self.parts_folder)
 
     @property
-    def rows(self) -> RowMemos:
+    def rows(self) -> RowHashCache:
         """What the rows of files hash to that were read before, for loaders alone."""
-        from provreg.store.private.row_memos import RowMemos
+        from provreg.store.private.row_memos import RowHashCache
 
-        return RowMemos(private_folder(self.cache.parents[1] / "rows"))
+        return RowHashCache(private_folder(self.cache.parents[1] / "rows"))
 
     @property
     def index(self) -> Index:

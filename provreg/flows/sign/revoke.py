@@ -45,7 +45,7 @@ _MOST_RACES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class RevocationPlan:
     """What is about to be revoked: not numbered, not signed yet.
 
     `samples` counts those of the version that it names, `revoked` those of them that are meant, and
@@ -71,13 +71,13 @@ class Revoked:
     added: bool
 
 
-def take_aim(
+def plan_revocation(
     workspace: Workspace,
     reference: Reference,
     samples: RevokedSamples | None,
     reason: str,
     trust: Trust,
-) -> Aim:
+) -> RevocationPlan:
     """The revocation of a version, or of `samples` of its dataset.
 
     A version is named by number or digest, whoever signed it: poison is rarely signed by whom one
@@ -123,14 +123,14 @@ def take_aim(
     )
     if samples is None:
         proposed = not is_recorded(workspace, head, digest)
-        return Aim(revocation, head.samples, head.samples, proposed=proposed)
+        return RevocationPlan(revocation, head.samples, head.samples, proposed=proposed)
     entries = load_entries(workspace, head)
     mask = rows_revoked(workspace, digest, head, entries, [samples])
     names = name_counts(entries.column(samples.by).filter(pa.array(mask)))
-    return Aim(revocation, head.samples, int(mask.sum()), tuple(names))
+    return RevocationPlan(revocation, head.samples, int(mask.sum()), tuple(names))
 
 
-def revoke(workspace: Workspace, aim: Aim, signer: Signer, trust: Trust) -> Revoked:
+def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Trust) -> Revoked:
     """Signs and publishes what was aimed at as the next revocation.
 
     What is in force already is not revoked again; where the policy wants more signers and lacks

@@ -15,7 +15,7 @@ from provreg.core.changes.changes import (
     same_ids,
     without_equal,
 )
-from provreg.core.manifest.columns import joined
+from provreg.core.manifest.columns import concatenated
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head, PartRef, check_parent
 from provreg.core.manifest.kinds import KINDS
@@ -128,9 +128,9 @@ def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, 
         spans = old.span(workspace), new.span(workspace)
         if same_ids(*spans):
             return without_equal(*spans)
-    before = joined([old.rows(workspace) for old, _ in batch])
+    before = concatenated([old.rows(workspace) for old, _ in batch])
     found = [new.rows(workspace) for _, new in batch if new is not None]
-    after = joined([NO_ENTRIES, *found])
+    after = concatenated([NO_ENTRIES, *found])
     if same_ids(before, after):
         return without_equal(before, after)
     if len(batch) == 1:

@@ -20,7 +20,7 @@ from provreg.core.manifest.told import KINDS, ORIGINS, Told
 from provreg.errors import Finding, NotTrustedError
 from provreg.flows.reading.samples import read_again, told_by_data
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.integrity import ignore
+from provreg.flows.verify.integrity import no_report
 from provreg.flows.verify.steps import Step
 from provreg.readers.api import ReadResult
 
@@ -59,7 +59,7 @@ _COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGINS
 
 
 def check_read(
-    head: Head, entries: pa.Table, read: ReadResult, *, on_step: Callable[[Step], None] = ignore
+    head: Head, entries: pa.Table, read: ReadResult, *, on_step: Callable[[Step], None] = no_report
 ) -> None:
     """Checks what was read from the data against a verified version's head and entries.
 

@@ -18,7 +18,7 @@ from provreg.errors import FormatError
 from provreg.executors.processes import local_processes
 from provreg.executors.worker import can_fork
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.integrity import map_parts, read_part_file, refused
+from provreg.flows.verify.integrity import map_parts, read_part_file, step_error
 from provreg.store.registry.objects import Objects
 from provreg.store.registry.parts import read_part
 
@@ -67,7 +67,7 @@ def load_entries(
             check_version(head, entries)
             workspace.checked.add(head)
     except FormatError as error:
-        raise refused(11, error) from None
+        raise step_error(11, error) from None
     return entries
 
 
@@ -129,7 +129,7 @@ def _check_content(workspace: Workspace, part: PartRef, data: bytes) -> pa.Table
         entries = read_part(data, rows=part.rows)
         check_part(entries, part.blocks)
     except FormatError as error:
-        raise refused(11, error) from None
+        raise step_error(11, error) from None
     workspace.parts.put(part, entries)
     return entries
 
@@ -142,4 +142,4 @@ def _check_place(part: PartRef, entries: pa.Table, *, last: bool) -> None:
         if not last:
             check_part_end(entries)
     except FormatError as error:
-        raise refused(11, error) from None
+        raise step_error(11, error) from None

@@ -93,7 +93,7 @@ def read_freshness(
 def check_fresh(freshness: Freshness, head: Head, trust: Trust) -> None:
     """Step 8: raises NotTrustedError where the policy asks for a statement and none counts."""
     rule = trust.policy.freshness_rule(head.dataset)
-    if rule is None or not rule.demanded or freshness.attested:
+    if rule is None or not rule.mandatory or freshness.attested:
         return
     others = "; ".join(freshness.passed_over[:3])
     raise NotTrustedError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from provreg.core.changes.changes import Changes, compare
-from provreg.core.changes.content_rules import exceeded, foreign_names
+from provreg.core.changes.content_rules import disallowed_origins, exceeded
 from provreg.core.policy.policy import PublishRule
 from provreg.flows.verify.entries import load_entries
 from provreg.flows.verify.judging import Base, Judge, nothing_before
@@ -42,9 +42,9 @@ def gate(
     sign it, by default as many as the rule asks for. Raises as `Judge.base`.
     """
     rule = judge.trust.policy.publish_rule(dataset)
-    if rule is None or not rule.looks_inside:
+    if rule is None or not rule.checks_content:
         return None
-    refusals, signed = foreign_names(rule, entries), signers or rule.threshold
+    refusals, signed = disallowed_origins(rule, entries), signers or rule.threshold
     if parent is None or all(limit.lifted(signed) for limit in rule.limits):
         return Gate(rule, None, tuple(refusals))
     base = judge.base(parent)

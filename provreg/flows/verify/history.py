@@ -14,7 +14,7 @@ from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.freshness import Attested
-from provreg.flows.verify.integrity import Report, history, ignore, read_head
+from provreg.flows.verify.integrity import Report, history, no_report, read_head
 from provreg.flows.verify.revocations import Chain
 from provreg.flows.verify.signatures import Signed
 from provreg.store.private.seen import Seen, forget_command, shown_place
@@ -130,7 +130,7 @@ def check_history(
     head: Head,
     known: Known,
     attested: Sequence[Attested] = (),
-    done: Report = ignore,
+    done: Report = no_report,
     *,
     lines: Lines | None = None,
 ) -> bool:

@@ -27,11 +27,11 @@ Found = TypeVar("Found")
 Report = Callable[[int, str], None]
 
 
-def ignore(*_: object) -> None:
+def no_report(*_: object) -> None:
     """A `Report` where nobody listens."""
 
 
-def recorded(workspace: Workspace, dataset: str, number: int) -> str:
+def read_version_record(workspace: Workspace, dataset: str, number: int) -> str:
     """Step 1: the head that a number's record names."""
     try:
         return workspace.versions.record(dataset, number)
@@ -56,7 +56,7 @@ def read_head(workspace: Workspace, digest: str) -> Head:
             " what names it otherwise is damaged: `provreg check`",
         ) from None
     except DamagedError as error:
-        raise refused(4, error) from None
+        raise step_error(4, error) from None
 
 
 @lru_cache(maxsize=64)
@@ -84,7 +84,7 @@ def history(
             try:
                 check_parent(child, head)
             except FormatError as error:
-                raise refused(9, error) from None
+                raise step_error(9, error) from None
         yield link, head
         child, link = head, head.parent
 
@@ -117,7 +117,7 @@ def read_part_file(workspace: Workspace, part: PartRef) -> bytes:
     try:
         data = workspace.objects.get(part.file, limit=part.size)
     except (DamagedError, NotFoundError) as error:
-        raise refused(10, error) from None
+        raise step_error(10, error) from None
     if len(data) != part.size:
         raise NotTrustedError(
             f"part file {part.file} has {len(data)} bytes, its head says {part.size}", step=10
@@ -125,6 +125,6 @@ def read_part_file(workspace: Workspace, part: PartRef) -> bytes:
     return data
 
 
-def refused(step: int, error: ProvregError) -> NotTrustedError:
+def step_error(step: int, error: ProvregError) -> NotTrustedError:
     """The refusal of a step over what was found while it was taken."""
     return NotTrustedError(error.message, step=step, hint=error.hint, sample=error.sample)

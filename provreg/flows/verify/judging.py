@@ -24,7 +24,7 @@ from provreg.flows.verify.history import (
     check_revocations_held,
     known_of,
 )
-from provreg.flows.verify.integrity import history, refused
+from provreg.flows.verify.integrity import history, step_error
 from provreg.flows.verify.revocations import Chain, read_chain
 from provreg.flows.verify.signatures import Signed, check_signatures, signed_by_thieves
 
@@ -101,14 +101,14 @@ class Judge:
         `held`: its entries were checked. Raises NotTrustedError.
         """
         rule, head = signed.verdict.rule, signed.head
-        if rule is None or not rule.looks_inside:
+        if rule is None or not rule.checks_content:
             return []
-        from provreg.core.changes.content_rules import exceeded, foreign_names
+        from provreg.core.changes.content_rules import disallowed_origins, exceeded
         from provreg.flows.verify.compare import changes_between
         from provreg.flows.verify.entries import held_entries, load_entries
 
         entries = (held_entries if held else load_entries)(self.workspace, head)
-        refuse(rule, foreign_names(rule, entries))
+        refuse(rule, disallowed_origins(rule, entries))
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
         limits = [limit for limit in rule.limits if not limit.lifted(signers)]
@@ -120,7 +120,7 @@ class Judge:
                     raise nothing_before(rule, f"{head.dataset}@{head.version}")
                 changes = changes_between(self.workspace, base.head, head)
             except (NotTrustedError, DamagedError, NotFoundError) as error:
-                raise refused(11, error) from None
+                raise step_error(11, error) from None
             refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
             detail = f"{len(changes):,} changes since {base} are within its limits"
         return [f"{detail}, by {rule}"]

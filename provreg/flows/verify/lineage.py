@@ -25,7 +25,7 @@ Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "p
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
+class CountedSigner:
     """A principal of the policy, and the signature it is counted for."""
 
     principal: str
@@ -43,7 +43,7 @@ class Ancestor:
 
     digest: str
     head: Head
-    signers: tuple[Signer, ...]
+    signers: tuple[CountedSigner, ...]
     trusted_because: str | None
     refused_because: str | None
     standing: Standing
@@ -100,7 +100,7 @@ def _judged(workspace: Workspace, judge: Judge | None, digest: str, head: Head) 
         why = f"step {error.step}: {error.message}"
         return Ancestor(digest, head, (), None, why, standing, by)
     approvals = signed.verdict.approvals
-    signers = tuple(Signer(name, made) for name, made in approvals)
+    signers = tuple(CountedSigner(name, made) for name, made in approvals)
     names = tuple(name for name, _ in approvals)
     return Ancestor(digest, head, signers, signed.verdict.reason, None, "trusted", names)
 

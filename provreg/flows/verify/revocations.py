@@ -396,7 +396,7 @@ def _count(
     )  # fmt: skip
     if count.met:
         return count.approvals
-    aside = "".join(f"; not counted: {one}" for one in count.set_aside)
+    aside = "".join(f"; not counted: {one}" for one in count.uncounted)
     why = f"{count.needed}{aside}"
     return PassedOver(revocation.number, why, revocation, count.approvals, ruled=True)
 

@@ -19,7 +19,7 @@ from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.bundles import CheckedBundles, check_bundles
-from provreg.flows.verify.integrity import Report, ignore, read_head, recorded
+from provreg.flows.verify.integrity import Report, no_report, read_head, read_version_record
 from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
 
 _SHOWN_SIGNERS = 5
@@ -51,7 +51,7 @@ def check_signatures(
     number: int | None,
     digest: str,
     trust: Trust,
-    done: Report = ignore,
+    done: Report = no_report,
     *,
     head: Head | None = None,
 ) -> Signed:
@@ -81,7 +81,7 @@ def read_signatures(
     digest: str,
     trust: Trust,
     bundles: Iterable[tuple[str, bytes]],
-    done: Report = ignore,
+    done: Report = no_report,
     *,
     head: Head | None = None,
 ) -> Signed:
@@ -122,7 +122,7 @@ def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
     names = [name for name, _ in verdict.approvals]
     if verdict.step == 8:
         # Enough have signed, but not in time.
-        late = (one.principal for one in verdict.set_aside if one.step == 8)
+        late = (one.principal for one in verdict.uncounted if one.step == 8)
         names = list(dict.fromkeys([*names, *filter(None, late)]))
     if names:
         done(6, ", ".join(names))
@@ -182,13 +182,13 @@ def signed_by_thieves(workspace: Workspace, digest: str, head: Head, trust: Trus
         trust.policy, head.dataset, head.version, signatures,
         now=datetime.now(UTC), created=head.created, witness=witness,
     )  # fmt: skip
-    return not verdict.approvals and any(one.stolen for one in verdict.set_aside)
+    return not verdict.approvals and any(one.stolen for one in verdict.uncounted)
 
 
 def is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
     """Whether the number of the head `digest` belongs to it."""
     try:
-        return recorded(workspace, head.dataset, head.version) == digest
+        return read_version_record(workspace, head.dataset, head.version) == digest
     except (NotTrustedError, NotFoundError):  # squatted with what is no record, or gone again
         return False
 

@@ -28,7 +28,12 @@ from provreg.flows.verify.history import (
     known_of,
     remember,
 )
-from provreg.flows.verify.integrity import check_part_files, ignore, read_head, recorded
+from provreg.flows.verify.integrity import (
+    check_part_files,
+    no_report,
+    read_head,
+    read_version_record,
+)
 from provreg.flows.verify.judging import Judge
 from provreg.flows.verify.revocations import Chain, InForce, read_chain
 from provreg.flows.verify.signatures import Skipped, check_signatures, signed_when
@@ -103,7 +108,7 @@ def verify(
     reference: Reference,
     trust: Trust,
     *,
-    on_step: Callable[[Step], None] = ignore,
+    on_step: Callable[[Step], None] = no_report,
     even_revoked: bool = False,
     even_stale: bool = False,
 ) -> VerifiedVersion:
@@ -206,7 +211,9 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
     if reference.head is None and reference.version is not None:
         # Not listed: a version asked for by number costs the same however many there are.
         with suppress(NotFoundError):
-            return reference.version, recorded(workspace, reference.dataset, reference.version)
+            return reference.version, read_version_record(
+                workspace, reference.dataset, reference.version
+            )
     numbers = workspace.versions.numbers(reference.dataset)
     proposals = [] if numbers else workspace.versions.proposals(reference.dataset)
     if reference.head is not None and (numbers or proposals):
@@ -231,4 +238,4 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
             if waits
             else f"`provreg log {reference.dataset}` lists the versions",
         )
-    return number, recorded(workspace, reference.dataset, number)
+    return number, read_version_record(workspace, reference.dataset, number)

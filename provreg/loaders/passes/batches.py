@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.manifest.columns import plain
+from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import Head
 from provreg.flows.reading.samples import told_by_stream
 from provreg.flows.verify.entries import long_label
@@ -56,7 +56,7 @@ class VerifiedBatch:
 
     def signed(self, name: str) -> pa.ChunkedArray:
         """A column of the entries, its texts plain; labels in full, however long."""
-        column = plain(self.entries.column(name))
+        column = without_dictionary(self.entries.column(name))
         digests = self.entries.column("label_digest")
         if name != "label" or digests.null_count == len(digests):
             return column

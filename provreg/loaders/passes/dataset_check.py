@@ -18,11 +18,11 @@ from provreg.core.rows.column import Column, columns_from_json
 from provreg.core.rows.column_arrow import columns_from_arrow
 from provreg.core.rows.extension_types import stored_batch
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
-from provreg.flows.reading.settings import reader_said
+from provreg.flows.reading.settings import reader_settings
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.matching import Matching
 from provreg.loaders.selection import why_revoked
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.huggingface import huggingface
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
 from provreg.readers.tables.options import ROLES, TableOptions
@@ -84,7 +84,7 @@ def verify_dataset(
         for batch in table.combine_chunks().to_batches():
             try:
                 samples = reader.samples(plain_batch(stored_batch(batch), features))
-            except MisfitError as misfit:
+            except ValueMismatchError as misfit:
                 place = f"row {row + misfit.row}"
                 raise InputError(
                     f"{place}: {misfit.complaint}", hint=misfit.hint, sample=place
@@ -140,7 +140,7 @@ def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
                 return unsigned([replace(one, parameters={"names": list(head.classes)})], [one])
     signed: tuple[Said, ...] = ()
     if reading["reader"] == huggingface.READER:
-        signed = huggingface.options_from_reading(reader_said(reading)).said or ()
+        signed = huggingface.options_from_reading(reader_settings(reading)).said or ()
     here = [said for said in signed if said.at == (column, *one.at[1:])]
     if here:
         return unsigned(here, [replace(one, at=here[0].at)])

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from provreg.core.encoding.digest import written
 from provreg.core.encoding.text import quoted
 from provreg.core.encoding.written_times import written_moments
-from provreg.core.manifest.columns import plain, unequal
+from provreg.core.manifest.columns import unequal, without_dictionary
 from provreg.core.manifest.long_labels import split_long_labels
 from provreg.core.manifest.told import KINDS, Told
 from provreg.errors import Finding, NotTrustedError, SampleError
@@ -122,7 +122,7 @@ class Matching:
 
     def _otherwise(self, field: str, entry: pa.Table, sample: pa.RecordBatch) -> Finding:
         """That the data say another `field` of `sample` than its entry."""
-        said = [plain(table.column(field)) for table in (entry, sample)]
+        said = [without_dictionary(table.column(field)) for table in (entry, sample)]
         if field == "labeled_at":
             said = [written_moments(column) for column in said]
         expected, found = (column[0].as_py() for column in said)
@@ -228,10 +228,12 @@ class Matching:
         if self._ids_read:
             ids: list[Any] = table.column("id").to_pylist()
             return ids
-        columns = [plain(table.column(name)) for name in self._told.always if name != "label"]
+        columns = [
+            without_dictionary(table.column(name)) for name in self._told.always if name != "label"
+        ]
         if "label" in self._told.always:
             if "label_digest" in table.schema.names:
-                columns += plain(table.column("label")), table.column("label_digest")
+                columns += without_dictionary(table.column("label")), table.column("label_digest")
             else:
                 columns += split_long_labels(table.column("label"))
         if not columns:
@@ -243,7 +245,7 @@ class Matching:
         names = () if self._ids_read else self._told.where_said
         said: list[tuple[tuple[str, Any], ...]] = [()] * table.num_rows
         for name in names:
-            column = plain(table.column(name))
+            column = without_dictionary(table.column(name))
             if name == "labeled_at":  # as numbers, whatever the year
                 column = column.cast(pa.int64())
             for at, value in enumerate(column.to_pylist()):

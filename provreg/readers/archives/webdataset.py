@@ -20,7 +20,7 @@ from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStre
 from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples
 from provreg.readers.archives.tar_stream import members
 from provreg.readers.data_files.shard_files import Shard, looks_like_shards, shards, unpacked
-from provreg.readers.data_files.source_file import shown
+from provreg.readers.data_files.source_file import display
 from provreg.readers.tables.samples import check_unique, content_ids, numbered_ids
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def read(
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
     else:
         places = [
-            (shown(shard.file.path), batch.num_rows)
+            (display(shard.file.path), batch.num_rows)
             for shard, batch in zip(found, batches, strict=True)
         ]
         check_unique(table["id"], places)
@@ -158,7 +158,7 @@ def iter_shard(
     shard: Shard, options: ShardOptions, left_out: dict[str, int]
 ) -> Iterator[StemSample]:
     """The samples of one shard, each hashed from the very bytes that it holds."""
-    place = shown(shard.file.path)
+    place = display(shard.file.path)
     label = None if options.label is None else LabelMember.parse(options.label)
     with unpacked(shard.file) as archive:
         yield from samples(members(archive, place, limit=MAX_SAMPLE), place, label, left_out)
@@ -228,7 +228,7 @@ def _split(shard: Shard, options: ShardOptions) -> str | None:
     if options.split is None:
         return None
     split = shard.split_of_name() if options.split == "file" else shard.split_of_folder()
-    place = shown(shard.file.path)
+    place = display(shard.file.path)
     if split is None:
         raise InputError(f"{place}: its {options.split} says no split", hint="pass --split none")
     if len(split.encode()) > LIMITS["split"]:

@@ -21,7 +21,7 @@ from provreg.errors import Finding, InputError, NotFoundError
 from provreg.readers.api import ReadContext, ReadResult, SampleStream
 from provreg.readers.archives.zip_contents import Member, members_of
 from provreg.readers.archives.zip_pieces import pieces
-from provreg.readers.data_files.source_file import SourceFile, examined, opened, shown
+from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files, files_at
 from provreg.readers.files.folder_options import (
     OPTIONS,
@@ -33,7 +33,7 @@ from provreg.readers.files.folder_options import (
 from provreg.readers.files.folder_samples import names_of_folders, table_of
 from provreg.readers.files.globs import Excluded, Globs
 from provreg.readers.files.names import check_names, check_twins, is_called_like_data
-from provreg.readers.files.walk import SYSTEM_FILES, Run, named_as_file
+from provreg.readers.files.walk import SYSTEM_FILES, ByteRun, named_as_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -204,17 +204,17 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
         for file in files_at([path]):
             inside = file.relative_to(path) if path.is_dir() else file.relative_to(file.parent)
             named[file] = inside.with_suffix("").as_posix() + "/"
-    sources = [examined(path) for path in archives(paths)]
+    sources = [stat_source(path) for path in archives(paths)]
     for source in sources:
         path = source.path
         prefix = named[path] if len(sources) > 1 else ""
         with opened(source) as archive:
-            for member in members_of(archive, shown(path)):
+            for member in members_of(archive, display(path)):
                 ident = prefix + member.name
                 segments = ident.split("/")
                 if not {"", ".", ".."}.isdisjoint(segments):
                     raise InputError(
-                        f"{shown(path)}: {quoted(member.name)} is absolute or leads out of the"
+                        f"{display(path)}: {quoted(member.name)} is absolute or leads out of the"
                         " archive",
                         sample=member.name,
                     )
@@ -254,7 +254,7 @@ def _chosen(
     for sample in kept:
         for problem in check_names("", [sample.id]).values():
             raise InputError(
-                f"{shown(sample.file.path)}: {problem}",
+                f"{display(sample.file.path)}: {problem}",
                 sample=sample.id,
                 hint="rename it, or leave it out with --exclude",
             )
@@ -262,8 +262,8 @@ def _chosen(
     for one, other in pairwise(kept):
         if one.id == other.id:
             raise InputError(
-                f"{quoted(one.id)} stands twice: in {shown(one.file.path)} and"
-                f" {shown(other.file.path)}",
+                f"{quoted(one.id)} stands twice: in {display(one.file.path)} and"
+                f" {display(other.file.path)}",
                 sample=one.id,
                 hint="of several zip files each one's name comes first in ids: rename one",
             )
@@ -291,12 +291,12 @@ def _folders_of(ident: str) -> Iterator[str]:
     return ("/".join(segments[:end]) for end in range(1, len(segments)))
 
 
-def _runs(samples: Sequence[_Sample]) -> list[Run]:
+def _runs(samples: Sequence[_Sample]) -> list[ByteRun]:
     """The samples in runs of one folder each."""
     runs = []
     for prefix, group in groupby(samples, lambda sample: sample.id[: sample.id.rfind("/") + 1]):
         names = [sample.id[len(prefix) :] for sample in group]
-        runs.append(Run("", prefix, names, "", names))
+        runs.append(ByteRun("", prefix, names, "", names))
     return runs
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import SourceFile, examined, opened, shown
+from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files, files_at
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def shards(paths: Sequence[Path]) -> list[Shard]:
             match = _TAR.fullmatch(inside.as_posix())
             names[file] = match[1] if match else inside.as_posix()
     chosen = chosen_files(paths, is_tar, "tar")
-    return [Shard(examined(file), names[file]) for file in chosen]
+    return [Shard(stat_source(file), names[file]) for file in chosen]
 
 
 def is_tar(path: Path) -> bool:
@@ -93,7 +93,7 @@ def unpacked(file: SourceFile) -> Iterator[BinaryIO]:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise InputError(
-                f"{shown(file.path)} cannot be decompressed",
+                f"{display(file.path)} cannot be decompressed",
                 hint="the file may be cut off or damaged",
             ) from None
 
@@ -106,7 +106,7 @@ def _buffered(source: Any) -> BinaryIO:
 
 def _two_streams(file: SourceFile) -> InputError:
     return InputError(
-        f"{shown(file.path)} holds more than one stream of compressed bytes, and many programs"
+        f"{display(file.path)} holds more than one stream of compressed bytes, and many programs"
         " read the first alone",
         hint="decompress it and compress it again as a whole, with gzip or zstd",
     )
@@ -172,7 +172,7 @@ class _Bounded(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise InputError(
-                f"{shown(self._path)} unpacks to more than {_MOST_TIMES:,} times its size",
+                f"{display(self._path)} unpacks to more than {_MOST_TIMES:,} times its size",
                 hint="it looks like a bomb; unpack it yourself if it is none",
             )
         return len(data)

@@ -32,7 +32,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class ByteSlice:
     """What one task reads of a file: the bytes or the row groups from `start` to before `stop`.
 
     `first_row` is the number of rows before it in the file, None where that takes counting.
@@ -44,7 +44,7 @@ class Slice:
     first_row: int | None = 0
 
 
-class MisfitError(Exception):
+class ValueMismatchError(Exception):
     """A value that cannot be taken in, at `row` (from 0) of what is being read.
 
     Never leaves the readers: who knows the file and its rows makes it an InputError.
@@ -56,9 +56,9 @@ class MisfitError(Exception):
         self.row = row
         self.hint = hint
 
-    def after(self, rows: int) -> MisfitError:
+    def after(self, rows: int) -> ValueMismatchError:
         """The same, `rows` further down."""
-        return MisfitError(self.complaint, row=self.row + rows, hint=self.hint)
+        return ValueMismatchError(self.complaint, row=self.row + rows, hint=self.hint)
 
     def in_file(self, path: Path, rows_before: int) -> InputError:
         """As the user sees it; `rows_before` rows precede what was read. Rows count from 1."""
@@ -68,15 +68,15 @@ class MisfitError(Exception):
 
 def place_of(path: Path, row: int) -> str:
     """Where the row with the index `row` (from 0) is, for messages: data rows count from 1."""
-    return f"{shown(path)}, row {row + 1}"
+    return f"{display(path)}, row {row + 1}"
 
 
-def shown(path: Path) -> str:
+def display(path: Path) -> str:
     """`path` for messages."""
     return quoted(os.fsdecode(path))
 
 
-def examined(path: Path) -> SourceFile:
+def stat_source(path: Path) -> SourceFile:
     """`path` as it is now. Raises NotFoundError, InputError for what is no regular file, and
     StorageError."""
     with _storage_errors(path):
@@ -86,7 +86,7 @@ def examined(path: Path) -> SourceFile:
 @contextmanager
 def opened(file: SourceFile) -> Iterator[BinaryIO]:
     """`file`, open for reading. Raises InputError when it is, on leaving, not what it was when
-    `examined`; also NotFoundError and StorageError."""
+    `stat_source`; also NotFoundError and StorageError."""
     with _storage_errors(file.path):
         # Without O_NONBLOCK a FIFO put in the file's place would wait for ever.
         descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -105,7 +105,7 @@ def opened(file: SourceFile) -> Iterator[BinaryIO]:
 def changed(file: SourceFile) -> InputError:
     """What to raise for a file that did not stay the same."""
     return InputError(
-        f"{shown(file.path)} changed while it was being read",
+        f"{display(file.path)} changed while it was being read",
         hint="ingest a copy that nothing writes to",
     )
 
@@ -119,7 +119,7 @@ def _check_unchanged(file: SourceFile, descriptor: int) -> None:
 
 def _state(path: Path, status: os.stat_result) -> SourceFile:
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{shown(path)} is not a regular file")
+        raise InputError(f"{display(path)} is not a regular file")
     return SourceFile(
         path,
         status.st_dev,
@@ -135,6 +135,6 @@ def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"there is no file {shown(path)}") from None
+        raise NotFoundError(f"there is no file {display(path)}") from None
     except OSError as error:
-        raise StorageError(f"{shown(path)} cannot be read: {error.strerror}") from error
+        raise StorageError(f"{display(path)} cannot be read: {error.strerror}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from provreg.errors import InputError, NotFoundError, StorageError, UsageError
-from provreg.readers.data_files.source_file import shown
+from provreg.readers.data_files.source_file import display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
@@ -41,7 +41,7 @@ def detect_format(paths: Sequence[Path]) -> str | None:
         kind = format_of(file)
         if kind is None and file.suffix.lower() in _COMPRESSED and format_of(Path(file.stem)):
             raise InputError(
-                f"{shown(file)} is compressed", hint="decompress it, or convert it to Parquet"
+                f"{display(file)} is compressed", hint="decompress it, or convert it to Parquet"
             )
         kinds.add(kind)
         if kind is None or len(kinds) > 1:
@@ -102,7 +102,7 @@ def files_at(paths: Sequence[Path]) -> Iterator[Path]:
     not followed."""
     for path in paths:
         if not path.exists():
-            raise NotFoundError(f"there is no file or folder {shown(path)}")
+            raise NotFoundError(f"there is no file or folder {display(path)}")
         if not path.is_dir():
             yield path
             continue

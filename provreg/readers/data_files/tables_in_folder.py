@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
 from provreg.readers.data_files.shard_files import is_tar
-from provreg.readers.data_files.source_file import shown
+from provreg.readers.data_files.source_file import display
 from provreg.readers.data_files.table_files import data_at, format_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,6 @@ def refuse_tables(paths: Sequence[Path], before: str | None) -> None:
     # A sample may well have a JSON or CSV file of its own, but hardly a Parquet file or a shard.
     if format_ in {"parquet", "webdataset"} or count > alone or format_ == before:
         raise InputError(
-            f"there are {format_} files and others, such as {shown(other)}",
+            f"there are {format_} files and others, such as {display(other)}",
             hint=f"--format {format_} reads them; --format folder signs the files themselves",
         )

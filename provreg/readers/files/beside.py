@@ -19,7 +19,7 @@ from provreg.core.encoding.digest import written
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.bounds import LIMITS
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import examined, opened
+from provreg.readers.data_files.source_file import opened, stat_source
 from provreg.readers.data_files.table_files import NEIGHBOURS, files_and_links
 from provreg.readers.files.globs import Excluded
 from provreg.readers.files.names import is_called_like_data
@@ -147,7 +147,7 @@ def _is_known(inside: str) -> bool:
 
 def _digest(path: Path) -> str:
     hasher = blake3()
-    with opened(examined(path)) as stream:
+    with opened(stat_source(path)) as stream:
         while piece := stream.read(_PIECE):
             hasher.update(piece)
     return written(hasher.digest())

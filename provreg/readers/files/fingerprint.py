@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from provreg.readers.files.safe_open import DEEPEST, FOLDER
-from provreg.readers.files.stats import STAT, STAT_FIELDS, ended, stats_in
+from provreg.readers.files.stats import STAT, STAT_FIELDS, nul_terminated, stats_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +47,7 @@ class Fingerprint:
 @dataclass(frozen=True, slots=True)
 class _Share:
     """Work for one process: folders, with all below them, and files of single folders, by their
-    `ended` names: a hundred thousand texts would take a while from process to process."""
+    `nul_terminated` names: a hundred thousand texts would take a while from process to process."""
 
     folders: list[str]
     files: list[tuple[str, bytes]]
@@ -112,7 +112,7 @@ def _shares(roots: list[str], aside: frozenset[str], number: int) -> list[_Share
     return [
         _Share(
             folders[share::number],
-            [(folder, ended(names[share::number])) for folder, names in files],
+            [(folder, nul_terminated(names[share::number])) for folder, names in files],
             aside,
         )
         for share in range(number)
@@ -134,7 +134,7 @@ def _look(share: _Share) -> Fingerprint | None:
             # Relative to the open folder: the system need not walk the whole path for every file.
             with _opened(folder) as opened, os.scandir(opened) as entries:
                 below, files = _sorted_out(folder, entries, share.leave_out)
-                look.add(folder, opened, ended(files))
+                look.add(folder, opened, nul_terminated(files))
             pending += [(path, depth + 1) for path in below]
     except (OSError, _SpecialError):
         return None
@@ -150,7 +150,7 @@ class _Look:
         self._touched = 0
 
     def add(self, folder: str, opened: int, names: bytes) -> None:
-        """Takes in the files of one folder, or some of them, by their `ended` names.
+        """Takes in the files of one folder, or some of them, by their `nul_terminated` names.
 
         And the folder's own times: they tell that something was away and came back, folders too,
         whose files keep their times.
@@ -159,7 +159,7 @@ class _Look:
         own = itself.st_mtime_ns, itself.st_ctime_ns
         times = _TIMES.pack(*own)
         stats = stats_in(opened, names)
-        named = ended([folder]) + names
+        named = nul_terminated([folder]) + names
         lengths = _LENGTHS.pack(len(named), len(stats) // STAT.size)
         self._digest.update(lengths + named + times + stats)
         numbers = memoryview(stats).cast("q")

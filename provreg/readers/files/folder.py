@@ -24,7 +24,7 @@ from provreg.readers.files.folder_options import (
 from provreg.readers.files.folder_samples import names_of_folders, table_of
 from provreg.readers.files.hashing import hash_files, stat_files
 from provreg.readers.files.stats import STAT_FIELDS
-from provreg.readers.files.walk import Run, list_samples
+from provreg.readers.files.walk import ByteRun, list_samples
 
 if TYPE_CHECKING:
     import os
@@ -166,10 +166,10 @@ def options_from_reading(reading: Any) -> FolderOptions:
     return options_of(reading, READER)
 
 
-def _without(runs: Sequence[Run], known: npt.NDArray[np.bool_]) -> list[Run]:
+def _without(runs: Sequence[ByteRun], known: npt.NDArray[np.bool_]) -> list[ByteRun]:
     """`runs` less the samples whose digest is known."""
     wanted = (~known).tolist()
-    left: list[Run] = []
+    left: list[ByteRun] = []
     begin = 0
     for run in runs:
         end = begin + len(run.names)
@@ -177,7 +177,7 @@ def _without(runs: Sequence[Run], known: npt.NDArray[np.bool_]) -> list[Run]:
         begin = end
         if any(chosen):
             names, files = list(compress(run.names, chosen)), list(compress(run.files, chosen))
-            left.append(Run(run.root, run.prefix, names, run.folder, files))
+            left.append(ByteRun(run.root, run.prefix, names, run.folder, files))
     return left
 
 

@@ -14,7 +14,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.bounds import LIMITS
 from provreg.errors import InputError, NotFoundError
 from provreg.readers.files.safe_open import READ_FILE, Descent, is_transient, named, resolve
-from provreg.readers.files.walk import Run, starting_points
+from provreg.readers.files.walk import ByteRun, starting_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,9 @@ class FolderFiles:
                     root = opened.enter_context(_Root(start.root))
                 except OSError as error:
                     raise named(error, start.root) from None
-                name = start.names[0] if isinstance(start, Run) else start.prefix[:-1]
+                name = start.names[0] if isinstance(start, ByteRun) else start.prefix[:-1]
                 self._roots[name] = root
-                if isinstance(start, Run):
+                if isinstance(start, ByteRun):
                     self._single[name] = start.files[0]
             self.close = weakref.finalize(self, opened.pop_all().close)
 

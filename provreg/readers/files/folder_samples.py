@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from provreg.readers.files.folder_options import FolderOptions
-    from provreg.readers.files.walk import Run
+    from provreg.readers.files.walk import ByteRun
 
 
 def names_of_folders(
-    runs: Sequence[Run], options: FolderOptions, *, collect: bool
+    runs: Sequence[ByteRun], options: FolderOptions, *, collect: bool
 ) -> tuple[list[str | None], list[str | None]]:
     """(label, split) of each run; None where not asked for, or not there and collecting."""
     labels: list[str | None] = []
@@ -52,7 +52,7 @@ def names_of_folders(
 
 
 def table_of(
-    runs: Sequence[Run],
+    runs: Sequence[ByteRun],
     digests: npt.NDArray[np.uint8],
     sizes: npt.NDArray[np.uint64],
     labels: list[str | None],

@@ -28,7 +28,7 @@ from provreg.readers.files.safe_open import (
     named,
     reason_of,
 )
-from provreg.readers.files.stats import NO_STAT, ended, packed, stats_in
+from provreg.readers.files.stats import NO_STAT, nul_terminated, packed, stats_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ _NOTHING: _Found = (NO_STAT, bytes(DIGEST_SIZE), bytes(DIGEST_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class HashSlice:
     """Work for one call of `hash_slice`, which ends at the first failure unless it collects.
 
     `threads` share each block of a large file.
@@ -82,7 +82,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class SliceHashes:
-    """The answer to a `Slice`: one row a file, joined; `sha256` is empty unless asked for.
+    """The answer to a `HashSlice`: one row a file, joined; `sha256` is empty unless asked for.
 
     `failures` are (row, error); the messages still lack the sample's name, the rows are zero.
     """
@@ -93,7 +93,7 @@ class SliceHashes:
     failures: list[tuple[int, InputError | StorageError]]
 
 
-def hash_slice(work: Slice) -> SliceHashes:
+def hash_slice(work: HashSlice) -> SliceHashes:
     """Reads the files of one slice, in this process. Raises only if a root cannot be opened."""
     found: list[_Found] = []
     failures: list[tuple[int, InputError | StorageError]] = []
@@ -124,7 +124,7 @@ def stat_slice(places: list[Place]) -> bytes:
         except OSError:
             stats.append(NO_STAT * len(files))
         else:
-            stats.append(stats_in(opened, ended(files)))
+            stats.append(stats_in(opened, nul_terminated(files)))
     return b"".join(stats)
 
 

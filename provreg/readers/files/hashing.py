@@ -15,8 +15,8 @@ from provreg.core.encoding.text import quoted
 from provreg.executors.processes import IN_PROCESS
 from provreg.readers.files.hash_worker import (
     DIGEST_SIZE,
+    HashSlice,
     Place,
-    Slice,
     SliceHashes,
     hash_slice,
     stat_slice,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from provreg.errors import InputError, StorageError
     from provreg.executors.api import Executor
-    from provreg.readers.files.walk import Run
+    from provreg.readers.files.walk import ByteRun
 
 # Below both, starting processes costs more than it saves.
 _FEW_FILES, _FEW_BYTES = 1000, 32 * 1024 * 1024
@@ -57,7 +57,7 @@ class Hashes:
 
 
 def hash_files(
-    runs: Sequence[Run],
+    runs: Sequence[ByteRun],
     *,
     executor: Executor,
     with_sha256: bool = False,
@@ -78,9 +78,9 @@ def hash_files(
             most = 1
         pace.expect(sum(sizes), len(sizes))
     cut = _with_threads(_cut(runs, pace.files_a_spec), runs, most or executor.workers)
-    specs = (Slice(places, with_sha256, collect, threads) for places, threads in cut)
+    specs = (HashSlice(places, with_sha256, collect, threads) for places, threads in cut)
     ends = list(accumulate(len(run.files) for run in runs))
-    told = _Told(progress)
+    told = _ProgressMeter(progress)
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
     for answer in executor.map(hash_slice, specs, most=most):
@@ -100,7 +100,7 @@ def hash_files(
     return Hashes(bytes(content), bytes(sha256), bytes(stats), failures)
 
 
-def stat_files(runs: Sequence[Run], *, executor: Executor) -> bytes:
+def stat_files(runs: Sequence[ByteRun], *, executor: Executor) -> bytes:
     """The stats of the files of `runs`, one after another as in `STAT`.
 
     The row of a file that is gone, or not a regular file any more, is zero: reading it will say so.
@@ -115,7 +115,7 @@ def sizes_of(stats: bytes) -> memoryview:
     return memoryview(stats).cast("Q")[2::STAT_FIELDS]
 
 
-def _cut(runs: Sequence[Run], most: Callable[[], int]) -> Iterator[list[Place]]:
+def _cut(runs: Sequence[ByteRun], most: Callable[[], int]) -> Iterator[list[Place]]:
     """The files of `runs` in slices of `most()` files, which is asked again for every slice."""
     places: list[Place] = []
     room = most()
@@ -134,7 +134,7 @@ def _cut(runs: Sequence[Run], most: Callable[[], int]) -> Iterator[list[Place]]:
 
 
 def _with_threads(
-    slices: Iterable[list[Place]], runs: Sequence[Run], workers: int
+    slices: Iterable[list[Place]], runs: Sequence[ByteRun], workers: int
 ) -> Iterator[tuple[list[Place], int]]:
     """Each slice with its threads: cores for which no slice is left help with the last ones."""
     left = sum(len(run.files) for run in runs)
@@ -143,7 +143,7 @@ def _with_threads(
         yield places, max(1, min(_MOST_THREADS, workers // (left + 1)))
 
 
-def _sample(runs: Sequence[Run], ends: Sequence[int], row: int) -> str:
+def _sample(runs: Sequence[ByteRun], ends: Sequence[int], row: int) -> str:
     """The id of the sample in `row`; `ends` are the rows at which the runs end."""
     place = bisect_right(ends, row)
     return runs[place].prefix + runs[place].names[row - ends[place]]
@@ -172,7 +172,7 @@ class _Pace:
         return max(1, min(_MOST_FILES, _MOST_BYTES // (mean + 1)))
 
 
-class _Told:
+class _ProgressMeter:
     """How far the work is, for who listens."""
 
     def __init__(self, progress: Callable[[int, int], None] | None) -> None:

@@ -31,7 +31,7 @@ def packed(found: os.stat_result) -> bytes:
     )
 
 
-def ended(names: Sequence[str]) -> bytes:
+def nul_terminated(names: Sequence[str]) -> bytes:
     """`names`, each with a zero byte at its end. Raises ValueError for one within a name."""
     written = os.fsencode("\0".join([*names, ""]))
     if written.count(b"\0") != len(names):
@@ -63,7 +63,7 @@ fstats = checked(_native.fstats, "fstats", _agrees)
 
 
 def stats_in(folder: int, names: bytes) -> bytes:
-    """The stats of files in an open folder, one after another; `names` are `ended`.
+    """The stats of files in an open folder, one after another; `names` are `nul_terminated`.
 
     No link is followed.
     """

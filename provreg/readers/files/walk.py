@@ -42,7 +42,7 @@ class Listing:
     are classes to them.
     """
 
-    runs: list[Run]
+    runs: list[ByteRun]
     left_out: dict[str, int]
     findings: list[Finding]
     unseen: Mapping[str, tuple[str, ...]]
@@ -76,7 +76,7 @@ def list_samples(
         leave_out=frozenset(os.path.realpath(path) for path in leave_out),
         collect=collect,
     )
-    runs: list[Run] = []
+    runs: list[ByteRun] = []
     for start in starting_points(paths, walk.leave_out):
         runs.extend(walk.runs_below(start))
     empty = _empty(walk.entered, runs)
@@ -107,17 +107,17 @@ class _Walk:
     entered: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
 
-    def runs_below(self, start: Folder | Run) -> list[Run]:
+    def runs_below(self, start: Folder | ByteRun) -> list[ByteRun]:
         """The runs of one starting point, in the order of ids."""
-        if isinstance(start, Run):
+        if isinstance(start, ByteRun):
             kept = self._included("", self._kept("", start.names, self._excluded_files))
             return [start] if kept else []
-        runs: list[Run] = []
-        pending: list[Folder | Run] = [start]
+        runs: list[ByteRun] = []
+        pending: list[Folder | ByteRun] = [start]
         with _descent(start.root) as descent:
             while pending:
                 item = pending.pop()
-                if isinstance(item, Run):
+                if isinstance(item, ByteRun):
                     runs.append(item)
                     continue
                 if item.prefix:
@@ -128,7 +128,7 @@ class _Walk:
                     self._refuse(item.prefix or item.root, named(error, item.prefix or item.root))
         return runs
 
-    def _inside(self, folder: Folder, descent: Descent) -> list[Folder | Run]:
+    def _inside(self, folder: Folder, descent: Descent) -> list[Folder | ByteRun]:
         """The runs and folders right inside `folder`, in the order of their ids."""
         files: list[str] = []
         folders: list[str] = []
@@ -161,7 +161,7 @@ class _Walk:
             sample = folder.prefix + name
             self._refuse(sample, InputError(f"{quoted(sample)} is not a regular file"))
         # Keyed as ids sort: a folder's name counts with the slash that follows it.
-        special: dict[str, Folder | Run] = {}
+        special: dict[str, Folder | ByteRun] = {}
         for name in folders:
             below = Folder(
                 folder.root, f"{folder.prefix}{name}/", join(folder.folder, name), folder.linked
@@ -171,7 +171,7 @@ class _Walk:
         for name in links:
             followed = self._follow(folder, name)
             if followed is not None:
-                special[name if isinstance(followed, Run) else f"{name}/"] = followed
+                special[name if isinstance(followed, ByteRun) else f"{name}/"] = followed
         return _interleaved(folder, sorted(files), special)
 
     def _kept(
@@ -225,7 +225,7 @@ class _Walk:
         self._leave_out("filtered", len(names) - len(kept))
         return kept
 
-    def _follow(self, folder: Folder, name: str) -> Folder | Run | None:
+    def _follow(self, folder: Folder, name: str) -> Folder | ByteRun | None:
         """What the link `name` in `folder` stands for; None where it is refused or left out."""
         sample = folder.prefix + name
         link = f"{join(folder.root, folder.folder)}/{name}"
@@ -244,7 +244,7 @@ class _Walk:
             return None
         if not self._included(folder.prefix, [name]):
             return None
-        return Run(folder.root, folder.prefix, [name], where, [file])
+        return ByteRun(folder.root, folder.prefix, [name], where, [file])
 
     def _entered(self, folder: Folder) -> Folder | None:
         """`folder`, or None where it is refused or left out."""
@@ -290,7 +290,7 @@ def _files_below(path: str) -> Iterator[str]:
         yield from (f"{place[len(path) :]}/{name}" for name in names)
 
 
-def _empty(entered: Sequence[str], runs: Sequence[Run]) -> list[str]:
+def _empty(entered: Sequence[str], runs: Sequence[ByteRun]) -> list[str]:
     """Those of `entered`, prefixes of folders, that hold no sample and stand where a class could:
     beside folders that do, and neither beside samples nor in another of them."""
     direct = {run.prefix for run in runs}
@@ -317,16 +317,16 @@ def _descent(root: str) -> Descent:
 
 
 def _interleaved(
-    folder: Folder, files: list[str], special: dict[str, Folder | Run]
-) -> list[Folder | Run]:
+    folder: Folder, files: list[str], special: dict[str, Folder | ByteRun]
+) -> list[Folder | ByteRun]:
     """`files`, sorted, cut into runs between the folders and links of the same folder."""
-    found: list[Folder | Run] = []
+    found: list[Folder | ByteRun] = []
     begin = 0
     for key in [*sorted(special), None]:
         end = len(files) if key is None else bisect_left(files, key, begin)
         if begin < end:
             names = files[begin:end]
-            found.append(Run(folder.root, folder.prefix, names, folder.folder, names))
+            found.append(ByteRun(folder.root, folder.prefix, names, folder.folder, names))
         if key is not None:
             found.append(special[key])
         begin = end
@@ -334,7 +334,7 @@ def _interleaved(
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ByteRun:
     """Samples with neighbouring ids whose files lie in one folder.
 
     The id of a sample is `prefix` + its name; its file is `root`/`folder`/its file name. Names and
@@ -360,14 +360,14 @@ class Folder:
 
 def starting_points(
     paths: Sequence[str | os.PathLike[str]], leave_out: frozenset[str]
-) -> list[Folder | Run]:
+) -> list[Folder | ByteRun]:
     """What each path stands for, in the order of ids.
 
     Raises NotFoundError, UsageError and InputError as `readers.files.walk.list_samples` says.
     """
     if not paths:
         raise UsageError("no path was given")
-    starts: dict[str, Folder | Run] = {}
+    starts: dict[str, Folder | ByteRun] = {}
     for given in paths:
         path = os.fspath(given)
         name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119
@@ -380,13 +380,13 @@ def starting_points(
             raise UsageError(f"{quoted(path)} is the whole file system")
         if lies_in(real, leave_out):
             raise UsageError(f"{quoted(path)} lies inside the registry")
-        start: Folder | Run
+        start: Folder | ByteRun
         if stat.S_ISDIR(mode):
             prefix = f"{name}/" if len(paths) > 1 else ""
             key, start = f"{name}/", Folder(real, prefix, "")
         elif stat.S_ISREG(mode):
             folder, _, file = real.rpartition("/")
-            key, start = name, Run(folder or "/", "", [name], "", [file])
+            key, start = name, ByteRun(folder or "/", "", [name], "", [file])
         else:
             raise InputError(f"{quoted(path)} is neither a folder nor a regular file", sample=path)
         for problem in check_names("", [name] if len(paths) > 1 else []).values():

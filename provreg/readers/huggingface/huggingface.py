@@ -12,7 +12,7 @@ from provreg.core.manifest.bounds import LIMITS
 from provreg.core.rows.column import columns_from_json, columns_to_json
 from provreg.errors import Finding, FormatError, InputError
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
-from provreg.readers.data_files.source_file import SourceFile, shown
+from provreg.readers.data_files.source_file import SourceFile, display
 from provreg.readers.huggingface.layout import dataset_files, looks_like_dataset
 from provreg.readers.tables.features import class_columns, features_of
 from provreg.readers.tables.hugging_face import said_in, schema_of
@@ -158,12 +158,12 @@ def _agreed(files_: Sequence[SourceFile], before: tuple[Said, ...] | None) -> tu
         together = own if said is None else joined(said, own)
         if isinstance(together, str):
             raise InputError(
-                f"{shown(file.path)} has other features than {by}: {together}",
+                f"{display(file.path)} has other features than {by}: {together}",
                 hint="bring the columns to the same features and save again: dataset.cast_column;"
                 " names of classes keep their order, new ones come last",
             )
         if together != said:
-            by = shown(file.path)
+            by = display(file.path)
         said = together
     return said or ()
 

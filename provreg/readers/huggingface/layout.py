@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.data_files.source_file import SourceFile, examined, opened, shown
+from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
 from provreg.readers.data_files.table_files import chosen_files, data_at, detect_format, files_at
 from provreg.readers.tables.features import class_columns, features_in, features_of, holds_media
 from provreg.readers.tables.hugging_face import schema_of
@@ -36,7 +36,7 @@ def looks_like_dataset(paths: Sequence[Path]) -> bool:
     if detect_format(paths) != "parquet":
         return False
     try:
-        features = features_of(schema_of(examined(next(data_at(paths)))))
+        features = features_of(schema_of(stat_source(next(data_at(paths)))))
         return bool(class_columns(features)) or holds_media(features)
     except (InputError, FormatError):
         return False
@@ -77,7 +77,7 @@ def reads(paths: Sequence[Path]) -> set[Path]:
 def _splits(path: Path) -> list[str]:
     splits = _names(_document(path / _DICT).get("splits"))
     if not splits:
-        raise InputError(f"{shown(path / _DICT)} does not list its splits")
+        raise InputError(f"{display(path / _DICT)} does not list its splits")
     return splits
 
 
@@ -87,7 +87,7 @@ def _files_of(path: Path) -> list[tuple[SourceFile, str | None]]:
     if _is_saved(path):
         return _saved(path)
     chosen = chosen_files([path], _is_data, "Parquet or Arrow")
-    return [(examined(file), _split_of(file)) for file in chosen]
+    return [(stat_source(file), _split_of(file)) for file in chosen]
 
 
 def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
@@ -100,10 +100,10 @@ def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
         else None
     )
     if not names:
-        raise InputError(f"{shown(folder / _STATE)} does not list the files of the dataset")
+        raise InputError(f"{display(folder / _STATE)} does not list the files of the dataset")
     if state.get("_indices_data_files"):
         raise InputError(
-            f"{shown(folder)} picks its rows by an index file",
+            f"{display(folder)} picks its rows by an index file",
             hint="save it again: flatten_indices",
         )
     columns = state.get("_format_columns")
@@ -112,12 +112,12 @@ def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
     whole = isinstance(features, dict) and isinstance(columns, list) and columns == [*features]
     if any(state.get(name) for name in _FORMAT if not (whole and name == "_format_columns")):
         raise InputError(
-            f"{shown(folder / _STATE)} says in which format rows are handed out, and to datasets"
+            f"{display(folder / _STATE)} says in which format rows are handed out, and to datasets"
             " that makes other values of them",
             hint="save it again without: reset_format",
         )
     split = state.get("_split")
-    files = [examined(folder / name) for name in names]
+    files = [stat_source(folder / name) for name in names]
     for file in files:
         _check_features(file, info, folder)
     return [(file, split if isinstance(split, str) else None) for file in files]
@@ -128,10 +128,10 @@ def _check_features(file: SourceFile, info: Mapping[str, Any], folder: Path) -> 
     try:
         stated, own = features_in({"info": info}), features_of(schema_of(file))
     except FormatError as error:
-        raise InputError(f"{shown(folder)}: {error.message}") from None
+        raise InputError(f"{display(folder)}: {error.message}") from None
     if stated and not _alike(stated, own):
         raise InputError(
-            f"{shown(file.path)} has other features than {shown(folder / _INFO)} says",
+            f"{display(file.path)} has other features than {display(folder / _INFO)} says",
             hint="save the dataset again with datasets' save_to_disk",
         )
 
@@ -142,15 +142,15 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    file = examined(path)
+    file = stat_source(path)
     with opened(file) as stream:
         data = stream.read(_MAX_JSON + 1)
     try:
-        document = parse_json(data, what=shown(path), limit=_MAX_JSON)
+        document = parse_json(data, what=display(path), limit=_MAX_JSON)
     except FormatError as error:
         raise InputError(error.message) from None
     if not isinstance(document, dict):
-        raise InputError(f"{shown(path)} is no JSON object")
+        raise InputError(f"{display(path)} is no JSON object")
     return document
 
 

@@ -20,7 +20,7 @@ from provreg.core.rows.row import hash_payloads
 from provreg.errors import InputError, UsageError
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
 from provreg.readers.data_files.shard_files import unpacked
-from provreg.readers.data_files.source_file import SourceFile, examined, shown
+from provreg.readers.data_files.source_file import SourceFile, display, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files
 from provreg.readers.tables.samples import content_ids, numbered_ids
 
@@ -93,7 +93,7 @@ def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: ReadCon
     for path in paths:
         if options.label == "none" and not path.is_dir() and is_idx(path) and not is_items(path):
             raise InputError(
-                f"{shown(path)} is named, and is not read: without labels, as --label none",
+                f"{display(path)} is named, and is not read: without labels, as --label none",
                 hint="do not name it, or move it out of what your shell takes for `*`",
             )
     batches: list[pa.RecordBatch] = []
@@ -173,20 +173,22 @@ def _pairs(paths: Sequence[Path]) -> list[_Pair]:
         split, kind = (match["split"], match["kind"]) if match else (path.stem, None)
         other = (labels if kind == "labels" else items).setdefault((path.parent, split), path)
         if other != path:
-            raise InputError(f"{shown(other)} and {shown(path)} say that they are the same")
+            raise InputError(f"{display(other)} and {display(path)} say that they are the same")
         if len(split.encode()) > LIMITS["split"]:
-            raise InputError(f"{shown(path)}: its split is longer than {LIMITS['split']} bytes")
+            raise InputError(f"{display(path)}: its split is longer than {LIMITS['split']} bytes")
     if alone := labels.keys() - items.keys():
-        raise InputError(f"{shown(labels[min(alone)])} labels no items beside it")
+        raise InputError(f"{display(labels[min(alone)])} labels no items beside it")
     return [
-        _Pair(examined(path), examined(labels[key]) if key in labels else None, key[1] or None)
+        _Pair(
+            stat_source(path), stat_source(labels[key]) if key in labels else None, key[1] or None
+        )
         for key, path in items.items()
     ]
 
 
 def _batches(pair: _Pair, options: IdxOptions) -> Iterator[tuple[pa.Array, pa.RecordBatch]]:
     """(payloads, samples) of one file, in bounded batches."""
-    place = shown(pair.items.path)
+    place = display(pair.items.path)
     with ExitStack() as stack:
         items = open_idx(stack.enter_context(unpacked(pair.items)), place)
         labels = None
@@ -209,7 +211,7 @@ def _batches(pair: _Pair, options: IdxOptions) -> Iterator[tuple[pa.Array, pa.Re
 
 
 def _open_labels(stack: ExitStack, file: SourceFile, items: Idx) -> Idx:
-    place = shown(file.path)
+    place = display(file.path)
     labels = open_idx(stack.enter_context(unpacked(file)), place)
     if labels.shape or labels.type.kind not in "iu":
         raise InputError(f"{place}: labels must be one integer an item", hint="--label none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from provreg.core.manifest.columns import joined
+from provreg.core.manifest.columns import concatenated
 from provreg.core.manifest.entry import SAMPLE
 
 _ROWS = 1 << 16
@@ -28,7 +28,7 @@ class Chunks:
         if sum(one.num_rows for one in self._waiting) >= _ROWS:
             self._join()
 
-    def handed_over(self) -> pa.Table:
+    def to_table(self) -> pa.Table:
         """All samples that were added, at least one; they are kept no more."""
         self._join()
         chunks, self._chunks = self._chunks, []
@@ -36,5 +36,5 @@ class Chunks:
 
     def _join(self) -> None:
         if self._waiting:
-            self._chunks.append(joined([pa.Table.from_batches(self._waiting, SAMPLE)]))
+            self._chunks.append(concatenated([pa.Table.from_batches(self._waiting, SAMPLE)]))
             self._waiting.clear()

@@ -19,7 +19,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.rows.column_arrow import LISTS, columns_from_arrow
 from provreg.core.rows.extension_types import stored_schema
 from provreg.errors import FormatError, InputError
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.signed_features import MEDIA, class_names, kind_of, said_by
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _named(array: pa.Array, feature: dict[str, Any]) -> pa.Array:
     numbers = pc.if_else(pc.equal(numbers, -1), pa.scalar(None, pa.int64()), numbers)
     beyond = pc.or_(pc.less(numbers, 0), pc.greater_equal(numbers, len(names)))
     if (row := pc.index(beyond, pa.scalar(True)).as_py()) >= 0:
-        raise MisfitError(f"the class {numbers[row].as_py()} has no name", row=row)
+        raise ValueMismatchError(f"the class {numbers[row].as_py()} has no name", row=row)
     return pa.array(names, pa.string()).take(numbers)
 
 
@@ -157,7 +157,7 @@ def _check_bytes(array: pa.Array) -> None:
     alone = pc.and_(parts["bytes"].is_null(), parts["path"].is_valid())
     if (row := pc.index(alone, pa.scalar(True)).as_py()) >= 0:
         path = quoted(str(parts["path"][row].as_py()))
-        raise MisfitError(f"{path} is a path without its bytes", row=row, hint=_EMBED)
+        raise ValueMismatchError(f"{path} is a path without its bytes", row=row, hint=_EMBED)
 
 
 def _list(array: pa.Array, inner: Any) -> pa.Array:
@@ -186,5 +186,5 @@ def _plain_below(array: pa.Array, feature: Any) -> pa.Array:
     """As `_plain`, for values that are not rows, so that theirs would be the wrong number."""
     try:
         return _plain(array, feature)
-    except MisfitError as misfit:
+    except ValueMismatchError as misfit:
         raise InputError(misfit.complaint, hint=misfit.hint) from None

@@ -28,9 +28,9 @@ from provreg.core.rows.column import (
 )
 from provreg.core.rows.column_arrow import check_names
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile
+from provreg.readers.data_files.source_file import ByteSlice, SourceFile, ValueMismatchError
 from provreg.readers.tables.options import TableOptions, check_schema, with_schema
-from provreg.readers.tables.rows import rows_before, said_columns, slice_samples
+from provreg.readers.tables.rows import drop_null_columns, rows_before, slice_samples
 from provreg.readers.tables.samples import samples_of
 from provreg.readers.tables.text import json_array, jsonlines
 from provreg.readers.tables.text.json_plain import few_cells
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 class _Reader(Protocol):
     """What the modules of these formats offer."""
 
-    def slices(self, file: SourceFile, options: TableOptions) -> Iterator[Slice]: ...
+    def slices(self, file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]: ...
 
-    def chunks(self, piece: Slice) -> Iterator[bytes]: ...
+    def chunks(self, piece: ByteSlice) -> Iterator[bytes]: ...
 
 
 VALUED: dict[str, _Reader] = {"json": json_array, "jsonl": jsonlines}
@@ -66,7 +66,7 @@ class _Seen(NamedTuple):
     """A slice, columns that it fits, and its samples where they were found under these; `chunks`
     are the bytes and rows of each."""
 
-    piece: Slice
+    piece: ByteSlice
     columns: Columns
     samples: list[pa.RecordBatch] | None
     chunks: list[tuple[int, int]]
@@ -88,7 +88,7 @@ def first_samples(
     *,
     executor: Executor,
     progress: Callable[[int], None] | None,
-) -> tuple[TableOptions, Iterator[tuple[Slice, list[pa.RecordBatch]]]]:
+) -> tuple[TableOptions, Iterator[tuple[ByteSlice, list[pa.RecordBatch]]]]:
     """The options with the columns of all rows, and the samples as `slice_samples` has them.
 
     Raises InputError, also where the values of a column have two types.
@@ -118,7 +118,7 @@ def first_samples(
 
 def _completed(
     slices: list[_Seen], columns: Columns, format_: str, options: TableOptions, executor: Executor
-) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
+) -> Iterator[tuple[ByteSlice, list[pa.RecordBatch]]]:
     """The samples of all `slices`; those that are not there, or of other types, are read."""
     final = [seen.is_final(columns) for seen in slices]
     left = [seen.piece for seen, done in zip(slices, final, strict=True) if not done]
@@ -127,18 +127,18 @@ def _completed(
         yield (seen.piece, seen.samples or []) if done else next(found)
 
 
-def _seen(expecting: tuple[Slice, Columns], *, format_: str, options: TableOptions) -> _Seen:
+def _seen(expecting: tuple[ByteSlice, Columns], *, format_: str, options: TableOptions) -> _Seen:
     piece, expected = expecting
     try:
         return _at_once(piece, expected, format_, options)
-    except (MisfitError, InputError, UntypedError):
+    except (ValueMismatchError, InputError, UntypedError):
         # Whatever it is, a closer look finds the same or no fault.
         columns: Columns = {}
         _take_in(columns, piece, format_, options)
         return _Seen(piece, columns, None, [])
 
 
-def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOptions) -> _Seen:
+def _at_once(piece: ByteSlice, expected: Columns, format_: str, options: TableOptions) -> _Seen:
     """A slice whose rows are of the columns `expected` and those of its first rows.
 
     Raises MisfitError or InputError where they are not, or that cannot be told.
@@ -151,14 +151,14 @@ def _at_once(piece: Slice, expected: Columns, format_: str, options: TableOption
         first = chunk[: chunk.find(b"\n", _FIRST) + 1] or chunk
         take_in(columns, first, options.types)
         if samples and not _same_types(before, columns):
-            raise MisfitError("integers became floats", row=0)
+            raise ValueMismatchError("integers became floats", row=0)
         expecting = tuple(Column(name, logical) for name, logical in columns.items())
         settled_ = with_schema(options, _schema(columns))
         check_schema(settled_)
         rows = 0
         for batch in batches_at_once(chunk, expecting):
             rows += batch.num_rows
-            samples.append(said_columns(samples_of(batch, settled_)))
+            samples.append(drop_null_columns(samples_of(batch, settled_)))
             for name, array in zip(batch.schema.names, batch.columns, strict=True):
                 columns[name] = _with_signs(columns[name], array)
         chunks.append((len(chunk), rows))
@@ -185,13 +185,13 @@ def _with_signs(logical: LogicalType, values: pa.Array) -> LogicalType:
     return logical
 
 
-def _take_in(columns: Columns, piece: Slice, format_: str, options: TableOptions) -> None:
+def _take_in(columns: Columns, piece: ByteSlice, format_: str, options: TableOptions) -> None:
     """Adds the columns of a slice, its values looked at one by one. Raises InputError."""
     rows = 0
     for chunk in VALUED[format_].chunks(piece):
         try:
             take_in(columns, chunk, options.types)
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             before = rows_before(piece, format_, options) + rows
             raise misfit.in_file(piece.file.path, before) from None
         rows += chunk.count(b"\n")

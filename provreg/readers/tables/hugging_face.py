@@ -12,7 +12,13 @@ from provreg.core.rows.column import Column, holds
 from provreg.core.rows.column_arrow import columns_from_arrow
 from provreg.core.rows.extension_types import stored_batch, stored_schema
 from provreg.errors import FormatError, InputError
-from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, opened, shown
+from provreg.readers.data_files.source_file import (
+    ByteSlice,
+    SourceFile,
+    ValueMismatchError,
+    display,
+    opened,
+)
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.pandas_metadata import check_pandas
@@ -63,15 +69,15 @@ def columns_of(
     return parquet.common_columns((file, columns(file)) for file in files)
 
 
-def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
+def slices(file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]:
     """A slice per row group; an Arrow file is one."""
     if is_parquet(file):
         yield from parquet.slices(file, options)
     else:
-        yield Slice(file, 0, file.size)
+        yield ByteSlice(file, 0, file.size)
 
 
-def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The rows of a slice, with the columns of `options.columns`. Raises InputError, MisfitError
     for a row whose class has no name or whose image has no bytes."""
     columns = options.columns or ()
@@ -90,10 +96,10 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
         stored = stored_schema(schema)
         for batch in raw:
             if not batch.schema.equals(stored):
-                raise InputError(f"{shown(file.path)} changed while it was being read")
+                raise InputError(f"{display(file.path)} changed while it was being read")
             try:
                 yield plain_batch(batch, features).select(names)
-            except MisfitError as misfit:
+            except ValueMismatchError as misfit:
                 raise misfit.after(rows) from None
             rows += batch.num_rows
 
@@ -111,4 +117,4 @@ def _features(file: SourceFile) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        raise InputError(f"{shown(file.path)}: {error.message}", hint=error.hint) from None
+        raise InputError(f"{display(file.path)}: {error.message}", hint=error.hint) from None

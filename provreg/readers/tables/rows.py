@@ -13,8 +13,13 @@ from provreg.core.manifest.nulls import nulls
 from provreg.core.rows.row import hash_rows
 from provreg.core.rows.typed_values import typed_batch
 from provreg.errors import InputError
-from provreg.executors.prefetch import ahead
-from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, shown
+from provreg.executors.prefetch import prefetched
+from provreg.readers.data_files.source_file import (
+    ByteSlice,
+    SourceFile,
+    ValueMismatchError,
+    display,
+)
 from provreg.readers.tables import hugging_face
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.samples import samples_of
@@ -38,9 +43,9 @@ Result = TypeVar("Result")
 class _Reader(Protocol):
     """What each format's module offers."""
 
-    def slices(self, file: SourceFile, options: TableOptions) -> Iterator[Slice]: ...
+    def slices(self, file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]: ...
 
-    def batches(self, piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
+    def batches(self, piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]: ...
 
 
 class _Headed(Protocol):
@@ -65,16 +70,16 @@ HEADED: dict[str, _Headed] = {
 }
 
 
-def slices_of(files: list[SourceFile], format_: str, options: TableOptions) -> Iterator[Slice]:
+def slices_of(files: list[SourceFile], format_: str, options: TableOptions) -> Iterator[ByteSlice]:
     """The slices of all files, one after another."""
     for file in files:
         yield from READERS[format_].slices(file, options)
 
 
 def slice_samples(
-    pieces: Iterable[Slice], format_: str, options: TableOptions, executor: Executor
-) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
-    """Each slice with its samples in batches of `said_columns`, read by `executor`.
+    pieces: Iterable[ByteSlice], format_: str, options: TableOptions, executor: Executor
+) -> Iterator[tuple[ByteSlice, list[pa.RecordBatch]]]:
+    """Each slice with its samples in batches of `drop_null_columns`, read by `executor`.
 
     Raises InputError, naming file and row, NotFoundError and StorageError.
     """
@@ -82,7 +87,7 @@ def slice_samples(
 
 
 def of_each(
-    task: Callable[[Slice], Result], pieces: Iterable[Slice], executor: Executor
+    task: Callable[[ByteSlice], Result], pieces: Iterable[ByteSlice], executor: Executor
 ) -> Iterator[Result]:
     pieces = iter(pieces)
     # Where rows begin may take looking for: workers begin before all slices are known.
@@ -91,21 +96,21 @@ def of_each(
 
 
 def _samples(
-    piece: Slice, *, format_: str, options: TableOptions
-) -> tuple[Slice, list[pa.RecordBatch]]:
-    with ahead(READERS[format_].batches(piece, options)) as batches:
+    piece: ByteSlice, *, format_: str, options: TableOptions
+) -> tuple[ByteSlice, list[pa.RecordBatch]]:
+    with prefetched(READERS[format_].batches(piece, options)) as batches:
         rows = rows_of(piece, batches, options, format_=format_)
-        return piece, [said_columns(samples) for _, samples in rows]
+        return piece, [drop_null_columns(samples) for _, samples in rows]
 
 
-def said_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
+def drop_null_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
     """Without columns that say nothing: they are half of what would go through a worker's pipe."""
     columns = zip(samples.schema.names, samples.columns, strict=True)
     return samples.select([name for name, column in columns if column.null_count < len(column)])
 
 
 def all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
-    """The inverse of `said_columns`."""
+    """The inverse of `drop_null_columns`."""
     columns = dict(zip(said.schema.names, said.columns, strict=True))
     arrays = [columns.get(field.name, nulls(field.type, said.num_rows)) for field in SAMPLE]
     return pa.RecordBatch.from_arrays(arrays, schema=SAMPLE)
@@ -119,7 +124,7 @@ def file_rows(file: SourceFile, format_: str, options: TableOptions) -> Rows:
 
 
 def rows_of(
-    piece: Slice,
+    piece: ByteSlice,
     batches: Iterable[pa.RecordBatch],
     options: TableOptions,
     hash_: HashRows = hash_rows,
@@ -137,13 +142,13 @@ def rows_of(
         for batch in _typed(batches, payload):
             try:
                 samples = samples_of(batch, options, hash_)
-            except MisfitError as misfit:
+            except ValueMismatchError as misfit:
                 raise misfit.after(rows) from None
             except InputError as error:
-                raise InputError(f"{shown(piece.file.path)}: {error.message}") from None
+                raise InputError(f"{display(piece.file.path)}: {error.message}") from None
             yield batch.select(names), samples
             rows += batch.num_rows
-    except MisfitError as misfit:
+    except ValueMismatchError as misfit:
         before = rows_before(piece, format_, options)
         raise misfit.in_file(piece.file.path, before) from None
 
@@ -156,7 +161,7 @@ def _typed(
     for batch in batches:
         try:
             yield from typed_batches(batch, columns)
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             raise misfit.after(rows) from None
         rows += batch.num_rows
 
@@ -170,18 +175,18 @@ def typed_batches(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterato
         typed = typed_batch(batch, columns)
     except InputError as error:
         if batch.num_rows < 2:
-            raise MisfitError(error.message, row=0, hint=error.hint) from None
+            raise ValueMismatchError(error.message, row=0, hint=error.hint) from None
         half = batch.num_rows // 2
         yield from typed_batches(batch.slice(0, half), columns)
         try:
             yield from typed_batches(batch.slice(half), columns)
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             raise misfit.after(half) from None
     else:
         yield typed
 
 
-def rows_before(piece: Slice, format_: str, options: TableOptions) -> int:
+def rows_before(piece: ByteSlice, format_: str, options: TableOptions) -> int:
     """The number of rows in the file before `piece`."""
     if piece.first_row is not None:
         return piece.first_row

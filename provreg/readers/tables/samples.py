@@ -16,12 +16,12 @@ from provreg.core.manifest.columns import Rows, rearranged, take_rows
 from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
 from provreg.core.manifest.ids import unsafe_ids
 from provreg.core.manifest.nulls import nulls
-from provreg.core.manifest.sorting import by_words
+from provreg.core.manifest.sorting import sort_by_prefix
 from provreg.core.rows.column import BOOL, INT, TEXT, LogicalType
 from provreg.core.rows.row import hash_rows
-from provreg.core.rows.row_hash import each_value
+from provreg.core.rows.row_hash import iter_value_bytes
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.times import moments_of, splits_at, timed_ids, times_of, written_in_ids
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def samples_of(
             else:
                 arrays[role] = texts_of(column, types[name])
             _check(role, arrays[role])
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             complaint = f"column {quoted(name)}: {misfit.complaint}"
-            raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+            raise ValueMismatchError(complaint, row=misfit.row, hint=misfit.hint) from None
     if options.time is not None:
         arrays |= _timed(batch.column(options.time), types[options.time], options, arrays.get("id"))
     rows = batch.num_rows
@@ -81,9 +81,9 @@ def _timed(
         times = times_of(column, logical)
         ids = timed_ids(keys, written_in_ids(times, logical))
         _check("id", ids)
-    except MisfitError as misfit:
+    except ValueMismatchError as misfit:
         complaint = f"column {quoted(options.time or '')}: {misfit.complaint}"
-        raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+        raise ValueMismatchError(complaint, row=misfit.row, hint=misfit.hint) from None
     if not options.split_at:
         return {"id": ids}
     return {"id": ids, "split": splits_at(times, options.split_at)}
@@ -104,7 +104,7 @@ def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     if not pc.all(finite, min_count=0).as_py():
         row = pc.index(finite.take(distinct.indices), pa.scalar(False)).as_py()
         hint = "say null where there is none, or make the column text"
-        raise MisfitError("NaN and infinities are no labels", row=row, hint=hint)
+        raise ValueMismatchError("NaN and infinities are no labels", row=row, hint=hint)
     words = [written_number(number) for number in numbers.to_pylist()]
     return pa.array(words, pa.string()).take(distinct.indices)
 
@@ -123,7 +123,7 @@ def _check(role: str, array: pa.Array) -> None:
 def _refuse_first(refused: pa.Array, complaint: str) -> None:
     row = pc.index(refused, pa.scalar(True)).as_py()
     if row >= 0:
-        raise MisfitError(complaint, row=row)
+        raise ValueMismatchError(complaint, row=row)
 
 
 def content_ids(content: pa.Array) -> pa.Array:
@@ -159,7 +159,7 @@ def with_numbered_ids(samples: pa.Table) -> pa.Table:
         ranks[:] = _ranks(samples, rows)
         return _numbered(take_rows(samples, rows)["content"], ranks[rows])
 
-    order = by_words(_heads(samples), ids)
+    order = sort_by_prefix(_heads(samples), ids)
     # Whoever gave them away has them no more: they need not be in memory twice and with ids.
     samples = rearranged(samples, order)
     return samples.set_column(0, SAMPLE.field("id"), _numbered(samples["content"], ranks[order]))
@@ -219,7 +219,9 @@ def check_unique(ids: pa.ChunkedArray, places: list[tuple[str, int]]) -> None:
     # Most tables are in order, and to see that takes a thirtieth of the time.
     if ascending:
         return
-    checksums = [np.fromiter(map(crc32, each_value(chunk)), np.uint32) for chunk in ids.chunks]
+    checksums = [
+        np.fromiter(map(crc32, iter_value_bytes(chunk)), np.uint32) for chunk in ids.chunks
+    ]
     # Two ids in two billion have the same by chance: only those are compared as a whole.
     alike = ids.take(pa.array(_standing_again(np.concatenate(checksums))))
     counted = pc.value_counts(alike)

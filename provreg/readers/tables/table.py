@@ -12,7 +12,7 @@ from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import InputError, UsageError
 from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
-from provreg.readers.data_files.source_file import SourceFile, changed, examined, shown
+from provreg.readers.data_files.source_file import SourceFile, changed, display, stat_source
 from provreg.readers.data_files.table_files import detect_format, shards
 from provreg.readers.tables.batches import Chunks
 from provreg.readers.tables.first_rows import VALUED, first_samples
@@ -117,7 +117,7 @@ def stream(
     known: KnownRows | None = None,
 ) -> SampleStream:
     """The rows, as `iter_rows`. What `known` remembers of a file is not hashed row by row."""
-    found = [examined(path) for path in shards(paths, format_)]
+    found = [stat_source(path) for path in shards(paths, format_)]
     return stream_files(found, format_, options, known=known)
 
 
@@ -141,7 +141,7 @@ def read_table(
     format or an option that is none, NotFoundError, StorageError.
     """
     options = _with_delimiter(format_, options)
-    found = [examined(path) for path in shards(paths, format_)]
+    found = [stat_source(path) for path in shards(paths, format_)]
     table, options = read_files(
         found, format_, options, executor=executor, remember=remember, progress=progress
     )
@@ -195,16 +195,16 @@ def read_files(
     if not chunks.rows:
         raise InputError("the table has no rows")
     if not options.has_ids:
-        return with_numbered_ids(chunks.handed_over()), options
-    table = chunks.handed_over()
-    check_unique(table["id"], [(shown(path), count) for path, count in places.items()])
+        return with_numbered_ids(chunks.to_table()), options
+    table = chunks.to_table()
+    check_unique(table["id"], [(display(path), count) for path, count in places.items()])
     return table, options
 
 
 def _check_unchanged(files: list[SourceFile]) -> None:
     """Each slice was read from a file as it was; while others were, it may have been written to."""
     for file in files:
-        if examined(file.path) != file:
+        if stat_source(file.path) != file:
             raise changed(file)
 
 
@@ -224,7 +224,7 @@ def iter_rows(
     Raises as `read_table`, and FormatError for a `reading` that is none.
     """
     options, format_ = options_from_reading(reading), reading["reader"]
-    found = [examined(path) for path in shards(paths, format_)]
+    found = [stat_source(path) for path in shards(paths, format_)]
     return stream_files(found, format_, options)
 
 

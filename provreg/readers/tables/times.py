@@ -13,7 +13,7 @@ from provreg.core.encoding.written_times import written_times
 from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME
 from provreg.core.rows.column import DATE, TEXT, TIMESTAMP, LogicalType
 from provreg.errors import UsageError
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.typed_text import moments
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _NAIVE = pa.timestamp("us")
 def times_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     """When each row is, as `moments_of`; MisfitError for a row without a time, too."""
     if (row := pc.index(array.is_null(), pa.scalar(True)).as_py()) >= 0:
-        raise MisfitError("the row has no time", row=row)
+        raise ValueMismatchError("the row has no time", row=row)
     return moments_of(array, logical)
 
 
@@ -80,7 +80,7 @@ def boundaries(said: Sequence[str]) -> tuple[str, ...]:
     """
     try:
         times = moments(pa.array(said, pa.string())).cast(_NAIVE)
-    except MisfitError as misfit:
+    except ValueMismatchError as misfit:
         raise UsageError(
             f"{quoted(said[misfit.row])} is no time",
             hint="write 2026-01-31 or 2026-01-31T12:00:00Z",
@@ -103,4 +103,4 @@ def splits_at(times: pa.Array, said: Sequence[str]) -> pa.Array:
 
 def _refuse(refused: pa.Array, complaint: str) -> None:
     if (row := pc.index(refused, pa.scalar(True)).as_py()) >= 0:
-        raise MisfitError(complaint, row=row)
+        raise ValueMismatchError(complaint, row=row)

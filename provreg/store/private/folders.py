@@ -126,7 +126,7 @@ def replace_private(path: Path, data: bytes) -> None:
     replace_file(path, data, 0o600)
 
 
-def in_silence(_holder: str) -> None:
+def no_report(_holder: str) -> None:
     """Waiting without a word."""
 
 
@@ -136,7 +136,7 @@ def locked(
     purpose: str,
     *,
     shared: bool = False,
-    waiting: Callable[[str], None] = in_silence,
+    waiting: Callable[[str], None] = no_report,
 ) -> Iterator[None]:
     """Holds the lock file `path` against other processes and threads of this user.
 

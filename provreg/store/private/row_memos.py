@@ -58,7 +58,7 @@ class RowMemo:
         return self._content.slice(start, count), self._sizes.slice(start, count)
 
 
-class RowMemos:
+class RowHashCache:
     """The memos in `folder`, which must be private to the user. It pickles as the folder's name.
 
     What cannot be read or written costs time and is no error. Keys are digests of 32 bytes.
@@ -86,15 +86,15 @@ class RowMemos:
         with suppress(OSError):
             self._path(key).unlink()
 
-    def recording(self, key: bytes) -> RecordedRows:
+    def recording(self, key: bytes) -> CachedRows:
         """A memo to be written while a file is read."""
-        return RecordedRows(self._path(key), key)
+        return CachedRows(self._path(key), key)
 
     def _path(self, key: bytes) -> Path:
         return self._folder / key.hex()
 
 
-class RecordedRows:
+class CachedRows:
     """A memo that is being written: rows are added in order, then it is kept, or else dropped."""
 
     def __init__(self, path: Path, key: bytes) -> None:

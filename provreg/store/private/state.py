@@ -20,8 +20,8 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import DamagedError, NotTrustedError, StorageError
 from provreg.store.private.folders import (
-    in_silence,
     locked,
+    no_report,
     private_folder,
     read_private,
     replace_private,
@@ -149,7 +149,7 @@ def remember(
     places: Sequence[str],
     sighting: Sighting,
     *,
-    waiting: Callable[[str], None] = in_silence,
+    waiting: Callable[[str], None] = no_report,
 ) -> Seen:
     """Adds a version that was seen at `places`, the addresses of one registry, to what was seen.
 
@@ -218,7 +218,7 @@ def memory_of(places: Sequence[str], dataset: str | None = None) -> PlaceMemory:
     return PlaceMemory(tuple(places), tuple(found), link if last else None, unreadable)
 
 
-def forget(memory: PlaceMemory, *, waiting: Callable[[str], None] = in_silence) -> None:
+def forget(memory: PlaceMemory, *, waiting: Callable[[str], None] = no_report) -> None:
     """Forgets what `memory_of` said; raises StorageError."""
     gone = {one.dataset for one in memory.datasets}
     with locked(_lock_file(), "forgetting what was seen", waiting=waiting):

@@ -45,7 +45,7 @@ _TOKEN_STATUS = frozenset({400, 401, 403})
 logging.getLogger("sigstore").addHandler(logging.NullHandler())
 
 
-def ask(service: str, limit: float, call: Callable[[], T]) -> T:
+def call_with_timeout(service: str, limit: float, call: Callable[[], T]) -> T:
     """What `call` returns within `limit` seconds; `service` is whom it asks, for messages.
 
     Raises UsageError for a token that is not taken, StorageError where the service is down, slow or

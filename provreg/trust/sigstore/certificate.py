@@ -21,7 +21,7 @@ _MAX_TEXT = 2048  # bytes, as in a policy
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class WorkflowRun:
     """What a CI service's run was for: its source repository, ref and deployment environment.
 
     Each is None where the certificate does not say it. The repository is the one that was run, also
@@ -49,9 +49,9 @@ def identity_of(certificate: Certificate) -> tuple[str, str]:
     return _subject(certificate), issuers.pop()
 
 
-def run_of(certificate: Certificate) -> Run:
+def run_of(certificate: Certificate) -> WorkflowRun:
     """What the run was for. Raises NotTrustedError (step 3) for what is there and unreadable."""
-    return Run(
+    return WorkflowRun(
         _claim(certificate, _REPOSITORY, "repository"),
         _claim(certificate, _REF, "ref"),
         _claim(certificate, _ENVIRONMENT, "environment"),

@@ -23,7 +23,7 @@ from provreg.trust.sigstore.adapter import (
     INSTANCE,
     REKOR,
     UNREADABLE,
-    ask,
+    call_with_timeout,
 )
 from provreg.trust.sigstore.certificate import identity_of
 from provreg.trust.sigstore.root import TrustedRoot, read_trust_config
@@ -119,7 +119,9 @@ class KeylessSigner:
         # What a lying authority certified is not used again: it is kept when all has verified.
         certified, self._certified = self._current(), None
         asked = f"{REKOR} or its timestamp authority" if self._stamps() else REKOR
-        made = ask(asked, self._limit, lambda: certified.signer.sign_dsse(Statement(statement)))
+        made = call_with_timeout(
+            asked, self._limit, lambda: certified.signer.sign_dsse(Statement(statement))
+        )
         data = canonical(json.loads(made.to_json()))
         self._check(data, statement)
         self._certified = certified
@@ -159,16 +161,19 @@ class KeylessSigner:
 
         config = self._config
         token = self._tokens.unattended(self._limit) or self._tokens.by_browser(
-            ask(INSTANCE, self._limit, config.signing_config.get_oidc_url), self._limit
+            call_with_timeout(INSTANCE, self._limit, config.signing_config.get_oidc_url),
+            self._limit,
         )
-        context = ask(INSTANCE, self._limit, lambda: SigningContext.from_trust_config(config))
+        context = call_with_timeout(
+            INSTANCE, self._limit, lambda: SigningContext.from_trust_config(config)
+        )
 
         def request() -> Certified:
             with context.signer(token) as signer:
                 # Private, for the library does not say whose certificate it signs with.
                 return Certified(signer, signer._signing_cert())
 
-        certified = ask(FULCIO, self._limit, request)
+        certified = call_with_timeout(FULCIO, self._limit, request)
         identity, issuer = identity_of(certified.certificate)
         if issuer not in {token.issuer, token.federated_issuer}:
             raise NotTrustedError(
@@ -187,7 +192,7 @@ class KeylessSigner:
         if self._config_text is None:
             staging = self._instance.staging
             fetch = ClientTrustConfig.staging if staging else ClientTrustConfig.production
-            return ask(INSTANCE, self._limit, fetch)
+            return call_with_timeout(INSTANCE, self._limit, fetch)
         try:
             config = ClientTrustConfig.from_json(self._config_text)
             # Both are checked when they are asked for, and not before.

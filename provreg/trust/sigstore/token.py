@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, StorageError, UsageError
-from provreg.trust.sigstore.adapter import AGAIN, INSTANCE, ISSUER, ask, refused_token
+from provreg.trust.sigstore.adapter import AGAIN, INSTANCE, ISSUER, call_with_timeout, refused_token
 
 if TYPE_CHECKING:
     from sigstore.oidc import IdentityToken
@@ -45,7 +45,7 @@ class TokenSource:
 
         raw = self._given()
         if raw is None:
-            raw = ask("the CI service's identity provider", limit, _detect)
+            raw = call_with_timeout("the CI service's identity provider", limit, _detect)
         if raw is None and self.warn is None:
             raise UsageError(
                 "there is no identity to sign with",
@@ -65,8 +65,8 @@ class TokenSource:
 
         if self.warn is not None:
             self.warn(PUBLIC_WARNING)
-        issuer = ask(ISSUER, limit, lambda: Issuer(provider))
-        return ask(f"{INSTANCE}'s sign-in page", BROWSER_LIMIT, issuer.identity_token)
+        issuer = call_with_timeout(ISSUER, limit, lambda: Issuer(provider))
+        return call_with_timeout(f"{INSTANCE}'s sign-in page", BROWSER_LIMIT, issuer.identity_token)
 
     def _given(self) -> str | None:
         if self.file is not None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import SourceFile, shown
+from provreg.readers.data_files.source_file import SourceFile, display
 from provreg.readers.tables.parquet.thrift_numbers import longest_text, numbers
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def rows_at_once(
             one += column.takes(1)
             if one > most:
                 raise InputError(
-                    f"{shown(file.path)}: a row of row group {group + 1} can take more than"
+                    f"{display(file.path)}: a row of row group {group + 1} can take more than"
                     f" {most >> 20} MB of memory, up to {quoted(schema.column(number).path)}",
                     hint="if the file is your own, write it with smaller pages and shorter lists",
                 )

@@ -14,7 +14,7 @@ import pyarrow as pa
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, InputError
-from provreg.readers.data_files.source_file import shown
+from provreg.readers.data_files.source_file import display
 
 if TYPE_CHECKING:
     from collections.abc import Set
@@ -61,7 +61,7 @@ def check_pandas(file: SourceFile, schema: pa.Schema) -> None:
     try:
         _check(parse_json(written, what="pandas' metadata", limit=_MAX_JSON), schema)
     except FormatError as error:
-        raise InputError(f"{shown(file.path)}: {error.message}", hint=_HINT) from None
+        raise InputError(f"{display(file.path)}: {error.message}", hint=_HINT) from None
 
 
 def _check(document: Any, schema: pa.Schema) -> None:

@@ -13,7 +13,7 @@ from provreg.core.rows.column import Column, LogicalType, holds, merged, settled
 from provreg.core.rows.column_arrow import columns_from_arrow
 from provreg.core.rows.extension_types import stored_batch
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import Slice, SourceFile, opened, shown
+from provreg.readers.data_files.source_file import ByteSlice, SourceFile, display, opened
 from provreg.readers.tables.parquet.checked_file import CheckedFile, FileChunks
 from provreg.readers.tables.parquet.pages import rows_at_once
 from provreg.readers.tables.parquet.pandas_metadata import check_pandas
@@ -54,7 +54,7 @@ def slices(
     file: SourceFile,
     options: TableOptions,  # noqa: ARG001 - as for the other formats
     chunks: FileChunks | None = None,
-) -> Iterator[Slice]:
+) -> Iterator[ByteSlice]:
     """A slice per row group. Raises InputError for what is not Parquet.
 
     The file is read through the digests of its `chunks` (`CheckedFile`) where they are given.
@@ -67,12 +67,12 @@ def slices(
     row = 0
     for number, rows in enumerate(groups):
         if rows:
-            yield Slice(file, number, number + 1, first_row=row)
+            yield ByteSlice(file, number, number + 1, first_row=row)
         row += rows
 
 
 def batches(
-    piece: Slice, options: TableOptions, chunks: FileChunks | None = None
+    piece: ByteSlice, options: TableOptions, chunks: FileChunks | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a row group, with the columns of `options.columns`, in the file's own widths.
 
@@ -92,7 +92,7 @@ def batches(
         yield batch.select(names)
 
 
-def raw_batches(piece: Slice, chunks: FileChunks | None = None) -> Iterator[pa.RecordBatch]:
+def raw_batches(piece: ByteSlice, chunks: FileChunks | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a row group as the file has them, their bytes checked; as `batches`."""
     file = piece.file
     with opened(file) as stream, our_errors(file):
@@ -154,13 +154,13 @@ def check_names(
     names = {column.name for column in found}
     for name in sorted(names.symmetric_difference(expected)):
         there = "has an additional" if name in names else "lacks the"
-        raise InputError(f"{shown(file.path)} {there} column {quoted(name)}")
+        raise InputError(f"{display(file.path)} {there} column {quoted(name)}")
 
 
 def other_type(file: SourceFile, column: Column) -> InputError:
     """What to raise for a column of `file` that does not fit the schema."""
     return InputError(
-        f"{shown(file.path)}: the column {quoted(column.name)} has another type than in the schema",
+        f"{display(file.path)}: the schema has another type for the column {quoted(column.name)}",
         hint="types are fixed by the dataset's first version: convert the column",
     )
 
@@ -193,6 +193,6 @@ def our_errors(file: SourceFile, what: str = "Parquet") -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(
-            f"{shown(file.path)}: not readable as {what}: {quoted(str(error))}",
+            f"{display(file.path)}: not readable as {what}: {quoted(str(error))}",
             hint="the file may be cut off or damaged",
         ) from None

@@ -18,12 +18,12 @@ from blake3 import blake3
 from provreg.core.encoding.canonical import canonical
 from provreg.core.rows.column import columns_to_json
 from provreg.core.rows.row import hash_rows
-from provreg.executors.prefetch import ahead, taken
+from provreg.executors.prefetch import iter_prefetched, prefetched
 from provreg.executors.threads import thread_pool
-from provreg.readers.data_files.source_file import Slice, SourceFile, changed
+from provreg.readers.data_files.source_file import ByteSlice, SourceFile, changed
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.checked_file import ChangedError, FileChunks
-from provreg.readers.tables.rows import file_rows, of_each, rows_of, said_columns
+from provreg.readers.tables.rows import drop_null_columns, file_rows, of_each, rows_of
 from provreg.version import __version__
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ _LARGE = 1 << 26  # bytes of a row group
 
 
 def recorded_samples(
-    pieces: Iterable[Slice], options: TableOptions, executor: Executor, remember: KnownRows
-) -> Iterator[tuple[Slice, list[pa.RecordBatch]]]:
+    pieces: Iterable[ByteSlice], options: TableOptions, executor: Executor, remember: KnownRows
+) -> Iterator[tuple[ByteSlice, list[pa.RecordBatch]]]:
     """As `slice_samples` of Parquet files. What their rows hash to is left to `remember`, file by
     file, once all of a file's were handed on; it is not asked.
     """
@@ -63,14 +63,14 @@ def recorded_samples(
 
 
 def _samples_by_chunks(
-    piece: Slice, *, options: TableOptions
-) -> tuple[Slice, list[pa.RecordBatch], dict[int, bytes]]:
+    piece: ByteSlice, *, options: TableOptions
+) -> tuple[ByteSlice, list[pa.RecordBatch], dict[int, bytes]]:
     """A slice and its samples, and the digests of the chunks that they were read from."""
     chunks = FileChunks(piece.file.size)
     try:
-        with ahead(parquet.batches(piece, options, chunks)) as batches:
+        with prefetched(parquet.batches(piece, options, chunks)) as batches:
             rows = rows_of(piece, batches, options)
-            return piece, [said_columns(samples) for _, samples in rows], chunks.digests
+            return piece, [drop_null_columns(samples) for _, samples in rows], chunks.digests
     except ChangedError:
         raise changed(piece.file) from None
 
@@ -177,4 +177,4 @@ def _runs_ahead(
             for number, run in enumerate(together, 1):
                 following = together[number : number + 1]
                 begun.extend(threads.submit(next, further, None) for further in following)
-                yield taken(threads, run, begun.popleft())
+                yield iter_prefetched(threads, run, begun.popleft())

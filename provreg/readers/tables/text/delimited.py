@@ -17,7 +17,13 @@ from provreg.core.encoding.text import quoted
 from provreg.core.rows.column import JSON, TEXT, Column, Decimal, Scalar
 from provreg.core.rows.column_arrow import check_count, check_names
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, opened, shown
+from provreg.readers.data_files.source_file import (
+    ByteSlice,
+    SourceFile,
+    ValueMismatchError,
+    display,
+    opened,
+)
 from provreg.readers.tables.text.csv_quotes import (
     QUOTES_HINT,
     Quoted,
@@ -47,7 +53,7 @@ def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, 
     return tuple(Column(name, options.types.get(name, TEXT)) for name in names)
 
 
-def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
+def slices(file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]:
     """`file` in slices of about 8 MiB, cut where rows end; from where it is no CSV the rest is one
     slice."""
     start = 0
@@ -55,13 +61,13 @@ def slices(file: SourceFile, options: TableOptions) -> Iterator[Slice]:
         while file.size - start > _SLICE:
             try:
                 rows, found = _rows_at(stream, start, file.size, _SLICE, options)
-            except MisfitError:
+            except ValueMismatchError:
                 break
             if not rows or found.fault is not None or start + len(rows) == file.size:
                 break
-            yield Slice(file, start, start + len(rows), first_row=0 if start == 0 else None)
+            yield ByteSlice(file, start, start + len(rows), first_row=0 if start == 0 else None)
             start += len(rows)
-    yield Slice(file, start, file.size, first_row=0 if start == 0 else None)
+    yield ByteSlice(file, start, file.size, first_row=0 if start == 0 else None)
 
 
 def _rows_at(
@@ -86,7 +92,7 @@ def _rows_at(
             return data, found
         if size >= MAX_ROW:
             complaint = f"the row is longer than {MAX_ROW} bytes, or a quote is never closed"
-            raise MisfitError(complaint, row=0, hint=QUOTES_HINT)
+            raise ValueMismatchError(complaint, row=0, hint=QUOTES_HINT)
         size = min(2 * size, MAX_ROW)
 
 
@@ -94,7 +100,7 @@ def _delimiter(options: TableOptions) -> bytes:
     return (options.delimiter or ",").encode()
 
 
-def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The rows, with the columns of `options.columns`, about 8 MiB at a time.
 
     Raises InputError, and MisfitError for a value that does not fit its column's type.
@@ -109,7 +115,7 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     for texts in _texts(piece, header, begin, options):
         try:
             yield _typed(texts, columns)
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             raise misfit.after(rows) from None
         rows += texts.num_rows
 
@@ -123,16 +129,16 @@ def _typed(texts: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch
                 arrays.append(parsed_texts(array))
             else:
                 arrays.append(parsed(array, column.type))  # type: ignore[arg-type]
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             complaint = f"column {quoted(column.name)}: {misfit.complaint}"
-            raise MisfitError(complaint, row=misfit.row, hint=misfit.hint) from None
+            raise ValueMismatchError(complaint, row=misfit.row, hint=misfit.hint) from None
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
 
 
-def rows_before(piece: Slice, options: TableOptions) -> int:
+def rows_before(piece: ByteSlice, options: TableOptions) -> int:
     """The number of rows in the file before `piece`, counted: only messages need it."""
     header, begin = _header(piece.file, options)
-    earlier = Slice(piece.file, 0, piece.start)
+    earlier = ByteSlice(piece.file, 0, piece.start)
     return sum(texts.num_rows for texts in _texts(earlier, header, begin, options))
 
 
@@ -160,11 +166,13 @@ def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
             raise InputError("the header is not UTF-8") from None
         check_names(names)
     except pa.ArrowInvalid as error:
-        raise InputError(f"{shown(file.path)}: not readable as CSV: {quoted(str(error))}") from None
-    except MisfitError as misfit:
-        raise InputError(f"{shown(file.path)}: {misfit.complaint}", hint=misfit.hint) from None
+        raise InputError(
+            f"{display(file.path)}: not readable as CSV: {quoted(str(error))}"
+        ) from None
+    except ValueMismatchError as misfit:
+        raise InputError(f"{display(file.path)}: {misfit.complaint}", hint=misfit.hint) from None
     except InputError as error:
-        raise InputError(f"{shown(file.path)}: {error.message}", hint=error.hint) from None
+        raise InputError(f"{display(file.path)}: {error.message}", hint=error.hint) from None
     return names, start + end
 
 
@@ -172,11 +180,11 @@ def _check_header(file: SourceFile, header: list[str], columns: tuple[Column, ..
     expected = {column.name for column in columns}
     for name in sorted(expected.symmetric_difference(header)):
         there = "lacks the" if name in expected else "has an additional"
-        raise InputError(f"{shown(file.path)} {there} column {quoted(name)}")
+        raise InputError(f"{display(file.path)} {there} column {quoted(name)}")
 
 
 def _texts(
-    piece: Slice, header: list[str], begin: int, options: TableOptions
+    piece: ByteSlice, header: list[str], begin: int, options: TableOptions
 ) -> Iterator[pa.RecordBatch]:
     """The fields as texts. Raises MisfitError for what is not CSV, or not UTF-8."""
     position = max(piece.start, begin)
@@ -188,7 +196,7 @@ def _texts(
                 if not data:
                     break  # it has become shorter
                 texts = _divided(data, found, header, options)
-            except MisfitError as misfit:
+            except ValueMismatchError as misfit:
                 raise misfit.after(rows) from None
             if texts is not None:
                 yield texts
@@ -207,7 +215,9 @@ def _divided(
         start = end_of_rows(before, quoted_in(before, _delimiter(options), quoting=options.quoting))
         rows = _divided(data[:start], found.until(start), header, options)
         row = 0 if rows is None else rows.num_rows
-        raise MisfitError(f"not readable as CSV: {fault.complaint}", row=row, hint=fault.hint)
+        raise ValueMismatchError(
+            f"not readable as CSV: {fault.complaint}", row=row, hint=fault.hint
+        )
     # What looks like a byte order mark is one at the beginning of a file only.
     whole = b"\n" + data if data.startswith(_BYTE_ORDER_MARK) else data
     try:
@@ -216,7 +226,7 @@ def _divided(
         message = str(error)
         number = _ROW_NUMBER.search(message)
         complaint = "not readable as CSV: " + quoted(_ROW_NUMBER.sub("", message))
-        raise MisfitError(complaint, row=int(number[1]) - 1 if number else 0) from None
+        raise ValueMismatchError(complaint, row=int(number[1]) - 1 if number else 0) from None
     (batch,) = table.combine_chunks().to_batches()
     return batch
 

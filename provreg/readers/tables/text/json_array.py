@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, opened, shown
+from provreg.readers.data_files.source_file import (
+    ByteSlice,
+    SourceFile,
+    ValueMismatchError,
+    display,
+    opened,
+)
 from provreg.readers.tables.text.json_rows import batches_of_lines, check_types
 from provreg.readers.tables.text.jsonlines import CHUNK, MAX_ROW
 
@@ -28,12 +34,12 @@ _LINE_BREAKS = str.maketrans("\r\n", "  ")
 def slices(
     file: SourceFile,
     options: TableOptions,  # noqa: ARG001 - as for the other formats
-) -> Iterator[Slice]:
+) -> Iterator[ByteSlice]:
     """The whole file."""
-    yield Slice(file, 0, file.size)
+    yield ByteSlice(file, 0, file.size)
 
 
-def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The elements, with the columns of `options.columns`, about 8 MiB at a time.
 
     Raises InputError, and MisfitError for an element that is not an object of these columns.
@@ -47,11 +53,11 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
             for batch in batches_of_lines(chunk, columns):
                 yield batch
                 rows += batch.num_rows
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             raise misfit.after(before) from None
 
 
-def chunks(piece: Slice) -> Iterator[bytes]:
+def chunks(piece: ByteSlice) -> Iterator[bytes]:
     """The elements as lines: a line break cannot stand inside a JSON text, only between tokens."""
     with opened(piece.file) as stream:
         lines: list[str] = []
@@ -147,7 +153,7 @@ class _Elements:
 
     def _wrong(self, complaint: str) -> InputError:
         return InputError(
-            f"{shown(self._file.path)}: {complaint}",
+            f"{display(self._file.path)}: {complaint}",
             hint="a .json table is one array of objects; one object a line is .jsonl;"
             " the file may also be cut off",
         )

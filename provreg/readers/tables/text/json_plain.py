@@ -35,7 +35,7 @@ from provreg.core.rows.column import (
 )
 from provreg.core.rows.column_arrow import to_arrow
 from provreg.errors import FormatError
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.typed_text import exact, parsed
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def parsed_row(line: bytes, number: int) -> dict[str, Any]:
     try:
         row = _parsed(line.decode())
     except UnicodeDecodeError:
-        raise MisfitError("not UTF-8", row=number) from None
+        raise ValueMismatchError("not UTF-8", row=number) from None
     except ValueError as error:
-        raise MisfitError(f"not a JSON object: {quoted(str(error))}", row=number) from None
+        raise ValueMismatchError(f"not a JSON object: {quoted(str(error))}", row=number) from None
     if not isinstance(row, dict):
-        raise MisfitError("not a JSON object", row=number)
+        raise ValueMismatchError("not a JSON object", row=number)
     return row
 
 
@@ -85,7 +85,7 @@ def parsed_texts(texts: pa.Array) -> pa.Array:
             value = None if text is None else _parsed(text)
             found.append(None if value is None else _canonical(value))
         except ValueError as error:
-            raise MisfitError(f"{quoted(text)} is no json: {error}", row=row) from None
+            raise ValueMismatchError(f"{quoted(text)} is no json: {error}", row=row) from None
     return pa.array(found, pa.string())
 
 
@@ -121,11 +121,11 @@ def batches_of(
         part = rows[start : start + size]
         try:
             batch = _batch(part, columns)
-        except (ValueError, MisfitError) as error:
+        except (ValueError, ValueMismatchError) as error:
             if len(part) == 1:
-                if isinstance(error, MisfitError):
+                if isinstance(error, ValueMismatchError):
                     raise error.after(start) from None
-                raise MisfitError(str(error), row=start) from None
+                raise ValueMismatchError(str(error), row=start) from None
             size = len(part) // 2
             continue
         yield batch
@@ -149,7 +149,7 @@ def check_cells(lines: bytes, rows: int, columns: tuple[Column, ...]) -> None:
     if not few_cells(len(lines), rows, columns, objects):
         fields = sum(_width(column.type) for column in columns)
         complaint = f"of {fields:,} fields almost none holds a value here: keys are data"
-        raise MisfitError(complaint, row=0, hint=f"{KEYS_HINT}, or take the column as json")
+        raise ValueMismatchError(complaint, row=0, hint=f"{KEYS_HINT}, or take the column as json")
 
 
 def few_cells(
@@ -277,9 +277,9 @@ def _leaves(values: list[Any], logical: LogicalType, path: Path) -> pa.Array:
             raise _wrong(value, logical, path)
     try:
         return parsed(pa.array(values, pa.string()), logical)  # type: ignore[arg-type]
-    except MisfitError as misfit:
+    except ValueMismatchError as misfit:
         complaint = f"{shown(path)}: {misfit.complaint}"
-        raise MisfitError(complaint, row=0, hint=misfit.hint) from None
+        raise ValueMismatchError(complaint, row=0, hint=misfit.hint) from None
 
 
 def _canonical(value: Any) -> str:

@@ -35,7 +35,7 @@ from provreg.core.rows.column import (
 )
 from provreg.core.rows.column_arrow import to_arrow
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.json_plain import batches_of, check_cells, most_rows, parsed_row
 from provreg.readers.tables.text.typed_text import FIRST_ROUNDED, UNWRITTEN, parsed
 
@@ -55,7 +55,7 @@ _DIRECT = {
 }
 
 
-def rows_of(data: bytes) -> list[bytes]:
+def json_lines_of(data: bytes) -> list[bytes]:
     """The lines of `data` that are not blank, without the blanks around them."""
     return [row for line in data.split(b"\n") if (row := line.strip(_BLANK))]
 
@@ -74,7 +74,7 @@ def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.Re
                 if (batch := _trusted(lines, count, columns, names)) is None
                 else [batch]
             )
-        except MisfitError as misfit:
+        except ValueMismatchError as misfit:
             raise misfit.after(before) from None
         before += count
 
@@ -85,12 +85,12 @@ def _trusted(
     """The rows of `lines` by Arrow's parser; None where it cannot be trusted with them."""
     try:
         return _by_arrow(lines, count, columns, names)
-    except (pa.ArrowInvalid, MisfitError):
+    except (pa.ArrowInvalid, ValueMismatchError):
         return None
 
 
 def _plainly(lines: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
-    rows = [parsed_row(line, number) for number, line in enumerate(rows_of(lines))]
+    rows = [parsed_row(line, number) for number, line in enumerate(json_lines_of(lines))]
     return batches_of(rows, columns)
 
 
@@ -107,11 +107,11 @@ def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.Rec
         try:
             batch = _by_arrow(lines, count, columns, names)
         except pa.ArrowInvalid as error:
-            raise MisfitError(str(error), row=0) from None
+            raise ValueMismatchError(str(error), row=0) from None
         yield batch
         found = True
     if not found:
-        raise MisfitError("no rows", row=0)
+        raise ValueMismatchError("no rows", row=0)
 
 
 def check_types(columns: tuple[Column, ...]) -> None:
@@ -146,10 +146,10 @@ def _lines(data: bytes) -> tuple[bytes, int]:
         and (characters[breaks - 1] == ord("}")).all()
         and (characters[breaks[:-1] + 1] == ord("{")).all()
     ):
-        lines = rows_of(data)
+        lines = json_lines_of(data)
         for row, line in enumerate(lines):
             if not (line.startswith(b"{") and line.endswith(b"}")):
-                raise MisfitError(
+                raise ValueMismatchError(
                     "not one JSON object on one line",
                     row=row,
                     hint="JSON Lines have one object a line; the file may also be cut off",
@@ -241,7 +241,7 @@ def _transport(logical: LogicalType, names: set[bytes] | None) -> pa.DataType:
             return pa.list_(pa.struct([("key", key), ("value", value)]))
         case Scalar() if logical not in (JSON, FLOAT16):
             return to_arrow(logical) if logical == INT else _DIRECT.get(logical, pa.string())
-    raise MisfitError("values to be read as they are written", row=0)
+    raise ValueMismatchError("values to be read as they are written", row=0)
 
 
 def _finished(array: pa.Array, logical: LogicalType, lines: bytes) -> pa.Array:
@@ -279,7 +279,7 @@ def _struct(children: list[pa.Array], fields: list[pa.Field], like: pa.Array) ->
 def _map(array: pa.Array, logical: Map, lines: bytes) -> pa.Array:
     pairs = array.values
     if pairs.null_count or pairs.field(0).null_count:
-        raise MisfitError("a map's pair or key is null", row=0)
+        raise ValueMismatchError("a map's pair or key is null", row=0)
     keys = _finished(pairs.field(0), logical.key, lines)
     values = _finished(pairs.field(1), logical.value, lines)
     return pa.MapArray.from_arrays(array.offsets, keys, values, mask=array.is_null())
@@ -289,9 +289,9 @@ def _finished_scalar(array: pa.Array, logical: Scalar, lines: bytes) -> pa.Array
     if logical in (FLOAT32, FLOAT64):
         largest = pc.max(pc.abs(array)).as_py()
         if not np.isfinite(pc.fill_null(array, 0.0).to_numpy()).all():
-            raise MisfitError("NaN or infinite numbers", row=0)
+            raise ValueMismatchError("NaN or infinite numbers", row=0)
         if largest is not None and largest >= FIRST_ROUNDED[logical] and _LONG.search(lines):
-            raise MisfitError("perhaps integers that would be rounded", row=0)
+            raise ValueMismatchError("perhaps integers that would be rounded", row=0)
         return array
     if pa.types.is_string(array.type) and logical != TEXT:
         return parsed(array, logical)

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from provreg.core.encoding.text import quoted
 from provreg.core.rows.column import LogicalType
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import MisfitError, Slice, SourceFile, opened, shown
-from provreg.readers.tables.text.json_rows import batches_of_lines, check_types, rows_of
+from provreg.readers.data_files.source_file import (
+    ByteSlice,
+    SourceFile,
+    ValueMismatchError,
+    display,
+    opened,
+)
+from provreg.readers.tables.text.json_rows import batches_of_lines, check_types, json_lines_of
 from provreg.readers.tables.text.json_values import UntypedError, inferred, merge_columns
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ def take_in(
     """
     rows = _parsed_together(data)
     if rows is None:
-        rows = [_parsed_alone(line, number) for number, line in enumerate(rows_of(data))]
+        rows = [_parsed_alone(line, number) for number, line in enumerate(json_lines_of(data))]
     try:
         found = _with(columns, rows, declared)
     except UntypedError:
@@ -54,7 +60,7 @@ def take_in(
         try:
             found = _with(columns, rows[:unfit], declared)
         except UntypedError as error:
-            raise MisfitError(error.complaint, row=fit, hint=error.hint) from None
+            raise ValueMismatchError(error.complaint, row=fit, hint=error.hint) from None
     columns.update(found)
 
 
@@ -73,7 +79,7 @@ def _with(
 
 def _parsed_together(data: bytes) -> list[dict[str, Any]] | None:
     """All rows at once, which is faster; None where they need a closer look."""
-    lines = rows_of(data)
+    lines = json_lines_of(data)
     if _SURROGATE.search(data):
         return None
     try:
@@ -91,27 +97,27 @@ def _parsed_alone(line: bytes, number: int) -> dict[str, Any]:
         if _SURROGATE.search(line):
             json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise MisfitError(f"not a JSON object: {quoted(str(error))}", row=number) from None
+        raise ValueMismatchError(f"not a JSON object: {quoted(str(error))}", row=number) from None
     if not isinstance(row, dict):
-        raise MisfitError("not a JSON object", row=number)
+        raise ValueMismatchError("not a JSON object", row=number)
     return row
 
 
 def slices(
     file: SourceFile,
     options: TableOptions,  # noqa: ARG001 - as for the other formats
-) -> Iterator[Slice]:
+) -> Iterator[ByteSlice]:
     """`file` in chunks of about 8 MiB, cut at line ends. Raises InputError for longer rows than
     MAX_ROW."""
     start = 0
     with opened(file) as stream:
         while start < file.size:
             stop = _line_end(stream, start + CHUNK, file)
-            yield Slice(file, start, stop, first_row=0 if start == 0 else None)
+            yield ByteSlice(file, start, stop, first_row=0 if start == 0 else None)
             start = stop
 
 
-def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
+def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The rows of `piece`, with the columns of `options.columns`, in few batches.
 
     Raises InputError, and MisfitError for a row that is not an object of these columns.
@@ -122,7 +128,7 @@ def batches(piece: Slice, options: TableOptions) -> Iterator[pa.RecordBatch]:
         yield from batches_of_lines(chunk, columns)
 
 
-def chunks(piece: Slice) -> Iterator[bytes]:
+def chunks(piece: ByteSlice) -> Iterator[bytes]:
     """The lines of `piece`, all at once."""
     with opened(piece.file) as stream:
         stream.seek(piece.start)
@@ -130,7 +136,7 @@ def chunks(piece: Slice) -> Iterator[bytes]:
     yield data.removeprefix(_BYTE_ORDER_MARK) if piece.start == 0 else data
 
 
-def rows_before(piece: Slice) -> int:
+def rows_before(piece: ByteSlice) -> int:
     """The number of rows in the file before `piece`, counted: only messages need it."""
     rows = 0
     with opened(piece.file) as stream:
@@ -138,7 +144,7 @@ def rows_before(piece: Slice) -> int:
         while start < piece.start:
             stop = min(_line_end(stream, start + CHUNK, piece.file), piece.start)
             stream.seek(start)
-            rows += len(rows_of(stream.read(stop - start)))
+            rows += len(json_lines_of(stream.read(stop - start)))
             start = stop
     return rows
 
@@ -153,4 +159,4 @@ def _line_end(stream: BinaryIO, position: int, file: SourceFile) -> int:
             return position + step + found
         if len(data) < _STEP:
             return file.size
-    raise InputError(f"{shown(file.path)}: a line is longer than {MAX_ROW} bytes")
+    raise InputError(f"{display(file.path)}: a line is longer than {MAX_ROW} bytes")

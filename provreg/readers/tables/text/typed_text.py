@@ -35,7 +35,7 @@ from provreg.core.rows.column import (
     Scalar,
 )
 from provreg.core.rows.column_arrow import to_arrow
-from provreg.readers.data_files.source_file import MisfitError
+from provreg.readers.data_files.source_file import ValueMismatchError
 
 UNWRITTEN = frozenset({BINARY, DURATION})  # types that have no written form
 
@@ -134,7 +134,7 @@ def _integers(texts: pa.Array, logical: Scalar) -> pa.Array:
     except pa.ArrowInvalid:
         row = _first_failing(plain, lambda part: part.cast(to_arrow(logical)))
         complaint = f"{quoted(texts[row].as_py())} is no {to_arrow(logical)}"
-        raise MisfitError(complaint, row=row, hint=_BOTH_ENDS) from None
+        raise ValueMismatchError(complaint, row=row, hint=_BOTH_ENDS) from None
 
 
 def _decimals(texts: pa.Array, logical: Decimal) -> pa.Array:
@@ -171,7 +171,7 @@ def _floats(texts: pa.Array, logical: Scalar) -> pa.Array:
     for row in pc.indices_nonzero(pc.fill_null(large, False)).to_pylist():
         if exact(texts[row].as_py()) != Fraction(float(values[row].as_py())):
             complaint = f"{quoted(texts[row].as_py())} is an integer that no {logical.name} is"
-            raise MisfitError(complaint, row=row)
+            raise ValueMismatchError(complaint, row=row)
     return values
 
 
@@ -247,6 +247,6 @@ def _require(texts: pa.Array, fits: pa.Array, logical: LogicalType) -> None:
         raise _misfit(texts, row, logical)
 
 
-def _misfit(texts: pa.Array, row: int, logical: LogicalType) -> MisfitError:
+def _misfit(texts: pa.Array, row: int, logical: LogicalType) -> ValueMismatchError:
     name = logical.name if isinstance(logical, Scalar) else "decimal"
-    return MisfitError(f"{quoted(texts[row].as_py())} is no {name}", row=row)
+    return ValueMismatchError(f"{quoted(texts[row].as_py())} is no {name}", row=row)
