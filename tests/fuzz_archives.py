@@ -3,7 +3,7 @@
 Each seed makes an archive, damages it so that sums and offsets mostly stay right, and reads it with
 provreg's reader, with a plain one (`tests.archives`), and with tarfile and webdataset, or zipfile.
 What provreg takes the plain reader must take; where another program takes it too, names and bytes
-must be the same. `tests/readers/test_archives_alike.py` does so for some seconds.
+must be the same. `tests/readers/archives/test_archives_alike.py` does so for some seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every single field of a bundle, a statement and a head, changed: refused, or on a list.
 
 The lists stand in docs/concepts/verification.md, "What can be changed"; a test compares them.
-Keyless bundles are in tests/trust/test_sigstore_verify.py, their list in docs/guides/keyless.md.
+Keyless bundles are in tests/trust/sigstore/test_verify.py, their list in docs/guides/keyless.md.
 """
 
 from __future__ import annotations

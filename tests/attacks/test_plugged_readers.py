@@ -10,7 +10,7 @@ import pytest
 import provreg
 import provreg.loaders.arrow
 from provreg.errors import InputError, NotTrustedError
-from tests.readers.test_plugged import HOW, LINES, install, text
+from tests.readers.test_plugins import HOW, LINES, install, text
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

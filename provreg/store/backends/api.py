@@ -1,4 +1,5 @@
-"""What a registry asks of its storage; `tests/store/test_backends.py` is what every one must pass.
+"""What a registry asks of its storage. Every backend must pass
+`tests/store/backends/test_backends.py`.
 
 Nothing is ever changed in place: a key is created once, read, listed. An object store with a
 conditional put can do the same as a folder.
