@@ -16,8 +16,8 @@ import pyarrow as pa
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import whole
 from provreg.core.manifest.entry import ENTRY
+from provreg.core.rows.arrow_types import columns_from_arrow, to_arrow
 from provreg.core.rows.column import columns_from_json
-from provreg.core.rows.column_arrow import columns_from_arrow, to_arrow
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from blake3 import blake3
 
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
-from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.arrow_types import columns_from_arrow, typed_batch
 from provreg.core.rows.row import hash_rows
-from provreg.core.rows.typed_values import typed_batch
 from provreg.errors import InputError
 from provreg.readers.archives.stems import payload_pieces
 

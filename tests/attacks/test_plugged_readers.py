@@ -22,7 +22,7 @@ Install = Callable[..., None]
 YIELD = "    yield [text for _, text in rows], _batch(rows)\n"
 # The lines as rows of a table, and as members of an archive; `hashed` says what they hash to.
 KINDS = """
-from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.arrow_types import columns_from_arrow
 from provreg.core.rows.row import hash_rows
 
 def _rows_of(rows):

@@ -27,8 +27,8 @@ import provreg.loaders.arrow
 import provreg.loaders.huggingface
 import provreg.loaders.pandas
 import provreg.loaders.polars
+from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import columns_from_json
-from provreg.core.rows.column_arrow import to_arrow
 
 ROWS = (1, 3, 13, 77)
 # By hand: PROVREG_EXAMPLES=2000 pytest tests/loaders/test_every_type.py

@@ -16,11 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.rows.pieces import (
+from provreg.core.rows.row_hash import (
     Fixed,
     Piece,
     bytes_of,
     constant,
+    hash_pieces,
     joined,
     large_binary,
     numbers_of,
@@ -28,7 +29,6 @@ from provreg.core.rows.pieces import (
     thinned,
     validity,
 )
-from provreg.core.rows.row_hash import hash_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The payload of a table row: an injective, typed encoding (docs/format/row.md), and its hash.
 
-Columns at a time: the values of a column become pieces (`pieces.py`), and rows are their pieces one
+Columns at a time: the values of a column become pieces (`row_hash.py`), and rows are their pieces one
 after another.
 """
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import quoted
+from provreg.core.rows.arrow_types import NAN_BITS, columns_from_arrow
 from provreg.core.rows.column import (
     BINARY,
     BOOL,
@@ -38,13 +39,13 @@ from provreg.core.rows.column import (
     held,
     holds,
 )
-from provreg.core.rows.column_arrow import columns_from_arrow
-from provreg.core.rows.pieces import (
+from provreg.core.rows.row_hash import (
     Fixed,
     Piece,
     bytes_of,
     check_lengths,
     constant,
+    hash_pieces,
     joined,
     large_binary,
     numbers_of,
@@ -54,8 +55,6 @@ from provreg.core.rows.pieces import (
     thinned,
     validity,
 )
-from provreg.core.rows.row_hash import hash_pieces
-from provreg.core.rows.typed_values import NAN_BITS
 from provreg.errors import InputError
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from blake3 import blake3
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.told import Told
+from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch
 from provreg.core.rows.column import Column, columns_from_json
-from provreg.core.rows.column_arrow import columns_from_arrow
-from provreg.core.rows.extension_types import stored_batch
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.reading.settings import reader_settings
 from provreg.flows.verify.steps import VerifiedVersion

@@ -15,8 +15,8 @@ from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import SAMPLE
-from provreg.core.rows.pieces import constant, joined
 from provreg.core.rows.row import hash_payloads
+from provreg.core.rows.row_hash import constant, joined
 from provreg.errors import InputError, UsageError
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
 from provreg.readers.data_files.shard_files import unpacked

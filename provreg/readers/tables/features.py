@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.text import quoted
-from provreg.core.rows.column_arrow import LISTS, columns_from_arrow
-from provreg.core.rows.extension_types import stored_schema
+from provreg.core.rows.arrow_types import LISTS, columns_from_arrow, stored_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.signed_features import MEDIA, class_names, kind_of, said_by
@@ -70,7 +69,7 @@ def holds_media(features: Mapping[str, Any]) -> bool:
 
 
 def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.RecordBatch:
-    """`batch`, without extension types (`rows.extension_types`), with the names of classes as text.
+    """`batch`, without extension types (`rows.arrow_types`), with the names of classes as text.
 
     Raises MisfitError for the first row whose class has no name, or whose image (sound …) is a path
     without bytes, FormatError for features that are none.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.rows.arrow_types import check_names
 from provreg.core.rows.column import (
     INT,
     NULL,
@@ -26,7 +27,6 @@ from provreg.core.rows.column import (
     Struct,
     settled,
 )
-from provreg.core.rows.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ByteSlice, SourceFile, ValueMismatchError
 from provreg.readers.tables.options import TableOptions, check_schema, with_schema

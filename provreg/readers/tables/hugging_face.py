@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch, stored_schema
 from provreg.core.rows.column import Column, holds
-from provreg.core.rows.column_arrow import columns_from_arrow
-from provreg.core.rows.extension_types import stored_batch, stored_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers.data_files.source_file import (
     ByteSlice,

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.nulls import nulls
+from provreg.core.rows.arrow_types import typed_batch
 from provreg.core.rows.row import hash_rows
-from provreg.core.rows.typed_values import typed_batch
 from provreg.errors import InputError
 from provreg.executors.prefetch import prefetched
 from provreg.readers.data_files.source_file import (

@@ -17,8 +17,8 @@ import pyarrow as pa
 from provreg.core.encoding.canonical import canonical, parse_json
 from provreg.core.encoding.strict_fields import MAX_INTEGER, Fields
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.rows.arrow_types import LISTS, columns_from_arrow
 from provreg.core.rows.column import MAX_DEPTH, Column
-from provreg.core.rows.column_arrow import LISTS, columns_from_arrow
 from provreg.errors import FormatError
 
 if TYPE_CHECKING:

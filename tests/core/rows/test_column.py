@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provreg.core.rows.arrow_types import columns_from_arrow, to_arrow
 from provreg.core.rows.column import (
     FLOAT64,
     INT,
@@ -28,7 +29,6 @@ from provreg.core.rows.column import (
     type_from_json,
     type_to_json,
 )
-from provreg.core.rows.column_arrow import columns_from_arrow, to_arrow
 from provreg.errors import FormatError, InputError
 
 SCALARS = [

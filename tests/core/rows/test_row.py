@@ -18,8 +18,8 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provreg.core.rows.arrow_types import columns_from_arrow
 from provreg.core.rows.column import columns_from_json
-from provreg.core.rows.column_arrow import columns_from_arrow
 from provreg.core.rows.row import encode_rows, hash_payloads, hash_rows
 from provreg.errors import InputError
 from provreg.readers.tables.table import TableOptions, read_table

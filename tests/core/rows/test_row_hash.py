@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provreg.core.rows import row_hash
-from provreg.core.rows.pieces import constant, joined
-from provreg.core.rows.row_hash import hash_pieces
+from provreg.core.rows.row_hash import constant, hash_pieces, joined
 
 CONTEXTS = st.sampled_from(["", "a context", "é" * 100])
 # Where blocks and a chunk end, alone and with the pieces beside them.

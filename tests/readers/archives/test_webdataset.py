@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core.rows.column_arrow import columns_from_arrow
+from provreg.core.rows.arrow_types import columns_from_arrow
 from provreg.core.rows.row import encode_rows
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.executors.processes import LocalProcesses

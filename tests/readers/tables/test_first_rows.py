@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from provreg.core.rows.arrow_types import check_names
 from provreg.core.rows.column import Column, LogicalType, settled, type_from_json
-from provreg.core.rows.column_arrow import check_names
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ValueMismatchError, stat_source
 from provreg.readers.tables import first_rows

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from provreg.core.manifest.entry import SAMPLE
+from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import (
     BOOL,
     DATE,
@@ -30,7 +31,6 @@ from provreg.core.rows.column import (
     Decimal,
     LogicalType,
 )
-from provreg.core.rows.column_arrow import to_arrow
 from provreg.core.rows.row import encode_rows
 from provreg.errors import FormatError, InputError, NotFoundError, UsageError
 from provreg.readers.tables import rows

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from provreg.core.encoding.text import quoted
+from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch
 from provreg.core.rows.column import Column, LogicalType, holds, merged, settled
-from provreg.core.rows.column_arrow import columns_from_arrow
-from provreg.core.rows.extension_types import stored_batch
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ByteSlice, SourceFile, display, opened
 from provreg.readers.tables.parquet.checked_file import CheckedFile, FileChunks

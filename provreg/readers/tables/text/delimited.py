@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from provreg.core.encoding.text import quoted
+from provreg.core.rows.arrow_types import check_count, check_names
 from provreg.core.rows.column import JSON, TEXT, Column, Decimal, Scalar
-from provreg.core.rows.column_arrow import check_count, check_names
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import (
     ByteSlice,

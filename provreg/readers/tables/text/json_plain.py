@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from provreg.core.encoding.canonical import canonical, no_constant, unique_keys
 from provreg.core.encoding.text import quoted
+from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import (
     BOOL,
     FLOAT16,
@@ -33,7 +34,6 @@ from provreg.core.rows.column import (
     Struct,
     settled,
 )
-from provreg.core.rows.column_arrow import to_arrow
 from provreg.errors import FormatError
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.typed_text import exact, parsed

@@ -17,6 +17,7 @@ import pyarrow.json as arrow_json
 
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.nulls import nulls
+from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import (
     BOOL,
     FLOAT16,
@@ -33,7 +34,6 @@ from provreg.core.rows.column import (
     Scalar,
     Struct,
 )
-from provreg.core.rows.column_arrow import to_arrow
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.json_plain import batches_of, check_cells, most_rows, parsed_row

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import quoted
+from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import (
     BINARY,
     BOOL,
@@ -34,7 +35,6 @@ from provreg.core.rows.column import (
     LogicalType,
     Scalar,
 )
-from provreg.core.rows.column_arrow import to_arrow
 from provreg.readers.data_files.source_file import ValueMismatchError
 
 UNWRITTEN = frozenset({BINARY, DURATION})  # types that have no written form

@@ -1,0 +1,373 @@
+"""Logical types in Arrow: the Arrow types of each, and values in the one that is signed.
+
+Only values in the types of a schema are hashed and delivered (docs/format/row.md, "Types"): times
+in UTC, fields in the order of the schema, one NaN, one width and unit. So no property of how data
+is stored, which no signature covers, reaches a model. Extension types count as their storage type:
+which of them Arrow knows depends on what the process has imported, the storage does not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from provreg.core.encoding.text import quoted
+from provreg.core.rows.column import (
+    BINARY,
+    BOOL,
+    DATE,
+    DURATION,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    INT,
+    JSON,
+    MAX_DEPTH,
+    MAX_FIELDS,
+    MAX_NAME,
+    MAX_SCALE,
+    NULL,
+    SHORT_SCALES,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    Column,
+    Decimal,
+    List,
+    LogicalType,
+    Map,
+    Scalar,
+    Struct,
+    held_in,
+)
+from provreg.core.rows.row_hash import plain
+from provreg.errors import InputError
+
+# How the values of a scalar are held, unless its type says otherwise.
+_ARROW = {
+    BOOL: pa.bool_(), INT: pa.int64(), TEXT: pa.string(), BINARY: pa.binary(),
+    FLOAT16: pa.float16(), FLOAT32: pa.float32(), FLOAT64: pa.float64(),
+    TIMESTAMP: pa.timestamp("us"), TIMESTAMP_UTC: pa.timestamp("us", tz="UTC"),
+    DATE: pa.date32(), TIME: pa.time64("ns"), DURATION: pa.duration("ns"), JSON: pa.string(),
+}  # fmt: skip
+
+
+def to_arrow(logical: LogicalType) -> pa.DataType:
+    """The Arrow type in which values are held and handed out. It depends on `logical` alone."""
+    match logical:
+        case Scalar():
+            return _ARROW[logical] if logical.held is None else _held(logical)
+        case Decimal():
+            bits, digits = (pa.decimal128, 38) if logical.short else (pa.decimal256, 76)
+            return bits(digits, logical.scale)
+        case List():
+            return pa.list_(to_arrow(logical.element))
+        case Struct():
+            return pa.struct([pa.field(f.name, to_arrow(f.type)) for f in logical.fields])
+        case Map():
+            return pa.map_(to_arrow(logical.key), to_arrow(logical.value))
+
+
+def _held(logical: Scalar) -> pa.DataType:
+    if logical == INT:
+        return pa.uint64() if logical.held == "uint64" else pa.int64()
+    if logical == DURATION:
+        return pa.duration(logical.held)
+    return pa.timestamp(logical.held, tz="UTC" if logical == TIMESTAMP_UTC else None)
+
+
+def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
+    """The columns of `schema`, in its order; columns of Arrow's null type have the type NULL.
+
+    Extension types count as what they are stored as. Raises InputError, naming the column, for
+    names that are empty, too long or stand twice, and for types without a logical type (interval,
+    union, run-end encoded …).
+    """
+    check_names([field.name for field in schema])
+    return tuple(Column(f.name, _from_arrow(f.type, f.name, depth=1)) for f in schema)
+
+
+def check_names(names: list[str]) -> None:
+    """Raises InputError unless every name has 1 to MAX_NAME bytes and stands once, and there are at
+    most MAX_FIELDS."""
+    check_count(len(names))
+    for name, times in Counter(names).items():
+        if not 0 < len(name.encode()) <= MAX_NAME:
+            raise InputError(
+                f"the column name {quoted(name)} is empty or longer than {MAX_NAME} bytes",
+                hint="name every column; pandas writes its index without a name unless told:"
+                " to_csv(…, index=False)"
+                if not name
+                else "",
+            )
+        if times > 1:
+            raise InputError(f"the column name {quoted(name)} stands {times} times")
+
+
+def check_count(columns: int) -> None:
+    """Raises InputError for more than MAX_FIELDS."""
+    if columns > MAX_FIELDS:
+        raise InputError(f"there are {columns:,} columns, more than {MAX_FIELDS:,}")
+
+
+def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:
+    if depth > MAX_DEPTH:
+        raise InputError(f"column {quoted(column)} is nested deeper than {MAX_DEPTH}")
+    kinds = pa.types
+    if isinstance(arrow, pa.BaseExtensionType):
+        return _from_arrow(arrow.storage_type, column, depth)
+    if kinds.is_dictionary(arrow):
+        return _from_arrow(arrow.value_type, column, depth)
+    if kinds.is_map(arrow):
+        key = _from_arrow(arrow.key_type, column, depth + 1)
+        return Map(key, _from_arrow(arrow.item_type, column, depth + 1))
+    if any(test(arrow) for test in LISTS):
+        return List(_from_arrow(arrow.value_type, column, depth + 1))
+    return (
+        _struct_from_arrow(arrow, column, depth) if kinds.is_struct(arrow) else _flat(arrow, column)
+    )
+
+
+def _struct_from_arrow(arrow: pa.DataType, column: str, depth: int) -> Struct:
+    fields = tuple(Column(f.name, _from_arrow(f.type, column, depth + 1)) for f in arrow.fields)
+    if len({field.name for field in fields}) != len(fields):
+        raise InputError(f"column {quoted(column)} has a field whose name stands twice")
+    return Struct(fields)
+
+
+def _flat(arrow: pa.DataType, column: str) -> LogicalType:
+    if pa.types.is_decimal(arrow) and abs(arrow.scale) <= MAX_SCALE:
+        short = arrow.scale in SHORT_SCALES and not pa.types.is_decimal256(arrow)
+        return Decimal(arrow.scale, short=short)
+    if pa.types.is_timestamp(arrow):
+        return held_in(TIMESTAMP if arrow.tz is None else TIMESTAMP_UTC, arrow.unit)
+    if pa.types.is_duration(arrow):
+        return held_in(DURATION, arrow.unit)
+    if pa.types.is_uint64(arrow):
+        return held_in(INT, "uint64")
+    for test, scalar in _TESTS:
+        if test(arrow):
+            return scalar
+    raise _unknown(arrow, column)
+
+
+LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+_TESTS = (
+    (pa.types.is_null, NULL),
+    (pa.types.is_boolean, BOOL),
+    (pa.types.is_integer, INT),
+    (pa.types.is_float16, FLOAT16),
+    (pa.types.is_float32, FLOAT32),
+    (pa.types.is_float64, FLOAT64),
+    (pa.types.is_string, TEXT),
+    (pa.types.is_large_string, TEXT),
+    (pa.types.is_string_view, TEXT),
+    (pa.types.is_binary, BINARY),
+    (pa.types.is_large_binary, BINARY),
+    (pa.types.is_binary_view, BINARY),
+    (pa.types.is_fixed_size_binary, BINARY),
+    (pa.types.is_date, DATE),
+    (pa.types.is_time, TIME),
+)
+
+
+def _unknown(arrow: pa.DataType, column: str) -> InputError:
+    return InputError(
+        f"column {quoted(column)} has the type {quoted(str(arrow))}, which cannot be hashed",
+        hint="convert it to numbers, text, binary, times, or lists, structs and maps of these",
+    )
+
+
+# The bits of each width, and those of the one NaN.
+NAN_BITS: dict[Scalar, tuple[type[np.unsignedinteger[Any]], int]] = {
+    FLOAT16: (np.uint16, 0x7E00),
+    FLOAT32: (np.uint32, 0x7FC0_0000),
+    FLOAT64: (np.uint64, 0x7FF8_0000_0000_0000),
+}
+_FLOATS = {FLOAT16: np.float16, FLOAT32: np.float32, FLOAT64: np.float64}
+
+
+def typed_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
+    """`batch` with the values of `columns` as their types say; its other columns as they are.
+
+    Each of `columns` stands in `batch` and holds values of its logical type. Raises InputError,
+    naming the column, for a value that the form in which its type is handed out cannot hold.
+    """
+    arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for column in columns:
+        try:
+            arrays[column.name] = typed_array(arrays[column.name], column.type)
+        except (pa.ArrowException, OverflowError) as error:
+            raise _does_not_fit(column.name, str(error)) from None
+    return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+
+
+def _does_not_fit(column: str, why: str) -> InputError:
+    return InputError(
+        f"column {quoted(column)} holds a value that does not fit its type: {quoted(why)}",
+        hint="the first version's data decide how a column is handed out (docs/format/row.md,"
+        " What is handed out); convert these, or begin a new dataset",
+    )
+
+
+def typed_array(  # noqa: PLR0911 - a case for each type
+    array: pa.Array, logical: LogicalType
+) -> pa.Array:
+    """The values of `array`, which are of `logical`, in the Arrow type `to_arrow(logical)`.
+
+    Raises ArrowException for a value that this cannot hold.
+    """
+    array = plain(array)
+    target = to_arrow(logical)
+    if pa.types.is_null(array.type):
+        return pa.nulls(len(array), target)
+    if array.type.equals(target) and not _has_floats(logical):
+        return array
+    match logical:
+        case Scalar() if logical in NAN_BITS:
+            return _one_nan(array, logical)
+        case Scalar() | Decimal():
+            return array.cast(target)
+        case Struct():
+            return _struct(array, logical)
+        case List():
+            elements = typed_array(array.flatten(), logical.element)
+            return pa.ListArray.from_arrays(_offsets(array), elements, mask=_nulls(array))
+        case Map():
+            pair = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+            lists = array.cast(pa.large_list(pair))
+            keys, values = lists.flatten().flatten()
+            return pa.MapArray.from_arrays(
+                _offsets(lists),
+                typed_array(keys, logical.key),
+                typed_array(values, logical.value),
+                mask=_nulls(array),
+            )
+
+
+def _has_floats(logical: LogicalType) -> bool:
+    match logical:
+        case List():
+            return _has_floats(logical.element)
+        case Map():
+            return _has_floats(logical.key) or _has_floats(logical.value)
+        case Struct():
+            return any(_has_floats(field.type) for field in logical.fields)
+    return logical in NAN_BITS
+
+
+def _one_nan(array: pa.Array, logical: Scalar) -> pa.Array:
+    bits, nan = NAN_BITS[logical]
+    validity, data = array.buffers()
+    if data is None or not len(array):
+        return array
+    values = np.frombuffer(data, _FLOATS[logical], array.offset + len(array))
+    if not (found := np.isnan(values)).any():
+        return array
+    made = np.where(found, bits(nan), values.view(bits))
+    buffers = [validity, pa.py_buffer(made)]
+    return pa.Array.from_buffers(array.type, len(array), buffers, offset=array.offset)
+
+
+def _struct(array: pa.Array, logical: Struct) -> pa.Array:
+    if not logical.fields:
+        return array
+    # flatten() makes children null where their parent is.
+    names = [field.name for field in array.type.fields]
+    children = dict(zip(names, array.flatten(), strict=True))
+    arrays = [typed_array(children[field.name], field.type) for field in logical.fields]
+    names = [field.name for field in logical.fields]
+    return pa.StructArray.from_arrays(arrays, names=names, mask=_nulls(array))
+
+
+def _offsets(lists: pa.Array) -> pa.Array:
+    """Where each list begins and the last one ends, in the elements of those that are not null."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    return pa.array(ends).cast(pa.int32())
+
+
+def _nulls(array: pa.Array) -> pa.Array | None:
+    return array.is_null() if array.null_count else None
+
+
+def stored_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`batch`, the very same buffers, without extension types; with its schema's metadata."""
+    if not any(_extends(field.type) for field in batch.schema):
+        return batch
+    return pa.record_batch(_Seen(batch, stored_schema(batch.schema)))
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema that `stored_batch` gives."""
+    return pa.schema([_stored_field(field) for field in schema], schema.metadata)
+
+
+class _Seen:
+    """Buffers as Arrow's C data interface hands them on, but said to be of the type `seen`.
+
+    The layout of an extension type is that of its storage.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, seen: pa.Schema) -> None:
+        self._batch = batch
+        self._seen = seen
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[Any, Any]:
+        return self._seen.__arrow_c_schema__(), self._batch.__arrow_c_array__()[1]
+
+
+def _extends(arrow: pa.DataType, depth: int = 1) -> bool:
+    """Whether an extension type stands in `arrow`, as far down as types may be nested."""
+    if isinstance(arrow, pa.BaseExtensionType):
+        return True
+    if pa.types.is_dictionary(arrow):
+        return _extends(arrow.value_type, depth)
+    below = range(arrow.num_fields if depth <= MAX_DEPTH else 0)
+    return any(_extends(arrow.field(number).type, depth + 1) for number in below)
+
+
+def _stored_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_stored(field.type))
+
+
+def _stored(arrow: pa.DataType) -> pa.DataType:
+    """`arrow` without extension types."""
+    while isinstance(arrow, pa.BaseExtensionType):
+        arrow = arrow.storage_type
+    if not _extends(arrow):
+        return arrow
+    kinds = pa.types
+    if kinds.is_dictionary(arrow):
+        return pa.dictionary(arrow.index_type, _stored(arrow.value_type), arrow.ordered)
+    if kinds.is_map(arrow):
+        key, value = (_stored_field(field) for field in (arrow.key_field, arrow.item_field))
+        return pa.map_(key, value, arrow.keys_sorted)
+    fields = [_stored_field(arrow.field(number)) for number in range(arrow.num_fields)]
+    if kinds.is_struct(arrow):
+        return pa.struct(fields)
+    # Others that have something below (unions …) are refused by their name.
+    for test, made in _LISTS:
+        if test(arrow):
+            return made(arrow, fields[0])
+    return arrow
+
+
+_LISTS: tuple[tuple[Any, Any], ...] = (
+    (pa.types.is_list, lambda _, field: pa.list_(field)),
+    (pa.types.is_large_list, lambda _, field: pa.large_list(field)),
+    (pa.types.is_list_view, lambda _, field: pa.list_view(field)),
+    (pa.types.is_large_list_view, lambda _, field: pa.large_list_view(field)),
+    (pa.types.is_fixed_size_list, lambda arrow, field: pa.list_(field, arrow.list_size)),
+)
