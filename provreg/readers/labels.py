@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.canonical import canonical, parse_json
 from provreg.core.encoding.text import quoted, spelled
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.column import Column
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.data_files.source_file import ValueMismatchError

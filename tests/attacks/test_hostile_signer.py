@@ -18,10 +18,9 @@ from blake3 import blake3
 
 from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.head import Head, NameCounts, PartRef
+from provreg.core.manifest.head import Head, NameCounts, PartRef, root
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.manifest import build_parts
-from provreg.core.manifest.root import root
 from provreg.core.manifest.tree import block_list, cut
 from provreg.core.statements.statement import version_statement
 from provreg.errors import FormatError, NotTrustedError, ProvregError

@@ -19,20 +19,27 @@ from jsonschema import Draft202012Validator
 
 from provreg.core.encoding.strict_fields import MAX_INTEGER
 from provreg.core.manifest import leaf, tree
-from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import (
+    KINDS,
     LABEL_TYPES,
     MAX_CLASSES,
     MAX_HEAD_BYTES,
     MAX_PART_BYTES,
+    ROOT_CONTEXT,
     TOP_NAMES,
     parse_head,
+    root,
 )
-from provreg.core.manifest.kinds import KINDS
 from provreg.core.manifest.leaf import claims, leaves
+from provreg.core.manifest.limits import (
+    FIRST_TIME,
+    LAST_TIME,
+    LIMITS,
+    MAX_ANNOTATIONS,
+    PART_MAX_ENTRIES,
+)
 from provreg.core.manifest.manifest import build_parts
-from provreg.core.manifest.root import PART_MAX_ENTRIES, ROOT_CONTEXT, root
 from provreg.core.statements.statement import PAYLOAD_TYPE, pae, statement_of
 from provreg.errors import NotTrustedError
 from provreg.flows.verify.steps import STEPS

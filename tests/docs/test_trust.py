@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS
 from provreg.flows.verify.steps import STEPS
 
 ROOT = Path(__file__).parents[2]

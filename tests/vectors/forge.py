@@ -21,9 +21,9 @@ from provreg.core.changes.changes import compare
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.head import root
 from provreg.core.manifest.leaf import claims, leaves
 from provreg.core.manifest.manifest import Part, build_parts, name_counts, name_table
-from provreg.core.manifest.root import root
 from provreg.core.manifest.tree import BlockList, block_list, cut
 from provreg.core.statements.statement import version_statement
 from provreg.store.registry.parts import write_part

@@ -9,7 +9,7 @@ from typing import Any
 from case import Case
 from forge import INSIDE, Forge, Kept, document, entry, many, pets, table, uncut
 
-from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.limits import LIMITS
 
 TABLE = {"reader": "csv"}
 LONG = "x" * 4097

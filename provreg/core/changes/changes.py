@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from provreg.core.changes.pairing import renames, same_id
 from provreg.core.manifest.columns import Mask, Rows, take, take_entries, take_rows, unequal
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS
 from provreg.core.manifest.tree import BlockList
 
 BIT = {kind: 1 << place for place, kind in enumerate(KINDS)}

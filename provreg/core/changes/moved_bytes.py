@@ -11,8 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.manifest.columns import Mask, Rows, claim_keys, take, take_rows, unequal
-from provreg.core.manifest.long_labels import split_long_labels
+from provreg.core.manifest.columns import (
+    Mask,
+    Rows,
+    claim_keys,
+    split_long_labels,
+    take,
+    take_rows,
+    unequal,
+)
 
 # What goes with the bytes, and what goes with the label of these bytes.
 _OF_BYTES = ("source", "uri", "content_sha256", "split")

@@ -16,19 +16,20 @@ import pyarrow.compute as pc
 from provreg.core.changes.moved_bytes import Moved, moved
 from provreg.core.changes.pairing import same_id, spans
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.columns import (
     Mask,
     Rows,
     byte_lengths,
+    chunked_nulls,
+    constant_column,
+    split_long_labels,
     take_rows,
     unequal,
     whole,
     without_dictionary,
 )
 from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
-from provreg.core.manifest.long_labels import split_long_labels
-from provreg.core.manifest.nulls import chunked_nulls, constant_column
+from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError
 
 # So many samples become entries at once: what that takes is gone before the next do.

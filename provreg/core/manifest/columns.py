@@ -1,4 +1,4 @@
-"""Columns of entries: rows of them taken, compared, and their dictionaries decoded.
+"""Columns of entries: taking, comparing and sorting their rows; nulls and constants without memory.
 
 Entries of a large version are many chunks, most of them mapped part files. Nothing here puts the
 chunks of a whole column together, which Arrow's own functions do for every row that is asked for.
@@ -6,19 +6,26 @@ chunks of a whole column together, which Arrow's own functions do for every row 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from blake3 import blake3
 
-from provreg.core.manifest.nulls import chunked_nulls
+from provreg.core.manifest.entry import DIGEST
+from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES, UNSAFE_IN_IDS
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _RUN = 1 << 16
+_MANY = PART_MAX_ENTRIES
+_WIDEST = 32  # bytes of a value: a digest
+# Never written to, so that the system gives all its pages the same memory.
+_ZEROS = pa.py_buffer(bytes(_WIDEST * _MANY))
 
 
 def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
@@ -161,3 +168,123 @@ def _gathered(entries: pa.Table, rows: Rows) -> pa.Table:
     places = np.empty(len(rows), np.int64)
     places[order] = np.arange(len(rows)) - without
     return concatenated.take(pa.array(places, mask=rows < 0))
+
+
+def nulls(type_: pa.DataType, count: int) -> pa.Array:
+    """`count` nulls; as many as a part has entries take no room."""
+    return _many(type_).slice(0, count) if count <= _MANY else pa.nulls(count, type_)
+
+
+def chunked_nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
+    """`count` nulls, however many, that take no room."""
+    whole, rest = divmod(count, _MANY)
+    return pa.chunked_array([*[_many(type_)] * whole, nulls(type_, rest)], type_)
+
+
+def constant_column(text: str, count: int) -> pa.DictionaryArray:
+    """`text` for each of `count` entries, no more than a part has, in no room but its own."""
+    indices = pa.Array.from_buffers(pa.int32(), count, [None, _ZEROS])
+    return pa.DictionaryArray.from_arrays(indices, [text])
+
+
+@lru_cache(maxsize=32)
+def _many(type_: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(type_):
+        indices, texts = _many(type_.index_type), pa.array([], type_.value_type)
+        return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
+    children = None
+    if pa.types.is_list(type_):
+        children = [pa.array([], type_.value_type)]
+    elif pa.types.is_fixed_size_binary(type_):
+        if type_.byte_width > _WIDEST:
+            return pa.nulls(_MANY, type_)
+    elif not (pa.types.is_primitive(type_) or type_ in (pa.string(), pa.binary())):
+        return pa.nulls(_MANY, type_)
+    buffers = [_ZEROS, _ZEROS, _ZEROS][: type_.num_buffers]
+    return pa.Array.from_buffers(type_, _MANY, buffers, _MANY, children=children)
+
+
+def unsafe_ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Where `ids` (text) hold a control or bidirectional character."""
+    # Nearly all ids are printable ASCII, which can be seen in a tenth of the expression's time.
+    printable = pc.ascii_is_printable(ids)
+    if pc.all(printable).as_py():
+        return pc.invert(printable)
+    return pc.match_substring_regex(ids, UNSAFE_IN_IDS)
+
+
+def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
+    """(label, label_digest): labels over 1,024 bytes are replaced by the BLAKE3 of their text."""
+    texts = whole(labels)
+    long = pc.fill_null(pc.greater(pc.binary_length(texts), LIMITS["label"]), False)
+    if not pc.any(long).as_py():
+        return texts, nulls(DIGEST, len(texts))
+    digests = [
+        blake3(label.encode()).digest() if is_long else None
+        for label, is_long in zip(texts.to_pylist(), long.to_pylist(), strict=True)
+    ]
+    return pc.if_else(long, pa.scalar(None, pa.string()), texts), pa.array(digests, DIGEST)
+
+
+def ascending(ids: pa.ChunkedArray) -> Rows:
+    """The rows of `ids`, texts without nulls, in the order of their bytes."""
+    if not len(ids):
+        return np.empty(0, np.int64)
+    skipped = _in_common(ids)
+    words = np.concatenate([_words(chunk, skipped) for chunk in ids.chunks if len(chunk)])
+    table = pa.table({"id": ids})
+    return sort_by_prefix(words, lambda rows: take_rows(table, rows).column("id"))
+
+
+def sort_by_prefix(words: npt.NDArray[np.uint64], texts: Callable[[Rows], pa.ChunkedArray]) -> Rows:
+    """The rows in the order of their texts, of which each has eight bytes in `words`.
+
+    Numbers are sorted several times as fast as texts, and eight bytes from where texts begin to
+    differ tell most digests and counters apart. Only of rows alike in them `texts` are asked for.
+    """
+    order = np.argsort(words)
+    words = words[order]
+    alike = words[1:] == words[:-1]
+    places = np.flatnonzero(np.append(alike, False) | np.insert(alike, 0, False))
+    if not len(places):
+        return order
+    if 2 * len(places) > len(order):
+        sorted_as_texts: Rows = pc.sort_indices(texts(np.arange(len(order)))).to_numpy()
+        return sorted_as_texts.view(np.int64)
+    rows = order[places]
+    order[places] = rows[pc.sort_indices(texts(rows)).to_numpy()]
+    return order
+
+
+def _in_common(ids: pa.ChunkedArray) -> int:
+    """How many bytes all ids begin with alike."""
+    bounds = pc.min_max(ids)
+    first, last = (bounds[name].as_py().encode() for name in ("min", "max"))
+    pairs = enumerate(zip(first, last, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), len(first))
+
+
+def _words(ids: pa.Array, skipped: int) -> npt.NDArray[np.uint64]:
+    """The eight bytes of each id after those `skipped`, zeros where it ends, as a number."""
+    _, offsets, data = ids.buffers()
+    ends = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1]
+    written = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+    padded = np.concatenate([written, np.zeros(8, np.uint8)])
+    starts = ends[:-1] - ends[0] + skipped
+    eight = padded[starts[:, None] + np.arange(8)].view(">u8")[:, 0].astype(np.uint64)
+    missing = 8 * (8 - np.clip(np.diff(ends) - skipped, 0, 8)).astype(np.uint64)
+    words: npt.NDArray[np.uint64] = eight >> missing << missing
+    return words
+
+
+def written_times(times: pa.Array) -> pa.Array:
+    """Timestamps without a zone as RFC 3339 has them, with as many digits as are needed."""
+    text = pc.replace_substring(times.cast(pa.string()), " ", "T")
+    text = pc.replace_substring_regex(text, r"(\.[0-9]*[1-9])0+\z", r"\1")
+    return pc.replace_substring_regex(text, r"\.0+\z", "")
+
+
+def written_moments(times: pa.Array) -> pa.Array:
+    """Timestamps of UTC as RFC 3339 has them: 2026-01-31T12:00:00Z."""
+    naive = times.cast(pa.timestamp(times.type.unit))
+    return pc.binary_join_element_wise(written_times(naive), "Z", "")

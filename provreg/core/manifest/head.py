@@ -5,24 +5,28 @@ Its canonical JSON is stored as `head.json`; the sha256 of those bytes is the ve
 
 from __future__ import annotations
 
+import struct
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from blake3 import blake3
+
 from provreg.core.encoding.canonical import canonical, parse_canonical
-from provreg.core.encoding.digest import sha256_digest
+from provreg.core.encoding.digest import parse_digest, sha256_digest
 from provreg.core.encoding.name_rules import is_class_name, one_in_form_c
 from provreg.core.encoding.names import DATASET_NAME
 from provreg.core.encoding.strict_fields import Fields, written_time
 from provreg.core.encoding.text import quoted, spelled
-from provreg.core.manifest.bounds import LIMITS
-from provreg.core.manifest.kinds import KINDS
-from provreg.core.manifest.root import PART_MAX_ENTRIES, root
+from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES
 from provreg.errors import FormatError
 
 HEAD_FORMAT = "provreg.head/v1"
 MAX_HEAD_BYTES = 64 << 20
 MAX_PART_BYTES = 4 << 30
+ROOT_CONTEXT = "provreg 2026-11-22 v1 root"
+# The kinds of change, in the order in which they are listed (docs/concepts/terms.md, "Changes").
+KINDS = ("injected", "removed", "relabeled", "modified", "renamed", "reattributed", "resplit")
 LABEL_TYPES = ("none", "class", "text")
 MAX_CLASSES = 10_000
 TOP_NAMES = 20
@@ -107,6 +111,15 @@ class Head:
     def digest(self) -> str:
         """The written sha256 of the head: the version's identity."""
         return sha256_digest(self.to_bytes())
+
+
+def root(parts: list[tuple[int, str]]) -> str:
+    """The written root over (entries, logical digest) of each part, in order."""
+    hasher = blake3(derive_key_context=ROOT_CONTEXT)
+    hasher.update(struct.pack("<QI", sum(entries for entries, _ in parts), len(parts)))
+    for entries, logical in parts:
+        hasher.update(struct.pack("<Q", entries) + parse_digest(logical)[1])
+    return "blake3:" + hasher.hexdigest()
 
 
 def parse_head(data: bytes) -> Head:

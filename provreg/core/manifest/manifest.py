@@ -18,14 +18,23 @@ from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.name_rules import name_complaint
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME, LIMITS, MAX_ANNOTATIONS
-from provreg.core.manifest.columns import byte_lengths, rearranged, without_dictionary
+from provreg.core.manifest.columns import (
+    ascending,
+    byte_lengths,
+    rearranged,
+    unsafe_ids,
+    without_dictionary,
+)
 from provreg.core.manifest.entry import ENTRY, TIMESTAMP
 from provreg.core.manifest.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
-from provreg.core.manifest.ids import unsafe_ids
 from provreg.core.manifest.leaf import leaves
-from provreg.core.manifest.root import PART_MAX_ENTRIES
-from provreg.core.manifest.sorting import ascending
+from provreg.core.manifest.limits import (
+    FIRST_TIME,
+    LAST_TIME,
+    LIMITS,
+    MAX_ANNOTATIONS,
+    PART_MAX_ENTRIES,
+)
 from provreg.core.manifest.tree import BlockList, Ints, block_list, closes_part, cut
 from provreg.errors import FormatError, InputError
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.encoding.digest import blake3_digest
-from provreg.core.manifest.root import PART_MAX_ENTRIES
+from provreg.core.manifest.limits import PART_MAX_ENTRIES
 from provreg.core.rows.row_hash import iter_value_bytes
 from provreg.errors import FormatError
 

@@ -14,7 +14,7 @@ from provreg.core.encoding.duration import parse_duration
 from provreg.core.encoding.name_rules import name_complaint
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS
 from provreg.core.policy.content_limits import Limit, NameList, Origin
 from provreg.core.policy.identities import check_apart, read_identity
 from provreg.core.policy.policy import (

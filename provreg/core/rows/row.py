@@ -1,7 +1,7 @@
 """The payload of a table row: an injective, typed encoding (docs/format/row.md), and its hash.
 
-Columns at a time: the values of a column become pieces (`row_hash.py`), and rows are their pieces one
-after another.
+Encoded column by column: the values of a column become pieces (`row_hash.py`), and a row is its
+pieces one after another.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.name_rules import name_complaint
 from provreg.core.encoding.strict_fields import Fields, written_time
-from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.statements.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
 from provreg.errors import FormatError
 

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from provreg.core.changes.blame import Blame, blame_touched
 from provreg.core.changes.changes import BIT, Changes
-from provreg.core.manifest.head import Head
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS, Head
 from provreg.errors import NotTrustedError, UsageError
 from provreg.flows.reading.settings import adopted_files
 from provreg.flows.session.trust import Trust

@@ -14,13 +14,13 @@ from provreg.core.changes.changes import Changes, compare
 from provreg.core.changes.origin import OriginDefaults, contradicted, merge_appended, with_origin
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.data_fields import SAID_OF_ROWS, Told
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.manifest import (
     check_path_ids,
     check_values,
 )
-from provreg.core.manifest.told import SAID_OF_ROWS, Told
 from provreg.errors import FormatError, InputError
 from provreg.flows.reading.samples import (
     Progress,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS
 from provreg.core.policy.counting import Verdict, judge
 from provreg.core.policy.policy import Signature
 from provreg.core.statements.statement import statement_of

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.name_rules import is_class_name, one_in_form_c
 from provreg.core.encoding.text import quoted, spelled
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import (
     LABEL_TYPES,
@@ -26,7 +25,9 @@ from provreg.core.manifest.head import (
     PartRef,
     check_parent,
     parse_head,
+    root,
 )
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.manifest.manifest import (
     check_form,
     cut_parts,
@@ -34,7 +35,6 @@ from provreg.core.manifest.manifest import (
     name_counts,
     name_table,
 )
-from provreg.core.manifest.root import root
 from provreg.core.manifest.tree import BlockList, Ints
 from provreg.core.statements.statement import statement_of
 from provreg.errors import FormatError, InputError

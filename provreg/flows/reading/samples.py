@@ -13,8 +13,8 @@ from typing import Any
 
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.data_fields import ORIGINS, SAID_OF_ROWS, Told
 from provreg.core.manifest.manifest import in_order
-from provreg.core.manifest.told import ORIGINS, SAID_OF_ROWS, Told
 from provreg.errors import Finding, FormatError, UsageError
 from provreg.executors.processes import local_processes
 from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_settings

@@ -17,8 +17,7 @@ from provreg.core.changes.changes import (
 )
 from provreg.core.manifest.columns import concatenated
 from provreg.core.manifest.entry import NO_ENTRIES
-from provreg.core.manifest.head import Head, PartRef, check_parent
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS, Head, PartRef, check_parent
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.entries import checked_part, read_blocks
 from provreg.flows.verify.integrity import read_head

@@ -12,11 +12,16 @@ import pyarrow as pa
 
 from provreg.core.changes.pairing import renames, same_id
 from provreg.core.encoding.digest import written
-from provreg.core.encoding.written_times import written_moments
-from provreg.core.manifest.columns import Rows, take_entries, take_rows, unequal
+from provreg.core.manifest.columns import (
+    Rows,
+    split_long_labels,
+    take_entries,
+    take_rows,
+    unequal,
+    written_moments,
+)
+from provreg.core.manifest.data_fields import KINDS, ORIGINS, Told
 from provreg.core.manifest.head import Head
-from provreg.core.manifest.long_labels import split_long_labels
-from provreg.core.manifest.told import KINDS, ORIGINS, Told
 from provreg.errors import Finding, NotTrustedError
 from provreg.flows.reading.samples import read_again, told_by_data
 from provreg.flows.session.workspace import Workspace

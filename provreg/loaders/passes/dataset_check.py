@@ -12,8 +12,8 @@ import pyarrow as pa
 from blake3 import blake3
 
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.data_fields import Told
 from provreg.core.manifest.entry import DIGEST, SAMPLE
-from provreg.core.manifest.told import Told
 from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch
 from provreg.core.rows.column import Column, columns_from_json
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError

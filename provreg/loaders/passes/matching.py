@@ -20,10 +20,13 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.digest import written
 from provreg.core.encoding.text import quoted
-from provreg.core.encoding.written_times import written_moments
-from provreg.core.manifest.columns import unequal, without_dictionary
-from provreg.core.manifest.long_labels import split_long_labels
-from provreg.core.manifest.told import KINDS, Told
+from provreg.core.manifest.columns import (
+    split_long_labels,
+    unequal,
+    without_dictionary,
+    written_moments,
+)
+from provreg.core.manifest.data_fields import KINDS, Told
 from provreg.errors import Finding, NotTrustedError, SampleError
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"

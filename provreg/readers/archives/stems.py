@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS, UNSAFE_IN_IDS
+from provreg.core.manifest.limits import LIMITS, UNSAFE_IN_IDS
 from provreg.core.rows.column import BINARY
 from provreg.core.rows.row import TAG_STRUCT, TAGS
 from provreg.errors import FormatError, InputError

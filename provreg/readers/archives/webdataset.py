@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import DIGEST, SAMPLE
+from provreg.core.manifest.limits import LIMITS
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream, chosen
 from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.core.encoding.digest import written
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import opened, stat_source
 from provreg.readers.data_files.table_files import NEIGHBOURS, files_and_links

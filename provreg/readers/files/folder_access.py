@@ -11,7 +11,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Self
 
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError, NotFoundError
 from provreg.readers.files.safe_open import READ_FILE, Descent, is_transient, named, resolve
 from provreg.readers.files.walk import ByteRun, starting_points

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import DIGEST, SAMPLE
+from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError
 
 if TYPE_CHECKING:

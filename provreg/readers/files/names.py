@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS, UNSAFE_IN_IDS
+from provreg.core.manifest.limits import LIMITS, UNSAFE_IN_IDS
 from provreg.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.column import columns_from_json, columns_to_json
 from provreg.errors import Finding, FormatError, InputError
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream

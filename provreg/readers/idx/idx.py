@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import SAMPLE
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.row import hash_payloads
 from provreg.core.rows.row_hash import constant, joined
 from provreg.errors import InputError, UsageError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pyarrow as pa
 
+from provreg.core.manifest.columns import nulls
 from provreg.core.manifest.entry import SAMPLE
-from provreg.core.manifest.nulls import nulls
 from provreg.core.rows.arrow_types import typed_batch
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError

@@ -11,12 +11,16 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.canonical import written_number
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.bounds import LIMITS
-from provreg.core.manifest.columns import Rows, rearranged, take_rows
+from provreg.core.manifest.columns import (
+    Rows,
+    nulls,
+    rearranged,
+    sort_by_prefix,
+    take_rows,
+    unsafe_ids,
+)
 from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
-from provreg.core.manifest.ids import unsafe_ids
-from provreg.core.manifest.nulls import nulls
-from provreg.core.manifest.sorting import sort_by_prefix
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.column import BOOL, INT, TEXT, LogicalType
 from provreg.core.rows.row import hash_rows
 from provreg.core.rows.row_hash import iter_value_bytes

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import quoted
-from provreg.core.encoding.written_times import written_times
-from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME
+from provreg.core.manifest.columns import written_times
+from provreg.core.manifest.limits import FIRST_TIME, LAST_TIME
 from provreg.core.rows.column import DATE, TEXT, TIMESTAMP, LogicalType
 from provreg.errors import UsageError
 from provreg.readers.data_files.source_file import ValueMismatchError

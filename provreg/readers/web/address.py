@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Url, parse_url
 
 from provreg.core.encoding.text import UNSAFE_CHARACTERS, quoted
-from provreg.core.manifest.bounds import LIMITS
+from provreg.core.manifest.limits import LIMITS
 from provreg.errors import StorageError
 
 # `gone`: the server or the name service says that there is nothing. `unreachable`: no answer, or

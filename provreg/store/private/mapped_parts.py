@@ -20,10 +20,10 @@ from blake3 import blake3
 
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.columns import nulls
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import PartRef
-from provreg.core.manifest.nulls import nulls
-from provreg.core.manifest.root import PART_MAX_ENTRIES
+from provreg.core.manifest.limits import PART_MAX_ENTRIES
 from provreg.errors import StorageError
 from provreg.executors.threads import thread_pool
 from provreg.store.files import storage_error

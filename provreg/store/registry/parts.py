@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.manifest.bounds import LIMITS
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.root import PART_MAX_ENTRIES
+from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES
 from provreg.errors import FormatError
 from provreg.store.registry.part_form import check_form, most_unfolded
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from provreg.core.changes.changes import BIT, compare
 from provreg.core.changes.content_rules import disallowed_origins, exceeded
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS
 from provreg.core.policy.content_limits import Limit, NameList
 from provreg.core.policy.policy import PublishRule
 

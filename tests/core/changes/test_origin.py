@@ -14,8 +14,8 @@ from provreg.core.changes.origin import (
     merge_appended,
     with_origin,
 )
+from provreg.core.manifest.columns import split_long_labels
 from provreg.core.manifest.entry import ENTRY, SAMPLE
-from provreg.core.manifest.long_labels import split_long_labels
 from provreg.errors import InputError
 
 VENDOR = OriginDefaults("vendor-b", "mallory")

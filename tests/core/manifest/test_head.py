@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from provreg.core.encoding.canonical import canonical
-from provreg.core.manifest.head import Head, NameCounts, PartRef, parse_head
-from provreg.core.manifest.root import root
+from provreg.core.manifest.head import Head, NameCounts, PartRef, parse_head, root
 from provreg.errors import FormatError
 from provreg.readers.archives import webdataset
 from provreg.readers.files import folder

@@ -19,14 +19,15 @@ from hypothesis import strategies as st
 
 from provreg.core.changes.origin import merge_appended
 from provreg.core.manifest import leaf, tree
-from provreg.core.manifest.bounds import (
+from provreg.core.manifest.entry import ENTRY
+from provreg.core.manifest.head import root
+from provreg.core.manifest.limits import (
     FIRST_TIME,
     LAST_TIME,
     LIMITS,
     MAX_ANNOTATIONS,
     UNSAFE_IN_IDS,
 )
-from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.manifest import (
     Part,
     build_parts,
@@ -40,7 +41,6 @@ from provreg.core.manifest.manifest import (
     name_counts,
     name_table,
 )
-from provreg.core.manifest.root import root
 from provreg.core.manifest.tree import block_list
 from provreg.errors import FormatError
 from provreg.store.registry.parts import write_part

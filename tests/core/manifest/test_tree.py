@@ -9,9 +9,9 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provreg.core.manifest.head import root
 from provreg.core.manifest.leaf import CLAIM_CONTEXT, LEAF_CONTEXT, leaves
 from provreg.core.manifest.manifest import build_parts
-from provreg.core.manifest.root import root
 from provreg.core.manifest.tree import (
     BLOCK_MAX_ENTRIES,
     BLOCK_MAX_ID_BYTES,

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from provreg.core.changes.changes import Changes, compare
 from provreg.core.manifest import tree
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.head import Head, NameCounts, PartRef
-from provreg.core.manifest.kinds import KINDS
+from provreg.core.manifest.head import KINDS, Head, NameCounts, PartRef
 from provreg.core.manifest.manifest import build_parts
 from provreg.errors import DamagedError
 from provreg.flows.session.workspace import Workspace

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.manifest.root import root
+from provreg.core.manifest.head import root
 from provreg.errors import NotTrustedError
 from provreg.flows.verify import entries as flow
 from provreg.flows.verify import integrity

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core.changes.origin import OriginDefaults, with_origin
+from provreg.core.manifest.data_fields import Told
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.manifest import in_order
-from provreg.core.manifest.told import Told
 from provreg.errors import NotTrustedError, SampleError
 from provreg.loaders.passes.matching import Matching
 from provreg.readers.tables.samples import content_ids, numbered_ids

@@ -8,7 +8,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.manifest.bounds import UNSAFE_IN_IDS
+from provreg.core.manifest.limits import UNSAFE_IN_IDS
 from provreg.readers.files.names import check_names, folded
 
 

@@ -12,9 +12,9 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.manifest.bounds import FIRST_TIME, LAST_TIME
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.leaf import leaves
+from provreg.core.manifest.limits import FIRST_TIME, LAST_TIME
 from provreg.errors import FormatError
 from provreg.store.registry.parts import read_part, write_part
 

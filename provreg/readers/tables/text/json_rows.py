@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.nulls import nulls
+from provreg.core.manifest.columns import nulls
 from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import (
     BOOL,

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from provreg.core.manifest.columns import Mask, unequal, whole, without_dictionary
-from provreg.core.manifest.long_labels import split_long_labels
+from provreg.core.manifest.columns import (
+    Mask,
+    split_long_labels,
+    unequal,
+    whole,
+    without_dictionary,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
