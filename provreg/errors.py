@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from provreg.core.encoding.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 # The note by which an error crosses over where only its class and text do (`carry`).
@@ -230,3 +230,15 @@ class NotFetchedError(StorageError):
         findings: tuple[Finding, ...] = (),
     ) -> None:
         super().__init__(message, hint=hint, sample=sample, findings=findings)
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Around the import of a library that comes with `provreg[extra]`; raises UsageError."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(
+            f"this needs {error.name or extra}, which is not installed",
+            hint=f"pip install 'provreg[{extra}]'",
+        ) from error

@@ -17,10 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.encoding.extras import needs_extra
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import whole
-from provreg.errors import InputError, StorageError, UsageError
+from provreg.errors import InputError, StorageError, UsageError, needs_extra
 from provreg.flows.reading.settings import reader_settings
 from provreg.loaders import arrow
 from provreg.loaders.passes.dataset_check import verify_dataset

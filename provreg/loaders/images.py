@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 
-from provreg.core.encoding.extras import needs_extra
 from provreg.core.encoding.text import quoted
-from provreg.errors import InputError
+from provreg.errors import InputError, needs_extra
 
 with needs_extra("torch"):
     from PIL import Image

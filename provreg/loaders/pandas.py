@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provreg.core.encoding.extras import needs_extra
+from provreg.errors import needs_extra
 from provreg.loaders import arrow
 
 with needs_extra("pandas"):

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from provreg.core.encoding.extras import needs_extra
 from provreg.core.encoding.text import quoted
-from provreg.errors import UsageError
+from provreg.errors import UsageError, needs_extra
 from provreg.loaders import arrow
 from provreg.loaders.passes.recast import recast
 

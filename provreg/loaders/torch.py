@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
-from provreg.core.encoding.extras import needs_extra
-from provreg.errors import NotTrustedError, ProvregError, UsageError
+from provreg.errors import NotTrustedError, ProvregError, UsageError, needs_extra
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import Opening, Place, load
 from provreg.loaders.passes.manifest import Entry

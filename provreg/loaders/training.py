@@ -30,8 +30,7 @@ from provreg.loaders.passes.ranks import Counts, Ranks
 from provreg.loaders.samples import VerifiedSamples
 from provreg.readers.files.model import OMS_SIGNATURE, hash_model
 from provreg.store.files import replace_file
-from provreg.trust.oms import oms_bundle
-from provreg.trust.signers import KeySigner, Signer
+from provreg.trust.signers import KeySigner, Signer, oms_bundle
 
 Place: TypeAlias = Path | str
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from provreg.core.encoding.extras import needs_extra
+from provreg.errors import needs_extra
 from provreg.loaders.training import TrainingRun
 
 with needs_extra("transformers"):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from provreg.core.encoding.extras import needs_extra
-from provreg.errors import ProvregError, UsageError
+from provreg.errors import ProvregError, UsageError, needs_extra
 from provreg.flows.reading.settings import reader_settings
 from provreg.loaders.passes.ranks import OwnRank
 from provreg.loaders.passes.shared_passes import SharedPasses, Worker

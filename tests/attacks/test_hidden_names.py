@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.encoding.name_rules import is_class_name, name_complaint
+from provreg.core.encoding.names import is_class_name, name_complaint
 from provreg.core.encoding.text import UNSEEN, printable
 from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import FormatError, InputError

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provreg.core.policy.content_limits import Limit, NameList
-from provreg.core.policy.policy import Policy, Principal, PublishRule, RevokeRule, TrustedKey
+from provreg.core.policy.policy import (
+    Limit,
+    NameList,
+    Policy,
+    Principal,
+    PublishRule,
+    RevokeRule,
+    TrustedKey,
+)
 from provreg.errors import NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.registry import Registry

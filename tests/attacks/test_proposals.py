@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import provreg
-from provreg.core.policy.content_limits import Limit
-from provreg.core.policy.policy import Policy, PublishRule
+from provreg.core.policy.policy import Limit, Policy, PublishRule
 from provreg.errors import NotFoundError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.session.trust import Trust

@@ -14,8 +14,7 @@ import pytest
 
 from provreg.core.encoding.bitmap import pack
 from provreg.core.encoding.digest import blake3_digest
-from provreg.core.policy.content_limits import NameList
-from provreg.core.policy.policy import TrainRule
+from provreg.core.policy.policy import NameList, TrainRule
 from provreg.core.statements.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.index.query import query

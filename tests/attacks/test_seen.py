@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provreg.core.policy.content_limits import Limit
-from provreg.core.policy.policy import Policy, Principal, PublishRule, TrustedKey
+from provreg.core.policy.policy import Limit, Policy, Principal, PublishRule, TrustedKey
 from provreg.core.statements.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.session.trust import Trust, trust_key

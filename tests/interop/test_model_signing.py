@@ -18,8 +18,7 @@ from provreg.errors import UsageError
 from provreg.flows.sign.oms import oms
 from provreg.readers.api import ReadOptions
 from provreg.trust.keys import generate
-from provreg.trust.oms import oms_bundle
-from provreg.trust.signers import KeySigner
+from provreg.trust.signers import KeySigner, oms_bundle
 
 if TYPE_CHECKING:
     from sigstore_instance import Instance as Loopback

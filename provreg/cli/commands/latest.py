@@ -110,7 +110,7 @@ def _to_json(latest: Latest, by: Sequence[str]) -> dict[str, Any]:
 
 
 def _span(valid: str) -> timedelta:
-    from provreg.core.encoding.duration import parse_duration
+    from provreg.core.encoding.times import parse_duration
 
     try:
         return parse_duration(valid)

@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import without_dictionary
-from provreg.core.policy.content_limits import Limit, NameList, Origin
-from provreg.core.policy.policy import PublishRule
+from provreg.core.policy.policy import Limit, NameList, Origin, PublishRule
 
 _SHOWN = 3
 

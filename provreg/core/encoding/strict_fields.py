@@ -9,17 +9,13 @@ from typing import Any, TypeVar
 
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.encoding.text import quoted
+from provreg.core.encoding.times import written_time
 from provreg.errors import FormatError
 
 T = TypeVar("T")
 _TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 MAX_INTEGER = 2**53 - 1
 _MAX_TEXT = 1 << 20
-
-
-def written_time(moment: datetime) -> str:
-    """A moment in UTC as documents hold it: whole seconds, `2026-11-22T10:00:00Z`."""
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 class Fields:

@@ -14,10 +14,10 @@ from blake3 import blake3
 
 from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import parse_digest, sha256_digest
-from provreg.core.encoding.name_rules import is_class_name, one_in_form_c
-from provreg.core.encoding.names import DATASET_NAME
-from provreg.core.encoding.strict_fields import Fields, written_time
+from provreg.core.encoding.names import DATASET_NAME, is_class_name, one_in_form_c
+from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted, spelled
+from provreg.core.encoding.times import written_time
 from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES
 from provreg.errors import FormatError
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import blake3_digest
-from provreg.core.encoding.name_rules import name_complaint
+from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import (
     ascending,

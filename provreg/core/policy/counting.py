@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from provreg.core.encoding.duration import duration_in_words
 from provreg.core.encoding.text import quoted
+from provreg.core.encoding.times import duration_in_words
 from provreg.core.policy.policy import Policy, PublishRule, Required, Rule, Signature, TrustedKey
 from provreg.errors import NotTrustedError
 

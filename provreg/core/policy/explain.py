@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from provreg.core.encoding.duration import duration_in_words
 from provreg.core.encoding.text import quoted
+from provreg.core.encoding.times import duration_in_words
 from provreg.core.policy.policy import (
     FreshnessRule,
     Policy,

@@ -10,15 +10,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar, get_args
 
-from provreg.core.encoding.duration import parse_duration
-from provreg.core.encoding.name_rules import name_complaint
+from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
+from provreg.core.encoding.times import parse_duration
 from provreg.core.manifest.head import KINDS
-from provreg.core.policy.content_limits import Limit, NameList, Origin
 from provreg.core.policy.identities import check_apart, read_identity
 from provreg.core.policy.policy import (
     FreshnessRule,
+    Limit,
+    NameList,
+    Origin,
     Policy,
     Principal,
     PublishRule,

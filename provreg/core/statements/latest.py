@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from provreg.core.encoding.strict_fields import written_time
+from provreg.core.encoding.times import written_time
 from provreg.core.statements.revocation import RevocationLink, read_link
 from provreg.core.statements.statement import parse_about, statement_about
 from provreg.errors import FormatError

@@ -12,8 +12,9 @@ from typing import Literal
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.digest import sha256_digest
-from provreg.core.encoding.name_rules import name_complaint
-from provreg.core.encoding.strict_fields import Fields, written_time
+from provreg.core.encoding.names import name_complaint
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.times import written_time
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.statements.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
 from provreg.errors import FormatError

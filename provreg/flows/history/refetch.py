@@ -17,9 +17,8 @@ import pyarrow as pa
 
 from provreg.core.encoding.canonical import parse_canonical
 from provreg.core.encoding.digest import written
-from provreg.core.encoding.extras import needs_extra
 from provreg.core.manifest.limits import LIMITS
-from provreg.errors import Finding, FindingKind, UsageError
+from provreg.errors import Finding, FindingKind, UsageError, needs_extra
 from provreg.executors.per_host import per_host
 from provreg.flows.reading.samples import Progress
 from provreg.flows.verify.steps import VerifiedVersion

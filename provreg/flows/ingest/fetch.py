@@ -15,11 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from provreg.core.encoding.canonical import canonical
-from provreg.core.encoding.extras import needs_extra
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.manifest import in_order
-from provreg.errors import Finding, NotFetchedError, UsageError
+from provreg.errors import Finding, NotFetchedError, UsageError, needs_extra
 from provreg.executors.per_host import per_host
 from provreg.flows.ingest.request import Fetch
 from provreg.flows.reading.samples import Progress

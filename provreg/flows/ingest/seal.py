@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.digest import blake3_digest
-from provreg.core.encoding.name_rules import is_class_name, one_in_form_c
+from provreg.core.encoding.names import is_class_name, one_in_form_c
 from provreg.core.encoding.text import quoted, spelled
 from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import (

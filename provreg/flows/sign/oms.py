@@ -5,8 +5,7 @@ from __future__ import annotations
 from provreg.core.statements.oms import oms_statement
 from provreg.errors import UsageError
 from provreg.flows.verify.steps import VerifiedVersion
-from provreg.trust.oms import oms_bundle
-from provreg.trust.signers import Signer
+from provreg.trust.signers import Signer, oms_bundle
 
 
 def oms(version: VerifiedVersion, signer: Signer) -> bytes:
@@ -14,7 +13,7 @@ def oms(version: VerifiedVersion, signer: Signer) -> bytes:
 
     It says what the version's signers said, under another signature: of the files' bytes nothing
     is checked here. Raises UsageError for a version that was not read from a folder of files or
-    without their SHA-256, and as `trust.oms.oms_bundle`.
+    without their SHA-256, and as `trust.signers.oms_bundle`.
     """
     head, entries = version.head, version.entries
     if head.reading["reader"] != "folder":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from provreg.core.changes.pairing import renames, same_id
+from provreg.core.changes.changes import renames, same_id
 from provreg.core.encoding.digest import written
 from provreg.core.manifest.columns import (
     Rows,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from provreg.core.encoding.duration import duration_in_words
+from provreg.core.encoding.times import duration_in_words
 from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import count_principals
 from provreg.core.policy.policy import FreshnessRule, Signature

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from provreg.core.encoding.name_rules import one_in_form_c
+from provreg.core.encoding.names import one_in_form_c
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted, spelled
 from provreg.core.rows.column import (

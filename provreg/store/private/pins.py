@@ -13,8 +13,9 @@ from pathlib import Path
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.names import check_dataset_name
-from provreg.core.encoding.strict_fields import Fields, written_time
+from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
+from provreg.core.encoding.times import written_time
 from provreg.core.statements.revocation import read_link
 from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
 from provreg.store.files import read_regular, replace_file, storage_error

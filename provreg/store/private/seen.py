@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.names import check_dataset_name
-from provreg.core.encoding.strict_fields import Fields, written_time
+from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.encoding.times import written_time
 from provreg.core.statements.revocation import RevocationLink, read_link
 from provreg.errors import FormatError, UsageError
 from provreg.store.layout import check_head_digest

@@ -14,8 +14,7 @@ from provreg.core.changes.changes import BIT, compare
 from provreg.core.changes.content_rules import disallowed_origins, exceeded
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import KINDS
-from provreg.core.policy.content_limits import Limit, NameList
-from provreg.core.policy.policy import PublishRule
+from provreg.core.policy.policy import Limit, NameList, PublishRule
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
+from provreg.core.changes import changes
 from provreg.core.changes import origin as origin_of
-from provreg.core.changes import pairing
 from provreg.core.changes.origin import (
     OriginDefaults,
     contradicted,
@@ -208,7 +208,7 @@ def test_what_is_continued_does_not_depend_on_where_slices_end(
     at_once = made()
     for size in (1, 4, 7):
         monkeypatch.setattr(origin_of, "_SLICE", size)
-        monkeypatch.setattr(pairing, "_SPAN", size)
+        monkeypatch.setattr(changes, "_SPAN", size)
         assert made() == at_once
 
 

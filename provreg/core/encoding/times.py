@@ -1,9 +1,9 @@
-"""Spans of time as people write them: `90d`, `12h`, `30m`, `2w`."""
+"""Times as documents hold them, and durations as users write them: `90d`, `12h`, `30m`, `2w`."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError
@@ -11,6 +11,11 @@ from provreg.errors import FormatError
 DURATION = r"[1-9][0-9]{0,4}[mhdw]"
 _UNITS = {"w": ("week", "weeks"), "d": ("day", "days"), "h": ("hour", "hours"),
           "m": ("minute", "minutes")}  # fmt: skip
+
+
+def written_time(moment: datetime) -> str:
+    """A moment in UTC as documents hold it: whole seconds, `2026-11-22T10:00:00Z`."""
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_duration(text: str) -> timedelta:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from provreg.core.encoding.duration import duration_in_words, parse_duration
+from provreg.core.encoding.times import duration_in_words, parse_duration
 from provreg.errors import FormatError
 
 
