@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from provreg.core.policy.policy import Signature
-    from provreg.core.statements.receipt import Receipt, TrainedOn
+    from provreg.core.statements.receipt import Receipt, TrainingInput
     from provreg.core.statements.revocation import RevokedSamples
     from provreg.flows.history.blame import Blamed
     from provreg.flows.history.diff import Diff
@@ -326,7 +326,7 @@ class Registry:
         entries = self.blame(reference, (sample,)).entries
         return self.runs(same_sample(sample, entries.column("content")[0].as_py()))
 
-    def samples_of_run(self, run: TrainingRun) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
+    def samples_of_run(self, run: TrainingRun) -> Iterator[tuple[TrainingInput, pa.ChunkedArray]]:
         """(version, ids of its samples that the run was handed), a version after the other."""
         from provreg.flows.receipts.exposure import handed
 

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
-from provreg.core.rows.arrow_types import columns_from_arrow, typed_batch
+from provreg.core.rows.arrow_types import cast_batch, columns_from_arrow
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError
 from provreg.readers.archives.stems import payload_pieces
@@ -52,7 +52,7 @@ def _hashed(payloads: Any) -> tuple[Payloads, pa.Array, pa.Array]:
     if isinstance(payloads, pa.RecordBatch):
         copy = _copy(payloads)
         columns = columns_from_arrow(copy.schema)
-        typed = typed_batch(copy, columns)
+        typed = cast_batch(copy, columns)
         return typed, *hash_rows(typed, columns)
     if not isinstance(payloads, list | tuple):
         raise InputError("hands on payloads that are neither rows nor a list")

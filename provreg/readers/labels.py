@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.canonical import canonical, parse_json
-from provreg.core.encoding.text import quoted, spelled
+from provreg.core.encoding.text import quoted, quoted_ascii
 from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.column import Column
@@ -70,7 +70,7 @@ def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
         sought = folded(name)
         twin = next((one for one in samples["id"].to_pylist() if folded(one) == sought), None)
         if twin is not None:
-            hint = f"the id {spelled(twin)} differs only in case or composition: write it as it is"
+            hint = f"the id {quoted_ascii(twin)} differs only in case or composition: write it as it is"
         raise InputError(
             f"the labels file speaks of {quoted(name)}, which is not in the data",
             sample=name,

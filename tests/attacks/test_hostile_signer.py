@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.head import Head, NameCounts, PartRef, root
+from provreg.core.manifest.head import Head, NameCounts, PartRef, root_of_parts
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.manifest import build_parts
 from provreg.core.manifest.tree import block_list, cut
@@ -72,7 +72,7 @@ def with_parts(head: Head, parts: Sequence[PartRef]) -> Head:
     return replace(
         head,
         parts=tuple(parts),
-        root=root([(part.rows, part.blocks) for part in parts]),
+        root=root_of_parts([(part.rows, part.blocks) for part in parts]),
         samples=sum(part.rows for part in parts),
     )
 

@@ -29,7 +29,7 @@ from provreg.core.manifest.head import (
     ROOT_CONTEXT,
     TOP_NAMES,
     parse_head,
-    root,
+    root_of_parts,
 )
 from provreg.core.manifest.leaf import claims, leaves
 from provreg.core.manifest.limits import (
@@ -189,7 +189,7 @@ def test_the_example_follows_from_its_own_lines_and_from_the_code() -> None:
     [part] = build_parts(entries)
     assert leaves(entries) == values["leaf"]
     assert part.blocks.to_bytes() == values["list"]
-    assert root([(1, part.blocks.logical_digest())]) == "blake3:" + values["root"].hex()
+    assert root_of_parts([(1, part.blocks.logical_digest())]) == "blake3:" + values["root"].hex()
 
 
 def test_the_example_of_annotations_and_times_is_the_vector() -> None:

@@ -21,7 +21,7 @@ from provreg.core.changes.changes import compare
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.head import root
+from provreg.core.manifest.head import root_of_parts
 from provreg.core.manifest.leaf import claims, leaves
 from provreg.core.manifest.manifest import Part, build_parts, name_counts, name_table
 from provreg.core.manifest.tree import BlockList, block_list, cut
@@ -95,7 +95,7 @@ def document(rows: pa.Table, parts: Sequence[dict[str, Any]], /, **facts: Any) -
         "uid": UID,
         "version": 1,
         "parent": None,
-        "root": root([(part["rows"], part["blocks"]) for part in parts]),
+        "root": root_of_parts([(part["rows"], part["blocks"]) for part in parts]),
         "samples": sum(part["rows"] for part in parts),
         "parts": list(parts),
         "reading": FOLDER,
@@ -241,7 +241,7 @@ def describe(
     facts: dict[str, Any] = {
         "head": digest,
         "samples": rows.num_rows,
-        "root": root([(part["rows"], part["blocks"]) for part in parts]),
+        "root": root_of_parts([(part["rows"], part["blocks"]) for part in parts]),
         "parts": [part["blocks"] for part in parts],
         "blocks": [int(count) for part in build_parts(rows) for count in part.blocks.counts],
         "statement": statement.decode(),

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from forge import FOLDER, PETS, Forge, Kept, entry, many, pets, table
 from signing import bundle, by, envelope, policy
 
-from provreg.core.changes.origin import OriginDefaults, with_origin
+from provreg.core.changes.origin import OriginDefaults, assign_origin
 from provreg.core.encoding.canonical import canonical
-from provreg.core.manifest.manifest import in_order
+from provreg.core.manifest.manifest import sort_entries
 from provreg.core.statements.statement import PAYLOAD_TYPE, pae
 from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
@@ -158,8 +158,8 @@ def _typed_table(kept: Kept) -> Case:
         named = [{"name": name, "type": kind} for name, kind in TYPES.items()]
         types = {column.name: column.type for column in columns_from_json(named, "types")}
         samples = read_new([path], ReadOptions(id="key", split="fold", types=types), None)
-    entries = with_origin(
-        in_order(samples.table),
+    entries = assign_origin(
+        sort_entries(samples.table),
         None,
         OriginDefaults("exam", None),
         labels_known=False,

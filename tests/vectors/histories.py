@@ -12,7 +12,7 @@ from case import Case
 from forge import OTHER_UID, PETS, UID, Forge, Kept, pets, table
 from signing import fingerprint, policy, public_pem
 
-from provreg.core.changes.origin import OriginDefaults, with_origin
+from provreg.core.changes.origin import OriginDefaults, assign_origin
 from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
 
@@ -284,7 +284,7 @@ def _columns(kept: Kept) -> Iterator[Case]:
         path = Path(folder) / "rows.csv"
         path.write_text(signed, "utf-8")
         samples = read_new([path], how, None)
-    entries = with_origin(
+    entries = assign_origin(
         samples.table, None, OriginDefaults("web", "fay"), labels_known=False, splits_known=True
     )
     forge = Forge(kept)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from case import Case
 from forge import FOLDER, PETS, Forge, Kept, pets, table
 
-from provreg.core.changes.origin import OriginDefaults, with_origin
+from provreg.core.changes.origin import OriginDefaults, assign_origin
 from provreg.core.encoding.digest import blake3_digest
 from provreg.flows.reading.samples import read_new
 from provreg.readers.api import ReadOptions
@@ -89,7 +89,7 @@ def cases(kept: Kept) -> Iterator[Case]:
         path.write_text(SIGNED, "utf-8")
         how = ReadOptions(id="key", source_column="from", labeler_column="by")
         samples = read_new([path], how, None)
-    entries = with_origin(
+    entries = assign_origin(
         samples.table, None, OriginDefaults(None, None), labels_known=False, splits_known=False
     )
     rows = pa.Table.from_pylist(entries.to_pylist(), schema=entries.schema)

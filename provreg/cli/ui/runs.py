@@ -11,7 +11,7 @@ from provreg.core.encoding.canonical import canonical
 
 if TYPE_CHECKING:
     from provreg.cli.ui.output import Output
-    from provreg.core.statements.receipt import Code, Receipt, TrainedOn
+    from provreg.core.statements.receipt import Code, Receipt, TrainingInput
     from provreg.flows.receipts.exposure import Exposure, UnresolvedReceipt
     from provreg.flows.receipts.runs import TrainingRun
 
@@ -71,7 +71,7 @@ def receipt_facts(digest: str, receipt: Receipt) -> dict[str, object]:
     return facts | _by_the_signers_word(receipt)
 
 
-def _handed(on: TrainedOn) -> str:
+def _handed(on: TrainingInput) -> str:
     return f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} times in all"
 
 

@@ -17,7 +17,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.manifest.columns import Mask, Rows, take, take_entries, take_rows, unequal, whole
+from provreg.core.manifest.columns import (
+    Mask,
+    RowNumbers,
+    take,
+    take_entries,
+    take_rows,
+    unequal,
+    whole,
+)
 from provreg.core.manifest.head import KINDS
 from provreg.core.manifest.leaf import fixed_values
 from provreg.core.manifest.tree import BlockList
@@ -39,8 +47,8 @@ class Changes:
     old: pa.Table
     new: pa.Table
     kinds: npt.NDArray[np.uint8]
-    old_rows: Rows
-    new_rows: Rows
+    old_rows: RowNumbers
+    new_rows: RowNumbers
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -83,7 +91,7 @@ def compare(old: pa.Table, new: pa.Table) -> Changes:
         kinds = _kinds(take_rows(old, old_rows), take_rows(new, new_rows))
         changed = np.flatnonzero(kinds)
         found.append((kinds[changed], old_rows[changed], new_rows[changed]))
-    left = renames(old, new, gone, come)
+    left = pair_renames(old, new, gone, come)
     for at in range(0, len(left.old), _SLICE):
         old_rows, new_rows = left.old[at : at + _SLICE], left.new[at : at + _SLICE]
         kinds = _kinds(take_rows(old, old_rows), take_rows(new, new_rows))
@@ -110,7 +118,7 @@ def same_ids(old: pa.Table, new: pa.Table) -> bool:
     return bool(old.column("id").equals(new.column("id")))
 
 
-def without_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
+def drop_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Two runs of entries with the same ids, row by row, less the rows that are equal in both."""
     masks = [unequal(old.column(name), new.column(name)) for name in old.column_names]
     rows = np.flatnonzero(np.logical_or.reduce(masks))
@@ -187,10 +195,10 @@ class Renames:
     `old` and `new` are equally long. `removed` and `added` are the rows left over.
     """
 
-    old: Rows
-    new: Rows
-    removed: Rows
-    added: Rows
+    old: RowNumbers
+    new: RowNumbers
+    removed: RowNumbers
+    added: RowNumbers
 
 
 def spans(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[slice, slice]]:
@@ -220,7 +228,7 @@ def _end(ids: pa.ChunkedArray, at: int, last: str | None) -> int:
     return bisect_right(range(len(ids)), last, at, end, key=lambda row: ids[row].as_py())
 
 
-def same_id(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[Rows, Rows]]:
+def same_id(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[RowNumbers, RowNumbers]]:
     """The rows of two columns of ascending, unique ids that have the same id, span by span."""
     for before, after in spans(old, new):
         ids, others = old[before], new[after]
@@ -233,7 +241,7 @@ def same_id(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[Rows, 
             yield before.start + places[there], after.start + there
 
 
-def renames(old: pa.Table, new: pa.Table, gone: Mask, come: Mask) -> Renames:
+def pair_renames(old: pa.Table, new: pa.Table, gone: Mask, come: Mask) -> Renames:
     """Pairs entries whose ids are `gone` or have `come`, in the order of ids where a content stands
     repeatedly. Both tables need `content`."""
     removed, added = np.flatnonzero(gone), np.flatnonzero(come)

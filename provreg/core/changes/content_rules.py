@@ -31,13 +31,15 @@ def disallowed_origins(rule: PublishRule, entries: pa.Table) -> list[str]:
     return found
 
 
-def exceeded(rule: PublishRule, changes: Changes, samples: int, signed: int) -> list[str]:
+def exceeded_limits(rule: PublishRule, changes: Changes, samples: int, signed: int) -> list[str]:
     """The limits of `rule` that `changes` to a version of `samples` samples exceed, in words.
 
     `signed` is how many principals have signed: some limits do not apply to several.
     """
-    limits = (limit for limit in rule.limits if not limit.lifted(signed))
-    return [said for limit in limits for said in _beyond(limit, changes, limit.most(samples))]
+    limits = (limit for limit in rule.limits if not limit.is_waived(signed))
+    return [
+        said for limit in limits for said in _beyond(limit, changes, limit.max_changes(samples))
+    ]
 
 
 def _beyond(limit: Limit, changes: Changes, most: int) -> Iterator[str]:
@@ -64,7 +66,7 @@ def _beyond(limit: Limit, changes: Changes, most: int) -> Iterator[str]:
 def _foreign(names: NameList, origin: Origin, entries: pa.Table) -> Iterator[str]:
     counts = entries.column(origin).unify_dictionaries().value_counts()
     groups = {group["values"]: group["counts"] for group in counts.to_pylist()}
-    refused = [name for name in groups if not names.takes(name)]
+    refused = [name for name in groups if not names.allows(name)]
     for name in sorted(refused, key=lambda name: -groups[name])[:_SHOWN]:
         yield f"{_samples(groups[name], 'has', 'have')} {_named(origin, name)}"
     if len(refused) > _SHOWN:
@@ -76,7 +78,7 @@ def _foreign(names: NameList, origin: Origin, entries: pa.Table) -> Iterator[str
 def _foreign_annotations(names: NameList, annotations: pa.ChunkedArray) -> Iterator[str]:
     """Of several people's labels, whoever is not taken may not be among them either."""
     labelers = pc.struct_field(pc.list_flatten(annotations), "labeler").unique().to_pylist()
-    refused = [name for name in labelers if not names.takes(name)]
+    refused = [name for name in labelers if not names.allows(name)]
     for name in refused[:_SHOWN]:
         yield f"annotations have {_named('labeler', name)}"
 

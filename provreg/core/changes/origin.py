@@ -18,7 +18,7 @@ from provreg.core.changes.changes import same_id, spans
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import (
     Mask,
-    Rows,
+    RowNumbers,
     byte_lengths,
     chunked_nulls,
     claim_keys,
@@ -47,7 +47,7 @@ class OriginDefaults:
     labeler: str | None
 
 
-def with_origin(
+def assign_origin(
     samples: pa.Table,
     parent: pa.Table | None,
     speaker: OriginDefaults,
@@ -99,7 +99,7 @@ def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
     return pa.concat_tables(merged)
 
 
-def contradicted(parent: pa.Table, appended: pa.Table) -> str | None:
+def first_conflict(parent: pa.Table, appended: pa.Table) -> str | None:
     """The first id of `appended` (entries) that the parent has with other content or label."""
     for old_rows, new_rows in same_id(parent.column("id"), appended.column("id")):
         old, new = take_rows(parent, old_rows), take_rows(appended, new_rows)
@@ -116,8 +116,8 @@ class _Continued:
     """For each new sample the row of the parent's entry with its id, -1 for none; and what came
     along with bytes that stood under other ids, None where none did."""
 
-    rows: Rows
-    moved: Moved | None
+    rows: RowNumbers
+    moved: MovedBytes | None
 
 
 def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _Continued:
@@ -132,7 +132,9 @@ def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _C
     if not left.any() or not came.any():
         return _Continued(rows, None)
     gone = np.flatnonzero(left)
-    return _Continued(rows, moved(parent, gone, came, rows, samples, labels_known=labels_known))
+    return _Continued(
+        rows, find_moved(parent, gone, came, rows, samples, labels_known=labels_known)
+    )
 
 
 def _brought(samples: pa.Table, speaker: OriginDefaults) -> dict[str, pa.Array | pa.ChunkedArray]:
@@ -269,14 +271,14 @@ _OF_LABEL = ("labeler", "labeled_at", "annotations", "delivery", "attrs")
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MovedBytes:
     """What came along with the bytes of samples: row i of `entries` is of sample `rows[i]`.
 
     `rows` ascend. What was not the same wherever the bytes stood is null; `claimed` says where the
     label came along with who had set it.
     """
 
-    rows: Rows
+    rows: RowNumbers
     entries: pa.Table
     claimed: Mask
 
@@ -290,15 +292,15 @@ class Moved:
         return take_rows(self.entries, places), claimed
 
 
-def moved(
+def find_moved(
     parent: pa.Table,
-    left: Rows,
+    left: RowNumbers,
     came: Mask,
-    rows: Rows,
+    rows: RowNumbers,
     samples: pa.Table,
     *,
     labels_known: bool,
-) -> Moved:
+) -> MovedBytes:
     """What comes along with the bytes of those `samples` that `came` to their ids.
 
     `left` are the rows of the parent's entries whose bytes do not stand under their ids any more,
@@ -324,13 +326,13 @@ def moved(
     found = by_claim.of(claim_keys(content, label, label_digest))
     claimed = by_claim.places(found, by_claim.shared("labeler")) >= 0
     columns |= {name: by_claim.values(name, np.where(claimed, found, -1)) for name in _OF_LABEL}
-    return Moved(places, pa.table(columns), claimed)
+    return MovedBytes(places, pa.table(columns), claimed)
 
 
 class _Groups:
     """Rows of entries that are equal in something, which is given as one key for each."""
 
-    def __init__(self, entries: pa.Table, rows: Rows, keys: pa.Array) -> None:
+    def __init__(self, entries: pa.Table, rows: RowNumbers, keys: pa.Array) -> None:
         self._entries = entries
         self._rows = rows
         encoded = keys.cast(pa.binary()).dictionary_encode()
@@ -339,10 +341,10 @@ class _Groups:
         _, first = np.unique(self._group, return_index=True)
         self._first = rows[first]
 
-    def of(self, keys: pa.Array) -> Rows:
+    def of(self, keys: pa.Array) -> RowNumbers:
         """The group of each of `keys`, -1 for none."""
         found = pc.index_in(keys.cast(pa.binary()), value_set=self._keys)
-        groups: Rows = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+        groups: RowNumbers = pc.fill_null(found, -1).to_numpy().astype(np.int64)
         return groups
 
     def shared(self, name: str) -> Mask:
@@ -355,14 +357,14 @@ class _Groups:
             shared[self._group[unequal(here, first)]] = False
         return shared
 
-    def places(self, groups: Rows, wanted: Mask) -> Rows:
+    def places(self, groups: RowNumbers, wanted: Mask) -> RowNumbers:
         """A row of each group that is wanted, -1 for others."""
         there = groups >= 0
         places = np.full(len(groups), -1)
         places[there] = np.where(wanted[groups[there]], self._first[groups[there]], -1)
         return places
 
-    def values(self, name: str, groups: Rows) -> pa.ChunkedArray:
+    def values(self, name: str, groups: RowNumbers) -> pa.ChunkedArray:
         """What the rows of each group share in this column, null where they share nothing."""
         places = self.places(groups, self.shared(name))
         return take_rows(self._entries.select([name]), places).column(name)

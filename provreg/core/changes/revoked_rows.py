@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from provreg.core.changes.changes import Changes
 from provreg.core.manifest.columns import (
     Mask,
-    Rows,
+    RowNumbers,
     claim_keys,
     take,
     take_entries,
@@ -48,7 +48,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedEntries:
     """The entries of a version, and for each name which of them had it before.
 
     `former` has one bool for each entry: its present bytes (or label) had the name in a version
@@ -64,10 +64,10 @@ class Named:
 
 
 def revoked_mask(
-    now: Named,
+    now: NamedEntries,
     revoked: Sequence[RevokedSamples],
     version: int,
-    before: Mapping[int, Named | None],
+    before: Mapping[int, NamedEntries | None],
 ) -> Mask:
     """Which of the entries of version `version` are revoked: one bool each, in their order.
 
@@ -116,7 +116,7 @@ def former_after(changes: Changes, name: Name, former: pa.Array) -> pa.Array:
     return pa.concat_arrays([untouched, new_ids.filter(pa.array(kept))])
 
 
-def _stood(entries: pa.Table, earlier: Named, rows: Rows, name: Name) -> Mask:
+def _stood(entries: pa.Table, earlier: NamedEntries, rows: RowNumbers, name: Name) -> Mask:
     """Which of `rows` of `entries` stand in `earlier` under the same id and the name."""
     ids = pc.take(entries.column("id"), pa.array(rows))
     found = pc.index_in(ids, value_set=whole(earlier.entries.column("id")))
@@ -139,7 +139,7 @@ def _differ(changes: Changes, column: str) -> Mask:
     )
 
 
-def _keys(entries: pa.Table, rows: Rows, columns: Sequence[str]) -> pa.Array:
+def _keys(entries: pa.Table, rows: RowNumbers, columns: Sequence[str]) -> pa.Array:
     """One value for each row, equal where all of these columns are."""
     values = [take(entries, column, rows) for column in columns]
     return values[0] if len(values) == 1 else claim_keys(*values)

@@ -47,7 +47,7 @@ def unpack(data: bytes, samples: int) -> npt.NDArray[np.bool_]:
     return members
 
 
-def most_bytes(samples: int) -> int:
+def max_bytes(samples: int) -> int:
     """The size of the largest bitmap of that many samples."""
     return -(-samples // CHUNK) * (1 + _CHUNK_BYTES)
 

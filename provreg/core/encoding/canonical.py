@@ -42,7 +42,7 @@ def _not_representable(error: Exception) -> FormatError:
     return FormatError(f"not representable as canonical JSON: {error}")
 
 
-def written_number(value: float) -> str:
+def format_number(value: float) -> str:
     """A finite number as RFC 8785 prints it, but for -0, which is another value than 0 here."""
     # Where Python prints the same digits: several times as fast.
     if value == 0 or 1e-4 <= abs(value) < 1e16:
@@ -106,7 +106,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def no_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
     """For `json`, as `parse_constant`: raises ValueError for NaN and infinities."""
     raise ValueError(f"{name} is not JSON")
 
@@ -119,7 +119,7 @@ def _finite(text: str) -> float:
 
 
 _STRICT = json.JSONDecoder(
-    object_pairs_hook=unique_keys, parse_constant=no_constant, parse_float=_finite
+    object_pairs_hook=unique_keys, parse_constant=refuse_constant, parse_float=_finite
 )
 
 

@@ -28,7 +28,7 @@ def digest_of(algorithm: str, data: bytes | memoryview) -> str:
     return blake3_digest(data) if algorithm == "blake3" else sha256_digest(data)
 
 
-def written(content: bytes) -> str:
+def written_digest(content: bytes) -> str:
     """A raw 32-byte BLAKE3 digest, written."""
     return "blake3:" + content.hex()
 

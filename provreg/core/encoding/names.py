@@ -143,7 +143,7 @@ def is_class_name(name: str) -> bool:
     return all(_joins(name, found.start()) for found in _HIDDEN.finditer(name))
 
 
-def one_in_form_c(names: Iterable[str]) -> tuple[str, str] | None:
+def twins_in_form_c(names: Iterable[str]) -> tuple[str, str] | None:
     """Two of `names`, all different, that are one in normalization form C, None where none are.
 
     They look the same; names in another case do not.

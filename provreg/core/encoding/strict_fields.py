@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.encoding.text import quoted
-from provreg.core.encoding.times import written_time
+from provreg.core.encoding.times import format_time
 from provreg.errors import FormatError
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Fields:
         except ValueError:
             moment = None
         # Newer Pythons take 24:00 for the next day.
-        if moment is None or written_time(moment) != text:
+        if moment is None or format_time(moment) != text:
             raise self.wrong(name, f"is {quoted(text)}, which is no time")
         return moment
 

@@ -33,7 +33,7 @@ def printable(text: str) -> str:
     )
 
 
-def spelled(text: str) -> str:
+def quoted_ascii(text: str) -> str:
     """As `quoted`, in ASCII: what looks the same is told apart."""
     return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 

@@ -13,7 +13,7 @@ _UNITS = {"w": ("week", "weeks"), "d": ("day", "days"), "h": ("hour", "hours"),
           "m": ("minute", "minutes")}  # fmt: skip
 
 
-def written_time(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """A moment in UTC as documents hold it: whole seconds, `2026-11-22T10:00:00Z`."""
     return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
@@ -28,7 +28,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[text[-1]][1]: int(text[:-1])})
 
 
-def duration_in_words(span: timedelta) -> str:
+def format_duration(span: timedelta) -> str:
     """`span` in days if they are whole, else in hours or in minutes: "90 days"."""
     minutes = int(span.total_seconds()) // 60
     for unit, size in (("d", 24 * 60), ("h", 60)):

@@ -18,7 +18,7 @@ from blake3 import blake3
 from provreg.core.manifest.entry import DIGEST
 from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES, UNSAFE_IN_IDS
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _RUN = 1 << 16
@@ -28,7 +28,7 @@ _WIDEST = 32  # bytes of a value: a digest
 _ZEROS = pa.py_buffer(bytes(_WIDEST * _MANY))
 
 
-def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
+def take_rows(entries: pa.Table, rows: RowNumbers) -> pa.Table:
     """`entries` at `rows`, in that order; a row of -1 gives nulls.
 
     Rows that follow one another are not copied. Columns without a value are not looked at: they may
@@ -51,19 +51,19 @@ def take_rows(entries: pa.Table, rows: Rows) -> pa.Table:
     return pa.table(columns, entries.schema)
 
 
-def rearranged(entries: pa.Table, order: Rows) -> pa.Table:
+def reorder(entries: pa.Table, order: RowNumbers) -> pa.Table:
     """All of `entries`, in the order of these rows."""
     runs = [take_rows(entries, order[at : at + _RUN]) for at in range(0, len(order), _RUN)]
     return pa.concat_tables(runs)
 
 
-def take_entries(entries: pa.Table, rows: Rows) -> pa.Table:
+def take_entries(entries: pa.Table, rows: RowNumbers) -> pa.Table:
     """As `take_rows`, with dictionaries decoded to texts."""
     taken = take_rows(entries, rows)
     return pa.table({name: without_dictionary(taken.column(name)) for name in taken.column_names})
 
 
-def take(entries: pa.Table, name: str, rows: Rows) -> pa.Array:
+def take(entries: pa.Table, name: str, rows: RowNumbers) -> pa.Array:
     """One column of `entries` at `rows`, whole and decoded; -1 gives null."""
     return whole(take_entries(entries.select([name]), rows).column(name))
 
@@ -90,7 +90,7 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+def combine_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """Small tables, at least one, as one whose columns are whole; those without a value stay as
     they are, which may be mapped pages that nobody has touched."""
     table = pa.concat_tables(tables).unify_dictionaries()
@@ -138,7 +138,7 @@ def claim_keys(content: pa.Array, label: pa.Array, label_digest: pa.Array) -> pa
     return pc.binary_join_element_wise(content.cast(pa.binary()), said, b"")
 
 
-def _follow(rows: Rows) -> bool:
+def _follow(rows: RowNumbers) -> bool:
     """Whether each of `rows` is the one after that before it."""
     return bool(
         len(rows)
@@ -148,7 +148,7 @@ def _follow(rows: Rows) -> bool:
     )
 
 
-def _gathered(entries: pa.Table, rows: Rows) -> pa.Table:
+def _gathered(entries: pa.Table, rows: RowNumbers) -> pa.Table:
     """The rows, taken from one batch after another and then put in order."""
     order = np.argsort(rows)
     without = np.count_nonzero(rows < 0)
@@ -226,7 +226,7 @@ def split_long_labels(labels: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
     return pc.if_else(long, pa.scalar(None, pa.string()), texts), pa.array(digests, DIGEST)
 
 
-def ascending(ids: pa.ChunkedArray) -> Rows:
+def ascending(ids: pa.ChunkedArray) -> RowNumbers:
     """The rows of `ids`, texts without nulls, in the order of their bytes."""
     if not len(ids):
         return np.empty(0, np.int64)
@@ -236,7 +236,9 @@ def ascending(ids: pa.ChunkedArray) -> Rows:
     return sort_by_prefix(words, lambda rows: take_rows(table, rows).column("id"))
 
 
-def sort_by_prefix(words: npt.NDArray[np.uint64], texts: Callable[[Rows], pa.ChunkedArray]) -> Rows:
+def sort_by_prefix(
+    words: npt.NDArray[np.uint64], texts: Callable[[RowNumbers], pa.ChunkedArray]
+) -> RowNumbers:
     """The rows in the order of their texts, of which each has eight bytes in `words`.
 
     Numbers are sorted several times as fast as texts, and eight bytes from where texts begin to
@@ -249,7 +251,7 @@ def sort_by_prefix(words: npt.NDArray[np.uint64], texts: Callable[[Rows], pa.Chu
     if not len(places):
         return order
     if 2 * len(places) > len(order):
-        sorted_as_texts: Rows = pc.sort_indices(texts(np.arange(len(order)))).to_numpy()
+        sorted_as_texts: RowNumbers = pc.sort_indices(texts(np.arange(len(order)))).to_numpy()
         return sorted_as_texts.view(np.int64)
     rows = order[places]
     order[places] = rows[pc.sort_indices(texts(rows)).to_numpy()]
@@ -277,14 +279,14 @@ def _words(ids: pa.Array, skipped: int) -> npt.NDArray[np.uint64]:
     return words
 
 
-def written_times(times: pa.Array) -> pa.Array:
+def format_times(times: pa.Array) -> pa.Array:
     """Timestamps without a zone as RFC 3339 has them, with as many digits as are needed."""
     text = pc.replace_substring(times.cast(pa.string()), " ", "T")
     text = pc.replace_substring_regex(text, r"(\.[0-9]*[1-9])0+\z", r"\1")
     return pc.replace_substring_regex(text, r"\.0+\z", "")
 
 
-def written_moments(times: pa.Array) -> pa.Array:
+def format_utc_times(times: pa.Array) -> pa.Array:
     """Timestamps of UTC as RFC 3339 has them: 2026-01-31T12:00:00Z."""
     naive = times.cast(pa.timestamp(times.type.unit))
-    return pc.binary_join_element_wise(written_times(naive), "Z", "")
+    return pc.binary_join_element_wise(format_times(naive), "Z", "")

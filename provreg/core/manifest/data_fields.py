@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from provreg.errors import FindingKind
 
-SAID_OF_ROWS = ("source", "labeler", "labeled_at")
-ORIGINS = ("split", *SAID_OF_ROWS)
+ROW_ORIGIN_FIELDS = ("source", "labeler", "labeled_at")
+ORIGIN_FIELDS = ("split", *ROW_ORIGIN_FIELDS)
 
 # What a field is called where the data say another than the signed one.
-KINDS: Mapping[str, FindingKind] = {
+FINDING_KINDS: Mapping[str, FindingKind] = {
     "label": "relabeled",
     "split": "resplit",
     "source": "reattributed",
@@ -35,26 +35,30 @@ KINDS: Mapping[str, FindingKind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DataFields:
     """The fields of entries that the data say themselves.
 
-    `always`: of every sample, so that null is said as well. `where_said`: where they are null, the
+    `always`: of every sample, so that null is said as well. `if_present`: where they are null, the
     data say nothing, and what is signed was said of the ingestion or kept from the version before.
     """
 
     always: tuple[str, ...] = ()
-    where_said: tuple[str, ...] = ()
+    if_present: tuple[str, ...] = ()
 
-    def unlike(self, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> dict[str, Mask]:
+    def differences(self, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> dict[str, Mask]:
         """Of each field where `samples` (schema SAMPLE) say another than the entries beside them;
         fields that all are alike in are left out."""
-        masks = {name: self._unlike(name, entries, samples) for name in KINDS if self._has(name)}
+        masks = {
+            name: self._difference(name, entries, samples)
+            for name in FINDING_KINDS
+            if self._has(name)
+        }
         return {name: mask for name, mask in masks.items() if mask.any()}
 
     def _has(self, name: str) -> bool:
-        return name in self.always or name in self.where_said
+        return name in self.always or name in self.if_present
 
-    def _unlike(self, name: str, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> Mask:
+    def _difference(self, name: str, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> Mask:
         said = samples.column(name)
         if name not in self.always and said.null_count == len(said):
             return np.zeros(len(said), np.bool_)

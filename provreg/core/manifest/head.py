@@ -14,10 +14,10 @@ from blake3 import blake3
 
 from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import parse_digest, sha256_digest
-from provreg.core.encoding.names import DATASET_NAME, is_class_name, one_in_form_c
+from provreg.core.encoding.names import DATASET_NAME, is_class_name, twins_in_form_c
 from provreg.core.encoding.strict_fields import Fields
-from provreg.core.encoding.text import quoted, spelled
-from provreg.core.encoding.times import written_time
+from provreg.core.encoding.text import quoted, quoted_ascii
+from provreg.core.encoding.times import format_time
 from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES
 from provreg.errors import FormatError
 
@@ -103,7 +103,7 @@ class Head:
             "sources": _counts_to_json(self.sources),
             "labelers": _counts_to_json(self.labelers),
             "reused_digests": self.reused_digests,
-            "created": written_time(self.created),
+            "created": format_time(self.created),
             "message": self.message,
         }
         return canonical(document)
@@ -113,7 +113,7 @@ class Head:
         return sha256_digest(self.to_bytes())
 
 
-def root(parts: list[tuple[int, str]]) -> str:
+def root_of_parts(parts: list[tuple[int, str]]) -> str:
     """The written root over (entries, logical digest) of each part, in order."""
     hasher = blake3(derive_key_context=ROOT_CONTEXT)
     hasher.update(struct.pack("<QI", sum(entries for entries, _ in parts), len(parts)))
@@ -198,17 +198,18 @@ def _check_consistent(head: Head) -> None:
         raise FormatError("the head of version 1, and no other, has no parent")
     if sum(part.rows for part in head.parts) != head.samples:
         raise FormatError("the head's parts do not add up to its number of samples")
-    if root([(part.rows, part.blocks) for part in head.parts]) != head.root:
+    if root_of_parts([(part.rows, part.blocks) for part in head.parts]) != head.root:
         raise FormatError("the head's root does not follow from its parts")
     if len(set(head.classes)) != len(head.classes):
         raise FormatError("the head names a class twice")
     hidden = next((name for name in head.classes if not is_class_name(name)), None)
     if hidden is not None:
         raise FormatError(f"the class {quoted(hidden)} holds a character that is not seen")
-    alike = one_in_form_c(head.classes)
+    alike = twins_in_form_c(head.classes)
     if alike is not None:
         raise FormatError(
-            f"the classes {spelled(alike[0])} and {spelled(alike[1])} differ only in composition"
+            f"the classes {quoted_ascii(alike[0])} and {quoted_ascii(alike[1])}"
+            " differ only in composition"
         )
     if head.classes and head.label_type != "class":
         raise FormatError(f"the head has classes but its label type is {head.label_type}")

@@ -22,11 +22,11 @@ from provreg.core.rows.row_hash import (
     bytes_of,
     constant,
     hash_pieces,
-    joined,
+    join_pieces,
     large_binary,
     numbers_of,
     offsets_of,
-    thinned,
+    thin_pieces,
     validity,
 )
 
@@ -88,20 +88,20 @@ def _field(column: pa.Array, number: int) -> list[Piece]:
     """Number, length and value of each value; nothing where it is null."""
     if pa.types.is_dictionary(column.type):
         distinct = column.dictionary
-        return [joined(_field(distinct, number), len(distinct)).take(column.indices)]
+        return [join_pieces(_field(distinct, number), len(distinct)).take(column.indices)]
     valid = validity(column)
     if pa.types.is_list(column.type):
         counts, annotations = _annotations(column)
         lengths = counts.shape[1] + np.diff(offsets_of(annotations))
-        return [*thinned([_headers(number, lengths), counts], valid), annotations]
+        return [*thin_pieces([_headers(number, lengths), counts], valid), annotations]
     if pa.types.is_fixed_size_binary(column.type):
         values = fixed_values(column).view(np.uint8).reshape(-1, column.type.byte_width)
-        return thinned(_of_width(values, number), valid)
+        return thin_pieces(_of_width(values, number), valid)
     if pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type):
         numbers = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-        return thinned(_of_width(bytes_of(numbers_of(numbers)), number), valid)
+        return thin_pieces(_of_width(bytes_of(numbers_of(numbers)), number), valid)
     texts = column.cast(pa.large_binary())
-    return [*thinned([_headers(number, np.diff(offsets_of(texts)))], valid), texts]
+    return [*thin_pieces([_headers(number, np.diff(offsets_of(texts)))], valid), texts]
 
 
 def _of_width(values: Fixed, number: int) -> list[Piece]:
@@ -119,9 +119,11 @@ def _headers(number: int, lengths: npt.NDArray[np.int64]) -> Fixed:
 def _annotations(column: pa.Array) -> tuple[Fixed, pa.Array]:
     """The number of annotations in each list (u32), and for each its length (u32) and fields."""
     items = pa.RecordBatch.from_struct_array(column.flatten())
-    fields = joined([constant(b"", len(items)), *_fields(items, _ANNOTATION_FIELDS)], len(items))
+    fields = join_pieces(
+        [constant(b"", len(items)), *_fields(items, _ANNOTATION_FIELDS)], len(items)
+    )
     sizes = bytes_of(np.diff(offsets_of(fields)).astype(np.uint32))
-    encoded = joined([sizes, fields], len(items))
+    encoded = join_pieces([sizes, fields], len(items))
     counts = numbers_of(pc.list_value_length(column))
     ends = offsets_of(encoded)[np.concatenate(([0], np.cumsum(counts)))]
     return bytes_of(counts.astype(np.uint32)), large_binary(ends, encoded.buffers()[2])

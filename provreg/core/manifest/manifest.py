@@ -21,7 +21,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import (
     ascending,
     byte_lengths,
-    rearranged,
+    reorder,
     unsafe_ids,
     without_dictionary,
 )
@@ -49,12 +49,12 @@ class Part:
     blocks: BlockList
 
 
-def in_order(entries: pa.Table) -> pa.Table:
+def sort_entries(entries: pa.Table) -> pa.Table:
     """`entries` sorted by the bytes of their ids. Raises InputError for an id that stands twice."""
     ids = entries.column("id")
     if _first_not_ascending(ids) is None:
         return entries
-    made = rearranged(entries, ascending(ids))
+    made = reorder(entries, ascending(ids))
     place = _first_not_ascending(made.column("id"))
     if place is not None:
         twice = made.column("id")[place].as_py()
@@ -150,11 +150,11 @@ def check_entries(entries: pa.Table) -> None:
     """Checks schema, order, uniqueness, sizes and characters; raises FormatError."""
     if not 0 < entries.num_rows <= PART_MAX_ENTRIES:
         raise FormatError(f"a part has {entries.num_rows} entries")
-    check_form(entries)
+    check_entry_schema(entries)
     check_values(entries)
 
 
-def check_form(entries: pa.Table) -> None:
+def check_entry_schema(entries: pa.Table) -> None:
     """Checks schema, order and uniqueness, and what must be there; raises FormatError."""
     if not entries.schema.equals(ENTRY):
         raise FormatError("a part does not have the columns of an entry")
@@ -256,12 +256,12 @@ def check_path_ids(ids: pa.ChunkedArray) -> None:
     if pc.any(unsafe).as_py():
         example = ids.filter(unsafe)[0].as_py()
         raise FormatError(f"the id {quoted(example)} is not a path below its folder")
-    twin = folded_twin(ids)
+    twin = case_twins(ids)
     if twin is not None:
         raise FormatError(f"{quoted(twin[0])} and {quoted(twin[1])} are one file on some systems")
 
 
-def folded_twin(ids: pa.ChunkedArray) -> tuple[str, str] | None:
+def case_twins(ids: pa.ChunkedArray) -> tuple[str, str] | None:
     """Two of `ids`, which are all different, that are equal after NFC and case folding, or None."""
     folded = pc.utf8_lower(ids)
     plain_ascii = pc.string_is_ascii(ids)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from provreg.core.encoding.text import quoted
-from provreg.core.encoding.times import duration_in_words
+from provreg.core.encoding.times import format_duration
 from provreg.core.policy.policy import Policy, PublishRule, Required, Rule, Signature, TrustedKey
 from provreg.errors import NotTrustedError
 
@@ -30,13 +30,13 @@ class Witness:
     seen: Mapping[str, datetime] = field(default_factory=dict)
     pinned: datetime | None = None
 
-    def saw(self, signature: Signature) -> datetime | None:
+    def first_saw(self, signature: Signature) -> datetime | None:
         """The earliest time by which `signature` is known to have existed, None where none is."""
         times = (self.seen.get(signature.signer), self.pinned)
         return min((at for at in times if at is not None), default=None)
 
 
-NOBODY = Witness()
+NO_WITNESS = Witness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +69,20 @@ class Count:
     uncounted: tuple[UncountedSignature, ...]
 
     @property
-    def met(self) -> bool:
+    def is_met(self) -> bool:
         """Whether enough have signed, and not countersigners alone."""
-        return met_by(self.rule, {name for name, _ in self.approvals})
+        return is_met_by(self.rule, {name for name, _ in self.approvals})
 
     @property
-    def met_ignoring_time(self) -> bool:
+    def is_met_ignoring_time(self) -> bool:
         """Whether it would be met if keys did not end and signatures did not grow old."""
         ended = {one.principal for one in self.uncounted if one.principal and one.step == 8}
-        return met_by(self.rule, {name for name, _ in self.approvals} | ended)
+        return is_met_by(self.rule, {name for name, _ in self.approvals} | ended)
 
     @property
     def needed(self) -> str:
         """What is missing, in words; empty where nothing is."""
-        if self.met:
+        if self.is_met:
             return ""
         signed = {name for name, _ in self.approvals}
         publishers, count = self.rule.principals, max(1, self.rule.threshold - len(signed))
@@ -103,7 +103,7 @@ def count_principals(
     *,
     now: datetime,
     created: datetime,
-    witness: Witness = NOBODY,
+    witness: Witness = NO_WITNESS,
     ends: bool = True,
 ) -> Count:
     """The principals of `rule` that made `signatures`, all verified over one statement.
@@ -137,7 +137,7 @@ def count_principals(
     return Count(rule, approvals, tuple(uncounted))
 
 
-def met_by(rule: Rule, signed: set[str]) -> bool:
+def is_met_by(rule: Rule, signed: set[str]) -> bool:
     """Whether these principals are enough, and not countersigners alone."""
     signed = signed.intersection(rule.signers)
     return len(signed) >= rule.threshold and not signed.isdisjoint(rule.principals)
@@ -146,7 +146,7 @@ def met_by(rule: Rule, signed: set[str]) -> bool:
 def _latest(signature: Signature, now: datetime, witness: Witness) -> datetime:
     """The latest moment at which `signature` was made: when it is proven to have existed or this
     user saw it, whichever is earlier; without either, now."""
-    known = (_proven(signature), witness.saw(signature))
+    known = (_proven(signature), witness.first_saw(signature))
     return min((at for at in known if at is not None), default=now)
 
 
@@ -166,7 +166,7 @@ def _outside(
             when = "without a proven time"
             if latest == _proven(signature):
                 when = f"signed {_written(latest)}"
-            elif latest == witness.saw(signature):
+            elif latest == witness.first_saw(signature):
                 when = f"first seen here {_written(latest)}"
             return f"{when}, its key {said} {_written(end)}"
     return None
@@ -182,7 +182,7 @@ def _too_old(rule: Rule, signature: Signature, now: datetime, created: datetime)
     if moment > now + _SKEW:
         return f"{said}, which is yet to come"
     if now - moment > rule.maximum_age:
-        return f"{said}, {rule} takes what is at most {duration_in_words(rule.maximum_age)} old"
+        return f"{said}, {rule} takes what is at most {format_duration(rule.maximum_age)} old"
     return None
 
 
@@ -229,7 +229,7 @@ def judge(
     *,
     now: datetime,
     created: datetime,
-    witness: Witness = NOBODY,
+    witness: Witness = NO_WITNESS,
 ) -> Verdict:
     """Whether `signatures`, all verified over version `version` of `dataset`, make it trusted.
 
@@ -255,7 +255,7 @@ def judge(
         )
     count = count_principals(policy, rule, signatures, now=now, created=created, witness=witness)
     return Verdict(
-        count.met,
+        count.is_met,
         step=_step(count),
         reason=_reason(rule, count),
         needed=count.needed,
@@ -266,9 +266,9 @@ def judge(
 
 
 def _step(count: Count) -> int:
-    if count.met:
+    if count.is_met:
         return 7
-    if count.met_ignoring_time:
+    if count.is_met_ignoring_time:
         return 8
     return 7 if count.approvals else 6
 
@@ -278,7 +278,7 @@ def _reason(rule: PublishRule, count: Count) -> str:
         made = ", ".join(f"{name} ({signature})" for name, signature in count.approvals)
         asked = f" by {rule}" if rule.place else ""
         said = f"signed by {len(count.approvals)} of {rule.threshold} needed{asked}: {made}"
-    elif count.met_ignoring_time:
+    elif count.is_met_ignoring_time:
         said = f"{rule} takes no signature that this version has"
     else:
         said = f"nobody whom {rule} allows to publish it has signed it"

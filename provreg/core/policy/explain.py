@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from provreg.core.encoding.text import quoted
-from provreg.core.encoding.times import duration_in_words
+from provreg.core.encoding.times import format_duration
 from provreg.core.policy.policy import (
     FreshnessRule,
     Policy,
@@ -76,7 +76,7 @@ def _describe_rule(rule: Rule) -> Iterator[str]:
     if rule.required is not None:
         yield f"  only signatures count that {_REQUIRED[rule.required]}"
     if rule.maximum_age is not None:
-        yield f"  only signatures count that are at most {duration_in_words(rule.maximum_age)} old"
+        yield f"  only signatures count that are at most {format_duration(rule.maximum_age)} old"
 
 
 def _describe_content(rule: PublishRule) -> Iterator[str]:
@@ -107,7 +107,7 @@ def _never(policy: Policy, rule: Rule, earlier: Sequence[Rule]) -> Iterator[str]
     if isinstance(rule, PublishRule):
         for names in filter(None, (rule.sources, rule.labelers)):
             for name in names.allow or ():
-                if not names.takes(name):
+                if not names.allows(name):
                     yield f"{quoted(name)} is allowed, and forbidden all the same"
     if rule.required == "log":
         silent = {one.name for one in policy.principals if not one.identities} & set(rule.signers)

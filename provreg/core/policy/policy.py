@@ -159,7 +159,7 @@ class NameList:
     forbid: tuple[str, ...] = ()
     absent: bool = False
 
-    def takes(self, name: str | None) -> bool:
+    def allows(self, name: str | None) -> bool:
         """Whether a sample may have it; `forbid` goes before `allow`."""
         if name is None:
             return self.absent
@@ -183,14 +183,14 @@ class Limit:
     each: Origin | None = None
     unless: int | None = None
 
-    def most(self, samples: int) -> int:
+    def max_changes(self, samples: int) -> int:
         """The most changes to a version that had so many samples."""
         bounds = [] if self.count is None else [self.count]
         if self.share is not None:
             bounds.append(int(self.share * samples))
         return min(bounds)
 
-    def lifted(self, signed: int) -> bool:
+    def is_waived(self, signed: int) -> bool:
         """Whether so many principals are enough for it not to apply."""
         return self.unless is not None and signed >= self.unless
 

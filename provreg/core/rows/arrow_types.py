@@ -43,7 +43,7 @@ from provreg.core.rows.column import (
     Map,
     Scalar,
     Struct,
-    held_in,
+    with_form,
 )
 from provreg.core.rows.row_hash import plain
 from provreg.errors import InputError
@@ -61,7 +61,7 @@ def to_arrow(logical: LogicalType) -> pa.DataType:
     """The Arrow type in which values are held and handed out. It depends on `logical` alone."""
     match logical:
         case Scalar():
-            return _ARROW[logical] if logical.held is None else _held(logical)
+            return _ARROW[logical] if logical.form is None else _held(logical)
         case Decimal():
             bits, digits = (pa.decimal128, 38) if logical.short else (pa.decimal256, 76)
             return bits(digits, logical.scale)
@@ -75,10 +75,10 @@ def to_arrow(logical: LogicalType) -> pa.DataType:
 
 def _held(logical: Scalar) -> pa.DataType:
     if logical == INT:
-        return pa.uint64() if logical.held == "uint64" else pa.int64()
+        return pa.uint64() if logical.form == "uint64" else pa.int64()
     if logical == DURATION:
-        return pa.duration(logical.held)
-    return pa.timestamp(logical.held, tz="UTC" if logical == TIMESTAMP_UTC else None)
+        return pa.duration(logical.form)
+    return pa.timestamp(logical.form, tz="UTC" if logical == TIMESTAMP_UTC else None)
 
 
 def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
@@ -88,14 +88,14 @@ def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
     names that are empty, too long or stand twice, and for types without a logical type (interval,
     union, run-end encoded …).
     """
-    check_names([field.name for field in schema])
+    check_column_names([field.name for field in schema])
     return tuple(Column(f.name, _from_arrow(f.type, f.name, depth=1)) for f in schema)
 
 
-def check_names(names: list[str]) -> None:
+def check_column_names(names: list[str]) -> None:
     """Raises InputError unless every name has 1 to MAX_NAME bytes and stands once, and there are at
     most MAX_FIELDS."""
-    check_count(len(names))
+    check_column_count(len(names))
     for name, times in Counter(names).items():
         if not 0 < len(name.encode()) <= MAX_NAME:
             raise InputError(
@@ -109,7 +109,7 @@ def check_names(names: list[str]) -> None:
             raise InputError(f"the column name {quoted(name)} stands {times} times")
 
 
-def check_count(columns: int) -> None:
+def check_column_count(columns: int) -> None:
     """Raises InputError for more than MAX_FIELDS."""
     if columns > MAX_FIELDS:
         raise InputError(f"there are {columns:,} columns, more than {MAX_FIELDS:,}")
@@ -145,11 +145,11 @@ def _flat(arrow: pa.DataType, column: str) -> LogicalType:
         short = arrow.scale in SHORT_SCALES and not pa.types.is_decimal256(arrow)
         return Decimal(arrow.scale, short=short)
     if pa.types.is_timestamp(arrow):
-        return held_in(TIMESTAMP if arrow.tz is None else TIMESTAMP_UTC, arrow.unit)
+        return with_form(TIMESTAMP if arrow.tz is None else TIMESTAMP_UTC, arrow.unit)
     if pa.types.is_duration(arrow):
-        return held_in(DURATION, arrow.unit)
+        return with_form(DURATION, arrow.unit)
     if pa.types.is_uint64(arrow):
-        return held_in(INT, "uint64")
+        return with_form(INT, "uint64")
     for test, scalar in _TESTS:
         if test(arrow):
             return scalar
@@ -198,7 +198,7 @@ NAN_BITS: dict[Scalar, tuple[type[np.unsignedinteger[Any]], int]] = {
 _FLOATS = {FLOAT16: np.float16, FLOAT32: np.float32, FLOAT64: np.float64}
 
 
-def typed_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
+def cast_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
     """`batch` with the values of `columns` as their types say; its other columns as they are.
 
     Each of `columns` stands in `batch` and holds values of its logical type. Raises InputError,
@@ -207,7 +207,7 @@ def typed_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.Record
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
     for column in columns:
         try:
-            arrays[column.name] = typed_array(arrays[column.name], column.type)
+            arrays[column.name] = cast_array(arrays[column.name], column.type)
         except (pa.ArrowException, OverflowError) as error:
             raise _does_not_fit(column.name, str(error)) from None
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
@@ -221,7 +221,7 @@ def _does_not_fit(column: str, why: str) -> InputError:
     )
 
 
-def typed_array(  # noqa: PLR0911 - a case for each type
+def cast_array(  # noqa: PLR0911 - a case for each type
     array: pa.Array, logical: LogicalType
 ) -> pa.Array:
     """The values of `array`, which are of `logical`, in the Arrow type `to_arrow(logical)`.
@@ -242,7 +242,7 @@ def typed_array(  # noqa: PLR0911 - a case for each type
         case Struct():
             return _struct(array, logical)
         case List():
-            elements = typed_array(array.flatten(), logical.element)
+            elements = cast_array(array.flatten(), logical.element)
             return pa.ListArray.from_arrays(_offsets(array), elements, mask=_nulls(array))
         case Map():
             pair = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
@@ -250,8 +250,8 @@ def typed_array(  # noqa: PLR0911 - a case for each type
             keys, values = lists.flatten().flatten()
             return pa.MapArray.from_arrays(
                 _offsets(lists),
-                typed_array(keys, logical.key),
-                typed_array(values, logical.value),
+                cast_array(keys, logical.key),
+                cast_array(values, logical.value),
                 mask=_nulls(array),
             )
 
@@ -286,7 +286,7 @@ def _struct(array: pa.Array, logical: Struct) -> pa.Array:
     # flatten() makes children null where their parent is.
     names = [field.name for field in array.type.fields]
     children = dict(zip(names, array.flatten(), strict=True))
-    arrays = [typed_array(children[field.name], field.type) for field in logical.fields]
+    arrays = [cast_array(children[field.name], field.type) for field in logical.fields]
     names = [field.name for field in logical.fields]
     return pa.StructArray.from_arrays(arrays, names=names, mask=_nulls(array))
 
@@ -302,15 +302,15 @@ def _nulls(array: pa.Array) -> pa.Array | None:
     return array.is_null() if array.null_count else None
 
 
-def stored_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+def to_storage_types(batch: pa.RecordBatch) -> pa.RecordBatch:
     """`batch`, the very same buffers, without extension types; with its schema's metadata."""
     if not any(_extends(field.type) for field in batch.schema):
         return batch
-    return pa.record_batch(_Seen(batch, stored_schema(batch.schema)))
+    return pa.record_batch(_Seen(batch, storage_schema(batch.schema)))
 
 
-def stored_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema that `stored_batch` gives."""
+def storage_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema that `to_storage_types` gives."""
     return pa.schema([_stored_field(field) for field in schema], schema.metadata)
 
 

@@ -5,7 +5,7 @@ is written in heads as JSON: the name of a scalar, or an object with one key: `{
 `{"list": T}`, `{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
 
 How values are handed out follows from the type too, so that it is signed: as the scalar usually is,
-or as it is `held` where that could not hold them: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
+or as it is `form` where that could not hold them: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MAX_SCALE = 76
 class Scalar:
     """A type without parameters, by its written name.
 
-    `held` is how its values are handed out, None as usual; types that differ in it are the same.
+    `form` is how its values are handed out, None as usual; types that differ in it are the same.
     """
 
     name: str
-    held: str | None = dataclasses.field(default=None, compare=False)
+    form: str | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,13 @@ SMALL = Scalar("int", "small")
 
 # What else than its usual form a scalar is held in, from what holds least to what holds most.
 _UNITS = ("s", "ms", "us", "ns")
-HELD: dict[str, tuple[str, ...]] = {
+DELIVERY_FORMS: dict[str, tuple[str, ...]] = {
     INT.name: ("int64", "uint64"),
     TIMESTAMP.name: _UNITS,
     TIMESTAMP_UTC.name: _UNITS,
     DURATION.name: _UNITS,
 }
-USUALLY = {
+DEFAULT_FORM = {
     INT.name: "int64", TIMESTAMP.name: "us", TIMESTAMP_UTC.name: "us", DURATION.name: "ns",
 }  # fmt: skip
 # Scales of decimals that have a short form.
@@ -118,7 +118,7 @@ def columns_to_json(columns: tuple[Column, ...]) -> list[dict[str, Any]]:
 def type_to_json(logical: LogicalType) -> Any:
     match logical:
         case Scalar():
-            return logical.name if logical.held is None else {logical.name: logical.held}
+            return logical.name if logical.form is None else {logical.name: logical.form}
         case Decimal():
             return {"decimal128" if logical.short else "decimal": logical.scale}
         case List():
@@ -196,7 +196,7 @@ class _Parser:
                 return Decimal(scale, short=True)
             case dict() if len(document) == 1:
                 [(name, held)] = document.items()
-                if held in HELD.get(name, ()) and held != USUALLY[name]:
+                if held in DELIVERY_FORMS.get(name, ()) and held != DEFAULT_FORM[name]:
                     return Scalar(name, held)
         raise self._wrong("not a type")
 
@@ -204,7 +204,7 @@ class _Parser:
         return FormatError(f"{self._what}: {complaint}")
 
 
-def merged(  # noqa: PLR0911 - a case for each type
+def common_type(  # noqa: PLR0911 - a case for each type
     left: LogicalType, right: LogicalType, *, json: bool = False
 ) -> LogicalType | None:
     """The type that holds the values of both, or None where there is none.
@@ -219,33 +219,35 @@ def merged(  # noqa: PLR0911 - a case for each type
         case (Scalar(), Scalar()) if json and {left, right} == {INT, FLOAT64}:
             return FLOAT64
         case (Scalar(), Scalar()) if json and left == right == INT:
-            if SMALL.held in (left.held, right.held):
-                return right if left.held == SMALL.held else left
-            return left if left.held == right.held else INT
-        case (Scalar(), Scalar()) if left == right and left.name in HELD:
-            return held_in(left, max(map(held_of, (left, right)), key=HELD[left.name].index))
+            if SMALL.form in (left.form, right.form):
+                return right if left.form == SMALL.form else left
+            return left if left.form == right.form else INT
+        case (Scalar(), Scalar()) if left == right and left.name in DELIVERY_FORMS:
+            return with_form(
+                left, max(map(form_of, (left, right)), key=DELIVERY_FORMS[left.name].index)
+            )
         case (Decimal(), Decimal()) if left == right:
             return Decimal(left.scale, short=left.short and right.short)
         case List(), List():
-            element = merged(left.element, right.element, json=json)
+            element = common_type(left.element, right.element, json=json)
             return None if element is None else List(element)
         case Map(), Map():
-            key = merged(left.key, right.key, json=json)
-            value = merged(left.value, right.value, json=json)
+            key = common_type(left.key, right.key, json=json)
+            value = common_type(left.value, right.value, json=json)
             return None if key is None or value is None else Map(key, value)
         case Struct(), Struct():
             return _merged_structs(left, right, json)
     return left if left == right else None
 
 
-def held_in(logical: Scalar, form: str) -> Scalar:
+def with_form(logical: Scalar, form: str) -> Scalar:
     """`logical`, its values handed out in this form."""
-    return Scalar(logical.name, None if form == USUALLY[logical.name] else form)
+    return Scalar(logical.name, None if form == DEFAULT_FORM[logical.name] else form)
 
 
-def held_of(logical: Scalar) -> str:
+def form_of(logical: Scalar) -> str:
     """The form in which values of `logical`, one of HELD, are handed out."""
-    return logical.held or USUALLY[logical.name]
+    return logical.form or DEFAULT_FORM[logical.name]
 
 
 def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:
@@ -253,39 +255,39 @@ def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:
     if not json and types.keys() != {field.name for field in right.fields}:
         return None
     for field in right.fields:
-        both = merged(types.get(field.name, NULL), field.type, json=json)
+        both = common_type(types.get(field.name, NULL), field.type, json=json)
         if both is None:
             return None
         types[field.name] = both
     return Struct(tuple(Column(name, logical) for name, logical in types.items()))
 
 
-def holds(schema: LogicalType, found: LogicalType) -> bool:
+def accepts(schema: LogicalType, found: LogicalType) -> bool:
     """Whether values of the type `found` are of the type `schema` too, without any conversion."""
-    return merged(schema, found) == schema
+    return common_type(schema, found) == schema
 
 
-def held(logical: LogicalType) -> LogicalType:
+def json_as_text(logical: LogicalType) -> LogicalType:
     """`logical` as values are held in Arrow, which has no type for JSON but that of text."""
     match logical:
         case List():
-            return List(held(logical.element))
+            return List(json_as_text(logical.element))
         case Struct():
-            return Struct(tuple(Column(f.name, held(f.type)) for f in logical.fields))
+            return Struct(tuple(Column(f.name, json_as_text(f.type)) for f in logical.fields))
         case Map():
-            return Map(held(logical.key), held(logical.value))
+            return Map(json_as_text(logical.key), json_as_text(logical.value))
     return TEXT if logical == JSON else logical
 
 
-def settled(logical: LogicalType) -> LogicalType:
+def final_type(logical: LogicalType) -> LogicalType:
     """`logical` with TEXT where only nulls were seen: a schema has to say something."""
     match logical:
         case List():
-            return List(settled(logical.element))
+            return List(final_type(logical.element))
         case Struct():
-            return Struct(tuple(Column(f.name, settled(f.type)) for f in logical.fields))
+            return Struct(tuple(Column(f.name, final_type(f.type)) for f in logical.fields))
         case Map():
-            return Map(settled(logical.key), settled(logical.value))
-    if isinstance(logical, Scalar) and logical.held == SMALL.held:
+            return Map(final_type(logical.key), final_type(logical.value))
+    if isinstance(logical, Scalar) and logical.form == SMALL.form:
         return INT
     return TEXT if logical == NULL else logical

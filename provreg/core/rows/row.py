@@ -36,8 +36,8 @@ from provreg.core.rows.column import (
     Map,
     Scalar,
     Struct,
-    held,
-    holds,
+    accepts,
+    json_as_text,
 )
 from provreg.core.rows.row_hash import (
     Fixed,
@@ -46,13 +46,13 @@ from provreg.core.rows.row_hash import (
     check_lengths,
     constant,
     hash_pieces,
-    joined,
+    join_pieces,
     large_binary,
     numbers_of,
     offsets_of,
     plain,
     thin,
-    thinned,
+    thin_pieces,
     validity,
 )
 from provreg.errors import InputError
@@ -90,7 +90,8 @@ def encode_rows(batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]) -
     values the encoding cannot hold (4 GiB or more; times of day and dates that are none).
     """
     slices = [
-        joined(_struct(arrays, held, rows), rows) for arrays, held, rows in _slices(batch, columns)
+        join_pieces(_struct(arrays, held, rows), rows)
+        for arrays, held, rows in _slices(batch, columns)
     ]
     return pa.concat_arrays(slices) if slices else pa.array([], pa.large_binary())
 
@@ -138,7 +139,7 @@ def _slices(
             raise InputError(f"the column {quoted(column.name)} is missing or stands twice")
     chosen = batch.select([column.name for column in columns])
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
-        if not holds(held(column.type), actual.type):
+        if not accepts(json_as_text(column.type), actual.type):
             raise InputError(f"the values of column {quoted(column.name)} are not of its type")
     arrays = {
         name: _narrow(_whole(array))
@@ -189,7 +190,7 @@ def _struct(arrays: dict[str, pa.Array], fields: tuple[Column, ...], rows: int) 
         present += 1 if valid is None else valid
         name = field.name.encode()
         written = len(name).to_bytes(4, "little") + name
-        pieces += thinned([constant(written, rows), *_value(array, field.type)], valid)
+        pieces += thin_pieces([constant(written, rows), *_value(array, field.type)], valid)
     return [constant(bytes([TAG_STRUCT]), rows), bytes_of(present), *pieces]
 
 
@@ -205,14 +206,14 @@ def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
         case List():
             elements = array.flatten()
             pieces = _elements(elements, logical.element)
-            return _many(TAG_LIST, array, joined(pieces, len(elements)))
+            return _many(TAG_LIST, array, join_pieces(pieces, len(elements)))
         case Map():
             pair = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
             lists = array.cast(pa.large_list(pair))
             pairs = lists.flatten()
             keys, values = pairs.flatten()
             pieces = _elements(keys, logical.key) + _elements(values, logical.value)
-            return _many(TAG_MAP, lists, joined(pieces, len(pairs)))
+            return _many(TAG_MAP, lists, join_pieces(pieces, len(pairs)))
 
 
 def _present(array: pa.Array, logical: Struct) -> tuple[dict[str, pa.Array], tuple[Column, ...]]:
@@ -245,7 +246,7 @@ def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:
     nulls = thin(constant(bytes([NULL_ELEMENT]), len(array)), ~valid)
     if array.null_count == len(array):
         return [nulls]
-    return [nulls, *thinned(_value(array, logical), valid)]
+    return [nulls, *thin_pieces(_value(array, logical), valid)]
 
 
 def _many(tag: int, array: pa.Array, encoded: pa.Array) -> list[Piece]:

@@ -67,7 +67,7 @@ def bytes_of(values: Numbers) -> Fixed:
     return little.view(np.uint8).reshape(len(values), values.dtype.itemsize)
 
 
-def thinned(pieces: Sequence[Piece], valid: Mask | None) -> list[Piece]:
+def thin_pieces(pieces: Sequence[Piece], valid: Mask | None) -> list[Piece]:
     """`pieces` without bytes in the rows that are not `valid` (None: all are)."""
     if valid is None:
         return list(pieces)
@@ -95,7 +95,7 @@ def _runs(pieces: Sequence[Piece]) -> Iterator[Piece]:
         yield np.concatenate(fixed, axis=1)
 
 
-def joined(pieces: Sequence[Piece], rows: int) -> pa.Array:
+def join_pieces(pieces: Sequence[Piece], rows: int) -> pa.Array:
     """The bytes of each row, a large_binary array."""
     arrays = [_as_array(run) for run in _runs(pieces)]
     if rows == 0:
@@ -162,14 +162,14 @@ def hash_pieces(
     With a `context` the mode is that of deriving keys.
     """
     if hash_short is None:
-        return _one_by_one(joined(pieces, rows), context)
+        return _one_by_one(join_pieces(pieces, rows), context)
     described = tuple(_described(piece, rows) for piece in pieces)
     digests, size = hash_short(described, rows, context.encode())
     sizes = np.frombuffer(size, np.int64)
     long = np.flatnonzero(sizes > _SHORT)
     if len(long):
         taken = pieces if len(long) == rows else [_taken(piece, long) for piece in pieces]
-        found, _ = _one_by_one(joined(taken, len(long)), context)
+        found, _ = _one_by_one(join_pieces(taken, len(long)), context)
         np.frombuffer(digests, "V32")[long] = np.frombuffer(found, "V32")
     return bytes(digests), sizes
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from provreg.core.encoding.times import written_time
+from provreg.core.encoding.times import format_time
 from provreg.core.statements.revocation import RevocationLink, read_link
 from provreg.core.statements.statement import parse_about, statement_about
 from provreg.errors import FormatError
@@ -64,8 +64,8 @@ def parse_latest(data: bytes) -> Latest:
 
 def _encoded(one: Latest) -> bytes:
     facts = {
-        "as_of": written_time(one.as_of),
-        "expires": written_time(one.expires),
+        "as_of": format_time(one.as_of),
+        "expires": format_time(one.expires),
         "revocation": None if one.revocation is None else asdict(one.revocation),
     }
     return statement_about(LATEST_PREDICATE, one.dataset, one.version, one.head, one.uid, facts)

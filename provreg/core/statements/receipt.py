@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from provreg.core.encoding.bitmap import most_bytes
+from provreg.core.encoding.bitmap import max_bytes
 from provreg.core.encoding.canonical import canonical, parse_canonical, parse_json
 from provreg.core.encoding.digest import blake3_digest, parse_digest
 from provreg.core.encoding.names import DATASET_NAME
@@ -43,7 +43,7 @@ _LIBRARY = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedOn:
+class TrainingInput:
     """A version that a run read, and how much of it.
 
     `samples` is the version's number of samples, `seen` how many of them were handed out at least
@@ -102,7 +102,7 @@ class Receipt:
     """
 
     run: str
-    datasets: tuple[TrainedOn, ...]
+    datasets: tuple[TrainingInput, ...]
     model: tuple[ModelFile, ...]
     started: datetime
     finished: datetime
@@ -218,8 +218,8 @@ def _read_file(fields: Fields) -> tuple[int, str]:
     return fields.integer("size"), fields.digest("blake3", "blake3")
 
 
-def _read_dataset(fields: Fields) -> TrainedOn:
-    return TrainedOn(
+def _read_dataset(fields: Fields) -> TrainingInput:
+    return TrainingInput(
         dataset=fields.text("dataset", pattern=DATASET_NAME),
         version=fields.integer("version", minimum=1, maximum=_MAX_VERSION),
         uid=fields.text("uid", pattern="[0-9a-f]{32}"),
@@ -324,7 +324,7 @@ def parse_unsigned(data: bytes) -> tuple[UnsignedReceipt, Receipt]:
             bitmap = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise FormatError(f"{_WHAT} has a bitmap that is not base64") from None
-        if len(bitmap) > most_bytes(on.samples) or blake3_digest(bitmap) != on.bitmap:
+        if len(bitmap) > max_bytes(on.samples) or blake3_digest(bitmap) != on.bitmap:
             raise FormatError(f"{_WHAT} has another bitmap than it names for {on.dataset}")
         bitmaps.append(bitmap)
     return UnsignedReceipt(statement, tuple(bitmaps)), receipt

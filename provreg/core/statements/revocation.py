@@ -14,7 +14,7 @@ from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.strict_fields import Fields
-from provreg.core.encoding.times import written_time
+from provreg.core.encoding.times import format_time
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.statements.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
 from provreg.errors import FormatError
@@ -134,7 +134,7 @@ def read_link(fields: Fields) -> RevocationLink:
 
 def _encoded(one: Revocation) -> bytes:
     facts = {
-        "created": written_time(one.created),
+        "created": format_time(one.created),
         "number": one.number,
         "previous": None if one.previous is None else asdict(one.previous),
         "reason": one.reason,

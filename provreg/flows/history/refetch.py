@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.encoding.canonical import parse_canonical
-from provreg.core.encoding.digest import written
+from provreg.core.encoding.digest import written_digest
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import Finding, FindingKind, UsageError, needs_extra
 from provreg.executors.per_host import per_host
@@ -117,7 +117,7 @@ def _check(entry: dict[str, Any], downloader: Downloader) -> Finding | None:
         if found.content == entry["content"]:
             return None
         kind, detail = _compared(entry["attrs"], file)
-        return _finding(kind, entry, found=written(found.content), detail=detail)
+        return _finding(kind, entry, found=written_digest(found.content), detail=detail)
 
 
 def _compared(attrs: str | None, file: IO[bytes]) -> tuple[FindingKind, str]:
@@ -148,7 +148,7 @@ def _finding(
     return Finding(
         kind,
         entry["id"],
-        expected=written(entry["content"]),
+        expected=written_digest(entry["content"]),
         found=found,
         source=entry["source"],
         labeler=entry["labeler"],

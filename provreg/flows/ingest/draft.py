@@ -11,10 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.changes.changes import Changes, compare
-from provreg.core.changes.origin import OriginDefaults, contradicted, merge_appended, with_origin
+from provreg.core.changes.origin import (
+    OriginDefaults,
+    assign_origin,
+    first_conflict,
+    merge_appended,
+)
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.data_fields import SAID_OF_ROWS, Told
+from provreg.core.manifest.data_fields import ROW_ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.manifest import (
@@ -102,7 +107,7 @@ def draft(
         # A sample that PATH lacks is not gone: what holds its bytes is a copy, and no rename of it.
         ids = read.table.column("id").combine_chunks()
         continued = before.filter(pc.is_in(before.column("id"), value_set=ids))
-    entries = with_origin(
+    entries = assign_origin(
         read.table,
         None if parent is None else continued,
         speaker,
@@ -112,7 +117,7 @@ def draft(
     says = _says(entries, read)
     if append and parent is not None:
         says = [name for name in says if name in parent.head.reading.get(SAYS, ())]
-        wrong = None if replace else contradicted(continued, entries)
+        wrong = None if replace else first_conflict(continued, entries)
         if wrong is not None:
             raise InputError(
                 f"{quoted(wrong)} has other content or another label in"
@@ -139,10 +144,10 @@ def _says(entries: pa.Table, read: ReadResult) -> list[str]:
     by_file = read.reading.get(LABELS_FILE, ())
     said = tuple(
         name
-        for name in SAID_OF_ROWS
+        for name in ROW_ORIGIN_FIELDS
         if name not in by_file and read.table[name].null_count < len(entries)
     )
-    unlike = Told(always=said).unlike(entries, read.table)
+    unlike = DataFields(always=said).differences(entries, read.table)
     return [name for name in said if name not in unlike]
 
 

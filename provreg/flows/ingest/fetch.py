@@ -17,7 +17,7 @@ import pyarrow as pa
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
-from provreg.core.manifest.manifest import in_order
+from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, NotFetchedError, UsageError, needs_extra
 from provreg.executors.per_host import per_host
 from provreg.flows.ingest.request import Fetch
@@ -67,7 +67,7 @@ def fetch_list(
     said = {"uri", "attrs"} | {role for role in ROLES if _speaks(how, role)}
     options = FolderOptions(label="none", sha256=sha256)
     return ReadResult(
-        in_order(table),
+        sort_entries(table),
         reading_of(folders.READER, options, {})
         | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in said]},
         labels_known="label" in said,

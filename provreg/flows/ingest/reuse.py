@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from provreg.core.changes.changes import Changes
-from provreg.core.manifest.columns import Rows
+from provreg.core.manifest.columns import RowNumbers
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.tree import BlockList, Ints, block_list
 
@@ -47,7 +47,7 @@ def block_list_with(entries: pa.Table, ends: Ints, known: Sequence[bytes | None]
     return BlockList(counts, digests)
 
 
-def _places(changed: Rows, ends: Ints) -> list[tuple[int, int] | None]:
+def _places(changed: RowNumbers, ends: Ints) -> list[tuple[int, int] | None]:
     """For each block how many unchanged entries come before it and how many it has; None where one
     of its own changed."""
     rows = np.sort(changed[changed >= 0])

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.digest import blake3_digest
-from provreg.core.encoding.names import is_class_name, one_in_form_c
-from provreg.core.encoding.text import quoted, spelled
+from provreg.core.encoding.names import is_class_name, twins_in_form_c
+from provreg.core.encoding.text import quoted, quoted_ascii
 from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import (
     LABEL_TYPES,
@@ -25,11 +25,11 @@ from provreg.core.manifest.head import (
     PartRef,
     check_parent,
     parse_head,
-    root,
+    root_of_parts,
 )
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.manifest.manifest import (
-    check_form,
+    check_entry_schema,
     cut_parts,
     label_type_of,
     name_counts,
@@ -77,7 +77,7 @@ def seal(
     Raises InputError for what goes beyond a limit of the format.
     """
     try:
-        check_form(drafted.entries)
+        check_entry_schema(drafted.entries)
     except FormatError as error:
         raise _unreadable(error) from None
     parent = None if drafted.parent is None else drafted.parent.head
@@ -97,7 +97,7 @@ def seal(
         uid=secrets.token_hex(16) if parent is None else parent.uid,
         version=number,
         parent=None if drafted.parent is None else drafted.parent.digest,
-        root=root([(part.rows, part.blocks) for part, _ in parts]),
+        root=root_of_parts([(part.rows, part.blocks) for part, _ in parts]),
         samples=drafted.entries.num_rows,
         parts=tuple(part for part, _ in parts),
         reading=drafted.read.reading,
@@ -231,12 +231,12 @@ def _classes(
     label_type = max(types, key=LABEL_TYPES.index)
     if label_type == "class":
         hidden = next((label for label in classes if not is_class_name(label)), None)
-        alike = one_in_form_c(classes)
+        alike = twins_in_form_c(classes)
         if before and hidden is not None:
             raise _no_class(entries, hidden, "holds a character that is not seen")
         if before and alike is not None:
             raise _no_class(
-                entries, alike[1], f"differs only in composition from {spelled(alike[0])}"
+                entries, alike[1], f"differs only in composition from {quoted_ascii(alike[0])}"
             )
         if hidden is not None or alike is not None:
             label_type = "text"

@@ -13,8 +13,8 @@ from typing import Any
 
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.manifest.data_fields import ORIGINS, SAID_OF_ROWS, Told
-from provreg.core.manifest.manifest import in_order
+from provreg.core.manifest.data_fields import ORIGIN_FIELDS, ROW_ORIGIN_FIELDS, DataFields
+from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, FormatError, UsageError
 from provreg.executors.processes import local_processes
 from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_settings
@@ -144,7 +144,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     return stream
 
 
-def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> Told:
+def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> DataFields:
     """What data read so say of their samples themselves: all but what a labels file said.
 
     `labels`, `splits`: the data speak of them at all. Raises FormatError for a reading that is
@@ -152,16 +152,16 @@ def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> T
     """
     overridden = _given_by_file(reading)
     says = reading.get(SAYS, [])
-    if not isinstance(says, list) or not all(name in SAID_OF_ROWS for name in says):
+    if not isinstance(says, list) or not all(name in ROW_ORIGIN_FIELDS for name in says):
         raise FormatError(f"head.reading: {SAYS} does not list source, labeler or labeled_at")
     always = {"label": labels, "split": splits} | dict.fromkeys(says, True)
-    return Told(
+    return DataFields(
         tuple(name for name, known in always.items() if known and name not in overridden),
-        tuple(name for name in ORIGINS if not always.get(name) and name not in overridden),
+        tuple(name for name in ORIGIN_FIELDS if not always.get(name) and name not in overridden),
     )
 
 
-def told_by_stream(reading: Mapping[str, Any]) -> Told:
+def told_by_stream(reading: Mapping[str, Any]) -> DataFields:
     """As `told_by_data`, of data that have not been read yet: only columns say every split."""
     by_columns = reading["reader"] in (*TABLES, huggingface.READER)
     return told_by_data(
@@ -285,7 +285,7 @@ def _read(
     reader: Reader, paths: Sequence[Path], format_: str, options: Any, context: ReadContext
 ) -> ReadResult:
     found = reader.read(paths, format_, options, context)
-    return replace(found, table=in_order(found.table))
+    return replace(found, table=sort_entries(found.table))
 
 
 def _counted(progress: Progress | None) -> Callable[[int], None] | None:

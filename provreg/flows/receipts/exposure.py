@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.statements.receipt import Receipt, TrainedOn
+from provreg.core.statements.receipt import Receipt, TrainingInput
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.flows.receipts.runs import RunJudge, TrainingRun, members, read_receipt
 from provreg.flows.session.trust import Trust
@@ -87,7 +87,9 @@ def exposures(
     return found, untold
 
 
-def handed(workspace: Workspace, receipt: Receipt) -> Iterator[tuple[TrainedOn, pa.ChunkedArray]]:
+def handed(
+    workspace: Workspace, receipt: Receipt
+) -> Iterator[tuple[TrainingInput, pa.ChunkedArray]]:
     """(version, ids of its samples that the run was handed), in order.
 
     Raises NotTrustedError, NotFoundError and DamagedError where that cannot be told.
@@ -109,5 +111,5 @@ def same_sample(sample: str, content: bytes) -> Choose:
     return choose
 
 
-def _entries(workspace: Workspace, on: TrainedOn) -> pa.Table:
+def _entries(workspace: Workspace, on: TrainingInput) -> pa.Table:
     return load_entries(workspace, read_head(workspace, on.head))

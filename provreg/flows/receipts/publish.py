@@ -20,7 +20,7 @@ from provreg.core.encoding.bitmap import pack
 from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
-from provreg.core.statements.receipt import Receipt, TrainedOn, UnsignedReceipt, parse_receipt
+from provreg.core.statements.receipt import Receipt, TrainingInput, UnsignedReceipt, parse_receipt
 from provreg.errors import ProvregError, UsageError
 from provreg.flows.receipts.runs import RunJudge, TrainingRun
 from provreg.flows.session.trust import Trust
@@ -32,10 +32,10 @@ from provreg.trust.signers import Signer
 Counts = Mapping[str, npt.NDArray[np.uint8]]
 
 
-def trained_on(head: Head, digest: str, counts: npt.NDArray[np.uint8]) -> TrainedOn:
+def trained_on(head: Head, digest: str, counts: npt.NDArray[np.uint8]) -> TrainingInput:
     """What `counts`, how often each sample was handed out in order of ids, say of a version."""
     members = counts > 0
-    return TrainedOn(
+    return TrainingInput(
         dataset=head.dataset,
         version=head.version,
         uid=head.uid,

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from provreg.core.encoding.bitmap import most_bytes, unpack
+from provreg.core.encoding.bitmap import max_bytes, unpack
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.policy.counting import count_principals
 from provreg.core.policy.policy import Policy, Signature
-from provreg.core.statements.receipt import Receipt, TrainedOn, parse_receipt
+from provreg.core.statements.receipt import Receipt, TrainingInput, parse_receipt
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
@@ -51,7 +51,7 @@ class Standing:
     `revoked` counts the samples it was handed that are revoked, by their source or labeler.
     """
 
-    on: TrainedOn
+    on: TrainingInput
     refused: Refusal | None
     revoked: int
 
@@ -84,12 +84,12 @@ def read_receipt(workspace: Workspace, digest: str) -> Receipt:
     return _checked(workspace, _statement(workspace, digest))
 
 
-def members(workspace: Workspace, on: TrainedOn) -> npt.NDArray[np.bool_]:
+def members(workspace: Workspace, on: TrainingInput) -> npt.NDArray[np.bool_]:
     """Which samples a run was handed, bool of shape (samples,) in the order of the version's ids.
 
     Raises NotFoundError and DamagedError where that cannot be told.
     """
-    found = unpack(workspace.objects.get(on.bitmap, limit=most_bytes(on.samples)), on.samples)
+    found = unpack(workspace.objects.get(on.bitmap, limit=max_bytes(on.samples)), on.samples)
     if np.count_nonzero(found) != on.seen:
         raise FormatError(f"the bitmap {on.bitmap} does not hold {on.seen:,} samples")
     return found
@@ -140,7 +140,7 @@ class RunJudge:
             raise max((error for _, error in checked.failed), key=lambda error: error.step)
         return _approvals(receipt, checked.signatures, self._trust.policy)
 
-    def _standing(self, on: TrainedOn) -> Standing:
+    def _standing(self, on: TrainingInput) -> Standing:
         version = (on.dataset, on.version, on.head)
         if version not in self._refusals:
             self._refusals[version] = self._refusal(on)
@@ -152,7 +152,7 @@ class RunJudge:
             refused = refused or Refusal(step, error.message)
         return Standing(on, refused, revoked)
 
-    def _refusal(self, on: TrainedOn) -> Refusal | None:
+    def _refusal(self, on: TrainingInput) -> Refusal | None:
         """Why a version is not trusted now (steps 1 to 9, limits), None if it is."""
         if self._judge is None:
             return Refusal(6, NOBODY)
@@ -162,7 +162,7 @@ class RunJudge:
             return Refusal(error.step, error.message)
         return None
 
-    def _handed_revoked(self, on: TrainedOn) -> int:
+    def _handed_revoked(self, on: TrainingInput) -> int:
         """How many of the samples a run was handed are revoked by their source or labeler."""
         if self._judge is None or not self._judge.chain.in_force:
             return 0
@@ -226,7 +226,7 @@ def _approvals(
         count = count_principals(
             policy, rule, signatures, now=datetime.now(UTC), created=receipt.finished
         )
-        if not count.met:
+        if not count.is_met:
             who = ", ".join(str(one) for one in count.uncounted)
             raise NotTrustedError(
                 f"not enough whose receipts count by {rule} have signed it"

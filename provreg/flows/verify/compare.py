@@ -12,10 +12,10 @@ from provreg.core.changes.changes import (
     Changes,
     compare,
     differing_rows,
+    drop_equal,
     same_ids,
-    without_equal,
 )
-from provreg.core.manifest.columns import concatenated
+from provreg.core.manifest.columns import combine_tables
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import KINDS, Head, PartRef, check_parent
 from provreg.flows.session.workspace import Workspace
@@ -126,12 +126,12 @@ def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, 
     if new is not None and old.is_dense() and new.is_dense():  # alone
         spans = old.span(workspace), new.span(workspace)
         if same_ids(*spans):
-            return without_equal(*spans)
-    before = concatenated([old.rows(workspace) for old, _ in batch])
+            return drop_equal(*spans)
+    before = combine_tables([old.rows(workspace) for old, _ in batch])
     found = [new.rows(workspace) for _, new in batch if new is not None]
-    after = concatenated([NO_ENTRIES, *found])
+    after = combine_tables([NO_ENTRIES, *found])
     if same_ids(before, after):
-        return without_equal(before, after)
+        return drop_equal(before, after)
     if len(batch) == 1:
         return before, after
     # Ids came or went in some of them: the others are still mostly equal.

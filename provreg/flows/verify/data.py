@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from provreg.core.changes.changes import renames, same_id
-from provreg.core.encoding.digest import written
+from provreg.core.changes.changes import pair_renames, same_id
+from provreg.core.encoding.digest import written_digest
 from provreg.core.manifest.columns import (
-    Rows,
+    RowNumbers,
+    format_utc_times,
     split_long_labels,
     take_entries,
     take_rows,
     unequal,
-    written_moments,
 )
-from provreg.core.manifest.data_fields import KINDS, ORIGINS, Told
+from provreg.core.manifest.data_fields import FINDING_KINDS, ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.head import Head
 from provreg.errors import Finding, NotTrustedError
 from provreg.flows.reading.samples import read_again, told_by_data
@@ -60,7 +60,7 @@ def verify_data(
     check_read(head, entries, read, on_step=on_step)
 
 
-_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGINS)
+_COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGIN_FIELDS)
 
 
 def check_read(
@@ -102,7 +102,7 @@ def check_read(
     )
 
 
-def compare_with_data(entries: pa.Table, samples: pa.Table, told: Told) -> Iterator[Finding]:
+def compare_with_data(entries: pa.Table, samples: pa.Table, told: DataFields) -> Iterator[Finding]:
     """A finding for every difference between `entries` and `samples` (schema SAMPLE, in order).
 
     `told` is what the data say beside the payload: another than the signed is a finding. A moved
@@ -113,7 +113,7 @@ def compare_with_data(entries: pa.Table, samples: pa.Table, told: Told) -> Itera
         gone[old], come[new] = False, False
         for signed, present, unlike in _rows(entries, samples, old, new, told):
             if signed["content"] != present["content"]:
-                yield _finding("changed", signed, written(present["content"]))
+                yield _finding("changed", signed, written_digest(present["content"]))
             elif _other_sha256(signed, present):
                 expected, there = (
                     "sha256:" + row["content_sha256"].hex() for row in (signed, present)
@@ -121,7 +121,7 @@ def compare_with_data(entries: pa.Table, samples: pa.Table, told: Told) -> Itera
                 yield _finding("changed", signed, there, expected=expected)
             else:
                 yield from (_said(name, signed, present) for name in unlike)
-    left = renames(entries, samples, gone, come)
+    left = pair_renames(entries, samples, gone, come)
     for signed, present, _ in _rows(entries, samples, left.old, left.new, told):
         if _label(present) is not None and _label(signed) != _label(present):
             yield _said("label", signed, present)
@@ -130,17 +130,17 @@ def compare_with_data(entries: pa.Table, samples: pa.Table, told: Told) -> Itera
     for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
         yield _finding("missing", signed)
     for present in take_rows(samples.select(["id", "content"]), left.added).to_pylist():
-        yield Finding("stranger", present["id"], found=written(present["content"]))
+        yield Finding("stranger", present["id"], found=written_digest(present["content"]))
 
 
 def _rows(
-    entries: pa.Table, samples: pa.Table, old: Rows, new: Rows, told: Told
+    entries: pa.Table, samples: pa.Table, old: RowNumbers, new: RowNumbers, told: DataFields
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[str]]]:
     """The pairs that differ, as dicts, and the fields of which the data say another than signed;
     equal ones are left out before they become Python."""
     signed, read = take_entries(entries.select(_COLUMNS), old), take_rows(samples, new)
     present = _as_signed(read)
-    unlike = told.unlike(signed, read)
+    unlike = told.differences(signed, read)
     differ = np.zeros(len(old), np.bool_)
     for name in ("id", "content", "content_sha256", "label", "label_digest"):
         differ |= unequal(signed[name], present[name])
@@ -156,14 +156,14 @@ def _rows(
 def _as_signed(samples: pa.Table) -> pa.Table:
     """What entries sign of a few samples."""
     label, label_digest = split_long_labels(samples["label"])
-    as_they_are = ("id", "content", "content_sha256", *ORIGINS)
+    as_they_are = ("id", "content", "content_sha256", *ORIGIN_FIELDS)
     columns = {name: samples[name] for name in as_they_are}
     return pa.table(columns | {"label": label, "label_digest": label_digest})
 
 
 def _moments_written(table: pa.Table) -> pa.Table:
     place = table.schema.get_field_index("labeled_at")
-    return table.set_column(place, "labeled_at", written_moments(table["labeled_at"]))
+    return table.set_column(place, "labeled_at", format_utc_times(table["labeled_at"]))
 
 
 def _other_sha256(signed: dict[str, Any], present: dict[str, Any]) -> bool:
@@ -176,7 +176,7 @@ def _label(row: dict[str, Any]) -> str | None:
     """A label to compare and to show: the text, or the written digest of a long one."""
     digest: bytes | None = row["label_digest"]
     label: str | None = row["label"]
-    return label if digest is None else written(digest)
+    return label if digest is None else written_digest(digest)
 
 
 def _said(name: str, signed: dict[str, Any], present: dict[str, Any]) -> Finding:
@@ -187,14 +187,14 @@ def _said(name: str, signed: dict[str, Any], present: dict[str, Any]) -> Finding
     else:
         expected, found = signed[name], present[name]
     return Finding(
-        KINDS[name],
+        FINDING_KINDS[name],
         signed["id"],
         expected=expected,
         found=found,
         found_id=moved,
         source=signed["source"],
         labeler=signed["labeler"],
-        detail=name if KINDS[name] == "reattributed" else None,
+        detail=name if FINDING_KINDS[name] == "reattributed" else None,
     )
 
 
@@ -209,7 +209,7 @@ def _finding(
     return Finding(
         kind,
         signed["id"],
-        expected=expected if expected is not None else written(signed["content"]),
+        expected=expected if expected is not None else written_digest(signed["content"]),
         found=found,
         found_id=found_id,
         source=signed["source"],

@@ -10,7 +10,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from provreg.core.encoding.digest import written
+from provreg.core.encoding.digest import written_digest
 from provreg.core.manifest.head import Head, PartRef
 from provreg.core.manifest.manifest import check_part, check_part_end, check_version
 from provreg.core.manifest.tree import BlockList
@@ -76,7 +76,7 @@ def long_label(objects: Objects, digest: bytes) -> str:
 
     Raises NotFoundError where the label is in the data instead, DamagedError for other bytes.
     """
-    return objects.get(written(digest), limit=MAX_LABEL_BYTES).decode()
+    return objects.get(written_digest(digest), limit=MAX_LABEL_BYTES).decode()
 
 
 def held_entries(workspace: Workspace, head: Head) -> pa.Table:

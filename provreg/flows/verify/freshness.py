@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from provreg.core.encoding.times import duration_in_words
+from provreg.core.encoding.times import format_duration
 from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import count_principals
 from provreg.core.policy.policy import FreshnessRule, Signature
@@ -80,7 +80,7 @@ def read_freshness(
             count = count_principals(
                 trust.policy, rule, signatures, now=moment, created=latest.as_of
             )
-            if count.met:
+            if count.is_met:
                 attested.append(Attested(latest, count.approvals))
                 continue
             passed_over.append(f"that of {latest.as_of:%Y-%m-%d %H:%M:%SZ} {count.needed}")
@@ -127,4 +127,4 @@ def _check(
     if latest.as_of > now + _SKEW:
         raise FormatError(f"{when} is of the future: a clock is wrong")
     if rule.maximum_age is not None and now - latest.as_of > rule.maximum_age:
-        raise FormatError(f"{when} is older than {duration_in_words(rule.maximum_age)}")
+        raise FormatError(f"{when} is older than {format_duration(rule.maximum_age)}")

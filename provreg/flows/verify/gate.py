@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from provreg.core.changes.changes import Changes, compare
-from provreg.core.changes.content_rules import disallowed_origins, exceeded
+from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
 from provreg.core.policy.policy import PublishRule
 from provreg.flows.verify.entries import load_entries
 from provreg.flows.verify.judging import Base, Judge, nothing_before
@@ -45,12 +45,12 @@ def gate(
     if rule is None or not rule.checks_content:
         return None
     refusals, signed = disallowed_origins(rule, entries), signers or rule.threshold
-    if parent is None or all(limit.lifted(signed) for limit in rule.limits):
+    if parent is None or all(limit.is_waived(signed) for limit in rule.limits):
         return Gate(rule, None, tuple(refusals))
     base = judge.base(parent)
     if base is None:
         return Gate(rule, None, (*refusals, nothing_before(rule, dataset).message))
     if base.digest != parent:
         changes = compare(load_entries(judge.workspace, base.head), entries)
-    refusals += exceeded(rule, changes, base.head.samples, signed)
+    refusals += exceeded_limits(rule, changes, base.head.samples, signed)
     return Gate(rule, base, tuple(refusals))

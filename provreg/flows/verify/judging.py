@@ -103,7 +103,7 @@ class Judge:
         rule, head = signed.verdict.rule, signed.head
         if rule is None or not rule.checks_content:
             return []
-        from provreg.core.changes.content_rules import disallowed_origins, exceeded
+        from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
         from provreg.flows.verify.compare import changes_between
         from provreg.flows.verify.entries import held_entries, load_entries
 
@@ -111,7 +111,7 @@ class Judge:
         refuse(rule, disallowed_origins(rule, entries))
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
-        limits = [limit for limit in rule.limits if not limit.lifted(signers)]
+        limits = [limit for limit in rule.limits if not limit.is_waived(signers)]
         # A first version changes nothing: whoever signs it answers for all that it is.
         if limits and head.parent is not None:
             try:
@@ -121,7 +121,7 @@ class Judge:
                 changes = changes_between(self.workspace, base.head, head)
             except (NotTrustedError, DamagedError, NotFoundError) as error:
                 raise step_error(11, error) from None
-            refuse(rule, exceeded(rule, changes, base.head.samples, signers), base)
+            refuse(rule, exceeded_limits(rule, changes, base.head.samples, signers), base)
             detail = f"{len(changes):,} changes since {base} are within its limits"
         return [f"{detail}, by {rule}"]
 

@@ -122,7 +122,7 @@ def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -
         return "waiting" if verdict.approvals else "distrusted"
     limits = () if verdict.rule is None else verdict.rule.limits
     signers = len(verdict.approvals)
-    lifts = any(limit.unless is not None and not limit.lifted(signers) for limit in limits)
+    lifts = any(limit.unless is not None and not limit.is_waived(signers) for limit in limits)
     return "waiting" if lifts else "distrusted"
 
 

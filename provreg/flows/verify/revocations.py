@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.head import Head
-from provreg.core.policy.counting import NOBODY, Witness, count_principals, met_by
+from provreg.core.policy.counting import NO_WITNESS, Witness, count_principals, is_met_by
 from provreg.core.policy.policy import Signature
 from provreg.core.statements.latest import Latest
 from provreg.core.statements.revocation import (
@@ -331,7 +331,7 @@ def _told(
     if not isinstance(counted, PassedOver):
         return counted, word.how
     signed = {name for name, _ in counted.approvals}
-    met = rule is not None and met_by(rule, signed | word.by)
+    met = rule is not None and is_met_by(rule, signed | word.by)
     return (counted.approvals, word.how) if met else None
 
 
@@ -381,7 +381,7 @@ def _count(
     signatures: Sequence[Signature],
     trust: Trust,
     now: datetime,
-    witness: Witness = NOBODY,
+    witness: Witness = NO_WITNESS,
 ) -> tuple[tuple[str, Signature], ...] | PassedOver:
     """The principals by whose signatures `revocation` counts, or why it does not."""
     rule = trust.policy.revoke_rule(revocation.dataset)
@@ -394,7 +394,7 @@ def _count(
         trust.policy, rule, signatures, now=now, created=revocation.created, witness=witness,
         ends=False,
     )  # fmt: skip
-    if count.met:
+    if count.is_met:
         return count.approvals
     aside = "".join(f"; not counted: {one}" for one in count.uncounted)
     why = f"{count.needed}{aside}"

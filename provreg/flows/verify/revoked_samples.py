@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.changes.changes import Changes, compare
-from provreg.core.changes.revoked_rows import Name, Named, former_after, revoked_mask
+from provreg.core.changes.revoked_rows import Name, NamedEntries, former_after, revoked_mask
 from provreg.core.manifest.columns import Mask, take
 from provreg.core.manifest.head import Head
 from provreg.core.statements.revocation import RevokedSamples
@@ -54,14 +54,16 @@ def rows_revoked(
             break
         while wanted and ancestor.version < wanted[0]:
             found.append((wanted.pop(0), link, ancestor))
-    before: dict[int, Named | None] = dict.fromkeys(one.since for one in samples)
+    before: dict[int, NamedEntries | None] = dict.fromkeys(one.since for one in samples)
     # Oldest first: what is found of one version is where the next begins.
     for since, link, ancestor in reversed(found):
         before[since] = _named(workspace, link, load_entries(workspace, ancestor), names)
     return revoked_mask(_named(workspace, digest, entries, names), samples, head.version, before)
 
 
-def _named(workspace: Workspace, digest: str, entries: pa.Table, names: Sequence[Name]) -> Named:
+def _named(
+    workspace: Workspace, digest: str, entries: pa.Table, names: Sequence[Name]
+) -> NamedEntries:
     """The entries of the head `digest`, and which of them had each of `names` before."""
     line: list[str] = []
     former: Mapping[Name, pa.Array] = {name: pa.array([], pa.string()) for name in names}
@@ -70,7 +72,7 @@ def _named(workspace: Workspace, digest: str, entries: pa.Table, names: Sequence
         masks = {name: mask for name, mask in known.items() if mask is not None}
         if len(masks) == len(names):
             if not line:
-                return Named(entries, masks)
+                return NamedEntries(entries, masks)
             former = _ids(workspace, ancestor, masks)
             line.append(link)
             break
@@ -84,7 +86,7 @@ def _named(workspace: Workspace, digest: str, entries: pa.Table, names: Sequence
         is_in = pc.is_in(entries.column("id"), value_set=ids)
         masks[name] = np.asarray(is_in.to_numpy(), np.bool_)
         workspace.former_names.put(digest, name, masks[name])
-    return Named(entries, masks)
+    return NamedEntries(entries, masks)
 
 
 def _ids(workspace: Workspace, head: Head, masks: Mapping[Name, Mask]) -> dict[Name, pa.Array]:

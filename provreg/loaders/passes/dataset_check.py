@@ -12,9 +12,9 @@ import pyarrow as pa
 from blake3 import blake3
 
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.manifest.data_fields import Told
+from provreg.core.manifest.data_fields import DataFields
 from provreg.core.manifest.entry import DIGEST, SAMPLE
-from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch
+from provreg.core.rows.arrow_types import columns_from_arrow, to_storage_types
 from provreg.core.rows.column import Column, columns_from_json
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.reading.settings import reader_settings
@@ -75,14 +75,14 @@ def verify_dataset(
         signed.reference,
         signed.entries,
         ids_read=reader.id is not None,
-        told=Told(("label",) if reader.label is not None else ()),
+        told=DataFields(("label",) if reader.label is not None else ()),
     )
     findings: list[Finding] = []
     row = 0
     for table in dataset.with_format("arrow").iter(_BATCH):
         for batch in table.combine_chunks().to_batches():
             try:
-                samples = reader.samples(plain_batch(stored_batch(batch), features))
+                samples = reader.samples(plain_batch(to_storage_types(batch), features))
             except ValueMismatchError as misfit:
                 place = f"row {row + misfit.row}"
                 raise InputError(

@@ -18,15 +18,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.encoding.digest import written
+from provreg.core.encoding.digest import written_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import (
+    format_utc_times,
     split_long_labels,
     unequal,
     without_dictionary,
-    written_moments,
 )
-from provreg.core.manifest.data_fields import KINDS, Told
+from provreg.core.manifest.data_fields import FINDING_KINDS, DataFields
 from provreg.errors import Finding, NotTrustedError, SampleError
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"
@@ -60,7 +60,9 @@ class Matching:
     same. `told`: what the data say beside the payload, and is refused where it is not as signed.
     """
 
-    def __init__(self, reference: str, entries: pa.Table, *, ids_read: bool, told: Told) -> None:
+    def __init__(
+        self, reference: str, entries: pa.Table, *, ids_read: bool, told: DataFields
+    ) -> None:
         self._reference = reference
         self._entries = entries
         self._ids_read = ids_read
@@ -105,18 +107,18 @@ class Matching:
     ) -> tuple[Finding, dict[str, Any] | None, str]:
         sample = samples.slice(at, 1)
         name = sample.column("id")[0].as_py()
-        found = written(sample.column("content")[0].as_py())
+        found = written_digest(sample.column("content")[0].as_py())
         key = self._compared[0]
         entries = self._entries.filter(pc.equal(self._entries.column(key), sample.column(key)[0]))
         if not entries.num_rows:
             return Finding("stranger", name, found=found), None, ""
         entry = entries.slice(0, 1).to_pylist()[0]
         who = {"source": entry["source"], "labeler": entry["labeler"]}
-        expected = written(entry["content"])
+        expected = written_digest(entry["content"])
         if expected != found:
             finding = Finding("changed", entry["id"], expected=expected, found=found, **who)
             return finding, entry, "its bytes are not the signed ones"
-        unlike = self._told.unlike(entries, sample.take(pa.array([0] * entries.num_rows)))
+        unlike = self._told.differences(entries, sample.take(pa.array([0] * entries.num_rows)))
         for field, mask in unlike.items():
             if mask.all():
                 return self._otherwise(field, entries.slice(0, 1), sample), entry, _WHY[field]
@@ -127,16 +129,16 @@ class Matching:
         """That the data say another `field` of `sample` than its entry."""
         said = [without_dictionary(table.column(field)) for table in (entry, sample)]
         if field == "labeled_at":
-            said = [written_moments(column) for column in said]
+            said = [format_utc_times(column) for column in said]
         expected, found = (column[0].as_py() for column in said)
         return Finding(
-            KINDS[field],
+            FINDING_KINDS[field],
             entry.column("id")[0].as_py(),
             expected=expected,
             found=found,
             source=entry.column("source")[0].as_py(),
             labeler=entry.column("labeler")[0].as_py(),
-            detail=field if KINDS[field] == "reattributed" else None,
+            detail=field if FINDING_KINDS[field] == "reattributed" else None,
         )
 
     def missing(self) -> Rows:
@@ -174,7 +176,7 @@ class Matching:
             Finding(
                 "missing",
                 entry["id"],
-                expected=written(entry["content"]),
+                expected=written_digest(entry["content"]),
                 source=entry["source"],
                 labeler=entry["labeler"],
             )
@@ -218,7 +220,7 @@ class Matching:
     ) -> Mask:
         """Where samples are not what the entries beside them say, origins of `equals` aside."""
         masks = [unequal(entries.column(name), samples.column(name)) for name in self._compared]
-        for name, mask in self._told.unlike(entries, samples).items():
+        for name, mask in self._told.differences(entries, samples).items():
             if equals is None or name in self._told.always:
                 masks.append(mask)
             else:
@@ -245,7 +247,7 @@ class Matching:
 
     def _origins(self, table: pa.Table | pa.RecordBatch) -> list[tuple[tuple[str, Any], ...]]:
         """(field, value) of what else entries or samples without ids say, where they do."""
-        names = () if self._ids_read else self._told.where_said
+        names = () if self._ids_read else self._told.if_present
         said: list[tuple[tuple[str, Any], ...]] = [()] * table.num_rows
         for name in names:
             column = without_dictionary(table.column(name))
@@ -349,8 +351,8 @@ def refused(reference: str, entry: dict[str, Any], found: bytes | None, why: str
         f"{quoted(entry['id'])} of {reference} does not load: {why}"
         f" (signed as from {quoted(entry['source'])}, labeled by {labeler})",
         sample=entry["id"],
-        expected=written(entry["content"]),
-        found=None if found is None else written(found),
+        expected=written_digest(entry["content"]),
+        found=None if found is None else written_digest(found),
         source=entry["source"],
         labeler=entry["labeler"],
         hint=_hint(reference),

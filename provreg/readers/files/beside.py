@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from blake3 import blake3
 
-from provreg.core.encoding.digest import written
+from provreg.core.encoding.digest import written_digest
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError
@@ -150,7 +150,7 @@ def _digest(path: Path) -> str:
     with opened(stat_source(path)) as stream:
         while piece := stream.read(_PIECE):
             hasher.update(piece)
-    return written(hasher.digest())
+    return written_digest(hasher.digest())
 
 
 def _without(found: Sequence[Found], gone: Iterable[bool]) -> list[Found]:

@@ -16,7 +16,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.row import hash_payloads
-from provreg.core.rows.row_hash import constant, joined
+from provreg.core.rows.row_hash import constant, join_pieces
 from provreg.errors import InputError, UsageError
 from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
 from provreg.readers.data_files.shard_files import unpacked
@@ -199,7 +199,7 @@ def _batches(pair: _Pair, options: IdxOptions) -> Iterator[tuple[pa.Array, pa.Re
         left = items.count
         while left:
             count = min(left, max(1, _BATCH_BYTES // items.size))
-            encoded = joined([constant(items.header, count), items.take(count)], count)
+            encoded = join_pieces([constant(items.header, count), items.take(count)], count)
             yield (
                 encoded,
                 _samples(encoded, labels, pair.split if options.split == "file" else None),

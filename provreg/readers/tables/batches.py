@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from provreg.core.manifest.columns import concatenated
+from provreg.core.manifest.columns import combine_tables
 from provreg.core.manifest.entry import SAMPLE
 
 _ROWS = 1 << 16
@@ -36,5 +36,5 @@ class Chunks:
 
     def _join(self) -> None:
         if self._waiting:
-            self._chunks.append(concatenated([pa.Table.from_batches(self._waiting, SAMPLE)]))
+            self._chunks.append(combine_tables([pa.Table.from_batches(self._waiting, SAMPLE)]))
             self._waiting.clear()

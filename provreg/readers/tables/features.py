@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.text import quoted
-from provreg.core.rows.arrow_types import LISTS, columns_from_arrow, stored_schema
+from provreg.core.rows.arrow_types import LISTS, columns_from_arrow, storage_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.signed_features import MEDIA, class_names, kind_of, said_by
@@ -88,7 +88,7 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
     `columns_from_arrow`.
     """
     columns_from_arrow(schema)
-    features, stored = features_of(schema), stored_schema(schema)
+    features, stored = features_of(schema), storage_schema(schema)
     arrays = [pa.nulls(0, field.type) for field in stored]
     empty = pa.RecordBatch.from_arrays(arrays, names=stored.names)
     plain = plain_batch(empty, features).schema

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.rows.arrow_types import check_names
+from provreg.core.rows.arrow_types import check_column_names
 from provreg.core.rows.column import (
     INT,
     NULL,
@@ -25,7 +25,7 @@ from provreg.core.rows.column import (
     LogicalType,
     Scalar,
     Struct,
-    settled,
+    final_type,
 )
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ByteSlice, SourceFile, ValueMismatchError
@@ -111,7 +111,7 @@ def first_samples(
         rows += sum(samples.num_rows for samples in seen.samples or ())
         if progress is not None:
             progress(rows)
-    check_names(list(columns))
+    check_column_names(list(columns))
     options = with_schema(options, _schema(columns))
     return options, _completed(slices, columns, format_, options, executor)
 
@@ -180,7 +180,7 @@ def _with_signs(logical: LogicalType, values: pa.Array) -> LogicalType:
                     for field, child in zip(logical.fields, children, strict=True)
                 )
             )
-        case Scalar() if logical == INT and logical.held == SMALL.held:
+        case Scalar() if logical == INT and logical.form == SMALL.form:
             return INT if (pc.min(values).as_py() or 0) < 0 else logical
     return logical
 
@@ -198,7 +198,7 @@ def _take_in(columns: Columns, piece: ByteSlice, format_: str, options: TableOpt
 
 
 def _schema(columns: Columns) -> tuple[Column, ...]:
-    return tuple(Column(name, settled(logical)) for name, logical in columns.items())
+    return tuple(Column(name, final_type(logical)) for name, logical in columns.items())
 
 
 def _same_types(found: Columns, final: Columns) -> bool:
@@ -215,5 +215,5 @@ def _same_type(found: LogicalType, final: LogicalType) -> bool:
             types = {field.name: field.type for field in final.fields}
             return all(_same_type(field.type, types[field.name]) for field in found.fields)
     if found == INT == final:
-        return found.held in (SMALL.held, final.held)
+        return found.form in (SMALL.form, final.form)
     return found in (NULL, final)

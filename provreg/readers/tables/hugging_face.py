@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch, stored_schema
-from provreg.core.rows.column import Column, holds
+from provreg.core.rows.arrow_types import columns_from_arrow, storage_schema, to_storage_types
+from provreg.core.rows.column import Column, accepts
 from provreg.errors import FormatError, InputError
 from provreg.readers.data_files.source_file import (
     ByteSlice,
@@ -39,7 +39,7 @@ def schema_of(file: SourceFile) -> pa.Schema:
             schema = pq.ParquetFile(stream, memory_map=False).schema_arrow
         else:
             schema = pa.ipc.open_stream(stream).schema
-    check_pandas(file, stored_schema(schema))
+    check_pandas(file, storage_schema(schema))
     return schema
 
 
@@ -89,10 +89,10 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
         features, found = features_of(schema), columns_from_arrow(plain_schema(schema))
         check_names(file, found, types)
         for column in found:
-            if not holds(types[column.name], column.type):
+            if not accepts(types[column.name], column.type):
                 raise other_type(file, column)
         raw = parquet.raw_batches(piece) if is_parquet(file) else _arrow_batches(file)
-        stored = stored_schema(schema)
+        stored = storage_schema(schema)
         for batch in raw:
             if not batch.schema.equals(stored):
                 raise InputError(f"{display(file.path)} changed while it was being read")
@@ -106,7 +106,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
 def _arrow_batches(file: SourceFile) -> Iterator[pa.RecordBatch]:
     # Never a memory map: what is hashed must be what is handed on.
     with opened(file) as stream, our_errors(file, "Arrow"):
-        for batch in map(stored_batch, pa.ipc.open_stream(stream)):
+        for batch in map(to_storage_types, pa.ipc.open_stream(stream)):
             batch.validate(full=True)
             yield batch
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from provreg.core.encoding.names import one_in_form_c
+from provreg.core.encoding.names import twins_in_form_c
 from provreg.core.encoding.strict_fields import Fields
-from provreg.core.encoding.text import quoted, spelled
+from provreg.core.encoding.text import quoted, quoted_ascii
 from provreg.core.rows.column import (
     BOOL,
     DATE,
@@ -170,14 +170,14 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
 def _check_alike(names: list[str], roles: set[str]) -> None:
     """InputError for two columns that look the same, and for one that a program which ignores case
     takes for one of `roles`."""
-    alike = one_in_form_c(names)
+    alike = twins_in_form_c(names)
     told_apart = {folded(name): name for name in roles}
     twins = ((told_apart.get(folded(name), name), name) for name in names)
     alike = alike or next((two for two in twins if two[0] != two[1]), None)
     if alike is not None:
         raise InputError(
-            f"the columns {spelled(alike[0])} and {spelled(alike[1])} differ only in case or"
-            " composition: other programs take one for the other",
+            f"the columns {quoted_ascii(alike[0])} and {quoted_ascii(alike[1])} differ only in case"
+            " or composition: other programs take one for the other",
             hint="rename or drop one of them",
         )
 

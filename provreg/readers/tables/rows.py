@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from provreg.core.manifest.columns import nulls
 from provreg.core.manifest.entry import SAMPLE
-from provreg.core.rows.arrow_types import typed_batch
+from provreg.core.rows.arrow_types import cast_batch
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError
 from provreg.executors.prefetch import prefetched
@@ -172,7 +172,7 @@ def typed_batches(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterato
     Raises MisfitError at the first row that does not fit.
     """
     try:
-        typed = typed_batch(batch, columns)
+        typed = cast_batch(batch, columns)
     except InputError as error:
         if batch.num_rows < 2:
             raise ValueMismatchError(error.message, row=0, hint=error.hint) from None

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.encoding.canonical import written_number
+from provreg.core.encoding.canonical import format_number
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import (
-    Rows,
+    RowNumbers,
     nulls,
-    rearranged,
+    reorder,
     sort_by_prefix,
     take_rows,
     unsafe_ids,
@@ -94,7 +94,7 @@ def _timed(
 
 
 def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
-    """Text as it is, integers in decimal, true or false, floats as `canonical.written_number`.
+    """Text as it is, integers in decimal, true or false, floats as `canonical.format_number`.
 
     Whatever the width of floats: one number is one text. Raises MisfitError for NaN and infinities.
     """
@@ -109,7 +109,7 @@ def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
         row = pc.index(finite.take(distinct.indices), pa.scalar(False)).as_py()
         hint = "say null where there is none, or make the column text"
         raise ValueMismatchError("NaN and infinities are no labels", row=row, hint=hint)
-    words = [written_number(number) for number in numbers.to_pylist()]
+    words = [format_number(number) for number in numbers.to_pylist()]
     return pa.array(words, pa.string()).take(distinct.indices)
 
 
@@ -159,13 +159,13 @@ def with_numbered_ids(samples: pa.Table) -> pa.Table:
     """
     ranks = np.zeros(samples.num_rows, np.int64)
 
-    def ids(rows: Rows) -> pa.ChunkedArray:
+    def ids(rows: RowNumbers) -> pa.ChunkedArray:
         ranks[:] = _ranks(samples, rows)
         return _numbered(take_rows(samples, rows)["content"], ranks[rows])
 
     order = sort_by_prefix(_heads(samples), ids)
     # Whoever gave them away has them no more: they need not be in memory twice and with ids.
-    samples = rearranged(samples, order)
+    samples = reorder(samples, order)
     return samples.set_column(0, SAMPLE.field("id"), _numbered(samples["content"], ranks[order]))
 
 
@@ -180,7 +180,7 @@ def _numbered(content: pa.ChunkedArray, ranks: npt.NDArray[np.int64]) -> pa.Chun
     return pa.chunked_array(ids, pa.string())
 
 
-def _ranks(samples: pa.Table, rows: Rows) -> npt.NDArray[np.int64]:
+def _ranks(samples: pa.Table, rows: RowNumbers) -> npt.NDArray[np.int64]:
     """How many samples of the same content come before each one; all that have others are among
     `rows`."""
     rank = np.zeros(samples.num_rows, np.int64)
@@ -202,7 +202,7 @@ def _heads(samples: pa.Table) -> npt.NDArray[np.uint64]:
     return np.concatenate(heads).astype(np.uint64)
 
 
-def _standing_again(values: npt.NDArray[np.unsignedinteger[Any]]) -> Rows:
+def _standing_again(values: npt.NDArray[np.unsignedinteger[Any]]) -> RowNumbers:
     """The rows whose value other rows have too."""
     ascending = np.sort(values)
     return np.flatnonzero(np.isin(values, ascending[1:][ascending[1:] == ascending[:-1]]))

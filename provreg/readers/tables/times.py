@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.columns import written_times
+from provreg.core.manifest.columns import format_times
 from provreg.core.manifest.limits import FIRST_TIME, LAST_TIME
 from provreg.core.rows.column import DATE, TEXT, TIMESTAMP, LogicalType
 from provreg.errors import UsageError
@@ -62,7 +62,7 @@ def moments_of(array: pa.Array, logical: LogicalType) -> pa.Array:
 def written_in_ids(times: pa.Array, logical: LogicalType) -> pa.Array:
     """`times` as ids have them: RFC 3339 with as many digits as are needed, `Z` but for naive
     timestamps, and dates alone."""
-    text = written_times(times)
+    text = format_times(times)
     if logical == DATE:
         return pc.utf8_slice_codeunits(text, 0, 10)
     return text if logical == TIMESTAMP else pc.binary_join_element_wise(text, "Z", "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from provreg.core.changes.revoked_rows import Name
-from provreg.core.encoding.bitmap import most_bytes, pack, unpack
+from provreg.core.encoding.bitmap import max_bytes, pack, unpack
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.manifest.columns import Mask
 from provreg.errors import FormatError
@@ -29,7 +29,7 @@ class FormerNames:
 
     def get(self, head: str, name: Name, samples: int) -> Mask | None:
         """The mask of a version of so many samples; None where it is not there, or damaged."""
-        data = read_private(self._path(head, name), _DIGEST + most_bytes(samples))
+        data = read_private(self._path(head, name), _DIGEST + max_bytes(samples))
         if data is None or blake3(data[_DIGEST:]).digest() != data[:_DIGEST]:
             return None
         try:

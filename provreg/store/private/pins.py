@@ -15,7 +15,7 @@ from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.names import check_dataset_name
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
-from provreg.core.encoding.times import written_time
+from provreg.core.encoding.times import format_time
 from provreg.core.statements.revocation import read_link
 from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
 from provreg.store.files import read_regular, replace_file, storage_error
@@ -105,5 +105,5 @@ def _parse_pin(document: object, what: str) -> Pin:
 
 def _written(pin: Pin) -> dict[str, object]:
     """Of what a pin does not have nothing is said."""
-    written = asdict(pin) | {"at": None if pin.at is None else written_time(pin.at)}
+    written = asdict(pin) | {"at": None if pin.at is None else format_time(pin.at)}
     return {name: value for name, value in written.items() if value is not None}

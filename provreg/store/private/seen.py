@@ -15,7 +15,7 @@ from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.names import check_dataset_name
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.encoding.times import written_time
+from provreg.core.encoding.times import format_time
 from provreg.core.statements.revocation import RevocationLink, read_link
 from provreg.errors import FormatError, UsageError
 from provreg.store.layout import check_head_digest
@@ -110,7 +110,7 @@ def written_seen(seen: Seen) -> bytes:
                 "head": one.head,
                 "places": [places[place] for place in one.places],
                 "seen": {
-                    trust: {signer: written_time(at) for signer, at in signers.items()}
+                    trust: {signer: format_time(at) for signer, at in signers.items()}
                     for trust, signers in one.trusts.items()
                 },
             }
@@ -205,7 +205,7 @@ def _moment(fields: Fields, written: Any) -> datetime:
     # By hand: a state has one for every version, and `Fields.time` takes ten times as long.
     try:
         moment = datetime.fromisoformat(written).astimezone(UTC)
-        if written_time(moment) == written:
+        if format_time(moment) == written:
             return moment
     except (TypeError, ValueError, OverflowError):
         pass

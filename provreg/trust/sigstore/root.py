@@ -78,7 +78,7 @@ def read_trust_config(path: Path) -> str:
     return json.dumps(document)
 
 
-def known_logs(document: Mapping[str, Any]) -> frozenset[bytes]:
+def log_ids(document: Mapping[str, Any]) -> frozenset[bytes]:
     """The ids of the transparency logs in a trusted root. Raises ValueError where it has none."""
     logs = document.get("tlogs")
     if not isinstance(logs, list):

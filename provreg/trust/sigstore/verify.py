@@ -21,7 +21,7 @@ from provreg.trust.bundle import BUNDLE_LIMIT, Bundle, CertificateMaterial
 from provreg.trust.sigstore.adapter import UNREADABLE
 from provreg.trust.sigstore.certificate import identity_of, run_of
 from provreg.trust.sigstore.entry import check_log_entry
-from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot, known_logs
+from provreg.trust.sigstore.root import PUBLIC_GOOD, TrustedRoot, log_ids
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -95,7 +95,7 @@ class CertificateVerifier:
         try:
             text = self.root.text()
             verifier = Verifier(trusted_root=SigstoreRoot(RootMessage.from_json(text)))
-            return verifier, known_logs(json.loads(text))
+            return verifier, log_ids(json.loads(text))
         except (Error, *UNREADABLE) as error:
             raise UsageError(
                 f"{self.root.origin} cannot be used: {quoted(str(error))}",

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core.changes import changes
-from provreg.core.changes.changes import apply, compare, differing_rows, renames, same_id, spans
+from provreg.core.changes.changes import (
+    apply,
+    compare,
+    differing_rows,
+    pair_renames,
+    same_id,
+    spans,
+)
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.tree import BlockList
 
@@ -209,7 +216,7 @@ def test_renames_of_a_content_that_stands_twice_are_in_the_order_of_ids(make_ent
                         {"id": "3", "payload": "x"}, {"id": "4", "payload": "z"}])  # fmt: skip
     new = make_entries([{"id": "5", "payload": "y"}, {"id": "6", "payload": "x"},
                         {"id": "7", "payload": "w"}])  # fmt: skip
-    found = renames(old, new, np.ones(4, np.bool_), np.ones(3, np.bool_))
+    found = pair_renames(old, new, np.ones(4, np.bool_), np.ones(3, np.bool_))
     pairs = zip(found.old.tolist(), found.new.tolist(), strict=True)
     assert sorted(pairs) == [(0, 1), (1, 0)]
     assert (found.removed.tolist(), found.added.tolist()) == ([2, 3], [2])

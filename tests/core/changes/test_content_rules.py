@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core.changes.changes import BIT, compare
-from provreg.core.changes.content_rules import disallowed_origins, exceeded
+from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import KINDS
 from provreg.core.policy.policy import Limit, NameList, PublishRule
@@ -41,7 +41,7 @@ def rule(*limits: Limit, **more: Any) -> PublishRule:
 
 
 def said(limit: Limit, new: pa.Table, *, signed: int = 1) -> list[str]:
-    return exceeded(rule(limit), compare(pets(), new), 10, signed)
+    return exceeded_limits(rule(limit), compare(pets(), new), 10, signed)
 
 
 RELABELED = pets(_001={"label": "dog"}, _002={"label": "dog", "labeler": "mallory"})
@@ -162,4 +162,4 @@ def test_a_limit_holds_exactly_when_no_count_is_above_it(
             name = None if limit.each is None else changes.new.column(limit.each)[row].as_py()
             groups[name] = groups.get(name, 0) + 1
     beyond = max(groups.values(), default=0) > (limit.count or 0)
-    assert bool(exceeded(rule(limit), changes, old.num_rows, 1)) is beyond
+    assert bool(exceeded_limits(rule(limit), changes, old.num_rows, 1)) is beyond

@@ -10,9 +10,9 @@ from provreg.core.changes import changes
 from provreg.core.changes import origin as origin_of
 from provreg.core.changes.origin import (
     OriginDefaults,
-    contradicted,
+    assign_origin,
+    first_conflict,
     merge_appended,
-    with_origin,
 )
 from provreg.core.manifest.columns import split_long_labels
 from provreg.core.manifest.entry import ENTRY, SAMPLE
@@ -34,7 +34,7 @@ def origin(
     samples: pa.Table, parent: pa.Table | None, speaker: OriginDefaults = VENDOR, **known: bool
 ) -> dict[str, tuple[str, str | None]]:
     known = {"labels_known": True, "splits_known": True} | known
-    entries = with_origin(samples, parent, speaker, **known)
+    entries = assign_origin(samples, parent, speaker, **known)
     return {row["id"]: (row["source"], row["labeler"]) for row in entries.to_pylist()}
 
 
@@ -117,9 +117,9 @@ def test_bytes_that_stood_twice_are_the_movers_where_both_had_something_else(mak
 def test_a_label_comes_along_where_the_data_say_nothing_of_labels(make_entries) -> None:
     silent = {"labels_known": False, "splits_known": False}
     before = twins(make_entries, ("1", "cat", "evil", "fay"), ("2", "cat", "evil", "fay"))
-    made = with_origin(make_samples({"id": "3", "payload": "x"}), before, VENDOR, **silent)
+    made = assign_origin(make_samples({"id": "3", "payload": "x"}), before, VENDOR, **silent)
     assert made.select(["label", "labeler"]).to_pylist() == [{"label": "cat", "labeler": "fay"}]
-    made = with_origin(
+    made = assign_origin(
         make_samples({"id": "3", "payload": "x"}), twins(make_entries, *TWINS), VENDOR, **silent
     )
     assert made.select(["label", "labeler"]).to_pylist() == [{"label": None, "labeler": "mallory"}]
@@ -147,7 +147,7 @@ def test_columns_override_what_would_be_inherited(parent) -> None:
 
 def test_labels_the_data_do_not_speak_of_are_kept(parent) -> None:
     samples = make_samples({"id": "1", "payload": "x"})
-    entries = with_origin(samples, parent, VENDOR, labels_known=False, splits_known=False)
+    entries = assign_origin(samples, parent, VENDOR, labels_known=False, splits_known=False)
     assert entries.column("label").to_pylist() == ["cat"]
     assert entries.column("labeler").to_pylist() == ["krizhevsky"]
 
@@ -176,9 +176,9 @@ def test_an_overlong_name_is_refused_naming_the_sample(column: str) -> None:
 
 def test_append_sees_other_content_and_other_labels(parent, make_entries) -> None:
     same = {"id": "1", "payload": "x", "label": "cat", "source": "other"}
-    assert contradicted(parent, make_entries([same, {"id": "9"}])) is None
-    assert contradicted(parent, make_entries([same | {"payload": "z"}])) == "1"
-    assert contradicted(parent, make_entries([same | {"label": "dog"}])) == "1"
+    assert first_conflict(parent, make_entries([same, {"id": "9"}])) is None
+    assert first_conflict(parent, make_entries([same | {"payload": "z"}])) == "1"
+    assert first_conflict(parent, make_entries([same | {"label": "dog"}])) == "1"
 
 
 def test_append_removes_nothing(parent, make_entries) -> None:
@@ -201,9 +201,9 @@ def test_what_is_continued_does_not_depend_on_where_slices_end(
     samples, appended = make_samples(*rows), make_entries(rows)
 
     def made() -> list[Any]:
-        entries = with_origin(samples, parent, VENDOR, labels_known=True, splits_known=False)
+        entries = assign_origin(samples, parent, VENDOR, labels_known=True, splits_known=False)
         merged = merge_appended(parent, appended)
-        return [entries.to_pylist(), merged.to_pylist(), contradicted(parent, appended)]
+        return [entries.to_pylist(), merged.to_pylist(), first_conflict(parent, appended)]
 
     at_once = made()
     for size in (1, 4, 7):
@@ -226,7 +226,7 @@ def test_columns_of_nothing_take_no_room() -> None:
             samples = samples.append_column(field, pa.nulls(count, field.type))
     samples = samples.select(SAMPLE.names).cast(SAMPLE)
     before = pa.total_allocated_bytes()
-    entries = with_origin(
+    entries = assign_origin(
         samples, None, OriginDefaults("s", None), labels_known=False, splits_known=False
     )
     entries.validate(full=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.encoding.bitmap import CHUNK, most_bytes, pack, unpack
+from provreg.core.encoding.bitmap import CHUNK, max_bytes, pack, unpack
 from provreg.errors import FormatError, ProvregError
 
 
@@ -41,7 +41,7 @@ def test_the_examples_of_the_documentation() -> None:
 def test_every_set_is_read_back_and_no_larger_than_promised(found: np.ndarray) -> None:
     data = pack(found)
     assert np.array_equal(unpack(data, len(found)), found)
-    assert len(data) <= most_bytes(len(found))
+    assert len(data) <= max_bytes(len(found))
 
 
 def test_scattered_samples_are_read_back() -> None:

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.encoding.canonical import canonical, parse_canonical, parse_json, written_number
+from provreg.core.encoding.canonical import canonical, format_number, parse_canonical, parse_json
 from provreg.errors import FormatError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -113,7 +113,7 @@ def test_every_character_is_escaped_as_the_rfc_does() -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_is_written_as_the_rfc_says_but_for_minus_zero(value: float) -> None:
-    text = written_number(value)
+    text = format_number(value)
     assert text == ("-0" if str(value) == "-0.0" else rfc8785.dumps(value).decode())
     assert float(text) == value
 

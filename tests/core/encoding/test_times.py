@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from provreg.core.encoding.times import duration_in_words, parse_duration
+from provreg.core.encoding.times import format_duration, parse_duration
 from provreg.errors import FormatError
 
 
@@ -22,7 +22,7 @@ from provreg.errors import FormatError
 )
 def test_a_span_is_read_and_said(text: str, span: timedelta, words: str) -> None:
     assert parse_duration(text) == span
-    assert duration_in_words(span) == words
+    assert format_duration(span) == words
 
 
 @pytest.mark.parametrize(

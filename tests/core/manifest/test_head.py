@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from provreg.core.encoding.canonical import canonical
-from provreg.core.manifest.head import Head, NameCounts, PartRef, parse_head, root
+from provreg.core.manifest.head import Head, NameCounts, PartRef, parse_head, root_of_parts
 from provreg.errors import FormatError
 from provreg.readers.archives import webdataset
 from provreg.readers.files import folder
@@ -60,7 +60,7 @@ def make_head() -> Head:
         uid="0123456789abcdef" * 2,
         version=2,
         parent=SHA256,
-        root=root([(part.rows, part.blocks) for part in parts]),
+        root=root_of_parts([(part.rows, part.blocks) for part in parts]),
         samples=9,
         parts=parts,
         reading=FOLDER,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from provreg.core.changes.origin import merge_appended
 from provreg.core.manifest import leaf, tree
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.head import root
+from provreg.core.manifest.head import root_of_parts
 from provreg.core.manifest.limits import (
     FIRST_TIME,
     LAST_TIME,
@@ -31,15 +31,15 @@ from provreg.core.manifest.limits import (
 from provreg.core.manifest.manifest import (
     Part,
     build_parts,
+    case_twins,
     check_entries,
     check_part,
     check_part_end,
     check_path_ids,
-    folded_twin,
-    in_order,
     label_type_of,
     name_counts,
     name_table,
+    sort_entries,
 )
 from provreg.core.manifest.tree import block_list
 from provreg.errors import FormatError
@@ -59,7 +59,7 @@ def numbered(count: int, *, labels: int = 3) -> pa.Table:
 
 
 def root_of(parts: list[Part]) -> str:
-    return root([(part.entries.num_rows, part.blocks.logical_digest()) for part in parts])
+    return root_of_parts([(part.entries.num_rows, part.blocks.logical_digest()) for part in parts])
 
 
 ENTRIES = numbered(900)
@@ -75,7 +75,7 @@ def test_the_order_of_ingestion_never_changes_the_root(chance: random.Random, ru
     ends = sorted(chance.sample(range(1, 900), runs))
     version = ENTRY.empty_table()
     for start, stop in zip([0, *ends], [*ends, 900], strict=True):
-        delivery = in_order(ENTRIES.take(pa.array(rows[start:stop])).unify_dictionaries())
+        delivery = sort_entries(ENTRIES.take(pa.array(rows[start:stop])).unify_dictionaries())
         version = merge_appended(version, delivery)
     assert root_of(list(build_parts(version))) == ROOT
 
@@ -245,7 +245,7 @@ def test_twins_are_found_however_they_are_spelled(names: list[str]) -> None:
     import unicodedata
 
     folded = [unicodedata.normalize("NFC", name).casefold() for name in names]
-    twin = folded_twin(pa.chunked_array([pa.array(names)]))
+    twin = case_twins(pa.chunked_array([pa.array(names)]))
     assert (twin is None) == (len(set(folded)) == len(names))
     if twin is not None:
         assert twin[0] != twin[1]

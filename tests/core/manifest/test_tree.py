@@ -9,7 +9,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provreg.core.manifest.head import root
+from provreg.core.manifest.head import root_of_parts
 from provreg.core.manifest.leaf import CLAIM_CONTEXT, LEAF_CONTEXT, leaves
 from provreg.core.manifest.manifest import build_parts
 from provreg.core.manifest.tree import (
@@ -156,11 +156,11 @@ def test_parts_end_where_their_own_ids_say() -> None:
 def test_the_root_binds_counts_and_order() -> None:
     one, two = "blake3:" + "11" * 32, "blake3:" + "22" * 32
     roots = {
-        root([(1, one)]),
-        root([(2, one)]),
-        root([(1, one), (1, two)]),
-        root([(1, two), (1, one)]),
-        root([(2, one), (1, two)]),
+        root_of_parts([(1, one)]),
+        root_of_parts([(2, one)]),
+        root_of_parts([(1, one), (1, two)]),
+        root_of_parts([(1, two), (1, one)]),
+        root_of_parts([(2, one), (1, two)]),
     }
     assert len(roots) == 5
 

@@ -388,9 +388,9 @@ def test_all_rules_count_alike(made: list[Signature], threshold: int) -> None:
         count_principals(Policy(PEOPLE), rule, made, now=NOW, created=NOW)
         for rule in (PublishRule(("*",), NAMES, threshold), RevokeRule(("*",), NAMES, threshold))
     )
-    assert (publish.met, publish.approvals) == (revoke.met, revoke.approvals)
+    assert (publish.is_met, publish.approvals) == (revoke.is_met, revoke.approvals)
     signed = {name for name, _ in revoke.approvals}
-    assert revoke.met == (len(signed) >= threshold)
+    assert revoke.is_met == (len(signed) >= threshold)
     counted = {person.name for person in PEOPLE for one in made if person.matches(one)}
     assert signed <= counted
 

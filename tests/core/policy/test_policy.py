@@ -460,9 +460,9 @@ def test_parser_refuses_a_limit_that_means_nothing(written: dict[str, Any], thre
 def test_a_share_is_what_is_written_and_not_a_little_less() -> None:
     for hundredths in range(1, 100):
         limit = read(limits=[{"share": hundredths / 100}]).limits[0]
-        assert limit.most(100) == hundredths
-    assert Limit(share=Decimal("0.01"), count=3).most(1_000) == 3
-    assert Limit(share=Decimal("0.01"), count=30).most(1_999) == 19
+        assert limit.max_changes(100) == hundredths
+    assert Limit(share=Decimal("0.01"), count=3).max_changes(1_000) == 3
+    assert Limit(share=Decimal("0.01"), count=30).max_changes(1_999) == 19
 
 
 def test_names_are_taken_or_not() -> None:
@@ -471,10 +471,10 @@ def test_names_are_taken_or_not() -> None:
         labelers={"allow": ["ann", "b*"], "forbid": ["bob"], "absent": True},
     )
     assert rule.sources == NameList(("camera-*",))
-    assert rule.sources.takes("camera-7")
-    assert not any(rule.sources.takes(name) for name in ("crawl", "my camera-7", None))
+    assert rule.sources.allows("camera-7")
+    assert not any(rule.sources.allows(name) for name in ("crawl", "my camera-7", None))
     assert rule.labelers is not None
-    assert [rule.labelers.takes(name) for name in ("ann", "bea", "bob", "eve", None)] == [
+    assert [rule.labelers.allows(name) for name in ("ann", "bea", "bob", "eve", None)] == [
         True, True, False, False, True,
     ]  # fmt: skip
 
@@ -483,9 +483,9 @@ def test_without_a_labeler_is_refused_unless_the_policy_says_otherwise() -> None
     """Who is forbidden could otherwise just leave their name out."""
     rule = read(labelers={"forbid": ["mallory"]})
     assert rule.labelers is not None
-    assert rule.labelers.takes("ann")
-    assert not rule.labelers.takes("mallory")
-    assert not rule.labelers.takes(None)
+    assert rule.labelers.allows("ann")
+    assert not rule.labelers.allows("mallory")
+    assert not rule.labelers.allows(None)
 
 
 @pytest.mark.parametrize(

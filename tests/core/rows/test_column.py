@@ -21,11 +21,11 @@ from provreg.core.rows.column import (
     Map,
     Scalar,
     Struct,
+    accepts,
     columns_from_json,
     columns_to_json,
-    holds,
-    merged,
-    settled,
+    common_type,
+    final_type,
     type_from_json,
     type_to_json,
 )
@@ -123,16 +123,16 @@ def test_merging() -> None:
     def struct(**fields: LogicalType) -> Struct:
         return Struct(tuple(Column(name, logical) for name, logical in fields.items()))
 
-    assert merged(NULL, INT) == merged(INT, NULL) == INT
-    assert merged(INT, FLOAT64) is None
-    assert merged(INT, FLOAT64, json=True) == FLOAT64
-    assert merged(INT, TEXT, json=True) is None
-    assert merged(List(NULL), List(TEXT)) == List(TEXT)
-    assert merged(List(INT), TEXT) is None
-    assert merged(Map(TEXT, NULL), Map(TEXT, INT)) == Map(TEXT, INT)
-    assert merged(struct(a=INT, b=NULL), struct(b=TEXT, a=INT)) == struct(a=INT, b=TEXT)
-    assert merged(struct(a=INT), struct(b=TEXT)) is None
-    assert merged(struct(a=INT), struct(b=TEXT), json=True) == struct(a=INT, b=TEXT)
-    assert holds(struct(a=INT, b=INT), struct(b=NULL, a=INT))
-    assert not holds(INT, FLOAT64)
-    assert settled(struct(a=NULL, b=List(NULL))) == struct(a=TEXT, b=List(TEXT))
+    assert common_type(NULL, INT) == common_type(INT, NULL) == INT
+    assert common_type(INT, FLOAT64) is None
+    assert common_type(INT, FLOAT64, json=True) == FLOAT64
+    assert common_type(INT, TEXT, json=True) is None
+    assert common_type(List(NULL), List(TEXT)) == List(TEXT)
+    assert common_type(List(INT), TEXT) is None
+    assert common_type(Map(TEXT, NULL), Map(TEXT, INT)) == Map(TEXT, INT)
+    assert common_type(struct(a=INT, b=NULL), struct(b=TEXT, a=INT)) == struct(a=INT, b=TEXT)
+    assert common_type(struct(a=INT), struct(b=TEXT)) is None
+    assert common_type(struct(a=INT), struct(b=TEXT), json=True) == struct(a=INT, b=TEXT)
+    assert accepts(struct(a=INT, b=INT), struct(b=NULL, a=INT))
+    assert not accepts(INT, FLOAT64)
+    assert final_type(struct(a=NULL, b=List(NULL))) == struct(a=TEXT, b=List(TEXT))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provreg.core.rows import row_hash
-from provreg.core.rows.row_hash import constant, hash_pieces, joined
+from provreg.core.rows.row_hash import constant, hash_pieces, join_pieces
 
 CONTEXTS = st.sampled_from(["", "a context", "é" * 100])
 # Where blocks and a chunk end, alone and with the pieces beside them.
@@ -54,7 +54,7 @@ def pieces(draw: st.DrawFn, rows: int) -> Any:
 @given(st.data(), st.integers(0, 25), CONTEXTS)
 def test_rows_have_the_hashes_of_their_bytes(data: st.DataObject, rows: int, context: str) -> None:
     given_ = [constant(b"#", rows), *data.draw(st.lists(pieces(rows), max_size=4))]
-    values = joined(given_, rows).to_pylist()
+    values = join_pieces(given_, rows).to_pylist()
     digests, sizes = hash_pieces(given_, rows, context)
     mode = {"derive_key_context": context} if context else {}
     assert digests == b"".join(blake3(value, **mode).digest() for value in values)

@@ -20,7 +20,7 @@ from provreg.core.statements.receipt import (
     ModelFile,
     Receipt,
     Script,
-    TrainedOn,
+    TrainingInput,
     parse_receipt,
 )
 from provreg.errors import FormatError, ProvregError
@@ -30,7 +30,7 @@ SCHEMA = json.loads(
 )
 SHA, BLAKE = "sha256:" + "ab" * 32, "blake3:" + "cd" * 32
 NOON = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
-ON = TrainedOn("cifar10", 3, "0123456789abcdef" * 2, SHA, 50_000, 40_000, 400_000, BLAKE)
+ON = TrainingInput("cifar10", 3, "0123456789abcdef" * 2, SHA, 50_000, 40_000, 400_000, BLAKE)
 RECEIPT = Receipt(
     run="f" * 32,
     datasets=(ON,),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.core.manifest.head import root
+from provreg.core.manifest.head import root_of_parts
 from provreg.errors import NotTrustedError
 from provreg.flows.verify import entries as flow
 from provreg.flows.verify import integrity
@@ -95,7 +95,7 @@ def test_all_cores_find_what_one_finds(
         replace(part, blocks=liar.blocks) if part == heads[1].parts[2] else part
         for part in heads[1].parts
     )
-    lie = root([(part.rows, part.blocks) for part in parts])
+    lie = root_of_parts([(part.rows, part.blocks) for part in parts])
     bench.point(2, bench.forge(replace(heads[1], parts=parts, root=lie), claim=False))
     for worth in (1, 1 << 30):
         bench.forget("PROVREG_CACHE", "PROVREG_STATE")

@@ -11,10 +11,10 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.changes.origin import OriginDefaults, with_origin
-from provreg.core.manifest.data_fields import Told
+from provreg.core.changes.origin import OriginDefaults, assign_origin
+from provreg.core.manifest.data_fields import DataFields
 from provreg.core.manifest.entry import SAMPLE
-from provreg.core.manifest.manifest import in_order
+from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import NotTrustedError, SampleError
 from provreg.loaders.passes.matching import Matching
 from provreg.readers.tables.samples import content_ids, numbered_ids
@@ -39,13 +39,13 @@ def matching(signed: list[Row], *, ids: bool, labels: bool = True, parts: int = 
     table = pa.Table.from_batches([samples(signed, ids=ids)])
     if not ids:
         table = table.set_column(0, SAMPLE.field("id"), numbered_ids(table))
-    entries = with_origin(
-        in_order(table), None, OriginDefaults("s", "ann"), labels_known=True, splits_known=False
+    entries = assign_origin(
+        sort_entries(table), None, OriginDefaults("s", "ann"), labels_known=True, splits_known=False
     )
     length = -(-entries.num_rows // parts)
     pieces = [entries.slice(at, length) for at in range(0, entries.num_rows, length)]
     entries = pa.concat_tables([piece.combine_chunks() for piece in pieces])
-    return Matching("d@1", entries, ids_read=ids, told=Told(("label",) if labels else ()))
+    return Matching("d@1", entries, ids_read=ids, told=DataFields(("label",) if labels else ()))
 
 
 SIGNED = [("a", "one", "x"), ("b", "two", "y"), ("c", "one", "y"), ("d", "one", "y")]
@@ -136,14 +136,14 @@ def test_contents_that_begin_alike_are_not_taken_for_each_other() -> None:
     read = samples([("a", "", None), ("b", "", None), ("c", "", None)], ids=True)
     content = pa.array(alike, pa.binary(32))
     read = read.set_column(1, SAMPLE.field("content"), content)
-    entries = with_origin(
+    entries = assign_origin(
         pa.Table.from_batches([read]),
         None,
         OriginDefaults("s", None),
         labels_known=True,
         splits_known=False,
     )
-    one = Matching("d@1", entries, ids_read=True, told=Told(("label",)))
+    one = Matching("d@1", entries, ids_read=True, told=DataFields(("label",)))
     assert one.match(read.take(pa.array([2, 0]))).rows.tolist() == [2, 0]
     swapped = read.take(pa.array([1])).set_column(1, SAMPLE.field("content"), content.slice(2))
     assert one.match(swapped).rows.tolist() == [-1]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.encoding.digest import blake3_digest, written
+from provreg.core.encoding.digest import blake3_digest, written_digest
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import FormatError, InputError, NotFoundError, StorageError, UsageError
 from provreg.readers.api import ReadResult
@@ -76,7 +76,7 @@ def test_samples_are_the_files_with_their_digest_size_label_and_split(tmp_path: 
         {"id": "train/dog/2.jpg", "size": 15, "label": "dog", "split": "train"},
     ]
     for row in samples.table.to_pylist():
-        assert written(row["content"]) == blake3_digest(row["id"].encode())
+        assert written_digest(row["content"]) == blake3_digest(row["id"].encode())
         assert row["source"] is row["labeler"] is row["attrs"] is None
     assert samples.reused == 0
     assert samples.findings == ()
@@ -136,7 +136,7 @@ def test_several_paths_begin_ids_with_their_names(tmp_path: Path) -> None:
     paths = [tmp_path / "x/train", tmp_path / "z/extra.txt", tmp_path / "y/test"]
     samples = read_folder(paths, NO_LABEL)
     assert ids_of(samples) == ["extra.txt", "test/cat/2", "train/cat/1"]
-    assert written(samples.table["content"][0].as_py()) == blake3_digest(b"z/extra.txt")
+    assert written_digest(samples.table["content"][0].as_py()) == blake3_digest(b"z/extra.txt")
 
 
 def test_several_paths_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_links_inside_the_root_are_followed(tmp_path: Path) -> None:
     (tmp_path / "c").symlink_to("a")
     samples = read_folder([tmp_path], NO_LABEL)
     assert ids_of(samples) == ["a", "b/2", "b/x/1", "c", "store/2", "store/x/1"]
-    contents = [written(content) for content in samples.table["content"].to_pylist()]
+    contents = [written_digest(content) for content in samples.table["content"].to_pylist()]
     two, one = blake3_digest(b"store/2"), blake3_digest(b"store/x/1")
     assert contents == [two, two, one, two, two, one]
     with FolderFiles([tmp_path]) as files:
@@ -546,7 +546,7 @@ def test_known_digests_are_reused_and_their_files_not_read(tmp_path: Path) -> No
     assert samples.reused == 2
     contents = samples.table["content"].to_pylist()
     assert contents[0] == contents[2] == b"\7" * 32
-    assert written(contents[1]) == blake3_digest(b"b/c")
+    assert written_digest(contents[1]) == blake3_digest(b"b/c")
     assert samples.table["size"].to_pylist() == [1, 3, 3, 1]
     assert seen[-1] == (4, 8)
     plain = read_folder([tmp_path], NO_LABEL)
@@ -575,7 +575,7 @@ def test_sha256_is_taken_in_the_same_read(tmp_path: Path, monkeypatch: pytest.Mo
     assert [opened.count(name) for name in "acd"] == [1, 1, 1]
     for row in samples.table.to_pylist():
         data = row["id"].encode()
-        assert written(row["content"]) == blake3_digest(data)
+        assert written_digest(row["content"]) == blake3_digest(data)
         assert row["content_sha256"] == hashlib.sha256(data).digest()
     assert samples.reading["sha256"] is True
     without = read_folder([tmp_path], NO_LABEL)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from provreg.core.rows.arrow_types import check_names
-from provreg.core.rows.column import Column, LogicalType, settled, type_from_json
+from provreg.core.rows.arrow_types import check_column_names
+from provreg.core.rows.column import Column, LogicalType, final_type, type_from_json
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ValueMismatchError, stat_source
 from provreg.readers.tables import first_rows
@@ -76,8 +76,8 @@ def reading_each_value_first(file: Path, format_: str, options: TableOptions) ->
                 take_in(columns, chunk, options.types)
             except ValueMismatchError as misfit:
                 raise InputError(misfit.complaint) from None
-    check_names(list(columns))
-    settled_ = tuple(Column(name, settled(logical)) for name, logical in columns.items())
+    check_column_names(list(columns))
+    settled_ = tuple(Column(name, final_type(logical)) for name, logical in columns.items())
     options = TableOptions(label=options.label, types=options.types, columns=settled_)
     return read_table([file], format_, options)
 

@@ -30,7 +30,7 @@ from provreg.trust.sigstore.root import (
     PUBLIC_GOOD,
     STAGING,
     TrustedRoot,
-    known_logs,
+    log_ids,
     read_trust_config,
     read_trusted_root,
 )
@@ -380,7 +380,7 @@ def test_root_of_the_right_type_and_wrong_content_is_a_usage_error(
 def test_embedded_roots_are_there_and_believe_nothing_of_ours(
     root: TrustedRoot, data: bytes
 ) -> None:
-    assert len(known_logs(json.loads(root.text()))) >= 1
+    assert len(log_ids(json.loads(root.text()))) >= 1
     error = refused(CertificateVerifier(root), data)
     assert "--trusted-root" in error.hint or "does not know" in error.message
 

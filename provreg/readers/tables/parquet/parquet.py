@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from provreg.core.encoding.text import quoted
-from provreg.core.rows.arrow_types import columns_from_arrow, stored_batch
-from provreg.core.rows.column import Column, LogicalType, holds, merged, settled
+from provreg.core.rows.arrow_types import columns_from_arrow, to_storage_types
+from provreg.core.rows.column import Column, LogicalType, accepts, common_type, final_type
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import ByteSlice, SourceFile, display, opened
 from provreg.readers.tables.parquet.checked_file import CheckedFile, FileChunks
@@ -86,7 +86,7 @@ def batches(
         found = columns_from_arrow(batch.schema)
         check_names(file, found, types)
         for column in found:
-            if not holds(types[column.name], column.type):
+            if not accepts(types[column.name], column.type):
                 raise other_type(file, column)
         yield batch.select(names)
 
@@ -106,7 +106,7 @@ def raw_batches(piece: ByteSlice, chunks: FileChunks | None = None) -> Iterator[
         # Whose rows need not be hashed has time for threads.
         threads = chunks is not None and chunks.known
         found = parquet.iter_batches(rows, row_groups=groups, use_threads=threads)
-        for batch in map(stored_batch, found):
+        for batch in map(to_storage_types, found):
             batch.validate(full=True)
             yield batch
 
@@ -176,11 +176,11 @@ def common_columns(
         types = types or {column.name: column.type for column in columns}
         check_names(file, columns, types)
         for column in columns:
-            both = merged(types[column.name], column.type)
+            both = common_type(types[column.name], column.type)
             if both is None:
                 raise other_type(file, column)
             types[column.name] = both
-    return tuple(Column(name, settled(logical)) for name, logical in types.items())
+    return tuple(Column(name, final_type(logical)) for name, logical in types.items())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from provreg.core.encoding.text import quoted
-from provreg.core.rows.arrow_types import check_count, check_names
+from provreg.core.rows.arrow_types import check_column_count, check_column_names
 from provreg.core.rows.column import JSON, TEXT, Column, Decimal, Scalar
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import (
@@ -158,13 +158,13 @@ def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
             raise InputError(complaint, hint=fault.hint)
         # Arrow takes kilobytes for each: they are counted before it divides them.
         delimiters = sum(map(len, found.outside(ord(_delimiter(options)), line)))
-        check_count(delimiters + 1)
+        check_column_count(delimiters + 1)
         try:
             # Arrow takes no header that nothing follows.
             names: list[str] = _read(line + b"\n", options).schema.names
         except UnicodeDecodeError:
             raise InputError("the header is not UTF-8") from None
-        check_names(names)
+        check_column_names(names)
     except pa.ArrowInvalid as error:
         raise InputError(
             f"{display(file.path)}: not readable as CSV: {quoted(str(error))}"

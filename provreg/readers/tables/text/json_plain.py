@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from provreg.core.encoding.canonical import canonical, no_constant, unique_keys
+from provreg.core.encoding.canonical import canonical, refuse_constant, unique_keys
 from provreg.core.encoding.text import quoted
 from provreg.core.rows.arrow_types import to_arrow
 from provreg.core.rows.column import (
@@ -32,7 +32,7 @@ from provreg.core.rows.column import (
     Map,
     Scalar,
     Struct,
-    settled,
+    final_type,
 )
 from provreg.errors import FormatError
 from provreg.readers.data_files.source_file import ValueMismatchError
@@ -95,7 +95,7 @@ def _parsed(text: str) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=unique_keys,
-            parse_constant=no_constant,
+            parse_constant=refuse_constant,
             parse_int=Number,
             parse_float=Number,
         )
@@ -264,7 +264,7 @@ def _leaves(values: list[Any], logical: LogicalType, path: Path) -> pa.Array:
         except ValueError as error:
             raise ValueError(f"{shown(path)}: {error}") from None
         return pa.array(texts, pa.string())
-    logical = settled(logical)
+    logical = final_type(logical)
     if logical == BOOL:
         _require(values, bool, logical, path)
         return pa.array(values, pa.bool_())

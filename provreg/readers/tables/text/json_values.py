@@ -20,8 +20,8 @@ from provreg.core.rows.column import (
     List,
     LogicalType,
     Struct,
-    held_in,
-    merged,
+    common_type,
+    with_form,
 )
 from provreg.readers.tables.text.json_plain import KEYS_HINT, Path, shown
 
@@ -77,7 +77,7 @@ def merge_columns(columns: dict[str, LogicalType], found: dict[str, LogicalType]
 
 
 def _merged(left: LogicalType, right: LogicalType, path: Path) -> LogicalType:
-    both = merged(left, right, json=True)
+    both = common_type(left, right, json=True)
     if both is None:
         raise UntypedError(
             _apart(left, right, path),
@@ -96,7 +96,7 @@ def _apart(left: LogicalType, right: LogicalType, path: Path) -> Path:
             types = {field.name: field.type for field in left.fields}
             for field in right.fields:
                 before = types.get(field.name, NULL)
-                if merged(before, field.type, json=True) is None:
+                if common_type(before, field.type, json=True) is None:
                     return _apart(before, field.type, (*path, field.name))
     return path
 
@@ -131,7 +131,7 @@ def _checked(kind: type, values: list[Any], path: Path) -> LogicalType:
         # Beside such of 2**63 and more, which are refused when read: floats may be among them.
         if min(values) < 0:
             return INT
-        return held_in(INT, "uint64") if max(values) >= 2**63 else SMALL
+        return with_form(INT, "uint64") if max(values) >= 2**63 else SMALL
     if not np.isfinite(values).all():
         complaint = "holds NaN, infinite numbers, or such beyond the range of floats"
         raise UntypedError(path, complaint, "JSON has none of these: write null")

@@ -18,8 +18,8 @@ from provreg.core.rows.column import (
     List,
     LogicalType,
     Struct,
-    held_in,
     type_from_json,
+    with_form,
 )
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
@@ -59,7 +59,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 TYPES: dict[str, tuple[LogicalType, st.SearchStrategy[Any]]] = {
     "text": (TEXT, text | st.sampled_from(["2024-01-01", "2024-01-01T00:00:00Z", "1", "null"])),
     "int": (INT, st.integers(-(2**63), 2**63 - 1)),
-    "big": (held_in(INT, "uint64"), st.integers(0, 2**64 - 1)),
+    "big": (with_form(INT, "uint64"), st.integers(0, 2**64 - 1)),
     "float": (FLOAT64, st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)),
     "list": (List(INT), st.lists(st.none() | st.integers(-9, 9), max_size=3)),
     "lists": (

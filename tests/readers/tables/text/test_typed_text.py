@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.rows.column import FLOAT32, FLOAT64, INT, Scalar, held_in
+from provreg.core.rows.column import FLOAT32, FLOAT64, INT, Scalar, with_form
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables.text.typed_text import parsed
 
@@ -44,7 +44,7 @@ texts = numbers | st.text("019-+.eE_x ", max_size=6) | st.none()
 
 
 @given(
-    st.lists(texts, max_size=6), st.sampled_from([INT, held_in(INT, "uint64"), FLOAT32, FLOAT64])
+    st.lists(texts, max_size=6), st.sampled_from([INT, with_form(INT, "uint64"), FLOAT32, FLOAT64])
 )
 def test_texts_together_are_what_each_is_alone(several: list[str | None], logical: Scalar) -> None:
     alone = [accepted([text], logical) for text in several]
