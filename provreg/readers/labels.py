@@ -70,7 +70,7 @@ def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
         sought = folded(name)
         twin = next((one for one in samples["id"].to_pylist() if folded(one) == sought), None)
         if twin is not None:
-            hint = f"the id {quoted_ascii(twin)} differs only in case or composition: write it as it is"
+            hint = f"use the id {quoted_ascii(twin)}, which differs only in case or composition"
         raise InputError(
             f"the labels file speaks of {quoted(name)}, which is not in the data",
             sample=name,
