@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
     from provreg.flows.verify.freshness import Freshness
     from provreg.flows.verify.lineage import Ancestor
-    from provreg.flows.verify.signatures import Skipped
+    from provreg.flows.verify.signatures import Skipped, Waiting
     from provreg.flows.verify.steps import Step, VerifiedVersion
-    from provreg.flows.verify.waiting import Waiting
     from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
@@ -155,7 +154,7 @@ class Registry:
         every sample that is not as signed. A proposal, named by its digest, goes through the steps
         that it can pass, and is refused then.
         """
-        from provreg.flows.verify.integrity import no_report
+        from provreg.flows.verify.manifest import no_report
         from provreg.flows.verify.steps import verify
 
         listener = on_step or no_report
@@ -201,7 +200,7 @@ class Registry:
 
     def waiting(self, dataset: str) -> list[Waiting]:
         """The proposals above the newest number that somebody signed whom the policy names."""
-        from provreg.flows.verify.waiting import waiting
+        from provreg.flows.verify.signatures import waiting
 
         if self.trust is None:
             return []
@@ -283,9 +282,7 @@ class Registry:
 
     def revoked_samples(self, version: VerifiedVersion) -> npt.NDArray[np.bool_]:
         """Which samples of a verified version are revoked, in the order of its entries."""
-        from provreg.flows.verify.revoked_samples import revoked_samples
-
-        return revoked_samples(self.workspace, version)
+        return version.revoked_samples()
 
     def signatures(self, version: Ancestor) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
         """Who signed it, whether or not that counts, and the bundles that do not verify."""
@@ -297,9 +294,9 @@ class Registry:
 
     def pin(self, version: VerifiedVersion, lock: Path) -> Pin:
         """Writes a verified version into the lock file `lock`; raises as `store.private.pins`."""
-        from provreg.flows.verify.pin import pin
+        from provreg.flows.verify.history import pin
 
-        return pin(version, lock)
+        return pin(lock, version.head, version.digest, version.chain.newest)
 
     def runs(self, choose: Choose | None = None) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
         """The training runs that were handed any of the samples that `choose` picks, or all runs.
@@ -531,8 +528,8 @@ class Registry:
         return version
 
     def _judged(self, digests: Iterable[str]) -> list[Ancestor]:
-        from provreg.flows.verify.integrity import read_head
         from provreg.flows.verify.lineage import judged
+        from provreg.flows.verify.manifest import read_head
 
         heads = [(digest, read_head(self.workspace, digest)) for digest in digests]
         return judged(self.workspace, heads, self.trust)

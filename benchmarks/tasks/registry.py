@@ -51,7 +51,7 @@ def part_files(registry: str, public: str, number: str, listing: str) -> dict[st
 
 def diff(registry: str, old: str, new: str) -> dict[str, Any]:
     """Two versions compared from objects: block lists, and the blocks that differ."""
-    from provreg.flows.verify.compare import changes_between
+    from provreg.flows.verify.changes import changes_between
 
     opened = Registry.open(Path(registry))
     before, after = (opened.resolve(f"data@{number}").head for number in (old, new))

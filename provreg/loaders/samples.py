@@ -26,8 +26,7 @@ from provreg.errors import InputError, NotFoundError, SampleError, UsageError
 from provreg.flows.reading.samples import files_again, rows_again
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.data import verify_data
-from provreg.flows.verify.entries import long_label
-from provreg.flows.verify.integrity import no_report
+from provreg.flows.verify.manifest import long_label, no_report
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.batches import Pass, VerifiedBatch
 from provreg.loaders.passes.handed_out import HandedOut
@@ -94,7 +93,7 @@ class VerifiedSamples:
         self.paths = [path.absolute() for path in paths]
         self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest)
         shared = workspace.cache / _SHARED
-        rows, self.left_out = choose(workspace, version, select, exclude_revoked)
+        rows, self.left_out = choose(version, select, exclude_revoked)
         self._chosen = None if rows is None else ChosenRows(shared, rows)
         self.handed_out = HandedOut(shared, len(self._manifest))
         # How many processes share what is read by index, each with skips of its own.

@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.columns import without_dictionary
 from provreg.errors import NotFoundError, RevokedError, UsageError
-from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.revoked_samples import revoked_samples
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.store.private.shared import SharedMemory
 
@@ -140,7 +138,6 @@ class Choice(NamedTuple):
 
 
 def choose(
-    workspace: Workspace,
     version: VerifiedVersion,
     select: Selection | str | None,
     exclude_revoked: bool | None,
@@ -154,7 +151,7 @@ def choose(
     rows = Selection.of(select).rows(version.entries)
     if exclude_revoked is False or not version.chain.of(version.head):
         return Choice(rows, 0)
-    revoked = revoked_samples(workspace, version)
+    revoked = version.revoked_samples()
     wanted = np.arange(len(revoked), dtype=np.uint32) if rows is None else rows
     among = revoked[wanted]
     if not among.any():

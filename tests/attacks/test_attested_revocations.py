@@ -25,7 +25,6 @@ from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.ingest.publish import Outcome
 from provreg.flows.session.trust import Trust, trust_key
 from provreg.flows.verify.revocations import read_chain
-from provreg.flows.verify.revoked_samples import revoked_samples
 from provreg.registry import Registry
 from provreg.store.private.state import Pin
 from provreg.trust.sigstore.root import TrustedRoot
@@ -137,7 +136,7 @@ def test_who_attests_revokes_nothing(
     shutil.rmtree(bench.registry / "latest")
     version = consumer(bench, policy(bench)).verify("pets")
     assert version.chain.in_force == ()
-    assert not revoked_samples(registry.workspace, version).any()
+    assert not version.revoked_samples().any()
     attest(bench, pets, link)
     (bench.registry / f"revocations/{link.number:08d}.json").unlink()
     with pytest.raises(NotTrustedError, match="hides revocation") as caught:

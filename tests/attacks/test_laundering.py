@@ -12,7 +12,7 @@ import pytest
 
 from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import NotTrustedError
-from provreg.flows.verify.revoked_samples import revoked_samples, rows_revoked
+from provreg.flows.verify.changes import rows_revoked
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -242,7 +242,7 @@ def test_a_damaged_memory_of_names_is_made_again(line: Line, home: Path) -> None
     for path in files:
         path.write_bytes(bytes(len(path.read_bytes())))
         registry = line.bench.open(revoke=("chief",))
-        assert revoked_samples(registry.workspace, registry.verify("pets")).sum() == 2
+        assert registry.verify("pets").revoked_samples().sum() == 2
 
 
 def test_revoking_says_under_which_names_the_samples_are_now(line: Line, bench: Bench) -> None:

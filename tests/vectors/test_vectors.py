@@ -27,8 +27,7 @@ from provreg.errors import NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace, open_workspace
 from provreg.flows.verify.data import verify_data
-from provreg.flows.verify.integrity import no_report
-from provreg.flows.verify.revoked_samples import revoked_samples
+from provreg.flows.verify.manifest import no_report
 from provreg.flows.verify.steps import Step, VerifiedVersion, verify
 from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import signatures_prefix
@@ -166,7 +165,7 @@ def test_vector_verifies_and_has_its_facts(path: Path, home: Path, tmp_path: Pat
     assert [(step.number, step.ok) for step in steps] == [(n, True) for n in range(1, last + 1)]
     assert version.digest == expected["head"]
     if "revoked" in expected:
-        mask = pa.array(revoked_samples(version.workspace, version))
+        mask = pa.array(version.revoked_samples())
         assert version.entries.column("id").filter(mask).to_pylist() == expected["revoked"]
     if "root" in expected:
         assert version.head.root == expected["root"]

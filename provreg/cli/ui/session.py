@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provreg.flows.index.sync import Damaged
     from provreg.flows.verify.gate import Gate
     from provreg.flows.verify.lineage import Ancestor
-    from provreg.flows.verify.waiting import Waiting
+    from provreg.flows.verify.signatures import Waiting
     from provreg.registry import Registry
     from provreg.trust.signers import Signer
 

@@ -23,8 +23,8 @@ from provreg.core.manifest.head import Head, PartRef
 from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import checked_part, load_entries
 from provreg.flows.verify.lineage import Ancestor, changes_on, lineage
+from provreg.flows.verify.manifest import checked_part, load_entries
 from provreg.store.index.rows import change_rows
 
 _BATCH = 1 << 14

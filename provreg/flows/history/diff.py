@@ -20,7 +20,7 @@ from provreg.errors import NotTrustedError, UsageError
 from provreg.flows.reading.settings import adopted_files
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.compare import changes_between
+from provreg.flows.verify.changes import changes_between
 from provreg.flows.verify.gate import Gate
 from provreg.flows.verify.lineage import Ancestor, changes_on, lineage, place_of
 

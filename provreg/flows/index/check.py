@@ -18,9 +18,13 @@ from provreg.core.statements.revocation import Revocation, parse_revocation
 from provreg.errors import FormatError, ProvregError
 from provreg.flows.receipts.runs import members, read_receipt
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.compare import changes_of
-from provreg.flows.verify.entries import load_entries
-from provreg.flows.verify.integrity import read_head, read_part_file, read_version_record
+from provreg.flows.verify.changes import changes_of
+from provreg.flows.verify.manifest import (
+    load_entries,
+    read_head,
+    read_part_file,
+    read_version_record,
+)
 from provreg.flows.verify.signatures import is_recorded
 from provreg.store.index.rows import change_rows
 from provreg.store.registry.parts import read_part

@@ -10,9 +10,8 @@ from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.flows.receipts.runs import RunJudge
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import checked_part
-from provreg.flows.verify.integrity import read_head
 from provreg.flows.verify.lineage import judged
+from provreg.flows.verify.manifest import checked_part, read_head
 from provreg.store.index.index import uses_entries, with_part
 
 _RUN_TRUST = pa.schema([("receipt", pa.string()), ("trusted_because", pa.string())]).empty_table()

@@ -13,9 +13,13 @@ from provreg.core.manifest.head import MAX_HEAD_BYTES
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.receipts.runs import read_receipt
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.compare import changes_of, parent_of
-from provreg.flows.verify.entries import check_successor, load_entries
-from provreg.flows.verify.integrity import read_head, read_version_record
+from provreg.flows.verify.changes import changes_of, parent_of
+from provreg.flows.verify.manifest import (
+    check_successor,
+    load_entries,
+    read_head,
+    read_version_record,
+)
 from provreg.store.index.rows import NewVersion
 
 # Written to the index together.

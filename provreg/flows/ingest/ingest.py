@@ -25,9 +25,8 @@ from provreg.flows.ingest.request import Ingestion
 from provreg.flows.ingest.unchanged import check_for
 from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.judging import Judge
-from provreg.flows.verify.steps import VerifiedVersion
-from provreg.flows.verify.waiting import Waiting, waiting
+from provreg.flows.verify.signatures import Waiting, waiting
+from provreg.flows.verify.steps import Judge, VerifiedVersion
 from provreg.trust.signers import KeySigner, Signer
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from provreg.flows.ingest.request import Ingestion
 from provreg.flows.reading.samples import Progress
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import load_entries
 from provreg.flows.verify.gate import gate
-from provreg.flows.verify.judging import Judge
 from provreg.flows.verify.lineage import Ancestor
+from provreg.flows.verify.manifest import load_entries
+from provreg.flows.verify.steps import Judge
 
 
 def diff_data(

@@ -25,12 +25,16 @@ from provreg.errors import (
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.history import remember
-from provreg.flows.verify.integrity import read_head
-from provreg.flows.verify.judging import Judge, refuse
+from provreg.flows.verify.manifest import read_head
 from provreg.flows.verify.revocations import read_chain
-from provreg.flows.verify.signatures import check_signatures, is_recorded, read_signatures
-from provreg.flows.verify.steps import VerifiedVersion, look, verify
-from provreg.flows.verify.waiting import Waiting, signers_of
+from provreg.flows.verify.signatures import (
+    Waiting,
+    check_signatures,
+    is_recorded,
+    read_signatures,
+    signers_of,
+)
+from provreg.flows.verify.steps import Judge, VerifiedVersion, look, refuse, verify
 
 if TYPE_CHECKING:
     from provreg.core.manifest.tree import BlockList
@@ -330,7 +334,7 @@ def claim(workspace: Workspace, head: Head, digest: str, trust: Trust) -> bool:
 def blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockList]:
     """The blocks of all parts of a verified parent; none where a list of them was lost: then all
     entries are hashed, and the list may be made again."""
-    from provreg.flows.verify.entries import read_blocks
+    from provreg.flows.verify.manifest import read_blocks
 
     try:
         return () if parent is None else [read_blocks(workspace, one) for one in parent.head.parts]

@@ -44,7 +44,7 @@ from provreg.executors.worker import can_fork
 from provreg.flows.ingest.draft import Draft
 from provreg.flows.ingest.reuse import block_list_with, reusable_block_digests
 from provreg.flows.reading.settings import reader_settings
-from provreg.flows.verify.entries import MAX_LABEL_BYTES
+from provreg.flows.verify.manifest import MAX_LABEL_BYTES
 from provreg.readers.catalog import reader_again
 from provreg.store.private.mapped_parts import MappedParts
 from provreg.store.registry.parts import write_part

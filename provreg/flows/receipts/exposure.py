@@ -15,8 +15,7 @@ from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.flows.receipts.runs import RunJudge, TrainingRun, members, read_receipt
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import load_entries
-from provreg.flows.verify.integrity import read_head
+from provreg.flows.verify.manifest import load_entries, read_head
 
 Mask = npt.NDArray[np.bool_]
 # Of a version's entries (schema `core.manifest.entry.ENTRY`): which are asked about, None for all.

@@ -22,12 +22,11 @@ from provreg.core.statements.receipt import Receipt, TrainingInput, parse_receip
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.bundles import check_bundles, over_digest
-from provreg.flows.verify.entries import load_entries
-from provreg.flows.verify.integrity import read_head
-from provreg.flows.verify.judging import Judge
+from provreg.flows.verify.changes import rows_revoked
 from provreg.flows.verify.lineage import CountedSigner
-from provreg.flows.verify.revoked_samples import rows_revoked
+from provreg.flows.verify.manifest import load_entries, read_head
+from provreg.flows.verify.signatures import check_bundles, over_digest
+from provreg.flows.verify.steps import Judge
 from provreg.trust.bundle import parse_bundle
 
 NOBODY = "no policy and no key says whom to trust"

@@ -20,13 +20,17 @@ from provreg.flows.ingest.publish import find_parent
 from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.sign.proposals import Proposal, complete, find_proposal
-from provreg.flows.verify.bundles import check_bundles, over
-from provreg.flows.verify.entries import load_entries
 from provreg.flows.verify.history import check_history
-from provreg.flows.verify.integrity import read_head
 from provreg.flows.verify.lineage import Ancestor, judged, lineage
+from provreg.flows.verify.manifest import load_entries, read_head
 from provreg.flows.verify.revocations import read_chain
-from provreg.flows.verify.signatures import check_named, is_recorded, no_version
+from provreg.flows.verify.signatures import (
+    check_bundles,
+    check_named,
+    is_recorded,
+    no_version,
+    over,
+)
 from provreg.flows.verify.steps import locate, look
 from provreg.trust.signers import Signer
 from provreg.trust.sigstore.root import TrustedRoot

@@ -25,18 +25,18 @@ from provreg.errors import (
 from provreg.flows.ingest.publish import claim, find_parent
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import held_entries, load_entries
 from provreg.flows.verify.history import check_history, check_revocations_held, known_of
-from provreg.flows.verify.integrity import read_head
-from provreg.flows.verify.judging import Judge
+from provreg.flows.verify.manifest import held_entries, load_entries, read_head
 from provreg.flows.verify.signatures import (
+    Waiting,
     check_named,
     is_proposal,
     is_recorded,
+    proposed,
     read_signatures,
+    signers_of,
 )
-from provreg.flows.verify.steps import Step
-from provreg.flows.verify.waiting import Waiting, proposed, signers_of
+from provreg.flows.verify.steps import Judge, Step
 
 if TYPE_CHECKING:
     from provreg.flows.reading.samples import Progress

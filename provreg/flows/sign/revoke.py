@@ -32,11 +32,10 @@ from provreg.errors import (
 )
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import load_entries
+from provreg.flows.verify.changes import rows_revoked
 from provreg.flows.verify.history import check_known, known_of
-from provreg.flows.verify.integrity import read_head
+from provreg.flows.verify.manifest import load_entries, read_head
 from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
-from provreg.flows.verify.revoked_samples import rows_revoked
 from provreg.flows.verify.signatures import check_named, check_signatures, is_recorded
 from provreg.flows.verify.steps import locate
 from provreg.trust.signers import Signer

@@ -25,7 +25,7 @@ from provreg.core.manifest.head import Head
 from provreg.errors import Finding, NotTrustedError
 from provreg.flows.reading.samples import read_again, told_by_data
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.integrity import no_report
+from provreg.flows.verify.manifest import no_report
 from provreg.flows.verify.steps import Step
 from provreg.readers.api import ReadResult
 

@@ -18,7 +18,7 @@ from provreg.core.statements.latest import Latest, parse_latest
 from provreg.errors import FormatError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.bundles import check_bundles, over_digest
+from provreg.flows.verify.signatures import check_bundles, over_digest
 
 # Clocks differ: what was signed a moment ago is not from the future.
 _SKEW = timedelta(minutes=10)

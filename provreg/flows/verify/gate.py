@@ -9,8 +9,8 @@ import pyarrow as pa
 from provreg.core.changes.changes import Changes, compare
 from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
 from provreg.core.policy.policy import PublishRule
-from provreg.flows.verify.entries import load_entries
-from provreg.flows.verify.judging import Base, Judge, nothing_before
+from provreg.flows.verify.manifest import load_entries
+from provreg.flows.verify.steps import Base, Judge, nothing_before
 
 
 @dataclass(frozen=True, slots=True)

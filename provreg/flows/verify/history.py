@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
@@ -14,9 +15,10 @@ from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.freshness import Attested
-from provreg.flows.verify.integrity import Report, history, no_report, read_head
+from provreg.flows.verify.manifest import Report, history, no_report, read_head
 from provreg.flows.verify.revocations import Chain
 from provreg.flows.verify.signatures import Signed
+from provreg.store.private.pins import read_lock, write_lock
 from provreg.store.private.seen import Seen, forget_command, shown_place
 from provreg.store.private.state import Pin, Sighting, check_same, check_seen
 
@@ -243,6 +245,23 @@ def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -
             in_force={one.revocation.number: one.digest for one in ours},
         )
     )
+
+
+def pin(lock: Path, head: Head, digest: str, revocation: RevocationLink | None) -> Pin:
+    """Pins a version that verified in the file `lock`, which is made if it does not exist, with the
+    newest revocation in force.
+
+    Raises FormatError for a malformed lock file, StorageError.
+    """
+    pins = read_lock(lock) if lock.exists() else {}
+    now = _now()
+    new = Pin(head.uid, head.version, digest, revocation, now)
+    old = pins.get(head.dataset)
+    if old is not None and old.at is not None and new == replace(old, at=now):
+        # Pinned again it is as old as it was: the earlier time says more, and nothing is to commit.
+        new = old
+    write_lock(lock, {**pins, head.dataset: new})
+    return new
 
 
 @dataclass(frozen=True, slots=True)

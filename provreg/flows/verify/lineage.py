@@ -17,9 +17,9 @@ from provreg.core.policy.policy import Proof, Signature
 from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.integrity import history
-from provreg.flows.verify.judging import Judge
+from provreg.flows.verify.manifest import history
 from provreg.flows.verify.signatures import is_proposal, read_signatures, who_signed
+from provreg.flows.verify.steps import Judge
 
 Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "proposed"]
 
@@ -142,7 +142,7 @@ def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | Non
     changes = workspace.index.changes([one.digest for one in versions])
     if proposal is None:
         return changes
-    from provreg.flows.verify.compare import changes_of
+    from provreg.flows.verify.changes import changes_of
     from provreg.store.index.rows import change_rows
 
     rows = change_rows(changes_of(workspace, proposal.head)[0])

@@ -27,8 +27,8 @@ from provreg.core.statements.revocation import (
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
 from provreg.flows.session.trust import POLICY, Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.bundles import check_bundles, over
 from provreg.flows.verify.freshness import read_freshness
+from provreg.flows.verify.signatures import check_bundles, over
 from provreg.store.private.seen import shown_place
 
 

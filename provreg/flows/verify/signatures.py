@@ -1,28 +1,77 @@
-"""Who signed a head, and what the policy says of them.
+"""Signatures: bundles over statements of every kind, and who signed a head (steps 1 to 7).
 
-These are steps 1 to 7 of docs/concepts/verification.md.
+Anybody may add bundles to a registry: one that fails is passed over, and says why. Anybody may add
+proposals, too: first of all it is asked whether somebody whom the policy names has signed it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import Verdict, Witness, judge
 from provreg.core.policy.policy import Signature
-from provreg.core.statements.statement import statement_of, version_statement
-from provreg.errors import NotFoundError, NotTrustedError
+from provreg.core.statements.statement import (
+    VERSION_PREDICATE,
+    parse_about,
+    statement_of,
+    version_statement,
+)
+from provreg.errors import FormatError, NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.bundles import CheckedBundles, check_bundles
-from provreg.flows.verify.integrity import Report, no_report, read_head, read_version_record
+from provreg.flows.verify.manifest import Report, no_report, read_head, read_version_record
 from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
 
 _SHOWN_SIGNERS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBundles:
+    """Bundles with the signature that each holds, and by written SHA-256 why others hold none."""
+
+    good: list[tuple[Bundle, Signature]] = field(default_factory=list)
+    failed: list[tuple[str, NotTrustedError]] = field(default_factory=list)
+
+    @property
+    def signatures(self) -> list[Signature]:
+        return [signature for _, signature in self.good]
+
+
+def check_bundles(
+    bundles: Iterable[tuple[str, bytes]],
+    trust: Trust,
+    wanted: Callable[[Bundle], bool] = lambda _: True,
+) -> CheckedBundles:
+    """What of `bundles`, (written SHA-256, bytes) each, verifies by the anchors of `trust`.
+
+    Those that are not `wanted` are neither verified nor told of. Whether the policy lets a
+    signature count is not asked.
+    """
+    checked = CheckedBundles()
+    for digest, data in bundles:
+        try:
+            bundle = parse_bundle(data)
+            if wanted(bundle):
+                checked.good.append((bundle, verify_bundle(bundle, trust.anchors)))
+        except NotTrustedError as error:
+            checked.failed.append((digest, error))
+    return checked
+
+
+def over(statement: bytes) -> Callable[[Bundle], bool]:
+    """The bundles over just this statement (step 5)."""
+    return lambda bundle: bundle.payload == statement
+
+
+def over_digest(digest: str) -> Callable[[Bundle], bool]:
+    """The bundles over the statement with this written SHA-256."""
+    return lambda bundle: sha256_digest(bundle.payload) == digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,3 +347,43 @@ def _over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes)
         for bundle, _ in bundles
         if bundle.payload != statement
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A proposal of version `number` with this head digest; `by` are the principals who signed it,
+    whether or not a rule lets them publish: none where the policy names nobody who did."""
+
+    number: int
+    digest: str
+    by: tuple[str, ...]
+
+
+def proposed(workspace: Workspace, dataset: str, trust: Trust, *, above: int = 0) -> list[Waiting]:
+    """The proposals of numbers over `above`, ascending, with who signed them."""
+    return [
+        Waiting(number, digest, signers_of(workspace, dataset, number, digest, trust))
+        for number, digest in workspace.versions.proposals(dataset, above=above)
+    ]
+
+
+def waiting(workspace: Workspace, dataset: str, trust: Trust, *, above: int) -> list[Waiting]:
+    """As `proposed`, but for those that nobody signed whom the policy names."""
+    return [one for one in proposed(workspace, dataset, trust, above=above) if one.by]
+
+
+def signers_of(
+    workspace: Workspace, dataset: str, number: int, digest: str, trust: Trust
+) -> tuple[str, ...]:
+    """The principals of the policy who signed that the head `digest` is this version, by name."""
+
+    def of_this_version(bundle: Bundle) -> bool:
+        try:
+            about = parse_about(bundle.payload, VERSION_PREDICATE, "the statement")
+        except FormatError:
+            return False
+        return (about.dataset, about.version, about.head) == (dataset, number, digest)
+
+    checked = check_bundles(workspace.versions.signatures(dataset, digest), trust, of_this_version)
+    principals = map(trust.policy.signer_of, checked.signatures)
+    return tuple(sorted({principal.name for principal in principals if principal is not None}))

@@ -19,7 +19,7 @@ from blake3 import blake3
 from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import Head
 from provreg.flows.reading.samples import told_by_stream
-from provreg.flows.verify.entries import long_label
+from provreg.flows.verify.manifest import long_label
 from provreg.loaders.passes.matching import Matching
 from provreg.readers.tables.samples import content_ids
 

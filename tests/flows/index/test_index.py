@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from provreg.errors import UsageError
-from provreg.flows.verify.compare import changes_between
+from provreg.flows.verify.changes import changes_between
 from provreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def test_a_replaced_ancestor_stays_known_by_who_descends_from_it(
 def test_comparing_reads_only_blocks_that_differ(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import provreg.flows.verify.compare as module
+    import provreg.flows.verify.changes as module
     from provreg.core.changes.changes import compare
 
     rows = "".join(f'{{"key": "{n:05}", "text": "{n}"}}\n' for n in range(5000))

@@ -11,8 +11,7 @@ import pytest
 
 from provreg.core.manifest.head import root_of_parts
 from provreg.errors import NotTrustedError
-from provreg.flows.verify import entries as flow
-from provreg.flows.verify import integrity
+from provreg.flows.verify import manifest
 from provreg.readers.api import ReadOptions
 
 if TYPE_CHECKING:
@@ -48,9 +47,9 @@ def test_sync_reads_of_a_successor_only_what_its_parent_lacks(
     old, new = heads
     opened = bench.open()
     read = []
-    real = flow.read_part_file
+    real = manifest.read_part_file
     monkeypatch.setattr(
-        flow, "read_part_file", lambda at, part: read.append(part) or real(at, part)
+        manifest, "read_part_file", lambda at, part: read.append(part) or real(at, part)
     )
     opened.workspace.index.forget([new.digest()])
     assert opened.sync() == []
@@ -77,7 +76,7 @@ def test_sync_refuses_a_successor_whose_own_part_is_damaged(
 def test_a_damaged_part_that_versions_share_does_not_verify_though_it_is_in_the_index(
     bench: Bench, heads: tuple[Head, Head], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(integrity, "_FEW_BYTES", few)
+    monkeypatch.setattr(manifest, "_FEW_BYTES", few)
     bench.overwrite(bench.object(heads[1].parts[1].file), b"damaged")
     opened = bench.open()
     assert opened.sync() == []
@@ -99,7 +98,7 @@ def test_all_cores_find_what_one_finds(
     bench.point(2, bench.forge(replace(heads[1], parts=parts, root=lie), claim=False))
     for worth in (1, 1 << 30):
         bench.forget("PROVREG_CACHE", "PROVREG_STATE")
-        monkeypatch.setattr(flow, "_WORTH_PROCESSES", worth)
+        monkeypatch.setattr(manifest, "_WORTH_PROCESSES", worth)
         assert bench.open().verify("pets@1").entries.num_rows == entries.num_rows
         with pytest.raises(
             NotTrustedError, match="not those whose blocks its head signs"

@@ -10,7 +10,6 @@ import pytest
 from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import NotTrustedError, RevokedError, UsageError
 from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
-from provreg.flows.verify.revoked_samples import revoked_samples
 from provreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def revoke(bench: Bench, samples: RevokedSamples) -> None:
 def revoked(bench: Bench, reference: str = "pets") -> list[str]:
     registry = consumer(bench)
     version = registry.verify(reference)
-    mask = revoked_samples(registry.workspace, version)
+    mask = version.revoked_samples()
     assert len(mask) == version.entries.num_rows
     return [
         name for name, gone in zip(version.entries["id"].to_pylist(), mask, strict=True) if gone

@@ -19,8 +19,8 @@ from provreg.core.manifest.head import KINDS, Head, NameCounts, PartRef
 from provreg.core.manifest.manifest import build_parts
 from provreg.errors import DamagedError
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify import compare as compare_flow
-from provreg.flows.verify.compare import changes_between
+from provreg.flows.verify import changes as compare_flow
+from provreg.flows.verify.changes import changes_between
 from provreg.store.registry.parts import write_part
 
 if TYPE_CHECKING:

@@ -1,10 +1,18 @@
-"""Comparing two versions from their objects: only blocks that differ are read and joined."""
+"""What changed between versions, and which samples of a version are thereby revoked.
+
+Two versions are compared from their objects: only blocks that differ are read and joined. A
+revocation matches the names that samples have and those that they had: whoever publishes could give
+them another name otherwise. What they had is told by the changes along the line, which are compared
+once for a version and remembered; the index is not asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,12 +23,20 @@ from provreg.core.changes.changes import (
     drop_equal,
     same_ids,
 )
-from provreg.core.manifest.columns import combine_tables
+from provreg.core.changes.revoked_rows import Name, NamedEntries, former_after, revoked_mask
+from provreg.core.manifest.columns import Mask, combine_tables, take
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import KINDS, Head, PartRef, check_parent
+from provreg.core.statements.revocation import RevokedSamples
+from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.entries import checked_part, read_blocks
-from provreg.flows.verify.integrity import read_head
+from provreg.flows.verify.manifest import (
+    checked_part,
+    history,
+    load_entries,
+    read_blocks,
+    read_head,
+)
 
 _DENSE = 8
 # Below this a look of its own at a part takes longer than to copy its rows.
@@ -151,3 +167,74 @@ def _ascending(tables: Sequence[pa.Table]) -> pa.Table:
 def _unshared(parts: Sequence[PartRef], others: Sequence[PartRef]) -> list[PartRef]:
     shared = {part.blocks for part in others}
     return [part for part in parts if part.blocks not in shared]
+
+
+def rows_revoked(
+    workspace: Workspace,
+    digest: str,
+    head: Head,
+    entries: pa.Table,
+    samples: Sequence[RevokedSamples],
+) -> Mask:
+    """One bool for each of `entries`, those of the head `digest`: whether the sample is among
+    `samples`.
+
+    Raises NotTrustedError where the line, or a version on it, is damaged.
+    """
+    names = list(dict.fromkeys(Name.of(one) for one in samples))
+    # Newest first: a line is walked back once.
+    wanted = sorted({one.since for one in samples if one.since > 1}, reverse=True)
+    found: list[tuple[int, str, Head]] = []
+    for link, ancestor in history(workspace, digest) if wanted else ():
+        if not wanted:
+            break
+        while wanted and ancestor.version < wanted[0]:
+            found.append((wanted.pop(0), link, ancestor))
+    before: dict[int, NamedEntries | None] = dict.fromkeys(one.since for one in samples)
+    # Oldest first: what is found of one version is where the next begins.
+    for since, link, ancestor in reversed(found):
+        before[since] = _named(workspace, link, load_entries(workspace, ancestor), names)
+    return revoked_mask(_named(workspace, digest, entries, names), samples, head.version, before)
+
+
+def _named(
+    workspace: Workspace, digest: str, entries: pa.Table, names: Sequence[Name]
+) -> NamedEntries:
+    """The entries of the head `digest`, and which of them had each of `names` before."""
+    line: list[str] = []
+    former: Mapping[Name, pa.Array] = {name: pa.array([], pa.string()) for name in names}
+    for link, ancestor in history(workspace, digest) if names else ():
+        known = {name: workspace.former_names.get(link, name, ancestor.samples) for name in names}
+        masks = {name: mask for name, mask in known.items() if mask is not None}
+        if len(masks) == len(names):
+            if not line:
+                return NamedEntries(entries, masks)
+            former = _ids(workspace, ancestor, masks)
+            line.append(link)
+            break
+        line.append(link)
+    line.reverse()
+    for older, newer in itertools.pairwise(line):
+        changes = _changes(workspace, read_head(workspace, older), read_head(workspace, newer))
+        former = {name: former_after(changes, name, ids) for name, ids in former.items()}
+    masks = {}
+    for name, ids in former.items():
+        is_in = pc.is_in(entries.column("id"), value_set=ids)
+        masks[name] = np.asarray(is_in.to_numpy(), np.bool_)
+        workspace.former_names.put(digest, name, masks[name])
+    return NamedEntries(entries, masks)
+
+
+def _ids(workspace: Workspace, head: Head, masks: Mapping[Name, Mask]) -> dict[Name, pa.Array]:
+    if not any(mask.any() for mask in masks.values()):
+        return {name: pa.array([], pa.string()) for name in masks}
+    entries = load_entries(workspace, head)
+    return {name: take(entries, "id", np.flatnonzero(mask)) for name, mask in masks.items()}
+
+
+def _changes(workspace: Workspace, old: Head, new: Head) -> Changes:
+    try:
+        return changes_between(workspace, old, new)
+    except (DamagedError, NotFoundError):
+        # Block lists, which only make comparing fast, may be lost: entries say all of it.
+        return compare(load_entries(workspace, old), load_entries(workspace, new))
