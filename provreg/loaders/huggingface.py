@@ -23,7 +23,7 @@ from provreg.errors import InputError, StorageError, UsageError, needs_extra
 from provreg.flows.reading.settings import reader_settings
 from provreg.loaders import arrow
 from provreg.loaders.passes.dataset_check import verify_dataset
-from provreg.readers.huggingface import huggingface
+from provreg.readers.huggingface.huggingface import signed_features
 from provreg.readers.tables.signed_features import MEDIA, Said, written
 from provreg.store.private.folders import check_parents
 
@@ -139,11 +139,12 @@ def _read(
 
 def _signed_media(samples: VerifiedSamples) -> dict[str, Any]:
     """The columns that are signed to be images, sounds and the like, decoded as is signed."""
-    reading = samples.head.reading
-    if reading["reader"] != huggingface.READER:
-        return {}
-    said = huggingface.options_from_reading(reader_settings(reading)).said or ()
-    return {str(one.at[0]): _feature(one) for one in said if one.kind in MEDIA and len(one.at) == 1}
+    signed = signed_features(reader_settings(samples.head.reading))
+    return {
+        str(feature.at[0]): _feature(feature)
+        for feature in signed
+        if feature.kind in MEDIA and len(feature.at) == 1
+    }
 
 
 def _feature(said: Said) -> Any:

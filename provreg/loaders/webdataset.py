@@ -62,14 +62,14 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
 
     def __init__(self, samples: VerifiedSamples, shuffle_shards: int | None) -> None:
         super().__init__()
-        reading = samples.head.reading
-        if reading["reader"] != reader.READER:
+        options = reader.shard_options(reader_settings(samples.head.reading))
+        if options is None:
             raise UsageError(
                 f"the samples of {samples.reference} are not of tar shards",
                 hint="docs/guides/loaders.md shows the loaders for files and tables",
             )
-        self._options = reader.options_from_reading(reader_settings(reading))
-        label = None if self._options.label is None else LabelMember.parse(self._options.label)
+        self._options = options
+        label = None if options.label is None else LabelMember.parse(options.label)
         self._label = label.member.lower() if label is not None and label.key is None else None
         self._samples = samples
         self._seed = shuffle_shards

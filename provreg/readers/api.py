@@ -7,8 +7,9 @@ A reader is a module, or an object of another package, with the attributes of `R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
@@ -27,10 +28,28 @@ if TYPE_CHECKING:
     from provreg.errors import Finding
     from provreg.executors.api import Executor
 
+# The field of a head's reading that records the SampleKind of another package's reader.
+SAMPLES = "samples"
+
 # Samples that are handed on: rows' columns, files' bytes, or members by name.
 Payloads: TypeAlias = "pa.RecordBatch | Sequence[bytes] | Sequence[Mapping[str, bytes]]"
 # (payloads, samples of schema SAMPLE) in batches, in the order of `ReadResult.table`.
 SampleStream: TypeAlias = "Generator[tuple[Payloads, pa.RecordBatch], None, None]"
+
+
+class SampleKind(StrEnum):
+    """What a reader's samples are, and so what can be done with them.
+
+    Of a reader of another package, the head records it as `samples`.
+    """
+
+    # Files in folders. An id is the file's path, the payload its bytes.
+    FILES = "files"
+    # Files in archives. The payload is the bytes of one file.
+    MEMBERS = "members"
+    # Rows. `label` and `split` in the reading name columns, or are null.
+    ROWS = "rows"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +142,20 @@ class KnownRows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """How a reading is to be done, which changes nothing of what comes out.
+    """How data are read. None of it changes the samples.
 
-    Folders of `leave_out` (the registry) are not entered. Files that `known` has a digest for need
+    Folders of `leave_out` (the registry) are not entered. Files with a digest in `known_files` need
     not be read; verification passes none. With `collect`, samples that cannot be read become
-    findings where the reader can tell them apart. `progress` hears how many samples are done.
-    `remember` is left what rows hash to, for others to ask.
+    findings if the reader can tell them apart. `progress` is called with the number of samples
+    done. `known_rows` has the digests of rows: `read` only adds to it, `stream` looks them up.
     """
 
     leave_out: Iterable[Path] = ()
     executor: Executor = IN_PROCESS
-    known: KnownDigests | None = None
+    known_files: KnownDigests | None = None
     collect: bool = False
     progress: Callable[[int], None] | None = None
-    remember: KnownRows | None = None
+    known_rows: KnownRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +232,13 @@ class Reader(Protocol):
     """One way to make samples of data.
 
     `format_` is one of the reader's formats, `options` what `settle` or `options_from_reading`
-    gave. All methods raise provreg's errors only, InputError naming the sample that cannot be taken
-    in.
+    returned. All methods raise provreg's errors only, and InputError names the sample.
     """
+
+    @property
+    def SAMPLES(self) -> SampleKind:  # noqa: N802 - modules have constants
+        """What the samples are. Optional in another package: `OTHER`."""
+        ...
 
     @property
     def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - modules have constants
@@ -237,14 +260,26 @@ class Reader(Protocol):
         ...
 
     def files(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleFiles | None:
-        """Access by id, or None where the data can only be streamed."""
+        """Access by id, or None if the data can only be streamed."""
         ...
 
-    def stream(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleStream | None:
-        """Payloads as they come, or None where files are to be read by id.
+    def stream(
+        self, paths: Sequence[Path], format_: str, options: Any, context: ReadContext, /
+    ) -> SampleStream | None:
+        """The payloads in the order of the data, or None if they are read by id.
 
-        They are the very bytes that `content` was computed from. Where ids are content digests,
-        they have no numbers yet (`table_samples.numbered_ids`).
+        They are the very bytes that `content` was computed from. Ids that are content digests have
+        no numbers yet (`tables.samples.numbered_ids`).
+        """
+        ...
+
+    def listed_files(
+        self, paths: Sequence[Path], format_: str, label: str | None, /
+    ) -> Set[Path] | None:
+        """The files at `paths` that are read; anything else in their folders is a stranger.
+
+        None if the reader lists what it leaves out itself, and in another package if it lacks this
+        method. `label` is where labels come from, None if that is not known yet.
         """
         ...
 

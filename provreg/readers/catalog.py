@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, UsageError
+from provreg.readers.api import SAMPLES, SampleKind
 from provreg.readers.archives import webdataset, zip_folder
-from provreg.readers.data_files.shard_files import shards
 from provreg.readers.data_files.table_files import detect_format
-from provreg.readers.data_files.table_files import shards as table_files
 from provreg.readers.data_files.tables_in_folder import refuse_tables
 from provreg.readers.files import folder
 from provreg.readers.huggingface import huggingface
-from provreg.readers.huggingface.layout import reads
 from provreg.readers.idx import idx
 from provreg.readers.tables import table
 from provreg.readers.tables.options import READERS as TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence, Set
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from provreg.readers.api import Reader
@@ -80,23 +78,16 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     return reader, format_
 
 
-def files_read(format_: str, paths: Sequence[Path], label: str | None = None) -> Set[Path] | None:
-    """The files at `paths` that a format reads, as its reader lists them; None where it reads all,
-    or says itself what it leaves out, as folders of files and readers of other packages do.
+def sample_kind(reading: Mapping[str, Any]) -> SampleKind:
+    """What the samples of a head are, by its reading.
 
-    `label` is where labels are, None where nobody said so yet. Raises as reading does.
+    A reader of another package is neither needed nor loaded: the head records its answer, and
+    without one, or with one that is unknown, samples are `OTHER`.
     """
-    if format_ in TABLES:
-        return set(table_files(paths, format_))
-    if format_ == huggingface.READER:
-        return reads(paths)
-    if format_ == webdataset.READER:
-        return {shard.file.path for shard in shards(paths)}
-    if format_ == zip_folder.READER:
-        return set(zip_folder.archives(paths))
-    if format_ == idx.READER:
-        return idx.reads(paths, labels=label != "none")
-    return None
+    if reader := _READERS.get(reading["reader"]):
+        return reader.SAMPLES
+    kind = reading.get(SAMPLES)
+    return SampleKind(kind) if kind in tuple(SampleKind) else SampleKind.OTHER
 
 
 def _plugged(format_: str) -> Reader | None:

@@ -10,7 +10,7 @@ offers the same name is not taken for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -24,14 +24,17 @@ from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.entry import SAMPLE
+from provreg.core.manifest.head import left_out_of
 from provreg.errors import Finding, FormatError, InputError, NotFoundError, ProvregError, UsageError
 from provreg.readers.api import (
+    SAMPLES,
     Payloads,
     ReadContext,
     Reader,
     ReadOptions,
     ReadResult,
     SampleFiles,
+    SampleKind,
     SampleStream,
 )
 from provreg.readers.checked_payloads import NEVER_NULL, hashed
@@ -39,6 +42,8 @@ from provreg.readers.tables.samples import check_unique
 
 GROUP = "provreg.readers"
 _PACKAGE, _VERSION = "package", "package_version"
+# What provreg adds to the reading that the package gives.
+_OURS = {_PACKAGE, _VERSION, SAMPLES}
 _NEEDED = ("OPTIONS", "settle", "options_from_reading", "read", "files", "stream")
 _MAX_NAME = 256
 _FOUND = {
@@ -58,6 +63,7 @@ class PluggedReader:
     package: str
     version: str
     reader: Reader
+    SAMPLES: SampleKind
 
     @property
     def OPTIONS(self) -> frozenset[str]:  # noqa: N802 - as in `Reader`
@@ -83,15 +89,17 @@ class PluggedReader:
 
         provreg's caches hold what provreg hashed: the reader neither sees them nor adds to them.
         """
-        own = replace(work, known=None, remember=None)
+        own = replace(work, known_files=None, known_rows=None)
         with self.held():
             found = self.reader.read(paths, format_, options, own)
             complaint = self._complaint(found)
         if complaint:
             raise self.wrong(complaint)
         check_unique(found.table["id"], [(quoted(self.format), found.table.num_rows)])
-        named = {_PACKAGE: self.package, _VERSION: self.version}
-        return replace(found, reading=found.reading | named, files=None)
+        added = {_PACKAGE: self.package, _VERSION: self.version}
+        if self.SAMPLES is not SampleKind.OTHER:
+            added[SAMPLES] = self.SAMPLES.value
+        return replace(found, reading=found.reading | added, files=None)
 
     def files(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleFiles | None:
         """As the package's reader; what is read is bytes. Whoever asked for a sample hashes it."""
@@ -99,12 +107,29 @@ class PluggedReader:
             found = self.reader.files(paths, format_, options)
         return None if found is None else _PluggedFiles(self, found)
 
-    def stream(self, paths: Sequence[Path], format_: str, options: Any, /) -> SampleStream | None:
-        """As the package's reader; raises InputError for payloads that do not hash to what is said
-        of them."""
+    def stream(
+        self, paths: Sequence[Path], format_: str, options: Any, context: ReadContext, /
+    ) -> SampleStream | None:
+        """As the package's reader, which sees no caches. Raises InputError for payloads that do not
+        have the digests given with them."""
+        own = replace(context, known_files=None, known_rows=None)
         with self.held():
-            found = self.reader.stream(paths, format_, options)
+            found = self.reader.stream(paths, format_, options, own)
         return None if found is None else self._streamed(found)
+
+    def listed_files(
+        self, paths: Sequence[Path], format_: str, label: str | None, /
+    ) -> Set[Path] | None:
+        """As the package's reader, None if it has no such method."""
+        with self.held():
+            if not hasattr(self.reader, "listed_files"):
+                return None
+            files = self.reader.listed_files(paths, format_, label)
+            if files is None:
+                return None
+            if isinstance(files, Set) and all(isinstance(file, Path) for file in files):
+                return frozenset(files)
+        raise self.wrong("lists files that are not a set of paths")
 
     def _streamed(self, batches: Any) -> SampleStream:
         try:
@@ -130,7 +155,7 @@ class PluggedReader:
         package, _ = named_package(reading)
         if package != self.package:
             raise missing(self.format, package)
-        return {name: said for name, said in reading.items() if name not in {_PACKAGE, _VERSION}}
+        return {name: value for name, value in reading.items() if name not in _OURS}
 
     def _complaint(self, found: Any) -> str:
         if not isinstance(found, ReadResult):
@@ -144,11 +169,12 @@ class PluggedReader:
         found.table.validate(full=True)
         if not found.table.num_rows or any(found.table[name].null_count for name in NEVER_NULL):
             return "gives no samples, or some without ids, digests or sizes"
-        if found.reading.get("reader") != self.format or {_PACKAGE, _VERSION} & set(found.reading):
+        if found.reading.get("reader") != self.format or _OURS & set(found.reading):
             return (
                 "does not name its format, and nothing of its package, in what goes into the head"
             )
         canonical(found.reading)
+        left_out_of(found.reading)
         sound = {name for name in found.classes if isinstance(name, str)}
         twice = len(sound) < len(found.classes)
         return "gives classes that are no texts, or one twice" if twice else ""
@@ -224,6 +250,8 @@ def plugged(format_: str) -> PluggedReader | None:
     try:
         reader = point.load()
         lacking = [name for name in _NEEDED if not hasattr(reader, name)]
+        kind = getattr(reader, "SAMPLES", SampleKind.OTHER)
+        known = kind in tuple(SampleKind)
     except (Exception, SystemExit) as error:  # whatever it is, it is other people's code
         raise UsageError(
             f"{named} cannot be loaded: {type(error).__name__}: {printable(str(error))}",
@@ -231,8 +259,13 @@ def plugged(format_: str) -> PluggedReader | None:
         ) from error
     if lacking:
         raise UsageError(f"{named} is none: it has no {', '.join(lacking)}")
+    if not known:
+        raise UsageError(
+            f"{named} has an unknown kind of samples: {quoted(str(kind))}",
+            hint="kinds: " + ", ".join(SampleKind),
+        )
     version = "" if point.dist is None else point.dist.version
-    return PluggedReader(format_, packages[0], version, reader)
+    return PluggedReader(format_, packages[0], version, reader, SampleKind(kind))
 
 
 def named_package(reading: Mapping[str, Any]) -> tuple[str, str]:

@@ -28,6 +28,8 @@ def _ids(*ids: str) -> list[dict[str, Any]]:
 
 # (name, what is wrong, what the message says, rows, facts of the head). A head cannot say a name
 # that is too long; it says none then, which is looked at later.
+PACKAGE = {"reader": "lines", "package": "provreg-lines", "package_version": "1.2",
+           "samples": "files"}  # fmt: skip
 ROWS: tuple[tuple[str, str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
     ("unsorted", "ids out of order", "not ascending and unique at 'b'",
      _ids("a", "c", "b", "d"), {}),
@@ -42,6 +44,8 @@ ROWS: tuple[tuple[str, str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
      "the id has control or bidirectional", _ids("gnp.\u202ecod"), {"reading": TABLE}),
     ("id-out-of-the-folder", "a folder's id with `..`", "'../1.jpg' is not a path below",
      _ids("../1.jpg"), {}),
+    ("id-out-of-the-files-of-a-package", "an id with `..` where a package's samples are files",
+     "'../1.jpg' is not a path below", _ids("../1.jpg"), {"reading": PACKAGE}),
     ("id-absolute", "a folder's id that begins at the root", "is not a path below",
      _ids("/etc/passwd"), {}),
     ("id-with-an-empty-segment", "a folder's id with an empty segment", "is not a path below",

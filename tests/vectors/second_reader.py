@@ -134,7 +134,7 @@ def check_bearing(head: Mapping[str, Any], entries: Sequence[Mapping[str, Any]])
     kind = ("none", "class", "text").index(head["label_type"])
     refuse_unless(needed <= kind, "label type")
     refuse_unless(kind != 1 or labels <= set(head["classes"]), "class")
-    if head["reading"]["reader"] == "folder":
+    if head["reading"]["reader"] == "folder" or head["reading"].get("samples") == "files":
         check_paths([entry["id"] for entry in entries])
 
 

@@ -50,6 +50,7 @@ def oms(
     The version is verified first. It must have been taken in from a folder, with --sha256. Then
     `model_signing verify` accepts the folder with the bundle (docs/guides/interop.md).
     """
+    from provreg.core.manifest.head import left_out_of
     from provreg.store.files import replace_file
 
     output = printing.output()
@@ -63,7 +64,7 @@ def oms(
     for warning in opened.warnings:
         output.warn(warning)
     replace_file(out, opened.export_oms(version, signer), 0o666)
-    left_out = sum(version.head.reading["left_out"].values())
+    left_out = sum(left_out_of(version.head.reading).values())
     if left_out:
         output.warn(
             f"{counted(left_out, 'name')} beside the files were left out of {version.reference}:"

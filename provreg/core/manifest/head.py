@@ -6,6 +6,7 @@ Its canonical JSON is stored as `head.json`; the sha256 of those bytes is the ve
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -152,6 +153,22 @@ def parse_head(data: bytes) -> Head:
     fields.done()
     _check_consistent(head)
     return head
+
+
+def samples_are_files(reading: Mapping[str, Any]) -> bool:
+    """Whether a head's `reading` makes files its samples: ids are then paths below a folder.
+
+    It says so of itself (docs/format/head.md, "Reading"), so that it holds without the reader.
+    """
+    return reading["reader"] == "folder" or reading.get("samples") == "files"
+
+
+def left_out_of(reading: Mapping[str, Any]) -> dict[str, int]:
+    """How many names `reading` left out, by reason. Raises FormatError for another form."""
+    counts = reading.get("left_out", {})
+    if isinstance(counts, dict) and all(type(count) is int for count in counts.values()):
+        return counts
+    raise FormatError("head.reading: left_out does not count names by reason")
 
 
 def check_parent(child: Head, parent: Head) -> None:

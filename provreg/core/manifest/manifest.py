@@ -26,7 +26,13 @@ from provreg.core.manifest.columns import (
     without_dictionary,
 )
 from provreg.core.manifest.entry import ENTRY, TIMESTAMP
-from provreg.core.manifest.head import LABEL_TYPES, MAX_CLASSES, TOP_NAMES, Head
+from provreg.core.manifest.head import (
+    LABEL_TYPES,
+    MAX_CLASSES,
+    TOP_NAMES,
+    Head,
+    samples_are_files,
+)
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.limits import (
     FIRST_TIME,
@@ -120,7 +126,7 @@ def check_version(head: Head, entries: pa.Table) -> None:
     if head.label_type == "class" and not labels <= set(head.classes):
         stranger = min(labels - set(head.classes))
         raise FormatError(f"the label {quoted(stranger)} is none of the head's classes")
-    if head.reading["reader"] == "folder":
+    if samples_are_files(head.reading):
         check_path_ids(entries.column("id"))
 
 

@@ -22,8 +22,8 @@ from provreg.errors import Finding, FindingKind, UsageError, needs_extra
 from provreg.executors.per_host import per_host
 from provreg.flows.reading.samples import Progress
 from provreg.flows.verify.steps import VerifiedVersion
-from provreg.readers.archives import zip_folder
-from provreg.readers.files import folder
+from provreg.readers.api import SampleKind
+from provreg.readers.catalog import sample_kind
 from provreg.readers.web.bounds import Bounds
 
 with needs_extra("fetch"):
@@ -38,8 +38,8 @@ with needs_extra("fetch"):
     )
 
 _IN_MEMORY = 1 << 20
-# The readers whose samples' contents are the bytes of files.
-_FILES = frozenset({folder.READER, zip_folder.READER})
+# Samples whose digest is that of a file's bytes.
+_FILES = frozenset({SampleKind.FILES, SampleKind.MEMBERS})
 _COLUMNS = ["id", "content", "source", "labeler", "uri", "attrs"]
 
 
@@ -68,7 +68,7 @@ def refetch(
     Nothing is kept. `bounds` is what a server is given. Raises UsageError for a version without
     URLs, StorageError where there is no room for a file.
     """
-    if version.head.reading["reader"] not in _FILES:
+    if sample_kind(version.head.reading) not in _FILES:
         raise UsageError(
             f"the samples of {version.reference} are no files, whose bytes a URL could give"
         )

@@ -21,7 +21,7 @@ from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.data_fields import ROW_ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.entry import NO_ENTRIES
-from provreg.core.manifest.head import Head
+from provreg.core.manifest.head import Head, left_out_of, samples_are_files
 from provreg.core.manifest.manifest import (
     check_path_ids,
     check_values,
@@ -40,7 +40,8 @@ from provreg.flows.reading.settings import (
     takes_sha256,
 )
 from provreg.flows.session.workspace import Workspace
-from provreg.readers.api import ReadResult
+from provreg.readers.api import ReadResult, SampleKind
+from provreg.readers.catalog import sample_kind
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.request import Ingestion
@@ -82,8 +83,9 @@ class Draft:
 def _lies_beside(reading: Mapping[str, Any]) -> set[tuple[str, str]]:
     """What a reading says that is in the data and no sample, and is else a stranger (step 12)."""
     found = adopted_files(reading)
-    if reading["reader"] in {"folder", "zip"}:
-        found |= {("", reason) for reason in ("hidden", "empty") if reason in reading["left_out"]}
+    if sample_kind(reading) in {SampleKind.FILES, SampleKind.MEMBERS}:
+        left_out = left_out_of(reading)
+        found |= {("", reason) for reason in ("hidden", "empty") if reason in left_out}
     return found
 
 
@@ -129,7 +131,7 @@ def draft(
         check_values(entries)
         if append:
             entries = merge_appended(before, entries)
-        if read.reading["reader"] == "folder":
+        if samples_are_files(read.reading):
             check_path_ids(entries.column("id"))
     except FormatError as error:
         raise InputError(error.message, sample=error.sample) from None

@@ -22,8 +22,9 @@ from provreg.errors import Finding, NotFetchedError, UsageError, needs_extra
 from provreg.executors.per_host import per_host
 from provreg.flows.ingest.request import Fetch
 from provreg.flows.reading.samples import Progress
-from provreg.flows.reading.settings import LABELS_FILE, reader_settings, takes_sha256
+from provreg.flows.reading.settings import LABELS_FILE, takes_sha256
 from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
+from provreg.readers.catalog import reader_again, reader_of
 from provreg.readers.files import folder as folders
 from provreg.readers.files.folder_options import FolderOptions, reading_of
 from provreg.readers.labels import LABEL_COLUMNS, long_labels
@@ -178,10 +179,9 @@ def _check_options(how: ReadOptions, inherited: Mapping[str, Any] | None) -> Non
             f"{option_name(name)} means nothing in a list of URLs",
             hint="it takes " + ", ".join(sorted(map(option_name, OPTIONS))),
         )
-    before = None if inherited is None else reader_settings(inherited)["reader"]
-    if before not in (None, folders.READER):
+    if inherited is not None and reader_again(inherited)[0] != reader_of(folders.READER):
         raise UsageError(
-            f"this dataset is read as {before}, and what is downloaded is a folder",
+            f"this dataset is read as {inherited['reader']}, and downloads are a folder",
             hint="choose another --name for a new dataset",
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference
-from provreg.core.manifest.head import Head
+from provreg.core.manifest.head import Head, left_out_of
 from provreg.errors import (
     DamagedError,
     NotFoundError,
@@ -111,7 +111,7 @@ def outcome_of(
         dataset=drafted.dataset,
         samples=drafted.entries.num_rows,
         changes=drafted.changes.counts(),
-        left_out=drafted.read.reading.get("left_out", {}),
+        left_out=left_out_of(drafted.read.reading),
         reused=drafted.read.reused,
         head=head,
         digest=digest,

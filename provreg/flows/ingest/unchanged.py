@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provreg.core.encoding.canonical import canonical, parse_canonical
+from provreg.core.manifest.head import samples_are_files
 from provreg.errors import DamagedError, FormatError, StorageError
 from provreg.executors.processes import local_processes
 from provreg.flows.ingest.request import Ingestion
@@ -49,7 +50,9 @@ class UnchangedCheck:
         """What is left out of the files, by reason, if these are known to be those of the version
         of `head`, whose digest is `digest`; None if that is not known."""
         known = self._known()
-        if head.reading["reader"] != "folder" or known.get("head") != digest:
+        # What a reader of another package makes of unchanged files may change with the package.
+        by_stats = samples_are_files(head.reading) and "package" not in head.reading
+        if not by_stats or known.get("head") != digest:
             return None
         found = self._fingerprint()
         if found is None or known["files"] != found.digest.hex():

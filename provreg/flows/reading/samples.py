@@ -14,6 +14,7 @@ from typing import Any
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.data_fields import ORIGIN_FIELDS, ROW_ORIGIN_FIELDS, DataFields
+from provreg.core.manifest.head import left_out_of
 from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, FormatError, UsageError
 from provreg.executors.processes import local_processes
@@ -26,16 +27,14 @@ from provreg.readers.api import (
     ReadOptions,
     ReadResult,
     SampleFiles,
+    SampleKind,
     SampleStream,
     check_options,
 )
-from provreg.readers.catalog import detect, files_read, reader_again, reader_of
+from provreg.readers.catalog import detect, reader_again, reader_of, sample_kind
 from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.files.globs import Excluded
-from provreg.readers.huggingface import huggingface
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
-from provreg.readers.tables import table
-from provreg.readers.tables.options import READERS as TABLES
 
 Progress = Callable[[int, int], None]
 
@@ -106,12 +105,12 @@ def read_again(
         leave_out,
         local_processes(),
         collect=True,
-        remember=remember,
+        known_rows=remember,
         progress=_counted(progress),
     )
     read = _read(reader, paths, format_, options, work)
     findings = [*read.findings, *_unseen(read, again)]
-    if (files := files_read(format_, paths, again.get("label"))) is not None:
+    if (files := reader.listed_files(paths, format_, again.get("label"))) is not None:
         beside = look_beside(paths, files, _patterns(reading), leave_out=leave_out)
         findings += _strangers(beside, _adopted(reading))
     return replace(read, findings=tuple(findings))
@@ -136,9 +135,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     again = reader_settings(reading)
     reader, format_ = reader_again(again)
     options = reader.options_from_reading(again)
-    if format_ in TABLES:
-        return table.stream(paths, format_, options, known=known)
-    stream = reader.stream(paths, format_, options)
+    stream = reader.stream(paths, format_, options, ReadContext(known_rows=known))
     if stream is None:
         raise UsageError(f"data read as {quoted(format_)} are read by id")
     return stream
@@ -163,11 +160,11 @@ def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> D
 
 def told_by_stream(reading: Mapping[str, Any]) -> DataFields:
     """As `told_by_data`, of data that have not been read yet: only columns say every split."""
-    by_columns = reading["reader"] in (*TABLES, huggingface.READER)
+    rows = sample_kind(reading) is SampleKind.ROWS
     return told_by_data(
         reading,
         labels=reading.get("label") not in {None, "none"},
-        splits=by_columns and reading.get("split") is not None,
+        splits=rows and reading.get("split") is not None,
     )
 
 
@@ -182,8 +179,8 @@ def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str,
         reading = reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
     if adopted := {*_adopted(inherited), *_adopted(reading)}:
         reading = reading | {ADOPTED: _adopted_to_json(adopted)}
-    if before := inherited.get("left_out"):
-        reading = reading | {"left_out": before | reading.get("left_out", {})}
+    if before := left_out_of(inherited):
+        reading = reading | {"left_out": before | left_out_of(reading)}
     return reading
 
 
@@ -207,7 +204,7 @@ def _beside(
     Raises InputError for a file that nobody left out.
     """
     label = how.label or (None if inherited is None else inherited.get("label"))
-    files = files_read(format_, paths, label)
+    files = reader_of(format_).listed_files(paths, format_, label)
     if files is None:
         return {}, how
     patterns = how.exclude or (() if inherited is None else _patterns(inherited))
@@ -243,7 +240,7 @@ _UNSEEN = {
 def _unseen(found: ReadResult, reading: Mapping[str, Any]) -> Iterator[Finding]:
     """What was not there when the data were signed: the head would say that such are left out."""
     for reason, names in found.unseen.items():
-        if reason not in reading.get("left_out", {}):
+        if reason not in left_out_of(reading):
             yield from (
                 Finding("stranger", printable(one), detail=_UNSEEN[reason]) for one in names
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from provreg.core.manifest.head import samples_are_files
 from provreg.core.statements.oms import oms_statement
 from provreg.errors import UsageError
 from provreg.flows.verify.steps import VerifiedVersion
@@ -16,7 +17,7 @@ def oms(version: VerifiedVersion, signer: Signer) -> bytes:
     without their SHA-256, and as `trust.signers.oms_bundle`.
     """
     head, entries = version.head, version.entries
-    if head.reading["reader"] != "folder":
+    if not samples_are_files(head.reading):
         raise UsageError(
             f"{version.reference} was read as {head.reading['reader']}, and OMS signs files",
             hint="export a version that was made from a folder of files",

@@ -22,7 +22,7 @@ from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.matching import Matching
 from provreg.loaders.selection import why_revoked
 from provreg.readers.data_files.source_file import ValueMismatchError
-from provreg.readers.huggingface import huggingface
+from provreg.readers.huggingface.huggingface import signed_features
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
 from provreg.readers.tables.options import ROLES, TableOptions
 from provreg.readers.tables.samples import content_ids, samples_of
@@ -137,9 +137,7 @@ def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
             column = reading.get(role)
             if role == "label" and head.label_type == "class":
                 return unsigned([replace(one, parameters={"names": list(head.classes)})], [one])
-    signed: tuple[Said, ...] = ()
-    if reading["reader"] == huggingface.READER:
-        signed = huggingface.options_from_reading(reader_settings(reading)).said or ()
+    signed = signed_features(reader_settings(reading))
     here = [said for said in signed if said.at == (column, *one.at[1:])]
     if here:
         return unsigned(here, [replace(one, at=here[0].at)])

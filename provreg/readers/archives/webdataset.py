@@ -16,7 +16,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream, chosen
+from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream, chosen
 from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples
 from provreg.readers.archives.tar_stream import members
 from provreg.readers.data_files.shard_files import Shard, looks_like_shards, shards, unpacked
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from provreg.readers.api import ReadOptions
 
 READER = "webdataset"
+SAMPLES = SampleKind.OTHER
 READER_VERSION = 1
 OPTIONS = frozenset({"id", "label", "split"})
 _WHAT = "head.reading"
@@ -129,13 +130,19 @@ def read(
     )
 
 
-def files(_paths: Sequence[Path], _format: str, _options: ShardOptions) -> SampleFiles | None:
+def files(_paths: Sequence[Path], _format: str, _options: ShardOptions) -> None:
     """None: shards are read from front to back."""
-    return None
 
 
-def stream(paths: Sequence[Path], _format: str, options: ShardOptions) -> SampleStream:
-    """The samples' members, and what they are."""
+def listed_files(paths: Sequence[Path], _format: str, _label: str | None) -> set[Path]:
+    """The shards."""
+    return {shard.file.path for shard in shards(paths)}
+
+
+def stream(
+    paths: Sequence[Path], _format: str, options: ShardOptions, _context: ReadContext
+) -> SampleStream:
+    """The members of each sample."""
     for shard in shards(paths):
         yield from stream_shard(shard, options)
 
@@ -182,6 +189,11 @@ def options_from_reading(reading: Any) -> ShardOptions:
         return ShardOptions(*said)
     except UsageError as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
+
+
+def shard_options(reading: Mapping[str, Any]) -> ShardOptions | None:
+    """The options of a head's `reading`; None if its samples are not of shards."""
+    return options_from_reading(reading) if reading["reader"] == READER else None
 
 
 def _reading(options: ShardOptions, left_out: dict[str, int]) -> dict[str, Any]:

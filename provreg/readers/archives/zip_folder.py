@@ -18,7 +18,7 @@ from blake3 import blake3
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding, InputError, NotFoundError
-from provreg.readers.api import ReadContext, ReadResult, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleKind
 from provreg.readers.archives.zip_contents import Member, members_of
 from provreg.readers.archives.zip_pieces import pieces
 from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 __all__ = [
     "OPTIONS",
     "READER",
+    "SAMPLES",
     "detect",
     "files",
+    "listed_files",
     "options_from_reading",
     "read",
     "settle",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 READER = "zip"
+SAMPLES = SampleKind.MEMBERS
 _MAC = "__MACOSX"
 # What one process is given at once.
 _MOST_MEMBERS, _MOST_BYTES = 1024, 32 * 1024 * 1024
@@ -134,9 +137,15 @@ def files(paths: Sequence[Path], _format: str, options: FolderOptions) -> ZipFil
     return ZipFiles(paths, options)
 
 
-def stream(_paths: Sequence[Path], _format: str, _options: FolderOptions) -> SampleStream | None:
+def stream(
+    _paths: Sequence[Path], _format: str, _options: FolderOptions, _context: ReadContext
+) -> None:
     """None: members are read by id."""
-    return None
+
+
+def listed_files(paths: Sequence[Path], _format: str, _label: str | None) -> set[Path]:
+    """The archives."""
+    return set(archives(paths))
 
 
 class ZipFiles:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding
 from provreg.executors.processes import IN_PROCESS
-from provreg.readers.api import FileStats, ReadContext, ReadResult, SampleStream
+from provreg.readers.api import FileStats, ReadContext, ReadResult, SampleKind
 from provreg.readers.files.folder_access import FolderFiles
 from provreg.readers.files.folder_options import (
     OPTIONS,
@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 __all__ = [
     "OPTIONS",
     "READER",
+    "SAMPLES",
     "FolderOptions",
     "files",
+    "listed_files",
     "options_from_reading",
     "read",
     "read_folder",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 
 READER = "folder"
+SAMPLES = SampleKind.FILES
 
 
 def read_folder(
@@ -145,7 +148,7 @@ def read(
         options,
         leave_out=work.leave_out,
         executor=work.executor,
-        known=work.known,
+        known=work.known_files,
         collect=work.collect,
         progress=None if progress is None else lambda files, _bytes: progress(files),
     )
@@ -156,9 +159,14 @@ def files(paths: Sequence[Path], _format: str, _options: FolderOptions) -> Folde
     return FolderFiles(paths)
 
 
-def stream(_paths: Sequence[Path], _format: str, _options: FolderOptions) -> SampleStream | None:
+def stream(
+    _paths: Sequence[Path], _format: str, _options: FolderOptions, _context: ReadContext
+) -> None:
     """None: files are read by id."""
-    return None
+
+
+def listed_files(_paths: Sequence[Path], _format: str, _label: str | None) -> None:
+    """None: the head counts what is left out."""
 
 
 def options_from_reading(reading: Any) -> FolderOptions:

@@ -11,9 +11,13 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.column import columns_from_json, columns_to_json
 from provreg.errors import Finding, FormatError, InputError
-from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, display
-from provreg.readers.huggingface.layout import dataset_files, looks_like_dataset
+from provreg.readers.huggingface.layout import (
+    dataset_files,
+    files_and_documents,
+    looks_like_dataset,
+)
 from provreg.readers.tables.features import class_columns, features_of
 from provreg.readers.tables.hugging_face import said_in, schema_of
 from provreg.readers.tables.options import ROLES, TableOptions, settled_options, with_schema
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from provreg.readers.api import ReadOptions
 
 READER = "huggingface"
+SAMPLES = SampleKind.ROWS
 READER_VERSION = 1
 OPTIONS = frozenset(
     {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
@@ -107,12 +112,18 @@ def read(
     )
 
 
-def files(_paths: Sequence[Path], _format: str, _options: DatasetOptions) -> SampleFiles | None:
-    """None: rows come one after another."""
-    return None
+def files(_paths: Sequence[Path], _format: str, _options: DatasetOptions) -> None:
+    """None: rows are streamed."""
 
 
-def stream(paths: Sequence[Path], _format: str, options: DatasetOptions) -> SampleStream:
+def listed_files(paths: Sequence[Path], _format: str, _label: str | None) -> set[Path]:
+    """The files of the rows, and the documents of saved datasets."""
+    return files_and_documents(paths)
+
+
+def stream(
+    paths: Sequence[Path], _format: str, options: DatasetOptions, _context: ReadContext
+) -> SampleStream:
     """The rows, class labels as their names."""
     found = dataset_files(paths)
     files_ = [file for file, _ in found.values()]
@@ -137,6 +148,13 @@ def options_from_reading(reading: Any) -> DatasetOptions:
         return DatasetOptions(with_schema(TableOptions(**roles), columns), by_file, said=said)
     except InputError as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
+
+
+def signed_features(reading: Mapping[str, Any]) -> tuple[Said, ...]:
+    """What features add to the types of columns, by a head's `reading`; other readers have none."""
+    if reading["reader"] != READER:
+        return ()
+    return options_from_reading(reading).said or ()
 
 
 def _reading(options: DatasetOptions) -> dict[str, Any]:

@@ -58,11 +58,11 @@ def dataset_files(paths: Sequence[Path]) -> dict[Path, tuple[SourceFile, str | N
     return dict(sorted(found.items()))
 
 
-def reads(paths: Sequence[Path]) -> set[Path]:
-    """Which files in the datasets at `paths` are read; the others there are strangers.
+def files_and_documents(paths: Sequence[Path]) -> set[Path]:
+    """The files that are read in the datasets at `paths`; all others there are strangers.
 
-    So are documents that are called like those of a saved dataset and lie elsewhere: datasets takes
-    a dictionary with a `state.json` for one dataset.
+    So are documents with the names of a saved dataset's in another place: `datasets` takes a
+    dictionary with a `state.json` for one dataset.
     """
     files = set(dataset_files(paths))
     for path in paths:

@@ -18,7 +18,7 @@ from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.row import hash_payloads
 from provreg.core.rows.row_hash import constant, join_pieces
 from provreg.errors import InputError, UsageError
-from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.shard_files import unpacked
 from provreg.readers.data_files.source_file import SourceFile, display, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from provreg.readers.api import ReadOptions
 
 READER = "idx"
+SAMPLES = SampleKind.OTHER
 READER_VERSION = 1
 OPTIONS = frozenset({"label", "split"})
 _WHAT = "head.reading"
@@ -120,12 +121,13 @@ def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: ReadCon
     )
 
 
-def files(_paths: Sequence[Path], _format: str, _options: IdxOptions) -> SampleFiles | None:
-    """None: items come one after another."""
-    return None
+def files(_paths: Sequence[Path], _format: str, _options: IdxOptions) -> None:
+    """None: items are streamed."""
 
 
-def stream(paths: Sequence[Path], _format: str, options: IdxOptions) -> SampleStream:
+def stream(
+    paths: Sequence[Path], _format: str, options: IdxOptions, _context: ReadContext
+) -> SampleStream:
     """The items, each as the IDX file that it would be alone."""
     for pair in _pairs(paths):
         for encoded, samples in _batches(pair, options):
@@ -144,13 +146,13 @@ def options_from_reading(reading: Any) -> IdxOptions:
     return IdxOptions(label, split)
 
 
-def reads(paths: Sequence[Path], *, labels: bool) -> set[Path]:
-    """The files that are read, those of `labels` too."""
+def listed_files(paths: Sequence[Path], _format: str, label: str | None) -> set[Path]:
+    """The files of items, and those of labels unless `label` is `none`."""
     pairs = _pairs(paths)
-    files = {pair.items for pair in pairs}
-    if labels:
-        files.update(pair.labels for pair in pairs if pair.labels is not None)
-    return {file.path for file in files}
+    items = {pair.items.path for pair in pairs}
+    if label == "none":
+        return items
+    return items | {pair.labels.path for pair in pairs if pair.labels is not None}
 
 
 def is_idx(path: Path) -> bool:

@@ -11,7 +11,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import InputError, UsageError
 from provreg.executors.processes import IN_PROCESS
-from provreg.readers.api import ReadContext, ReadResult, SampleFiles, SampleStream
+from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, changed, display, stat_source
 from provreg.readers.data_files.table_files import detect_format, shards
 from provreg.readers.tables.batches import Chunks
@@ -46,11 +46,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OPTIONS",
+    "SAMPLES",
     "TableOptions",
     "TableSamples",
     "detect_format",
     "files",
     "iter_rows",
+    "listed_files",
     "options_from_reading",
     "read",
     "read_table",
@@ -60,6 +62,7 @@ __all__ = [
 ]
 
 
+SAMPLES = SampleKind.ROWS
 OPTIONS = frozenset(
     {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
 ) | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
@@ -93,7 +96,7 @@ def read(
         format_,
         options,
         executor=work.executor,
-        remember=work.remember,
+        remember=work.known_rows,
         progress=work.progress,
     )
     return ReadResult(
@@ -104,21 +107,21 @@ def read(
     )
 
 
-def files(_paths: Sequence[Path], _format: str, _options: TableOptions) -> SampleFiles | None:
-    """None: rows come one after another."""
-    return None
+def files(_paths: Sequence[Path], _format: str, _options: TableOptions) -> None:
+    """None: rows are streamed."""
+
+
+def listed_files(paths: Sequence[Path], format_: str, _label: str | None) -> set[Path]:
+    """The files of the format."""
+    return set(shards(paths, format_))
 
 
 def stream(
-    paths: Sequence[Path],
-    format_: str,
-    options: TableOptions,
-    *,
-    known: KnownRows | None = None,
+    paths: Sequence[Path], format_: str, options: TableOptions, context: ReadContext
 ) -> SampleStream:
-    """The rows, as `iter_rows`. What `known` remembers of a file is not hashed row by row."""
+    """The rows, as `iter_rows`. Files with known rows are not hashed row by row."""
     found = [stat_source(path) for path in shards(paths, format_)]
-    return stream_files(found, format_, options, known=known)
+    return stream_files(found, format_, options, known=context.known_rows)
 
 
 def read_table(

@@ -240,7 +240,7 @@ def test_members_are_handed_on_as_they_were_hashed(
         pack(tmp_path / f"{shard}.tar", *pictures(*range(4 * shard, 4 * shard + 4)))
     options = webdataset.ShardOptions()
     found = webdataset.read([tmp_path], "webdataset", options, ReadContext())
-    batches = list(webdataset.stream([tmp_path], "webdataset", options))
+    batches = list(webdataset.stream([tmp_path], "webdataset", options, ReadContext()))
     assert [len(payloads) for payloads, _ in batches] == [3, 1, 3, 1]
     assert pa.Table.from_batches([samples for _, samples in batches]) == found.table
     for payloads, samples in batches:

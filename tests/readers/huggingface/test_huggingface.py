@@ -184,7 +184,7 @@ def test_rows_are_handed_on_as_they_were_hashed(tmp_path: Path) -> None:
     path = saved(tmp_path / "d", rows(*range(5)))
     found = read(path)
     options = huggingface.options_from_reading(found.reading)
-    batches = list(huggingface.stream([path], "huggingface", options))
+    batches = list(huggingface.stream([path], "huggingface", options, ReadContext()))
     handed = [row for payloads, _ in batches for row in payloads.to_pylist()]
     assert [row["image"] for row in handed] == [row["image"] for row in rows(*range(5))]
     assert handed[1]["tags"] == ["b", "a"]

@@ -125,7 +125,7 @@ def test_items_without_labels_are_taken_only_where_none_have_any(tmp_path: Path)
 def test_items_are_handed_on_as_they_were_hashed(tmp_path: Path) -> None:
     found = read(write(tmp_path))
     options = idx.options_from_reading(found.reading)
-    batches = list(idx.stream([tmp_path], "idx", options))
+    batches = list(idx.stream([tmp_path], "idx", options, ReadContext()))
     assert [one for payloads, _ in batches for one in payloads] == list(map(encoded, IMAGES))
     assert pa.Table.from_batches([samples for _, samples in batches]) == found.table
 
