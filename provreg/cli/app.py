@@ -33,11 +33,11 @@ def _provreg(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Say which provreg this is."
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
 ) -> None:
-    """Know where every training sample came from, and refuse what was touched."""
+    """Track where every training sample came from, and refuse data that was tampered with."""
 
 
 def command_line(called: str | None = None) -> TyperGroup:
@@ -57,7 +57,7 @@ def command_line(called: str | None = None) -> TyperGroup:
 
 
 def run() -> NoReturn:
-    """Runs the command line; expected failures are one line and what to do, never a traceback."""
+    """Runs the command line; an expected failure is a message and a hint, never a traceback."""
     as_json = "--json" in sys.argv or "--json-lines" in sys.argv
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show is shown escaped.
@@ -67,8 +67,8 @@ def run() -> NoReturn:
         code = _run(as_json=as_json)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output went away (`provreg log x | head`). Nobody is left to be told,
-        # but it is no success: what was refused may not have been said.
+        # The reader of our output went away (`provreg log x | head`). That is no success: a refusal
+        # may not have been printed.
         _silence_output()
         code = BROKEN_PIPE
     except OSError as error:
@@ -77,7 +77,10 @@ def run() -> NoReturn:
         name = "" if error.filename is None else f" {quoted(str(error.filename))}"
         code = _report(StorageError(f"{error.strerror or error}{name}"), as_json=False)
     if code == INTERRUPTED:
-        print("provreg: stopped; a version is published whole or not at all", file=sys.stderr)
+        print(
+            "provreg: interrupted; publishing is atomic, `provreg log` shows whether it completed",
+            file=sys.stderr,
+        )
     sys.exit(code)
 
 
@@ -85,7 +88,7 @@ def _run(*, as_json: bool) -> int:
     words = sys.argv[1:]
     command = command_line(words[0] if words else "")
     try:
-        # Not `app()`, which ends with code 1 where the reader of our output went away.
+        # Not `app()`, which exits with code 1 when the reader of our output went away.
         with command.make_context("provreg", words) as context:
             command.invoke(context)
     except typer.Exit as end:
@@ -100,7 +103,7 @@ def _run(*, as_json: bool) -> int:
 
 
 def _silence_output() -> None:
-    """Lets what is still to be written go nowhere, or the interpreter complains when it ends."""
+    """Discards buffered output, which the interpreter would otherwise fail to flush at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -117,15 +120,15 @@ def _report_usage(error: typer.TyperException, *, as_json: bool) -> int:
     message = error.format_message()
     context: typer.Context | None = getattr(error, "ctx", None)
     command = "provreg" if context is None else context.command_path
-    hint = f"`{command} --help` shows how it is called"
+    hint = f"`{command} --help` shows its usage"
     if command == "provreg" and message.startswith("No such option"):
-        hint = "options come after the command: `provreg verify REF --json`"
+        hint = "write options after the command: `provreg verify REF --json`"
     if message.startswith("Usage: "):
-        # A group of commands and none of them: its help is the answer.
+        # A group of commands without a command: its help is the answer.
         if not as_json:
             print(message, file=sys.stderr)
             return error.exit_code
-        message = f"{command} needs a command"
+        message = f"{command} needs a subcommand"
     if as_json:
         fields = {"kind": "usage", "message": message, "hint": hint}
         print(json_text({"error": fields, "exit_code": error.exit_code}))

@@ -15,34 +15,34 @@ import typer
 from provreg.cli.ui.command import Command, with_groups
 
 _GROUPS = {
-    "key": "Keys to sign with where no identity provider is.",
-    "policy": "Whom to trust with what (docs/reference/policy.md).",
+    "key": "Create signing keys, for use without an identity provider.",
+    "policy": "Write and explain the trust policy (docs/reference/policy.md).",
     "export": "Write a version for other software to verify (docs/guides/interop.md).",
 }
 # Words and summary (the first line of its docstring), in the order people meet them. The function
 # of `key generate` is `commands.key.generate`, that of `ls` is `commands.ls.ls`.
 _SUMMARIES = {
-    "init": "Make an empty registry in a folder.",
-    "key generate": "Make a key pair to sign with.",
-    "policy init": "Write a policy to start from: one principal, all datasets.",
-    "policy check": "Say in words what the policy in force allows.",
-    "ingest": "Take data in as the next version, signed.",
-    "sign": "Sign a proposal or version, having seen what it changes.",
-    "verify": "Verify a version, with --data every sample; or a model.",
+    "init": "Create an empty registry in a folder.",
+    "key generate": "Generate a key pair for signing.",
+    "policy init": "Write a starter policy: one principal, all datasets.",
+    "policy check": "Explain in words what the policy in force allows.",
+    "ingest": "Ingest data as the next version and sign it.",
+    "sign": "Review and sign a proposal or a version.",
+    "verify": "Verify a version, its data (--data), or a model.",
     "ls": "List the datasets, each with its newest version.",
     "log": "List the versions of a dataset, newest first.",
-    "show": "Show a version, one sample of it, or where a model is from.",
-    "runs": "List training runs, or those handed certain samples.",
-    "pin": "Verify a version and write it into provreg.lock.",
-    "forget": "Forget what you have seen of a dataset in a registry.",
+    "show": "Show a version, one of its samples, or a model's origin.",
+    "runs": "List training runs, or those that received certain samples.",
+    "pin": "Verify a version and pin it in provreg.lock.",
+    "forget": "Delete your local record of a dataset's history.",
     "revoke": "Revoke a version, or samples by source or labeler.",
     "latest": "Show or sign which version is the newest.",
-    "diff": "Show what changed, and by whose hand.",
-    "blame": "Say who brought each sample, who labeled it, since when.",
-    "sql": "Ask the index in SQL, read-only.",
-    "export oms": "Write an OpenSSF Model Signing bundle of a version.",
-    "check": "Read every object anew and report what is damaged.",
-    "demo": "Tell the whole story: sign, poison, refuse, find out.",
+    "diff": "Show what changed between two versions, and who changed it.",
+    "blame": "Show who added and labeled each sample, and since when.",
+    "sql": "Query the index with SQL, read-only.",
+    "export oms": "Write an OpenSSF Model Signing bundle for a version.",
+    "check": "Read all objects again and report damage.",
+    "demo": "Run a demonstration: sign, poison, refuse, investigate.",
 }
 
 

@@ -252,4 +252,4 @@ def test_revoking_says_under_which_names_the_samples_are_now(line: Line, bench: 
                      f"key:{public.with_suffix('')}", "--yes")  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert b"samples labeled by fay: 2 of them" in made.stdout
-    assert b"1 that are fay.miller's by now" in made.stdout
+    assert b"1 now name fay.miller" in made.stdout

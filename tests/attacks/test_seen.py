@@ -229,7 +229,7 @@ def test_forgetting_an_old_place_does_not_open_the_new_one(bench: Bench) -> None
         at(bench, folder, revoke=("chief",)).verify("pets")
     forgotten = bench.run("forget", "--registry", bench.registry, "--yes")
     assert forgotten.returncode == 0, forgotten.stderr
-    assert b"no version that was seen there alone" in forgotten.stdout
+    assert b"no version seen only there" in forgotten.stdout
     shutil.rmtree(bench.registry)
     shutil.rmtree(new)
     old.rename(new)

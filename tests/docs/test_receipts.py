@@ -45,7 +45,7 @@ def test_the_receipt_of_the_example_leads_to_its_samples(
     trusting = ("--key", "team.key.pub")
     shown = python("-m", "provreg", "show", "model:out/model.bin", *trusting)
     assert receipt in shown
-    assert "2 of 3 samples, 4 times in all" in shown
+    assert "2 of 3 samples, 4 deliveries in total" in shown
     samples = python("-m", "provreg", "show", "model:out", "--samples", *trusting)
     assert samples == "photos@1 cat/1.jpg\nphotos@1 cat/2.jpg\n"
     assert "is verified" in python("-m", "provreg", "verify", "model:out", *trusting)

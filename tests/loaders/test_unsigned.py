@@ -96,7 +96,7 @@ def test_a_receipt_that_could_not_be_signed_is_signed_later(
 
     asked = sign(bench, path)
     assert (asked.returncode, path.exists()) == (2, True)
-    assert b"8 of 8 samples, 8 times in all" in asked.stdout
+    assert b"8 of 8 samples, 8 deliveries in total" in asked.stdout
     signed = sign(bench, path, "--yes", "--json")
     assert signed.returncode == 0, signed.stderr
     document = json.loads(signed.stdout)
@@ -208,7 +208,7 @@ def test_a_receipt_without_a_model_is_never_published(bench: Any, load: Load, mo
 def test_model_is_for_receipts_alone(bench: Any, model: Path) -> None:
     refused = bench.run("sign", "pets@1", "--sign", "key:x", "--model", model)
     assert refused.returncode == UsageError.exit_code
-    assert b"--model is for receipt:FILE" in refused.stderr
+    assert b"--model requires receipt:FILE" in refused.stderr
 
 
 def test_whoever_interrupts_the_signing_is_told_where_the_receipt_is(fail: Any) -> None:

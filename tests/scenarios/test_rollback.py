@@ -32,7 +32,7 @@ def test_rollback_is_refused_by_who_has_seen_newer(person: Person, registry: Pat
     # Asked for by number it is still a version on the same line.
     bob("verify pets@1")
     # Carol is new and has no pin: she is told that nothing vouches for what she sees.
-    assert "neither a pin nor an earlier use" in carol("verify pets").err
+    assert "no pin and no earlier verification" in carol("verify pets").err
 
 
 def test_rollback_is_refused_by_a_pin_without_any_state(person: Person, registry: Path) -> None:

@@ -77,7 +77,9 @@ def test_script_trains_on_digits_and_refuses_each_poisoned_copy(ann: Any) -> Non
     trained = typed(ann, "train")
     assert trained.returncode == 0, trained.stderr
     assert accuracy(trained.stdout) > 0.97
-    assert "trained on digits@1  1,437 of 1,797 samples, 7,185 times in all" in trained.stdout
+    assert (
+        "trained on digits@1  1,437 of 1,797 samples, 7,185 deliveries in total" in trained.stdout
+    )
     assert ann("verify model:out").out
 
     # From the model to its samples, and from a sample to the models that saw it.
@@ -159,7 +161,7 @@ def test_script_trains_on_cifar10(ann: Any, cifar10: Path) -> None:
     # Chance is 0.1.
     assert accuracy(trained.out) > 0.45
     shown = ann("show model:out/model.pt").out
-    assert "trained on cifar10@1  50,000 of 60,000 samples, 50,000 times in all" in shown
+    assert "trained on cifar10@1  50,000 of 60,000 samples, 50,000 deliveries in total" in shown
 
     bad = Path(shutil.copytree(cifar10, ann.folder / "bad", copy_function=os.link))
     (bad / "train/cat/0007.jpg").rename(bad / "train/dog/cat0007.jpg")

@@ -30,13 +30,13 @@ _LISTED = 50
 def blame(
     reference: ReferenceArgument,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]…", help="Samples; all without any.")
+        list[str] | None, typer.Argument(metavar="[ID]…", help="Ids of samples. Default: all.")
     ] = None,
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """Say who brought each sample, who labeled it, since when.
+    """Show who added and labeled each sample, and since when.
 
     More than 50 samples are grouped; -v lists each.
     """
@@ -51,13 +51,13 @@ def blame(
         output.stream({"ref": reference}, "samples", samples)
     elif blamed.entries.num_rows <= _LISTED or output.verbose:
         output.table(
-            ("id", "bytes since", "source", "label since", "labeler", "signed by", "earlier"),
+            ("id", "content since", "source", "label since", "labeler", "signed by", "earlier"),
             [(sample.id, *_row(sample), _earlier(sample)) for sample in blamed],
         )
     else:
         groups = Counter(_row(sample) for sample in blamed)
         output.table(
-            ("samples", "bytes since", "source", "label since", "labeler", "signed by"),
+            ("samples", "content since", "source", "label since", "labeler", "signed by"),
             [(count, *row) for row, count in groups.most_common()],
         )
 
@@ -83,7 +83,7 @@ def _since(attribution: Attribution) -> str:
 
 
 def _word(attribution: Attribution) -> str:
-    """Whose word it is that this labeler labeled: their own, or only the signer's."""
+    """Who says so: the labeler's own signature, or only the signer."""
     if attribution.attested:
         return "attested"
     trusted = attribution.version.trusted_because is not None
@@ -92,7 +92,7 @@ def _word(attribution: Attribution) -> str:
 
 def _earlier(sample: SampleBlame) -> str | None:
     lives = [
-        f"{life.id}: @{life.since.head.version} until removed in @{life.until.head.version}"
+        f"{life.id}: @{life.since.head.version} to removal in @{life.until.head.version}"
         for life in sample.earlier
     ]
     return "; ".join(lives) or None

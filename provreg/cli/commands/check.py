@@ -21,13 +21,13 @@ EXAMPLES = (
 
 def check(
     index: Annotated[
-        bool, typer.Option("--index", help="Check the private index against the objects.")
+        bool, typer.Option("--index", help="Check your private index instead.")
     ] = False,
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """Read every object anew and report what is damaged."""
+    """Read all objects again and report damage."""
     output = printing.output()
     opened = open_registry(opening, output)
     with output.progress("checking versions") as progress:
@@ -42,4 +42,4 @@ def check(
             ("where", "problem"), [(one.where, one.what) for one in problems], whole=("where",)
         )
         raise typer.Exit(DamagedError.exit_code)
-    output.line("the index says what the objects say" if index else "every object is sound")
+    output.line("the index agrees with the objects" if index else "no damage found")

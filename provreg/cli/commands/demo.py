@@ -1,4 +1,4 @@
-"""`provreg demo`: the whole story on real images, told by the commands a user would type."""
+"""`provreg demo`: an incident on real images, with the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ principals = ["data-team", "contractor"]
 
 def demo(
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Tell the story in this folder and leave it.")
+        Path | None, typer.Option("--keep", help="Run in this new folder and keep it.")
     ] = None,
 ) -> None:
-    """Tell the whole story: sign, poison, refuse, find out.
+    """Run a demonstration: sign, poison, refuse, investigate.
 
-    In a temporary folder, in under a minute.
+    It runs in a temporary folder and takes less than a minute.
     """
     if find_spec("sklearn") is None or find_spec("PIL") is None:
         raise UsageError(
-            "the demo needs the images that come with scikit-learn",
+            "the demo needs scikit-learn and Pillow",
             hint="install them: pip install 'provreg[demo]'",
         )
     if keep is not None:
@@ -75,7 +75,7 @@ def demo(
 
 
 class _Story:
-    """The folder the story plays in."""
+    """The demonstration, in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -99,24 +99,24 @@ class _Story:
         self._verify("digits@1")
         self._train()
 
-        self._say("2. An attacker reaches the disk: labels flipped, samples injected")
+        self._say("2. An attacker changes files on disk: labels flipped, samples injected")
         backup = self._folder / "backup"
         shutil.copytree(self._data, backup)
         _poison(self._data)
         self._verify("digits@1")
         self._train()
 
-        self._say("3. The same, by somebody who may sign: the contractor publishes it as version 2")
+        self._say("3. An insider who may sign: the contractor publishes the same data as version 2")
         self._run("ingest", "digits", "--name", "digits", "--source", "scraped",
                   "--labeler", "mallory", "--sign", "key:contractor.key",
                   "-m", "more digits", "--policy", "policy.toml")  # fmt: skip
         self._verify("digits@2")
-        print("\nEvery signature is good: a signature does not say that a label is right.")
-        print("But now every change has a name beside it:")
+        print("\nEvery signature is valid: a signature does not prove that a label is right.")
+        print("But now every change names who made it:")
         self._run("diff", "digits@1", "digits@2", "--policy", "policy.toml")
         self._run("blame", "digits@2", "--policy", "policy.toml")
 
-        self._say("4. Back to the version that was good")
+        self._say("4. Back to the good version")
         shutil.rmtree(self._data)
         backup.rename(self._data)
         self._verify("digits@1")

@@ -43,52 +43,53 @@ EXAMPLES = (
     "provreg diff cifar10@1 cifar10@3 --json-lines",
 )
 
-# A list of more changes is not read: it is grouped, with the first few of each group.
+# Nobody reads a longer list: it is grouped, with the first few of each group.
 _LISTED = 25
 _EXAMPLES = 3
 
 
 def diff(
     old: Annotated[str, typer.Argument(metavar="OLD", help="A version: name, name@3 …")],
-    new: Annotated[str, typer.Argument(metavar="NEW|PATH", help="A version, or data as a path.")],
+    new: Annotated[str, typer.Argument(metavar="NEW|PATH", help="A version, or a path to data.")],
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 1 when anything changed; or as --gate.")
+        bool, typer.Option("--exit-code", help="As --gate; else exit with 1 if anything changed.")
     ] = False,
     gate: Annotated[
         bool,
-        typer.Option("--gate", help="Exit with 4 when the policy would not take PATH's contents."),
+        typer.Option("--gate", help="Exit with 4 if the policy would refuse the data at PATH."),
     ] = False,
     each: Annotated[
-        bool, typer.Option("--each", help="List what each version between the two changed.")
+        bool, typer.Option("--each", help="List the changes of each version between the two.")
     ] = False,
     json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Counts, then one change a line, for large diffs.")
+        bool, typer.Option("--json-lines", help="Print counts, then a change per line.")
     ] = False,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With a PATH: its labels and origins by id."),
+        typer.Option(metavar="FILE", help="With a PATH: file of its labels and origins by id."),
     ] = None,
     *,
     opening: Opening,
     origin: Origin,
     printing: Printing,
 ) -> None:
-    """Show what changed, and by whose hand.
+    """Show what changed between two versions, and who changed it.
 
-    A path as NEW is read the way OLD was and compared as it would be ingested: the gate of a pull
-    request. A path holds a slash; write ./data for a folder beside you. What is not trusted is
-    compared too, and marked. Where the policy sets limits, or says whose samples it takes, it is
-    said whether it would take the path's contents. --source, --labeler, --append and --replace are
-    for a PATH, as `ingest` takes them. Where several versions lie between two, what was injected
-    and relabeled since is injected, and what was changed and changed back is not there: it is said
-    how many changes there were, and --each lists all of them.
+    NEW can be a path to data, to check a pull request: the data are read like OLD and compared as
+    if they were ingested. A path contains a slash: write ./data for a folder here. --source,
+    --labeler, --append and --replace apply to a PATH and mean the same as for `ingest`. If the
+    policy has limits, sources or labelers, the output says whether it would accept the data.
+
+    Untrusted versions are compared too, and marked. If versions lie between OLD and NEW, a sample
+    that was injected and relabeled later counts as injected, and a change that was reverted does
+    not count. The output then has the counts version by version; --each lists these changes.
     """
     output = replace(printing, json=printing.json or json_lines).output()
     path = Path(new) if "/" in new or new.startswith(".") else None
     outside = () if path is None else (path,)
     opened = open_registry(opening, output, outside=outside)
     if path is not None and each:
-        raise UsageError("--each is for two versions", hint="a PATH is no version yet")
+        raise UsageError("--each requires two versions", hint="omit it to compare with a PATH")
     with output.progress("comparing") as progress:
         if path is not None:
             found = opened.diff_path(
@@ -103,8 +104,8 @@ def diff(
             )
         elif labels or gate or origin != Origin():
             raise UsageError(
-                "--labels, --source, --labeler, --append, --replace and --gate are for a PATH",
-                hint="a version has its own labels and origins, and `provreg verify` judges it",
+                "--labels, --source, --labeler, --append, --replace and --gate require a PATH",
+                hint="omit them: a version has its own labels and origins",
             )
         else:
             found = _between(opened, old, new, progress)
@@ -112,12 +113,12 @@ def diff(
     say_untrusted(found.versions, output)
     if gate and found.gate is None:
         raise UsageError(
-            "nothing sets bounds for this dataset, so --gate could not fail",
-            hint="give a policy whose rule for it has limits, sources or labelers "
+            "no rule restricts this dataset, so --gate cannot fail",
+            hint="use a policy whose rule for it has limits, sources or labelers "
             "(docs/reference/policy.md)",
         )
     if found.broken is not None:
-        output.warn(f"by whose hand is not known: {found.broken}")
+        output.warn(f"changes cannot be attributed: {found.broken}")
     diffs = opened.diff_each(old, new) if each else iter([found])
     _show(found, diffs, output, lines=json_lines, each=each)
     refused = found.gate is not None and say_gate(found.gate, output)
@@ -128,7 +129,7 @@ def diff(
 
 
 def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, each: bool) -> None:
-    """What two versions are to each other, and the changes of `diffs`."""
+    """Prints how two versions differ, and the changes of `diffs`."""
     counts, moved, between = found.changes.counts(), found.relabeling, found.between
     if output.json:
         head: dict[str, Any] = {"old": found.old_name, "new": found.new_name, "counts": counts}
@@ -150,7 +151,7 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
     if moved is not None:
         output.line(_labels_in_words(moved))
     for path in found.beside:
-        output.line(f"{quoted(path)}, which lies beside the data, is not as it was")
+        output.line(f"{quoted(path)}, a file beside the data, has changed")
     if between is not None:
         _say_between(between, counts, output, each=each)
     for diff in diffs:
@@ -166,7 +167,7 @@ def _between(opened: Registry, old: str, new: str, progress: Progress | None) ->
     except NotFoundError as error:
         if not Path(new).exists():
             raise
-        raise NotFoundError(error.message, hint=f"for the data beside you write ./{new}") from None
+        raise NotFoundError(error.message, hint=f"for data in this folder write ./{new}") from None
 
 
 def show_changes(found: Diff, output: Output) -> None:
@@ -248,18 +249,18 @@ def _labels_to_json(found: Relabeling) -> dict[str, Any]:
 
 
 def _say_between(found: Between, counts: Mapping[str, int], output: Output, *, each: bool) -> None:
-    """What the two ends of several versions do not show."""
+    """Prints the changes that OLD and NEW alone do not show."""
     since = {kind: count for kind, count in found.injected_since.items() if count}
     if since:
         said = ", ".join(f"{count:,} were {kind}" for kind, count in since.items())
-        output.line(f"of the injected, {said} after that: they count as injected only")
+        output.line(f"of the injected samples, {said} later; they count only as injected")
     if dict(found.counts) != dict(counts):
         how = "" if each else "; --each lists them"
         output.line(f"version by version: {counts_in_words(found.counts)}{how}")
 
 
 def _by(change: Change) -> str | None:
-    """Who made a change; where it was several, of which part."""
+    """Who made a change; if several did, who made which part of it."""
     hands = {
         part: f"{signed_by(hand.version)} in @{hand.version.head.version}"
         for part, hand in change.attributions.items()

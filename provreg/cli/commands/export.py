@@ -30,14 +30,14 @@ EXAMPLES = (
 
 def oms(
     reference: ReferenceArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The bundle to write.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Bundle to write.")],
     sign: SignOption = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
             "--data",
             metavar="PATH",
-            help="Check every sample of this folder or table too. Repeatable.",
+            help="Also check every sample in this folder or table. Repeatable.",
         ),
     ] = None,
     *,
@@ -45,9 +45,9 @@ def oms(
     sigstore: Sigstore,
     printing: Printing,
 ) -> None:
-    """Write an OpenSSF Model Signing bundle of a version.
+    """Write an OpenSSF Model Signing bundle for a version.
 
-    The version is verified first. It must have been taken in from a folder, with --sha256. Then
+    The version is verified first. It must have been ingested from a folder with --sha256. Then
     `model_signing verify` accepts the folder with the bundle (docs/guides/interop.md).
     """
     from provreg.core.manifest.head import left_out_of
@@ -67,8 +67,8 @@ def oms(
     left_out = sum(left_out_of(version.head.reading).values())
     if left_out:
         output.warn(
-            f"{counted(left_out, 'name')} beside the files were left out of {version.reference}:"
-            " if they are files, model_signing needs --ignore_unsigned_files or --ignore-paths"
+            f"{version.reference} excludes {counted(left_out, 'name')} in the folder: for files"
+            " among them, model_signing needs --ignore_unsigned_files or --ignore-paths"
         )
     output.document({"ref": version.reference, "out": str(out), "files": version.head.samples})
     output.line(f"{out}: {counted(version.head.samples, 'file')} of {version.reference}")

@@ -31,7 +31,7 @@ def forget(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="The dataset. Default: all of the registry.", show_default=False
+            metavar="[NAME]", help="Name of the dataset. Default: all.", show_default=False
         ),
     ] = None,
     registry: RegistryOption = None,
@@ -39,11 +39,11 @@ def forget(
     *,
     printing: Printing,
 ) -> None:
-    """Forget what you have seen of a dataset in a registry.
+    """Delete your local record of a dataset's history.
 
-    For a dataset that was made anew, a registry put back from an old copy, or a copy that was made
-    to try something out. What was seen of it in other registries stays; the next version is taken
-    on first use where nothing is left. The registry itself is not opened, and may be gone.
+    Use it if a dataset was created anew, if a registry was restored from an old copy, or for a copy
+    that was made for a trial. Records from other registries stay. Without any record, the next
+    version is trusted on first use. The registry itself is not opened and may be gone.
     """
     from provreg.core.encoding.names import check_dataset_name
     from provreg.registry import Registry
@@ -53,39 +53,39 @@ def forget(
         check_dataset_name(name)
     memory = Registry.memory_at(registry, name)
     if not memory.datasets and memory.revocation is None and memory.unreadable is None:
-        what = "anything" if name is None else name
+        what = "any dataset" if name is None else name
         raise NotFoundError(
-            f"nothing was seen of {what} in {quoted(memory.places[0])}",
-            hint="name the registry as the message that refused it does",
+            f"there is no record of {what} in {quoted(memory.places[0])}",
+            hint="pass --registry with the folder that the refusal named",
         )
     _show(memory, output)
-    confirm("forget this? Only first use protects what is left of it", yes=yes)
+    confirm("delete this record? The next version is then trusted on first use", yes=yes)
     Registry.forget_memory(memory)
     output.document(_document(memory))
-    output.note("the next version is taken on first use; `provreg pin` settles on one")
+    output.note("the next version is trusted on first use; `provreg pin` fixes one")
 
 
 def _show(memory: PlaceMemory, output: Output) -> None:
-    """What is about to be forgotten, as far as a person can check it."""
+    """Prints the record that is about to be deleted, as far as a person can check it."""
     for place in memory.places:
         output.line(f"seen in {place}")
     if memory.unreadable is not None:
-        output.warn(f"all of it is forgotten: {memory.unreadable}")
+        output.warn(f"the whole record is deleted: {memory.unreadable}")
     for one in memory.datasets:
         output.line(f"  {one.dataset}, uid {one.uid}: {_told(one.versions, 'version')}")
         if one.revocations:
             output.line(f"    {_told(one.revocations, 'revocation')}")
         if one.unreadable is not None:
-            output.warn(f"all of {one.dataset} is forgotten, also elsewhere: {one.unreadable}")
+            output.warn(
+                f"the record of {one.dataset} is deleted for all registries: {one.unreadable}"
+            )
     if memory.revocation is not None:
-        output.line(
-            f"  revocation {memory.revocation.number}, the newest: {memory.revocation.digest}"
-        )
+        output.line(f"  newest revocation: {memory.revocation.number}, {memory.revocation.digest}")
 
 
 def _told(numbers: tuple[int, ...], what: str) -> str:
     if not numbers:
-        return f"no {what} that was seen there alone"
+        return f"no {what} seen only there"
     some = ", ".join(map(str, numbers[-5:]))
     return f"{counted(len(numbers), what)} ({'…, ' if len(numbers) > 5 else ''}{some})"
 

@@ -90,12 +90,12 @@ _MAX_TYPE = 1 << 16
 
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The dataset.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the dataset.")],
     *,
     origin: Origin,
     signing: Signing,
     message: Annotated[
-        str, typer.Option("--message", "-m", metavar="TEXT", help="A line for the log.")
+        str, typer.Option("--message", "-m", metavar="TEXT", help="Message for the log.")
     ] = "",
     format: FormatOption = None,
     id: IdOption = None,
@@ -113,13 +113,13 @@ def ingest(
     labels: LabelsOption = None,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do not publish.")] = False,
     rehash: RehashOption = False,
     sha256: Sha256Option = False,
     after_revoked: AfterRevokedOption = False,
     propose: Annotated[
         bool,
-        typer.Option("--propose", help="Leave what lacks signatures as a proposal."),
+        typer.Option("--propose", help="Store a version that lacks signatures as a proposal."),
     ] = False,
     fetch: FetchOption = None,
     url_column: UrlColumnOption = None,
@@ -129,12 +129,12 @@ def ingest(
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """Take data in as the next version, signed.
+    """Ingest data as the next version and sign it.
 
-    The data are hashed, compared with the verified parent, signed and published; what did not
-    change keeps its origin. Nothing changed: nothing is published. What the policy would not trust
-    is refused (exit code 4), or with --propose left as a proposal: no version until others have
-    signed it (`provreg sign`).
+    The data are hashed, compared with the verified parent, signed and published. Unchanged samples
+    keep their origin. If nothing changed, nothing is published. A version that the policy would not
+    trust is refused (exit code 4), or with --propose stored as a proposal. A proposal becomes a
+    version when others have signed it (`provreg sign`).
     """
     from provreg.flows.ingest.request import Ingestion
     from provreg.readers.api import ReadOptions

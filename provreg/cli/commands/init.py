@@ -19,18 +19,18 @@ EXAMPLES = (
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where the registry is to lie.")
+        Path, typer.Argument(metavar="[DIR]", help="Folder of the new registry.")
     ] = Path(".provreg"),
     *,
     printing: Printing,
 ) -> None:
-    """Make an empty registry in a folder."""
+    """Create an empty registry in a folder."""
     from provreg.registry import Registry
 
     output = printing.output()
     Registry.init(folder)
     output.document({"registry": str(folder.resolve())})
-    output.line(f"{folder.resolve()} is a registry")
+    output.line(f"registry ready in {folder.resolve()}")
     output.note("  provreg key generate --out my.key")
-    output.note("  provreg ingest DATA --name NAME --source WHERE-FROM --sign key:my.key")
+    output.note("  provreg ingest DATA --name NAME --source SOURCE --sign key:my.key")
     output.note("  provreg verify NAME --data DATA --key my.key.pub")

@@ -24,7 +24,7 @@ EXAMPLES = (
 
 
 class Algorithm(StrEnum):
-    """What `--algorithm` takes."""
+    """The values of `--algorithm`."""
 
     P256 = "p256"
     ED25519 = "ed25519"
@@ -33,10 +33,10 @@ class Algorithm(StrEnum):
 def generate(
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", help="FILE is private, FILE.pub its public half."),
+        typer.Option("--out", metavar="FILE", help="Private key; the public key is FILE.pub."),
     ],
     algorithm: Annotated[
-        Algorithm, typer.Option(help="P-256 is what every Sigstore client accepts.")
+        Algorithm, typer.Option(help="Every Sigstore client accepts P-256.")
     ] = Algorithm.P256,
     no_passphrase: Annotated[
         bool, typer.Option("--no-passphrase", help="Write the private key unencrypted.")
@@ -44,9 +44,9 @@ def generate(
     *,
     printing: Printing,
 ) -> None:
-    """Make a key pair to sign with.
+    """Generate a key pair for signing.
 
-    The passphrase is asked for, or read from PROVREG_PASSWORD.
+    The passphrase is read from PROVREG_PASSWORD or from the terminal.
     """
     from provreg.trust.keys import generate as generate_key
     from provreg.trust.keys import write_key
@@ -58,8 +58,8 @@ def generate(
     output.document(
         {"private": str(out), "public": str(public), "fingerprint": key.public.fingerprint}
     )
-    output.line(f"private key  {out}  keep it secret, and a copy of it safe")
-    output.line(f"public key   {public}  give it to those who verify")
+    output.line(f"private key  {out}  keep it secret, and keep a backup")
+    output.line(f"public key   {public}  give it to everyone who verifies")
     output.line(f"fingerprint  {key.public.fingerprint}")
 
 
@@ -67,10 +67,10 @@ def _new_passphrase() -> str:
     chosen = passphrase("new passphrase: ")
     if chosen is None:
         raise UsageError(
-            "there is no terminal to ask for a passphrase",
+            "cannot ask for a passphrase without a terminal",
             hint="set PROVREG_PASSWORD, or pass --no-passphrase for an unencrypted key",
         )
     asked = "PROVREG_PASSWORD" not in os.environ and "COSIGN_PASSWORD" not in os.environ
-    if asked and sys.stdin.isatty() and passphrase("the same again: ") != chosen:
-        raise UsageError("the two passphrases differ", hint="try again")
+    if asked and sys.stdin.isatty() and passphrase("repeat the passphrase: ") != chosen:
+        raise UsageError("the passphrases differ", hint="run the command again")
     return chosen

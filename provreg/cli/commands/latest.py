@@ -36,9 +36,9 @@ EXAMPLES = (
 
 
 def latest(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
     valid: Annotated[
-        str, typer.Option(metavar="SPAN", help="With --sign: for how long (30m, 12h, 7d, 2w).")
+        str, typer.Option(metavar="SPAN", help="With --sign: validity (30m, 12h, 7d, 2w).")
     ] = "7d",
     *,
     opening: Opening,
@@ -47,8 +47,8 @@ def latest(
 ) -> None:
     """Show or sign which version is the newest.
 
-    With --sign, the newest version is verified, and you attest for a time that there is none newer
-    and which is the newest revocation. Policies can require such a statement.
+    With --sign, the newest version is verified, and you attest for a limited time that no version
+    and no revocation is newer. Policies can require such a statement.
     """
     output = printing.output()
     check_dataset_name(name)
@@ -63,7 +63,7 @@ def latest(
         output.warn(f"a latest statement of {name} does not count: {reason}")
     said = None if signed is None else signed.latest
     if signed is not None and not signed.counts:
-        output.warn("what you signed does not count under the policy in force")
+        output.warn("your statement does not count under the policy in force")
     output.document({
         "dataset": name,
         "signed": None if said is None else _to_json(said, ()),
@@ -72,7 +72,7 @@ def latest(
     })  # fmt: skip
     if said is not None:
         until = when(said.expires)
-        output.line(f"{name}@{said.version} attested to be the newest until {until}")
+        output.line(f"attested until {until}: {name}@{said.version} is the newest version")
     _show(name, freshness, output)
 
 

@@ -23,14 +23,14 @@ EXAMPLES = (
 
 
 def log(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
     """List the versions of a dataset, newest first.
 
-    Each with what it changed and who signed it; untrusted ones too, marked.
+    Each with its changes and signers. Untrusted versions are listed too, and marked.
     """
     output = printing.output()
     check_dataset_name(name)
@@ -42,7 +42,7 @@ def log(
         if name in opened.only_proposed():
             raise NotFoundError(
                 f"{name} has no version yet, only proposals",
-                hint="`provreg ls --proposals` lists them, and what each lacks",
+                hint="`provreg ls --proposals` shows what each lacks",
             )
         raise NotFoundError(
             f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"

@@ -31,11 +31,11 @@ _SHOWN = 5
 
 def ls(
     proposals: Annotated[
-        bool, typer.Option("--proposals", help="List what waits for signatures instead.")
+        bool, typer.Option("--proposals", help="List proposals that wait for signatures instead.")
     ] = False,
     tidy: Annotated[
         bool,
-        typer.Option("--tidy", help="Of these take away what can become no version any more."),
+        typer.Option("--tidy", help="With --proposals: delete those that are stale."),
     ] = False,
     *,
     opening: Opening,
@@ -43,17 +43,17 @@ def ls(
 ) -> None:
     """List the datasets, each with its newest version.
 
-    With --proposals, what waits for signatures: a proposal is no version until enough have signed
-    it (`provreg sign`). One whose number is taken stays in the list as stale; with --tidy these are
-    taken away, whosever they are: nobody can complete them.
+    With --proposals, list what waits for signatures: a proposal becomes a version when enough
+    principals have signed it (`provreg sign`). A proposal is stale if its version number has been
+    used since, so that nobody can complete it. --tidy deletes stale proposals, whoever made them.
     """
     if tidy and not proposals:
-        raise UsageError("--tidy is of proposals", hint="write provreg ls --proposals --tidy")
+        raise UsageError("--tidy requires --proposals", hint="run `provreg ls --proposals --tidy`")
     output = printing.output()
     opened = open_registry(opening, output)
     if proposals:
         for reference in opened.tidy_proposals() if tidy else ():
-            output.note(f"{reference} is taken away: its number is taken")
+            output.note(f"deleted {reference}: its version number is in use")
         _list_proposals(opened, output)
         return
     with output.progress("indexing") as progress:
@@ -64,13 +64,13 @@ def ls(
     waits = opened.only_proposed()
     if waits:
         output.note(
-            f"no version yet, only proposals, of {', '.join(waits[:_SHOWN])}"
+            f"only proposals, no version yet: {', '.join(waits[:_SHOWN])}"
             + (f" and {len(waits) - _SHOWN:,} more" if len(waits) > _SHOWN else "")
-            + ": `provreg ls --proposals` says what each lacks"
+            + "; `provreg ls --proposals` shows what each lacks"
         )
     if not newest:
         if not waits:
-            output.note("no datasets yet; `provreg ingest PATH --name NAME …` makes the first")
+            output.note("no datasets yet; `provreg ingest PATH --name NAME …` creates the first")
         return
     output.table(
         ("dataset", "newest", "samples", "created", "signed by"),
@@ -89,7 +89,7 @@ def ls(
 
 
 def _list_proposals(opened: Registry, output: Output) -> None:
-    """Those that nobody signed whom the policy names are counted only: anybody can make them."""
+    """Proposals without a signature of a principal are only counted: anybody can make them."""
     found = opened.proposals()
     for warning in opened.warnings:
         output.warn(warning)
@@ -114,6 +114,8 @@ def _list_proposals(opened: Registry, output: Output) -> None:
     for one in strangers if output.verbose else ():
         output.line(f"{one.reference}: {one.because}")
     if strangers:
-        output.note(f"{counted(len(strangers), 'proposal')} signed by nobody whom the policy names")
+        output.note(
+            f"{counted(len(strangers), 'proposal')} not signed by any principal of the policy"
+        )
     if not known:
-        output.note("no proposal waits")
+        output.note("no proposal waits for signatures")

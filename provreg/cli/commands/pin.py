@@ -22,18 +22,18 @@ EXAMPLES = (
 
 def pin(
     reference: ReferenceArgument,
-    lock: Annotated[Path, typer.Option(metavar="FILE", help="The lock file to write.")] = Path(
+    lock: Annotated[Path, typer.Option(metavar="FILE", help="Lock file to write.")] = Path(
         "provreg.lock"
     ),
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """Verify a version and write it into provreg.lock.
+    """Verify a version and pin it in provreg.lock.
 
-    The lock file is committed beside the code: whoever verifies or trains there accepts nothing
-    older and no other history. The pinned version is one that you rely on: it stands when a key
-    that signed it ends, and limits are held against it.
+    Commit the lock file with your code: verification and training there refuse older versions and
+    other histories. The pinned version stays trusted when the policy's dates end a key that signed
+    it, and the policy's limits compare new versions with it.
     """
     output = printing.output()
     opened = open_registry(opening, output)
@@ -43,4 +43,4 @@ def pin(
     pinned = {"dataset": head.dataset, "version": head.version, "head": version.digest}
     output.document({"lock": str(lock), **pinned})
     output.line(f"{lock}: {version.reference} is pinned ({version.digest})")
-    output.note("commit it: from now on nothing older, and no other history, is accepted here")
+    output.note("commit this file: older versions and other histories are now refused here")

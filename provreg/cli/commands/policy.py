@@ -27,26 +27,26 @@ EXAMPLES = (
 
 def init(
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The public key to trust.")
+        Path | None, typer.Option("--key", metavar="FILE", help="Public key to trust.")
     ] = None,
     identity: Annotated[
         str | None,
-        typer.Option("--identity", metavar="TEXT", help="The identity to trust, with --issuer."),
+        typer.Option("--identity", metavar="TEXT", help="Identity to trust, with --issuer."),
     ] = None,
     issuer: Annotated[
         str | None,
-        typer.Option("--issuer", metavar="URL", help="Who must vouch for --identity."),
+        typer.Option("--issuer", metavar="URL", help="Issuer of --identity."),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Who holds it: a person or a pipeline.")
+        str, typer.Option(metavar="NAME", help="Name of the principal, a person or a pipeline.")
     ] = "me",
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The policy to write.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Policy to write.")] = Path(
         "provreg.policy.toml"
     ),
     *,
     printing: Printing,
 ) -> None:
-    """Write a policy to start from: one principal, all datasets."""
+    """Write a starter policy: one principal, all datasets."""
     from provreg.core.policy.template import starter_policy
     from provreg.store.files import storage_error
     from provreg.trust.keys import load_public_file
@@ -66,7 +66,7 @@ def init(
         raise storage_error("write", str(out), error) from error
     output.document({"policy": str(out)})
     trusted = " and ".join(str(one) for one in (key, identity) if one is not None)
-    output.line(f"{out} trusts {trusted} for every dataset: edit it to fit")
+    output.line(f"{out} trusts {trusted} for every dataset; edit it as needed")
     output.note(f"  provreg policy check --policy {out}")
 
 
@@ -75,7 +75,7 @@ def check(
     *,
     printing: Printing,
 ) -> None:
-    """Say in words what the policy in force allows."""
+    """Explain in words what the policy in force allows."""
     from provreg.core.policy.explain import explain
     from provreg.flows.session.policy_file import find_policy
 
@@ -83,7 +83,7 @@ def check(
     found = find_policy(policy, os.environ, Path.cwd(), ())
     if found is None:
         raise NotFoundError(
-            "there is no policy", hint="write one with: provreg policy init --key FILE.pub"
+            "no policy was found", hint="write one with: provreg policy init --key FILE.pub"
         )
     lines = explain(found.policy, datetime.now(UTC))
     output.document({"policy": str(found.path), "digest": found.digest, "allows": lines})

@@ -37,16 +37,16 @@ EXAMPLES = (
 def revoke(
     reference: ReferenceArgument,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why: those who are refused read it.")
+        str, typer.Option(metavar="TEXT", help="Reason, shown to everyone who is refused.")
     ],
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Revoke the samples from this source.")
     ] = None,
     labeler: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Revoke the samples this labeler labeled.")
+        str | None, typer.Option(metavar="NAME", help="Revoke the samples of this labeler.")
     ] = None,
     since: Annotated[
-        int, typer.Option(metavar="N", help="Of these, what version N or later brought in.")
+        int, typer.Option(metavar="N", help="Only samples added in version N or later.")
     ] = 1,
     yes: YesOption = False,
     *,
@@ -56,8 +56,8 @@ def revoke(
 ) -> None:
     """Revoke a version, or samples by source or labeler.
 
-    Everybody whose policy lets you revoke is refused the version from then on, and can leave out
-    the samples. It cannot be taken back.
+    The version is then refused wherever the policy lets you revoke. Revoked samples can be excluded
+    when the version is loaded. A revocation cannot be undone.
     """
     output = printing.output()
     samples = _samples(source, labeler, since)
@@ -69,7 +69,7 @@ def revoke(
     def asked(aim: RevocationPlan) -> None:
         aims.append(aim)
         _show(aim, output)
-        confirm(f"revoke {aim.revocation.what}? It cannot be taken back", yes=yes)
+        confirm(f"revoke {aim.revocation.what}? This cannot be undone", yes=yes)
 
     made = opened.revoke(reference, reason, signer, samples=samples, asked=asked)
     for warning in opened.warnings:
@@ -82,11 +82,11 @@ def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamp
 
     if source is not None and labeler is not None:
         raise UsageError(
-            "--source and --labeler are two revocations", hint="revoke one, then the other"
+            "--source and --labeler need a revocation each", hint="revoke one, then the other"
         )
     if source is None and labeler is None:
         if since != 1:
-            raise UsageError("--since is for --source and --labeler")
+            raise UsageError("--since requires --source or --labeler")
         return None
     if not 1 <= since <= 99_999_999:
         raise UsageError(f"{since} is not a version number")
@@ -96,7 +96,7 @@ def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamp
 
 
 def _show(aim: RevocationPlan, output: Output) -> None:
-    """What is about to be revoked, as far as a person can check it."""
+    """Prints what is about to be revoked, as far as a person can check it."""
     revocation = aim.revocation
     output.line(f"{revocation.dataset}@{revocation.version}, {counted(aim.samples, 'sample')}")
     output.line(f"  {revocation.head}")
@@ -105,9 +105,9 @@ def _show(aim: RevocationPlan, output: Output) -> None:
         others = [(name, count) for name, count in aim.names if name != revocation.samples.name]
         unnamed = aim.revoked - sum(count for _, count in aim.names)
         if others or unnamed:
-            said = [f"{count:,} that are {name}'s by now" for name, count in others]
-            said += [f"{unnamed:,} that are nobody's by now"] if unnamed else []
-            output.line(f"  among these {', '.join(said)}: the name was taken from them later")
+            said = [f"{count:,} now name {name}" for name, count in others]
+            said += [f"{unnamed:,} now name nobody"] if unnamed else []
+            output.line(f"  of these, {', '.join(said)}: their origin was changed later")
         if not aim.revoked:
             output.warn(f"{revocation.dataset}@{revocation.version} has no {revocation.samples}")
 
@@ -127,13 +127,13 @@ def _report(made: Revoked, aim: RevocationPlan, output: Output) -> None:
         "added": made.added, "in_force": in_force is not None, "by": by, "because": why_not,
         "revoked": aim.revoked, "names": dict(aim.names),
     })  # fmt: skip
-    said = "revoked" if made.added else "was revoked before"
+    said = "revoked" if made.added else "was already revoked"
     output.line(f"{revocation.what} {said}: revocation {revocation.number}")
     output.line(f"  {revocation.digest()}")
-    told = "tell whoever trained on it"
+    told = "inform everyone who trained on it"
     if aim.proposed:
-        told = "nobody could train on it: it was proposed"
-    output.note(f"{told}; `provreg latest` attests it to newcomers")
+        told = "nobody could train on it: it was only proposed"
+    output.note(f"{told}; `provreg latest` attests it to new users")
 
 
 def _document(revocation: Revocation) -> dict[str, Any]:

@@ -30,22 +30,22 @@ def runs(
         list[str] | None,
         typer.Argument(
             metavar="[FIELD=VALUE]...",
-            help="source, labeler, label or split of samples that a run was handed.",
+            help="source, labeler, label or split of received samples.",
         ),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option("--where", metavar="SQL", help="Handed samples for which this holds."),
+        typer.Option("--where", metavar="SQL", help="Condition on received samples."),
     ] = None,
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """List training runs, or those handed certain samples.
+    """List training runs, or those that received certain samples.
 
-    Samples must meet all that is given, in any version that a run names; of several values for one
-    field, one. The latest run is last. Runs whose receipts the policy does not trust are listed
-    too, marked.
+    A sample must meet all conditions in a version that the run names; of several values for one
+    field, one is enough. The latest run is last. Runs whose receipts the policy does not trust are
+    listed too, and marked.
     """
     output = printing.output()
     wanted = _read(conditions or [])
@@ -72,7 +72,7 @@ def runs(
     if found:
         runs_table(found, output)
     else:
-        output.line("no run was handed any such sample")
+        output.line("no run received such a sample" if selected else "no training runs")
 
 
 def _read(conditions: list[str]) -> dict[str, list[str]]:
@@ -83,7 +83,7 @@ def _read(conditions: list[str]) -> dict[str, list[str]]:
         if field not in _FIELDS or not equals:
             raise UsageError(
                 f"{quoted(condition)} is not FIELD=VALUE",
-                hint=f"fields are {', '.join(_FIELDS)}; anything else can be said with --where",
+                hint=f"fields are {', '.join(_FIELDS)}; --where takes other conditions",
             )
         wanted.setdefault(field, []).append(value)
     return wanted

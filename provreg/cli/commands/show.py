@@ -40,26 +40,24 @@ EXAMPLES = (
 )
 
 _SHOWN = 10
-_PROOFS = {"log": "a log", "tsa": "a timestamp authority", "claimed": "the signer"}
+_PROOFS = {"log": "log", "tsa": "timestamp authority", "claimed": "signer's claim"}
 
 
 def show(
     reference: ModelArgument,
-    sample: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A sample of that version.")
-    ] = None,
+    sample: Annotated[str | None, typer.Argument(metavar="[ID]", help="Id of a sample.")] = None,
     samples: Annotated[
-        bool, typer.Option("--samples", help="Of a model: list what its run was handed.")
+        bool, typer.Option("--samples", help="For a model: list the samples its run received.")
     ] = False,
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """Show a version, one sample of it, or where a model is from.
+    """Show a version, one of its samples, or a model's origin.
 
-    Of a version: who signed it, what it counts and how it was read. Of a sample: since when it is
-    what it is, and which runs were handed it. Of a model (a file or a folder): the training runs
-    whose receipts name its files. Nothing is verified: what is untrusted is shown too, and marked.
+    For a version: signers, counts and reading settings. For a sample: its origin, and the runs that
+    received it. For a model (a file or a folder): the training runs whose receipts name its files.
+    Nothing is verified: untrusted versions and runs are shown too, and marked.
     """
     output = printing.output()
     path = model_path(reference)
@@ -67,10 +65,12 @@ def show(
     opened = open_registry(opening, output, outside=outside)
     if path is not None:
         if sample is not None:
-            raise UsageError("a model has no samples by id", hint="list them with --samples")
+            raise UsageError(
+                "an ID requires a version", hint="list a model's samples with --samples"
+            )
         show_model(opened, path, output, samples=samples)
     elif samples:
-        raise UsageError("--samples is for a model", hint="write provreg show model:PATH")
+        raise UsageError("--samples requires a model", hint="write provreg show model:PATH")
     elif sample is None:
         _show_version(opened, reference, output)
     else:
@@ -103,13 +103,13 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "root": head.root,
         "dataset uid": head.uid,
         "parent": head.parent,
-        "created": f"{when(head.created)} (by the signer's word)",
+        "created": f"{when(head.created)} (as claimed by the signer)",
         "samples": f"{head.samples:,} in {counted(len(head.parts), 'part')}",
         "changes": counts_in_words(head.changes),
         "labels": _labels(head.label_type, head.classes),
         "sources": _names(head.sources.top, head.sources.distinct),
         "labelers": _names(head.labelers.top, head.labelers.distinct),
-        "read by": head.reading["reader"],
+        "reader": head.reading["reader"],
         "signed by": signed_by(version),
         "because": version.trusted_because or version.refused_because,
     }
@@ -117,7 +117,7 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
     if signatures:
         output.line()
         output.table(
-            ("signed by", "principal", "when", "by the word of", "counts"),
+            ("signed by", "principal", "signed at", "time proven by", "counts"),
             [
                 (
                     str(one),
@@ -128,14 +128,14 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
                 )
                 for one in signatures
             ],
-            whole=("when",),
+            whole=("signed at",),
         )
     for left in skipped:
         output.warn(f"bundle {left.bundle} is not counted (step {left.step}): {left.reason}")
 
 
 def _principal(signature: Signature, opened: Registry) -> str | None:
-    """Whose the signature is by the policy in force, whether or not it counts there."""
+    """Who made the signature by the policy in force, whether or not it counts."""
     found = None if opened.trust is None else opened.trust.policy.signer_of(signature)
     return None if found is None else found.name
 
@@ -164,7 +164,7 @@ def _show_sample(opened: Registry, reference: str, sample: str, output: Output) 
     say_damage(opened.damaged, output)
     entry = entry_to_json(blamed.entries.to_pylist()[0])
     (answer,) = blamed
-    attributions = (("bytes", answer.content), ("label", answer.label))
+    attributions = (("content", answer.content), ("label", answer.label))
     versions = {one.version.digest: one.version for _, one in attributions}
     say_untrusted(versions.values(), output)
     content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
@@ -182,7 +182,7 @@ def _show_sample(opened: Registry, reference: str, sample: str, output: Output) 
     output.facts(entry | since)
     if found:
         output.line()
-        output.line("runs that were handed this id, or these bytes under another:")
+        output.line("runs that received this id, or the same content under another id:")
         runs_table(found, output)
 
 

@@ -44,7 +44,7 @@ def sign(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", metavar="PATH", help="Model of a receipt that names none (receipt:FILE)."
+            "--model", metavar="PATH", help="With receipt:FILE: the model, if the receipt lacks it."
         ),
     ] = None,
     after_revoked: AfterRevokedOption = False,
@@ -54,20 +54,20 @@ def sign(
     signing: Signing,
     printing: Printing,
 ) -> None:
-    """Sign a proposal or version, having seen what it changes.
+    """Review and sign a proposal or a version.
 
-    Its integrity is verified; its changes against its parent and what the policy says of it are
-    shown before you are asked. All it adds is your signature, over the same statement. A proposal
-    is named by its digest (`provreg ls --proposals`); whose signature completes it publishes it.
+    Its integrity is verified. You see its changes from its parent and the policy's verdict before
+    you are asked. Signing only adds your signature, over the same statement. A proposal is named by
+    its digest (`provreg ls --proposals`); the signature that completes it also publishes it.
 
-    receipt:FILE is a training run's receipt that could not be signed when the run ended; what went
-    wrong then named the file (docs/guides/receipts.md). If it was the model that could not be read,
-    --model says where it is.
+    receipt:FILE is the receipt of a training run that could not be signed when the run ended; the
+    error message named the file (docs/guides/receipts.md). If the model could not be read then,
+    pass it with --model.
     """
     output = printing.output()
     receipt = receipt_path(reference)
     if model is not None and receipt is None:
-        raise UsageError("--model is for receipt:FILE", hint="sign a version without --model")
+        raise UsageError("--model requires receipt:FILE", hint="sign a version without --model")
     opened = open_registry(opening, output, root=signing)
     signer = require_signer(signing, opened, output)
     if receipt is not None:
@@ -79,12 +79,12 @@ def sign(
     _show(review, output)
     name = name_of(review.version)
     what = name if review.proposal is None else f"the proposal of {name}"
-    confirm(f"sign {what} as it is shown above?", yes=yes)
+    confirm(f"sign {what} as shown above?", yes=yes)
     made = opened.countersign(review, signer, after_revoked=after_revoked)
     version = made.version
     output.document(_document(review, made.bundle) | _outcome(made))
     if made.bundle is None:
-        output.line(f"{what} was signed by you before: nothing is added")
+        output.line(f"you have already signed {what}: nothing was added")
     else:
         output.line(f"{what} signed ({made.bundle})")
     if made.published:
@@ -92,7 +92,7 @@ def sign(
     if made.proposal is None:
         output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
     else:
-        output.line(f"  it still waits: {made.proposal.because}")
+        output.line(f"  it still waits for signatures: {made.proposal.because}")
         output.line(f"  {made.proposal.needed}")
 
 
@@ -107,20 +107,20 @@ def _outcome(made: Countersigned) -> dict[str, Any]:
 
 
 def _show(review: Review, output: Output) -> None:
-    """What is about to be signed. Who pipes `--json` reads the same there, after signing."""
+    """Prints what is about to be signed; `--json` has the same after signing."""
     version, head = review.version, review.version.head
     samples = counted(head.samples, "sample")
-    output.line(f"{name_of(version)}: {samples}, made {when(head.created)}, by the signer's word")
+    output.line(f"{name_of(version)}: {samples}, created {when(head.created)} (as claimed)")
     output.line(f"  {version.digest}")
     if head.message:
         output.line(f"  {head.message}")
     if review.changes is None:
-        output.line("it is the first version: all of it is new")
+        output.line("this is the first version: all samples are new")
         output.table(("source", "samples"), head.sources.top)
         output.table(("labeler", "samples"), head.labelers.top)
     else:
         counts = review.changes.changes.counts()
-        output.line(f"against {review.changes.old_name}: {counts_in_words(counts)}")
+        output.line(f"compared with {review.changes.old_name}: {counts_in_words(counts)}")
         show_changes(review.changes, output)
     say_untrusted(review.before, output)
     output.line(_verdict(version.trusted_because, version.refused_because))

@@ -21,12 +21,12 @@ EXAMPLES = (
 
 
 def sql(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT statement.")],
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
-    """Ask the index in SQL, read-only.
+    """Query the index with SQL, read-only.
 
     The tables are versions, entries and changes (docs/reference/sql.md).
     """
@@ -47,7 +47,7 @@ def sql(
 def _plain(cell: Any) -> Any:
     from datetime import datetime
 
-    # JSON has no number for infinity, and none for what is none: they become texts below.
+    # JSON has no number for infinity or NaN: they become texts below.
     finite = not isinstance(cell, float) or math.isfinite(cell)
     if cell is None or (isinstance(cell, bool | int | float | str) and finite):
         return cell

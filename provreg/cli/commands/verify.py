@@ -52,7 +52,7 @@ def verify(
         typer.Option(
             "--data",
             metavar="PATH",
-            help="Check every sample of this folder or table too. Repeatable.",
+            help="Also check every sample in this folder or table. Repeatable.",
         ),
     ] = None,
     refetch: RefetchOption = False,
@@ -65,13 +65,13 @@ def verify(
             "--identity",
             metavar="TEXT",
             rich_help_panel=TRUST,
-            help="Trust this identity alone, with --issuer.",
+            help="Trust only this identity, with --issuer.",
         ),
     ] = None,
     issuer: Annotated[
         str | None,
         typer.Option(
-            "--issuer", metavar="URL", rich_help_panel=TRUST, help="Who must vouch for --identity."
+            "--issuer", metavar="URL", rich_help_panel=TRUST, help="Issuer of --identity."
         ),
     ] = None,
     *,
@@ -79,19 +79,21 @@ def verify(
     root: Root,
     printing: Printing,
 ) -> None:
-    """Verify a version, with --data every sample; or a model.
+    """Verify a version, its data (--data), or a model.
+
+    The steps are those of docs/concepts/verification.md. If anything differs from the signed
+    version, the exit code is 4, and the message names the step that refused.
 
     A model (a file or a folder) is verified by the receipt of its training run: its files must be
-    those, and the versions it was trained on still trusted.
-    With --refetch, every sample is downloaded from its URL again and compared with what was signed:
-    exit code 4 if a URL gives something else, 6 if some did not answer, 3 if some are only gone.
-    The steps are those of docs/concepts/verification.md. Exit code 4 when anything is not as
-    signed; the message says which step refused.
+    the recorded ones, and the versions it was trained on must still be trusted.
+
+    With --refetch, every sample is downloaded from its URL again and compared: exit code 4 if a URL
+    delivers other content, 6 if a server did not answer, 3 if samples are only gone.
     """
     output = printing.output()
     model = model_path(reference)
     if model is not None and (data or refetch):
-        raise UsageError("--data and --refetch are for a version, not for a model")
+        raise UsageError("--data and --refetch require a version, not a model")
     paths = (*(data or ()), *(() if model is None else (model,)))
     opened = open_registry(
         opening,
@@ -132,8 +134,8 @@ def verify(
                     f"{skipped.reason}")  # fmt: skip
     if version.first_use:
         output.warn(
-            f"neither a pin nor an earlier use vouches for the history of {version.head.dataset}:"
-            f" `provreg pin {version.reference}` settles on it"
+            f"first use of {version.head.dataset}: no pin and no earlier verification confirms its"
+            f" history; run `provreg pin {version.reference}` to fix it"
         )
     for passed in version.chain.passed_over:
         output.warn(f"revocation {passed.number} does not count: {passed.reason}")
@@ -166,10 +168,10 @@ def _warn(warnings: list[str], output: Output) -> None:
 
 def _say(version: VerifiedVersion, origin: str, data: tuple[Path, ...], output: Output) -> None:
     samples = counted(version.head.samples, "sample")
-    what = f"its list of {samples} is as signed"
+    what = f"its manifest of {samples} is as signed"
     if data:
         where = ", ".join(str(path) for path in data)
-        what = f"every sample in {where} is as signed, {samples}"
+        what = f"{samples} in {where} as signed"
     output.line(f"{version.reference} is verified: {what}")
     output.line(f"  trusted because {version.verdict.reason}")
     output.line(f"  by {origin}")

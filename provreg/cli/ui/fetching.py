@@ -1,4 +1,4 @@
-"""Lists of URLs on the command line: how to download them, and what came of it."""
+"""Lists of URLs on the command line: options and results of downloading them."""
 
 from __future__ import annotations
 
@@ -30,23 +30,21 @@ FetchOption = Annotated[
         "--fetch",
         metavar="DIR",
         rich_help_panel=URLS,
-        help="PATH is a list of URLs: download them into DIR, sign what came.",
+        help="PATH is a list of URLs: download them into DIR and sign the files.",
     ),
 ]
 UrlColumnOption = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=URLS, help="The URLs. Default: url."),
+    typer.Option(metavar="COLUMN", rich_help_panel=URLS, help="Column of URLs. Default: url."),
 ]
 FetchFailuresOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="N", rich_help_panel=URLS, help="How many URLs may give nothing. Default: 0."
-    ),
+    typer.Option(metavar="N", rich_help_panel=URLS, help="How many URLs may fail. Default: 0."),
 ]
 FetchLimitOption = Annotated[
     str | None,
     typer.Option(
-        metavar="MIB", rich_help_panel=URLS, help="The largest file, in MiB. Default: 64."
+        metavar="MIB", rich_help_panel=URLS, help="Largest allowed file, in MiB. Default: 64."
     ),
 ]
 FetchFromPrivateOption = Annotated[
@@ -54,7 +52,7 @@ FetchFromPrivateOption = Annotated[
     typer.Option(
         "--fetch-from-private",
         rich_help_panel=URLS,
-        help="Download from addresses of private networks too.",
+        help="Also download from addresses of private networks.",
     ),
 ]
 RefetchOption = Annotated[
@@ -68,11 +66,11 @@ RefetchOption = Annotated[
 RefetchSampleOption = Annotated[
     str | None,
     typer.Option(
-        metavar="N", rich_help_panel=URLS, help="With --refetch: only so many, picked by chance."
+        metavar="N", rich_help_panel=URLS, help="With --refetch: only N samples, chosen at random."
     ),
 ]
 
-# Bytes that are not the signed ones, or that somebody does not want to be compared.
+# Other bytes than the signed ones, or a URL that provreg refuses to download.
 _OTHERS = frozenset({"changed", "recompressed", "replaced", "refused"})
 
 
@@ -114,7 +112,7 @@ def asked_refetch(
 def _refuse_alone(said: Mapping[str, object], needed: str) -> None:
     for option, value in said.items():
         if value is not None:
-            raise UsageError(f"{option} means nothing without {needed}")
+            raise UsageError(f"{option} requires {needed}")
 
 
 def _bounds(limit: str | None, *, private: bool) -> Bounds:
@@ -126,9 +124,9 @@ def _bounds(limit: str | None, *, private: bool) -> Bounds:
 
 def say_fetched(fetched: FetchedList, output: Output) -> None:
     """What was downloaded, and a warning with the names of what was not."""
-    output.note(f"{fetched.downloaded:,} downloaded, {fetched.kept:,} kept from another time")
+    output.note(f"{fetched.downloaded:,} downloaded, {fetched.kept:,} already present")
     if fetched.failed:
-        output.warn(f"{counted(len(fetched.failed), 'URL')} gave nothing, and no sample")
+        output.warn(f"{counted(len(fetched.failed), 'URL')} failed and were skipped")
         list_findings(fetched.failed, output)
 
 
@@ -150,10 +148,10 @@ def refetch(
     bounds: Bounds,
     output: Output,
 ) -> None:
-    """Downloads the samples again and says what is not as signed; `document` is completed by it.
+    """Downloads the samples again, compares them, and prints `document` with the result.
 
-    Ends with code 4 where a URL gives something else, 6 where some did not answer, 3 where some are
-    gone and the others as signed.
+    Exits with code 4 if a URL delivers other content, 6 if a server did not answer, 3 if samples
+    are only gone.
     """
     with output.progress("downloading") as progress:
         found = opened.refetch(version, sample=sample, bounds=bounds, progress=progress)
@@ -187,7 +185,7 @@ def _in_words(found: Refetched, counts: Counter[str]) -> str:
 
 
 def _number(text: str, option: str, *, least: int = 0) -> int:
-    # Longer ones would not fit in anything that is counted here.
+    # Longer numbers would overflow later.
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
-        raise UsageError(f"{option} {quoted(text)} is not a whole number from {least} on")
+        raise UsageError(f"{option} {quoted(text)} is not a whole number of at least {least}")
     return int(text)

@@ -1,4 +1,4 @@
-"""What an ingestion did, as people and machines see it."""
+"""The result of an ingestion, as text and JSON."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 
 def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
-    """Says what was published, or would be, and what was left out."""
+    """Prints what was published, or would be, and what was excluded."""
     head = outcome.head
     for number in outcome.passed_over:
-        output.warn(f"{outcome.dataset}@{number.number} is not built upon: {number.reason}")
+        output.warn(
+            f"skipped {outcome.dataset}@{number.number}, which does not verify: {number.reason}"
+        )
     made = outcome.proposed
     others = [one for one in outcome.waiting if made is None or made.digest != one.digest]
     say_waiting(outcome.dataset, others, output)
     if outcome.left_out:
         said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
-        output.note(f"left out: {said}")
+        output.note(f"excluded: {said}")
     document = {
         "dataset": outcome.dataset,
         "published": head is not None,
@@ -56,7 +58,7 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         output.line(f"{head.dataset}@{head.version} published: {changed}")
         output.line(f"  head {outcome.digest}")
     elif proposed is not None:
-        said = "was proposed before" if proposed.again else "is proposed"
+        said = "is already proposed" if proposed.again else "is proposed"
         output.line(f"{outcome.dataset}@{proposed.head.version} {said}: {changed}")
         output.line(f"  {proposed.lacks.message}")
         output.line(f"  {proposed.lacks.hint}")

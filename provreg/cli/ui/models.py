@@ -28,21 +28,20 @@ def model_path(reference: str) -> Path | None:
         return None
     path = reference.removeprefix(MODEL)
     if not path:
-        raise UsageError("model: names no file", hint="write model:FILE or model:FOLDER")
+        raise UsageError("`model:` has no path", hint="write model:FILE or model:FOLDER")
     return Path(path)
 
 
 def show_model(opened: Registry, path: Path, output: Output, *, samples: bool) -> None:
-    """The runs that made the model at `path`; with `samples`, the ids of all they were handed."""
+    """The runs that made the model at `path`; with `samples`, the ids of all that they received."""
     with output.progress("hashing the model") as progress:
         made = opened.runs_of_model(path, progress=progress)
     say_damage(opened.damaged, output)
     _warn(opened, output)
     if not made:
         raise NotFoundError(
-            f"no receipt in this registry names what is in {quoted(str(path))}",
-            hint="it was changed since its run, or its run left no receipt here: `provreg runs`"
-            " lists all",
+            f"no receipt in this registry names the files of {quoted(str(path))}",
+            hint="`provreg runs` lists all receipts; the model may have changed since its run",
         )
     document = {"model": str(path), "runs": [_made_to_json(one) for one in made]}
     if samples:
@@ -80,7 +79,7 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
     for one in run.versions:
         if one.revoked:
             output.warn(
-                f"{counted(one.revoked, 'sample')} of {one.name} that the run was handed"
+                f"{counted(one.revoked, 'sample')} of {one.name} that the run received"
                 f" {'is' if one.revoked == 1 else 'are'} revoked"
             )
     signers = ", ".join(f"{one.principal} ({one.signature})" for one in run.signers)
@@ -90,8 +89,8 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
     )
     versions = ", ".join(one.name for one in run.versions)
     output.line(
-        f"{path} is verified: {counted(files, 'file')} as its run left"
-        f" {'it' if files == 1 else 'them'}, trained on {versions}"
+        f"{path} is verified: {counted(files, 'file')} unchanged since the run,"
+        f" trained on {versions}"
     )
     output.line(f"  trusted because {because}")
     output.line(f"  by {trust.origin}")
@@ -109,7 +108,7 @@ def _show_samples(
 
 
 def _samples(opened: Registry, made: list[ModelMatch]) -> Iterator[dict[str, Any]]:
-    """What the best fitting run was handed, a sample each, in the order of ids."""
+    """The samples that the best matching run received, in the order of ids."""
     for on, ids in opened.samples_of_run(made[0].run):
         for chunk in ids.chunks:
             for sample in chunk:
@@ -122,8 +121,8 @@ def _made_to_json(made: ModelMatch) -> dict[str, Any]:
 
 def _differences(made: ModelMatch) -> str:
     if not made.findings:
-        return "as the run left them"
-    return "NOT as the run left them: " + ", ".join(f"{one.id} {one.kind}" for one in made.findings)
+        return "unchanged since the run"
+    return "CHANGED since the run: " + ", ".join(f"{one.id} {one.kind}" for one in made.findings)
 
 
 def _warn(opened: Registry, output: Output) -> None:

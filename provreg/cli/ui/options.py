@@ -22,7 +22,7 @@ RegistryOption = Annotated[
         "--registry",
         envvar="PROVREG_REGISTRY",
         metavar="DIR",
-        help="The registry's folder. Default: the nearest .provreg upward.",
+        help="Registry folder. Default: the nearest .provreg, here or above.",
     ),
 ]
 PolicyOption = Annotated[
@@ -31,7 +31,7 @@ PolicyOption = Annotated[
         "--policy",
         metavar="FILE",
         rich_help_panel=TRUST,
-        help="The policy that says whom to trust (docs/reference/policy.md).",
+        help="Policy: whose signatures count (docs/reference/policy.md).",
     ),
 ]
 KeyOption = Annotated[
@@ -40,35 +40,35 @@ KeyOption = Annotated[
         "--key",
         metavar="FILE",
         rich_help_panel=TRUST,
-        help="Trust this public key alone, without a policy.",
+        help="Trust only this public key, without a policy.",
     ),
 ]
 SourceOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", rich_help_panel=ORIGIN, help="Where what is new or changed comes from."
-    ),
+    typer.Option(metavar="NAME", rich_help_panel=ORIGIN, help="Source of new or changed samples."),
 ]
 LabelerOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", rich_help_panel=ORIGIN, help="Who labeled what is new or relabeled."
+        metavar="NAME", rich_help_panel=ORIGIN, help="Labeler of new or relabeled samples."
     ),
 ]
 AppendOption = Annotated[
-    bool, typer.Option("--append", help="Add to what is there; remove nothing.")
+    bool, typer.Option("--append", help="Append only; keep samples that are missing from the data.")
 ]
 ReplaceOption = Annotated[
-    bool, typer.Option("--replace", help="With --append: let ids get other content or labels.")
+    bool,
+    typer.Option("--replace", help="With --append: allow new content or labels for known ids."),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document (schemas/output/), errors too.")
+    bool, typer.Option("--json", help="Print one JSON document (schemas/output/), also for errors.")
 ]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print results and warnings only.")
+    bool, typer.Option("--quiet", "-q", help="Print only results and warnings.")
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say whom is trusted; list all, not the first.")
+    bool,
+    typer.Option("--verbose", "-v", help="Explain whose signatures count; list every finding."),
 ]
 SignOption = Annotated[
     str | None,
@@ -76,11 +76,14 @@ SignOption = Annotated[
         "--sign",
         metavar="key:FILE|keyless|none",
         rich_help_panel=TRUST,
-        help="Sign with this private key, or with your identity; none is for --dry-run.",
+        help="Sign with a private key or with your identity; none is for --dry-run.",
     ),
 ]
 AfterRevokedOption = Annotated[
-    bool, typer.Option("--after-revoked", help="Data are clean: continue what is revoked.")
+    bool,
+    typer.Option(
+        "--after-revoked", help="Continue a revoked version; you confirm the data are clean."
+    ),
 ]
 TimestampOption = Annotated[
     str | None,
@@ -89,7 +92,7 @@ TimestampOption = Annotated[
         envvar="PROVREG_TIMESTAMP",
         metavar="URL",
         rich_help_panel=TRUST,
-        help="With --sign key: have this authority prove the time (docs/format/statement.md).",
+        help="With --sign key: timestamp authority to use (docs/format/statement.md).",
     ),
 ]
 TrustConfigOption = Annotated[
@@ -98,7 +101,7 @@ TrustConfigOption = Annotated[
         "--trust-config",
         metavar="FILE",
         rich_help_panel=TRUST,
-        help="With --sign keyless: sign at this private Sigstore (docs/guides/keyless.md).",
+        help="With --sign keyless: private Sigstore instance to use (docs/guides/keyless.md).",
     ),
 ]
 TrustedRootOption = Annotated[
@@ -107,16 +110,16 @@ TrustedRootOption = Annotated[
         "--trusted-root",
         metavar="FILE",
         rich_help_panel=TRUST,
-        help="Verify identities against this root. Default: PROVREG_TRUSTED_ROOT, public Sigstore.",
+        help="Trusted root for identities. Default: PROVREG_TRUSTED_ROOT, public Sigstore.",
     ),
 ]
 StagingOption = Annotated[
     bool,
     typer.Option(
-        "--staging", rich_help_panel=TRUST, help="Use Sigstore's staging instance, for trials."
+        "--staging", rich_help_panel=TRUST, help="Use Sigstore's staging instance, for testing."
     ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 ModelArgument = Annotated[
     str,
     typer.Argument(

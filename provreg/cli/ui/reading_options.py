@@ -1,4 +1,4 @@
-"""Options of `ingest` that say how to read, and what the data say of their labels and origin."""
+"""Options of `ingest` for reading the data, their labels and their origin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FormatOption = Annotated[
     typer.Option(
         metavar="FORMAT",
         rich_help_panel=READING,
-        help="How to read it (docs/reference/readers.md).",
+        help="Format of the data (docs/reference/readers.md).",
     ),
 ]
 IdOption = Annotated[
@@ -22,7 +22,7 @@ IdOption = Annotated[
     typer.Option(
         metavar="COLUMN",
         rich_help_panel=READING,
-        help="The column of ids; of shards: stem, shard, content.",
+        help="Column of ids; for shards: stem, shard or content.",
     ),
 ]
 LabelOption = Annotated[
@@ -30,7 +30,7 @@ LabelOption = Annotated[
     typer.Option(
         metavar="dir|none|COLUMN",
         rich_help_panel=ORIGIN,
-        help="Labels: the last folder, none, a column or member.",
+        help="Labels: the last folder, none, a column or a member.",
     ),
 ]
 SplitOption = Annotated[
@@ -43,15 +43,15 @@ SplitOption = Annotated[
 ]
 SourceColumnOption = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="The column of sources."),
+    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="Column of sources."),
 ]
 LabelerColumnOption = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="The column of labelers."),
+    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="Column of labelers."),
 ]
 LabeledAtColumnOption = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="The column of labeling times."),
+    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="Column of labeling times."),
 ]
 ColumnOption = Annotated[
     list[str] | None,
@@ -59,7 +59,7 @@ ColumnOption = Annotated[
         "--column",
         metavar="NAME:TYPE",
         rich_help_panel=READING,
-        help="The type of a CSV or JSON column. Repeatable.",
+        help="Type of a CSV or JSON column. Repeatable.",
     ),
 ]
 NullOption = Annotated[
@@ -68,45 +68,47 @@ NullOption = Annotated[
         "--null",
         metavar="WORD",
         rich_help_panel=READING,
-        help="A word that means null in CSV. Repeatable.",
+        help="Word that means null in CSV. Repeatable.",
     ),
 ]
 DelimiterOption = Annotated[
     str | None,
-    typer.Option(metavar="CHARACTER", rich_help_panel=READING, help="What separates CSV columns."),
+    typer.Option(metavar="CHARACTER", rich_help_panel=READING, help="Separator of CSV columns."),
 ]
 QuotingOption = Annotated[
     str | None,
     typer.Option(
         metavar="standard|none",
         rich_help_panel=READING,
-        help="Whether quotes stand around CSV fields, or are text like others.",
+        help="Whether quotes enclose CSV fields or are ordinary text.",
     ),
 ]
 TimeOption = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=READING, help="When a row is; part of its id."),
+    typer.Option(
+        metavar="COLUMN",
+        rich_help_panel=READING,
+        help="Timestamp column; becomes part of the sample id.",
+    ),
 ]
 SplitAtOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TIME",
         rich_help_panel=READING,
-        help="With --time: train before, test from it on. Twice: validation too.",
+        help="With --time: earlier rows are train, later ones test. Twice: also validation.",
     ),
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", rich_help_panel=ORIGIN, help="A file of labels and origins by id."
-    ),
+    typer.Option(metavar="FILE", rich_help_panel=ORIGIN, help="File of labels and origins by id."),
 ]
 IncludeOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GLOB",
         rich_help_panel=READING,
-        help="Take only files whose id matches. Repeatable.",
+        help="Read only files whose id matches. Repeatable.",
     ),
 ]
 ExcludeOption = Annotated[
@@ -114,7 +116,7 @@ ExcludeOption = Annotated[
     typer.Option(
         metavar="GLOB",
         rich_help_panel=READING,
-        help="Leave out files whose id matches, with x/ a folder. Repeatable.",
+        help="Exclude files whose id matches; x/ excludes a folder. Repeatable.",
     ),
 ]
 RehashOption = Annotated[
@@ -122,7 +124,7 @@ RehashOption = Annotated[
     typer.Option(
         "--rehash",
         rich_help_panel=READING,
-        help="Read every file, also those that look unchanged.",
+        help="Read every file, even if it looks unchanged.",
     ),
 ]
 Sha256Option = Annotated[
@@ -130,6 +132,6 @@ Sha256Option = Annotated[
     typer.Option(
         "--sha256",
         rich_help_panel=READING,
-        help="Sign the SHA-256 of every file too (export oms).",
+        help="Also sign the SHA-256 of every file (for export oms).",
     ),
 ]

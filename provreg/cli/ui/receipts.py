@@ -1,4 +1,4 @@
-"""`sign receipt:FILE`: signing what a training run could not."""
+"""`sign receipt:FILE`: signing a receipt that a training run could not sign."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def receipt_path(reference: str) -> Path | None:
         return None
     path = reference.removeprefix(RECEIPT)
     if not path:
-        raise UsageError("receipt: names no file", hint="write receipt:FILE")
+        raise UsageError("`receipt:` has no path", hint="write receipt:FILE")
     return Path(path)
 
 
@@ -37,14 +37,14 @@ def sign_receipt(
     *,
     yes: bool,
 ) -> None:
-    """Shows the receipt that was kept at `path`, signs and stores it, and removes the file.
+    """Shows the pending receipt at `path`, signs and stores it, and removes the file.
 
-    `model` is what came of the run, where that could not be read when the run ended.
+    `model` is the run's model, if it could not be read when the run ended.
     """
 
     def asked(digest: str, receipt: Receipt) -> None:
         output.facts(receipt_facts(digest, receipt))
-        confirm("sign this receipt as it is shown above?", yes=yes)
+        confirm("sign this receipt as shown above?", yes=yes)
 
     with output.progress("hashing the model") as progress:
         run = opened.sign_receipt(path, signer, model=model, asked=asked, progress=progress)

@@ -1,4 +1,4 @@
-"""Training runs as people and machines see them."""
+"""Training runs as text and JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_TEXT = 400
 
 
 def run_to_json(run: TrainingRun) -> dict[str, Any]:
-    """A run as every command gives it."""
+    """A run as every command prints it."""
     receipt = run.receipt
     return {
         "receipt": run.digest,
@@ -58,13 +58,13 @@ def run_facts(run: TrainingRun) -> dict[str, object]:
         facts[f"trained on {one.name}"] = (
             _handed(one.on)
             + (f"; {one.revoked:,} of them are revoked" if one.revoked else "")
-            + (f"; NOT TRUSTED (any more): {one.refused}" if one.refused else "")
+            + (f"; UNTRUSTED: {one.refused}" if one.refused else "")
         )
     return facts | _by_the_signers_word(run.receipt)
 
 
 def receipt_facts(digest: str, receipt: Receipt) -> dict[str, object]:
-    """As `run_facts`, of a receipt that nobody has judged."""
+    """As `run_facts`, for a receipt that is not signed yet."""
     facts: dict[str, object] = {"receipt": digest, "model": _files(receipt)}
     for on in receipt.datasets:
         facts[f"trained on {on.dataset}@{on.version}"] = _handed(on)
@@ -72,12 +72,12 @@ def receipt_facts(digest: str, receipt: Receipt) -> dict[str, object]:
 
 
 def _handed(on: TrainingInput) -> str:
-    return f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} times in all"
+    return f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} deliveries in total"
 
 
 def _by_the_signers_word(receipt: Receipt) -> dict[str, object]:
     return {
-        "started": f"{when(receipt.started)} (by the signer's word)",
+        "started": f"{when(receipt.started)} (as claimed by the signer)",
         "finished": when(receipt.finished),
         "code": _code(receipt.code),
         "parameters": _cut(canonical(receipt.parameters).decode()),
@@ -87,16 +87,16 @@ def _by_the_signers_word(receipt: Receipt) -> dict[str, object]:
 
 
 def runs_table(rows: Iterable[Exposure], output: Output) -> None:
-    """A line for each run: what came out, of what, and how many of the samples asked about."""
+    """A line for each run: its model and versions, and how many chosen samples it received."""
     output.table(
-        ("receipt", "finished", "model", "trained on", "handed", "of", "signed by"),
+        ("receipt", "finished", "model", "trained on", "received", "of", "signed by"),
         [
             (
                 short(one.run.digest),
                 when(one.run.receipt.finished),
                 _files(one.run.receipt),
                 ", ".join(
-                    standing.name + ("" if standing.refused is None else " (NOT TRUSTED)")
+                    standing.name + ("" if standing.refused is None else " (UNTRUSTED)")
                     for standing in one.run.versions
                 ),
                 one.seen,
@@ -110,15 +110,16 @@ def runs_table(rows: Iterable[Exposure], output: Output) -> None:
 
 
 def warn_unresolved(untold: Iterable[UnresolvedReceipt], output: Output) -> None:
-    """Warns of receipts of which the answer is not known."""
+    """Warns of receipts whose samples cannot be determined."""
     for one in untold:
         output.warn(
-            f"what the run of receipt {short(one.receipt)} was handed is not known: {one.reason}"
+            f"cannot tell which samples the run of receipt {short(one.receipt)} received:"
+            f" {one.reason}"
         )
 
 
 def signed_by(run: TrainingRun) -> str:
-    """The principals counted, or that nobody is."""
+    """The principals that count, or UNTRUSTED."""
     return ", ".join(signer.principal for signer in run.signers) or "UNTRUSTED"
 
 
@@ -131,7 +132,9 @@ def _files(receipt: Receipt) -> str:
 def _code(code: Code) -> str | None:
     said = []
     if code.commit is not None:
-        state = {True: "with changes", False: "unchanged", None: "changes unknown"}[code.dirty]
+        state = {True: "with local changes", False: "unchanged", None: "changes unknown"}[
+            code.dirty
+        ]
         said.append(f"commit {code.commit}, {state}")
     if code.script is not None:
         said.append(f"script {code.script.name} ({short(code.script.sha256)})")
@@ -139,4 +142,4 @@ def _code(code: Code) -> str | None:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "… (--json gives all)"
+    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "… (--json shows all)"

@@ -1,4 +1,4 @@
-"""What most commands begin with: the registry, and whom to trust."""
+"""Opening the registry and the signer, and warnings that several commands share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_registry(
     issuer: str | None = None,
     outside: tuple[Path, ...] = (),
 ) -> Registry:
-    """The registry a command works on. `outside` are data folders no policy may come from."""
+    """The registry of a command. No policy is taken from the data folders in `outside`."""
     from provreg.registry import Registry
 
     opened = Registry.open(
@@ -57,9 +57,9 @@ def open_registry(
 def open_signer(
     sign: str | None, sigstore: Sigstore, opened: Registry, output: Output
 ) -> Signer | None:
-    """The signer that `--sign` names; None where it says none or is not given.
+    """The signer that `--sign` names; None for `none` or without the option.
 
-    A timestamp is for keys: a keyless signature's time is proven by its instance.
+    A timestamp is for keys: the Sigstore instance proves the time of a keyless signature.
     """
     if sign is None or sign == "none":
         return None
@@ -69,8 +69,8 @@ def open_signer(
         return _open_keyless(token, sigstore.trust_config, sigstore.staging, output)
     if kind != "key" or not value:
         raise UsageError(
-            f"--sign {quoted(sign)} is not understood",
-            hint="write --sign key:FILE, --sign keyless or --sign none",
+            f"invalid value of --sign: {quoted(sign)}",
+            hint="pass --sign key:FILE, --sign keyless or --sign none",
         )
     from provreg.trust.keys import load_private
     from provreg.trust.signers import KeySigner
@@ -86,11 +86,11 @@ def open_signer(
 
 
 def require_signer(signing: Signing, opened: Registry, output: Output) -> Signer:
-    """As `open_signer`, for a command that does nothing but sign."""
+    """As `open_signer`, for a command that only signs."""
     signer = open_signer(signing.sign, signing, opened, output)
     if signer is None:
         raise UsageError(
-            "nothing says who signs",
+            "no signer was given",
             hint="pass --sign key:FILE, or --sign keyless to sign with your identity",
         )
     return signer
@@ -99,7 +99,7 @@ def require_signer(signing: Signing, opened: Registry, output: Output) -> Signer
 def _open_keyless(
     token: Path | None, trust_config: Path | None, staging: bool, output: Output
 ) -> Signer:
-    """A signer with an identity, which must be there before any hashing begins."""
+    """A signer with an identity, which is checked before any hashing begins."""
     from provreg.trust.sigstore.sign import KeylessSigner
 
     person = output.warn if sys.stdin.isatty() else None
@@ -109,7 +109,7 @@ def _open_keyless(
 
 
 def passphrase(prompt: str) -> str | None:
-    """From PROVREG_PASSWORD, then COSIGN_PASSWORD, then a person at the terminal."""
+    """From PROVREG_PASSWORD, COSIGN_PASSWORD, or the terminal; None without any."""
     import getpass
 
     for variable in ("PROVREG_PASSWORD", "COSIGN_PASSWORD"):
@@ -119,15 +119,16 @@ def passphrase(prompt: str) -> str | None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks a person at the terminal before what cannot be taken back, unless `yes`.
+    """Asks at the terminal before an action that cannot be undone, unless `yes`.
 
-    Raises UsageError where nobody is there to ask, typer.Abort where the answer is no.
+    Raises UsageError without a terminal, typer.Abort if the answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            f"nobody is there to be asked: {question}", hint="pass --yes to do it without asking"
+            f"cannot ask for confirmation without a terminal: {question}",
+            hint="pass --yes to confirm",
         )
     import typer
 
@@ -135,15 +136,15 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def say_damage(damaged: list[Damaged], output: Output) -> None:
-    """Warns of numbers that are no versions because their integrity does not hold."""
+    """Warns of version numbers whose integrity does not hold."""
     for one in damaged:
-        output.warn(f"{one.dataset}@{one.number} is left out: {one.reason}")
+        output.warn(f"skipped {one.dataset}@{one.number}: {one.reason}")
 
 
 def say_gate(gate: Gate, output: Output) -> bool:
-    """Says whether the policy would take what is not published; returns whether it would not."""
+    """Prints whether the policy would accept unpublished data; returns whether it refuses."""
     since = "" if gate.base is None else f", compared with {gate.base}"
-    output.line(f"{gate.rule} would {'NOT ' if gate.refusals else ''}take it{since}")
+    output.line(f"{gate.rule} would {'NOT ' if gate.refusals else ''}accept it{since}")
     for refusal in gate.refusals:
         output.line(f"  {refusal}")
     return bool(gate.refusals)
@@ -153,8 +154,8 @@ def say_waiting(dataset: str, waiting: Iterable[Waiting], output: Output) -> Non
     """Warns of proposals that wait for signatures."""
     for one in waiting:
         output.warn(
-            f"a proposal of {dataset}@{one.number} waits, signed by {', '.join(one.by)}:"
-            f" {dataset}@{one.digest}"
+            f"a proposal for {dataset}@{one.number} waits for signatures:"
+            f" {dataset}@{one.digest}, signed by {', '.join(one.by)}"
         )
 
 
@@ -169,4 +170,4 @@ def say_untrusted(versions: Iterable[Ancestor], output: Output) -> None:
         are = "is" if len(names) == 1 else "are"
         output.warn(f"{', '.join(names[:_SHOWN])}{more} {are} UNTRUSTED: {reason}")
     if len(reasons) > _SHOWN:
-        output.warn(f"{len(reasons) - _SHOWN:,} more versions are UNTRUSTED, each for its reason")
+        output.warn(f"{len(reasons) - _SHOWN:,} more versions are UNTRUSTED, for other reasons")

@@ -92,12 +92,12 @@ def test_a_large_file_needs_a_larger_limit(provreg: Run, web: FileServer) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--url-column", "u"), "--url-column means nothing without --fetch DIR"),
-        (("--fetch-failures", "1"), "--fetch-failures means nothing without --fetch DIR"),
-        (("--fetch-limit", "1"), "--fetch-limit means nothing without --fetch DIR"),
-        (("--fetch-from-private",), "--fetch-from-private means nothing without --fetch DIR"),
-        (("--fetch", "d", "--fetch-failures", "-1"), "'-1' is not a whole number from 0 on"),
-        (("--fetch", "d", "--fetch-limit", "0"), "'0' is not a whole number from 1 on"),
+        (("--url-column", "u"), "--url-column requires --fetch DIR"),
+        (("--fetch-failures", "1"), "--fetch-failures requires --fetch DIR"),
+        (("--fetch-limit", "1"), "--fetch-limit requires --fetch DIR"),
+        (("--fetch-from-private",), "--fetch-from-private requires --fetch DIR"),
+        (("--fetch", "d", "--fetch-failures", "-1"), "'-1' is not a whole number of at least 0"),
+        (("--fetch", "d", "--fetch-limit", "0"), "'0' is not a whole number of at least 1"),
         (("--fetch", "d", "--fetch-limit", "9" * 30), "is not a whole number"),
         (("--fetch", "d", "--labels", "l.csv"), "--labels is not for --fetch"),
         (("--fetch", "d", "--include", "*"), "--include means nothing in a list of URLs"),
@@ -120,7 +120,7 @@ def test_options_of_refetching_alone_are_said(
 ) -> None:
     ran = provreg("verify", "pets@1", *words)
     assert ran.code == 2
-    assert f"{words[0]} means nothing without --refetch" in ran.err
+    assert f"{words[0]} requires --refetch" in ran.err
     assert provreg("verify", "pets@1", "--refetch").code == 2
 
 

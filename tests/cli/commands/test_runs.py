@@ -104,8 +104,8 @@ def test_runs_tells_which_models_saw_what_a_labeler_labeled(model: Path, provreg
     [run] = provreg("runs", "labeler=mallory", "--json").json["runs"]
     assert (run["datasets"][0]["version"], run["chosen"], run["handed"]) == (2, 2, 2)
     ran = provreg("runs", "labeler=mallory")
-    assert "pets@2 (NOT TRUSTED)" in ran.out
-    assert "no run was handed any such sample" in provreg("runs", "labeler=nobody").out
+    assert "pets@2 (UNTRUSTED)" in ran.out
+    assert "no run received such a sample" in provreg("runs", "labeler=nobody").out
     assert len(provreg("runs", "--json").json["runs"]) == 2
 
 
@@ -122,7 +122,7 @@ def test_runs_and_models_can_be_asked_in_sql(model: Path, provreg: Run) -> None:
 
 def test_a_changed_weight_is_refused_and_shown(model: Path, provreg: Run) -> None:
     ran = provreg("verify", "model:out1")
-    assert "is verified: 1 file as its run left it, trained on pets@1" in ran.out
+    assert "is verified: 1 file unchanged since the run, trained on pets@1" in ran.out
     (model / "out1/weights.bin").write_bytes(b"poisoned!")
     (model / "out1/config.json").write_bytes(b"{}")
     ran = provreg("verify", "model:out1")
@@ -132,7 +132,7 @@ def test_a_changed_weight_is_refused_and_shown(model: Path, provreg: Run) -> Non
     ran = provreg("verify", "model:out1")
     assert ran.code == 4
     assert "stranger: config.json" in ran.out
-    assert "NOT as the run left them: config.json stranger" in provreg("show", "model:out1").out
+    assert "CHANGED since the run: config.json stranger" in provreg("show", "model:out1").out
 
 
 def test_a_policy_planted_beside_the_model_is_refused(
@@ -172,7 +172,7 @@ def test_a_receipt_for_a_version_that_was_later_revoked_is_shown_as_such(
     [run] = provreg("show", "model:out2", "--json").json["runs"]
     assert run["trusted"], "the receipt still says what it said"
     assert run["datasets"][0]["because"].startswith("step 8: pets@2 is revoked by ann")
-    assert "pets@2 (NOT TRUSTED)" in provreg("runs").out
+    assert "pets@2 (UNTRUSTED)" in provreg("runs").out
     assert provreg("verify", "model:out1").code == 0
     # Who saw the revocation is not fooled by a registry that hides it.
     (revocation,) = (revoking / ".provreg/revocations").glob("*.json")
@@ -194,6 +194,6 @@ def test_samples_of_a_revoked_labeler_are_counted_in_what_a_model_was_handed(
     ran = provreg("verify", "model:out2", "--json")
     assert ran.code == 0
     check(ran.json, "verify")
-    assert ran.json["warnings"][-1] == "2 samples of pets@2 that the run was handed are revoked"
+    assert ran.json["warnings"][-1] == "2 samples of pets@2 that the run received are revoked"
     assert "2 of them are revoked" in provreg("show", "model:out2").out
     assert provreg("show", "model:out1", "--json").json["runs"][0]["datasets"][0]["revoked"] == 0

@@ -43,7 +43,7 @@ def test_version_is_said(provreg: Run) -> None:
     [
         (["vrify", "x"], "No such command 'vrify'. Did you mean 'verify'?", "provreg --help"),
         (["ls", "--jsn"], "No such option: --jsn", "`provreg ls --help`"),
-        (["-v", "ls"], "No such option: -v", "options come after the command"),
+        (["-v", "ls"], "No such option: -v", "write options after the command"),
         (["ingest"], "Missing argument 'PATH'.", "`provreg ingest --help`"),
         (["ingest", "x"], "Missing option '--name'.", "`provreg ingest --help`"),
         (["key", "generate", "--out", "k", "--algorithm", "rsa"], "ed25519", "--help"),
@@ -52,17 +52,17 @@ def test_version_is_said(provreg: Run) -> None:
         (["verify", "../x"], "'../x' is not a dataset name", "a-z"),
         (["verify", "pets."], "'pets.' is not a dataset name", "ending with '.'"),
         (["log", "pets@1"], "'pets@1' is not a dataset name", "a-z"),
-        (["ingest", "data", "--name", "n", "--sign", "gpg:x"], "--sign 'gpg:x'", "key:FILE"),
+        (["ingest", "data", "--name", "n", "--sign", "gpg:x"], "--sign: 'gpg:x'", "key:FILE"),
         (["ingest", "data", "--name", "n"], "a version must be signed", "--sign key:FILE"),
         (["ingest", "data", "--name", "n", "--replace", "--dry-run"], "--replace", "--append"),
         (["ingest", "data", "--name", "n", "--sign", "key:ann.key"], "has no source", "--source"),
         (["ingest", "data", "--name", "n", "--column", "x", "--dry-run"], "'x' has", "NAME:TYPE"),
-        (["diff", "pets@1", "pets@2", "--labels", "l.csv"], "are for a PATH", "has its own"),
+        (["diff", "pets@1", "pets@2", "--labels", "l.csv"], "require a PATH", "has its own"),
         (["sql", "selct 1"], "syntax error", "versions, entries, changes"),
         (["sql", "drop table versions"], "only one SELECT", "versions, entries, changes"),
         (["init", "data"], "'data' is not empty", "empty folder"),
         (["policy", "init", "--key", "ann.key.pub"], "'provreg.policy.toml' exists", "--out"),
-        (["key", "generate", "--out", "k"], "no terminal to ask", "PROVREG_PASSWORD"),
+        (["key", "generate", "--out", "k"], "without a terminal", "PROVREG_PASSWORD"),
         (["key", "generate", "--out", "ann.key", "--no-passphrase"], "'ann.key' exists", "another"),
         (["verify", "pets", "--key", "ann.key"], "a private key stands where a public", ".pub"),
     ],
@@ -168,12 +168,12 @@ def test_publishing_what_the_policy_will_not_trust_is_refused_or_proposed(
     assert ran.code == 4
     assert "other@1 is not published, for it would not be trusted: no trusted key" in ran.err
     assert "--propose" in ran.err
-    assert provreg("ls", "--proposals").err == "no proposal waits\n"
+    assert provreg("ls", "--proposals").err == "no proposal waits for signatures\n"
     ran = provreg(*ingest, "--propose")
     assert ran.code == 0
     assert "other@1 is proposed: 10 samples" in ran.out
     reference = ran.err.rpartition("provreg sign ")[2].strip()
-    assert "signed by nobody whom the policy names" in provreg("ls", "--proposals").err
+    assert "not signed by any principal of the policy" in provreg("ls", "--proposals").err
     assert provreg("verify", reference).code == 4
     signed = provreg("sign", reference, "--sign", "key:ann.key", "--yes")
     assert signed.code == 0
@@ -186,7 +186,7 @@ def test_datasets_of_proposals_alone_are_told(pets: Path, provreg: Run) -> None:
     reference = provreg(*ingest, "--propose").err.rpartition("provreg sign ")[2].strip()
     listed = provreg("ls")
     assert listed.code == 0
-    assert "no version yet, only proposals, of other: `provreg ls --proposals`" in listed.err
+    assert "only proposals, no version yet: other; `provreg ls --proposals`" in listed.err
     shown = provreg("log", "other")
     assert (shown.code, shown.out) == (3, "")
     assert "other has no version yet, only proposals" in shown.err
@@ -198,7 +198,7 @@ def test_datasets_of_proposals_alone_are_told(pets: Path, provreg: Run) -> None:
     policy.write_text(policy.read_text() + '\n[[revoke]]\ndatasets = ["*"]\nprincipals = ["ann"]\n')
     revoked = provreg("revoke", reference, "--reason", "x", "--sign", "key:ann.key", "--yes")
     assert revoked.code == 0
-    assert "nobody could train on it: it was proposed" in revoked.err
+    assert "nobody could train on it: it was only proposed" in revoked.err
     assert "tell whoever trained" not in revoked.err
 
 
@@ -207,7 +207,7 @@ def test_revoking_a_version_says_to_tell_who_trained_on_it(pets: Path, provreg: 
     policy.write_text(policy.read_text() + '\n[[revoke]]\ndatasets = ["*"]\nprincipals = ["ann"]\n')
     head = json.loads(provreg("show", "pets@1", "--json").out)["head"]
     revoked = provreg("revoke", f"pets@{head}", "--reason", "x", "--sign", "key:ann.key", "--yes")
-    assert "tell whoever trained on it" in revoked.err
+    assert "inform everyone who trained on it" in revoked.err
 
 
 def test_head_that_is_not_there_is_no_path_of_an_object(pets: Path, provreg: Run) -> None:
@@ -224,12 +224,12 @@ def test_spent_proposals_are_taken_away_by_one_command(pets: Path, provreg: Run)
     mallory, ann = ("--sign", "key:mallory.key", "--propose"), ("--sign", "key:ann.key")
     reference = provreg(*ingest, *mallory).err.rpartition("provreg sign ")[2].strip()
     assert provreg(*ingest, *ann).code == 0
-    assert "1 proposal signed by nobody" in provreg("ls", "--proposals").err
+    assert "1 proposal not signed by any" in provreg("ls", "--proposals").err
     tidied = provreg("ls", "--proposals", "--tidy")
     assert tidied.code == 0
     assert tidied.err.splitlines() == [
-        f"{reference} is taken away: its number is taken",
-        "no proposal waits",
+        f"deleted {reference}: its version number is in use",
+        "no proposal waits for signatures",
     ]
 
 
@@ -267,7 +267,7 @@ def test_labels_with_escapes_are_shown_escaped(pets: Path, provreg: Run) -> None
 def test_quiet_leaves_results_and_warnings(pets: Path, provreg: Run) -> None:
     (pets / "data/.hidden").touch()
     ingest = ("ingest", "data", "--name", "quiet", "--source", "s", "--sign", "key:ann.key")
-    assert provreg(*ingest, "--dry-run").err == "left out: 1 hidden\n"
+    assert provreg(*ingest, "--dry-run").err == "excluded: 1 hidden\n"
     assert provreg(*ingest, "--quiet").err == ""
     ran = provreg("diff", "pets@1", "pets@2", "--quiet")
     assert "UNTRUSTED" in ran.err
@@ -285,7 +285,7 @@ def test_verbose_says_whom_is_trusted_and_every_step(pets: Path, provreg: Run) -
 def test_verified_ends_with_why_it_is_trusted(pets: Path, provreg: Run) -> None:
     ran = provreg("verify", "pets@1", "--data", "data")
     lines = ran.out.splitlines()
-    assert lines[0] == "pets@1 is verified: every sample in data is as signed, 10 samples"
+    assert lines[0] == "pets@1 is verified: 10 samples in data as signed"
     assert lines[1].startswith(
         "  trusted because signed by 1 of 1 needed by publish rule 1 (*): ann (key sha256:"
     )
@@ -332,14 +332,14 @@ def test_a_damaged_registry_is_said_with_exit_code_5(pets: Path, provreg: Run) -
     part.write_bytes(b"x" + part.read_bytes()[1:])
     ran = provreg("check")
     assert ran.code == 5
-    assert "sound" not in ran.out
+    assert "no damage" not in ran.out
     shutil.rmtree(pets / ".provreg/datasets/pets/signatures")
     assert provreg("check").code == 5
 
 
 def test_names_the_terminal_cannot_show_are_escaped(provreg: Run, home: Path) -> None:
     assert provreg("init", "régistre", encoding="ascii").out == (
-        f"{home}/r\\xe9gistre is a registry\n"
+        f"registry ready in {home}/r\\xe9gistre\n"
     )
     assert provreg("init", "réseau", "--json", encoding="ascii").json == {
         "registry": f"{home}/réseau"

@@ -88,7 +88,7 @@ def test_ctrl_c_on_a_terminal_publishes_nothing(big: Path, environment: dict[str
     code, shown = on_a_terminal(INGEST, environment, interrupt=b"hashing")
     assert code == 130
     assert shown.splitlines()[-1].endswith(
-        "provreg: stopped; a version is published whole or not at all"
+        "provreg: interrupted; publishing is atomic, `provreg log` shows whether it completed"
     )
     assert "Traceback" not in shown
     assert not published(big)
@@ -117,7 +117,10 @@ def test_ctrl_c_without_a_terminal_publishes_nothing(
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert (out, err) == ("", "provreg: stopped; a version is published whole or not at all\n")
+    assert (out, err) == (
+        "",
+        "provreg: interrupted; publishing is atomic, `provreg log` shows whether it completed\n",
+    )
     assert not published(big)
 
 

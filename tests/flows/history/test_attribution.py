@@ -405,7 +405,7 @@ def test_flips_of_samples_injected_since_are_counted_and_listed(story: Story) ->
         assert registry.diff(reference, f"pets@{int(reference[-1]) + 1}").between is None
     key = story.bench.key_file("dave")
     words = story.bench.run("diff", "pets@1", "pets@4", "--key", key).stdout.decode()
-    assert "of the injected, 8 were relabeled after that: they count as injected only" in words
+    assert "of the injected samples, 8 were relabeled later; they count only as injected" in words
     assert "version by version: 8 injected, 11 relabeled" in words
     assert "--each lists them" in words
     listed = story.bench.run("diff", "pets@1", "pets@4", "--each", "--json", "--key", key)
