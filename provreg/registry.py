@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from provreg.core.policy.policy import Signature
     from provreg.core.statements.receipt import Receipt, TrainingInput
     from provreg.core.statements.revocation import RevokedSamples
+    from provreg.executors.api import Progress
     from provreg.flows.history.blame import Blamed
     from provreg.flows.history.diff import Diff
     from provreg.flows.history.refetch import Refetched
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
     from provreg.trust.sigstore.root import TrustedRoot
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +99,13 @@ class Registry:
         is for. Raises NotFoundError without a registry, NotTrustedError (step 6) for a policy
         somebody may have planted.
         """
+        from provreg.executors.api import no_report
         from provreg.flows.session.opening import Where, Whom, open_as_asked
 
         where = Where(folder, lock, tuple(outside))
         whom = Whom(policy, key, identity, issuer, trusted_root, staging)
         warnings: list[str] = []
-        opened = open_as_asked(where, whom, report=warnings.append, notice=notice)
+        opened = open_as_asked(where, whom, report=warnings.append, notice=notice or no_report)
         return cls(opened.workspace, opened.trust, opened.root, warnings)
 
     def ingest(
@@ -154,7 +154,7 @@ class Registry:
         every sample that is not as signed. A proposal, named by its digest, goes through the steps
         that it can pass, and is refused then.
         """
-        from provreg.flows.verify.manifest import no_report
+        from provreg.executors.api import no_report
         from provreg.flows.verify.steps import verify
 
         listener = on_step or no_report

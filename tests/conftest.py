@@ -30,10 +30,11 @@ from provreg.flows.ingest.request import Ingestion
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import open_workspace
 from provreg.registry import Registry
-from provreg.store.layout import object_key, signatures_prefix
+from provreg.store.layout import object_key
 from provreg.store.private.seen import Seen
 from provreg.store.private.state import Pin
 from provreg.store.registry.folder import init, open_registry
+from provreg.store.registry.statements import VERSIONS
 from provreg.trust.keys import generate
 from provreg.trust.signers import KeySigner
 
@@ -137,7 +138,7 @@ class Bench:
             dataset=head.dataset, version=head.version, head=digest, uid=head.uid, root=head.root,
             samples=head.samples,
         )  # fmt: skip
-        workspace.versions.add_signature(head.dataset, digest, self.signer(by).sign(statement))
+        workspace.versions.add(digest, self.signer(by).sign(statement), head.dataset)
         if claim:
             workspace.versions.claim(head.dataset, head.version, digest)
         return digest
@@ -153,7 +154,7 @@ class Bench:
         return self.registry / object_key(digest)
 
     def signatures(self, head: str, name: str = "pets") -> Path:
-        return self.registry / signatures_prefix(name, head)
+        return self.registry / VERSIONS.prefix(head, name)
 
     def overwrite(self, path: Path, data: bytes) -> None:
         """Puts other bytes into the place of a read-only file."""

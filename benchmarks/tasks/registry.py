@@ -27,7 +27,7 @@ def sizes(registry: str, public: str) -> dict[str, Any]:
     opened = Registry.open(Path(registry), key=Path(public))
     version = opened.verify("data@1")
     head = version.head
-    signed = opened.workspace.versions.signatures("data", version.digest)
+    signed = opened.workspace.versions.bundles(version.digest, "data")
     parts = sum(len(part.first) + len(part.last) + 250 for part in head.parts)
     return {
         "per_entry": sum(part.size for part in head.parts) / head.samples,

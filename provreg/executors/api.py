@@ -7,6 +7,12 @@ from typing import Protocol, TypeVar
 
 Spec = TypeVar("Spec")
 Result = TypeVar("Result")
+# Told of long work: how much is done, and of how much, 0 where that is not known.
+Progress = Callable[[int, int], None]
+
+
+def no_report(*_: object) -> None:
+    """The callback of those who want no reports."""
 
 
 class Executor(Protocol):

@@ -23,10 +23,11 @@ from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
+from provreg.executors.api import no_report
 from provreg.flows.reading.samples import files_again, rows_again
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.data import verify_data
-from provreg.flows.verify.manifest import long_label, no_report
+from provreg.flows.verify.manifest import long_label
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.batches import Pass, VerifiedBatch
 from provreg.loaders.passes.handed_out import HandedOut

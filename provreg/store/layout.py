@@ -18,7 +18,6 @@ OBJECTS = "objects"
 DATASETS = "datasets"
 RUNS = "runs"
 REVOCATIONS = "revocations"
-REVOCATION_SIGNATURES = "revocations/signatures"
 LATEST = "latest"
 STAGING = "tmp"
 MAX_NUMBER = 99_999_999
@@ -62,20 +61,15 @@ def object_key(digest: str) -> str:
     return f"{OBJECTS}/{segment.partition('-')[2][:2]}/{segment}"
 
 
-def records_prefix(dataset: str) -> str:
-    """The folder of a dataset's version records. Raises UsageError for a bad name."""
-    return f"{DATASETS}/{check_dataset_name(dataset)}/versions"
-
-
-def record_key(dataset: str, number: int) -> str:
-    """Where the record of a version lies. Raises UsageError for a bad name or number."""
+def numbered_key(folder: str, number: int) -> str:
+    """The key of a number's file in `folder`. Raises UsageError for a number out of range."""
     if not 1 <= number <= MAX_NUMBER:
-        raise UsageError(f"{number} is not a version number (1 to {MAX_NUMBER})")
-    return f"{records_prefix(dataset)}/{number:08d}.json"
+        raise UsageError(f"{number} is not a number of a registry (1 to {MAX_NUMBER})")
+    return f"{folder}/{number:08d}.json"
 
 
-def record_number(key: str) -> int | None:
-    """The number of the version or revocation with this key; None where it is the key of none."""
+def number_of_key(key: str) -> int | None:
+    """The number whose file has this key; None for another key."""
     match = _RECORD_NAME.fullmatch(key.rpartition("/")[2])
     return int(match[1]) or None if match else None
 
@@ -102,60 +96,3 @@ def check_head_digest(head: str) -> str:
     if parse_digest(head)[0] != "sha256":
         raise FormatError(f"{quoted(head)} is not the sha256 of a head")
     return head
-
-
-def signatures_prefix(dataset: str, head: str) -> str:
-    """The folder of the bundles over the head with this written SHA-256."""
-    segment = digest_segment(check_head_digest(head))
-    return f"{DATASETS}/{check_dataset_name(dataset)}/signatures/{segment}"
-
-
-def signature_key(dataset: str, head: str, bundle: str) -> str:
-    """Where the bundle with the written SHA-256 `bundle` over that head lies."""
-    return f"{signatures_prefix(dataset, head)}/{digest_segment(bundle)}"
-
-
-def run_prefix(receipt: str) -> str:
-    """The folder of the bundles over the receipt with this written SHA-256."""
-    if parse_digest(receipt)[0] != "sha256":
-        raise FormatError(f"{quoted(receipt)} is not the sha256 of a receipt")
-    return f"{RUNS}/{digest_segment(receipt)}"
-
-
-def run_key(receipt: str, bundle: str) -> str:
-    """Where the bundle with the written SHA-256 `bundle` over that receipt lies."""
-    return f"{run_prefix(receipt)}/{digest_segment(bundle)}"
-
-
-def revocation_key(number: int) -> str:
-    """Where the statement of a revocation lies. Raises UsageError for a bad number."""
-    if not 1 <= number <= MAX_NUMBER:
-        raise UsageError(f"{number} is not a revocation's number (1 to {MAX_NUMBER})")
-    return f"{REVOCATIONS}/{number:08d}.json"
-
-
-def revocation_prefix(statement: str) -> str:
-    """The folder of the bundles over the revocation whose statement has this written SHA-256."""
-    return f"{REVOCATION_SIGNATURES}/{_statement_segment(statement)}"
-
-
-def revocation_signature_key(statement: str, bundle: str) -> str:
-    """Where the bundle with the written SHA-256 `bundle` over that revocation lies."""
-    return f"{revocation_prefix(statement)}/{digest_segment(bundle)}"
-
-
-def latest_prefix(dataset: str, statement: str | None = None) -> str:
-    """The folder of a dataset's *latest* statements, or that of the bundles over one of them."""
-    prefix = f"{LATEST}/{check_dataset_name(dataset)}"
-    return prefix if statement is None else f"{prefix}/{_statement_segment(statement)}"
-
-
-def latest_key(dataset: str, statement: str, bundle: str) -> str:
-    """Where the bundle with the written SHA-256 `bundle` over that *latest* statement lies."""
-    return f"{latest_prefix(dataset, statement)}/{digest_segment(bundle)}"
-
-
-def _statement_segment(digest: str) -> str:
-    if parse_digest(digest)[0] != "sha256":
-        raise FormatError(f"{quoted(digest)} is not the sha256 of a statement")
-    return digest_segment(digest)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sigstore_instance import Instance as Loopback
 
+from provreg.core.encoding.digest import sha256_digest
 from provreg.core.policy.policy import (
     FreshnessRule,
     Policy,
@@ -87,10 +88,8 @@ def put(
     )
     workspace = bench.open().workspace
     if by is not None:
-        workspace.revocations.add_signature(
-            made.statement(), bench.signer(by).sign(made.statement())
-        )
-    assert workspace.revocations.claim(number, made.statement())
+        workspace.revocations.add(made.digest(), bench.signer(by).sign(made.statement()))
+    assert workspace.revocations.create(number, made.statement())
     return RevocationLink(number, made.digest())
 
 
@@ -107,9 +106,8 @@ def attest(
         expires=NOW + HOUR, revocation=revocation,
     )  # fmt: skip
     clock = replace(bench.signer(by), stamp=stamp)  # type: ignore[arg-type]
-    bench.open().workspace.latest.add(
-        head.dataset, latest.statement(), clock.sign(latest.statement())
-    )
+    statement = latest.statement()
+    bench.open().workspace.latest.add(sha256_digest(statement), clock.sign(statement), head.dataset)
 
 
 @pytest.mark.parametrize("signed_by", ["mallory", "alice", "clock", None])

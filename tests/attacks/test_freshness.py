@@ -19,7 +19,6 @@ from provreg.errors import NotTrustedError
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.sign.latest import SignedLatest, sign_latest
 from provreg.registry import Registry
-from provreg.store.layout import latest_prefix
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.publish import Outcome
@@ -54,14 +53,12 @@ def forge(bench: Bench, latest: Latest, by: str = "clock", **fields: Any) -> Non
     """Any *latest* statement, properly signed."""
     statement = replace(latest, **fields).statement()
     workspace = bench.open().workspace
-    workspace.latest.add("pets", statement, bench.signer(by).sign(statement))
+    workspace.latest.add(sha256_digest(statement), bench.signer(by).sign(statement), "pets")
 
 
 def clear(bench: Bench, name: str = "pets") -> dict[str, bytes]:
     """Takes all *latest* statements out of the registry; returns them."""
-    found = {
-        key: data for key, data in bench.files().items() if key.startswith(latest_prefix(name))
-    }
+    found = {key: data for key, data in bench.files().items() if key.startswith(f"latest/{name}")}
     for key in found:
         (bench.registry / key).unlink()
     return found
@@ -213,15 +210,13 @@ def test_bundles_of_other_kinds_replayed_as_latest_statements_are_passed_over(
     clear(bench)
     for statement in (statement_of(one.head), canonical({"_type": "x"}), b"{}"):
         bundle = bench.signer("clock").sign(statement)
-        bench.open().workspace.latest.add("pets", statement, bundle)
+        bench.open().workspace.latest.add(sha256_digest(statement), bundle, "pets")
     assert refused(bench).step == 8
     # And a latest statement is no version's.
     for path in bench.signatures(one.digest).iterdir():
         path.unlink()
     statement = made.latest.statement()
-    bench.open().workspace.versions.add_signature(
-        "pets", one.digest, bench.signer("alice").sign(statement)
-    )
+    bench.open().workspace.versions.add(one.digest, bench.signer("alice").sign(statement), "pets")
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets")
     assert caught.value.step == 5
@@ -231,7 +226,7 @@ def test_bundles_of_other_kinds_replayed_as_latest_statements_are_passed_over(
 def test_squatted_latest_statements_are_passed_over(bench: Bench, garbage: bytes) -> None:
     publish(bench, 6)
     attest(bench)
-    folder = bench.registry / latest_prefix("pets")
+    folder = bench.registry / "latest/pets"
     bench.overwrite(folder / sha256_digest(garbage) / sha256_digest(garbage), garbage)
     bench.overwrite(folder / "stranger\x1b[2J" / "x", garbage)
     bench.overwrite(folder / ("sha256:" + "0" * 64), garbage)

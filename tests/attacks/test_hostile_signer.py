@@ -184,7 +184,7 @@ def test_a_signed_head_with_a_field_nobody_may_write(bench: Bench, field: dict[s
     statement = version_statement(
         dataset="pets", version=2, head=digest, uid=head.uid, root=head.root, samples=6
     )
-    workspace.versions.add_signature("pets", digest, bench.signer().sign(statement))
+    workspace.versions.add(digest, bench.signer().sign(statement), "pets")
     workspace.versions.claim("pets", 2, digest)
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets")
@@ -198,7 +198,7 @@ def test_a_signed_head_that_is_not_canonical(bench: Bench) -> None:
     workspace = bench.open().workspace
     digest = workspace.objects.put(data, "sha256")
     workspace.versions.claim("pets", 2, digest)
-    workspace.versions.add_signature("pets", digest, bench.signer().sign(b"{}"))
+    workspace.versions.add(digest, bench.signer().sign(b"{}"), "pets")
     with pytest.raises(NotTrustedError) as caught:
         bench.open().verify("pets")
     assert caught.value.step == 4

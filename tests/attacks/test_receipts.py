@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from provreg.core.encoding.bitmap import pack
-from provreg.core.encoding.digest import blake3_digest
+from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.policy.policy import NameList, TrainRule
 from provreg.core.statements.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
@@ -24,8 +24,8 @@ from provreg.flows.receipts.publish import publish_receipt, trained_on, unsigned
 from provreg.flows.receipts.runs import RunJudge, TrainingRun, members
 from provreg.flows.session.trust import Trust
 from provreg.readers.files.model import hash_model
-from provreg.store.layout import run_prefix
 from provreg.store.registry.folder import init
+from provreg.store.registry.statements import RECEIPTS
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -150,11 +150,11 @@ def test_a_receipt_that_breaks_after_it_was_indexed_hides_no_other_run(
     true = publish(receipt)
     bad = publish(replace(receipt, run="cd" * 16), "mallory", 4)
     assert len(found(bench, model)) == 2
-    [bundle] = (bench.registry / run_prefix(bad)).iterdir()
+    [bundle] = (bench.registry / RECEIPTS.prefix(bad)).iterdir()
     if fault == "taken away":
         bundle.unlink()
     else:
-        of_another = next((bench.registry / run_prefix(true)).iterdir()).read_bytes()
+        of_another = next((bench.registry / RECEIPTS.prefix(true)).iterdir()).read_bytes()
         bench.overwrite(bundle, of_another if fault == "another" else b"")
     assert [made.run.digest for made in found(bench, model)] == [true]
     verify(bench, model)
@@ -293,7 +293,8 @@ def test_a_statement_of_another_kind_replayed_as_a_receipt_is_none(
     from provreg.trust.bundle import parse_bundle
 
     bundle = signature.read_bytes()
-    digest = workspace.runs.add(parse_bundle(bundle).payload, bundle)
+    digest = sha256_digest(parse_bundle(bundle).payload)
+    workspace.runs.add(digest, bundle)
     with pytest.raises(DamagedError, match="of type"):
         judged(bench, digest)
     assert found(bench, model) == []
@@ -308,7 +309,7 @@ def test_a_receipt_replayed_as_a_version_is_none(
     for path in bench.signatures(head).iterdir():
         path.chmod(0o600)
         path.unlink()
-    bench.open().workspace.versions.add_signature("pets", head, bundle)
+    bench.open().workspace.versions.add(head, bundle, "pets")
     with pytest.raises(NotTrustedError) as refused:
         bench.open().verify("pets@1")
     assert refused.value.step == 5
@@ -320,8 +321,8 @@ def test_a_bundle_over_another_receipt_is_not_counted(
     """Alice's bundle over her receipt is put beside Mallory's over his."""
     hers = publish(receipt)
     his = publish(replace(receipt, parameters={"epochs": 1000}), "mallory")
-    for path in (bench.registry / run_prefix(hers)).iterdir():
-        shutil.copy(path, bench.registry / run_prefix(his))
+    for path in (bench.registry / RECEIPTS.prefix(hers)).iterdir():
+        shutil.copy(path, bench.registry / RECEIPTS.prefix(his))
     assert judged(bench, his).refused is not None
     assert judged(bench, hers).refused is None
 

@@ -11,8 +11,8 @@ import pytest
 
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError, ProvregError
 from provreg.flows.ingest.request import Ingestion
-from provreg.store.layout import signatures_prefix
 from provreg.store.private.state import Pin
+from provreg.store.registry.statements import VERSIONS
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.publish import Outcome
@@ -316,7 +316,7 @@ def test_a_link_in_a_folders_place_is_refused(bench: Bench) -> None:
 def test_strangers_in_the_registry_are_reported_and_change_nothing(bench: Bench) -> None:
     (outcome,) = publish(bench)
     for name in ("datasets/pets/versions/evil\x1b[2J", "datasets/EVIL/versions/00000001.json",
-                 signatures_prefix("pets", head_of(outcome)) + "/stranger"):  # fmt: skip
+                 VERSIONS.prefix(head_of(outcome), "pets") + "/stranger"):  # fmt: skip
         bench.overwrite(bench.registry / name, b"x")
     assert bench.open().verify("pets").head.version == 1
     assert len(bench.warnings) >= 2

@@ -20,8 +20,8 @@ from provreg.flows.ingest.request import Ingestion
 from provreg.flows.sign.revoke import Revoked
 from provreg.flows.verify.revocations import PassedOver, read_chain
 from provreg.registry import Registry
-from provreg.store.layout import revocation_prefix
 from provreg.store.private.state import Pin
+from provreg.store.registry.statements import REVOCATIONS
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.publish import Outcome
@@ -71,8 +71,8 @@ def forge(
     made = replace(made, **fields)
     workspace = bench.open().workspace
     statement = made.statement()
-    workspace.revocations.add_signature(statement, bench.signer(by).sign(statement))
-    assert workspace.revocations.claim(number, statement)
+    workspace.revocations.add(sha256_digest(statement), bench.signer(by).sign(statement))
+    assert workspace.revocations.create(number, statement)
     return made
 
 
@@ -208,7 +208,9 @@ def test_more_revocations_than_can_be_read_are_not_cut_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(bench)
-    monkeypatch.setattr("provreg.store.registry.revocations.MAX_REVOCATIONS", 3)
+    monkeypatch.setattr(
+        "provreg.flows.session.workspace.REVOCATIONS", replace(REVOCATIONS, limit=3)
+    )
     for number in range(1, 5):
         bench.overwrite(path_of(bench, number), b"{}")
     with pytest.raises(DamagedError, match="more than 3 revocations"):
@@ -255,8 +257,8 @@ def test_bundle_over_a_version_replayed_as_a_revocation_is_passed_over(bench: Be
     (one,) = publish(bench)
     statement = statement_of(one.head)
     workspace = bench.open().workspace
-    workspace.revocations.add_signature(statement, bench.signer("chief").sign(statement))
-    workspace.revocations.claim(1, statement)
+    workspace.revocations.add(sha256_digest(statement), bench.signer("chief").sign(statement))
+    workspace.revocations.create(1, statement)
     chain = consumer(bench).verify("pets").chain
     assert (chain.in_force, chain.read.digests) == ((), {})
     assert "not https://provreg/revocation/v1" in chain.passed_over[0].reason
@@ -269,7 +271,7 @@ def test_bundle_over_a_revocation_replayed_as_a_version_is_refused(bench: Bench)
     bundle = bench.signer("alice").sign(made.statement())
     for path in bench.signatures(one.digest).iterdir():
         path.unlink()
-    bench.open().workspace.versions.add_signature("pets", one.digest, bundle)
+    bench.open().workspace.versions.add(one.digest, bundle, "pets")
     assert refused(bench).step == 5
 
 
@@ -282,11 +284,11 @@ def test_unknown_kind_of_revocation_by_who_may_revoke_is_not_passed_over(bench: 
     statement = canonical(document)
     workspace = bench.open().workspace
     path_of(bench, 2).unlink()
-    workspace.revocations.claim(1, statement)
+    workspace.revocations.create(1, statement)
     assert consumer(bench).verify("pets").head.version == 1
-    workspace.revocations.add_signature(statement, bench.signer("mallory").sign(statement))
+    workspace.revocations.add(sha256_digest(statement), bench.signer("mallory").sign(statement))
     assert consumer(bench).verify("pets").head.version == 1
-    workspace.revocations.add_signature(statement, bench.signer("chief").sign(statement))
+    workspace.revocations.add(sha256_digest(statement), bench.signer("chief").sign(statement))
     error = refused(bench)
     assert (error.step, "update" in error.hint) == (8, True)
 
@@ -329,9 +331,10 @@ def test_bundle_over_another_statement_moved_beside_a_forged_revocation_counts_n
     made = forge(bench, one.head, one.digest, "chief")
     forged = replace(made, number=2, head=two.digest, version=2).statement()
     bench.overwrite(path_of(bench, 2), forged)
-    for path in (bench.registry / revocation_prefix(made.digest())).iterdir():
+    for path in (bench.registry / REVOCATIONS.prefix(made.digest())).iterdir():
         bench.overwrite(
-            bench.registry / revocation_prefix(sha256_digest(forged)) / path.name, path.read_bytes()
+            bench.registry / REVOCATIONS.prefix(sha256_digest(forged)) / path.name,
+            path.read_bytes(),
         )
     chain = consumer(bench).verify("pets@2").chain
     assert [one.revocation.number for one in chain.in_force] == [1]

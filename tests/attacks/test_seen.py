@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from provreg.core.encoding.digest import sha256_digest
 from provreg.core.policy.policy import Limit, Policy, Principal, PublishRule, TrustedKey
 from provreg.core.statements.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError
@@ -328,7 +329,9 @@ def test_what_history_refuses_is_trusted_nowhere(bench: Bench, known: str) -> No
             dataset="pets", uid=second.head.uid, version=2, head=second.digest, as_of=now,
             expires=now + HOUR, revocation=None,
         ).statement()  # fmt: skip
-        bench.open().workspace.latest.add("pets", statement, bench.signer("clock").sign(statement))
+        bench.open().workspace.latest.add(
+            sha256_digest(statement), bench.signer("clock").sign(statement), "pets"
+        )
         roles = {"attest": ("clock",), "demanded": False}
     bench.point(2, other)
     registry = bench.open(pins=pins, **roles)  # type: ignore[arg-type]
@@ -473,8 +476,8 @@ def test_one_more_signature_by_an_ended_key_is_not_one_that_was_seen(
     seen_at(monkeypatch, NOW - 3 * HOUR)
     bench.open("alice", "bob").verify("pets")
     assert one.head is not None
-    bench.open().workspace.versions.add_signature(
-        "pets", str(one.digest), bench.signer("bob").sign(statement_of(one.head))
+    bench.open().workspace.versions.add(
+        str(one.digest), bench.signer("bob").sign(statement_of(one.head)), "pets"
     )
     trust = bench.trust("alice", "bob", threshold=2)
     alice, bob = trust.policy.principals

@@ -14,7 +14,8 @@ from sigstore_instance.instance import PERSON
 
 from provreg.flows.ingest.request import Ingestion
 from provreg.registry import Registry
-from provreg.store.layout import object_key, signatures_prefix
+from provreg.store.layout import object_key
+from provreg.store.registry.statements import VERSIONS
 from provreg.trust.sigstore.sign import Instance, KeylessSigner
 from provreg.trust.sigstore.token import TokenSource
 
@@ -83,7 +84,7 @@ def files_of(bench: Any, loopback: Loopback) -> Callable[[Any, int], Files]:
         head = outcome.digest
         assert head is not None
         files.head.write_bytes((registry / object_key(head)).read_bytes())
-        [bundle] = (registry / signatures_prefix("pets", head)).iterdir()
+        [bundle] = (registry / VERSIONS.prefix(head, "pets")).iterdir()
         files.bundle.write_bytes(bundle.read_bytes())
         files.config.write_text(json.dumps(loopback.trust_config(log)), "utf-8")
         return files

@@ -23,7 +23,7 @@ def receipts(bench: Any) -> list[Receipt]:
     runs = bench.open().workspace.runs
     found = [
         parse_receipt(parse_bundle(data).payload)
-        for receipt in runs.receipts()
+        for receipt in runs.digests()
         for _, data in runs.bundles(receipt)
     ]
     return sorted(found, key=lambda one: one.datasets[0].seen)

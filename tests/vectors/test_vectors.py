@@ -24,15 +24,15 @@ from provreg.core.manifest.leaf import leaves
 from provreg.core.policy.parser import parse_policy
 from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import NotTrustedError
+from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace, open_workspace
 from provreg.flows.verify.data import verify_data
-from provreg.flows.verify.manifest import no_report
 from provreg.flows.verify.steps import Step, VerifiedVersion, verify
 from provreg.store.backends.local import LocalBackend
-from provreg.store.layout import signatures_prefix
 from provreg.store.private import state
 from provreg.store.private.state import Pin
+from provreg.store.registry.statements import VERSIONS
 from provreg.trust.keys import load_public
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def test_the_second_reader_finds_the_same_in_a_registry_of_provreg(
         [bundle] = [
             json.loads(data)
             for key, data in files.items()
-            if key.startswith(signatures_prefix("pets", version.digest))
+            if key.startswith(VERSIONS.prefix(version.digest, "pets"))
         ]
         assert base64.b64decode(bundle["dsseEnvelope"]["payload"]) == facts["statement"].encode()
 

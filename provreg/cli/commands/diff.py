@@ -30,8 +30,9 @@ from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
+    from provreg.executors.api import Progress
     from provreg.flows.history.diff import Between, Change, Diff, Hand, Relabeling
-    from provreg.registry import Progress, Registry
+    from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg diff cifar10@2 cifar10@3",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from provreg.core.manifest.manifest import check_part
 from provreg.core.statements.latest import parse_latest
 from provreg.core.statements.revocation import Revocation, parse_revocation
 from provreg.errors import FormatError, ProvregError
+from provreg.executors.api import Progress
 from provreg.flows.receipts.runs import members, read_receipt
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.changes import changes_of
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 _MAX_TABLE = 1 << 30
 
 _FACTS = ("dataset", "uid", "version", "parent", "root", "samples", "created", "message")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> 
         if (head.dataset, head.version) != (dataset, number):
             yield Problem(name, f"its head is that of {head.dataset}@{head.version}")
         yield from _check_version(workspace, name, head, sound)
-        bundles = workspace.versions.signatures(dataset, digest)
+        bundles = workspace.versions.bundles(digest, dataset)
         yield from _check_bundles(name, bundles)
         if progress is not None:
             progress(place, len(numbers))
@@ -134,7 +133,7 @@ def _check_proposals(workspace: Workspace, dataset: str, sound: set[str]) -> Ite
         if (head.dataset, head.version) != (dataset, number):
             yield Problem(name, f"its head is that of {head.dataset}@{head.version}")
         yield from _check_version(workspace, name, head, sound)
-        yield from _check_bundles(name, workspace.versions.signatures(dataset, digest))
+        yield from _check_bundles(name, workspace.versions.bundles(digest, dataset))
 
 
 def _check_bundles(name: str, bundles: Iterable[tuple[str, bytes]]) -> Iterator[Problem]:
@@ -150,12 +149,12 @@ def _check_bundles(name: str, bundles: Iterable[tuple[str, bytes]]) -> Iterator[
 
 
 def _check_runs(workspace: Workspace) -> Iterator[Problem]:
-    for digest in workspace.runs.receipts():
+    for digest in workspace.runs.digests():
         try:
             for on in read_receipt(workspace, digest).datasets:
                 members(workspace, on)
         except ProvregError as error:
-            if workspace.runs.is_begun(digest):
+            if not workspace.runs.has_bundles(digest):
                 continue
             yield Problem(f"receipt {digest}", error.message)
 
@@ -202,7 +201,7 @@ def check_revocations(workspace: Workspace) -> Iterator[Found]:
     for number in workspace.revocations.numbers():
         name = f"revocation {number}"
         try:
-            statement = workspace.revocations.statement(number)
+            statement = workspace.revocations.read(number)
             revocation = parse_revocation(statement)
             if revocation.number != number:
                 raise FormatError(f"it is a copy of revocation {revocation.number}")
@@ -210,7 +209,7 @@ def check_revocations(workspace: Workspace) -> Iterator[Found]:
             yield name, error.message
             continue
         read[number] = revocation
-        bundles = list(workspace.revocations.signatures(statement))
+        bundles = list(workspace.revocations.bundles(sha256_digest(statement)))
         if not bundles:
             yield name, "it has no signature"
         for digest, data in bundles:
@@ -224,8 +223,8 @@ def check_revocations(workspace: Workspace) -> Iterator[Found]:
 
 def check_latest(workspace: Workspace, dataset: str) -> Iterator[Found]:
     """Every *latest* statement of `dataset` that is none."""
-    for statement in workspace.latest.statements(dataset):
-        for digest, data in workspace.latest.bundles(dataset, statement):
+    for statement in workspace.latest.digests(dataset):
+        for digest, data in workspace.latest.bundles(statement, dataset):
             try:
                 payload = parse_bundle(data).payload
                 if sha256_digest(payload) != statement:

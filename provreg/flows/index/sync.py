@@ -154,7 +154,7 @@ def sync_runs(workspace: Workspace) -> None:
 
     One that contradicts itself or the head of a version is left out; `check` says why.
     """
-    wanted, known = workspace.runs.receipts(), set(workspace.indexed_runs.receipts())
+    wanted, known = workspace.runs.digests(), set(workspace.indexed_runs.receipts())
     gone = known.difference(wanted)
     if gone:
         workspace.indexed_runs.forget(sorted(gone))

@@ -27,11 +27,8 @@ from provreg.core.manifest.manifest import (
     check_values,
 )
 from provreg.errors import FormatError, InputError
-from provreg.flows.reading.samples import (
-    Progress,
-    appended,
-    read_new,
-)
+from provreg.executors.api import Progress
+from provreg.flows.reading.samples import appended, read_new
 from provreg.flows.reading.settings import (
     LABELS_FILE,
     SAYS,

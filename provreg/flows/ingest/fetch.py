@@ -19,9 +19,9 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, NotFetchedError, UsageError, needs_extra
+from provreg.executors.api import Progress
 from provreg.executors.per_host import per_host
 from provreg.flows.ingest.request import Fetch
-from provreg.flows.reading.samples import Progress
 from provreg.flows.reading.settings import LABELS_FILE, takes_sha256
 from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
 from provreg.readers.catalog import reader_again, reader_of

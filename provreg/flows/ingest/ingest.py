@@ -30,7 +30,7 @@ from provreg.flows.verify.steps import Judge, VerifiedVersion
 from provreg.trust.signers import KeySigner, Signer
 
 if TYPE_CHECKING:
-    from provreg.flows.reading.samples import Progress
+    from provreg.executors.api import Progress
 
 _MOST_RACES = 100
 

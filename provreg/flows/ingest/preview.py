@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from provreg.executors.api import Progress
 from provreg.flows.history.diff import ChangeAttribution, Diff
 from provreg.flows.ingest.draft import draft_again
 from provreg.flows.ingest.request import Ingestion
-from provreg.flows.reading.samples import Progress
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.gate import gate

@@ -241,13 +241,13 @@ def publish(
     workspace.objects.put_all(sealed.objects)
     workspace.objects.put(data, "sha256")
     try:
-        signature = workspace.versions.add_signature(head.dataset, digest, bundle)
+        signature = workspace.versions.add(digest, bundle, head.dataset)
         if lacks is not None:
             workspace.versions.propose(head.dataset, head.version, digest)
             return Proposed(head, digest, lacks)
         # Two who publish the same samples within one second may have made the very same head.
         if not claim(workspace, head, digest, trust):
-            workspace.versions.remove_signature(head.dataset, digest, signature)
+            workspace.versions.remove(digest, signature, head.dataset)
             return None
     except StorageError:
         _take_back(workspace, head, digest, bundle)
@@ -264,7 +264,7 @@ def _take_back(workspace: Workspace, head: Head, digest: str, bundle: bytes) -> 
     with suppress(DamagedError, NotFoundError, StorageError):
         proposed = workspace.versions.is_proposed(head.dataset, head.version, digest)
         if not proposed and not is_recorded(workspace, head, digest):
-            workspace.versions.remove_signature(head.dataset, digest, sha256_digest(bundle))
+            workspace.versions.remove(digest, sha256_digest(bundle), head.dataset)
 
 
 def _refusal(

@@ -17,6 +17,7 @@ from provreg.core.manifest.data_fields import ORIGIN_FIELDS, ROW_ORIGIN_FIELDS, 
 from provreg.core.manifest.head import left_out_of
 from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, FormatError, UsageError
+from provreg.executors.api import Progress
 from provreg.executors.processes import local_processes
 from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_settings
 from provreg.readers.api import (
@@ -35,8 +36,6 @@ from provreg.readers.catalog import detect, reader_again, reader_of, sample_kind
 from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.files.globs import Excluded
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
-
-Progress = Callable[[int, int], None]
 
 
 def read_new(

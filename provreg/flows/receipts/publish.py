@@ -64,7 +64,9 @@ def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Sig
     # Signing can fail or be refused by a person: nothing is written before it succeeded.
     bundle = signer.sign(unsigned.statement)
     workspace.objects.put_all(unsigned.bitmaps)
-    return workspace.runs.add(unsigned.statement, bundle)
+    digest = sha256_digest(unsigned.statement)
+    workspace.runs.add(digest, bundle)
+    return digest
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provreg.errors import NotFoundError
+from provreg.executors.api import no_report
 from provreg.flows.session.policy_file import is_own
 from provreg.flows.session.trust import Trust, find_root, find_trust
 from provreg.flows.session.workspace import Workspace, open_workspace
@@ -56,7 +57,7 @@ def open_as_asked(
     whom: Whom,
     *,
     report: Callable[[str], None],
-    notice: Callable[[str], None] | None = None,
+    notice: Callable[[str], None] = no_report,
 ) -> Opened:
     """Raises NotFoundError without a registry, and as `find_trust`, `find_root` and `read_lock`."""
     found = where.folder or _named(os.environ) or find(Path.cwd())

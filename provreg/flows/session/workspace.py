@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from provreg.core.manifest.head import Head
 from provreg.core.statements.revocation import RevocationLink
+from provreg.executors.api import no_report
 from provreg.store.backends.api import Backend
 from provreg.store.private import state
 from provreg.store.private.checked import CheckedHeads
 from provreg.store.private.folders import cache_folder, locked, private_folder
 from provreg.store.private.seen import Seen
-from provreg.store.registry.latest import LatestStatements
 from provreg.store.registry.objects import Objects
-from provreg.store.registry.revocations import Revocations
-from provreg.store.registry.runs import Runs
+from provreg.store.registry.statements import LATEST, RECEIPTS, REVOCATIONS, StatementStore
 from provreg.store.registry.versions import Versions
 
 if TYPE_CHECKING:
@@ -44,9 +43,9 @@ class Workspace:
     store: Backend
     objects: Objects
     versions: Versions
-    runs: Runs
-    revocations: Revocations
-    latest: LatestStatements
+    runs: StatementStore
+    revocations: StatementStore
+    latest: StatementStore
     checked: CheckedHeads
     parts_folder: Path
     cache: Path
@@ -172,17 +171,13 @@ class Workspace:
         state.remember(self.places, sighting)
 
 
-def _ignore(_message: str) -> None:
-    """A notice nobody listens to."""
-
-
 def open_workspace(
     store: Backend,
     pins: Mapping[str, state.Pin],
     *,
     vouching: bool = True,
     report: Callable[[str], None],
-    notice: Callable[[str], None] | None = None,
+    notice: Callable[[str], None] = no_report,
 ) -> Workspace:
     """The workspace of the registry in `store`; `report` is told of what is passed over in it.
 
@@ -195,13 +190,13 @@ def open_workspace(
         store=store,
         objects=Objects(store),
         versions=Versions(store, report),
-        runs=Runs(store, report),
-        revocations=Revocations(store, report),
-        latest=LatestStatements(store, report),
+        runs=StatementStore(RECEIPTS, store, report),
+        revocations=StatementStore(REVOCATIONS, store, report),
+        latest=StatementStore(LATEST, store, report),
         checked=CheckedHeads(parts),
         parts_folder=parts,
         cache=private_folder(cache / "registries" / name),
         pins=pins,
         vouching=vouching,
-        notice=notice or _ignore,
+        notice=notice,
     )

@@ -113,7 +113,7 @@ def countersign(
     bundle = None
     if not _signed_before(workspace, head, digest, signer, root):
         made = signer.sign(statement_of(head))
-        bundle = workspace.versions.add_signature(head.dataset, digest, made)
+        bundle = workspace.versions.add(digest, made, head.dataset)
     proposal, published = None, False
     if reviewed.proposal is not None:
         proposal = _proposal(workspace, head, digest, trust, after_revoked=after_revoked)
@@ -163,7 +163,7 @@ def _signed_before(
 
 def _own_signatures(workspace: Workspace, head: Head, digest: str, own: Trust) -> list[Signature]:
     """The signatures over this head by whom `own` trusts alone."""
-    bundles = workspace.versions.signatures(head.dataset, digest)
+    bundles = workspace.versions.bundles(digest, head.dataset)
     made = check_bundles(bundles, own, over(statement_of(head))).signatures
     # A certificate that verifies may be anybody's: whose it is says the policy.
     return [one for one in made if own.policy.signer_of(one) is not None]

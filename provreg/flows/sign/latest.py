@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference
 from provreg.core.statements.latest import Latest, parse_latest
 from provreg.errors import FormatError, NotFoundError, NotTrustedError, StorageError, UsageError
@@ -76,15 +77,15 @@ def sign_latest(
         if replace(latest, as_of=theirs.as_of, expires=theirs.expires) == theirs:
             latest = theirs
     statement = latest.statement()
-    workspace.latest.add(dataset, statement, signer.sign(statement))
+    workspace.latest.add(sha256_digest(statement), signer.sign(statement), dataset)
     _tidy(workspace, dataset, now)
     return SignedLatest(latest, read_freshness(workspace, dataset, latest.uid, trust))
 
 
 def _tidy(workspace: Workspace, dataset: str, now: datetime) -> None:
     """Removes what has expired, whoever signed it; where that is not allowed it stays."""
-    for digest in workspace.latest.statements(dataset):
-        for name, data in workspace.latest.bundles(dataset, digest):
+    for digest in workspace.latest.digests(dataset):
+        for name, data in workspace.latest.bundles(digest, dataset):
             with suppress(NotTrustedError, FormatError, NotFoundError, StorageError):
                 if parse_latest(parse_bundle(data).payload).expires <= now:
-                    workspace.latest.remove(dataset, digest, name)
+                    workspace.latest.remove(digest, name, dataset)

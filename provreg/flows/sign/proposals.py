@@ -39,7 +39,7 @@ from provreg.flows.verify.signatures import (
 from provreg.flows.verify.steps import Judge, Step
 
 if TYPE_CHECKING:
-    from provreg.flows.reading.samples import Progress
+    from provreg.executors.api import Progress
 
 State = Literal["waiting", "complete", "stale", "revoked", "unknown"]
 
@@ -101,7 +101,7 @@ def judge_proposal(
     reason, needed = "", ""
     try:
         judge.chain.check(head, one.digest)
-        bundles = workspace.versions.signatures(head.dataset, one.digest)
+        bundles = workspace.versions.bundles(one.digest, head.dataset)
         signed = read_signatures(
             workspace, head.dataset, head.version, one.digest, trust, bundles, head=head
         )
@@ -194,7 +194,7 @@ def verify_proposal(
         on_step(Step(number, True, detail))
 
     try:
-        bundles = workspace.versions.signatures(head.dataset, digest)
+        bundles = workspace.versions.bundles(digest, head.dataset)
         read_signatures(
             workspace, head.dataset, head.version, digest, trust, bundles, done, head=head
         )

@@ -152,14 +152,14 @@ def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Tru
         signed = signer.sign(statement)
         bundle = sha256_digest(signed)
         try:
-            workspace.revocations.add_signature(statement, signed)
-            claimed = workspace.revocations.claim(number, statement)
+            workspace.revocations.add(sha256_digest(statement), signed)
+            claimed = workspace.revocations.create(number, statement)
         except StorageError:
             _take_back(workspace, number, statement, bundle)
             raise
         if claimed:
             return Revoked(_outcome(workspace, number, trust), added=True)
-        workspace.revocations.remove_signature(statement, bundle)
+        workspace.revocations.remove(sha256_digest(statement), bundle)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next revocation",
         hint="too many others revoke at once: try again later",
@@ -171,11 +171,11 @@ def _take_back(workspace: Workspace, number: int, statement: bytes, bundle: str)
     `statement` got its number all the same."""
     with suppress(DamagedError, StorageError):
         try:
-            if workspace.revocations.statement(number) == statement:
+            if workspace.revocations.read(number) == statement:
                 return
         except NotFoundError:
             pass
-        workspace.revocations.remove_signature(statement, bundle)
+        workspace.revocations.remove(sha256_digest(statement), bundle)
 
 
 def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[int, str]:
@@ -215,8 +215,8 @@ def _join(
     workspace: Workspace, before: PassedOver, signer: Signer, trust: Trust
 ) -> InForce | PassedOver:
     """One more signature over a revocation that others have signed."""
-    statement = workspace.revocations.statement(before.number)
-    workspace.revocations.add_signature(statement, signer.sign(statement))
+    statement = workspace.revocations.read(before.number)
+    workspace.revocations.add(sha256_digest(statement), signer.sign(statement))
     return _outcome(workspace, before.number, trust)
 
 

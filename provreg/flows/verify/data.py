@@ -23,14 +23,14 @@ from provreg.core.manifest.columns import (
 from provreg.core.manifest.data_fields import FINDING_KINDS, ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.head import Head
 from provreg.errors import Finding, NotTrustedError
+from provreg.executors.api import no_report
 from provreg.flows.reading.samples import read_again, told_by_data
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.manifest import no_report
 from provreg.flows.verify.steps import Step
 from provreg.readers.api import ReadResult
 
 if TYPE_CHECKING:
-    from provreg.flows.reading.samples import Progress
+    from provreg.executors.api import Progress
 
 
 def verify_data(

@@ -69,7 +69,7 @@ def read_freshness(
     attested: list[Attested] = []
     pending: list[Attested] = []
     passed_over: list[str] = []
-    for digest in workspace.latest.statements(dataset):
+    for digest in workspace.latest.digests(dataset):
         for statement, signatures in _signed(workspace, dataset, digest, trust):
             try:
                 latest = parse_latest(statement)
@@ -109,7 +109,7 @@ def _signed(
     workspace: Workspace, dataset: str, digest: str, trust: Trust
 ) -> Iterator[tuple[bytes, list[Signature]]]:
     """The statement with this digest and who signed it; nothing where nobody known did."""
-    bundles = workspace.latest.bundles(dataset, digest)
+    bundles = workspace.latest.bundles(digest, dataset)
     checked = check_bundles(bundles, trust, over_digest(digest))
     if checked.good:
         yield checked.good[0][0].payload, checked.signatures

@@ -12,10 +12,11 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import DamagedError, NotTrustedError
+from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.freshness import Attested
-from provreg.flows.verify.manifest import Report, history, no_report, read_head
+from provreg.flows.verify.manifest import Report, history, read_head
 from provreg.flows.verify.revocations import Chain
 from provreg.flows.verify.signatures import Signed
 from provreg.store.private.pins import read_lock, write_lock

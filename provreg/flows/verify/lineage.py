@@ -111,7 +111,7 @@ def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -
         return "revoked"
     if is_proposal(judge.workspace, head, digest):
         return "proposed"
-    bundles = judge.workspace.versions.signatures(head.dataset, digest)
+    bundles = judge.workspace.versions.bundles(digest, head.dataset)
     try:
         verdict = read_signatures(
             judge.workspace, head.dataset, head.version, digest, judge.trust, bundles, head=head

@@ -39,10 +39,6 @@ Found = TypeVar("Found")
 Report = Callable[[int, str], None]
 
 
-def no_report(*_: object) -> None:
-    """A `Report` where nobody listens."""
-
-
 def read_version_record(workspace: Workspace, dataset: str, number: int) -> str:
     """Step 1: the head that a number's record names."""
     try:

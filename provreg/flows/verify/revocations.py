@@ -242,7 +242,7 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
     broken: NotTrustedError | None = None
     for number in workspace.revocations.numbers():
         try:
-            statement = workspace.revocations.statement(number)
+            statement = workspace.revocations.read(number)
         except (DamagedError, NotFoundError) as error:
             passed_over.append(PassedOver(number, error.message))
             continue
@@ -372,7 +372,7 @@ def _attested(
 
 def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
     """Who signed `statement`, of those whom the policy knows (steps 1 to 3)."""
-    bundles = workspace.revocations.signatures(statement)
+    bundles = workspace.revocations.bundles(sha256_digest(statement))
     return check_bundles(bundles, trust, over(statement)).signatures
 
 

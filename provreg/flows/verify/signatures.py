@@ -23,9 +23,10 @@ from provreg.core.statements.statement import (
     version_statement,
 )
 from provreg.errors import FormatError, NotFoundError, NotTrustedError
+from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.manifest import Report, no_report, read_head, read_version_record
+from provreg.flows.verify.manifest import Report, read_head, read_version_record
 from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
 
 _SHOWN_SIGNERS = 5
@@ -110,7 +111,7 @@ def check_signatures(
     `head` is what was read of it, where it was (step 4).
     Of step 8 they check what the policy says of time: keys that have ended, and age.
     """
-    bundles = workspace.versions.signatures(dataset, digest)
+    bundles = workspace.versions.bundles(digest, dataset)
     signed = read_signatures(workspace, dataset, number, digest, trust, bundles, done, head=head)
     head, verdict = signed.head, signed.verdict
     if not is_recorded(workspace, head, digest):
@@ -274,7 +275,7 @@ def all_signatures(
 
     Whether the policy lets any of them count is not asked.
     """
-    bundles = workspace.versions.signatures(head.dataset, digest)
+    bundles = workspace.versions.bundles(digest, head.dataset)
     checked = check_bundles(bundles, trust)
     statement = statement_of(head)
     return (
@@ -289,7 +290,7 @@ def who_signed(
     """Who signed this head by its bundles: the principal, the key or identity whose signature
     verifies, and otherwise who the bundle claims that it was."""
     found: set[str] = set()
-    for _, data in workspace.versions.signatures(head.dataset, digest):
+    for _, data in workspace.versions.bundles(digest, head.dataset):
         try:
             bundle = parse_bundle(data)
         except NotTrustedError:
@@ -384,6 +385,6 @@ def signers_of(
             return False
         return (about.dataset, about.version, about.head) == (dataset, number, digest)
 
-    checked = check_bundles(workspace.versions.signatures(dataset, digest), trust, of_this_version)
+    checked = check_bundles(workspace.versions.bundles(digest, dataset), trust, of_this_version)
     principals = map(trust.policy.signer_of, checked.signatures)
     return tuple(sorted({principal.name for principal in principals if principal is not None}))

@@ -19,6 +19,7 @@ from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import Verdict
 from provreg.core.policy.policy import PublishRule
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
+from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.freshness import Attested, Freshness, check_fresh, read_freshness
@@ -33,7 +34,6 @@ from provreg.flows.verify.history import (
 from provreg.flows.verify.manifest import (
     check_part_files,
     history,
-    no_report,
     read_head,
     read_version_record,
     step_error,

@@ -14,6 +14,7 @@ from blake3 import blake3
 from provreg.core.encoding.text import quoted
 from provreg.core.statements.receipt import MAX_MODEL_FILES, ModelFile, check_model_names
 from provreg.errors import FormatError, InputError, NotFoundError
+from provreg.executors.api import Progress
 from provreg.executors.threads import thread_pool
 from provreg.readers.files.safe_open import READ_FILE, Descent, named
 
@@ -25,8 +26,6 @@ OMS_SIGNATURE = "model.sig"
 # Over as many files as a receipt can name it has a third of that at most.
 _MAX_SIGNATURE = 1 << 20
 _CHUNK = 4 << 20
-
-Progress = Callable[[int, int], None]
 
 
 def hash_model(path: Path, *, progress: Progress | None = None) -> tuple[ModelFile, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from provreg.core.encoding.text import printable, quoted
 from provreg.errors import UsageError
+from provreg.executors.api import no_report
 from provreg.store.files import read_regular, replace_file, storage_error
 
 if TYPE_CHECKING:
@@ -124,10 +125,6 @@ def open_private(path: str | os.PathLike[str]) -> BinaryIO | None:
 def replace_private(path: Path, data: bytes) -> None:
     """Gives a private file new content at once, durably. Raises StorageError."""
     replace_file(path, data, 0o600)
-
-
-def no_report(_holder: str) -> None:
-    """Waiting without a word."""
 
 
 @contextmanager

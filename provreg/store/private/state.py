@@ -19,9 +19,9 @@ from typing import TypeVar
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import DamagedError, NotTrustedError, StorageError
+from provreg.executors.api import no_report
 from provreg.store.private.folders import (
     locked,
-    no_report,
     private_folder,
     read_private,
     replace_private,

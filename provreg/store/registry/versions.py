@@ -15,6 +15,7 @@ from provreg.core.encoding.names import check_dataset_name
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
 from provreg.errors import DamagedError, FormatError, NotFoundError, UsageError
+from provreg.executors.api import no_report
 from provreg.store.backends.api import Backend
 from provreg.store.layout import (
     DATASETS,
@@ -22,32 +23,18 @@ from provreg.store.layout import (
     proposal_key,
     proposals_prefix,
     proposed_by,
-    record_key,
-    record_number,
-    records_prefix,
-    signature_key,
-    signatures_prefix,
 )
-from provreg.store.registry.bundles import add_bundle, read_bundles
+from provreg.store.registry.statements import VERSIONS, StatementStore
 
 MAX_PROPOSALS = 256
 _MAX_RECORD_BYTES = 1024
 
 
-def _ignore(_message: str) -> None:
-    """A report nobody listens to."""
+class Versions(StatementStore):
+    """The versions in `store`: a record for each number, bundles over each head, and proposals."""
 
-
-class Versions:
-    """The version records and signatures in `store`.
-
-    `report` is told, in a sentence, of everything that is passed over because it is not what its
-    name says. Methods raise UsageError for a bad dataset name and StorageError.
-    """
-
-    def __init__(self, store: Backend, report: Callable[[str], None] = _ignore) -> None:
-        self._store = store
-        self._report = report
+    def __init__(self, store: Backend, report: Callable[[str], None] = no_report) -> None:
+        super().__init__(VERSIONS, store, report)
 
     def datasets(self) -> list[str]:
         """The names that have at least one number, sorted."""
@@ -57,27 +44,15 @@ class Versions:
         """The names that have at least one proposal, sorted; some may have no number yet."""
         return sorted(name for name in self._names() if self.proposals(name))
 
-    def numbers(self, dataset: str) -> list[int]:
-        """The numbers taken in `dataset`, ascending; gaps are allowed, none may be a version."""
-        found = []
-        for key in self._store.list(records_prefix(dataset)):
-            number = record_number(key)
-            if number is None:
-                self._report(f"{quoted(self._store.where(key))} is not a version record: ignored")
-            else:
-                found.append(number)
-        return sorted(found)
-
     def record(self, dataset: str, number: int) -> str:
         """The head digest the registry names for a version.
 
         Raises NotFoundError where the number is free, FormatError where what stands there is not a
         version record.
         """
-        key = record_key(dataset, number)
-        what = f"the version record {quoted(self._store.where(key))}"
+        what = f"the version record {quoted(self.where(number, dataset))}"
         try:
-            data = self._store.read(key, _MAX_RECORD_BYTES)
+            data = self.read(number, dataset)
         except NotFoundError:
             raise NotFoundError(f"{quoted(dataset)} has no version {number}") from None
         except DamagedError as error:
@@ -93,15 +68,9 @@ class Versions:
 
         The head, its objects and a signature must be stored before.
         """
-        key = record_key(dataset, number)
-        record = canonical({"head": check_head_digest(head), "nonce": secrets.token_hex(16)})
-        if self._store.create(key, record):
-            return True
-        # A retried request whose first reply was lost meets its own record: the nonce tells.
-        try:
-            return self._store.read(key, _MAX_RECORD_BYTES) == record
-        except (DamagedError, NotFoundError):
-            return False
+        # The nonce tells a retried request from another one for the same head.
+        record = {"head": check_head_digest(head), "nonce": secrets.token_hex(16)}
+        return self.create(number, canonical(record), dataset)
 
     def propose(self, dataset: str, number: int, head: str) -> None:
         """Says that `head` is proposed as version `number`: it waits for signatures, durably.
@@ -121,10 +90,10 @@ class Versions:
             found = filter(None, map(self._proposed_by, self._store.list(prefix)))
             newest = heapq.nlargest(MAX_PROPOSALS + 1, (one for one in found if one[0] > above))
         except DamagedError as error:
-            self._report(f"{error.message}: {quoted(dataset)} has no proposals")
+            self.report(f"{error.message}: {quoted(dataset)} has no proposals")
             return []
         if len(newest) > MAX_PROPOSALS:
-            self._report(f"{quoted(dataset)} has more than {MAX_PROPOSALS} proposals: the rest is"
+            self.report(f"{quoted(dataset)} has more than {MAX_PROPOSALS} proposals: the rest is"
                          " ignored")  # fmt: skip
         return sorted(newest[:MAX_PROPOSALS])
 
@@ -155,38 +124,19 @@ class Versions:
     def _proposed_by(self, key: str) -> tuple[int, str] | None:
         found = proposed_by(key)
         if found is None:
-            self._report(f"{quoted(self._store.where(key))} is not a proposal: ignored")
+            self.report(f"{quoted(self._store.where(key))} is not a proposal: ignored")
         return found
-
-    def add_signature(self, dataset: str, head: str, bundle: bytes) -> str:
-        """Stores a bundle over `head`; returns its written SHA-256. Twice is once.
-
-        Raises InputError for more than 256 KiB, DamagedError where other bytes took its place.
-        """
-        return add_bundle(self._store, lambda digest: signature_key(dataset, head, digest), bundle)
-
-    def remove_signature(self, dataset: str, head: str, bundle: str) -> None:
-        """Tidies away the signature of a head that lost the race for its number."""
-        self._store.remove(signature_key(dataset, head, bundle))
-
-    def signatures(self, dataset: str, head: str) -> Iterator[tuple[str, bytes]]:
-        """(written SHA-256, bundle) of at most 1,000 bundles over `head`, by digest.
-
-        Bundles whose bytes are not those of their name are passed over. Nothing is verified.
-        """
-        prefix, of = signatures_prefix(dataset, head), f"{quoted(dataset)} under {head}"
-        return read_bundles(self._store, prefix, self._report, of=of)
 
     def _names(self) -> Iterator[str]:
         for key in self._store.list(DATASETS):
             try:
                 yield check_dataset_name(key.rpartition("/")[2])
             except UsageError:
-                self._report(f"{quoted(self._store.where(key))} is not a dataset: ignored")
+                self.report(f"{quoted(self._store.where(key))} is not a dataset: ignored")
 
     def _is_dataset(self, name: str) -> bool:
         try:
             return bool(self.numbers(name))
         except DamagedError as error:
-            self._report(f"{error.message}: {quoted(name)} is ignored")
+            self.report(f"{error.message}: {quoted(name)} is ignored")
             return False

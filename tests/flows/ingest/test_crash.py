@@ -354,7 +354,7 @@ def test_killed_at_any_step_of_a_receipt_leaves_it_whole_or_to_be_signed(
         """The receipts of the registry, each read with all that it names."""
         workspace = bench.open().workspace
         judge = RunJudge(workspace, bench.trust())
-        receipts = [one for one in workspace.runs.receipts() if not workspace.runs.is_begun(one)]
+        receipts = [one for one in workspace.runs.digests() if workspace.runs.has_bundles(one)]
         for digest in receipts:
             [on] = judge.run(digest).receipt.datasets
             assert members(workspace, on).all()

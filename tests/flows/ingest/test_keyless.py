@@ -88,7 +88,7 @@ def countersign(registry: Registry, made_by: KeylessSigner) -> Head:
         dataset=head.dataset, version=head.version, head=ancestor.digest, uid=head.uid,
         root=head.root, samples=head.samples,
     )  # fmt: skip
-    registry.workspace.versions.add_signature("pets", ancestor.digest, made_by.sign(statement))
+    registry.workspace.versions.add(ancestor.digest, made_by.sign(statement), "pets")
     return head
 
 

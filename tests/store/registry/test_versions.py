@@ -18,11 +18,10 @@ from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import (
     digest_of_key,
     digest_segment,
-    record_number,
-    signature_key,
-    signatures_prefix,
+    number_of_key,
 )
 from provreg.store.registry.objects import Objects
+from provreg.store.registry.statements import VERSIONS
 from provreg.store.registry.versions import Versions
 
 HEAD = sha256_digest(b"head")
@@ -182,7 +181,7 @@ def test_junk_names_are_ignored_and_reported(
 
 @given(st.text())
 def test_record_numbers_are_exactly_eight_digits_and_json(name: str) -> None:
-    number = record_number(f"datasets/cats/versions/{name}")
+    number = number_of_key(f"datasets/cats/versions/{name}")
     assert number is None or name.endswith(f"{number:08d}.json")
 
 
@@ -209,33 +208,33 @@ def test_bad_dataset_names_are_refused(versions: Versions, name: str) -> None:
         lambda: versions.numbers(name),
         lambda: versions.record(name, 1),
         lambda: versions.claim(name, 1, HEAD),
-        lambda: versions.add_signature(name, HEAD, b""),
-        lambda: list(versions.signatures(name, HEAD)),
+        lambda: versions.add(HEAD, b"", name),
+        lambda: list(versions.bundles(HEAD, name)),
     ):
         with pytest.raises(UsageError):
             ask()
 
 
 def test_signatures_come_back_by_digest(versions: Versions) -> None:
-    added = {versions.add_signature("cats", HEAD, b"%d" % n): b"%d" % n for n in range(5)}
-    versions.add_signature("cats", HEAD, b"3")
-    versions.add_signature("cats", OTHER, b"of another head")
-    assert list(versions.signatures("cats", HEAD)) == sorted(added.items())
-    assert list(versions.signatures("dogs", HEAD)) == []
+    added = {versions.add(HEAD, b"%d" % n, "cats"): b"%d" % n for n in range(5)}
+    versions.add(HEAD, b"3", "cats")
+    versions.add(OTHER, b"of another head", "cats")
+    assert list(versions.bundles(HEAD, "cats")) == sorted(added.items())
+    assert list(versions.bundles(HEAD, "dogs")) == []
 
 
 def test_a_removed_signature_is_gone(versions: Versions) -> None:
-    digest = versions.add_signature("cats", HEAD, b"bundle")
-    versions.remove_signature("cats", HEAD, digest)
-    versions.remove_signature("cats", HEAD, digest)
-    assert list(versions.signatures("cats", HEAD)) == []
+    digest = versions.add(HEAD, b"bundle", "cats")
+    versions.remove(HEAD, digest, "cats")
+    versions.remove(HEAD, digest, "cats")
+    assert list(versions.bundles(HEAD, "cats")) == []
 
 
 def test_signatures_that_are_not_their_name_are_skipped_and_reported(
     versions: Versions, tmp_path: Path, reports: list[str]
 ) -> None:
-    good = versions.add_signature("cats", HEAD, b"bundle")
-    folder = signatures_prefix("cats", HEAD)
+    good = versions.add(HEAD, b"bundle", "cats")
+    folder = VERSIONS.prefix(HEAD, "cats")
     plant(tmp_path, f"{folder}/{digest_segment(OTHER)}")
     plant(tmp_path, f"{folder}/README \x1b[2J")
     plant(tmp_path, f"{folder}/{digest_segment(sha256_digest(b'giant'))}", b"x" * (256 * 1024 + 1))
@@ -243,7 +242,7 @@ def test_signatures_that_are_not_their_name_are_skipped_and_reported(
         tmp_path / folder / digest_segment(good)
     )
     (tmp_path / folder / digest_segment(sha256_digest(b"folder"))).mkdir()
-    assert list(versions.signatures("cats", HEAD)) == [(good, b"bundle")]
+    assert list(versions.bundles(HEAD, "cats")) == [(good, b"bundle")]
     assert len(reports) == 5
     assert not any("\x1b" in report for report in reports)
 
@@ -251,23 +250,23 @@ def test_signatures_that_are_not_their_name_are_skipped_and_reported(
 def test_a_flood_of_signatures_is_cut_and_reported(
     versions: Versions, reports: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provreg.store.registry.bundles.MAX_BUNDLES", 10)
+    monkeypatch.setattr("provreg.store.registry.statements.MAX_BUNDLES", 10)
     for n in range(11):
-        versions.add_signature("cats", HEAD, b"%d" % n)
-    assert len(list(versions.signatures("cats", HEAD))) == 10
+        versions.add(HEAD, b"%d" % n, "cats")
+    assert len(list(versions.bundles(HEAD, "cats"))) == 10
     assert "more than 10" in reports[0]
 
 
 def test_an_oversized_bundle_is_not_stored(versions: Versions) -> None:
     with pytest.raises(InputError, match="bundle"):
-        versions.add_signature("cats", HEAD, b"x" * (256 * 1024 + 1))
-    assert list(versions.signatures("cats", HEAD)) == []
+        versions.add(HEAD, b"x" * (256 * 1024 + 1), "cats")
+    assert list(versions.bundles(HEAD, "cats")) == []
 
 
 def test_a_squatted_signature_is_refused(versions: Versions, tmp_path: Path) -> None:
-    plant(tmp_path, signature_key("cats", HEAD, sha256_digest(b"bundle")))
+    plant(tmp_path, VERSIONS.bundle_key(HEAD, sha256_digest(b"bundle"), "cats"))
     with pytest.raises(DamagedError):
-        versions.add_signature("cats", HEAD, b"bundle")
+        versions.add(HEAD, b"bundle", "cats")
 
 
 PUBLISH = """
@@ -276,6 +275,7 @@ from pathlib import Path
 from provreg.core.encoding.digest import sha256_digest
 from provreg.store.registry.folder import init
 from provreg.store.registry.objects import Objects
+from provreg.store.registry.statements import VERSIONS
 from provreg.store.registry.versions import Versions
 
 def publish(folder, number):
@@ -283,7 +283,7 @@ def publish(folder, number):
     objects, versions = Objects(store), Versions(store)
     objects.put(b"part")
     head = objects.put(b"head", "sha256")
-    versions.add_signature("cats", head, b"bundle")
+    versions.add(head, b"bundle", "cats")
     return versions.claim("cats", number, head)
 """
 
@@ -343,14 +343,14 @@ def test_killed_at_any_step_a_version_is_complete_or_absent_and_a_retry_works(
         else:
             objects.put(b"part")
             head = objects.put(b"head", "sha256")
-            versions.add_signature("cats", head, b"bundle")
+            versions.add(head, b"bundle", "cats")
             assert versions.claim("cats", 1, head)
             numbers = versions.numbers("cats")
         assert numbers == [1]
         head = versions.record("cats", 1)
         assert objects.get(head, 10) == b"head"
         bundle = (sha256_digest(b"bundle"), b"bundle")
-        assert list(versions.signatures("cats", head)) == [bundle]
+        assert list(versions.bundles(head, "cats")) == [bundle]
         for path in (folder / "objects").rglob("*-*"):
             objects.get(digest_of_key(path.name), 10)
     assert 2 < complete < len(folders) / 2, "both outcomes were seen"
