@@ -46,7 +46,7 @@ def test_a_name_that_holds_what_is_not_seen_does_not_come_in(
     name = f"fa{HIDDEN[what]}y"
     rows = json.dumps({"id": "cat/1.jpg", column: name})
     labels = bench.write("labels", {"l.jsonl": rows + "\n"}) / "l.jsonl"
-    with pytest.raises(InputError, match="is not seen") as caught:
+    with pytest.raises(InputError, match="a hidden character") as caught:
         bench.ingest(bench.pets(), labels=labels)
     assert caught.value.sample == "cat/1.jpg"
     assert HIDDEN[what] not in caught.value.message
@@ -62,7 +62,7 @@ def test_a_name_that_seems_another_does_not_come_in(bench: Bench, name: str) -> 
 def test_a_name_that_holds_what_is_not_seen_is_not_revoked(bench: Bench) -> None:
     bench.ingest(bench.pets())
     samples = RevokedSamples("labeler", "fa\u200by")
-    with pytest.raises(FormatError, match="is not seen"):
+    with pytest.raises(FormatError, match="a hidden character"):
         bench.open(revoke=("chief",)).revoke("pets", "r", bench.signer("chief"), samples=samples)
 
 

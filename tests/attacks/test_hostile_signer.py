@@ -438,7 +438,7 @@ def test_class_indices_that_were_swapped_are_refused(bench: Bench) -> None:
         changes=dict.fromkeys(first.head.changes, 0),
     )  # fmt: skip
     bench.forge(swapped)
-    with pytest.raises(NotTrustedError, match="other indices to the classes") as refused:
+    with pytest.raises(NotTrustedError, match="renumbers its parent's classes") as refused:
         bench.open().verify("pets")
     assert refused.value.step == 9
     assert [one.number for one in bench.open().sync()] == [2]

@@ -198,7 +198,7 @@ def _lines(kept: Kept) -> Iterator[Case]:
     text = {"label_type": "text", "classes": []}
     for name, claim, later, says in (
         ("classes-reordered", "A version that gives its parent's classes other indices is refused.",
-         [{"classes": ["dog", "cat"]}], "gives other indices to the classes"),
+         [{"classes": ["dog", "cat"]}], "renumbers its parent's classes"),
         ("classes-reordered-by-way-of-text",
          "Classes in another order behind a version of texts are refused.",
          [text, {"classes": ["dog", "cat"]}], "goes back from text to class"),

@@ -67,7 +67,7 @@ BUNDLES: tuple[tuple[str, str, int, str, Callable[[bytes], Made]], ...] = (
     ("no-json", "that is no JSON", 1, "is not valid JSON", lambda _: b"squatted"),
     ("trailing-bytes", "with bytes behind the document", 1, "is not valid JSON",
      lambda payload: canonical(bundle(payload)) + b"{}"),
-    ("key-twice", "with a key twice", 1, "a key stands twice", _twice),
+    ("key-twice", "with a key twice", 1, "duplicate key", _twice),
     ("not-a-number", "with NaN in it", 1, "NaN",
      lambda payload: canonical(bundle(payload)).replace(b"Entries\":[", b"Entries\":[NaN")),
     ("nested-too-deep", "nested deeper than 64", 1, "nested deeper than 64", _deep),

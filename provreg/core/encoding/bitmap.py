@@ -1,8 +1,8 @@
 """Which samples of a version: one bit each, in the order of ids (docs/format/run.md, "Bitmap").
 
-Samples are taken in chunks of 4,096. A byte for each chunk says whether none, all, or some of it
-are in; the chunks of which some are follow as bits. One set has one encoding, at most one bit and a
-256th of a bit a sample, and reading it allocates nothing that its number of samples does not allow.
+Samples are grouped into chunks of 4,096. One byte per chunk is its state: none, all or some of its
+samples. Chunks with some follow as bits. A set has exactly one encoding, of at most 1 + 1/512 bits
+per sample. Reading allocates memory for the expected number of samples only.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ def pack(members: npt.NDArray[np.bool_]) -> bytes:
 
 
 def unpack(data: bytes, samples: int) -> npt.NDArray[np.bool_]:
-    """bool of shape (samples,): what `pack` was given.
+    """The inverse of `pack`: bool of shape (samples,).
 
-    Raises FormatError for anything but the bitmap of a set of that many samples.
+    Raises FormatError for anything but the canonical bitmap of that many samples.
     """
     chunks = -(-samples // CHUNK)
     states = np.frombuffer(data[:chunks], np.uint8)
     expected = chunks + int(np.count_nonzero(states == _SOME)) * _CHUNK_BYTES
     if len(states) != chunks or len(data) != expected:
-        raise FormatError(f"the bitmap is not one of {samples} samples: it has {len(data)} bytes")
+        raise FormatError(f"a bitmap of {samples} samples does not have {len(data)} bytes")
     if chunks and int(states.max()) > _SOME:
-        raise FormatError("the bitmap has a chunk of an unknown kind")
+        raise FormatError("the bitmap has a chunk in an unknown state")
     bits = np.zeros((chunks, CHUNK), np.bool_)
     bits[states == _ALL] = True
     some = np.frombuffer(data, np.uint8, offset=chunks).reshape(-1, _CHUNK_BYTES)
     bits[states == _SOME] = np.unpackbits(some, axis=1, bitorder="little").view(np.bool_)
     members = bits.reshape(-1)[:samples].copy()
     if pack(members) != data:
-        raise FormatError("the bitmap does not spell its set in the one way there is")
+        raise FormatError("the bitmap is not in canonical form")
     return members
 
 

@@ -1,4 +1,4 @@
-"""JSON as provreg signs it (RFC 8785), and as it reads it: strict, bounded, our errors only."""
+"""Canonical JSON (RFC 8785), and a strict parser of JSON with bounds."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", "
 def canonical(document: Any) -> bytes:
     """The RFC 8785 bytes of `document`.
 
-    Raises FormatError for what canonical JSON cannot hold: integers beyond 2**53, NaN, lone
+    Raises FormatError for values that canonical JSON cannot hold: integers beyond 2**53, NaN, lone
     surrogates.
     """
     try:
         if _is_plain(document):
-            # Twelve times as fast, and every question parses heads with all their classes.
+            # 12x faster, and every command parses heads with all their classes.
             return _PLAIN.encode(document).encode("utf-8")
-        return _by_the_rfc(document)
+        return _rfc8785_bytes(document)
     except (UnicodeError, RecursionError) as error:
         raise _not_representable(error) from None
 
 
-def _by_the_rfc(document: Any) -> bytes:
-    # Late: only fractions, and keys beyond ASCII, need it.
+def _rfc8785_bytes(document: Any) -> bytes:
+    # Imported late: only fractions and non-ASCII keys need it.
     import rfc8785
 
     try:
@@ -43,16 +43,16 @@ def _not_representable(error: Exception) -> FormatError:
 
 
 def format_number(value: float) -> str:
-    """A finite number as RFC 8785 prints it, but for -0, which is another value than 0 here."""
-    # Where Python prints the same digits: several times as fast.
+    """A finite number as in RFC 8785, except that -0 is not written as 0."""
+    # In this range Python prints the same digits, several times faster.
     if value == 0 or 1e-4 <= abs(value) < 1e16:
         return repr(value).removesuffix(".0")
     return canonical(value).decode()
 
 
 def _is_plain(document: Any) -> bool:
-    """Whether Python's own JSON has the very bytes of RFC 8785: no fractions, no large integers,
-    and only ASCII keys, for others are sorted by their UTF-16."""
+    """Whether Python's own JSON gives the bytes of RFC 8785: no fractions, no large integers, and
+    only ASCII keys, because RFC 8785 sorts keys by UTF-16."""
     nodes = [document]
     for node in nodes:
         kind = type(node)
@@ -71,27 +71,27 @@ def _is_plain(document: Any) -> bool:
 
 
 def parse_json(data: bytes, *, what: str, limit: int) -> Any:
-    """Parses `data`, at most `limit` bytes, refusing what two parsers could read differently.
+    """Parses `data`, at most `limit` bytes. Refuses input that two parsers could read differently.
 
-    Duplicate keys, NaN and infinities, invalid UTF-8, lone surrogates and nesting deeper than 64
-    raise FormatError; `what` names the document in the message.
+    Raises FormatError for duplicate keys, NaN, infinities, invalid UTF-8, lone surrogates and
+    nesting deeper than 64; `what` names the document in the message.
     """
     if len(data) > limit:
-        raise FormatError(f"{what} has {len(data)} bytes, more than the {limit} allowed")
+        raise FormatError(f"{what} has {len(data)} bytes, at most {limit} are allowed")
     try:
         document = _STRICT.decode(data.decode("utf-8"))
-        if b"\\u" in data:  # lone surrogates are only to be had by their numbers
+        if b"\\u" in data:  # only escapes can be lone surrogates
             json.dumps(document, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what} is not valid JSON: {error}") from None
-    # It has at most one level more than it has brackets: what stands inside the last ones.
+    # The depth is at most the number of brackets plus one, so most documents need no walk.
     if data.count(b"{") + data.count(b"[") >= _DEPTH:
         _bound_depth(document, what)
     return document
 
 
 def parse_canonical(data: bytes, *, what: str, limit: int) -> Any:
-    """As `parse_json`, and refuses bytes that are not the canonical form of what they say."""
+    """As `parse_json`; also refuses bytes that are not in canonical form."""
     document = parse_json(data, what=what, limit=limit)
     if canonical(document) != data:
         raise FormatError(f"{what} is not in canonical form (RFC 8785)")
@@ -99,22 +99,22 @@ def parse_canonical(data: bytes, *, what: str, limit: int) -> Any:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For `json`, as `object_pairs_hook`: raises ValueError for a key that stands twice."""
+    """The `object_pairs_hook` of a JSON decoder: raises ValueError for duplicate keys."""
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("duplicate key in object")
     return document
 
 
 def refuse_constant(name: str) -> NoReturn:
-    """For `json`, as `parse_constant`: raises ValueError for NaN and infinities."""
-    raise ValueError(f"{name} is not JSON")
+    """The `parse_constant` of a JSON decoder: raises ValueError for NaN and infinities."""
+    raise ValueError(f"{name} is not allowed in JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is beyond the range of numbers")
+        raise ValueError(f"number out of range: {text}")
     return number
 
 

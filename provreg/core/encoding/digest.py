@@ -1,4 +1,4 @@
-"""Digests, and how they are written: `blake3:<64 hex>` or `sha256:<64 hex>`."""
+"""Digests in their written form: `blake3:<64 hex>` or `sha256:<64 hex>`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,12 @@ def digest_of(algorithm: str, data: bytes | memoryview) -> str:
 
 
 def written_digest(content: bytes) -> str:
-    """A raw 32-byte BLAKE3 digest, written."""
+    """The written form of a raw 32-byte BLAKE3 digest."""
     return "blake3:" + content.hex()
 
 
 def parse_digest(text: str) -> tuple[str, bytes]:
-    """(algorithm, 32 raw bytes) of a written digest.
-
-    Raises FormatError unless `text` is exactly one of the two written forms.
-    """
+    """(algorithm, 32 raw bytes) of a written digest. Raises FormatError for any other text."""
     match = _WRITTEN.fullmatch(text)
     if match is None:
         raise FormatError(

@@ -22,8 +22,8 @@ _REFERENCE = re.compile(r"([^@]+)(?:@(.+))?")
 
 
 def check_dataset_name(name: str) -> str:
-    """`name`; UsageError unless 1 to 128 of a-z 0-9 . _ -, first a letter or digit,
-    last no dot, no `..`."""
+    """`name`; raises UsageError unless it has 1 to 128 of a-z 0-9 . _ -, begins with a letter or
+    digit, does not end with a dot, and has no `..`."""
     if re.fullmatch(DATASET_NAME, name) is None or ".." in name:
         raise UsageError(
             f"{quoted(name)} is not a dataset name",
@@ -46,7 +46,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Raises UsageError for anything that is not a reference."""
+        """Raises UsageError for any other text."""
         match = _REFERENCE.fullmatch(text)
         if match is None:
             raise _not_a_reference(text)
@@ -76,8 +76,8 @@ def _not_a_reference(text: str) -> UsageError:
 
 
 def check_utf8(what: str, *texts: str | None) -> None:
-    """UsageError where one of `texts`, which `what` names, has no bytes in UTF-8: a command line or
-    a variable in another encoding, or half a surrogate pair. Nothing signed can hold it."""
+    """Raises UsageError if one of `texts` cannot be encoded in UTF-8: a command line or variable in
+    another encoding, or half a surrogate pair. `what` names the texts in the message."""
     for text in texts:
         if text is not None and not text.isascii():
             try:
@@ -85,7 +85,7 @@ def check_utf8(what: str, *texts: str | None) -> None:
             except UnicodeEncodeError:
                 raise UsageError(
                     f"{what} {quoted(text)} is not UTF-8",
-                    hint="write it in UTF-8, as all that is signed is",
+                    hint="write it in UTF-8",
                 ) from None
 
 
@@ -100,7 +100,7 @@ _VIRAMAS = (
     "\u1039\u103a\u1714\u1715\u1734\u17d2\u1a60\u1b44\u1baa\u1bab\u1bf2\u1bf3\u2d7f\ua806\ua82c"
     "\ua8c4\ua953\ua9c0\uaaf6\uabed"
 )
-# Arabic letters that join on both sides, those that join to what is before, and marks between.
+# Arabic letters that join on both sides, letters that join to the preceding one, and marks.
 _BOTH = (
     "\u0620\u0626\u0628\u062a-\u062e\u0633-\u063f\u0641-\u0647\u0649-\u064a\u066e-\u066f"
     "\u0678-\u0687\u069a-\u06bf\u06c1-\u06c2\u06cc\u06ce\u06d0-\u06d1\u06fa-\u06fc\u06ff"
@@ -124,10 +124,10 @@ _EMOJI_AFTER = re.compile(f"[{_EMOJI}]")
 
 
 def name_complaint(name: str) -> str | None:
-    """Why `name` is no source, labeler or split, None where it may be one."""
+    """Why `name` cannot be a source, labeler or split; None if it can."""
     found = _HIDDEN.search(name)
     if found is not None:
-        return f"holds a character that is not seen (U+{ord(found.group()):04X})"
+        return f"has a hidden character (U+{ord(found.group()):04X})"
     if _AT_AN_END.search(name):
         return "begins or ends with a blank"
     if not unicodedata.is_normalized("NFC", name):
@@ -136,7 +136,7 @@ def name_complaint(name: str) -> str | None:
 
 
 def is_class_name(name: str) -> bool:
-    """Whether `name` may be a class: what is not seen is only there to join what it stands between.
+    """Whether `name` can be a class: its only hidden characters are joiners in a valid place.
 
     Joiners are ordinary in Persian, in Indic scripts and in emoji (UAX #31, RFC 5892).
     """
@@ -144,9 +144,9 @@ def is_class_name(name: str) -> bool:
 
 
 def twins_in_form_c(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two of `names`, all different, that are one in normalization form C, None where none are.
+    """Two of `names`, which are all different, that are equal in normalization form C; else None.
 
-    They look the same; names in another case do not.
+    They look the same. Names that differ in case do not.
     """
     seen: dict[str, str] = {}
     for name in names:

@@ -1,9 +1,9 @@
-"""Patterns for identities: `*` and `?` stay within a segment, so that no name reaches across.
+"""Patterns for identities: `*` and `?` match within one segment.
 
-An identity is a URI or an e-mail address; `/` and `@` cut it into segments. In
-`…/release.yml@refs/heads/*` the star is one segment: a branch called `x/release.yml@refs/heads/y`,
-which anybody who may push can make, does not become another workflow's. Only a last segment `**`
-stands for all that is left.
+An identity is a URI or an e-mail address; `/` and `@` separate its segments. In
+`…/release.yml@refs/heads/*` the star is one segment. So a branch named
+`x/release.yml@refs/heads/y`, which anyone with push access can create, does not match the identity
+of another workflow. Only `**` as the last segment matches all remaining segments.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ def is_pattern(text: str) -> bool:
 
 
 def covers(patterns: tuple[str, ...], name: str) -> bool:
-    """Whether one of `patterns` is all of `name`: `*` is any run, `?` any one character.
+    """Whether one of `patterns` matches the whole `name`: `*` is any run, `?` any one character.
 
-    For plain names (of datasets, sources, labelers), which have no segments.
+    For names of datasets, sources and labelers, which have no segments.
     """
     return any(fnmatchcase(name, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether `pattern` is all of `text`, segment by segment."""
-    wanted, found = _SEPARATORS.split(pattern), _SEPARATORS.split(text)
-    if wanted[-1] == _REST:
-        wanted.pop()
-        rest = found[len(wanted) :]
-        found = found[: len(wanted)]
+    """Whether `pattern` matches the whole `text`, segment by segment."""
+    patterns, segments = _SEPARATORS.split(pattern), _SEPARATORS.split(text)
+    if patterns[-1] == _REST:
+        patterns.pop()
+        rest = segments[len(patterns) :]
+        segments = segments[: len(patterns)]
         if not any(rest):
             return False
-    return len(wanted) == len(found) and all(
-        covers((segment,), there) for segment, there in zip(wanted, found, strict=True)
+    return len(patterns) == len(segments) and all(
+        covers((segment_pattern,), segment)
+        for segment_pattern, segment in zip(patterns, segments, strict=True)
     )
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether some text is matched by both patterns. Patterns without wildcards are texts."""
-    left, right = _SEPARATORS.split(one), _SEPARATORS.split(other)
+def overlap(left_pattern: str, right_pattern: str) -> bool:
+    """Whether some text matches both patterns. A pattern without wildcards matches itself."""
+    left, right = _SEPARATORS.split(left_pattern), _SEPARATORS.split(right_pattern)
     if left[-1] == _REST or right[-1] == _REST:
         if left[-1] != _REST or (right[-1] == _REST and len(right) < len(left)):
             left, right = right, left
         left.pop()
-        # What `**` stands for is not empty, so the other must go on behind it.
+        # `**` matches at least one character, so the other pattern must continue there.
         if not any(right[len(left) :]):
             return False
         right = right[: len(left)]
@@ -59,21 +60,21 @@ def overlap(one: str, other: str) -> bool:
     )
 
 
-def _segments_overlap(one: str, other: str) -> bool:
-    if not is_pattern(one) and not is_pattern(other):
-        return one == other
-    # From the ends: shared[j] is whether what is left of both, from i and j on, has a common text.
+def _segments_overlap(left: str, right: str) -> bool:
+    if not is_pattern(left) and not is_pattern(right):
+        return left == right
+    # From the ends: row[j] is whether left[i:] and right[j:] match a common text.
     below: list[bool] = []
-    for i in range(len(one), -1, -1):
-        row = [False] * (len(other) + 1)
-        for j in range(len(other), -1, -1):
-            row[j] = _shares(one[i : i + 1], other[j : j + 1], row, below, j)
+    for i in range(len(left), -1, -1):
+        row = [False] * (len(right) + 1)
+        for j in range(len(right), -1, -1):
+            row[j] = _shares(left[i : i + 1], right[j : j + 1], row, below, j)
         below = row
     return below[0]
 
 
 def _shares(a: str, b: str, row: list[bool], below: list[bool], j: int) -> bool:
-    """One cell of the table: `a` and `b` are the next characters, "" at an end."""
+    """A cell of the table: `a` and `b` are the next characters, "" at the end."""
     if not a and not b:
         return True
     if a == "*" and (below[j] or (b and row[j + 1])):

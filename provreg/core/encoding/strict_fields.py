@@ -1,4 +1,4 @@
-"""Reading fields out of untrusted JSON or TOML: exact names, exact types, bounded sizes."""
+"""Strict reading of untrusted JSON or TOML: exact names, exact types, bounded sizes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MAX_TEXT = 1 << 20
 
 
 class Fields:
-    """One object of a document. Every field is taken once; `done` refuses what was not taken.
+    """An object of a document. Each field is read once; `done` refuses unread fields.
 
-    All methods raise FormatError naming the document and the field.
+    All methods raise FormatError that names the document and the field.
     """
 
     def __init__(self, document: Any, what: str) -> None:
@@ -33,11 +33,11 @@ class Fields:
     def text(self, name: str, *, pattern: str | None = None, limit: int = _MAX_TEXT) -> str:
         value = self._take(name)
         if not isinstance(value, str):
-            raise self.wrong(name, "is not text")
+            raise self.wrong(name, "is not a text")
         if len(value.encode()) > limit:
             raise self.wrong(name, f"is longer than {limit} bytes")
         if pattern is not None and re.fullmatch(pattern, value) is None:
-            raise self.wrong(name, f"is {quoted(value)}, which does not have the form {pattern}")
+            raise self.wrong(name, f"is {quoted(value)}, expected the form {pattern}")
         return value
 
     def optional_text(self, name: str, *, limit: int = _MAX_TEXT) -> str | None:
@@ -48,7 +48,7 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.wrong(name, "is not an integer")
         if not minimum <= value <= maximum:
-            raise self.wrong(name, f"is {value}, not between {minimum} and {maximum}")
+            raise self.wrong(name, f"is {value}, expected {minimum} to {maximum}")
         return value
 
     def digest(self, name: str, algorithm: str) -> str:
@@ -61,16 +61,16 @@ class Fields:
         return None if self._null(name) else self.digest(name, algorithm)
 
     def time(self, name: str) -> datetime:
-        """A moment as `written_time` writes it."""
+        """A time as `format_time` writes it."""
         text = self.text(name, pattern=_TIME_FORM)
         try:
-            # Not strptime, whose import takes as long as verifying a signature.
+            # strptime would take as long to import as a signature to verify.
             moment = datetime.fromisoformat(text)
         except ValueError:
             moment = None
-        # Newer Pythons take 24:00 for the next day.
+        # Newer Pythons read 24:00 as the next day.
         if moment is None or format_time(moment) != text:
-            raise self.wrong(name, f"is {quoted(text)}, which is no time")
+            raise self.wrong(name, f"is not a valid time: {quoted(text)}")
         return moment
 
     def object(self, name: str) -> Fields:
@@ -80,7 +80,7 @@ class Fields:
         return None if self._null(name) else self.object(name)
 
     def items(self, name: str, read: Callable[[Fields], T], *, limit: int) -> tuple[T, ...]:
-        """An array of objects, each read by `read`, which must take all its fields."""
+        """An array of objects, each read by `read`, which must read all fields."""
         values = []
         for place, item in enumerate(self._array(name, limit)):
             fields = Fields(item, f"{self._what}.{name}[{place}]")
@@ -98,19 +98,19 @@ class Fields:
         return tuple(values)
 
     def raw(self, name: str) -> Any:
-        """The value as it stands, for a caller that checks it."""
+        """The unchecked value."""
         return self._take(name)
 
     def has(self, name: str) -> bool:
         return name in self._left
 
     def done(self) -> None:
-        """Refuses fields nobody took: a newer writer's field may change what the rest means."""
+        """Refuses unread fields: a newer writer's field can change the meaning of the others."""
         if self._left:
             name = quoted(min(self._left, key=str))
             raise FormatError(
                 f"{self._what} has an unknown field {name}",
-                hint="it was written by a newer provreg: update, or refuse it",
+                hint="a newer provreg may have written it: update provreg",
             )
 
     def wrong(self, name: str, complaint: str) -> FormatError:
@@ -121,7 +121,7 @@ class Fields:
         if not isinstance(value, list):
             raise self.wrong(name, "is not an array")
         if len(value) > limit:
-            raise self.wrong(name, f"has {len(value)} items, more than {limit}")
+            raise self.wrong(name, f"has {len(value)} items, at most {limit} are allowed")
         return value
 
     def _null(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Showing text that came from outside without letting it act on the reader's terminal, or hide."""
+"""Outside text made safe to show: it can neither control the terminal nor hide characters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 UNSAFE_CHARACTERS = (
     "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff"
 )
-# These, and all that is not seen or has no agreed look (docs/format/manifest.md, "Names"): what
-# Unicode calls default ignorable, characters that are blank, private use, and what is no character.
+# These, and all characters without an agreed visible form (docs/format/manifest.md, "Names"):
+# default ignorable ones, blank ones, private use, and noncharacters.
 HIDDEN = (
     "\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u2800\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0"
@@ -21,24 +21,27 @@ HIDDEN = (
 )
 _SURROGATES = "\ud800-\udfff"
 UNSEEN = re.compile(f"[{HIDDEN}{_SURROGATES}]")
-_SHOWN = 200
+_MAX_SHOWN = 200
 
 
 def printable(text: str) -> str:
-    """`text` with every character that acts on a terminal or is not seen written as an escape."""
+    """`text` with control and hidden characters escaped."""
     if text.isprintable() and UNSEEN.search(text) is None:
         return text
     return "".join(
-        one if one.isprintable() and UNSEEN.match(one) is None else ascii(one)[1:-1] for one in text
+        character
+        if character.isprintable() and UNSEEN.match(character) is None
+        else ascii(character)[1:-1]
+        for character in text
     )
 
 
 def quoted_ascii(text: str) -> str:
-    """As `quoted`, in ASCII: what looks the same is told apart."""
-    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+    """As `quoted`, in ASCII: texts that look the same become distinguishable."""
+    return ascii(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")
 
 
 def quoted(text: str) -> str:
-    """`text` in quotes for a message: printable, and cut after 200 characters."""
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    """`text` in quotes for a message: printable, truncated after 200 characters."""
+    shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
     return f"'{printable(shown)}'"

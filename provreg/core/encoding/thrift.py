@@ -1,7 +1,7 @@
-"""Thrift's compact protocol, as far as Parquet's footers and page headers use it.
+"""Thrift's compact protocol, the part that Parquet's footers and page headers use.
 
-Bounded: nothing is longer than the bytes that hold it. Raises IndexError, ValueError and
-struct.error for what is none.
+No value is longer than the bytes around it. Raises IndexError, ValueError or struct.error for
+malformed input.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def fields_of(
         else:
             number, at = _integer(data, at)
         if number <= before:
-            raise ValueError(f"field {number} stands behind field {before}")
+            raise ValueError(f"field {number} comes after field {before}")
         before = number
         start = at
         value, at = (kind == 1, at) if kind in (1, 2) else _value(data, at, kind, nesting)
         yield number, kind, value, start, at
-    # The end of the struct, for who goes on behind it.
+    # The end of the struct.
     yield 0, 0, None, at, at + 1
 
 
@@ -54,7 +54,7 @@ def _value(data: bytes, at: int, kind: int, nesting: int) -> tuple[Any, int]:
         case 8:
             size, at = _varint(data, at)
             if size > len(data) - at:
-                raise ValueError("a text is longer than the file")
+                raise ValueError("a text is longer than the data")
             return data[at : at + size], at + size
         case 9 | 10:
             head, at = data[at], at + 1
@@ -63,7 +63,7 @@ def _value(data: bytes, at: int, kind: int, nesting: int) -> tuple[Any, int]:
                 size, at = _varint(data, at)
             items = []
             for _ in range(size):
-                # In lists a truth value takes a byte.
+                # In lists a boolean takes a byte.
                 truth = kind in (1, 2)
                 value, at = (
                     (data[at] == 1, at + 1) if truth else _value(data, at, kind, nesting + 1)
@@ -72,7 +72,7 @@ def _value(data: bytes, at: int, kind: int, nesting: int) -> tuple[Any, int]:
             return items, at
         case 12:
             return struct_at(data, at, nesting + 1)
-    raise ValueError(f"a value of type {kind}")
+    raise ValueError(f"unknown type: {kind}")
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Columns of entries: taking, comparing and sorting their rows; nulls and constants without memory.
 
-Entries of a large version are many chunks, most of them mapped part files. Nothing here puts the
-chunks of a whole column together, which Arrow's own functions do for every row that is asked for.
+Entries of a large version are many chunks, most of them mapped part files. Functions here never
+combine the chunks of a whole column, as Arrow's own `take` does.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ Mask = npt.NDArray[np.bool_]
 _RUN = 1 << 16
 _MANY = PART_MAX_ENTRIES
 _WIDEST = 32  # bytes of a value: a digest
-# Never written to, so that the system gives all its pages the same memory.
+# Never written to, so all its pages share the same physical memory.
 _ZEROS = pa.py_buffer(bytes(_WIDEST * _MANY))
 
 
 def take_rows(entries: pa.Table, rows: RowNumbers) -> pa.Table:
     """`entries` at `rows`, in that order; a row of -1 gives nulls.
 
-    Rows that follow one another are not copied. Columns without a value are not looked at: they may
-    be mapped pages.
+    Consecutive rows are not copied. Columns without a value are not read: they may be mapped pages.
     """
-    if _follow(rows):
+    if _are_consecutive(rows):
         return entries.slice(int(rows[0]), len(rows))
-    said = [
+    present = [
         name
         for name, column in zip(entries.column_names, entries.columns, strict=True)
         if column.null_count < len(column)
     ]
-    taken = _gathered(entries.select(said), rows) if said else None
+    taken = _gather(entries.select(present), rows) if present else None
     columns = [
         taken.column(field.name)
-        if taken is not None and field.name in said
+        if taken is not None and field.name in present
         else chunked_nulls(field.type, len(rows))
         for field in entries.schema
     ]
@@ -52,19 +51,19 @@ def take_rows(entries: pa.Table, rows: RowNumbers) -> pa.Table:
 
 
 def reorder(entries: pa.Table, order: RowNumbers) -> pa.Table:
-    """All of `entries`, in the order of these rows."""
+    """All of `entries`, in the order of the row numbers `order`."""
     runs = [take_rows(entries, order[at : at + _RUN]) for at in range(0, len(order), _RUN)]
     return pa.concat_tables(runs)
 
 
 def take_entries(entries: pa.Table, rows: RowNumbers) -> pa.Table:
-    """As `take_rows`, with dictionaries decoded to texts."""
+    """As `take_rows`, with decoded dictionaries."""
     taken = take_rows(entries, rows)
     return pa.table({name: without_dictionary(taken.column(name)) for name in taken.column_names})
 
 
 def take(entries: pa.Table, name: str, rows: RowNumbers) -> pa.Array:
-    """One column of `entries` at `rows`, whole and decoded; -1 gives null."""
+    """A column of `entries` at `rows`, as one decoded array; -1 gives null."""
     return whole(take_entries(entries.select([name]), rows).column(name))
 
 
@@ -91,8 +90,10 @@ def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def combine_tables(tables: Sequence[pa.Table]) -> pa.Table:
-    """Small tables, at least one, as one whose columns are whole; those without a value stay as
-    they are, which may be mapped pages that nobody has touched."""
+    """Small tables, at least one, as one table with a single chunk in each column.
+
+    Columns without a value stay as they are: they may be mapped pages that were never read.
+    """
     table = pa.concat_tables(tables).unify_dictionaries()
     columns = [
         column if column.null_count == len(column) else column.combine_chunks()
@@ -102,9 +103,9 @@ def combine_tables(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def unequal(a: pa.ChunkedArray | pa.Array, b: pa.ChunkedArray | pa.Array) -> Mask:
-    """Where two columns of one type differ; null is equal to null, and to nothing else.
+    """Where two columns of one type differ; null equals null only.
 
-    Dictionaries are decoded only where they are not the same.
+    Equal dictionaries are not decoded.
     """
     if a.null_count == b.null_count == len(a):
         return np.zeros(len(a), np.bool_)
@@ -128,18 +129,18 @@ def _differ(a: pa.Array, b: pa.Array) -> Mask:
 
 
 def claim_keys(content: pa.Array, label: pa.Array, label_digest: pa.Array) -> pa.Array:
-    """One value for each content with its label, equal where both are."""
-    said = pc.coalesce(
-        # An empty label is not the same as none.
+    """A key for each content with its label: keys are equal where both are."""
+    label_key = pc.coalesce(
+        # An empty label differs from no label.
         pc.binary_join_element_wise(b"=", label.cast(pa.binary()), b""),
         pc.binary_join_element_wise(b"#", label_digest.cast(pa.binary()), b""),
         pa.scalar(b"", pa.binary()),
     )
-    return pc.binary_join_element_wise(content.cast(pa.binary()), said, b"")
+    return pc.binary_join_element_wise(content.cast(pa.binary()), label_key, b"")
 
 
-def _follow(rows: RowNumbers) -> bool:
-    """Whether each of `rows` is the one after that before it."""
+def _are_consecutive(rows: RowNumbers) -> bool:
+    """Whether each row number is one more than the previous one."""
     return bool(
         len(rows)
         and rows[0] >= 0
@@ -148,11 +149,11 @@ def _follow(rows: RowNumbers) -> bool:
     )
 
 
-def _gathered(entries: pa.Table, rows: RowNumbers) -> pa.Table:
-    """The rows, taken from one batch after another and then put in order."""
+def _gather(entries: pa.Table, rows: RowNumbers) -> pa.Table:
+    """The rows, taken batch by batch and then put in order."""
     order = np.argsort(rows)
-    without = np.count_nonzero(rows < 0)
-    ascending = rows[order[without:]]
+    missing = np.count_nonzero(rows < 0)
+    ascending = rows[order[missing:]]
     taken = []
     start = 0
     for batch in entries.to_batches():
@@ -160,37 +161,35 @@ def _gathered(entries: pa.Table, rows: RowNumbers) -> pa.Table:
         if first < last:
             taken.append(batch.take(pa.array(ascending[first:last] - start)))
         start += batch.num_rows
-    concatenated = (
-        pa.Table.from_batches(taken, entries.schema).unify_dictionaries().combine_chunks()
-    )
-    if not without and (order[:-1] < order[1:]).all():
-        return concatenated
+    gathered = pa.Table.from_batches(taken, entries.schema).unify_dictionaries().combine_chunks()
+    if not missing and (order[:-1] < order[1:]).all():
+        return gathered
     places = np.empty(len(rows), np.int64)
-    places[order] = np.arange(len(rows)) - without
-    return concatenated.take(pa.array(places, mask=rows < 0))
+    places[order] = np.arange(len(rows)) - missing
+    return gathered.take(pa.array(places, mask=rows < 0))
 
 
 def nulls(type_: pa.DataType, count: int) -> pa.Array:
-    """`count` nulls; as many as a part has entries take no room."""
-    return _many(type_).slice(0, count) if count <= _MANY else pa.nulls(count, type_)
+    """`count` nulls; up to a part's entries they take no memory."""
+    return _nulls_of_part(type_).slice(0, count) if count <= _MANY else pa.nulls(count, type_)
 
 
 def chunked_nulls(type_: pa.DataType, count: int) -> pa.ChunkedArray:
-    """`count` nulls, however many, that take no room."""
+    """`count` nulls that take no memory."""
     whole, rest = divmod(count, _MANY)
-    return pa.chunked_array([*[_many(type_)] * whole, nulls(type_, rest)], type_)
+    return pa.chunked_array([*[_nulls_of_part(type_)] * whole, nulls(type_, rest)], type_)
 
 
 def constant_column(text: str, count: int) -> pa.DictionaryArray:
-    """`text` for each of `count` entries, no more than a part has, in no room but its own."""
+    """`text` for each of `count` entries, at most a part's, in the memory of one text."""
     indices = pa.Array.from_buffers(pa.int32(), count, [None, _ZEROS])
     return pa.DictionaryArray.from_arrays(indices, [text])
 
 
 @lru_cache(maxsize=32)
-def _many(type_: pa.DataType) -> pa.Array:
+def _nulls_of_part(type_: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(type_):
-        indices, texts = _many(type_.index_type), pa.array([], type_.value_type)
+        indices, texts = _nulls_of_part(type_.index_type), pa.array([], type_.value_type)
         return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
     children = None
     if pa.types.is_list(type_):
@@ -206,7 +205,7 @@ def _many(type_: pa.DataType) -> pa.Array:
 
 def unsafe_ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Where `ids` (text) hold a control or bidirectional character."""
-    # Nearly all ids are printable ASCII, which can be seen in a tenth of the expression's time.
+    # Nearly all ids are printable ASCII, which is tested in a tenth of the time.
     printable = pc.ascii_is_printable(ids)
     if pc.all(printable).as_py():
         return pc.invert(printable)
@@ -230,7 +229,7 @@ def ascending(ids: pa.ChunkedArray) -> RowNumbers:
     """The rows of `ids`, texts without nulls, in the order of their bytes."""
     if not len(ids):
         return np.empty(0, np.int64)
-    skipped = _in_common(ids)
+    skipped = _common_prefix_bytes(ids)
     words = np.concatenate([_words(chunk, skipped) for chunk in ids.chunks if len(chunk)])
     table = pa.table({"id": ids})
     return sort_by_prefix(words, lambda rows: take_rows(table, rows).column("id"))
@@ -239,15 +238,15 @@ def ascending(ids: pa.ChunkedArray) -> RowNumbers:
 def sort_by_prefix(
     words: npt.NDArray[np.uint64], texts: Callable[[RowNumbers], pa.ChunkedArray]
 ) -> RowNumbers:
-    """The rows in the order of their texts, of which each has eight bytes in `words`.
+    """The rows in the order of their texts; `words` has eight bytes of each text.
 
-    Numbers are sorted several times as fast as texts, and eight bytes from where texts begin to
-    differ tell most digests and counters apart. Only of rows alike in them `texts` are asked for.
+    Numbers sort several times faster than texts, and eight bytes from the first difference on
+    distinguish most digests and counters. `texts` is called only for rows with equal words.
     """
     order = np.argsort(words)
     words = words[order]
-    alike = words[1:] == words[:-1]
-    places = np.flatnonzero(np.append(alike, False) | np.insert(alike, 0, False))
+    equal = words[1:] == words[:-1]
+    places = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
     if not len(places):
         return order
     if 2 * len(places) > len(order):
@@ -258,8 +257,8 @@ def sort_by_prefix(
     return order
 
 
-def _in_common(ids: pa.ChunkedArray) -> int:
-    """How many bytes all ids begin with alike."""
+def _common_prefix_bytes(ids: pa.ChunkedArray) -> int:
+    """The length of the prefix that all ids share, in bytes."""
     bounds = pc.min_max(ids)
     first, last = (bounds[name].as_py().encode() for name in ("min", "max"))
     pairs = enumerate(zip(first, last, strict=False))
@@ -267,7 +266,7 @@ def _in_common(ids: pa.ChunkedArray) -> int:
 
 
 def _words(ids: pa.Array, skipped: int) -> npt.NDArray[np.uint64]:
-    """The eight bytes of each id after those `skipped`, zeros where it ends, as a number."""
+    """The eight bytes of each id after the first `skipped`, padded with zeros, as a number."""
     _, offsets, data = ids.buffers()
     ends = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1]
     written = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
@@ -280,13 +279,13 @@ def _words(ids: pa.Array, skipped: int) -> npt.NDArray[np.uint64]:
 
 
 def format_times(times: pa.Array) -> pa.Array:
-    """Timestamps without a zone as RFC 3339 has them, with as many digits as are needed."""
+    """Timestamps without a zone as in RFC 3339, with as many digits as needed; any year."""
     text = pc.replace_substring(times.cast(pa.string()), " ", "T")
     text = pc.replace_substring_regex(text, r"(\.[0-9]*[1-9])0+\z", r"\1")
     return pc.replace_substring_regex(text, r"\.0+\z", "")
 
 
 def format_utc_times(times: pa.Array) -> pa.Array:
-    """Timestamps of UTC as RFC 3339 has them: 2026-01-31T12:00:00Z."""
+    """Timestamps in UTC as in RFC 3339: 2026-01-31T12:00:00Z."""
     naive = times.cast(pa.timestamp(times.type.unit))
     return pc.binary_join_element_wise(format_times(naive), "Z", "")

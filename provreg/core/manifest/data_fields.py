@@ -1,4 +1,4 @@
-"""What data say of their samples beside the payload, held against what is signed (step 12)."""
+"""Labels, splits and origins in the data, compared with the signed ones (step 12)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROW_ORIGIN_FIELDS = ("source", "labeler", "labeled_at")
 ORIGIN_FIELDS = ("split", *ROW_ORIGIN_FIELDS)
 
-# What a field is called where the data say another than the signed one.
+# The kind of finding if the data differs from the signed field.
 FINDING_KINDS: Mapping[str, FindingKind] = {
     "label": "relabeled",
     "split": "resplit",
@@ -36,18 +36,18 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
 
 @dataclass(frozen=True, slots=True)
 class DataFields:
-    """The fields of entries that the data say themselves.
+    """The fields of entries that the data itself contains.
 
-    `always`: of every sample, so that null is said as well. `if_present`: where they are null, the
-    data say nothing, and what is signed was said of the ingestion or kept from the version before.
+    `always`: every sample has the field, and null is a value. `if_present`: null means that the
+    data says nothing; the signed value came from an option or from the parent.
     """
 
     always: tuple[str, ...] = ()
     if_present: tuple[str, ...] = ()
 
     def differences(self, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> dict[str, Mask]:
-        """Of each field where `samples` (schema SAMPLE) say another than the entries beside them;
-        fields that all are alike in are left out."""
+        """For each field that differs anywhere: where `samples` (schema SAMPLE) and `entries`, row
+        by row, have different values."""
         masks = {
             name: self._difference(name, entries, samples)
             for name in FINDING_KINDS
@@ -59,15 +59,15 @@ class DataFields:
         return name in self.always or name in self.if_present
 
     def _difference(self, name: str, entries: pa.Table, samples: pa.Table | pa.RecordBatch) -> Mask:
-        said = samples.column(name)
-        if name not in self.always and said.null_count == len(said):
-            return np.zeros(len(said), np.bool_)
+        column = samples.column(name)
+        if name not in self.always and column.null_count == len(column):
+            return np.zeros(len(column), np.bool_)
         if name == "label":
-            text, digest = split_long_labels(said)
+            text, digest = split_long_labels(column)
             return unequal(without_dictionary(entries.column("label")), text) | unequal(
                 entries.column("label_digest"), digest
             )
-        mask = unequal(without_dictionary(entries.column(name)), said)
-        if name not in self.always and said.null_count:
-            mask &= np.asarray(whole(said).is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        mask = unequal(without_dictionary(entries.column(name)), column)
+        if name not in self.always and column.null_count:
+            mask &= np.asarray(whole(column).is_valid().to_numpy(zero_copy_only=False), np.bool_)
         return mask

@@ -1,6 +1,6 @@
-"""The columns of an entry (docs/format/manifest.md, "Entry"), in memory and as a reader gives them.
+"""The columns of an entry (docs/format/manifest.md, "Entry") and of a reader's sample.
 
-In memory the repetitive texts are dictionaries; in Parquet files they are plain texts.
+In memory repetitive texts are dictionaries; in Parquet files they are plain texts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENTRY = pa.schema(
 )
 NO_ENTRIES = ENTRY.empty_table()
 
-# What a reader yields: entries before their origin is known. Labels are still whole texts.
+# What a reader returns: entries without a complete origin. Labels are not yet replaced by digests.
 SAMPLE = pa.schema(
     [
         pa.field("id", pa.string()),

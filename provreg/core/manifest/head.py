@@ -33,15 +33,15 @@ MAX_CLASSES = 10_000
 TOP_NAMES = 20
 _MAX_PARTS = 1 << 20
 _MAX_MESSAGE = 4096
-# What a head may demand of its reader; this version knows no such demand.
+# Features that a head can require of its readers; this version knows none.
 _CRITICAL: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class PartRef:
-    """One part as its version names it: `blocks` is the logical digest, `file` that of the bytes.
+    """A part in a head: `blocks` is its logical digest, `file` the digest of the file's bytes.
 
-    `size` is the file's bytes, `rows` its entries, `first` and `last` its ids.
+    `size` is the file's size in bytes, `rows` its number of entries, `first` and `last` its ids.
     """
 
     blocks: str
@@ -66,7 +66,7 @@ class NameCounts:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One version of a dataset. `reading` is how the data was read, as its reader wrote it."""
+    """A version of a dataset. `reading` has the settings by which its reader read the data."""
 
     dataset: str
     uid: str
@@ -86,7 +86,7 @@ class Head:
     message: str
 
     def to_bytes(self) -> bytes:
-        """The canonical JSON that is stored and whose sha256 is signed."""
+        """The canonical JSON: it is stored, and its sha256 is signed."""
         document: dict[str, Any] = {
             "format": HEAD_FORMAT,
             "critical": [],
@@ -126,8 +126,7 @@ def root_of_parts(parts: list[tuple[int, str]]) -> str:
 def parse_head(data: bytes) -> Head:
     """Reads `head.json`.
 
-    Raises FormatError for anything but a well-formed head of this format whose root and counts
-    follow from its parts.
+    Raises FormatError unless it is well-formed and its root and counts follow from its parts.
     """
     document = parse_canonical(data, what="the head", limit=MAX_HEAD_BYTES)
     fields = Fields(document, "head")
@@ -172,11 +171,11 @@ def left_out_of(reading: Mapping[str, Any]) -> dict[str, int]:
 
 
 def check_parent(child: Head, parent: Head) -> None:
-    """Checks that `parent`, the head `child.parent` names, can be before `child`.
+    """Checks that `parent`, whose digest is `child.parent`, can be the parent of `child`.
 
-    Raises FormatError for another dataset, a number that does not grow, and for classes that lose
-    or change an index: a model's outputs would mean other labels. A label type that goes back is
-    refused with them: behind a version of texts, which has no classes, indices would begin anew.
+    Raises FormatError for another dataset, a number that is not higher, and classes that lose or
+    change an index: a model's outputs would mean other labels. A label type that goes back is
+    refused too: after a version with texts, which has no classes, indices would start again.
     """
     name = f"{child.dataset}@{child.version}"
     if (parent.dataset, parent.uid) != (child.dataset, child.uid) or (
@@ -188,9 +187,9 @@ def check_parent(child: Head, parent: Head) -> None:
         raise FormatError(
             f"the label type of {name} goes back from {parent.label_type} to {child.label_type}"
         )
-    kept = child.classes[: len(parent.classes)]
-    if child.label_type == "class" and kept != parent.classes:
-        raise FormatError(f"{name} gives other indices to the classes of its parent")
+    inherited = child.classes[: len(parent.classes)]
+    if child.label_type == "class" and inherited != parent.classes:
+        raise FormatError(f"{name} renumbers its parent's classes")
 
 
 def _check_format(fields: Fields) -> None:
@@ -203,8 +202,8 @@ def _check_format(fields: Fields) -> None:
     unknown = sorted(set(fields.texts("critical", limit=100)) - _CRITICAL)
     if unknown:
         raise FormatError(
-            f"the head demands {quoted(unknown[0])}, which this provreg does not know",
-            hint="update provreg to a version that does",
+            f"the head requires {quoted(unknown[0])}, which this provreg does not support",
+            hint="update provreg to a version that supports it",
         )
 
 
@@ -212,16 +211,16 @@ def _check_consistent(head: Head) -> None:
     if ".." in head.dataset:
         raise FormatError(f"{quoted(head.dataset)} is not a dataset name")
     if (head.version == 1) != (head.parent is None):
-        raise FormatError("the head of version 1, and no other, has no parent")
+        raise FormatError("a head has a parent unless its version is 1")
     if sum(part.rows for part in head.parts) != head.samples:
-        raise FormatError("the head's parts do not add up to its number of samples")
+        raise FormatError("the rows of the head's parts do not add up to its number of samples")
     if root_of_parts([(part.rows, part.blocks) for part in head.parts]) != head.root:
         raise FormatError("the head's root does not follow from its parts")
     if len(set(head.classes)) != len(head.classes):
-        raise FormatError("the head names a class twice")
+        raise FormatError("the head has a duplicate class")
     hidden = next((name for name in head.classes if not is_class_name(name)), None)
     if hidden is not None:
-        raise FormatError(f"the class {quoted(hidden)} holds a character that is not seen")
+        raise FormatError(f"the class {quoted(hidden)} has a hidden character")
     alike = twins_in_form_c(head.classes)
     if alike is not None:
         raise FormatError(

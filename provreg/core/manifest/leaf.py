@@ -69,7 +69,7 @@ def _leaves(batch: pa.RecordBatch) -> bytes:
 
 
 def fixed_values(column: pa.Array) -> npt.NDArray[np.void]:
-    """A fixed-size binary array as numpy void items; nulls have arbitrary bytes."""
+    """A fixed-size binary array as numpy void items; the bytes of nulls are arbitrary."""
     width = column.type.byte_width
     items = np.frombuffer(column.buffers()[1], f"V{width}", count=column.offset + len(column))
     return items[column.offset :]
@@ -85,7 +85,7 @@ def _fields(batch: pa.RecordBatch, fields: Sequence[tuple[str, int]]) -> list[Pi
 
 
 def _field(column: pa.Array, number: int) -> list[Piece]:
-    """Number, length and value of each value; nothing where it is null."""
+    """Number, length and bytes of each value; nothing for null."""
     if pa.types.is_dictionary(column.type):
         distinct = column.dictionary
         return [join_pieces(_field(distinct, number), len(distinct)).take(column.indices)]

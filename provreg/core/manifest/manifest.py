@@ -1,6 +1,6 @@
-"""The manifest of one version: entries in order, and the rules they keep (docs/format/manifest.md).
+"""The manifest of a version: its entries in order, and their rules (docs/format/manifest.md).
 
-Nothing here trusts the entries: `check_part` is step 11 of verification.
+Entries are untrusted: `check_part` is step 11 of verification.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ class Part:
 
 
 def sort_entries(entries: pa.Table) -> pa.Table:
-    """`entries` sorted by the bytes of their ids. Raises InputError for an id that stands twice."""
+    """`entries` sorted by the bytes of their ids. Raises InputError for a duplicate id."""
     ids = entries.column("id")
     if _first_not_ascending(ids) is None:
         return entries
-    made = reorder(entries, ascending(ids))
-    place = _first_not_ascending(made.column("id"))
+    ordered = reorder(entries, ascending(ids))
+    place = _first_not_ascending(ordered.column("id"))
     if place is not None:
-        twice = made.column("id")[place].as_py()
-        raise InputError(f"the id {quoted(twice)} stands twice", sample=twice)
-    return made
+        duplicate = ordered.column("id")[place].as_py()
+        raise InputError(f"duplicate id: {quoted(duplicate)}", sample=duplicate)
+    return ordered
 
 
 def cut_parts(entries: pa.Table) -> Iterator[tuple[pa.Table, Ints]]:
@@ -88,44 +88,44 @@ def build_parts(entries: pa.Table) -> Iterator[Part]:
 
 
 def check_part(entries: pa.Table, logical: str) -> None:
-    """Checks that `entries` keep every rule of the format and have this logical digest.
+    """Checks that `entries` follow every rule of the format and have this logical digest.
 
-    Raises FormatError naming the first entry that breaks a rule.
+    Raises FormatError that names the first entry that breaks a rule.
     """
     check_entries(entries)
     cuts = cut(entries.column("id"))
     if len(cuts.parts) != 1:
-        raise FormatError("a part is not cut where its ids say")
+        raise FormatError("a part is not cut as its ids require")
     if block_list(leaves(entries), cuts.blocks).logical_digest() != logical:
-        raise FormatError("a part's entries are not those whose blocks its head signs")
+        raise FormatError("a part's entries do not have the logical digest in the head")
 
 
 def check_part_end(entries: pa.Table) -> None:
-    """Checks that a part which is not its version's last ends where its ids say."""
+    """Checks that a part, not the last of its version, ends where its ids require."""
     if not closes_part(entries.column("id")):
-        raise FormatError("a part ends before its ids say")
+        raise FormatError("a part ends too early for its ids")
 
 
 def check_version(head: Head, entries: pa.Table) -> None:
-    """Checks what a head says of its entries as a whole; raises FormatError.
+    """Checks a head against all of its entries; raises FormatError.
 
-    `entries` are those of all its parts, each checked by `check_part`.
+    `entries` are those of all parts, each checked by `check_part`.
     """
     for what, counts in (("source", head.sources), ("labeler", head.labelers)):
         true = name_counts(entries.column(what))
         if (counts.distinct, counts.top) != (len(true), tuple(true[:TOP_NAMES])):
-            raise FormatError(f"the head does not count its {what}s as they are")
+            raise FormatError(f"the head's counts of {what}s are wrong")
         if counts.table != blake3_digest(name_table(true)):
-            raise FormatError(f"the head's table of {what}s is not that of its entries")
+            raise FormatError(f"the head's table of {what}s does not match its entries")
     labels = {label for label, _ in name_counts(entries.column("label"))}
     long = entries.column("label_digest").null_count < entries.num_rows
-    # A type never goes back: after `text`, a version whose labels could be classes is still `text`.
+    # A type never goes back: after `text`, labels that could be classes are still `text`.
     needed = label_type_of(labels, long=long)
     if LABEL_TYPES.index(needed) > LABEL_TYPES.index(head.label_type):
-        raise FormatError(f"the head's label type is {head.label_type}, its labels are not")
+        raise FormatError(f"the head's label type is {head.label_type}, its labels need {needed}")
     if head.label_type == "class" and not labels <= set(head.classes):
         stranger = min(labels - set(head.classes))
-        raise FormatError(f"the label {quoted(stranger)} is none of the head's classes")
+        raise FormatError(f"the label {quoted(stranger)} is not one of the head's classes")
     if samples_are_files(head.reading):
         check_path_ids(entries.column("id"))
 
@@ -161,7 +161,7 @@ def check_entries(entries: pa.Table) -> None:
 
 
 def check_entry_schema(entries: pa.Table) -> None:
-    """Checks schema, order and uniqueness, and what must be there; raises FormatError."""
+    """Checks schema, order, uniqueness and required values; raises FormatError."""
     if not entries.schema.equals(ENTRY):
         raise FormatError("a part does not have the columns of an entry")
     for field in ENTRY:
@@ -178,11 +178,11 @@ def check_entry_schema(entries: pa.Table) -> None:
 
 
 def check_values(entries: pa.Table) -> None:
-    """Checks sizes, characters and times of every column; raises FormatError naming the id."""
+    """Checks sizes, characters and times of every column; raises FormatError that names the id."""
     for name in ("source", "labeler", "split"):
         for at, chunk in _with_starts(entries.column(name)):
             texts = chunk.dictionary.take(pc.unique(chunk.indices).drop_null())
-            wrong = _no_name(texts)
+            wrong = _find_invalid_name(texts)
             if wrong is not None:
                 row = (
                     at
@@ -190,9 +190,9 @@ def check_values(entries: pa.Table) -> None:
                         pc.fill_null(pc.equal(without_dictionary(chunk), wrong[0]), False), True
                     ).as_py()
                 )
-                identity = entries.column("id")[row].as_py()
+                sample = entries.column("id")[row].as_py()
                 raise FormatError(
-                    f"{quoted(identity)}: the {name} {quoted(wrong[0])} {wrong[1]}", sample=identity
+                    f"{quoted(sample)}: the {name} {quoted(wrong[0])} {wrong[1]}", sample=sample
                 )
     for at in range(0, entries.num_rows, _SLICE):
         _check_values(entries.slice(at, _SLICE))
@@ -203,8 +203,8 @@ def _with_starts(column: pa.ChunkedArray) -> Iterator[tuple[int, pa.Array]]:
     return zip(starts, column.chunks, strict=False)
 
 
-def _no_name(texts: pa.Array) -> tuple[str, str] | None:
-    """One of `texts` that is no name, and why, None where all are; nearly all are plain ASCII."""
+def _find_invalid_name(texts: pa.Array) -> tuple[str, str] | None:
+    """The first of `texts` that is not a valid name, and why; None if all are valid."""
     simple = pc.and_(
         pc.ascii_is_printable(texts), pc.invert(pc.match_substring_regex(texts, "^ | $"))
     )
@@ -218,7 +218,7 @@ def _no_name(texts: pa.Array) -> tuple[str, str] | None:
 def _check_values(entries: pa.Table) -> None:
     for name, limit in LIMITS.items():
         lengths = byte_lengths(entries.column(name))
-        _refuse_where(pc.greater(lengths, limit), entries, f"{name} is too long")
+        _refuse_where(pc.greater(lengths, limit), entries, f"the {name} is too long")
     ids = entries.column("id")
     _refuse_where(pc.equal(pc.binary_length(ids), 0), entries, "the id is empty")
     _refuse_where(unsafe_ids(ids), entries, "the id has control or bidirectional characters")
@@ -227,7 +227,9 @@ def _check_values(entries: pa.Table) -> None:
     attrs = entries.column("attrs")
     for text in attrs.filter(attrs.is_valid()).to_pylist() if attrs.null_count < len(attrs) else []:
         parse_canonical(text.encode(), what="an entry's attrs", limit=LIMITS["attrs"])
-    _refuse_where(_impossible(entries.column("labeled_at")), entries, "labeled_at is no date")
+    _refuse_where(
+        _out_of_range(entries.column("labeled_at")), entries, "labeled_at is out of range"
+    )
     annotations = entries.column("annotations")
     if annotations.null_count < len(annotations):
         _check_annotations(annotations, entries)
@@ -235,7 +237,7 @@ def _check_values(entries: pa.Table) -> None:
 
 def _check_annotations(annotations: pa.ChunkedArray, entries: pa.Table) -> None:
     many = pc.greater(pc.list_value_length(annotations), MAX_ANNOTATIONS)
-    _refuse_where(many, entries, f"it has more than {MAX_ANNOTATIONS} annotations")
+    _refuse_where(many, entries, f"more than {MAX_ANNOTATIONS} annotations")
     column = annotations.combine_chunks()
     items = column.flatten()
     owners = entries.take(pc.list_parent_indices(column))
@@ -243,32 +245,34 @@ def _check_annotations(annotations: pa.ChunkedArray, entries: pa.Table) -> None:
     for name in ("label", "labeler"):
         long = pc.greater(pc.binary_length(items.field(name)), LIMITS[name])
         _refuse_where(long, owners, f"the {name} of an annotation is too long")
-    wrong = _no_name(pc.unique(items.field("labeler")).drop_null())
+    wrong = _find_invalid_name(pc.unique(items.field("labeler")).drop_null())
     if wrong is not None:
         named = pc.equal(items.field("labeler"), wrong[0])
         _refuse_where(named, owners, f"the labeler {quoted(wrong[0])} of an annotation {wrong[1]}")
-    late = _impossible(items.field("labeled_at"))
-    _refuse_where(late, owners, "labeled_at of an annotation is no date")
+    late = _out_of_range(items.field("labeled_at"))
+    _refuse_where(late, owners, "labeled_at of an annotation is out of range")
 
 
-def _impossible(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+def _out_of_range(times: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     first, last = (pa.scalar(time, TIMESTAMP) for time in (FIRST_TIME, LAST_TIME))
     return pc.or_(pc.less(times, first), pc.greater(times, last))
 
 
 def check_path_ids(ids: pa.ChunkedArray) -> None:
-    """Refuses ids that, used as a path below a folder, would leave it or name a file twice."""
+    """Refuses ids that, as paths below a folder, would leave it or name a file twice."""
     unsafe = pc.match_substring_regex(ids, r"(^|/)(\.{0,2})(/|$)|\\")
     if pc.any(unsafe).as_py():
         example = ids.filter(unsafe)[0].as_py()
         raise FormatError(f"the id {quoted(example)} is not a path below its folder")
-    twin = case_twins(ids)
-    if twin is not None:
-        raise FormatError(f"{quoted(twin[0])} and {quoted(twin[1])} are one file on some systems")
+    twins = case_twins(ids)
+    if twins is not None:
+        raise FormatError(
+            f"{quoted(twins[0])} and {quoted(twins[1])} are the same file on some systems"
+        )
 
 
 def case_twins(ids: pa.ChunkedArray) -> tuple[str, str] | None:
-    """Two of `ids`, which are all different, that are equal after NFC and case folding, or None."""
+    """Two of the distinct `ids` that are equal after NFC and case folding, or None."""
     folded = pc.utf8_lower(ids)
     plain_ascii = pc.string_is_ascii(ids)
     if not pc.all(plain_ascii).as_py():
@@ -282,7 +286,7 @@ def case_twins(ids: pa.ChunkedArray) -> tuple[str, str] | None:
 
 
 def _first_not_ascending(ids: pa.ChunkedArray) -> int | None:
-    """The place of the first id that is not greater than the one before it."""
+    """The place of the first id that is not greater than the previous id."""
     if len(ids) < 2:
         return None
     wrong = pc.less_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
@@ -293,5 +297,5 @@ def _first_not_ascending(ids: pa.ChunkedArray) -> int | None:
 def _refuse_where(mask: pa.Array | pa.ChunkedArray, entries: pa.Table, complaint: str) -> None:
     place = pc.index(pc.fill_null(mask, False), True).as_py()
     if place >= 0:
-        identity = entries.column("id")[place].as_py()
-        raise FormatError(f"{quoted(identity)}: {complaint}", sample=identity)
+        sample = entries.column("id")[place].as_py()
+        raise FormatError(f"{quoted(sample)}: {complaint}", sample=sample)

@@ -1,8 +1,8 @@
 """Blocks and parts (docs/format/manifest.md, "Cuts" and "Tree").
 
-Entries sorted by id are cut into blocks, blocks into parts, by a rule on ids alone: the same ids
-give the same cuts whatever the history, and neither labels nor origins can steer them. A version's
-root commits to its parts, a part to its blocks, a block to its leaves, each with its counts.
+Entries sorted by id are cut into blocks, and blocks into parts. The cuts depend on the ids alone,
+not on the history, labels or origins. A version's root commits to its parts, a part to its blocks
+and a block to its leaves, each with its counts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _BLOCK_LIST_MAGIC = b"provreg blocks v1\n"
 _BLOCK_LIST_HEADER = struct.Struct("<18sQI")
 _BLOCK = np.dtype([("entries", "<u4"), ("digest", "V32")])
 
-# An id's mark is (crc32(id) * 0x9E3779B1) mod 2**32: uniform for the ids people use, computed in
-# 0.1 us. It need not resist an attacker: the minimum and maximum sizes bound what ids can do.
+# An id's mark is (crc32(id) * 0x9E3779B1) mod 2**32: uniform for usual ids, computed in 0.1 us. It
+# need not resist an attacker: minimum and maximum sizes bound the effect of chosen ids.
 _MIX = 0x9E3779B1
 _BLOCK_MARK = 2**32 // 192
 _PART_MARK = 2**32 // (192 * 192)
@@ -77,9 +77,9 @@ class BlockList:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> BlockList:
-        """Raises FormatError unless `data` is exactly what `to_bytes` writes for some part."""
+        """The inverse of `to_bytes`. Raises FormatError for any other bytes."""
         if len(data) < _BLOCK_LIST_HEADER.size:
-            raise FormatError("a block list is cut short")
+            raise FormatError("a block list is truncated")
         magic, entries, blocks = _BLOCK_LIST_HEADER.unpack_from(data)
         body = memoryview(data)[_BLOCK_LIST_HEADER.size :]
         if magic != _BLOCK_LIST_MAGIC or len(body) != blocks * _BLOCK.itemsize:
@@ -93,25 +93,25 @@ class BlockList:
 
 
 def cut(ids: pa.ChunkedArray) -> Cuts:
-    """Cuts the version whose ids, ascending by bytes, are `ids` (text)."""
+    """The cuts of a version with these ids (text, ascending by bytes)."""
     marks, id_bytes = _measure(ids)
     blocks = _cut_blocks(marks, id_bytes)
     return Cuts(blocks, _cut_parts(marks, id_bytes, blocks))
 
 
 def closes_part(ids: pa.ChunkedArray) -> bool:
-    """Whether a part that holds exactly `ids` ends there although more entries follow."""
+    """Whether a part with exactly these ids ends there although more entries follow."""
     marks, id_bytes = _measure(ids)
     blocks = _cut_blocks(marks, id_bytes)
     start = int(blocks[-2]) if len(blocks) > 1 else 0
     entries = len(marks) - start
-    whole = (
+    block_ends = (
         entries == BLOCK_MAX_ENTRIES
         or id_bytes[-1] - id_bytes[start] >= BLOCK_MAX_ID_BYTES
         or (entries >= BLOCK_MIN_ENTRIES and marks[-1] < _BLOCK_MARK)
     )
     closing = bool(marks[-1] < _PART_MARK)
-    return bool(whole) and _ends_part(len(marks), int(id_bytes[-1]), closing=closing)
+    return bool(block_ends) and _ends_part(len(marks), int(id_bytes[-1]), closing=closing)
 
 
 def block_list(leaves: bytes, ends: Ints) -> BlockList:
@@ -129,7 +129,7 @@ def block_list(leaves: bytes, ends: Ints) -> BlockList:
 
 
 def _measure(ids: pa.ChunkedArray) -> tuple[npt.NDArray[np.uint32], Ints]:
-    """The marks of `ids`, and how many bytes the ids before each place have, the end included."""
+    """The marks of `ids`, and the total bytes of the ids before each place and before the end."""
     marks, id_bytes = np.empty(len(ids), np.uint32), np.zeros(len(ids) + 1, np.int64)
     start = 0
     for chunk in ids.chunks:
@@ -175,7 +175,7 @@ def _cut_parts(marks: npt.NDArray[np.uint32], id_bytes: Ints, blocks: Ints) -> I
 
 
 def _ends_part(entries: int, id_bytes: int, *, closing: bool) -> bool:
-    """Whether a part ends with a block after which it has these totals."""
+    """Whether a part ends at a block after which it has these totals."""
     if entries > PART_MAX_ENTRIES - BLOCK_MAX_ENTRIES or id_bytes >= PART_MAX_ID_BYTES:
         return True
     return closing and entries >= PART_MIN_ENTRIES

@@ -233,7 +233,7 @@ def _classes(
         hidden = next((label for label in classes if not is_class_name(label)), None)
         alike = twins_in_form_c(classes)
         if before and hidden is not None:
-            raise _no_class(entries, hidden, "holds a character that is not seen")
+            raise _no_class(entries, hidden, "has a hidden character")
         if before and alike is not None:
             raise _no_class(
                 entries, alike[1], f"differs only in composition from {quoted_ascii(alike[0])}"

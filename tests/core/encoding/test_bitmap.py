@@ -61,14 +61,16 @@ def test_no_bytes_break_the_reader_and_what_it_takes_it_writes(data: bytes, samp
 @pytest.mark.parametrize(
     ("data", "samples", "complaint"),
     [
-        pytest.param(b"", 1, "not one of 1 samples", id="of fewer samples"),
-        pytest.param(b"\x01\x01", 1, "not one of 1 samples", id="of more samples"),
-        pytest.param(b"\x02" + b"\xff" * 511, 4097, "not one of", id="cut short"),
-        pytest.param(b"\x01" + b"\0" * 512, 5, "not one of 5", id="trailing bytes"),
-        pytest.param(b"\x03", 5, "unknown kind", id="unknown kind of chunk"),
-        pytest.param(b"\x02" + bytes(512), 4096, "one way", id="none spelled out"),
-        pytest.param(b"\x02" + b"\xff" * 512, 4096, "one way", id="all spelled out"),
-        pytest.param(b"\x02" + b"\x05\x08" + bytes(510), 10, "one way", id="beyond the last"),
+        pytest.param(b"", 1, "of 1 samples does not have", id="of fewer samples"),
+        pytest.param(b"\x01\x01", 1, "of 1 samples does not have", id="of more samples"),
+        pytest.param(b"\x02" + b"\xff" * 511, 4097, "does not have", id="cut short"),
+        pytest.param(b"\x01" + b"\0" * 512, 5, "of 5 samples does not have", id="trailing bytes"),
+        pytest.param(b"\x03", 5, "unknown state", id="unknown state of a chunk"),
+        pytest.param(b"\x02" + bytes(512), 4096, "canonical form", id="none spelled out"),
+        pytest.param(b"\x02" + b"\xff" * 512, 4096, "canonical form", id="all spelled out"),
+        pytest.param(
+            b"\x02" + b"\x05\x08" + bytes(510), 10, "canonical form", id="beyond the last"
+        ),
     ],
 )
 def test_bitmap_of_wrong_length_or_spelling_is_refused(

@@ -45,8 +45,8 @@ IDX = {"reader": "idx", "reader_version": 1, "label": "file", "split": "none"}
 # What a schema cannot say: relations between fields, lengths in bytes, dates, and (in a reading)
 # numbers that canonical JSON does not have.
 BEYOND_SCHEMA = re.compile(
-    "root does not follow|do not add up|not in the order of their ids|is longer than|is no time"
-    "|not representable as canonical JSON|that is not seen"
+    "root does not follow|do not add up|not in the order of their ids|is longer than"
+    "|is not a valid time|not representable as canonical JSON|a hidden character"
 )
 
 

@@ -113,7 +113,7 @@ def first_part() -> pa.Table:
 def test_a_part_that_ends_early_is_refused() -> None:
     part = first_part()
     check_part_end(part)
-    with pytest.raises(FormatError, match="ends before its ids say"):
+    with pytest.raises(FormatError, match="ends too early for its ids"):
         check_part_end(part.slice(0, part.num_rows - 1))
 
 
@@ -131,7 +131,7 @@ def test_a_part_that_ends_inside_a_block_is_refused() -> None:
     early = few.set_column(0, ENTRY.field("id"), ids)
     assert early.num_rows >= tree.PART_MIN_ENTRIES
     check_entries(early)
-    with pytest.raises(FormatError, match="ends before its ids say"):
+    with pytest.raises(FormatError, match="ends too early for its ids"):
         check_part_end(early)
 
 
@@ -159,7 +159,7 @@ def refuse(entries: pa.Table, match: str) -> None:
 @pytest.mark.parametrize("name", [name for name in LIMITS if name not in ("id", "attrs")])
 def test_texts_are_bounded_in_bytes(name: str) -> None:
     check_entries(one(**{name: "é" * (LIMITS[name] // 2)}))
-    refuse(one(**{name: "é" * (LIMITS[name] // 2) + "x"}), f"'b': {name} is too long")
+    refuse(one(**{name: "é" * (LIMITS[name] // 2) + "x"}), f"'b': the {name} is too long")
 
 
 def test_ids_are_bounded_in_bytes() -> None:
@@ -175,7 +175,7 @@ def test_annotations_are_bounded(count: int, sound: bool) -> None:
     if sound:
         check_entries(entries)
     else:
-        refuse(entries, "'b': it has more than 1024 annotations")
+        refuse(entries, "'b': more than 1024 annotations")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_annotations_are_bounded(count: int, sound: bool) -> None:
         (None, "'b': an annotation is null"),
         ({"label": "x" * 1025}, "'b': the label of an annotation is too long"),
         ({"labeler": "x" * 257}, "'b': the labeler of an annotation is too long"),
-        ({"labeled_at": LAST_TIME + 1}, "'b': labeled_at of an annotation is no date"),
+        ({"labeled_at": LAST_TIME + 1}, "'b': labeled_at of an annotation is out of range"),
     ],
 )
 def test_annotations_keep_the_rules_of_labels(note: Any, match: str) -> None:
@@ -203,7 +203,7 @@ def test_times_are_those_of_the_calendar(moment: int, sound: bool) -> None:
         check_entries(entries)
         assert entries.to_pylist()
     else:
-        refuse(entries, "'b': labeled_at is no date")
+        refuse(entries, "'b': labeled_at is out of range")
 
 
 def test_ids_hold_no_character_that_acts_on_a_terminal() -> None:
@@ -325,5 +325,5 @@ def test_the_described_columns_are_those_of_an_entry() -> None:
 def test_blocks_of_other_ends_have_another_logical_digest() -> None:
     [part] = build_parts(ENTRIES.slice(0, 100))
     other = block_list(leaf.leaves(part.entries), np.array([50, 100]))
-    with pytest.raises(FormatError, match="not those whose blocks"):
+    with pytest.raises(FormatError, match="do not have the logical digest"):
         check_part(part.entries, other.logical_digest())

@@ -137,7 +137,7 @@ def test_a_receipt_in_another_spelling_is_refused() -> None:
 
 
 def test_parameters_that_fit_no_bundle_are_refused_before_signing() -> None:
-    with pytest.raises(FormatError, match="more than the 131072 allowed"):
+    with pytest.raises(FormatError, match="at most 131072 are allowed"):
         replace(RECEIPT, parameters={"text": "x" * MAX_RECEIPT_BYTES}).statement()
 
 

@@ -101,7 +101,7 @@ def test_all_cores_find_what_one_finds(
         monkeypatch.setattr(manifest, "_WORTH_PROCESSES", worth)
         assert bench.open().verify("pets@1").entries.num_rows == entries.num_rows
         with pytest.raises(
-            NotTrustedError, match="not those whose blocks its head signs"
+            NotTrustedError, match="do not have the logical digest in the head"
         ) as caught:
             bench.open().verify("pets@2")
         assert caught.value.step == 11
