@@ -48,7 +48,7 @@ from provreg.core.rows.column import (
 from provreg.core.rows.row_hash import plain
 from provreg.errors import InputError
 
-# How the values of a scalar are held, unless its type says otherwise.
+# The Arrow types of scalars in their default form.
 _ARROW = {
     BOOL: pa.bool_(), INT: pa.int64(), TEXT: pa.string(), BINARY: pa.binary(),
     FLOAT16: pa.float16(), FLOAT32: pa.float32(), FLOAT64: pa.float64(),
@@ -58,10 +58,10 @@ _ARROW = {
 
 
 def to_arrow(logical: LogicalType) -> pa.DataType:
-    """The Arrow type in which values are held and handed out. It depends on `logical` alone."""
+    """The Arrow type in which values are hashed and delivered. It depends on `logical` alone."""
     match logical:
         case Scalar():
-            return _ARROW[logical] if logical.form is None else _held(logical)
+            return _ARROW[logical] if logical.form is None else _with_form(logical)
         case Decimal():
             bits, digits = (pa.decimal128, 38) if logical.short else (pa.decimal256, 76)
             return bits(digits, logical.scale)
@@ -73,7 +73,7 @@ def to_arrow(logical: LogicalType) -> pa.DataType:
             return pa.map_(to_arrow(logical.key), to_arrow(logical.value))
 
 
-def _held(logical: Scalar) -> pa.DataType:
+def _with_form(logical: Scalar) -> pa.DataType:
     if logical == INT:
         return pa.uint64() if logical.form == "uint64" else pa.int64()
     if logical == DURATION:
@@ -84,35 +84,35 @@ def _held(logical: Scalar) -> pa.DataType:
 def columns_from_arrow(schema: pa.Schema) -> tuple[Column, ...]:
     """The columns of `schema`, in its order; columns of Arrow's null type have the type NULL.
 
-    Extension types count as what they are stored as. Raises InputError, naming the column, for
-    names that are empty, too long or stand twice, and for types without a logical type (interval,
-    union, run-end encoded …).
+    Extension types count as their storage types. Raises InputError that names the column for names
+    that are empty, too long or duplicate, and for types without a logical type (interval, union,
+    run-end encoded …).
     """
     check_column_names([field.name for field in schema])
     return tuple(Column(f.name, _from_arrow(f.type, f.name, depth=1)) for f in schema)
 
 
 def check_column_names(names: list[str]) -> None:
-    """Raises InputError unless every name has 1 to MAX_NAME bytes and stands once, and there are at
-    most MAX_FIELDS."""
+    """Raises InputError unless there are at most MAX_FIELDS names, all different, of 1 to MAX_NAME
+    bytes each."""
     check_column_count(len(names))
     for name, times in Counter(names).items():
         if not 0 < len(name.encode()) <= MAX_NAME:
             raise InputError(
                 f"the column name {quoted(name)} is empty or longer than {MAX_NAME} bytes",
-                hint="name every column; pandas writes its index without a name unless told:"
-                " to_csv(…, index=False)"
+                hint="name every column; pandas writes its index without a name, unless you pass"
+                " index=False to to_csv"
                 if not name
                 else "",
             )
         if times > 1:
-            raise InputError(f"the column name {quoted(name)} stands {times} times")
+            raise InputError(f"duplicate column name {quoted(name)} ({times} times)")
 
 
 def check_column_count(columns: int) -> None:
     """Raises InputError for more than MAX_FIELDS."""
     if columns > MAX_FIELDS:
-        raise InputError(f"there are {columns:,} columns, more than {MAX_FIELDS:,}")
+        raise InputError(f"{columns:,} columns, at most {MAX_FIELDS:,} are allowed")
 
 
 def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:
@@ -136,7 +136,7 @@ def _from_arrow(arrow: pa.DataType, column: str, depth: int) -> LogicalType:
 def _struct_from_arrow(arrow: pa.DataType, column: str, depth: int) -> Struct:
     fields = tuple(Column(f.name, _from_arrow(f.type, column, depth + 1)) for f in arrow.fields)
     if len({field.name for field in fields}) != len(fields):
-        raise InputError(f"column {quoted(column)} has a field whose name stands twice")
+        raise InputError(f"column {quoted(column)} has duplicate field names")
     return Struct(fields)
 
 
@@ -189,7 +189,7 @@ def _unknown(arrow: pa.DataType, column: str) -> InputError:
     )
 
 
-# The bits of each width, and those of the one NaN.
+# For each width: its integer type, and the bits of the canonical NaN.
 NAN_BITS: dict[Scalar, tuple[type[np.unsignedinteger[Any]], int]] = {
     FLOAT16: (np.uint16, 0x7E00),
     FLOAT32: (np.uint32, 0x7FC0_0000),
@@ -199,10 +199,10 @@ _FLOATS = {FLOAT16: np.float16, FLOAT32: np.float32, FLOAT64: np.float64}
 
 
 def cast_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
-    """`batch` with the values of `columns` as their types say; its other columns as they are.
+    """`batch` with the values of `columns` in the Arrow types of their logical types.
 
-    Each of `columns` stands in `batch` and holds values of its logical type. Raises InputError,
-    naming the column, for a value that the form in which its type is handed out cannot hold.
+    Each of `columns` is in `batch` and has values of its logical type; other columns stay as they
+    are. Raises InputError that names the column for a value that does not fit the delivered form.
     """
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
     for column in columns:
@@ -215,9 +215,9 @@ def cast_batch(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordB
 
 def _does_not_fit(column: str, why: str) -> InputError:
     return InputError(
-        f"column {quoted(column)} holds a value that does not fit its type: {quoted(why)}",
-        hint="the first version's data decide how a column is handed out (docs/format/row.md,"
-        " What is handed out); convert these, or begin a new dataset",
+        f"column {quoted(column)} has a value that does not fit its type: {quoted(why)}",
+        hint="convert the values, or start a new dataset: the first version determines the types of"
+        " columns (docs/format/row.md, What is handed out)",
     )
 
 
@@ -226,7 +226,7 @@ def cast_array(  # noqa: PLR0911 - a case for each type
 ) -> pa.Array:
     """The values of `array`, which are of `logical`, in the Arrow type `to_arrow(logical)`.
 
-    Raises ArrowException for a value that this cannot hold.
+    Raises ArrowException for a value that does not fit.
     """
     array = plain(array)
     target = to_arrow(logical)
@@ -236,7 +236,7 @@ def cast_array(  # noqa: PLR0911 - a case for each type
         return array
     match logical:
         case Scalar() if logical in NAN_BITS:
-            return _one_nan(array, logical)
+            return _with_canonical_nan(array, logical)
         case Scalar() | Decimal():
             return array.cast(target)
         case Struct():
@@ -267,16 +267,16 @@ def _has_floats(logical: LogicalType) -> bool:
     return logical in NAN_BITS
 
 
-def _one_nan(array: pa.Array, logical: Scalar) -> pa.Array:
+def _with_canonical_nan(array: pa.Array, logical: Scalar) -> pa.Array:
     bits, nan = NAN_BITS[logical]
     validity, data = array.buffers()
     if data is None or not len(array):
         return array
     values = np.frombuffer(data, _FLOATS[logical], array.offset + len(array))
-    if not (found := np.isnan(values)).any():
+    if not (is_nan := np.isnan(values)).any():
         return array
-    made = np.where(found, bits(nan), values.view(bits))
-    buffers = [validity, pa.py_buffer(made)]
+    canonical = np.where(is_nan, bits(nan), values.view(bits))
+    buffers = [validity, pa.py_buffer(canonical)]
     return pa.Array.from_buffers(array.type, len(array), buffers, offset=array.offset)
 
 
@@ -292,7 +292,7 @@ def _struct(array: pa.Array, logical: Struct) -> pa.Array:
 
 
 def _offsets(lists: pa.Array) -> pa.Array:
-    """Where each list begins and the last one ends, in the elements of those that are not null."""
+    """Where each list begins and the last list ends, in the elements of the non-null lists."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     ends = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
     return pa.array(ends).cast(pa.int32())
@@ -303,64 +303,64 @@ def _nulls(array: pa.Array) -> pa.Array | None:
 
 
 def to_storage_types(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """`batch`, the very same buffers, without extension types; with its schema's metadata."""
-    if not any(_extends(field.type) for field in batch.schema):
+    """`batch` without extension types: the same buffers, and the metadata of its schema."""
+    if not any(_has_extension(field.type) for field in batch.schema):
         return batch
-    return pa.record_batch(_Seen(batch, storage_schema(batch.schema)))
+    return pa.record_batch(_RetypedBatch(batch, storage_schema(batch.schema)))
 
 
 def storage_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema that `to_storage_types` gives."""
-    return pa.schema([_stored_field(field) for field in schema], schema.metadata)
+    """The schema of the batches of `to_storage_types`."""
+    return pa.schema([_storage_field(field) for field in schema], schema.metadata)
 
 
-class _Seen:
-    """Buffers as Arrow's C data interface hands them on, but said to be of the type `seen`.
+class _RetypedBatch:
+    """A batch whose buffers are exported through Arrow's C data interface with another schema.
 
     The layout of an extension type is that of its storage.
     """
 
-    def __init__(self, batch: pa.RecordBatch, seen: pa.Schema) -> None:
+    def __init__(self, batch: pa.RecordBatch, schema: pa.Schema) -> None:
         self._batch = batch
-        self._seen = seen
+        self._schema = schema
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[Any, Any]:
-        return self._seen.__arrow_c_schema__(), self._batch.__arrow_c_array__()[1]
+        return self._schema.__arrow_c_schema__(), self._batch.__arrow_c_array__()[1]
 
 
-def _extends(arrow: pa.DataType, depth: int = 1) -> bool:
-    """Whether an extension type stands in `arrow`, as far down as types may be nested."""
+def _has_extension(arrow: pa.DataType, depth: int = 1) -> bool:
+    """Whether `arrow` contains an extension type, down to the allowed depth."""
     if isinstance(arrow, pa.BaseExtensionType):
         return True
     if pa.types.is_dictionary(arrow):
-        return _extends(arrow.value_type, depth)
+        return _has_extension(arrow.value_type, depth)
     below = range(arrow.num_fields if depth <= MAX_DEPTH else 0)
-    return any(_extends(arrow.field(number).type, depth + 1) for number in below)
+    return any(_has_extension(arrow.field(number).type, depth + 1) for number in below)
 
 
-def _stored_field(field: pa.Field) -> pa.Field:
-    return field.with_type(_stored(field.type))
+def _storage_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_storage_type(field.type))
 
 
-def _stored(arrow: pa.DataType) -> pa.DataType:
+def _storage_type(arrow: pa.DataType) -> pa.DataType:
     """`arrow` without extension types."""
     while isinstance(arrow, pa.BaseExtensionType):
         arrow = arrow.storage_type
-    if not _extends(arrow):
+    if not _has_extension(arrow):
         return arrow
     kinds = pa.types
     if kinds.is_dictionary(arrow):
-        return pa.dictionary(arrow.index_type, _stored(arrow.value_type), arrow.ordered)
+        return pa.dictionary(arrow.index_type, _storage_type(arrow.value_type), arrow.ordered)
     if kinds.is_map(arrow):
-        key, value = (_stored_field(field) for field in (arrow.key_field, arrow.item_field))
+        key, value = (_storage_field(field) for field in (arrow.key_field, arrow.item_field))
         return pa.map_(key, value, arrow.keys_sorted)
-    fields = [_stored_field(arrow.field(number)) for number in range(arrow.num_fields)]
+    fields = [_storage_field(arrow.field(number)) for number in range(arrow.num_fields)]
     if kinds.is_struct(arrow):
         return pa.struct(fields)
-    # Others that have something below (unions …) are refused by their name.
-    for test, made in _LISTS:
+    # Other nested types (unions …) are refused by name.
+    for test, list_of in _LISTS:
         if test(arrow):
-            return made(arrow, fields[0])
+            return list_of(arrow, fields[0])
     return arrow
 
 

@@ -1,11 +1,11 @@
 """The columns of a table and their logical types (docs/format/row.md, "Types").
 
-A logical type says what a value is, not how wide it is stored: int8 and uint64 are both `int`. It
-is written in heads as JSON: the name of a scalar, or an object with one key: `{"decimal": scale}`,
-`{"list": T}`, `{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
+A logical type is independent of the stored width: int8 and uint64 are both `int`. In heads it is
+JSON: the name of a scalar, or an object with one key: `{"decimal": scale}`, `{"list": T}`,
+`{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
 
-How values are handed out follows from the type too, so that it is signed: as the scalar usually is,
-or as it is `form` where that could not hold them: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
+The type, which is signed, also determines the Arrow type in which values are delivered: the default
+form of the scalar, or a wider one: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ MAX_SCALE = 76
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A type without parameters, by its written name.
+    """A type without parameters, by its name in JSON.
 
-    `form` is how its values are handed out, None as usual; types that differ in it are the same.
+    `form` is the form in which values are delivered, None for the default; it does not count when
+    types are compared.
     """
 
     name: str
@@ -39,7 +40,8 @@ class Scalar:
 class Decimal:
     """Decimal numbers with `scale` digits after the point (before it, if negative).
 
-    They are handed out in 256 bits, or in 128 where `short`; types that differ in it are the same.
+    They are delivered in 256 bits, or in 128 if `short`, which does not count when types are
+    compared.
     """
 
     scale: int
@@ -53,7 +55,7 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """Named fields; their order does not count in what is hashed."""
+    """Named fields; their order does not affect hashes."""
 
     fields: tuple[Column, ...]
 
@@ -79,15 +81,15 @@ BOOL, INT, TEXT, BINARY = Scalar("bool"), Scalar("int"), Scalar("text"), Scalar(
 FLOAT16, FLOAT32, FLOAT64 = Scalar("float16"), Scalar("float32"), Scalar("float64")
 TIMESTAMP, TIMESTAMP_UTC = Scalar("timestamp"), Scalar("timestamp-utc")
 DATE, TIME, DURATION = Scalar("date"), Scalar("time"), Scalar("duration")
-JSON = Scalar("json")  # any value of JSON, held as its canonical text
+JSON = Scalar("json")  # any JSON value, as its canonical text
 
-# What has been seen to hold nothing but nulls so far. It fits every type and is never written.
+# Only nulls so far. It fits every type and is never written.
 NULL = Scalar("null")
 
-# Integers of JSON that fit any form so far. It is never written.
+# Integers of JSON that fit any form so far; never written.
 SMALL = Scalar("int", "small")
 
-# What else than its usual form a scalar is held in, from what holds least to what holds most.
+# The forms of a scalar, from the smallest range to the largest.
 _UNITS = ("s", "ms", "us", "ns")
 DELIVERY_FORMS: dict[str, tuple[str, ...]] = {
     INT.name: ("int64", "uint64"),
@@ -132,8 +134,8 @@ def type_to_json(logical: LogicalType) -> Any:
 def columns_from_json(document: Any, what: str) -> tuple[Column, ...]:
     """The strict inverse of `columns_to_json`; `what` names the document in messages.
 
-    Raises FormatError, also for a name that stands twice, types nested deeper than MAX_DEPTH and
-    more than MAX_FIELDS columns and fields in all.
+    Raises FormatError, also for duplicate names, types nested deeper than MAX_DEPTH, and more than
+    MAX_FIELDS columns and fields in total.
     """
     return _Parser(what).columns(document, depth=0)
 
@@ -156,7 +158,7 @@ class _Parser:
             raise self._wrong(f"more than {MAX_FIELDS} columns")
         columns = tuple(self._column(item, depth) for item in document)
         if len({column.name for column in columns}) != len(columns):
-            raise self._wrong("a column's name stands twice")
+            raise self._wrong("duplicate column name")
         return columns
 
     def _column(self, document: Any, depth: int) -> Column:
@@ -177,7 +179,9 @@ class _Parser:
         match document:
             case {"decimal": int(scale), **rest} if not rest and not isinstance(scale, bool):
                 if abs(scale) > MAX_SCALE:
-                    raise self._wrong(f"a decimal's scale of {scale} is beyond {MAX_SCALE}")
+                    raise self._wrong(
+                        f"a decimal has the scale {scale}, at most {MAX_SCALE} is allowed"
+                    )
                 return Decimal(scale)
             case {"list": element, **rest} if not rest:
                 return List(self.type(element, depth + 1))
@@ -185,19 +189,19 @@ class _Parser:
                 return Struct(self.columns(fields, depth))
             case {"map": [key, value], **rest} if not rest:
                 return Map(self.type(key, depth + 1), self.type(value, depth + 1))
-        return self._held(document)
+        return self._with_form(document)
 
-    def _held(self, document: Any) -> Scalar | Decimal:
-        """The type of a document that says how values are handed out; what is usual is not said."""
+    def _with_form(self, document: Any) -> Scalar | Decimal:
+        """A type with a form other than the default, which is never written."""
         match document:
             case {"decimal128": int(scale), **rest} if not rest and not isinstance(scale, bool):
                 if scale not in SHORT_SCALES:
-                    raise self._wrong(f"a scale of {scale} has no short form")
+                    raise self._wrong(f"a decimal of scale {scale} has no short form")
                 return Decimal(scale, short=True)
             case dict() if len(document) == 1:
-                [(name, held)] = document.items()
-                if held in DELIVERY_FORMS.get(name, ()) and held != DEFAULT_FORM[name]:
-                    return Scalar(name, held)
+                [(name, form)] = document.items()
+                if form in DELIVERY_FORMS.get(name, ()) and form != DEFAULT_FORM[name]:
+                    return Scalar(name, form)
         raise self._wrong("not a type")
 
     def _wrong(self, complaint: str) -> FormatError:
@@ -207,11 +211,10 @@ class _Parser:
 def common_type(  # noqa: PLR0911 - a case for each type
     left: LogicalType, right: LogicalType, *, json: bool = False
 ) -> LogicalType | None:
-    """The type that holds the values of both, or None where there is none.
+    """The type of the values of both, in the larger form; None if there is none.
 
-    NULL gives way to anything; values of both are handed out in what holds most.
-    Structs must have the same fields. With `json`, JSON's own
-    looseness is taken in: integers among float64 are float64, and a field may be absent.
+    NULL fits any type. Structs must have the same fields. With `json`, integers among float64 are
+    float64, and fields can be absent.
     """
     if NULL in (left, right):
         return right if left == NULL else left
@@ -241,12 +244,12 @@ def common_type(  # noqa: PLR0911 - a case for each type
 
 
 def with_form(logical: Scalar, form: str) -> Scalar:
-    """`logical`, its values handed out in this form."""
+    """`logical`, with its values delivered in `form`."""
     return Scalar(logical.name, None if form == DEFAULT_FORM[logical.name] else form)
 
 
 def form_of(logical: Scalar) -> str:
-    """The form in which values of `logical`, one of HELD, are handed out."""
+    """The form in which values of `logical`, one of DELIVERY_FORMS, are delivered."""
     return logical.form or DEFAULT_FORM[logical.name]
 
 
@@ -263,12 +266,12 @@ def _merged_structs(left: Struct, right: Struct, json: bool) -> Struct | None:
 
 
 def accepts(schema: LogicalType, found: LogicalType) -> bool:
-    """Whether values of the type `found` are of the type `schema` too, without any conversion."""
+    """Whether values of the type `found` are of the type `schema` without conversion."""
     return common_type(schema, found) == schema
 
 
 def json_as_text(logical: LogicalType) -> LogicalType:
-    """`logical` as values are held in Arrow, which has no type for JSON but that of text."""
+    """`logical` with TEXT in place of JSON, which has no Arrow type of its own."""
     match logical:
         case List():
             return List(json_as_text(logical.element))
@@ -280,7 +283,7 @@ def json_as_text(logical: LogicalType) -> LogicalType:
 
 
 def final_type(logical: LogicalType) -> LogicalType:
-    """`logical` with TEXT where only nulls were seen: a schema has to say something."""
+    """`logical` with TEXT where only nulls were seen: a schema needs a type."""
     match logical:
         case List():
             return List(final_type(logical.element))

@@ -73,8 +73,8 @@ TAG_DECIMAL, TAG_LIST, TAG_STRUCT, TAG_MAP = 0x09, 0x0F, 0x10, 0x11
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _MILLISECONDS_A_DAY = 86_400 * 10**3
-# Rows joined at once, so that their pieces are still in the processor's cache when they are hashed;
-# of fewer rows the calls from Python would show.
+# Rows joined at once: few enough that their pieces stay in the processor's cache until they are
+# hashed, and enough to amortize the calls from Python.
 _SLICE_BYTES = 1 << 22
 _SLICE_ROWS = 1 << 14
 
@@ -82,16 +82,16 @@ _SLICE_ROWS = 1 << 14
 def encode_rows(batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]) -> pa.Array:
     """The payloads of the rows of `batch`, a large_binary array without nulls.
 
-    `columns` are the payload columns and their types, in any order; each must stand in `batch`,
-    whose other columns do not count. Widths, dictionaries, chunks and offsets make no difference.
-    The encoding holds `batch`'s slices one at a time, plus all the payloads.
+    `columns` are the payload columns and their types, in any order; each must be in `batch`, whose
+    other columns are ignored. Widths, dictionaries, chunks and offsets make no difference. Memory:
+    all payloads, and the pieces of a slice of `batch`.
 
     Raises InputError for a column that is missing or whose values are not of its type, and for
-    values the encoding cannot hold (4 GiB or more; times of day and dates that are none).
+    values that have no encoding (4 GiB or more; invalid times of day and dates).
     """
     slices = [
-        join_pieces(_struct(arrays, held, rows), rows)
-        for arrays, held, rows in _slices(batch, columns)
+        join_pieces(_struct(arrays, present, rows), rows)
+        for arrays, present, rows in _slices(batch, columns)
     ]
     return pa.concat_arrays(slices) if slices else pa.array([], pa.large_binary())
 
@@ -99,10 +99,10 @@ def encode_rows(batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]) -
 def hash_rows(
     batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]
 ) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
-    """As `hash_payloads` of `encode_rows`, without ever holding all payloads."""
+    """`hash_payloads` of `encode_rows`, without all payloads in memory."""
     hashed = [
-        hash_pieces(_struct(arrays, held, rows), rows)
-        for arrays, held, rows in _slices(batch, columns)
+        hash_pieces(_struct(arrays, present, rows), rows)
+        for arrays, present, rows in _slices(batch, columns)
     ]
     sizes = [size for _, size in hashed]
     return _as_arrays(
@@ -131,12 +131,12 @@ def _as_arrays(
 def _slices(
     batch: pa.RecordBatch | pa.Table, columns: tuple[Column, ...]
 ) -> Iterator[tuple[dict[str, pa.Array], tuple[Column, ...], int]]:
-    """The arrays of those of `columns` that hold a value, and their number of rows, in slices. All
-    are checked against their types."""
+    """Slices of `batch`: the arrays of the columns that have a value, these columns, the number of
+    rows. Checks all columns against their types."""
     found = Counter(batch.schema.names)
     for column in columns:
         if found[column.name] != 1:
-            raise InputError(f"the column {quoted(column.name)} is missing or stands twice")
+            raise InputError(f"the column {quoted(column.name)} is missing or duplicate")
     chosen = batch.select([column.name for column in columns])
     for column, actual in zip(columns, columns_from_arrow(chosen.schema), strict=True):
         if not accepts(json_as_text(column.type), actual.type):
@@ -146,27 +146,29 @@ def _slices(
         for name, array in zip(chosen.schema.names, chosen.columns, strict=True)
         if array.null_count < len(array)
     }
-    having = tuple(column for column in columns if column.name in arrays)
+    present = tuple(column for column in columns if column.name in arrays)
     size = sum(array.nbytes for array in arrays.values())
     step = max(1, min(batch.num_rows * _SLICE_BYTES // max(1, size), _SLICE_ROWS))
     for start in range(0, batch.num_rows, step):
         rows = min(step, batch.num_rows - start)
-        yield {name: array.slice(start, rows) for name, array in arrays.items()}, having, rows
+        yield {name: array.slice(start, rows) for name, array in arrays.items()}, present, rows
 
 
 def _narrow(array: pa.Array) -> pa.Array:
-    """`array` without the fields of a struct that hold no value, which payloads leave out.
+    """`array` without the fields of a struct that have no value, which payloads leave out.
 
-    Where keys are data most do not, and each slice would have to pass all of them by.
+    In structs whose keys are data most fields have none, and each slice would visit all of them.
     """
     if not pa.types.is_struct(array.type):
         return array
     fields = {name: array.field(k) for k, name in enumerate(array.type.names)}
-    held = {name: _narrow(child) for name, child in fields.items() if child.null_count < len(child)}
-    if not held or len(held) == len(fields):
+    present = {
+        name: _narrow(child) for name, child in fields.items() if child.null_count < len(child)
+    }
+    if not present or len(present) == len(fields):
         return array
     mask = array.is_null() if array.null_count else None
-    return pa.StructArray.from_arrays(list(held.values()), list(held), mask=mask)
+    return pa.StructArray.from_arrays(list(present.values()), list(present), mask=mask)
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -180,22 +182,22 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _struct(arrays: dict[str, pa.Array], fields: tuple[Column, ...], rows: int) -> list[Piece]:
     """Tag, number of fields that are not null, then name and value of each, by name."""
-    present = np.zeros(rows, np.uint32)
+    counts = np.zeros(rows, np.uint32)
     pieces: list[Piece] = []
     for field in sorted(fields, key=lambda field: field.name.encode()):
         array = plain(arrays[field.name])
         if array.null_count == rows:
             continue
         valid = validity(array)
-        present += 1 if valid is None else valid
+        counts += 1 if valid is None else valid
         name = field.name.encode()
-        written = len(name).to_bytes(4, "little") + name
-        pieces += thin_pieces([constant(written, rows), *_value(array, field.type)], valid)
-    return [constant(bytes([TAG_STRUCT]), rows), bytes_of(present), *pieces]
+        encoded_name = len(name).to_bytes(4, "little") + name
+        pieces += thin_pieces([constant(encoded_name, rows), *_value(array, field.type)], valid)
+    return [constant(bytes([TAG_STRUCT]), rows), bytes_of(counts), *pieces]
 
 
 def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
-    """Tag and body of every value. What stands in fixed pieces where `array` is null is noise."""
+    """Tag and body of every value. Where `array` is null, fixed pieces have arbitrary bytes."""
     match logical:
         case Scalar():
             return _scalar(array, logical)
@@ -217,9 +219,9 @@ def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
 
 
 def _present(array: pa.Array, logical: Struct) -> tuple[dict[str, pa.Array], tuple[Column, ...]]:
-    """The children that hold a value, null where their parent is, and their fields.
+    """The children that have a value, null where their parent is, and their fields.
 
-    Where keys are data most hold none, and to make them null as well would take most of the time.
+    In structs whose keys are data most have none, and nulling these would take most of the time.
     """
     names = array.type.names
     children = {
@@ -236,7 +238,7 @@ def _present(array: pa.Array, logical: Struct) -> tuple[dict[str, pa.Array], tup
 
 
 def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:
-    """Values, with 0x00 for those that are null."""
+    """The values, 0x00 for null."""
     array = plain(array)
     if len(array) == 0:
         return []
@@ -250,7 +252,7 @@ def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:
 
 
 def _many(tag: int, array: pa.Array, encoded: pa.Array) -> list[Piece]:
-    """Tag, count, and the elements in `encoded`, which hold those of all rows one after another."""
+    """Tag, count and elements; `encoded` has the elements of all rows one after another."""
     counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy().astype(np.int64)
     ends = np.concatenate(([0], np.cumsum(counts)))
     offsets = offsets_of(encoded)[ends]
@@ -303,7 +305,7 @@ def _decimal(array: pa.Array, logical: Decimal) -> list[Piece]:
 
 
 def _seconds(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
-    """Whole seconds, rounded down, and the nanoseconds left."""
+    """Whole seconds, rounded down, and the remaining nanoseconds."""
     per_second = _PER_SECOND[array.type.unit]
     seconds, left = np.divmod(numbers_of(array.view(pa.int64())), per_second)
     return seconds.astype(np.int64), (left * (10**9 // per_second)).astype(np.uint32)
@@ -315,7 +317,7 @@ def _days(array: pa.Array) -> npt.NDArray[np.int32]:
     days, left = np.divmod(numbers_of(array.view(pa.int64())), _MILLISECONDS_A_DAY)
     narrow = days.astype(np.int32)
     if left.any() or (narrow != days).any():
-        raise InputError("a date is not a whole day, or lies beyond 32 bits of days")
+        raise InputError("a date is not a whole day, or out of the range of 32 bits")
     return narrow
 
 
@@ -324,5 +326,5 @@ def _time_of_day(array: pa.Array) -> npt.NDArray[np.int64]:
     per_second = _PER_SECOND[unit]
     values = numbers_of(array.view(pa.int64() if unit in ("us", "ns") else pa.int32()))
     if ((values < 0) | (values >= 86_400 * per_second)).any():
-        raise InputError("a time of day is negative, or a day or more")
+        raise InputError("a time of day is negative, or 24 hours or more")
     return (values.astype(np.int64) * (10**9 // per_second)).astype(np.int64)

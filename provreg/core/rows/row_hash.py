@@ -32,17 +32,17 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Piece: TypeAlias = Fixed | pa.Array
 Numbers: TypeAlias = npt.NDArray[Any]
 
-_LONGEST = 2**32 - 1
+_MAX_LENGTH = 2**32 - 1
 _NOTHING = pa.scalar(b"", pa.large_binary())
 
 
 def plain(array: pa.Array) -> pa.Array:
-    """`array` without a dictionary."""
+    """`array` with a decoded dictionary."""
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def validity(array: pa.Array) -> Mask | None:
-    """Which values are not null; None for all of them."""
+    """Which values are not null; None if all are."""
     if array.null_count == 0:
         return None
     valid: Mask = array.is_valid().to_numpy(zero_copy_only=False)
@@ -68,20 +68,20 @@ def bytes_of(values: Numbers) -> Fixed:
 
 
 def thin_pieces(pieces: Sequence[Piece], valid: Mask | None) -> list[Piece]:
-    """`pieces` without bytes in the rows that are not `valid` (None: all are)."""
+    """`pieces` without bytes in the rows that are not `valid`; None means that all are."""
     if valid is None:
         return list(pieces)
     return [thin(run, valid) if isinstance(run, np.ndarray) else run for run in _runs(pieces)]
 
 
 def thin(fixed: Fixed, keep: Mask) -> pa.Array:
-    """`fixed` in the rows to `keep`, nothing in the others."""
+    """`fixed` in the rows to `keep`, no bytes in the others."""
     offsets = np.concatenate(([0], np.cumsum(keep) * fixed.shape[1]))
     return large_binary(offsets, pa.py_buffer(np.ascontiguousarray(fixed[keep])))
 
 
 def _runs(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    """`pieces`, with neighbouring fixed ones made one: joins cost by the piece."""
+    """`pieces` with adjacent fixed ones concatenated: joins cost per piece."""
     fixed: list[Fixed] = []
     for piece in pieces:
         if isinstance(piece, np.ndarray):
@@ -96,7 +96,7 @@ def _runs(pieces: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def join_pieces(pieces: Sequence[Piece], rows: int) -> pa.Array:
-    """The bytes of each row, a large_binary array."""
+    """The bytes of each row as a large_binary array."""
     arrays = [_as_array(run) for run in _runs(pieces)]
     if rows == 0:
         return pa.array([], pa.large_binary())
@@ -120,7 +120,7 @@ def large_binary(offsets: npt.NDArray[np.int64], data: pa.Buffer | None) -> pa.A
 
 
 def offsets_of(array: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each value of a large_binary array begins, and where the last one ends."""
+    """Where each value of a large_binary array begins, and where the last value ends."""
     _, offsets, _ = array.buffers()
     if len(array) == 0:
         return np.zeros(1, np.int64)
@@ -129,11 +129,11 @@ def offsets_of(array: pa.Array) -> npt.NDArray[np.int64]:
 
 def check_lengths(lengths: npt.NDArray[np.int64]) -> None:
     """Raises InputError for lengths that do not fit into 32 bits."""
-    if len(lengths) and int(lengths.max()) > _LONGEST:
-        raise InputError(f"a value is longer than {_LONGEST} bytes or elements")
+    if len(lengths) and int(lengths.max()) > _MAX_LENGTH:
+        raise InputError(f"a value has more than {_MAX_LENGTH:,} bytes or elements")
 
 
-# One chunk of BLAKE3: what is hashed in a lane, and what is copied to be hashed.
+# A chunk of BLAKE3: the longest row that is hashed in a lane.
 _SHORT = 1024
 
 
@@ -157,55 +157,55 @@ hash_short = checked(_native.hash_short, "hash_short", _agrees)
 def hash_pieces(
     pieces: Sequence[Piece], rows: int, context: str = ""
 ) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """The BLAKE3-256 of each row, joined, 32 bytes each; and how many bytes each row has.
+    """The BLAKE3-256 digests of all rows, 32 bytes each, and the size of each row in bytes.
 
-    With a `context` the mode is that of deriving keys.
+    A `context` selects the derive-key mode.
     """
     if hash_short is None:
-        return _one_by_one(join_pieces(pieces, rows), context)
-    described = tuple(_described(piece, rows) for piece in pieces)
+        return _hash_serially(join_pieces(pieces, rows), context)
+    described = tuple(_describe(piece, rows) for piece in pieces)
     digests, size = hash_short(described, rows, context.encode())
     sizes = np.frombuffer(size, np.int64)
     long = np.flatnonzero(sizes > _SHORT)
     if len(long):
-        taken = pieces if len(long) == rows else [_taken(piece, long) for piece in pieces]
-        found, _ = _one_by_one(join_pieces(taken, len(long)), context)
-        np.frombuffer(digests, "V32")[long] = np.frombuffer(found, "V32")
+        long_pieces = pieces if len(long) == rows else [_take(piece, long) for piece in pieces]
+        long_digests, _ = _hash_serially(join_pieces(long_pieces, len(long)), context)
+        np.frombuffer(digests, "V32")[long] = np.frombuffer(long_digests, "V32")
     return bytes(digests), sizes
 
 
-def _one_by_one(encoded: pa.Array, context: str) -> tuple[bytes, npt.NDArray[np.int64]]:
+def _hash_serially(encoded: pa.Array, context: str) -> tuple[bytes, npt.NDArray[np.int64]]:
     ends = offsets_of(encoded)
-    each: Iterable[bytes | memoryview]
+    values: Iterable[bytes | memoryview]
     if ends[-1] - ends[0] <= _SHORT * len(encoded):
-        each = iter_value_bytes(encoded)
+        values = iter_value_bytes(encoded)
     else:
         view = memoryview(encoded.buffers()[2])
-        each = (view[start:end] for start, end in pairwise(ends.tolist()))
-    # One that is reset is 30 % faster than one for each value.
+        values = (view[start:end] for start, end in pairwise(ends.tolist()))
+    # Resetting one hasher is 30 % faster than creating one for each value.
     hasher = blake3(derive_key_context=context) if context else blake3()
     reset, update, digest = hasher.reset, hasher.update, hasher.digest
     digests = []
-    for value in each:
+    for value in values:
         update(value)
         digests.append(digest())
         reset()
     return b"".join(digests), np.diff(ends)
 
 
-def _described(
+def _describe(
     piece: Piece, rows: int
 ) -> tuple[pa.Buffer | bytes | Fixed, npt.NDArray[np.int64] | int]:
-    """What `hash_short` needs to know: the bytes, and how many of them are each row's."""
+    """`piece` for `hash_short`: the bytes, and the ends or the width of each row's bytes."""
     if not isinstance(piece, np.ndarray):
-        # What stands in place of nulls is noise. Ends are copied: nobody else can change them.
+        # The bytes of nulls are arbitrary. Ends are copied so that nothing can change them.
         values = piece.fill_null(b"") if piece.null_count else piece
         return values.buffers()[2] or b"", offsets_of(values).copy()
     same = rows and piece.strides[0] == 0
     return np.ascontiguousarray(piece[0] if same else piece), piece.shape[1]
 
 
-def _taken(piece: Piece, rows: npt.NDArray[np.int64]) -> Piece:
+def _take(piece: Piece, rows: npt.NDArray[np.int64]) -> Piece:
     return piece[rows] if isinstance(piece, np.ndarray) else piece.take(pa.array(rows))
 
 
@@ -219,5 +219,5 @@ def iter_value_bytes(values: pa.Array) -> Iterator[bytes]:
     ends = ends[values.offset : values.offset + len(values) + 1]
     first = ends[0].item()
     text = b"" if data is None else data.slice(first, ends[-1].item() - first).to_pybytes()
-    # A file in memory gives one value after another without a slice object for each.
+    # Reading from a buffer needs no slice object for each value.
     return map(BytesIO(text).read, np.diff(ends).tolist())

@@ -120,7 +120,7 @@ import sys
 from provreg.core.rows.column import BINARY, Column
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.checked_file import FileChunks
-from provreg.readers.data_files.source_file import Slice, examined
+from provreg.readers.data_files.source_file import Slice, stat_source
 from provreg.readers.tables.options import TableOptions
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def peak():
 
 parquet._READ_WHOLE_CHECKED = parquet._READ_WHOLE
 options = TableOptions(columns=(Column("data", BINARY),))
-piece = Slice(examined(Path(sys.argv[1])), 0, 1, first_row=0)
+piece = Slice(stat_source(Path(sys.argv[1])), 0, 1, first_row=0)
 chunks = FileChunks(piece.file.size) if sys.argv[2] == "checked" else None
 rows = parquet.batches(piece, options, chunks)
 before = peak()
@@ -157,9 +157,12 @@ def test_row_group_larger_than_memory_should_hold(tmp_path: Path, how: str) -> N
     [
         (pa.table({"a": [1]}), "lacks the column 'b'"),
         (pa.table({"a": [1], "b": ["x"], "c": [1]}), "has an additional column 'c'"),
-        (pa.table({"a": [1.0], "b": ["x"]}), "'a' has another type"),
-        (pa.table({"a": [1], "b": [["x"]]}), "'b' has another type"),
-        (pa.Table.from_arrays([pa.array([1]), pa.array([1])], names=["a", "a"]), "stands 2 times"),
+        (pa.table({"a": [1.0], "b": ["x"]}), "another type for the column 'a'"),
+        (pa.table({"a": [1], "b": [["x"]]}), "another type for the column 'b'"),
+        (
+            pa.Table.from_arrays([pa.array([1]), pa.array([1])], names=["a", "a"]),
+            "duplicate column name 'a'",
+        ),
     ],
 )
 def test_shards_that_disagree_are_refused_by_file_and_column(

@@ -178,7 +178,7 @@ def test_rows_are_counted_across_slices(
         (b"", "CSV"),
         (b"a,b\n", "no rows"),
         (b"a,b", "no rows"),
-        (b"a,a\n1,2\n", "'a' stands 2 times"),
+        (b"a,a\n1,2\n", "duplicate column name 'a'"),
         (b"a,\n1,2\n", "'' is empty"),
         (b"a,b\n1,2\n1\n", "row 2.*Expected 2 columns, got 1"),
         (b"a,b\n1,2,3\n", "row 1.*Expected 2 columns, got 3"),
