@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import run_command
 from hypothesis import settings
 
 from provreg.core.encoding.canonical import canonical
@@ -38,9 +41,11 @@ from provreg.store.registry.statements import VERSIONS
 from provreg.trust.keys import generate
 from provreg.trust.signers import KeySigner
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("without a deadline", deadline=None)
-settings.load_profile("without a deadline")
+# How long an example takes says how busy the machine is. More of them:
+# `pytest --hypothesis-profile=many`.
+settings.register_profile("few", deadline=None, max_examples=40)
+settings.register_profile("many", deadline=None, max_examples=2000)
+settings.load_profile("few")
 
 PRIVATE = ("PROVREG_CACHE", "PROVREG_STATE", "PROVREG_CONFIG")
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,15 +200,32 @@ class Bench:
         self, *arguments: str | Path, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """The command line in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "provreg", *map(str, arguments)],
-            cwd=cwd or self.folder,
-            env=os.environ
-            | {"PYTHONPATH": str(ROOT), "PROVREG_REGISTRY": str(self.registry), "COLUMNS": "200"},
-            capture_output=True,
-            check=False,
-            timeout=60,
+        return run_command(
+            [*map(str, arguments)],
+            folder=cwd or self.folder,
+            environment=os.environ | {"PROVREG_REGISTRY": str(self.registry), "COLUMNS": "200"},
         )
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """A thread that outlives its test makes every later worker process a fresh interpreter.
+
+    That takes a second where a fork takes milliseconds. And what other libraries fork beside a
+    thread may inherit a lock that nobody will ever release.
+    """
+    before = {*threading.enumerate()}
+    yield
+    if {*threading.enumerate()} <= before:
+        return
+    gc.collect()  # a loader that nobody holds any more ends its threads
+    until = time.monotonic() + 5
+    while left := {*threading.enumerate()} - before:
+        for thread in left:
+            if thread.name == "tqdm_monitor":
+                thread.exit()  # type: ignore[attr-defined]
+        assert time.monotonic() < until, f"threads outlive their test: {left}"
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grain
 import grain.samplers
 import pytest
+from grain._src.python.ipc.shared_memory_array import SharedMemoryArray
 
 import provreg
 from provreg.loaders.grain import SampleSource
 
 Load = Callable[..., provreg.VerifiedSamples]
+
+
+@pytest.fixture(autouse=True)
+def end_of_threads() -> Iterator[None]:
+    """Grain never ends the threads in which it frees shared memory."""
+    yield
+    if pool := SharedMemoryArray._del_thread_pool:
+        pool.terminate()
+        SharedMemoryArray._disable_async_del()
 
 
 def test_a_map_dataset_reads_verified_samples_by_index(load: Load) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL_DATA = ROOT.parent / "shared/data"
@@ -41,7 +42,10 @@ class Person:
 
     def __call__(self, line: str, *, code: int = 0) -> Ran:
         """Types `provreg LINE`, and expects this exit code."""
-        return self.python(f"-m provreg {line}", code=code)
+        ran = run_command(shlex.split(line), folder=self.folder, environment=self.environment)
+        out, err = ran.stdout.decode(), ran.stderr.decode()
+        assert ran.returncode == code, f"$ provreg {line}\n{out}{err}"
+        return Ran(out, err)
 
     def python(self, line: str, *, code: int = 0, seconds: int = 100) -> Ran:
         """Types `python LINE`, and expects this exit code."""
