@@ -32,14 +32,14 @@ import sys
 from pathlib import Path
 from provreg.errors import InputError
 from provreg.readers.tables.parquet import parquet
-from provreg.readers.data_files.source_file import examined
+from provreg.readers.data_files.source_file import stat_source
 from provreg.readers.tables.options import TableOptions
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
-file, options = examined(Path(sys.argv[1])), TableOptions()
+file, options = stat_source(Path(sys.argv[1])), TableOptions()
 before, rows, said = peak(), 0, ""
 try:
     for piece in parquet.slices(file, options):

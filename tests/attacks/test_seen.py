@@ -332,7 +332,7 @@ def test_what_history_refuses_is_trusted_nowhere(bench: Bench, known: str) -> No
         bench.open().workspace.latest.add(
             sha256_digest(statement), bench.signer("clock").sign(statement), "pets"
         )
-        roles = {"attest": ("clock",), "demanded": False}
+        roles = {"attest": ("clock",), "mandatory": False}
     bench.point(2, other)
     registry = bench.open(pins=pins, **roles)  # type: ignore[arg-type]
     error = refused(registry, "pets@2")

@@ -287,7 +287,7 @@ def test_killed_at_any_step_of_a_signature_leaves_it_or_nothing(
     bench: Bench, home: Path, what: str
 ) -> None:
     prepare(bench, 2)
-    roles: dict[str, Any] = {"revoke": ("chief",), "attest": ("chief",), "demanded": False}
+    roles: dict[str, Any] = {"revoke": ("chief",), "attest": ("chief",), "mandatory": False}
     signer = bench.signer("chief")
 
     def work() -> None:

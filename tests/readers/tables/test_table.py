@@ -101,7 +101,7 @@ COLUMNS = tuple(Column(name, logical) for name, (logical, _) in SHARED.items())
 shared_rows = st.fixed_dictionaries({name: st.none() | v for name, (_, v) in SHARED.items()})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(shared_rows, min_size=1, max_size=4))
 def test_the_same_rows_have_the_same_hashes_in_every_format(
     tmp_path_factory: Any, rows: list[dict[str, Any]]
@@ -347,7 +347,7 @@ def test_repeats_are_numbered_by_their_fields_never_by_row_order(
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 9))
 @example([1, 3, 0] * 12, 5)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_samples_without_ids_are_numbered_and_then_in_the_order_of_their_ids(
     numbers: list[int], chunk: int
 ) -> None:
@@ -470,10 +470,10 @@ def test_a_file_swapped_after_it_was_looked_at_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, other = _jsonl(tmp_path, {"x": 1}), _jsonl(tmp_path, {"x": 2}, name="other.jsonl")
-    state = table_reader.examined(file)
+    state = table_reader.stat_source(file)
     os.utime(other, ns=(state.mtime_ns, state.mtime_ns))
     other.replace(file)
-    monkeypatch.setattr(table_reader, "examined", lambda _: state)
+    monkeypatch.setattr(table_reader, "stat_source", lambda _: state)
     with pytest.raises(InputError, match="changed while"):
         read_table([file], "jsonl", TableOptions())
 
@@ -482,10 +482,10 @@ def test_a_pipe_put_in_a_files_place_does_not_hang_the_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = _jsonl(tmp_path, {"x": 1})
-    state = table_reader.examined(file)
+    state = table_reader.stat_source(file)
     file.unlink()
     os.mkfifo(file)
-    monkeypatch.setattr(table_reader, "examined", lambda _: state)
+    monkeypatch.setattr(table_reader, "stat_source", lambda _: state)
     with pytest.raises(InputError, match="not a regular file"):
         read_table([file], "jsonl", TableOptions())
 

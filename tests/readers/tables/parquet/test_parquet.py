@@ -120,7 +120,7 @@ import sys
 from provreg.core.rows.column import BINARY, Column
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.checked_file import FileChunks
-from provreg.readers.data_files.source_file import Slice, stat_source
+from provreg.readers.data_files.source_file import ByteSlice, stat_source
 from provreg.readers.tables.options import TableOptions
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def peak():
 
 parquet._READ_WHOLE_CHECKED = parquet._READ_WHOLE
 options = TableOptions(columns=(Column("data", BINARY),))
-piece = Slice(stat_source(Path(sys.argv[1])), 0, 1, first_row=0)
+piece = ByteSlice(stat_source(Path(sys.argv[1])), 0, 1, first_row=0)
 chunks = FileChunks(piece.file.size) if sys.argv[2] == "checked" else None
 rows = parquet.batches(piece, options, chunks)
 before = peak()
@@ -196,7 +196,7 @@ def test_truncated_files_are_refused(tmp_path: Path, keep: int) -> None:
         read_table([tmp_path / "t.parquet"], "parquet", OPTIONS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=4
