@@ -10,7 +10,7 @@ import pytest
 from provreg.flows.verify.revocations import Chain
 
 
-@pytest.mark.parametrize("seed", [0, 1_000_000])
+@pytest.mark.parametrize("seed", [0, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_broken_registries_are_decided_alike(home: Path, tmp_path: Path, seed: int) -> None:
     found, tried = fuzz_registry.run(60, seed, tmp_path, most=120)
     assert found is None, found

@@ -35,7 +35,7 @@ def took(wall: float, peak: int = 0) -> Run:
     return Run(wall, wall, peak, "")
 
 
-@pytest.mark.parametrize("line", [2, 3, 5])
+@pytest.mark.parametrize("line", [3, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 5))])
 def test_results_are_those_of_the_references(line: int, tmp_path: Path) -> None:
     words = ["--small", "--only", str(line), "--cache", str(tmp_path), "--output", str(tmp_path)]
     assert main(words) == 0

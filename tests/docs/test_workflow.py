@@ -169,7 +169,21 @@ def photos(count: int, start: int = 0) -> dict[str, str]:
             for n in range(start, start + count)}  # fmt: skip
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="steps are for GNU tools, not macOS")
+gnu = pytest.mark.skipif(sys.platform == "darwin", reason="steps are for GNU tools, not macOS")
+
+
+@gnu
+def test_workflow_publishes_at_night_and_gates_a_pull_request(runner: Runner) -> None:
+    published = runner.nightly()
+    assert published.returncode == 0, published.stdout + published.stderr
+    runner.push(photos(5, 100), "proposal")
+    refused = runner.gate()
+    assert refused.returncode == 4, refused.stdout + refused.stderr
+    assert "20 %" in refused.stdout + refused.stderr
+
+
+@gnu
+@pytest.mark.long
 def test_steps_of_the_workflow_do_what_the_document_says(runner: Runner) -> None:
     first = runner.nightly()
     assert first.returncode == 0, first.stdout + first.stderr

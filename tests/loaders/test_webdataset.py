@@ -186,7 +186,7 @@ def data_loader(dataset: VerifiedWebDataset, **more: Any) -> Any:
     return torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=2, **more)
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_workers_share_the_shards_and_each_sample_comes_once(
     folder: Path, load_data: Load, context: str
 ) -> None:

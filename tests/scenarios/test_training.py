@@ -72,6 +72,7 @@ def test_page_shows_what_the_script_does() -> None:
     assert [excerpt for excerpt in shown if squeezed(excerpt) not in script] == []
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_script_trains_on_digits_and_refuses_each_poisoned_copy(ann: Any) -> None:
     trained = typed(ann, "train")

@@ -200,7 +200,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_heads_with_any_json_anywhere_raise_our_errors_only(data: st.DataObject) -> None:
     document = copy.deepcopy(DOCUMENT)

@@ -249,7 +249,7 @@ def _payloads(table: pa.Table) -> list[bytes]:
     return payloads
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables())
 def test_payloads_are_as_specified_and_can_be_decoded(table: pa.Table) -> None:
     row = pa.struct(list(table.schema))
@@ -262,7 +262,7 @@ def _pylist(table: pa.Table) -> list[dict[str, Any]]:
     return [{name: values[k] for name, values in columns.items()} for k in range(table.num_rows)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables(), st.data())
 def test_slices_chunks_and_column_order_make_no_difference(
     table: pa.Table, data: st.DataObject

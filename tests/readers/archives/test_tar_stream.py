@@ -63,7 +63,7 @@ NAMES = st.text(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     files=st.lists(
         st.tuples(st.lists(NAMES, min_size=1, max_size=4).map("/".join), st.binary(max_size=1100)),
@@ -231,7 +231,7 @@ def test_no_archive_at_all() -> None:
             read(data)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(place=st.integers(0, 2047), value=st.integers(0, 255), cut=st.integers(0, 10_240))
 def test_any_damage_is_our_error_or_the_same_files(place: int, value: int, cut: int) -> None:
     data = bytearray(archive(("a.txt", b"x" * 600), ("d/b.txt", b"")))

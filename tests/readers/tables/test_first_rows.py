@@ -90,7 +90,7 @@ def outcome(read: Any, *arguments: Any) -> Any:
     return found.reading, found.table.to_pylist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(alike.map(json.dumps), min_size=1, max_size=12) | st.lists(lines, max_size=8),
     st.sampled_from(["json", "jsonl"]),

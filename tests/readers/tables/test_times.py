@@ -129,7 +129,7 @@ def test_the_time_stays_content_and_the_key_does_not(tmp_path: Path) -> None:
     assert contents[0] == contents[1] != contents[2]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(
         st.tuples(
@@ -149,7 +149,7 @@ def test_ids_are_one_exactly_where_key_and_time_are(pairs: list[tuple[str, dt.da
         assert "@" not in text
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     at=st.lists(st.datetimes(), min_size=1, max_size=8),
     edges=st.lists(st.datetimes(), min_size=1, max_size=2, unique=True).map(sorted),

@@ -149,7 +149,7 @@ def test_no_bytes_break_the_part_reader(data: bytes) -> None:
             read_part(planted, rows=20)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(FILE) - 1), st.integers(0, 7))
 def test_a_changed_bit_reads_as_our_error_or_as_entries(place: int, bit: int) -> None:
     """The digest is checked before; this is about signers who sign such a file."""

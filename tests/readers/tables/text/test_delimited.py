@@ -109,7 +109,7 @@ def delimited_text(draw: st.DrawFn) -> str:
     return text.getvalue() + odd + draw(st.text('ab,"\n\r\ufeff', max_size=30))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(delimited_text(), st.integers(1, 40), st.sampled_from(["", "\ufeff"]), st.booleans())
 def test_slices_have_the_rows_that_the_file_has(
     tmp_path_factory: Any, text: str, size: int, mark: str, headless: bool

@@ -95,7 +95,7 @@ def _filled(value: Any, logical: LogicalType) -> Any:
     return float(value) if logical == FLOAT64 else value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(objects, min_size=1, max_size=5), st.booleans())
 def test_rows_are_what_pythons_parser_says(rows: list[dict[str, Any]], escaped: bool) -> None:
     lines = [json.dumps(row, ensure_ascii=escaped).encode() for row in rows]
@@ -173,7 +173,7 @@ def _truth(data: bytes) -> list[dict[str, Any]] | None:
     return rows
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(_TOKENS), max_size=9).map("".join) | st.text(max_size=9))
 def test_hostile_lines_are_read_as_python_does_or_refused(line: str) -> None:
     columns = (Column("a", INT), Column("b", TEXT))
@@ -341,7 +341,7 @@ def test_declaring_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None
 ends = st.sampled_from([None, 0, 1, -1, -(2**63), 2**63 - 1, 2**63, 2**64 - 1, 0.5, -0.5])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.lists(ends, min_size=1, max_size=5), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(1, 60), st.integers(0, 60)), min_size=2, max_size=2),
@@ -529,7 +529,7 @@ def test_a_line_beyond_the_limit_is_refused(
 # Arrays
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(objects, min_size=1, max_size=6), st.sampled_from([None, 1, "\t"]), st.integers(1, 40)
 )
