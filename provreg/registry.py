@@ -100,7 +100,7 @@ class Registry:
         somebody may have planted.
         """
         from provreg.executors.api import no_report
-        from provreg.flows.session.opening import Where, Whom, open_as_asked
+        from provreg.flows.session.workspace import Where, Whom, open_as_asked
 
         where = Where(folder, lock, tuple(outside))
         whom = Whom(policy, key, identity, issuer, trusted_root, staging)
@@ -387,7 +387,7 @@ class Registry:
 
         By default it is the nearest upward. Raises NotFoundError where there is none.
         """
-        from provreg.flows.session.opening import memory_at
+        from provreg.flows.session.workspace import memory_at
 
         return memory_at(folder, dataset)
 
@@ -503,7 +503,7 @@ class Registry:
 
         The diff's `gate` says whether the policy would take the result.
         """
-        from provreg.flows.ingest.preview import diff_data
+        from provreg.flows.ingest.ingest import diff_data
         from provreg.flows.ingest.request import Ingestion
 
         before = self.resolve(old)
@@ -516,8 +516,8 @@ class Registry:
 
         Raises NotTrustedError for the digest of another dataset's.
         """
-        from provreg.flows.verify.signatures import check_named
-        from provreg.flows.verify.steps import locate
+        from provreg.flows.verify.manifest import locate
+        from provreg.flows.verify.steps import check_named
 
         asked = Reference.parse(reference)
         number, digest = locate(self.workspace, asked)

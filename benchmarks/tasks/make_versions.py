@@ -40,9 +40,10 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
     from provreg.core.manifest.entry import ENTRY
     from provreg.core.statements.statement import statement_of
     from provreg.flows.ingest.draft import Draft, Parent
-    from provreg.flows.ingest.publish import as_parent, blocks_of, find_parent, publish
+    from provreg.flows.ingest.publish import find_parent, publish
     from provreg.flows.ingest.seal import seal
     from provreg.flows.session.trust import trust_signer
+    from provreg.flows.verify.manifest import blocks_of
     from provreg.readers.api import ReadResult
     from provreg.registry import Registry
     from provreg.trust.keys import load_private
@@ -79,13 +80,13 @@ def make_versions(registry: str, key: str, entries: str, *changes: str) -> dict[
 
     def published(make: Callable[[Parent | None], Draft], message: str) -> None:
         before, _ = find_parent(workspace, "data", trust)
-        drafted = make(as_parent(before))
+        drafted = make(Parent.of(before))
         sealed = seal(
             drafted,
             number=1 if before is None else before.head.version + 1,
             created=datetime.now(UTC),
             message=message,
-            parents_blocks=blocks_of(workspace, drafted.parent),
+            parents_blocks=() if before is None else blocks_of(workspace, before.head),
         )
         bundle = signer.sign(statement_of(sealed.head))
         publish(workspace, drafted, sealed, bundle, trust, trust, propose=False, waits=())

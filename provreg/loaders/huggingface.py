@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import whole
 from provreg.errors import InputError, StorageError, UsageError, needs_extra
-from provreg.flows.reading.settings import reader_settings
+from provreg.flows.reading.samples import reader_settings
 from provreg.loaders import arrow
 from provreg.loaders.passes.dataset_check import verify_dataset
 from provreg.readers.huggingface.huggingface import signed_features

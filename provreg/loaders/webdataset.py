@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from provreg.errors import ProvregError, UsageError, needs_extra
-from provreg.flows.reading.settings import reader_settings
+from provreg.flows.reading.samples import reader_settings
 from provreg.loaders.passes.ranks import OwnRank
 from provreg.loaders.passes.shared_passes import SharedPasses, Worker
 from provreg.readers.archives import webdataset as reader

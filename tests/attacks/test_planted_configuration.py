@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.flows.session.policy_file import POLICY_NAME
+from provreg.flows.session.trust import POLICY_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

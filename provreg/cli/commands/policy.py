@@ -77,7 +77,7 @@ def check(
 ) -> None:
     """Explain in words what the policy in force allows."""
     from provreg.core.policy.explain import explain
-    from provreg.flows.session.policy_file import find_policy
+    from provreg.flows.session.trust import find_policy
 
     output = printing.output()
     found = find_policy(policy, os.environ, Path.cwd(), ())

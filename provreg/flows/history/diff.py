@@ -17,7 +17,7 @@ from provreg.core.changes.blame import Blame, blame_touched
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.manifest.head import KINDS, Head
 from provreg.errors import NotTrustedError, UsageError
-from provreg.flows.reading.settings import adopted_files
+from provreg.flows.reading.samples import adopted_files
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.changes import changes_between

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,12 +27,13 @@ from provreg.core.manifest.manifest import (
 )
 from provreg.errors import FormatError, InputError
 from provreg.executors.api import Progress
-from provreg.flows.reading.samples import appended, read_new
-from provreg.flows.reading.settings import (
+from provreg.flows.reading.samples import (
     LABELS_FILE,
     SAYS,
     adopted_files,
+    appended,
     inheritable_settings,
+    read_new,
     takes_sha256,
 )
 from provreg.flows.session.workspace import Workspace
@@ -42,10 +42,64 @@ from provreg.readers.catalog import sample_kind
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.request import Ingestion
+    from provreg.flows.verify.steps import VerifiedVersion
 
 # What a reading can newly say while no sample changes: which files are no samples, and more names
 # of classes.
 _COMPARED = ("beside", "include", "exclude", "features")
+
+
+class InputData:
+    """The data of one ingestion, read once for each way to read them.
+
+    For lost races: the next parent seldom changes how the data are read.
+    """
+
+    def __init__(
+        self, workspace: Workspace, ingestion: Ingestion, progress: Progress | None
+    ) -> None:
+        self._workspace, self._ingestion, self._progress = workspace, ingestion, progress
+        self._results: dict[bytes, ReadResult] = {}
+
+    def read(self, inherited: Mapping[str, Any] | None) -> ReadResult:
+        """What the data are after a parent whose head has `inherited` as its reading.
+
+        Raises as `read_new` and `fetch_list`.
+        """
+        way = canonical(inheritable_settings(inherited))
+        if way not in self._results:
+            self._results[way] = self._read(inherited)
+        return self._results[way]
+
+    def _read(self, inherited: Mapping[str, Any] | None) -> ReadResult:
+        ingestion = self._ingestion
+        if ingestion.fetch is not None:
+            from provreg.flows.ingest.fetch import fetch_list
+
+            return fetch_list(
+                ingestion.paths,
+                ingestion.options,
+                ingestion.fetch,
+                inherited,
+                again=ingestion.rehash,
+                progress=self._progress,
+            )
+        sha256 = takes_sha256(ingestion.options, inherited)
+        cache = self._workspace.stat_cache(ingestion.paths, sha256=sha256)
+        # An empty cache is no reason to look at every file twice.
+        useful = len(cache) > 0 and not ingestion.rehash
+        read = read_new(
+            ingestion.paths,
+            ingestion.options,
+            inherited,
+            labels=ingestion.labels,
+            leave_out=self._workspace.never_data,
+            known=cache if useful else None,
+            progress=self._progress,
+        )
+        if read.files is not None:
+            cache.record(read.files.stats, read.files.digests, read_at_ns=read.files.read_at_ns)
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +109,10 @@ class Parent:
     digest: str
     head: Head
     entries: pa.Table
+
+    @classmethod
+    def of(cls, version: VerifiedVersion | None) -> Parent | None:
+        return None if version is None else cls(version.digest, version.head, version.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +144,15 @@ def _lies_beside(reading: Mapping[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
-def draft(
-    dataset: str,
-    read: ReadResult,
-    parent: Parent | None,
-    speaker: OriginDefaults,
-    *,
-    append: bool = False,
-    replace: bool = False,
-) -> Draft:
-    """The version that what was read makes after `parent`.
+def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draft:
+    """The version that `ingestion` makes after `parent` of what was read.
 
-    With `append` nothing of the parent is removed, and an id the parent has with other content or
-    label is refused unless `replace`. Raises InputError naming the sample.
+    When it appends, nothing of the parent is removed, and an id that the parent has with other
+    content or another label is refused, unless it replaces. Raises InputError naming the sample.
     """
+    append = ingestion.append
+    if append and parent is not None:
+        read = replace(read, reading=appended(read.reading, parent.head.reading))
     before = NO_ENTRIES if parent is None else parent.entries
     continued = before
     if append:
@@ -109,18 +162,18 @@ def draft(
     entries = assign_origin(
         read.table,
         None if parent is None else continued,
-        speaker,
+        OriginDefaults(ingestion.source, ingestion.labeler),
         labels_known=read.labels_known,
         splits_known=read.splits_known,
     )
     says = _says(entries, read)
     if append and parent is not None:
         says = [name for name in says if name in parent.head.reading.get(SAYS, ())]
-        wrong = None if replace else first_conflict(continued, entries)
+        wrong = None if ingestion.replace else first_conflict(continued, entries)
         if wrong is not None:
             raise InputError(
                 f"{quoted(wrong)} has other content or another label in"
-                f" {dataset}@{parent.head.version}",
+                f" {ingestion.dataset}@{parent.head.version}",
                 sample=wrong,
                 hint="give it another id, or pass --replace to put the new one in its place",
             )
@@ -133,8 +186,8 @@ def draft(
     except FormatError as error:
         raise InputError(error.message, sample=error.sample) from None
     if says:
-        read = dataclasses.replace(read, reading=read.reading | {SAYS: says})
-    return Draft(dataset, parent, entries, compare(before, entries), read)
+        read = replace(read, reading=read.reading | {SAYS: says})
+    return Draft(ingestion.dataset, parent, entries, compare(before, entries), read)
 
 
 def _says(entries: pa.Table, read: ReadResult) -> list[str]:
@@ -148,86 +201,3 @@ def _says(entries: pa.Table, read: ReadResult) -> list[str]:
     )
     unlike = DataFields(always=said).differences(entries, read.table)
     return [name for name in said if name not in unlike]
-
-
-# The source of what is compared only, where nobody says another.
-_NOT_PUBLISHED = "(not published)"
-
-
-def draft_again(
-    workspace: Workspace,
-    head: Head,
-    entries: pa.Table,
-    ingestion: Ingestion,
-    *,
-    progress: Progress | None = None,
-) -> Draft:
-    """What `ingestion` after the version of `head` would change; it is never published."""
-    spoken_for = replace(ingestion, source=ingestion.source or _NOT_PUBLISHED)
-    return Drafts(workspace, spoken_for, progress).after(Parent(head.digest(), head, entries))
-
-
-class Drafts:
-    """Drafts of one ingestion after any parent; the data are read once for each way to read them.
-
-    For lost races: the next parent seldom changes how the data are read.
-    """
-
-    def __init__(
-        self, workspace: Workspace, ingestion: Ingestion, progress: Progress | None
-    ) -> None:
-        self._workspace, self._ingestion, self._progress = workspace, ingestion, progress
-        self._reads: dict[bytes, ReadResult] = {}
-
-    def after(self, parent: Parent | None) -> Draft:
-        """The draft of what follows `parent`. Raises as `read_new`, `fetch_list` and `draft`."""
-        ingestion = self._ingestion
-        inherited = None if parent is None else parent.head.reading
-        key = canonical(inheritable_settings(inherited))
-        if key not in self._reads:
-            self._reads[key] = _read(self._workspace, ingestion, inherited, self._progress)
-        read = self._reads[key]
-        if ingestion.append and inherited is not None:
-            read = replace(read, reading=appended(read.reading, inherited))
-        return draft(
-            ingestion.dataset,
-            read,
-            parent,
-            OriginDefaults(ingestion.source, ingestion.labeler),
-            append=ingestion.append,
-            replace=ingestion.replace,
-        )
-
-
-def _read(
-    workspace: Workspace,
-    ingestion: Ingestion,
-    inherited: dict[str, Any] | None,
-    progress: Progress | None,
-) -> ReadResult:
-    if ingestion.fetch is not None:
-        from provreg.flows.ingest.fetch import fetch_list
-
-        return fetch_list(
-            ingestion.paths,
-            ingestion.options,
-            ingestion.fetch,
-            inherited,
-            again=ingestion.rehash,
-            progress=progress,
-        )
-    cache = workspace.stat_cache(ingestion.paths, sha256=takes_sha256(ingestion.options, inherited))
-    # An empty cache is no reason to look at every file twice.
-    useful = len(cache) > 0 and not ingestion.rehash
-    read = read_new(
-        ingestion.paths,
-        ingestion.options,
-        inherited,
-        labels=ingestion.labels,
-        leave_out=workspace.never_data,
-        known=cache if useful else None,
-        progress=progress,
-    )
-    if read.files is not None:
-        cache.record(read.files.stats, read.files.digests, read_at_ns=read.files.read_at_ns)
-    return read

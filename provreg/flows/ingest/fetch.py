@@ -22,7 +22,7 @@ from provreg.errors import Finding, NotFetchedError, UsageError, needs_extra
 from provreg.executors.api import Progress
 from provreg.executors.per_host import per_host
 from provreg.flows.ingest.request import Fetch
-from provreg.flows.reading.settings import LABELS_FILE, takes_sha256
+from provreg.flows.reading.samples import LABELS_FILE, takes_sha256
 from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
 from provreg.readers.catalog import reader_again, reader_of
 from provreg.readers.files import folder as folders

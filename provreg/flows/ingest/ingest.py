@@ -15,8 +15,6 @@ from provreg.errors import NotTrustedError, StorageError
 from provreg.flows.ingest.publish import (
     Outcome,
     RejectedVersion,
-    as_parent,
-    blocks_of,
     find_parent,
     outcome_of,
     publish,
@@ -31,6 +29,8 @@ from provreg.trust.signers import KeySigner, Signer
 
 if TYPE_CHECKING:
     from provreg.executors.api import Progress
+    from provreg.flows.history.diff import Diff
+    from provreg.flows.verify.lineage import Ancestor
 
 _MOST_RACES = 100
 
@@ -50,7 +50,7 @@ def ingest(
     trust what was published, NotFetchedError, and StorageError where storage fails or every race is
     lost; in every case nothing is published.
     """
-    dataset, check, drafts = ingestion.dataset, check_for(workspace, ingestion), None
+    dataset, check, data = ingestion.dataset, check_for(workspace, ingestion), None
     for _ in range(_MOST_RACES):
         parent, passed_over = find_parent(
             workspace, dataset, trust, after_revoked=ingestion.after_revoked
@@ -62,18 +62,20 @@ def ingest(
             if left_out is not None:
                 return _unchanged(parent, left_out, passed_over, waits)
         # Where nothing changed nothing is drafted, and no Arrow loaded.
-        from provreg.flows.ingest.draft import Drafts
+        from provreg.flows.ingest.draft import InputData, Parent, draft
         from provreg.flows.ingest.seal import seal
+        from provreg.flows.verify.manifest import blocks_of
 
-        drafts = drafts or Drafts(workspace, ingestion, progress)
-        drafted, made = drafts.after(as_parent(parent)), None
+        data = data or InputData(workspace, ingestion, progress)
+        read = data.read(None if parent is None else parent.head.reading)
+        drafted, made = draft(ingestion, read, Parent.of(parent)), None
         if not drafted.says_nothing_new():
             sealed = seal(
                 drafted,
                 number=newest + 1,
                 created=datetime.now(UTC),
                 message=ingestion.message,
-                parents_blocks=blocks_of(workspace, drafted.parent),
+                parents_blocks=() if parent is None else blocks_of(workspace, parent.head),
             )
             # Signing can fail or be refused by a person: nothing is written before it succeeded.
             bundle = signer.sign(statement_of(sealed.head))
@@ -141,13 +143,15 @@ def dry_run(
     Raises what `ingest` would raise, but for that. The gate raises NotTrustedError (step 9) where
     the line before is broken.
     """
-    from provreg.flows.ingest.draft import Drafts
+    from provreg.flows.ingest.draft import InputData, Parent, draft
     from provreg.flows.verify.gate import gate
 
     parent, passed_over = find_parent(
         workspace, ingestion.dataset, trust, after_revoked=ingestion.after_revoked
     )
-    drafted = Drafts(workspace, ingestion, progress).after(as_parent(parent))
+    data = InputData(workspace, ingestion, progress)
+    read = data.read(None if parent is None else parent.head.reading)
+    drafted = draft(ingestion, read, Parent.of(parent))
     if trust is None:
         return outcome_of(drafted, passed_over)
     newest = _newest(parent, passed_over)
@@ -177,3 +181,50 @@ def _foreseen(signer: Signer, trust: Trust, dataset: str, number: int) -> Verdic
     if signer.stamp is not None:
         made = replace(made, signed_at=now, proof="tsa")
     return judge(trust.policy, dataset, number, [made], now=now, created=now)
+
+
+# The source of what is compared only, where nobody names another.
+_NOT_PUBLISHED = "(not published)"
+
+
+def diff_data(
+    workspace: Workspace,
+    before: Ancestor,
+    ingestion: Ingestion,
+    trust: Trust | None,
+    *,
+    progress: Progress | None = None,
+) -> Diff:
+    """The changes that `ingestion`, read the way `before` was, would make to it: the gate of a pull
+    request.
+
+    Raises as `ingest`, NotTrustedError where `before` does not hold together.
+    """
+    from provreg.flows.history.diff import ChangeAttribution, Diff
+    from provreg.flows.ingest.draft import InputData, Parent, draft
+    from provreg.flows.verify.gate import gate
+    from provreg.flows.verify.manifest import load_entries
+
+    parent = Parent(before.digest, before.head, load_entries(workspace, before.head))
+    ingestion = replace(ingestion, source=ingestion.source or _NOT_PUBLISHED)
+    read = InputData(workspace, ingestion, progress).read(before.head.reading)
+    drafted, held = draft(ingestion, read, parent), None
+    if trust is not None:
+        held = gate(
+            Judge.of(workspace, trust),
+            drafted.dataset,
+            drafted.entries,
+            drafted.changes,
+            parent=before.digest,
+        )
+    old = f"{before.head.dataset}@{before.head.version}"
+    new = ", ".join(str(path) for path in ingestion.paths)
+    return Diff(
+        drafted.changes,
+        ChangeAttribution([], None),
+        old,
+        new,
+        (before,),
+        held,
+        reading=read.reading,
+    )

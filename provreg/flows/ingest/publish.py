@@ -24,21 +24,21 @@ from provreg.errors import (
 )
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.history import remember
+from provreg.flows.verify.history import known_of, remember
 from provreg.flows.verify.manifest import read_head
 from provreg.flows.verify.revocations import read_chain
-from provreg.flows.verify.signatures import (
-    Waiting,
+from provreg.flows.verify.signatures import Waiting, is_recorded, signers_of
+from provreg.flows.verify.steps import (
+    Judge,
+    VerifiedVersion,
     check_signatures,
-    is_recorded,
     read_signatures,
-    signers_of,
+    refuse,
+    verify,
 )
-from provreg.flows.verify.steps import Judge, VerifiedVersion, look, refuse, verify
 
 if TYPE_CHECKING:
-    from provreg.core.manifest.tree import BlockList
-    from provreg.flows.ingest.draft import Draft, Parent
+    from provreg.flows.ingest.draft import Draft
     from provreg.flows.ingest.seal import Sealed
     from provreg.flows.verify.gate import Gate
     from provreg.readers.api import FetchedList
@@ -138,7 +138,7 @@ def find_parent(
     verifies is older than what this user has seen, pinned or had attested, or without `trust`.
     """
     # Before the numbers are listed: what others publish meanwhile is no rollback.
-    known = look(workspace, Reference(dataset))
+    known = known_of(workspace, Reference(dataset))
     numbers = workspace.versions.numbers(dataset)
     skipped: list[RejectedVersion] = []
     if not numbers:
@@ -197,13 +197,6 @@ def _rollback_error(
         step=9,
         hint="find out what happened to it before publishing anything",
     )
-
-
-def as_parent(version: VerifiedVersion | None) -> Parent | None:
-    """What a draft needs of the verified version it continues."""
-    from provreg.flows.ingest.draft import Parent
-
-    return None if version is None else Parent(version.digest, version.head, version.entries)
 
 
 def publish(
@@ -329,17 +322,6 @@ def claim(workspace: Workspace, head: Head, digest: str, trust: Trust) -> bool:
             hint=error.hint,
         ) from error
     return True
-
-
-def blocks_of(workspace: Workspace, parent: Parent | None) -> Sequence[BlockList]:
-    """The blocks of all parts of a verified parent; none where a list of them was lost: then all
-    entries are hashed, and the list may be made again."""
-    from provreg.flows.verify.manifest import read_blocks
-
-    try:
-        return () if parent is None else [read_blocks(workspace, one) for one in parent.head.parts]
-    except (DamagedError, NotFoundError):
-        return ()
 
 
 def _proposed_before(

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from provreg.core.changes.changes import Changes
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.names import is_class_name, twins_in_form_c
 from provreg.core.encoding.text import quoted, quoted_ascii
-from provreg.core.manifest.columns import without_dictionary
+from provreg.core.manifest.columns import RowNumbers, without_dictionary
 from provreg.core.manifest.head import (
     LABEL_TYPES,
     TOP_NAMES,
@@ -27,6 +28,7 @@ from provreg.core.manifest.head import (
     parse_head,
     root_of_parts,
 )
+from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.manifest.manifest import (
     check_entry_schema,
@@ -35,15 +37,14 @@ from provreg.core.manifest.manifest import (
     name_counts,
     name_table,
 )
-from provreg.core.manifest.tree import BlockList, Ints
+from provreg.core.manifest.tree import BlockList, Ints, block_list
 from provreg.core.statements.statement import statement_of
 from provreg.errors import FormatError, InputError
 from provreg.executors.api import Executor
 from provreg.executors.processes import IN_PROCESS, local_processes
 from provreg.executors.worker import can_fork
 from provreg.flows.ingest.draft import Draft
-from provreg.flows.ingest.reuse import block_list_with, reusable_block_digests
-from provreg.flows.reading.settings import reader_settings
+from provreg.flows.reading.samples import reader_settings
 from provreg.flows.verify.manifest import MAX_LABEL_BYTES
 from provreg.readers.catalog import reader_again
 from provreg.store.private.mapped_parts import MappedParts
@@ -262,3 +263,46 @@ def _no_class(entries: pa.Table, label: str, why: str) -> InputError:
         sample=sample,
         hint="write the label otherwise",
     )
+
+
+def reusable_block_digests(
+    changes: Changes, old: Sequence[BlockList], ends: Ints
+) -> list[bytes | None]:
+    """The digest of each block of the new version that the old one has too, None for the others.
+
+    `changes` are of whole versions: `old` are all blocks of the one, `ends` the ends of all blocks
+    of the other in its entries.
+    """
+    counts = np.concatenate([np.empty(0, np.int64), *(part.counts for part in old)])
+    places = _places(changes.old_rows, np.cumsum(counts))
+    digests = chain.from_iterable(part.digests.tolist() for part in old)
+    kept: dict[tuple[int, int] | None, bytes | None]
+    kept = dict(zip(places, digests, strict=True)) | {None: None}
+    return [kept.get(place) for place in _places(changes.new_rows, ends)]
+
+
+def block_list_with(entries: pa.Table, ends: Ints, known: Sequence[bytes | None]) -> BlockList:
+    """The blocks of one part, of which these are `known`: only the others are hashed."""
+    missing = np.array([digest is None for digest in known])
+    if missing.all():
+        return block_list(leaves(entries), ends)
+    counts = np.diff(ends, prepend=0)
+    digests = np.frombuffer(b"".join(digest or bytes(32) for digest in known), "V32").copy()
+    if missing.any():
+        rows = entries.filter(pa.array(np.repeat(missing, counts))).combine_chunks()
+        digests[missing] = block_list(leaves(rows), np.cumsum(counts[missing])).digests
+    return BlockList(counts, digests)
+
+
+def _places(changed: RowNumbers, ends: Ints) -> list[tuple[int, int] | None]:
+    """For each block how many unchanged entries come before it and how many it has; None where one
+    of its own changed."""
+    rows = np.sort(changed[changed >= 0])
+    counts = np.diff(ends, prepend=0)
+    starts = ends - counts
+    before, until = np.searchsorted(rows, starts), np.searchsorted(rows, ends)
+    places = zip((starts - before).tolist(), counts.tolist(), strict=True)
+    return [
+        place if same else None
+        for place, same in zip(places, (before == until).tolist(), strict=True)
+    ]

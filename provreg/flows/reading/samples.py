@@ -19,7 +19,6 @@ from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, FormatError, UsageError
 from provreg.executors.api import Progress
 from provreg.executors.processes import local_processes
-from provreg.flows.reading.settings import ADOPTED, BESIDE, LABELS_FILE, SAYS, reader_settings
 from provreg.readers.api import (
     KnownDigests,
     KnownRows,
@@ -36,6 +35,8 @@ from provreg.readers.catalog import detect, reader_again, reader_of, sample_kind
 from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.files.globs import Excluded
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
+
+LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
 
 def read_new(
@@ -286,3 +287,28 @@ def _read(
 
 def _counted(progress: Progress | None) -> Callable[[int], None] | None:
     return None if progress is None else lambda done: progress(done, 0)
+
+
+def reader_settings(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """What the reader itself said; without what a labels file said, and what lies beside."""
+    others = (LABELS_FILE, BESIDE, ADOPTED, SAYS)
+    return {name: said for name, said in reading.items() if name not in others}
+
+
+def inheritable_settings(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What of a head's reading its successor inherits: how to read, and not what came of it."""
+    if reading is None:
+        return None
+    came = (LABELS_FILE, ADOPTED, SAYS, "left_out")
+    return {name: said for name, said in reading.items() if name not in came}
+
+
+def adopted_files(reading: Mapping[str, Any] | None) -> set[tuple[str, str]]:
+    """(path, digest) of the well-known files beside data read so."""
+    said = () if reading is None else reading.get(ADOPTED, ())
+    return {(one["path"], one["content"]) for one in said}
+
+
+def takes_sha256(how: ReadOptions, inherited: Mapping[str, Any] | None) -> bool:
+    """Whether files are read for their SHA-256 too: it was asked for now, or before."""
+    return how.sha256 or (inherited is not None and inherited.get("sha256") is True)

@@ -20,18 +20,12 @@ from provreg.flows.ingest.publish import find_parent
 from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.sign.proposals import Proposal, complete, find_proposal
-from provreg.flows.verify.history import check_history
+from provreg.flows.verify.history import check_history, known_of
 from provreg.flows.verify.lineage import Ancestor, judged, lineage
-from provreg.flows.verify.manifest import load_entries, read_head
+from provreg.flows.verify.manifest import load_entries, locate, read_head
 from provreg.flows.verify.revocations import read_chain
-from provreg.flows.verify.signatures import (
-    check_bundles,
-    check_named,
-    is_recorded,
-    no_version,
-    over,
-)
-from provreg.flows.verify.steps import locate, look
+from provreg.flows.verify.signatures import check_bundles, is_recorded, no_version, over
+from provreg.flows.verify.steps import check_named
 from provreg.trust.signers import Signer
 from provreg.trust.sigstore.root import TrustedRoot
 
@@ -73,7 +67,7 @@ def review(
     By its digest a proposal too, unless it is stale. One that is revoked is refused (step 8).
     Raises NotTrustedError with the step that does not hold, NotFoundError for no such version.
     """
-    known = look(workspace, reference)
+    known = known_of(workspace, reference)
     number, digest = locate(workspace, reference)
     head = read_head(workspace, digest)
     check_named(head, reference.dataset, number)

@@ -27,16 +27,8 @@ from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.history import check_history, check_revocations_held, known_of
 from provreg.flows.verify.manifest import held_entries, load_entries, read_head
-from provreg.flows.verify.signatures import (
-    Waiting,
-    check_named,
-    is_proposal,
-    is_recorded,
-    proposed,
-    read_signatures,
-    signers_of,
-)
-from provreg.flows.verify.steps import Judge, Step
+from provreg.flows.verify.signatures import Waiting, is_proposal, is_recorded, proposed, signers_of
+from provreg.flows.verify.steps import Judge, Step, check_named, read_signatures
 
 if TYPE_CHECKING:
     from provreg.executors.api import Progress
@@ -106,7 +98,7 @@ def judge_proposal(
             workspace, head.dataset, head.version, one.digest, trust, bundles, head=head
         )
         signed.verdict.require()
-        judge.check_content(signed)
+        judge.check_limits(signed)
         reason = signed.verdict.reason
     except RevokedError as error:
         return found("revoked", error.message, error.hint)
@@ -198,7 +190,7 @@ def verify_proposal(
         read_signatures(
             workspace, head.dataset, head.version, digest, trust, bundles, done, head=head
         )
-        known = known_of(workspace, head.dataset).of(workspace, head.uid)
+        known = known_of(workspace, Reference(head.dataset), head.uid)
         check_revocations_held(workspace, Judge.of(workspace, trust).chain, known)
         reference = Reference(head.dataset, head=digest)
         check_history(workspace, reference, digest, head, known, done=done)

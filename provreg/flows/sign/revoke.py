@@ -34,10 +34,10 @@ from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.changes import rows_revoked
 from provreg.flows.verify.history import check_known, known_of
-from provreg.flows.verify.manifest import load_entries, read_head
+from provreg.flows.verify.manifest import load_entries, locate, read_head
 from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
-from provreg.flows.verify.signatures import check_named, check_signatures, is_recorded
-from provreg.flows.verify.steps import locate
+from provreg.flows.verify.signatures import is_recorded
+from provreg.flows.verify.steps import check_named, check_signatures
 from provreg.trust.signers import Signer
 
 _MOST_RACES = 100
@@ -107,7 +107,7 @@ def plan_revocation(
     check_named(head, reference.dataset, number)
     # What is named by its digest is meant whatever took its number: a proposal that nobody wanted.
     if reference.head is None:
-        known = known_of(workspace, head.dataset).of(workspace, head.uid)
+        known = known_of(workspace, Reference(head.dataset), head.uid)
         check_known(known, head, digest, workspace.location)
     revocation = Revocation(
         number=MAX_REVOCATION,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,12 @@ from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.statements.revocation import RevocationLink
-from provreg.errors import DamagedError, NotTrustedError
+from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.freshness import Attested
-from provreg.flows.verify.manifest import Report, history, read_head
+from provreg.flows.verify.manifest import Report, history, locate, read_head
 from provreg.flows.verify.revocations import Chain
 from provreg.flows.verify.signatures import Signed
 from provreg.store.private.pins import read_lock, write_lock
@@ -85,26 +86,29 @@ class Lines:
         return False
 
 
-def known_of(
-    workspace: Workspace, dataset: str, shown: Callable[[], str | None] = lambda: None
-) -> Known:
-    """Asked for before the registry is listed: what others publish meanwhile is no rollback.
+def known_of(workspace: Workspace, reference: Reference, uid: str | None = None) -> Known:
+    """What is known of the dataset that `reference` names, and that has this `uid` if it is given.
 
-    Where nothing was seen under the name here, `shown` is asked for the uid that the registry shows
-    under it: that dataset may have been seen elsewhere.
+    Asked for before the registry is listed: what others publish meanwhile is no rollback. Where
+    nothing was seen under the name here, it is of the dataset that the registry shows under it,
+    which may have been seen elsewhere.
     """
+    dataset = reference.dataset
     here, pin = workspace.known_here(dataset), workspace.pins.get(dataset)
-    uid = next(iter(here.values()), None)
-    seen = None if uid is None else workspace.seen(uid)
-    if uid is not None and seen is None:
+    uid_here = next(iter(here.values()), None)
+    seen = None if uid_here is None else workspace.seen(uid_here)
+    if uid_here is not None and seen is None:
         place = next(iter(here))
         raise DamagedError(
             f"{dataset} was seen in {quoted(place)}, and what was seen is gone from the state",
             hint="put the state back from a copy, or forget the rest of it:"
             f" {forget_command(dataset, place)}",
         )
-    if uid is None and (other := shown()) is not None:
-        seen = workspace.seen(other)
+    if uid_here is None and uid is None:
+        with suppress(NotFoundError, NotTrustedError, DamagedError):
+            uid = read_head(workspace, locate(workspace, reference)[1]).uid
+    if uid not in {None, uid_here}:
+        seen = workspace.seen(uid)
     return Known(here, workspace.revocations_here(), seen, pin)
 
 

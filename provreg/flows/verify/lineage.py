@@ -18,8 +18,8 @@ from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import history
-from provreg.flows.verify.signatures import is_proposal, read_signatures, who_signed
-from provreg.flows.verify.steps import Judge
+from provreg.flows.verify.signatures import is_proposal, who_signed
+from provreg.flows.verify.steps import Judge, read_signatures
 
 Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "proposed"]
 

@@ -8,11 +8,13 @@ entries are asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from provreg.core.encoding.digest import written_digest
+from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import MAX_HEAD_BYTES, Head, PartRef, check_parent, parse_head
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, ProvregError
@@ -49,6 +51,44 @@ def read_version_record(workspace: Workspace, dataset: str, number: int) -> str:
             step=1,
             hint="a squatted number is not a version: ask for an earlier one by number",
         ) from None
+
+
+def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]:
+    """(number, head digest) that `reference` stands for by the registry's word alone.
+
+    The number of a head that is named by its digest is None: the head says it, once it is read.
+    """
+    if reference.head is None and reference.version is not None:
+        # Not listed: a version asked for by number costs the same however many there are.
+        with suppress(NotFoundError):
+            return reference.version, read_version_record(
+                workspace, reference.dataset, reference.version
+            )
+    numbers = workspace.versions.numbers(reference.dataset)
+    proposals = [] if numbers else workspace.versions.proposals(reference.dataset)
+    if reference.head is not None and (numbers or proposals):
+        return None, reference.head
+    if not numbers:
+        if proposals:
+            raise NotFoundError(
+                f"{reference.dataset} has no version yet, only proposals",
+                hint="`provreg ls --proposals` lists them, and what each lacks",
+            )
+        raise NotFoundError(
+            f"there is no dataset {quoted(reference.dataset)} in {quoted(workspace.location)}",
+            hint="`provreg ls` lists the datasets; `--registry` chooses another registry",
+        )
+    number = numbers[-1] if reference.version is None else reference.version
+    if number not in numbers:
+        proposals = workspace.versions.proposals(reference.dataset, above=numbers[-1])
+        waits = any(one == number for one, _ in proposals)
+        raise NotFoundError(
+            f"{reference.dataset} has no version {number}, its newest is {numbers[-1]}",
+            hint="a proposal of it waits: `provreg ls --proposals` names it"
+            if waits
+            else f"`provreg log {reference.dataset}` lists the versions",
+        )
+    return number, read_version_record(workspace, reference.dataset, number)
 
 
 def read_head(workspace: Workspace, digest: str) -> Head:
@@ -231,6 +271,14 @@ def read_blocks(workspace: Workspace, part: PartRef) -> BlockList:
     from provreg.core.manifest.tree import BlockList
 
     return BlockList.from_bytes(workspace.objects.get(part.blocks, limit=_MAX_BLOCK_LIST))
+
+
+def blocks_of(workspace: Workspace, head: Head) -> Sequence[BlockList]:
+    """The blocks of all parts; none where a list of them is lost: then entries are hashed anew."""
+    try:
+        return [read_blocks(workspace, part) for part in head.parts]
+    except (DamagedError, NotFoundError):
+        return ()
 
 
 def checked_part(workspace: Workspace, part: PartRef) -> pa.Table:

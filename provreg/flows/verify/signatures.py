@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.text import quoted
@@ -20,13 +19,11 @@ from provreg.core.statements.statement import (
     VERSION_PREDICATE,
     parse_about,
     statement_of,
-    version_statement,
 )
 from provreg.errors import FormatError, NotFoundError, NotTrustedError
-from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.manifest import Report, read_head, read_version_record
+from provreg.flows.verify.manifest import read_version_record
 from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
 
 _SHOWN_SIGNERS = 5
@@ -95,129 +92,7 @@ class Signed:
     skipped: tuple[Skipped, ...]
 
 
-def check_signatures(
-    workspace: Workspace,
-    dataset: str,
-    number: int | None,
-    digest: str,
-    trust: Trust,
-    done: Report = no_report,
-    *,
-    head: Head | None = None,
-) -> Signed:
-    """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`, or
-    by its digest alone.
-
-    `head` is what was read of it, where it was (step 4).
-    Of step 8 they check what the policy says of time: keys that have ended, and age.
-    """
-    bundles = workspace.versions.bundles(digest, dataset)
-    signed = read_signatures(workspace, dataset, number, digest, trust, bundles, done, head=head)
-    head, verdict = signed.head, signed.verdict
-    if not is_recorded(workspace, head, digest):
-        if is_proposal(workspace, head, digest):
-            raise _only_proposed(signed)
-        raise no_version(head, digest)
-    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
-    _say_counted(verdict, trust, done)
-    verdict.require()
-    return signed
-
-
-def read_signatures(
-    workspace: Workspace,
-    dataset: str,
-    number: int | None,
-    digest: str,
-    trust: Trust,
-    bundles: Iterable[tuple[str, bytes]],
-    done: Report = no_report,
-    *,
-    head: Head | None = None,
-) -> Signed:
-    """Who signed the head `digest` as version `number`, and what the policy says of them.
-
-    `bundles` are (written SHA-256, bytes). Neither that the policy takes them is asked here, nor
-    that the number belongs to the head: it may be published one day. Raises NotTrustedError where
-    no signature is left to be judged.
-    """
-    good, skipped = _steps_1_to_3(bundles, dataset, digest, trust, done)
-    head = head or read_head(workspace, digest)
-    done(4, digest)
-    number = head.version if number is None else number
-    statement = version_statement(
-        dataset=dataset,
-        version=number,
-        head=digest,
-        uid=head.uid,
-        root=head.root,
-        samples=head.samples,
-    )
-    same = [made for bundle, made in good if bundle.payload == statement]
-    skipped += _over_another(good, statement)
-    if not same:
-        raise NotTrustedError(
-            f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
-            " another dataset, number or content",
-            step=5,
-            hint="a signed head was put in another's place: ask who writes to this registry",
-        )
-    check_named(head, dataset, number)
-    verdict = _judge(workspace, digest, head, same, trust)
-    return Signed(digest, head, verdict, tuple(same), tuple(skipped))
-
-
-def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
-    """Tells of those of steps 6 and 7 that passed."""
-    names = [name for name, _ in verdict.approvals]
-    if verdict.step == 8:
-        # Enough have signed, but not in time.
-        late = (one.principal for one in verdict.uncounted if one.step == 8)
-        names = list(dict.fromkeys([*names, *filter(None, late)]))
-    if names:
-        done(6, ", ".join(names))
-    if names and verdict.rule is not None and (verdict.trusted or verdict.step == 8):
-        done(7, f"{len(names)} of {verdict.rule.threshold} needed, by {trust.origin}")
-
-
-def signed_when(signatures: Sequence[Signature]) -> str:
-    """When, as far as that is proven, in words."""
-    times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
-             for made in signatures if made.signed_at is not None]  # fmt: skip
-    if not times:
-        return "a key's signature has no time that could expire"
-    return f"signed {', '.join(times)}, while the certificate was valid"
-
-
-def check_named(head: Head, dataset: str, number: int | None) -> None:
-    """Step 5, for the head that stands under a name, None as number where its digest was named.
-
-    Raises NotTrustedError for another's.
-    """
-    number = head.version if number is None else number
-    if (head.dataset, head.version) != (dataset, number):
-        raise NotTrustedError(
-            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}",
-            step=5,
-            hint="a head was put in another's place: ask who writes to this registry",
-        )
-
-
-def _judge(
-    workspace: Workspace, digest: str, head: Head, signatures: Sequence[Signature], trust: Trust
-) -> Verdict:
-    """Steps 6, 7 and 8. What was seen is looked up where it can matter: keys that have ended."""
-    ask = partial(
-        judge, trust.policy, head.dataset, head.version, signatures,
-        now=datetime.now(UTC), created=head.created,
-    )  # fmt: skip
-    verdict = ask()
-    if verdict.step == 8:
-        return ask(witness=_witness(workspace, head, digest, trust))
-    return verdict
-
-
-def _witness(workspace: Workspace, head: Head, digest: str, trust: Trust) -> Witness:
+def witness_of(workspace: Workspace, head: Head, digest: str, trust: Trust) -> Witness:
     pin = workspace.pinned(head, digest)
     seen = workspace.witnessed(head, digest, trust.name)
     return Witness(seen, None if pin is None else pin.at)
@@ -227,7 +102,7 @@ def signed_by_thieves(workspace: Workspace, digest: str, head: Head, trust: Trus
     """Whether all whom the policy knows of who signed a version did so with keys that may have been
     somebody else's by then."""
     signatures, _ = all_signatures(workspace, head, digest, trust)
-    witness = _witness(workspace, head, digest, trust)
+    witness = witness_of(workspace, head, digest, trust)
     verdict = judge(
         trust.policy, head.dataset, head.version, signatures,
         now=datetime.now(UTC), created=head.created, witness=witness,
@@ -249,25 +124,6 @@ def is_proposal(workspace: Workspace, head: Head, digest: str) -> bool:
     return proposed and not is_recorded(workspace, head, digest)
 
 
-def _only_proposed(signed: Signed) -> NotTrustedError:
-    head, digest, verdict = signed.head, signed.digest, signed.verdict
-    lacks = "enough have signed it" if verdict.trusted else verdict.reason
-    return NotTrustedError(
-        f"{digest} is a proposal of {head.dataset}@{head.version}, no version: {lacks}",
-        step=5,
-        hint=verdict.needed or f"`provreg sign {head.dataset}@{digest}` publishes it",
-    )
-
-
-def no_version(head: Head, digest: str) -> NotTrustedError:
-    """The refusal of a head whose number does not belong to it and that is no proposal."""
-    return NotTrustedError(
-        f"number {head.version} of {head.dataset} does not belong to the head {digest}",
-        step=5,
-        hint="this head lost a race, was replaced or its number deleted: it is not a version",
-    )
-
-
 def all_signatures(
     workspace: Workspace, head: Head, digest: str, trust: Trust
 ) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
@@ -280,7 +136,7 @@ def all_signatures(
     statement = statement_of(head)
     return (
         tuple(made for bundle, made in checked.good if bundle.payload == statement),
-        (*_skipped(checked), *_over_another(checked.good, statement)),
+        (*skipped(checked), *over_another(checked.good, statement)),
     )
 
 
@@ -314,40 +170,34 @@ def _signer_of(bundle: Bundle, trust: Trust | None) -> str:
     return f"{claimed_signer(bundle)}, not verified"
 
 
-def _steps_1_to_3(
-    bundles: Iterable[tuple[str, bytes]], dataset: str, digest: str, trust: Trust, done: Report
-) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
-    """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
-    checked = check_bundles(bundles, trust)
-    good, failed = checked.good, checked.failed
-    count = len(good) + len(failed)
-    if not count:
-        raise NotTrustedError(
-            f"the head {digest} of {quoted(dataset)} has no signature",
-            step=1,
-            hint="it was never signed, or its signatures were deleted from the registry",
-        )
-    for step, said in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
-        passed = len(good) + sum(error.step > step for _, error in failed)
-        if passed:
-            done(step, f"{passed} of {count} {said}")
-    if not good:
-        # The one that came furthest says best what is wrong.
-        raise max((error for _, error in failed), key=lambda error: error.step)
-    done(3, ", ".join(str(made) for _, made in good))
-    return good, _skipped(checked)
-
-
-def _skipped(checked: CheckedBundles) -> list[Skipped]:
+def skipped(checked: CheckedBundles) -> list[Skipped]:
     return [Skipped(digest, error.step, error.message) for digest, error in checked.failed]
 
 
-def _over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes) -> list[Skipped]:
+def over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes) -> list[Skipped]:
     return [
         Skipped(bundle.digest, 5, "it signs another statement than this head's")
         for bundle, _ in bundles
         if bundle.payload != statement
     ]
+
+
+def signed_when(signatures: Sequence[Signature]) -> str:
+    """When, as far as that is proven, in words."""
+    times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
+             for made in signatures if made.signed_at is not None]  # fmt: skip
+    if not times:
+        return "a key's signature has no time that could expire"
+    return f"signed {', '.join(times)}, while the certificate was valid"
+
+
+def no_version(head: Head, digest: str) -> NotTrustedError:
+    """The refusal of a head whose number does not belong to it and that is no proposal."""
+    return NotTrustedError(
+        f"number {head.version} of {head.dataset} does not belong to the head {digest}",
+        step=5,
+        hint="this head lost a race, was replaced or its number deleted: it is not a version",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,18 @@ the data, is `flows.verify.data`. They are taken in this order (ADR 34).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from datetime import UTC, datetime
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.head import Head
-from provreg.core.policy.counting import Verdict
-from provreg.core.policy.policy import PublishRule
+from provreg.core.policy.counting import Verdict, judge
+from provreg.core.policy.policy import PublishRule, Signature
+from provreg.core.statements.statement import version_statement
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust
@@ -32,20 +33,28 @@ from provreg.flows.verify.history import (
     remember,
 )
 from provreg.flows.verify.manifest import (
+    Report,
     check_part_files,
     history,
+    locate,
     read_head,
-    read_version_record,
     step_error,
 )
 from provreg.flows.verify.revocations import Chain, InForce, read_chain
 from provreg.flows.verify.signatures import (
     Signed,
     Skipped,
-    check_signatures,
+    check_bundles,
+    is_proposal,
+    is_recorded,
+    no_version,
+    over_another,
     signed_by_thieves,
     signed_when,
+    skipped,
+    witness_of,
 )
+from provreg.trust.bundle import Bundle
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,33 +158,25 @@ def verify(
         on_step(steps[-1])
 
     # Before the numbers are listed: what others publish meanwhile is no rollback.
-    known = look(workspace, reference)
+    known = known_of(workspace, reference)
     try:
         number, digest = locate(workspace, reference)
         signed = check_signatures(workspace, reference.dataset, number, digest, trust, done)
-        head = signed.head
-        known = known.of(workspace, head.uid)
-        chain = read_chain(workspace, trust)
-        freshness = read_freshness(workspace, head.dataset, head.uid, trust)
-        revoked = chain.revoking(head, digest)
-        if not (even_revoked and revoked and chain.broken is None):
-            chain.check(head, digest)
-        if not even_stale:
-            check_fresh(freshness, head, trust)
-        done(8, f"{_standing(chain, revoked, freshness)}; {signed_when(signed.signatures)}")
-        check_revocations_held(workspace, chain, known, freshness.attested)
-        remembered = check_history(
-            workspace, reference, digest, head, known, freshness.attested, done
+        head, judge = signed.head, Judge.of(workspace, trust)
+        facts = judge.facts_of(head, known)
+        revoked = judge.check_revocation_and_expiry(
+            signed, done, even_revoked=even_revoked, even_stale=even_stale
         )
+        remembered = judge.check_history(signed, reference, done)
         _check_manifest(workspace, head, digest)
         done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
-        limits = Judge(workspace, trust, chain).check_content(signed, held=True)
+        limits = judge.check_limits(signed, held=True)
         done(11, "; ".join([f"{head.samples:,} samples, root {head.root}", *limits]))
     except NotTrustedError as error:
         on_step(Step(error.step, False, error.message))
         raise
     if reference.head is None:
-        remember(workspace, signed, trust, chain)
+        remember(workspace, signed, trust, judge.chain)
     return VerifiedVersion(
         digest=digest,
         head=head,
@@ -183,84 +184,11 @@ def verify(
         skipped=signed.skipped,
         steps=tuple(steps),
         first_use=not remembered,
-        chain=chain,
-        attested=freshness.attested,
+        chain=judge.chain,
+        attested=facts.freshness.attested,
         revoked=revoked,
         workspace=workspace,
     )
-
-
-def look(workspace: Workspace, reference: Reference) -> Known:
-    """What is known of the dataset that `reference` names, before the registry is asked for it."""
-
-    def shown() -> str | None:
-        with suppress(NotFoundError, NotTrustedError, DamagedError):
-            return read_head(workspace, locate(workspace, reference)[1]).uid
-        return None
-
-    return known_of(workspace, reference.dataset, shown)
-
-
-def _check_manifest(workspace: Workspace, head: Head, digest: str) -> None:
-    """Steps 10 and 11, part by part. Where the entries were checked before only the files are read,
-    and no Arrow is loaded: every command that relies on a version begins so, and many need no more.
-    """
-    if digest in workspace.checked:
-        check_part_files(workspace, head.parts)
-    else:
-        from provreg.flows.verify.manifest import load_entries
-
-        load_entries(workspace, head)
-
-
-def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:
-    """What step 8 found, in words."""
-    said = "nothing is revoked"
-    if chain.in_force:
-        said = f"not the version of a revocation in force ({len(chain.in_force)})"
-    if revoked is not None:
-        said = printable(str(revoked))
-    if freshness.attested:
-        said += f"; newest is {freshness.attested[0]}"
-    return said
-
-
-def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]:
-    """(number, head digest) that `reference` stands for by the registry's word alone.
-
-    The number of a head that is named by its digest is None: the head says it, once it is read.
-    """
-    if reference.head is None and reference.version is not None:
-        # Not listed: a version asked for by number costs the same however many there are.
-        with suppress(NotFoundError):
-            return reference.version, read_version_record(
-                workspace, reference.dataset, reference.version
-            )
-    numbers = workspace.versions.numbers(reference.dataset)
-    proposals = [] if numbers else workspace.versions.proposals(reference.dataset)
-    if reference.head is not None and (numbers or proposals):
-        return None, reference.head
-    if not numbers:
-        if proposals:
-            raise NotFoundError(
-                f"{reference.dataset} has no version yet, only proposals",
-                hint="`provreg ls --proposals` lists them, and what each lacks",
-            )
-        raise NotFoundError(
-            f"there is no dataset {quoted(reference.dataset)} in {quoted(workspace.location)}",
-            hint="`provreg ls` lists the datasets; `--registry` chooses another registry",
-        )
-    number = numbers[-1] if reference.version is None else reference.version
-    if number not in numbers:
-        proposals = workspace.versions.proposals(reference.dataset, above=numbers[-1])
-        waits = any(one == number for one, _ in proposals)
-        raise NotFoundError(
-            f"{reference.dataset} has no version {number}, its newest is {numbers[-1]}",
-            hint="a proposal of it waits: `provreg ls --proposals` names it"
-            if waits
-            else f"`provreg log {reference.dataset}` lists the versions",
-        )
-    return number, read_version_record(workspace, reference.dataset, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,21 +242,43 @@ class Judge:
         signed = check_signatures(
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
-        self.chain.check(head, digest)
-        facts = self._facts_of(head)
-        if fresh:
-            check_fresh(facts.freshness, head, self.trust)
-        if facts.hidden is not None:
-            raise facts.hidden
-        self.lines.heads[digest] = head
-        check_history(
-            self.workspace, Reference(head.dataset, version=head.version), digest, head,
-            facts.known, facts.freshness.attested, lines=self.lines,
-        )  # fmt: skip
-        self.check_content(signed)
+        self.check_revocation_and_expiry(signed, even_stale=not fresh)
+        self.check_history(signed, Reference(head.dataset, version=head.version))
+        self.check_limits(signed)
         return signed
 
-    def check_content(self, signed: Signed, *, held: bool = False) -> list[str]:
+    def check_revocation_and_expiry(
+        self,
+        signed: Signed,
+        done: Report = no_report,
+        *,
+        even_revoked: bool = False,
+        even_stale: bool = False,
+    ) -> InForce | None:
+        """Step 8: the revocation of the version, which is refused unless `even_revoked`, and the
+        *latest* statement that the policy may ask for."""
+        head, freshness = signed.head, self.facts_of(signed.head).freshness
+        revoked = self.chain.revoking(head, signed.digest)
+        if not (even_revoked and revoked and self.chain.broken is None):
+            self.chain.check(head, signed.digest)
+        if not even_stale:
+            check_fresh(freshness, head, self.trust)
+        standing = _standing(self.chain, revoked, freshness)
+        done(8, f"{standing}; {signed_when(signed.signatures)}")
+        return revoked
+
+    def check_history(self, signed: Signed, reference: Reference, done: Report = no_report) -> bool:
+        """Step 9, for a version that `reference` asked for; False where nothing was known of it."""
+        facts = self.facts_of(signed.head)
+        if facts.hidden is not None:
+            raise facts.hidden
+        self.lines.heads[signed.digest] = signed.head
+        return check_history(
+            self.workspace, reference, signed.digest, signed.head,
+            facts.known, facts.freshness.attested, done, lines=self.lines,
+        )  # fmt: skip
+
+    def check_limits(self, signed: Signed, *, held: bool = False) -> list[str]:
         """Step 11: that what a signed version holds and changes is within its rule, in words; none
         where the rule bounds nothing.
 
@@ -384,19 +334,24 @@ class Judge:
                 found = self._bases[here.digest] = here
         return found
 
-    def _facts_of(self, head: Head) -> _Facts:
-        """What is known and attested of the dataset of `head`, looked up once."""
-        of = (head.dataset, head.uid)
-        if of not in self._facts:
-            known = known_of(self.workspace, head.dataset).of(self.workspace, head.uid)
+    def facts_of(self, head: Head, known: Known | None = None) -> _Facts:
+        """What is known and attested of the dataset of `head`, looked up once.
+
+        `known` is what was known before the registry was listed.
+        """
+        dataset = (head.dataset, head.uid)
+        if dataset not in self._facts:
+            if known is None:
+                known = known_of(self.workspace, Reference(head.dataset), head.uid)
+            known = known.of(self.workspace, head.uid)
             freshness = read_freshness(self.workspace, head.dataset, head.uid, self.trust)
             hidden = None
             try:
                 check_revocations_held(self.workspace, self.chain, known, freshness.attested)
             except NotTrustedError as error:
                 hidden = error
-            self._facts[of] = _Facts(known, freshness, hidden)
-        return self._facts[of]
+            self._facts[dataset] = _Facts(known, freshness, hidden)
+        return self._facts[dataset]
 
     def _relied_on(self, version: Base) -> bool:
         """Whether this user took the version before, and by signatures that still stand.
@@ -423,6 +378,191 @@ class Judge:
         except NotTrustedError:
             return False
         return True
+
+
+def check_signatures(
+    workspace: Workspace,
+    dataset: str,
+    number: int | None,
+    digest: str,
+    trust: Trust,
+    done: Report = no_report,
+    *,
+    head: Head | None = None,
+) -> Signed:
+    """Steps 1 to 7 for the head `digest`, which is asked for as version `number` of `dataset`, or
+    by its digest alone.
+
+    `head` is what was read of it, where it was (step 4).
+    Of step 8 they check what the policy says of time: keys that have ended, and age.
+    """
+    bundles = workspace.versions.bundles(digest, dataset)
+    signed = read_signatures(workspace, dataset, number, digest, trust, bundles, done, head=head)
+    head, verdict = signed.head, signed.verdict
+    if not is_recorded(workspace, head, digest):
+        if is_proposal(workspace, head, digest):
+            raise _only_proposed(signed)
+        raise no_version(head, digest)
+    done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
+    _say_counted(verdict, trust, done)
+    verdict.require()
+    return signed
+
+
+def read_signatures(
+    workspace: Workspace,
+    dataset: str,
+    number: int | None,
+    digest: str,
+    trust: Trust,
+    bundles: Iterable[tuple[str, bytes]],
+    done: Report = no_report,
+    *,
+    head: Head | None = None,
+) -> Signed:
+    """Who signed the head `digest` as version `number`, and what the policy says of them.
+
+    `bundles` are (written SHA-256, bytes). Neither that the policy takes them is asked here, nor
+    that the number belongs to the head: it may be published one day. Raises NotTrustedError where
+    no signature is left to be judged.
+    """
+    good, skipped = _check_bundles(bundles, dataset, digest, trust, done)
+    head = head or read_head(workspace, digest)
+    done(4, digest)
+    same, others = _check_statement(good, head, dataset, number, digest)
+    verdict = _judge(workspace, digest, head, same, trust)
+    return Signed(digest, head, verdict, tuple(same), (*skipped, *others))
+
+
+def _check_bundles(
+    bundles: Iterable[tuple[str, bytes]], dataset: str, digest: str, trust: Trust, done: Report
+) -> tuple[list[tuple[Bundle, Signature]], list[Skipped]]:
+    """Steps 1 to 3 of every bundle. One that fails is skipped: anybody may add bundles."""
+    checked = check_bundles(bundles, trust)
+    good, failed = checked.good, checked.failed
+    count = len(good) + len(failed)
+    if not count:
+        raise NotTrustedError(
+            f"the head {digest} of {quoted(dataset)} has no signature",
+            step=1,
+            hint="it was never signed, or its signatures were deleted from the registry",
+        )
+    for step, said in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
+        passed = len(good) + sum(error.step > step for _, error in failed)
+        if passed:
+            done(step, f"{passed} of {count} {said}")
+    if not good:
+        # The one that came furthest says best what is wrong.
+        raise max((error for _, error in failed), key=lambda error: error.step)
+    done(3, ", ".join(str(made) for _, made in good))
+    return good, skipped(checked)
+
+
+def _check_statement(
+    bundles: Sequence[tuple[Bundle, Signature]],
+    head: Head,
+    dataset: str,
+    number: int | None,
+    digest: str,
+) -> tuple[list[Signature], list[Skipped]]:
+    """Step 5: the signatures over the statement of this version, and the bundles over others.
+
+    Raises NotTrustedError where there are none, or the head is another version's.
+    """
+    number = head.version if number is None else number
+    statement = version_statement(
+        dataset=dataset,
+        version=number,
+        head=digest,
+        uid=head.uid,
+        root=head.root,
+        samples=head.samples,
+    )
+    same = [made for bundle, made in bundles if bundle.payload == statement]
+    if not same:
+        raise NotTrustedError(
+            f"no signature is over the statement of {dataset}@{number}: the head it signs is of"
+            " another dataset, number or content",
+            step=5,
+            hint="a signed head was put in another's place: ask who writes to this registry",
+        )
+    check_named(head, dataset, number)
+    return same, over_another(bundles, statement)
+
+
+def check_named(head: Head, dataset: str, number: int | None) -> None:
+    """Step 5, for the head that stands under a name, None as number where its digest was named.
+
+    Raises NotTrustedError for another's.
+    """
+    number = head.version if number is None else number
+    if (head.dataset, head.version) != (dataset, number):
+        raise NotTrustedError(
+            f"{dataset}@{number} was asked for, the head is {head.dataset}@{head.version}",
+            step=5,
+            hint="a head was put in another's place: ask who writes to this registry",
+        )
+
+
+def _only_proposed(signed: Signed) -> NotTrustedError:
+    head, digest, verdict = signed.head, signed.digest, signed.verdict
+    lacks = "enough have signed it" if verdict.trusted else verdict.reason
+    return NotTrustedError(
+        f"{digest} is a proposal of {head.dataset}@{head.version}, no version: {lacks}",
+        step=5,
+        hint=verdict.needed or f"`provreg sign {head.dataset}@{digest}` publishes it",
+    )
+
+
+def _judge(
+    workspace: Workspace, digest: str, head: Head, signatures: Sequence[Signature], trust: Trust
+) -> Verdict:
+    """Steps 6, 7 and 8. What was seen is looked up where it can matter: keys that have ended."""
+    ask = partial(
+        judge, trust.policy, head.dataset, head.version, signatures,
+        now=datetime.now(UTC), created=head.created,
+    )  # fmt: skip
+    verdict = ask()
+    if verdict.step == 8:
+        return ask(witness=witness_of(workspace, head, digest, trust))
+    return verdict
+
+
+def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
+    """Tells of those of steps 6 and 7 that passed."""
+    names = [name for name, _ in verdict.approvals]
+    if verdict.step == 8:
+        # Enough have signed, but not in time.
+        late = (one.principal for one in verdict.uncounted if one.step == 8)
+        names = list(dict.fromkeys([*names, *filter(None, late)]))
+    if names:
+        done(6, ", ".join(names))
+    if names and verdict.rule is not None and (verdict.trusted or verdict.step == 8):
+        done(7, f"{len(names)} of {verdict.rule.threshold} needed, by {trust.origin}")
+
+
+def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:
+    """What step 8 found, in words."""
+    said = "nothing is revoked"
+    if chain.in_force:
+        said = f"not the version of a revocation in force ({len(chain.in_force)})"
+    if revoked is not None:
+        said = printable(str(revoked))
+    if freshness.attested:
+        said += f"; newest is {freshness.attested[0]}"
+    return said
+
+
+def _check_manifest(workspace: Workspace, head: Head, digest: str) -> None:
+    """Steps 10 and 11, part by part. Where the entries were checked before only the files are read,
+    and no Arrow is loaded: every command that relies on a version begins so, and many need no more.
+    """
+    if digest in workspace.checked:
+        check_part_files(workspace, head.parts)
+    else:
+        from provreg.flows.verify.manifest import load_entries
+
+        load_entries(workspace, head)
 
 
 def refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None) -> None:

@@ -17,7 +17,7 @@ from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.rows.arrow_types import columns_from_arrow, to_storage_types
 from provreg.core.rows.column import Column, columns_from_json
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
-from provreg.flows.reading.settings import reader_settings
+from provreg.flows.reading.samples import reader_settings
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.matching import Matching
 from provreg.loaders.selection import why_revoked

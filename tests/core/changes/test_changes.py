@@ -69,7 +69,7 @@ OTHER = {
 
 @pytest.mark.parametrize("name", [name for name in ENTRY.names if name != "id"])
 def test_whatever_field_of_an_entry_differs_is_a_change(name: str) -> None:
-    """Blocks without a change are taken from the parent (`flows.ingest.reuse`)."""
+    """Blocks without a change are taken from the parent (`flows.ingest.seal`)."""
     before = {"id": "1", "content": b"1" * 32, "size": 1, "source": "a"}
     versions = [
         pa.Table.from_pylist([entry], ENTRY) for entry in (before, before | {name: OTHER[name]})

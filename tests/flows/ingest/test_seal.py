@@ -8,15 +8,14 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from provreg.core.changes.origin import OriginDefaults
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.leaf import leaves
 from provreg.core.manifest.manifest import build_parts
 from provreg.errors import InputError
 from provreg.executors.processes import LocalProcesses
-from provreg.flows.ingest import reuse
 from provreg.flows.ingest import seal as sealing
 from provreg.flows.ingest.draft import Draft, Parent, draft
+from provreg.flows.ingest.request import Ingestion
 from provreg.flows.ingest.seal import Sealed, seal
 from provreg.readers.api import ReadResult
 
@@ -45,7 +44,7 @@ def samples(count: int, changed: str = "") -> ReadResult:
 
 
 def drafted(count: int, parent: Parent | None = None, changed: str = "") -> Draft:
-    return draft("d", samples(count, changed), parent, OriginDefaults("s", None))
+    return draft(Ingestion("d", (), source="s"), samples(count, changed), parent)
 
 
 def sealed(made: Draft, number: int = 1) -> Sealed:
@@ -124,13 +123,13 @@ def test_blocks_kept_from_the_parent_are_those_that_hashing_makes(
         hashed.append(entries.num_rows)
         return leaves(entries)
 
-    monkeypatch.setattr(reuse, "leaves", counted)
+    monkeypatch.setattr(sealing, "leaves", counted)
     numbers = np.random.default_rng(8)
     version = sealed(drafted(40_000))
     entries = drafted(40_000).entries
     for number in range(2, 8):
         parent = Parent(version.head.digest(), version.head, entries)
-        made = draft("d", edited(entries, numbers), parent, OriginDefaults("s", None))
+        made = draft(Ingestion("d", (), source="s"), edited(entries, numbers), parent)
         blocks = [part.blocks for part in build_parts(entries)]
         hashed.clear()
         version = seal(made, number=number, created=NOW, message="", parents_blocks=blocks)
@@ -147,7 +146,7 @@ def test_a_version_all_of_whose_blocks_are_kept_is_not_hashed(
     first = sealed(drafted(30_000))
     entries = drafted(30_000).entries
     blocks = [part.blocks for part in build_parts(entries)]
-    monkeypatch.setattr(reuse, "leaves", None)
+    monkeypatch.setattr(sealing, "leaves", None)
     made = drafted(30_000, Parent(first.head.digest(), first.head, entries))
     second = seal(made, number=2, created=NOW, message="", parents_blocks=blocks)
     assert second.head.parts == first.head.parts

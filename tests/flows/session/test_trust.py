@@ -11,7 +11,7 @@ import pytest
 from provreg.core.policy.explain import explain
 from provreg.core.policy.template import starter_policy
 from provreg.errors import NotFoundError, NotTrustedError, ProvregError, StorageError, UsageError
-from provreg.flows.session.policy_file import POLICY_LIMIT, PolicyFile, find_policy, load_policy
+from provreg.flows.session.trust import POLICY_LIMIT, PolicyFile, find_policy, load_policy
 from provreg.trust.keys import generate
 
 KEY = generate("ed25519").public
