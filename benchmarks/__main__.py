@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from benchmarks import report
 from benchmarks.bench import Bench
@@ -50,13 +51,13 @@ def main(words: list[str]) -> int:
     references = References(cache, install=not options.small)
     scratch.mkdir(parents=True)
     bench = Bench(cache, scratch, references, options.small, options.rounds or _rounds(options))
+    groups = [group for group in _GROUPS if not options.only or group.LINE in options.only]
+    _say_missing(bench, groups)
     rows: list[Row] = []
     wrong: dict[str, str] = {}
     begun = time.monotonic()
     try:
-        for group in _GROUPS:
-            if options.only and group.LINE not in options.only:
-                continue
+        for group in groups:
             print(f"line {group.LINE}: {group.__name__.rpartition('.')[2]}", file=sys.stderr)
             try:
                 for row in group.rows(bench):
@@ -71,6 +72,17 @@ def main(words: list[str]) -> int:
         shutil.rmtree(scratch, ignore_errors=True)
     print((options.output / "benchmarks.md").read_text("utf-8"))
     return 1 if wrong else 0
+
+
+def _say_missing(bench: Bench, groups: list[ModuleType]) -> None:
+    """What is not there and the lines that do without, before the first of them takes its time."""
+    for name in dict.fromkeys(need for group in groups for need in group.NEEDS):
+        if not bench.has(name):
+            lines = sorted(group.LINE for group in groups if name in group.NEEDS)
+            noun = "line" if len(lines) == 1 else "lines"
+            numbers = ", ".join(map(str, lines))
+            why = bench.references.missing[name]
+            print(f"without {name} ({noun} {numbers}): {why}", file=sys.stderr)
 
 
 def _write(folder: Path, rows: list[Row], references: References, wrong: dict[str, str]) -> None:

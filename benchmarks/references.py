@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 # Each in an environment of its own: they want other versions of what we use.
@@ -25,6 +26,7 @@ _PROBES = {
     "doltlite": ("bin/python", "-c", "import doltlite, sqlite3; print(doltlite.__version__)"),
 }
 _FROM_SYSTEM = {"b3sum": "apt-get install b3sum"}
+_MODULES = {"torch": "extra torch", "PIL": "pillow", "webdataset": "extra webdataset"}
 
 
 @dataclass(slots=True)
@@ -35,6 +37,20 @@ class References:
     install: bool
     missing: dict[str, str] = field(default_factory=dict)
 
+    def has(self, name: str) -> bool:
+        """Whether a program, a module or a reference with an environment of its own is there."""
+        if name in _PACKAGES:
+            return self.environment(name) is not None
+        if name in _MODULES:
+            return self._has_module(name)
+        return self.program(name) is not None
+
+    def _has_module(self, name: str) -> bool:
+        if find_spec(name) is None:
+            self.missing[name] = f"not installed ({_MODULES[name]})"
+            return False
+        return True
+
     def program(self, name: str) -> str | None:
         """The path of a program of the system."""
         found = shutil.which(name)
@@ -44,6 +60,8 @@ class References:
 
     def environment(self, name: str) -> Path | None:
         """The virtual environment with a reference in it."""
+        if name in self.missing:
+            return None
         folder = self.cache / "references" / name
         if _works(folder, _PROBES[name]):
             return folder

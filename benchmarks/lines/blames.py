@@ -9,6 +9,7 @@ from benchmarks.harness import Row, absolute, alternate, require, run, seconds
 from benchmarks.lines.diffs import doltlite
 
 LINE = 6
+NEEDS = ("doltlite",)
 
 
 def rows(bench: Bench) -> Iterator[Row]:

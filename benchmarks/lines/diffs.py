@@ -23,6 +23,7 @@ from benchmarks.harness import (
 from benchmarks.harness import seconds as in_words
 
 LINE = 5
+NEEDS = ("doltlite",)
 _JOIN = "DuckDB full outer join of the part files"
 _TARGETS = {10: 0.05, 1000: 0.15, 3200: None, 100_000: 1.1}
 

@@ -16,6 +16,7 @@ from benchmarks.bench import Bench, Files
 from benchmarks.harness import Home, Row, Run, Side, absolute, alternate, ratio, require, run, task
 
 LINE = 2
+NEEDS = ("b3sum",)
 _ONE = "b3sum --num-threads 1"
 # What no command can do without that writes Parquet and signs.
 _IMPORTS = (sys.executable, "-c", "import typer, cryptography.hazmat.primitives.asymmetric.ec, "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.bench import Bench
+from benchmarks.bench import CIFAR10, Bench
 from benchmarks.harness import Home, Row, absolute, alternate, rate, ratio, require, run, task
 
 LINE = 11
+_PACKAGES = ("torch", "PIL", "webdataset")
+NEEDS = (*_PACKAGES, CIFAR10)
 _PLAIN = "ImageFolder, written plainly"
 _SAME = "same tensors and labels, in order"
 _NOTE = "torchvision is not to be had beside this torch"
@@ -20,17 +21,17 @@ _PASSES = 5
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    for package in ("torch", "PIL", "webdataset"):
-        if find_spec(package) is None:
-            bench.references.missing[package] = "not installed (extras torch and webdataset)"
-            return
-    cifar = bench.cifar() or bench.data("photographs", 40)
-    name = "images" if bench.small else "CIFAR-10 JPEGs"
-    yield from _images(bench, cifar, name, bench.size(4000, 40), 0.97, workers=(0, 2))
+    if not all(bench.has(package) for package in _PACKAGES):
+        return
     photographs = bench.data("photographs", bench.size(600, 40))
+    if bench.small:
+        yield from _images(bench, photographs, "images", 40, 0.97, workers=(0, 2))
+        yield from _shards(bench, photographs, 40)
+    elif (cifar := bench.cifar()) is not None:
+        yield from _images(bench, cifar, "CIFAR-10 JPEGs", 4000, 0.97, workers=(0, 2))
+        yield from _shards(bench, cifar, 4000)
     yield from _images(bench, photographs, "JPEGs of 100 KB", bench.size(120, 40), 0.98,
                        workers=(0,))  # fmt: skip
-    yield from _shards(bench, cifar, bench.size(4000, 40))
     yield from _table(bench)
     yield from _large(bench)
     yield _swapped(bench)

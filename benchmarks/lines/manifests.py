@@ -8,6 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import Row, absolute, run
 
 LINE = 4
+NEEDS: tuple[str, ...] = ()
 
 
 def rows(bench: Bench) -> Iterator[Row]:

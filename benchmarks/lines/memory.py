@@ -8,6 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import Row, absolute, alternate, private_peak, require, run
 
 LINE = 10
+NEEDS: tuple[str, ...] = ()
 
 
 def rows(bench: Bench) -> Iterator[Row]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import digests
-from benchmarks.bench import Bench
+from benchmarks.bench import CIFAR10, Bench
 from benchmarks.harness import Row, Run, Side, absolute, alternate, ratio, require, run
 
 LINE = 1
+NEEDS = (CIFAR10, "b3sum", "sha256sum", "git", "dvc", "model_signing")
 _AGAINST = "b3sum --num-threads 1"
 
 

@@ -10,6 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import Row, absolute, require, run
 
 LINE = 8
+NEEDS: tuple[str, ...] = ()
 _BY_COMMAND = 20
 
 

@@ -9,6 +9,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import PROVREG, Row, Side, absolute, alternate, cpu, ratio, require, run
 
 LINE = 9
+NEEDS: tuple[str, ...] = ()
 _HEAVY = ("duckdb", "pyarrow", "sigstore", "numpy", "cryptography", "rich", "pandas")
 # Runs a command as the `provreg` script does, then names the heavy packages that came with it.
 _LISTING = f"""

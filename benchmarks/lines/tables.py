@@ -9,6 +9,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import Row, alternate, ratio, require, run, task
 
 LINE = 3
+NEEDS: tuple[str, ...] = ()
 _SHA256 = "DuckDB sha256, 2 threads"
 _READ = "DuckDB reading, 2 threads"
 _COLUMNS = ("--id", "key", "--label", "class")

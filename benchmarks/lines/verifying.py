@@ -9,6 +9,7 @@ from benchmarks.bench import Bench
 from benchmarks.harness import Home, Row, Side, absolute, alternate, ratio, require, run, task
 
 LINE = 7
+NEEDS = ("b3sum",)
 
 
 def rows(bench: Bench) -> Iterator[Row]:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import main
+from benchmarks.bench import Bench
 from benchmarks.harness import (
     BenchmarkError,
     Row,
@@ -23,6 +24,8 @@ from benchmarks.harness import (
     require,
     run,
 )
+from benchmarks.lines import files, loading, peers
+from benchmarks.references import References
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +66,58 @@ def test_a_wrong_result_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = json.loads((tmp_path / "benchmarks.json").read_text("utf-8"))
     assert "digests" in found["wrong"]["line 2"]
     assert found["rows"] == []
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone without `../shared`, on a machine with neither network nor references."""
+    monkeypatch.setattr("benchmarks.bench._CIFAR", tmp_path / "shared/cifar10.tar.xz")
+    monkeypatch.setattr("benchmarks.references.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("benchmarks.references.find_spec", lambda _: None)
+
+    def installed(self: References, _python: str, _folder: Path, name: str) -> bool:
+        self.missing[name] = "cannot be installed: no network"
+        return False
+
+    monkeypatch.setattr(References, "_installed", installed)
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_is_not_there_is_named_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for group in (peers, files, loading):
+        monkeypatch.setattr(group, "rows", lambda _: iter(()))
+    monkeypatch.setattr(peers, "NEEDS", ("cifar10", "b3sum", "dvc"))
+    words = [f"--only={line}" for line in (1, 2, 11)]
+    assert main([*words, "--cache", str(tmp_path), "--output", str(tmp_path)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    without = dict(line.split(": ", 1) for line in said if line.startswith("without "))
+    assert without.keys() == {
+        "without cifar10 (lines 1, 11)", "without b3sum (lines 1, 2)", "without dvc (line 1)",
+        "without torch (line 11)", "without PIL (line 11)", "without webdataset (line 11)",
+    }  # fmt: skip
+    assert "shared/cifar10.tar.xz" in without["without cifar10 (lines 1, 11)"]
+    assert without["without dvc (line 1)"] == "cannot be installed: no network"
+    # Named first; and then everything is measured that can be.
+    assert said[len(without) :] == ["line 2: files", "line 11: loading", "line 1: peers"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_lines_without_their_data_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, tmp_path, References(tmp_path, install=False), small=False, rounds=3)
+    assert [*loading.rows(bench)] == []
+    monkeypatch.setattr("benchmarks.references.find_spec", lambda _: True)
+    monkeypatch.setattr(Bench, "data", lambda *_: tmp_path)
+    loaded = []
+    monkeypatch.setattr(loading, "_images", lambda *words, **_: loaded.append(words[2]) or ())
+    for name in ("_shards", "_table", "_large"):
+        monkeypatch.setattr(loading, name, lambda *_: ())
+    monkeypatch.setattr(loading, "_swapped", lambda _: None)
+    assert [*loading.rows(bench)] == [None]
+    assert loaded == ["JPEGs of 100 KB"]
 
 
 def test_sides_take_turns_after_one_run_that_only_warms(tmp_path: Path) -> None:
