@@ -1,11 +1,11 @@
-"""provreg: know where every training sample came from, and refuse what was touched.
+"""provreg: signed, verified training data with a known origin for every sample.
 
     import provreg
 
     for sample in provreg.load("cifar10@3", data="data/cifar10", policy="policy.toml"):
         train(sample.payload, sample.label)
 
-Importing this package loads nothing heavy; each name is loaded when it is first used.
+Importing this package loads no heavy library; each name is loaded when it is first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The facade: a registry as a Python user sees it, with the policy that judges it."""
+"""The facade: a registry and the trust in force, for Python users and the command line."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry and whom to trust in it.
+    """A registry and the trust in force.
 
-    Made by `Registry.open` or `Registry.init`. `warnings` collects what was passed over: files in
-    the registry that are not what their names say. `damaged` are the numbers whose integrity did
-    not hold when the index was last brought up to date.
+    Returned by `Registry.open`. `warnings` collects files of the registry that were ignored because
+    they do not match their names. `damaged` lists the version numbers whose integrity did not hold
+    when the index was last synchronized.
     """
 
     workspace: Workspace
@@ -65,9 +65,9 @@ class Registry:
 
     @classmethod
     def init(cls, folder: Path) -> Path:
-        """Makes an empty registry of `folder`, or leaves one that is there as it is.
+        """Creates an empty registry in `folder`, unless it is a registry already.
 
-        Returns its folder. Raises UsageError for a folder with anything else in it, StorageError.
+        Returns the folder. Raises UsageError for a folder with other contents, StorageError.
         """
         from provreg.store.registry.folder import init
 
@@ -91,13 +91,13 @@ class Registry:
     ) -> Registry:
         """The registry in `folder`, by default PROVREG_REGISTRY or the nearest `.provreg` upward.
 
-        Whom to trust says `key`, a public key file trusted alone, or `identity` by `issuer`, or
-        `policy`, or a policy found as docs/reference/policy.md tells; data folders in `outside` are
+        Trust comes from `key` (a public key file), from `identity` and `issuer`, from `policy`, or
+        from a policy that is found as in docs/reference/policy.md; data folders in `outside` are
         never searched for one. Keyless signatures are verified against `trusted_root`, by default
         PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/guides/keyless.md). `lock` is a
-        file of pins, by default the nearest `provreg.lock` upward. `notice` hears whom a long wait
-        is for. Raises NotFoundError without a registry, NotTrustedError (step 6) for a policy
-        somebody may have planted.
+        file of pins, by default the nearest `provreg.lock` upward. `notice` is called with a text
+        before a long wait. Raises NotFoundError without a registry, NotTrustedError (step 6) for a
+        policy that somebody else may have planted.
         """
         from provreg.executors.api import no_report
         from provreg.flows.session.workspace import Where, Whom, open_as_asked
@@ -117,10 +117,9 @@ class Registry:
     ) -> Outcome:
         """Reads, signs and publishes the next version, unless nothing changed.
 
-        What the policy would not trust is refused, or proposed where `ingestion` says so.
-
-        Where nothing says whom to trust, the signer itself is: one's own versions can be continued
-        without a policy. Raises as `flows.ingest.ingest.ingest`.
+        A version that the policy would not trust is refused, or proposed if `ingestion.propose`.
+        Without a policy or key the signer itself is trusted, so your own versions can be continued.
+        Raises as `flows.ingest.ingest.ingest`.
         """
         from provreg.flows.ingest.ingest import ingest
 
@@ -148,11 +147,11 @@ class Registry:
         on_step: Callable[[Step], None] | None = None,
         progress: Progress | None = None,
     ) -> VerifiedVersion:
-        """Steps 1 to 11 for `reference`, and 12 where `data` is given.
+        """Steps 1 to 11 for `reference`, and step 12 if `data` is given.
 
-        Raises NotTrustedError with the step that refused; that of step 12 holds a finding for
-        every sample that is not as signed. A proposal, named by its digest, goes through the steps
-        that it can pass, and is refused then.
+        Raises NotTrustedError with the step that refused; for step 12 with a finding for every
+        sample that is not as signed. A proposal, named by its digest, goes through the steps that
+        it can pass and is then refused.
         """
         from provreg.executors.api import no_report
         from provreg.flows.verify.steps import verify
@@ -183,7 +182,7 @@ class Registry:
         on_step: Callable[[Step], None],
         progress: Progress | None,
     ) -> None:
-        """Raises NotTrustedError where `asked` is a proposal."""
+        """Raises NotTrustedError if `asked` is a proposal."""
         from provreg.flows.sign.proposals import find_proposal, verify_proposal
 
         proposal = find_proposal(self.workspace, asked, trust)
@@ -193,13 +192,13 @@ class Registry:
             )
 
     def proposals(self) -> list[Proposal]:
-        """All that was proposed and is no version (yet), with what each lacks."""
+        """The proposals that are not versions, with what each lacks."""
         from provreg.flows.sign.proposals import proposals
 
         return proposals(self.workspace, self.require_trust())
 
     def waiting(self, dataset: str) -> list[Waiting]:
-        """The proposals above the newest number that somebody signed whom the policy names."""
+        """The proposals above the newest number with a signature of a principal of the policy."""
         from provreg.flows.verify.signatures import waiting
 
         if self.trust is None:
@@ -208,20 +207,20 @@ class Registry:
         return waiting(self.workspace, dataset, self.trust, above=newest)
 
     def only_proposed(self) -> list[str]:
-        """The datasets that have no version yet, and proposals that wait."""
+        """The datasets that have proposals but no version yet."""
         versions = self.workspace.versions
         return sorted(set(versions.proposed()) - set(versions.datasets()))
 
     def tidy_proposals(self) -> list[str]:
-        """Takes away the proposals whose number is taken: nobody can complete them any more.
+        """Deletes the proposals whose number is in use, which nobody can complete any more.
 
-        Returns them as `NAME@sha256:…`. Raises StorageError where that is not allowed.
+        Returns them as `NAME@sha256:…`. Raises StorageError without permission.
         """
         versions = self.workspace.versions
         return [f"{name}@{head}" for name in versions.proposed() for _, head in versions.tidy(name)]
 
     def review(self, reference: str, *, after_revoked: bool = False) -> Review:
-        """What a countersigner of `reference` should see first: `flows.sign.countersign.review`."""
+        """What a countersigner of `reference` should see: `flows.sign.countersign.review`."""
         from provreg.flows.sign.countersign import review
 
         asked = Reference.parse(reference)
@@ -230,8 +229,7 @@ class Registry:
     def countersign(
         self, reviewed: Review, signer: Signer, *, after_revoked: bool = False
     ) -> Countersigned:
-        """Adds the signature of `signer` to what was reviewed; publishes a proposal that is
-        complete then."""
+        """Adds the signature of `signer`; publishes a proposal that is then complete."""
         from provreg.flows.sign.countersign import countersign
 
         return countersign(
@@ -249,8 +247,8 @@ class Registry:
     ) -> Revoked:
         """Revokes a version, or `samples` of its dataset; raises as `flows.sign.revoke`.
 
-        `asked` is told what is about to be revoked, and raises if it should not be. Where nothing
-        says whom to trust, the signer itself is.
+        `asked` is called with the plan before anything is signed, and raises to cancel. Without a
+        policy or key the signer itself is trusted.
         """
         from provreg.flows.sign.revoke import plan_revocation, revoke
 
@@ -261,7 +259,7 @@ class Registry:
         return revoke(self.workspace, aim, signer, trust)
 
     def export_oms(self, version: VerifiedVersion, signer: Signer) -> bytes:
-        """An OpenSSF Model Signing bundle of a version; raises as `flows.sign.oms.oms`."""
+        """An OpenSSF Model Signing bundle for a version; raises as `flows.sign.oms.oms`."""
         from provreg.flows.sign.oms import oms
 
         return oms(version, signer)
@@ -274,7 +272,7 @@ class Registry:
         bounds: Bounds | None = None,
         progress: Progress | None = None,
     ) -> Refetched:
-        """Downloads the samples of a version again, `sample` of them by chance; what differs."""
+        """Downloads the samples of a version, or `sample` random ones, and compares them."""
         from provreg.flows.history.refetch import refetch
         from provreg.readers.web.bounds import Bounds
 
@@ -285,7 +283,7 @@ class Registry:
         return version.revoked_samples()
 
     def signatures(self, version: Ancestor) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
-        """Who signed it, whether or not that counts, and the bundles that do not verify."""
+        """The signatures of `version`, counted or not, and the bundles that do not verify."""
         from provreg.flows.verify.signatures import all_signatures
 
         if self.trust is None:
@@ -299,10 +297,10 @@ class Registry:
         return pin(lock, version.head, version.digest, version.chain.newest)
 
     def runs(self, choose: Choose | None = None) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
-        """The training runs that were handed any of the samples that `choose` picks, or all runs.
+        """(runs that received any of the samples of `choose`, or all runs; unresolved receipts).
 
-        The latest is last. `Selection(...).mask` is such a choice. Second, the receipts of which it
-        cannot be told. The index is brought up to date first.
+        The latest run is last. `choose` is, for example, `Selection(...).mask`. An unresolved
+        receipt does not tell which samples its run received. The index is synchronized first.
         """
         from provreg.flows.receipts.exposure import all_runs, exposures
 
@@ -314,9 +312,9 @@ class Registry:
     def runs_of_sample(
         self, reference: str, sample: str
     ) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
-        """As `runs`, of those that were handed `sample` of a version, or its bytes under any id.
+        """As `runs`, for the runs that received `sample` of a version, or its content under any id.
 
-        Raises NotFoundError where the version has no such sample.
+        Raises NotFoundError if the version has no such sample.
         """
         from provreg.flows.receipts.exposure import same_sample
 
@@ -324,13 +322,13 @@ class Registry:
         return self.runs(same_sample(sample, entries.column("content")[0].as_py()))
 
     def samples_of_run(self, run: TrainingRun) -> Iterator[tuple[TrainingInput, pa.ChunkedArray]]:
-        """(version, ids of its samples that the run was handed), a version after the other."""
+        """(version, ids of its samples that the run received), version by version."""
         from provreg.flows.receipts.exposure import handed
 
         return handed(self.workspace, run.receipt)
 
     def runs_of_model(self, path: Path, *, progress: Progress | None = None) -> list[ModelMatch]:
-        """The runs that made the model at `path`, a file or folder; first those that fit best."""
+        """The runs that made the model at `path`, a file or a folder; the best match first."""
         from provreg.flows.receipts.models import runs_of_model
         from provreg.readers.files.model import hash_model
 
@@ -339,7 +337,10 @@ class Registry:
             return runs_of_model(workspace, files, self.trust, whole=path.is_dir())
 
     def verify_model(self, path: Path, *, progress: Progress | None = None) -> ModelMatch:
-        """The run that left just these files, by a trusted receipt; raises as `receipts.models`."""
+        """The run that made exactly these files, by a trusted receipt.
+
+        Raises as `flows.receipts.models.verify_model`.
+        """
         from provreg.flows.receipts.models import verify_model
         from provreg.readers.files.model import hash_model
 
@@ -357,10 +358,10 @@ class Registry:
         asked: Callable[[str, Receipt], None] | None = None,
         progress: Progress | None = None,
     ) -> TrainingRun:
-        """Signs and stores the receipt that was kept at `path`, and removes the file.
+        """Signs and stores the pending receipt at `path`, and removes the file.
 
-        `model` is what came of the run, where that could not be read when it ended. `asked` is told
-        the digest and what is about to be signed, and raises if it should not be.
+        `model` is the run's model, if it could not be read when the run ended. `asked` is called
+        with the digest and the receipt before anything is signed, and raises to cancel.
         """
         from provreg.flows.receipts.publish import sign_kept
 
@@ -370,7 +371,7 @@ class Registry:
 
     @staticmethod
     def unsigned_receipts() -> list[Path]:
-        """The receipts of this user that wait to be signed."""
+        """This user's receipts that wait for a signature."""
         from provreg.store.private.pending_receipts import kept
 
         return kept()
@@ -385,7 +386,7 @@ class Registry:
     def memory_at(folder: Path | None, dataset: str | None = None) -> PlaceMemory:
         """What this user has seen in the registry in `folder`, which may be gone.
 
-        By default it is the nearest upward. Raises NotFoundError where there is none.
+        By default it is the nearest `.provreg` upward. Raises NotFoundError without one.
         """
         from provreg.flows.session.workspace import memory_at
 
@@ -393,15 +394,15 @@ class Registry:
 
     @staticmethod
     def forget_memory(memory: PlaceMemory) -> None:
-        """Forgets what `memory_at` gave."""
+        """Deletes what `memory_at` returned."""
         from provreg.store.private.state import forget
 
         forget(memory)
 
     def forget(self, dataset: str | None = None) -> PlaceMemory:
-        """Forgets what this user has seen of `dataset`, or of all datasets, in this registry.
+        """Deletes the record of what this user has seen of `dataset`, or of all, in this registry.
 
-        Returns what that was. What was seen elsewhere stays.
+        Returns the record. Records of other registries stay.
         """
         from provreg.store.private.state import forget, memory_of
 
@@ -410,7 +411,10 @@ class Registry:
         return memory
 
     def sign_latest(self, dataset: str, signer: Signer, *, valid: timedelta) -> SignedLatest:
-        """Attests for a time which version is the newest; raises as `sign.latest.sign_latest`."""
+        """Attests for the time `valid` which version is the newest.
+
+        Raises as `flows.sign.latest.sign_latest`.
+        """
         from provreg.flows.sign.latest import sign_latest
 
         trust = self.trust or self._own_trust(signer)
@@ -433,20 +437,20 @@ class Registry:
     def blame(
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None
     ) -> Blamed:
-        """Since when, from whom and by whose hand, for `ids` of a version or all its samples."""
+        """Origin, labeler, signer and first version of `ids` of a version, or of all samples."""
         from provreg.flows.history.blame import blame
 
         version = self.resolve(reference)
         return blame(self.workspace, version, self.trust, ids, lambda: self._asking(progress))
 
     def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
-        """Brings the index up to date, as every question to it does first; returns `damaged`."""
+        """Synchronizes the index, as every query does first; returns `damaged`."""
         with self._asking(progress):
             return self.damaged
 
     @contextmanager
     def _asking(self, progress: Progress | None) -> Iterator[Workspace]:
-        """The workspace, with its index brought up to date and held open."""
+        """The workspace, with its index synchronized and held open."""
         from provreg.flows.index.sync import sync
 
         with self.workspace.holding_index() as workspace:
@@ -479,7 +483,7 @@ class Registry:
             return ask(workspace, query, self.trust)
 
     def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:
-        """Everything in the registry, or in its index, that is not as it should be."""
+        """The problems of the registry, or with `index` those of its index."""
         from provreg.flows.index.check import check_index, check_objects
 
         if not index:
@@ -501,7 +505,7 @@ class Registry:
     ) -> Diff:
         """The changes that ingesting `path`, read the way `old` was, would make to it.
 
-        The diff's `gate` says whether the policy would take the result.
+        The diff's `gate` says whether the policy would accept the result.
         """
         from provreg.flows.ingest.ingest import diff_data
         from provreg.flows.ingest.request import Ingestion
@@ -512,9 +516,9 @@ class Registry:
         return diff_data(self.workspace, before, ingestion, self.trust, progress=progress)
 
     def resolve(self, reference: str) -> Ancestor:
-        """The head that `reference` stands for, with what the policy says of its signatures.
+        """The head that `reference` names, with the policy's verdict on its signatures.
 
-        Raises NotTrustedError for the digest of another dataset's.
+        Raises NotTrustedError for the digest of another dataset's head.
         """
         from provreg.flows.verify.manifest import locate
         from provreg.flows.verify.steps import check_named
@@ -522,7 +526,7 @@ class Registry:
         asked = Reference.parse(reference)
         number, digest = locate(self.workspace, asked)
         version = self._judged([digest])[0]
-        # What stands in the place of a number is shown, and told: somebody put it there.
+        # A foreign head under a number is shown, and reported: somebody put it there.
         if number is None:
             check_named(version.head, asked.dataset, None)
         return version
@@ -535,12 +539,12 @@ class Registry:
         return judged(self.workspace, heads, self.trust)
 
     def require_trust(self) -> Trust:
-        """The trust in force; NotTrustedError where nothing says whom to trust."""
+        """The trust in force; raises NotTrustedError without a policy or key."""
         if self.trust is None:
             raise NotTrustedError(
-                "nothing says whom to trust",
+                "no policy or key was given",
                 step=6,
-                hint="name a policy with --policy FILE or a public key with --key FILE.pub",
+                hint="pass a policy (--policy FILE) or a public key (--key FILE.pub)",
             )
         return self.trust
 

@@ -1,7 +1,6 @@
 """Verified tables in Arrow: record batches as they are read, or all of them as one table.
 
-Every batch is hashed and compared before it is handed on, and those same bytes are handed on.
-Arrow comes with provreg: no extra is needed.
+Every batch is hashed and compared before those same bytes are delivered. No extra is needed.
 """
 
 from __future__ import annotations
@@ -24,37 +23,37 @@ if TYPE_CHECKING:
     from provreg.loaders.passes.batches import VerifiedBatch
     from provreg.loaders.samples import VerifiedSamples
 
-# Columns of entries to hand on; as a mapping, with the names they get.
+# Columns of entries to deliver; a mapping renames them.
 Signed: TypeAlias = Sequence[str] | Mapping[str, str]
 
 
 def reader(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.RecordBatchReader:
     """The rows of a table version in batches, in the order of the data.
 
-    The columns are those of the payload, typed by the version's column schema, then those `signed`
-    of each row: `id`, `label`, `source`, `labeler`, `labeled_at`, `split` or any other column of an
-    entry; a mapping gives them names of their own.
+    The columns are those of the payload, typed by the version's column schema, then the columns
+    `signed` of the entries: `id`, `label`, `source`, `labeler`, `labeled_at`, `split` or any other;
+    a mapping renames them.
 
-    Reading raises SampleError before the first batch with a row that is not as signed is handed on,
-    at the end NotTrustedError (step 12) where rows are missing, and InputError for a value that
-    does not fit its column. Raises UsageError for samples that are not rows, for a column that
-    entries do not have and for a name that stands twice.
+    Reading raises SampleError before it delivers a batch with a row that is not as signed, at the
+    end NotTrustedError (step 12) if rows are missing, and InputError for a value that does not fit
+    its column. Raises UsageError for samples that are not rows, and for an unknown or duplicate
+    column name.
     """
     schema, batches = typed(samples, named(signed))
     return pa.RecordBatchReader.from_batches(schema, (batch for _, batch in batches))
 
 
 def table(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.Table:
-    """As `reader`, all at once: nothing is handed on unless everything is as signed."""
+    """As `reader`, all at once: nothing is returned unless everything is as signed."""
     return reader(samples, signed).read_all()
 
 
 def typed(
     samples: VerifiedSamples, names: Mapping[str, str]
 ) -> tuple[pa.Schema, Iterator[tuple[VerifiedBatch, pa.RecordBatch]]]:
-    """What `reader` reads, and beside each batch what it was made of; for other loaders.
+    """(schema, pairs of a verified batch and its rows in that schema), for other loaders.
 
-    `names` are columns of entries and what they are called.
+    `names` maps columns of entries to the names of columns.
     """
     batches = samples.batches()
     first = next(batches)
@@ -64,7 +63,7 @@ def typed(
             hint="docs/guides/loaders.md shows the loaders for files and shards",
         )
     reading = samples.head.reading
-    if "package" in reading:  # Its rows come in the types that they are held in.
+    if "package" in reading:  # A plug-in delivers rows in their storage types.
         columns = columns_from_arrow(first.payloads.schema)
     else:
         columns = columns_from_json(reading["columns"], "head.reading.columns")
@@ -79,25 +78,25 @@ def typed(
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises UsageError where a name stands twice."""
+    """Raises UsageError for a duplicate name."""
     for name, times in Counter(names).items():
         if times > 1:
             raise UsageError(
-                f"there would be two columns {quoted(name)}",
-                hint=f"give what is signed another name: signed={{'label': 'signed_{name}'}}",
+                f"duplicate column name {quoted(name)}",
+                hint=f"rename the signed column: signed={{'label': 'signed_{name}'}}",
             )
 
 
 def named(signed: Signed) -> dict[str, str]:
-    """The columns of entries that `signed` asks for, and the names they get."""
+    """`signed` as a mapping from columns of entries to names."""
     return dict(signed) if isinstance(signed, Mapping) else {name: name for name in signed}
 
 
 def _signed_type(column: str) -> pa.DataType:
     if column not in ENTRY.names:
         raise UsageError(
-            f"{quoted(column)} is not signed of samples",
-            hint="signed are " + ", ".join(ENTRY.names),
+            f"unknown signed column: {quoted(column)}",
+            hint="choose among " + ", ".join(ENTRY.names),
         )
     held = ENTRY.field(column).type
     return held.value_type if pa.types.is_dictionary(held) else held

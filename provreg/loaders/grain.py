@@ -1,6 +1,6 @@
-"""Verified samples as a data source for Grain, which reads them by index in processes of its own.
+"""Verified samples as a data source for Grain, which reads them by index in its own processes.
 
-Grain's sources are whatever has a length and is read by index: nothing of Grain is imported here.
+A Grain source is any object with a length and an index: nothing of Grain is imported here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class SampleSource:
     """A `RandomAccessDataSource` for `grain.MapDataset.source` and `grain.DataLoader`.
 
     An element is a dict: `id`, `payload` (the verified bytes), `label` (its index in the version's
-    classes, -1 without one; the text where labels are no classes), `source`, `labeler`, `split`.
-    Every reading checks the sample's bytes; SampleError reaches the training process from Grain's
-    workers as it was raised.
+    classes, -1 without one; the text if labels are not classes), `source`, `labeler`, `split`.
+    Every read checks the sample's bytes; a SampleError of Grain's workers reaches the training
+    process unchanged.
 
     Raises UsageError for data that can only be streamed.
     """
@@ -28,7 +28,7 @@ class SampleSource:
     def __init__(self, samples: VerifiedSamples) -> None:
         if not samples.random_access:
             raise UsageError(
-                f"the samples of {samples.reference} cannot be read one by one, as Grain does",
+                f"the samples of {samples.reference} cannot be read one by one, as Grain requires",
                 hint="docs/guides/loaders.md shows the loaders for tables and shards",
             )
         self._samples = samples
@@ -52,7 +52,7 @@ class SampleSource:
         }
 
     def __repr__(self) -> str:
-        """What Grain's checkpoints compare: the version's identity, and which samples of it."""
+        """The version and the selected samples: Grain's checkpoints compare this text."""
         samples = self._samples
         name, chosen = printable(samples.reference), samples.chosen_digest
         which = f"{len(samples)} samples" + (f" {chosen}" if chosen else "")

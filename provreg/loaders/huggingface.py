@@ -1,7 +1,7 @@
 """Verified versions as Hugging Face datasets (extra `huggingface`).
 
-A dataset is made of verified bytes, in memory or in a new folder of its own. Nothing is taken from
-Hugging Face's cache, where what was verified once can be changed and is found again by name.
+A dataset is made from verified bytes, in memory or in a new folder. Hugging Face's cache is not
+used: its files are found by name and can be changed after they were verified.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["dataset", "dataset_dict", "verify_dataset"]
 
-# Batches, each with the places in the manifest and the splits of its samples.
+# Batches, each with the manifest rows and the splits of its samples.
 _Batches: TypeAlias = "Iterator[tuple[Rows, pa.Array, pa.RecordBatch]]"
-# The same of one split each.
+# The same, divided by split.
 _Parts: TypeAlias = "Iterator[tuple[str | None, Rows, pa.RecordBatch]]"
 
-# Files that come in one batch: so many, or so many bytes.
+# Limits of a batch of files: their number, their bytes.
 _BATCH, _BATCH_BYTES = 256, 64 << 20
 _OF_FILES = ("id", "label", "source", "labeler", "split")
 
@@ -58,23 +58,21 @@ def dataset(
 ) -> datasets.Dataset:
     """A version's samples as a `datasets.Dataset`.
 
-    Rows have the columns of their payload, files are one column: their bytes as they were verified.
-    Columns that are signed to be images, sounds and the like are so. `features` says otherwise, or
-    what nobody signed: that a column of bytes and paths is `datasets.Image()`, and for files what
-    their column is called and holds, by default `{"image": datasets.Image()}`; `datasets` decodes
-    it when it is looked at. What is `signed` comes beside them, as in
-    `provreg.loaders.arrow.reader`; labels that are classes as `ClassLabel`, with the version's
-    classes in their order and -1 where a sample has none.
+    Rows have the columns of their payload. Files are one column with their verified bytes. Columns
+    with signed features (images, audio and so on) get these. `features` replaces or adds features:
+    for example `datasets.Image()` for a column of bytes and paths, or name and feature of the
+    column of files, by default `{"image": datasets.Image()}`; `datasets` decodes on access. The
+    columns `signed` are added as in `provreg.loaders.arrow.reader`; class labels as `ClassLabel`,
+    with the version's classes in their order and -1 for a sample without a class.
 
-    Samples stand in the order of the manifest, whatever that of the data is: ranks that take each
-    a part of the dataset have then together all of it.
+    Samples are in the order of the manifest, whatever the order of the data, so ranks that each
+    take a part of the dataset cover all of it together.
 
-    The dataset is in memory, or mapped from `folder`, which must not exist yet and is made for its
-    user alone. There is no dataset, and no folder, unless all samples are as signed.
+    The dataset is in memory, or mapped from `folder`, which must not exist and is created for this
+    user only. Unless all samples are as signed, neither dataset nor folder is made.
 
-    Raises SampleError and NotTrustedError (step 12), UsageError for a folder that exists, or
-    that others could put another one in the place of, and as `provreg.loaders.arrow.reader`,
-    StorageError.
+    Raises SampleError and NotTrustedError (step 12), UsageError for a folder that exists or that
+    others could replace, StorageError, and as `provreg.loaders.arrow.reader`.
     """
     features, batches = _read(samples, arrow.named(signed), dict(features or {}))
     return _made(features, ((None, rows, batch) for rows, _, batch in batches), folder)[None]
@@ -87,15 +85,15 @@ def dataset_dict(
     features: Mapping[str, Any] | None = None,
     folder: Path | str | None = None,
 ) -> datasets.DatasetDict:
-    """The samples as a `datasets.DatasetDict`, a dataset for each signed split, in one reading.
+    """The samples as a `datasets.DatasetDict`, a dataset for each signed split, read once.
 
-    All else is as for `dataset`; `folder` holds a file for each split. Raises UsageError where
-    samples have no split.
+    Otherwise as `dataset`; `folder` holds a file for each split. Raises UsageError if samples have
+    no split.
     """
     if samples.entries.column("split").null_count:
         raise UsageError(
             f"samples of {samples.reference} have no split",
-            hint="load one dataset, or select the samples that have one",
+            hint="call dataset(), or select the samples that have a split",
         )
     features, batches = _read(samples, arrow.named(signed), dict(features or {}))
     parts = (
@@ -110,7 +108,7 @@ def dataset_dict(
 def _read(
     samples: VerifiedSamples, names: dict[str, str], given: dict[str, Any]
 ) -> tuple[datasets.Features, _Batches]:
-    """What the dataset's columns are, and all of it in batches that have them."""
+    """(features of the dataset, its samples in batches with these columns)."""
     if samples.random_access:
         given = given or {"image": datasets.Image()}
         schema, batches = _read_files(samples, names, given)
@@ -138,7 +136,7 @@ def _read(
 
 
 def _signed_media(samples: VerifiedSamples) -> dict[str, Any]:
-    """The columns that are signed to be images, sounds and the like, decoded as is signed."""
+    """The features of the columns that are signed as images, audio and so on."""
     signed = signed_features(reader_settings(samples.head.reading))
     return {
         str(feature.at[0]): _feature(feature)
@@ -151,9 +149,9 @@ def _feature(said: Said) -> Any:
     known = getattr(datasets.features, said.kind, None)
     if known is None or not set(said.parameters) <= {field.name for field in fields(known)}:
         raise UsageError(
-            f"this version of datasets does not know {said.kind} as it is signed of"
+            f"this version of datasets does not support the signed feature {said.kind} of"
             f" {written(said.at)}",
-            hint="install a newer one, or say with features= what to make of the column",
+            hint="install a newer version, or pass features= for the column",
         )
     return known(**said.parameters)
 
@@ -169,14 +167,16 @@ def _features(
         ) from None
     for name, feature in given.items():
         if name not in features:
-            raise UsageError(f"there is no column {quoted(name)} to be of a feature")
+            raise UsageError(f"features: there is no column {quoted(name)}")
         features[name] = feature
     return features
 
 
 def _have_bytes(read: VerifiedBatch, batch: pa.RecordBatch, given: dict[str, Any]) -> bool:
-    """True; raises InputError where a sample has a path in the place of bytes: what stands there
-    when it is looked at is signed by nobody."""
+    """True; raises InputError if a sample has a path instead of bytes.
+
+    The file at a path could be replaced before `datasets` opens it.
+    """
     for name, feature in given.items():
         stored = datasets.Features({name: feature}).arrow_schema
         column = _cast(batch.select([name]), stored).column(0)
@@ -184,16 +184,15 @@ def _have_bytes(read: VerifiedBatch, batch: pa.RecordBatch, given: dict[str, Any
         if by_path.any():
             sample = read.signed("id")[int(by_path.argmax())].as_py()
             raise InputError(
-                f"sample {quoted(sample)} has a path in column {quoted(name)}, and not the bytes"
-                " that are there",
-                hint="embed the files in the data, or give the column no feature that opens them",
+                f"sample {quoted(sample)} has a path instead of bytes in column {quoted(name)}",
+                hint="embed the files in the data, or omit the feature that opens them",
                 sample=sample,
             )
     return True
 
 
 def _by_path(array: pa.Array, feature: Any) -> Mask:
-    """In which rows `datasets` would open a path; `array` is as `feature` stores it."""
+    """The rows in which `datasets` would open a path; `array` is as `feature` stores it."""
     rows: Mask = np.zeros(len(array), np.bool_)
     if hasattr(feature, "decode_example"):
         if getattr(feature, "decode", True) and pa.types.is_struct(array.type):
@@ -218,12 +217,12 @@ def _read_files(
     samples: VerifiedSamples, names: dict[str, str], given: dict[str, Any]
 ) -> tuple[pa.Schema, _Batches]:
     if len(given) != 1:
-        raise UsageError("files are one column: name one of its features")
+        raise UsageError(f"features: expected one column of files, found {len(given)}")
     for column in names:
         if column not in _OF_FILES:
             raise UsageError(
-                f"{quoted(column)} cannot be had beside files",
-                hint="signed can be " + ", ".join(_OF_FILES),
+                f"column {quoted(column)} is not available for files",
+                hint="choose among " + ", ".join(_OF_FILES),
             )
     payload = datasets.Features(given).arrow_schema.field(0)
     schema = pa.schema([payload, *((name, pa.string()) for name in names.values())])
@@ -265,7 +264,7 @@ def _made(
     parts: _Parts,
     folder: Path | str | None,
 ) -> dict[Any, datasets.Dataset]:
-    """A dataset of each split's batches, in the order of the manifest."""
+    """A dataset for each split, in the order of the manifest."""
     places: dict[str | None, list[Rows]] = {}
 
     def noted() -> Iterator[tuple[str | None, pa.RecordBatch]]:
@@ -299,18 +298,18 @@ def _as_read(
             for split, some in kept.items()
         }
     root = Path(folder).absolute()
-    # Opened again by its name, by processes that it is sent to as well: no link may lead elsewhere.
+    # Other processes open it again by its path: no link may lead elsewhere.
     root = root.parent.resolve() / root.name
     check_parents(root)
     try:
         root.mkdir(mode=0o700)
     except FileExistsError:
         raise UsageError(
-            f"{quoted(str(root))} exists already",
-            hint="what is there is not believed: give the name of a new folder",
+            f"{quoted(str(root))} already exists",
+            hint="pass the name of a new folder: existing contents are not trusted",
         ) from None
     except OSError as error:
-        raise StorageError(f"{quoted(str(root))} cannot be made: {error.strerror}") from error
+        raise StorageError(f"{quoted(str(root))} cannot be created: {error.strerror}") from error
     try:
         return _written(schema, info, parts, root)
     except BaseException:
@@ -324,8 +323,8 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         return batch.cast(schema)
     except pa.ArrowException as error:
         raise InputError(
-            f"a column cannot be of the feature that it was given: {quoted(str(error))}",
-            hint="say with features= only what the columns hold",
+            f"a column does not fit its feature: {quoted(str(error))}",
+            hint="pass features= that fit the columns",
         ) from None
 
 
@@ -340,7 +339,7 @@ def _written(
         with ExitStack() as opened:
             for split, batch in parts:
                 if split not in writers:
-                    # A split's name may be anything, a path that leads out of the folder too.
+                    # A split's name may be a path that leads out of the folder.
                     path = root / f"{len(writers)}.arrow"
                     file = opened.enter_context(pa.OSFile(str(path), "wb"))
                     writer = opened.enter_context(pa.ipc.new_stream(file, schema))

@@ -10,7 +10,7 @@ from provreg.errors import InputError, needs_extra
 with needs_extra("torch"):
     from PIL import Image
 
-# What datasets of images hold. Others that Pillow knows start programs or are rarely looked at.
+# Common formats. Other plug-ins of Pillow start programs or are rarely audited.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO")
 # As Pillow's own limit, which only warns: 268 MB once it is RGB.
 MAX_PIXELS = 89_478_485
@@ -26,20 +26,20 @@ def decode_rgb(payload: bytes, sample: str) -> Image.Image:
         image = Image.open(io.BytesIO(payload), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
             raise InputError(
-                f"{quoted(sample)} has {image.width:,} x {image.height:,} pixels, more than"
-                f" the {MAX_PIXELS:,} that are decoded",
+                f"{quoted(sample)} has {image.width:,} x {image.height:,} pixels, at most"
+                f" {MAX_PIXELS:,} are allowed",
                 sample=sample,
             )
         image.load()
-        # To its own mode it would be copied.
+        # convert() copies even if the mode stays the same.
         return image if image.mode == "RGB" else image.convert("RGB")
     except InputError:
         raise
-    # Pillow's plug-ins fail in every way on bytes that are made to break them.
+    # Pillow's plug-ins raise arbitrary exceptions on malicious bytes.
     except Exception as error:
         raise InputError(
-            f"{quoted(sample)} is as signed, but no image that can be decoded:"
+            f"{quoted(sample)} is as signed, but cannot be decoded as an image:"
             f" {quoted(str(error) or type(error).__name__)}",
-            hint=f"formats: {', '.join(FORMATS)}",
+            hint=f"supported formats: {', '.join(FORMATS)}",
             sample=sample,
         ) from None

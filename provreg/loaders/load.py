@@ -16,7 +16,7 @@ OnBad: TypeAlias = Literal["raise", "skip"]
 
 
 class Opening(TypedDict, total=False):
-    """What `load` is told besides reference and data, for loaders that pass it on."""
+    """The options of `load`, for loaders that pass them on."""
 
     policy: Place | None
     key: Place | None
@@ -47,19 +47,19 @@ def load(
     on_bad: OnBad = "raise",
     most_bad: float = MOST_BAD,
 ) -> VerifiedSamples:
-    """Verifies `reference` (steps 1 to 11); its samples are then read from `data`, and checked.
+    """Verifies `reference` (steps 1 to 11) and returns its samples, which are checked when read.
 
-    `data` are the folders or tables the version was made from. `policy`, `key`, or `identity` by
-    `issuer` say whom to trust, `trusted_root` against which root, `registry` where to look, `lock`
-    what is pinned, each found as the command line finds it where it is not given. `select` is a
-    `Selection`, or a condition in SQL over what is signed (`"split = 'train'"`).
+    `data` are the folders or tables that the version was made from. Trust comes from `policy`, from
+    `key`, or from `identity` and `issuer`; `trusted_root`, `registry` and the pins in `lock` are
+    found as on the command line unless given. `select` is a `Selection`, or an SQL condition on the
+    signed columns (`"split = 'train'"`).
 
-    Where some of them are revoked, by their source or labeler, RevokedError says so (step 8),
-    unless `exclude_revoked` says whether they are left out (True) or loaded all the same (False).
+    Revoked samples raise RevokedError (step 8), unless `exclude_revoked` says that they are
+    excluded (True) or loaded (False).
 
-    Samples that are not as signed raise SampleError, which names the sample, who answers for it,
-    and what was expected and found. With `on_bad="skip"` they are passed over and counted, and are
-    an error as soon as they are more than the share `most_bad` of all.
+    A sample that is not as signed raises SampleError with the sample, its source and labeler, and
+    the expected and found digests. With `on_bad="skip"` such samples are skipped and counted; more
+    than the share `most_bad` of all raise NotTrustedError.
 
     Raises NotTrustedError with the step that refused, and as `registry.Registry.open`.
     """
@@ -76,7 +76,7 @@ def load(
     )
     version = opened.verify(reference)
     if opened.workspace.parts.drop_damaged(version.head.parts):
-        # A disk that fails is no attack: what it damaged is made again from the registry.
+        # A failing disk is no attack: damaged parts are made again from the registry.
         version = opened.verify(reference)
     return VerifiedSamples(
         opened.workspace,

@@ -1,4 +1,4 @@
-"""Verified samples as numpy arrays, the way scikit-learn, ART and TensorFlow Privacy are fed.
+"""Verified samples as numpy arrays, for scikit-learn, ART and TensorFlow Privacy.
 
 numpy comes with provreg; decoding images needs Pillow.
 """
@@ -42,7 +42,7 @@ class Arrays:
     classes: tuple[str, ...]
 
     def one_hot(self) -> npt.NDArray[np.float32]:
-        """`y` in the shape (n, number of classes); nothing but zeros for one without a label."""
+        """`y` in the shape (n, number of classes); a row of zeros without a label."""
         return _one_hot(self.y, len(self.classes))
 
 
@@ -52,16 +52,16 @@ def arrays(
     decode: Decode | None = None,
     by: Literal["source", "labeler"] = "source",
 ) -> Arrays:
-    """Reads all samples, each checked, and decodes them into arrays.
+    """Reads all samples, checks each, and decodes them into arrays.
 
-    `decode` makes an array of a payload: of a file's bytes, of a row's columns by name, of a tar
-    shard's members by name. Shape and type must be the same for all. Without it, files are decoded
-    as RGB images, uint8 of the shape (height, width, 3), and rows are their numbers, a column each,
-    or one column of equally long lists of numbers; null is NaN. `provenance` is by the signed
-    `source` or `labeler`; nobody (None) counts as one.
+    `decode` converts a payload into an array: a file's bytes, a row's columns by name, or a tar
+    sample's members by name. All arrays must have one shape and type. Without it, files are decoded
+    as RGB images, uint8 of shape (height, width, 3), and rows must be numeric columns or one column
+    of equally long lists of numbers; null becomes NaN. `provenance` is by the signed `source` or
+    `labeler`; None (no labeler) counts as one.
 
     Raises SampleError and NotTrustedError (step 12) before anything is returned, InputError for a
-    sample that cannot be decoded or is not like the first, UsageError for columns without numbers.
+    sample that cannot be decoded or differs in shape or type, UsageError for other columns.
     """
     if decode is None and not samples.random_access:
         x, signed = _of_columns(samples)
@@ -95,9 +95,9 @@ def _decoded(
             x = np.empty((len(samples), *value.shape), value.dtype)
         if value.shape != x.shape[1:] or value.dtype != x.dtype:
             raise InputError(
-                f"{quoted(sample.id)} is {value.dtype} of the shape {value.shape}, the first sample"
-                f" {x.dtype} of {x.shape[1:]}",
-                hint="decode= can make them alike",
+                f"{quoted(sample.id)} has type {value.dtype} and shape {value.shape}, the first"
+                f" sample {x.dtype} and {x.shape[1:]}",
+                hint="pass a decode= that returns one type and shape",
                 sample=sample.id,
             )
         x[at] = value
@@ -131,8 +131,8 @@ def _numbers(table: pa.Table) -> npt.NDArray[Any]:
     for field in table.schema:
         if not (pa.types.is_boolean(field.type) or _is_number(field.type)):
             raise UsageError(
-                f"column {quoted(field.name)} holds no numbers",
-                hint="make them with decode=, which is given each row's columns by name",
+                f"column {quoted(field.name)} is not numeric",
+                hint="pass decode= to convert rows; it receives each row's columns by name",
             )
     columns = [column.to_numpy() for column in table.columns]
     held = np.result_type(*columns)
@@ -146,8 +146,8 @@ def _matrix(lists: pa.Array, name: str) -> npt.NDArray[Any]:
     lengths = lists.value_lengths()
     if lists.null_count or not _is_number(values.type) or len(lengths.unique()) != 1:
         raise UsageError(
-            f"column {quoted(name)} does not hold lists of numbers, all of one length",
-            hint="make arrays with decode=, which is given each row's columns by name",
+            f"column {quoted(name)} is not made of equally long lists of numbers",
+            hint="pass decode= to convert rows; it receives each row's columns by name",
         )
     matrix: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(lists), -1)
     _refuse_rounded(values, matrix.dtype, name)
@@ -165,8 +165,8 @@ def _refuse_rounded(array: pa.Array, held: np.dtype[Any], name: str) -> None:
     if digits.any():
         value = int(values[np.flatnonzero(digits)[0]])
         raise InputError(
-            f"column {quoted(name)} holds the integer {value}, which {held} rounds",
-            hint="make arrays with decode=, which is given each row's columns by name",
+            f"column {quoted(name)} holds the integer {value}, which {held} would round",
+            hint="pass decode= to convert rows; it receives each row's columns by name",
         )
 
 

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 
 def frame(samples: VerifiedSamples, signed: Signed = ("label",)) -> pd.DataFrame:
-    """The rows of a table version, in the order of the data, and what is `signed` of each.
+    """The rows of a table version, in the order of the data, with the columns `signed`.
 
-    Columns and errors are as `provreg.loaders.arrow.reader` has them, held by Arrow's types
-    (`pandas.ArrowDtype`): nothing is copied into Python objects, and nulls and integers stay what
-    they are.
+    Columns and errors as `provreg.loaders.arrow.reader`, with Arrow's types (`pandas.ArrowDtype`):
+    no value becomes a Python object, and integers with nulls stay integers.
     """
     return arrow.table(samples, signed).to_pandas(types_mapper=pd.ArrowDtype)

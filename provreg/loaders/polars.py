@@ -22,10 +22,10 @@ _DIGITS = 38
 
 
 def frame(samples: VerifiedSamples, signed: Signed = ("label",)) -> pl.DataFrame:
-    """The rows of a table version, in the order of the data, and what is `signed` of each.
+    """The rows of a table version, in the order of the data, with the columns `signed`.
 
-    Columns and errors are as `provreg.loaders.arrow.reader` has them. InputError for what polars
-    has no type for: decimals of more than 38 digits, times in seconds beyond its milliseconds.
+    Columns and errors as `provreg.loaders.arrow.reader`. InputError for values without a type in
+    polars: decimals of more than 38 digits, times in seconds beyond the range of milliseconds.
     """
     table = recast(arrow.table(samples, signed), _held, "polars")
     try:
@@ -33,7 +33,7 @@ def frame(samples: VerifiedSamples, signed: Signed = ("label",)) -> pl.DataFrame
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise UsageError(
             f"polars has no type for a column of {samples.reference}: {quoted(str(error))}",
-            hint="provreg.loaders.arrow and .pandas hand out every type",
+            hint="use provreg.loaders.arrow or .pandas, which support every type",
         ) from None
 
 

@@ -1,8 +1,8 @@
 """The contract of all loaders: verified once, then each sample's bytes checked as they are read.
 
-A sample's bytes are read once, hashed, compared with the signed manifest, and those same bytes are
-handed on. What is not in the manifest never loads. Ids, labels and origins come from the manifest,
-not from the data. There is no way around it: only a `VerifiedVersion` makes `VerifiedSamples`.
+A sample's bytes are read once, hashed and compared with the signed manifest, and those same bytes
+are delivered. A sample that is not in the manifest never loads. Ids, labels and origins come from
+the manifest, not from the data. Only a `VerifiedVersion` makes `VerifiedSamples`.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class Sample:
 class VerifiedSamples:
     """The samples of a verified version, or those selected of it, in the order of their ids.
 
-    A sequence where the data allow to read one sample alone (`random_access`: folders of files),
-    else only to be gone through, in the order of the data. Every reading reads and checks again;
-    what is not as signed raises SampleError, or is skipped where that was asked for.
+    A sequence if single samples can be read (`random_access`: folders of files), else an iterable
+    in the order of the data. Every read checks again; a sample that is not as signed raises
+    SampleError, or is skipped with `on_bad="skip"`.
 
-    It pickles small, shares its memory with the processes it is sent to, and serves any number of
-    threads and of forked or spawned processes of this machine while it lives in the one that made
-    it. Made by `provreg.load`.
+    It pickles into a few hundred bytes and shares its memory with the processes it is sent to:
+    threads, and forked or spawned processes of this machine, as long as the process that made it
+    lives. Returned by `provreg.load`.
     """
 
     def __init__(
@@ -83,11 +83,13 @@ class VerifiedSamples:
         on_bad: str = "raise",
         most_bad: float = MOST_BAD,
     ) -> None:
-        """`on_bad` is `raise` or `skip`; of the samples a share of `most_bad` may be skipped (but
-        one always may). `left_out` is how many of those selected are not loaded because they are
-        revoked. Raises as `choosing.choose`, StorageError."""
+        """`on_bad` is `raise` or `skip`; a share of `most_bad` of the samples, at least one, may be
+        skipped. `left_out` is the number of selected samples that are excluded as revoked. Raises
+        as `selection.choose`, StorageError."""
         if on_bad not in ("raise", "skip"):
-            raise UsageError(f"on_bad is raise or skip, not {quoted(str(on_bad))}")
+            raise UsageError(
+                f"invalid value of on_bad: {quoted(str(on_bad))}", hint="pass 'raise' or 'skip'"
+            )
         self._home: tuple[Workspace, VerifiedVersion] | None = workspace, version
         self._objects = workspace.objects
         self._rows = workspace.rows
@@ -114,12 +116,12 @@ class VerifiedSamples:
 
     @property
     def version(self) -> VerifiedVersion:
-        """What was verified; UsageError in a process this was sent to, which has `head` only."""
+        """The verified version; UsageError in a worker process, which has only `head`."""
         return self._at_home[1]
 
     @property
     def workspace(self) -> Workspace:
-        """The registry it is from; UsageError as `version`."""
+        """The workspace of its registry; UsageError as `version`."""
         return self._at_home[0]
 
     @property
@@ -134,8 +136,7 @@ class VerifiedSamples:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels in the order that fixes their indices, whatever is selected; later versions
-        only append to it."""
+        """All classes of the version, in the order of their indices; later versions only append."""
         return self.head.classes
 
     @property
@@ -145,13 +146,13 @@ class VerifiedSamples:
 
     @property
     def entries(self) -> pa.Table:
-        """What is signed of the samples (schema `manifest.entry.ENTRY`), one row each, in order."""
+        """The samples' signed entries (schema `manifest.entry.ENTRY`), in the order of the ids."""
         entries = self._manifest.table()
         return entries if self._chosen is None else entries.take(pa.array(self._chosen.rows))
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
-        """The index in `classes` of each sample's label, -1 where it has none of them."""
+        """The index in `classes` of each sample's label, -1 without one."""
         chunks = [
             indices(chunk.dictionary, self.classes).take(chunk.indices).fill_null(-1)
             for chunk in self._manifest.table().column("label").chunks
@@ -161,14 +162,14 @@ class VerifiedSamples:
 
     @property
     def chosen_digest(self) -> str | None:
-        """The written BLAKE3 of which rows of the version these are, None where they are all."""
+        """The BLAKE3 digest of the selected rows of the version, None if all are selected."""
         if self._chosen is None or len(self) == len(self._manifest):
             return None
         return blake3_digest(self._chosen.rows.tobytes())
 
     @property
     def skipped(self) -> int:
-        """How many different samples were skipped so far, by all processes together."""
+        """The number of distinct samples skipped so far by all processes together."""
         return 0 if self._skips is None else len(self._skips)
 
     @property
@@ -183,8 +184,10 @@ class VerifiedSamples:
         return self.share(0, 1)
 
     def share(self, number: int, of: int) -> Iterator[Sample]:
-        """Every `of`th sample of the manifest from `number` on (0 to `of` - 1): together the shares
-        are all samples once, whatever is skipped, and in whatever order each one's data are."""
+        """Every `of`th sample of the manifest, starting with `number` (0 to `of` - 1).
+
+        Together the shares are all samples once, whatever is skipped and however data are ordered.
+        """
         if not self.random_access:
             yield from self._streamed_share(number, of)
             return
@@ -192,19 +195,19 @@ class VerifiedSamples:
             yield self.sample(entry, payload)
 
     def __getitem__(self, index: int) -> Sample:
-        """Sample `index`, which is never skipped: raises SampleError where it is not as signed."""
+        """Sample `index`, which is never skipped: raises SampleError if it is not as signed."""
         return self.sample(*self.read(index))
 
     def read(self, index: int) -> tuple[Entry, bytes]:
-        """What is signed of sample `index`, and its verified bytes. Raises as `[index]`."""
+        """The signed entry of sample `index`, and its verified bytes. Raises as `[index]`."""
         row = self._row(index)
         entry = self._manifest[row]
         return entry, self._payload(row, entry)
 
     def read_all(self, indices: Iterable[int]) -> Iterator[tuple[Entry, bytes]]:
-        """`read` of each of `indices`, but for those that are skipped where that was asked for."""
+        """`read` of each of `indices`, without skipped samples."""
         remaining = iter(indices)
-        # Looked up together, while what that takes is in the processor's caches.
+        # Looked up together, while the columns are in the processor's caches.
         while rows := [self._row(index) for index in islice(remaining, _TOGETHER)]:
             for row, entry in zip(rows, [self._manifest[row] for row in rows], strict=True):
                 try:
@@ -217,11 +220,11 @@ class VerifiedSamples:
                     yield entry, payload
 
     def batches(self) -> Iterator[VerifiedBatch]:
-        """All samples once in batches, in the order of the data, where they come only so.
+        """All samples once in batches, in the order of data that can only be streamed.
 
-        A batch is handed out when all of it is as signed; which samples are missing is known at the
-        end. Iterating raises SampleError and NotTrustedError (step 12), and UsageError for data
-        whose samples are read one by one.
+        A batch is delivered once all of it is as signed; missing samples are known at the end.
+        Iterating raises SampleError and NotTrustedError (step 12), and UsageError for data whose
+        samples are read one by one.
         """
         for batch in self._batches():
             self.handed_out.add_all(batch.rows)
@@ -231,7 +234,7 @@ class VerifiedSamples:
         """Checks all data of the version now (step 12), not only what is selected.
 
         Raises NotTrustedError with a finding for every sample that is not as signed, strangers
-        too. What is loaded later is checked again all the same.
+        included. Samples that are loaded later are checked again.
         """
         _, version = self._at_home
         verify_data(version.workspace, version.head, version.entries, self.paths, on_step=no_report)
@@ -239,7 +242,7 @@ class VerifiedSamples:
     @property
     def _at_home(self) -> tuple[Workspace, VerifiedVersion]:
         if self._home is None:
-            raise UsageError("only the process that loaded a version holds all of it")
+            raise UsageError("the version is only available in the process that loaded it")
         return self._home
 
     def _row(self, index: int) -> int:
@@ -250,12 +253,12 @@ class VerifiedSamples:
         return index if self._chosen is None else int(self._chosen.rows[index])
 
     def _payload(self, row: int, entry: Entry) -> bytes:
-        """A sample's bytes: read once, hashed, and those that were hashed."""
+        """A sample's bytes, exactly those that were hashed."""
         files = self._files()
         if files is None:
             raise UsageError(
                 f"the samples of {self.reference} cannot be read one by one",
-                hint="go through them in the order of the data",
+                hint="iterate over them in the order of the data",
             )
         size = entry.size
         try:
@@ -266,13 +269,15 @@ class VerifiedSamples:
             raise self._refused(entry, None, f"it is longer than the signed {size:,} bytes")
         content = blake3(payload).digest()
         if content != entry.content:
-            raise self._refused(entry, content, "its bytes are not the signed ones")
+            raise self._refused(entry, content, "its bytes differ from the signed ones")
         self.handed_out.add(row)
         return payload
 
     def _files(self) -> SampleFiles | None:
-        """The samples by id, None where they only come one after the other; this thread's own,
-        because open folders are not shared."""
+        """The samples by id, None if they can only be streamed.
+
+        Each thread has its own, because open folders are not shared.
+        """
         try:
             files: SampleFiles | None = self._threads.files
         except AttributeError:
@@ -292,7 +297,7 @@ class VerifiedSamples:
     def in_share(self, rows: npt.NDArray[np.integer], number: int, of: int) -> Mask:
         """Which of these rows of the manifest are in share `number` of `of`.
 
-        What is signed alone decides: two who share may have the data in another order.
+        Only the manifest decides: processes that share may read their data in different orders.
         """
         places = rows if self._chosen is None else np.searchsorted(self._chosen.rows, rows)
         mask: Mask = places % of == number
@@ -317,7 +322,7 @@ class VerifiedSamples:
         return refused(self.reference, signed, found, why)
 
     def sample(self, entry: Entry, payload: bytes) -> Sample:
-        """What is handed on of a sample whose `payload` was checked."""
+        """The delivered sample for an entry whose `payload` was checked."""
         label = entry.label
         if entry.label_digest is not None:
             label = long_label(self._objects, entry.label_digest)

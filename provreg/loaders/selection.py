@@ -1,4 +1,4 @@
-"""Which samples of a verified version are loaded: chosen once, by what is signed of them."""
+"""The samples of a verified version that are loaded, chosen once by their signed columns."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _MOST_ROWS = 2**32
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The samples that meet all that is said; what is None says nothing.
+    """The samples that meet all conditions; None is no condition.
 
-    `split`, `label`, `source` and `labeler` are a text or several of which one must be signed of
-    the sample; `ids` are the samples' own. `where` is a condition in SQL over the columns of an
-    entry (docs/reference/sql.md), or a SELECT from `entries` that gives a column `id`.
+    `split`, `label`, `source` and `labeler` are a string or several, one of which must be the
+    sample's; `ids` are ids of samples. `where` is an SQL condition on the columns of an entry
+    (docs/reference/sql.md), or a SELECT from `entries` with a column `id`.
     """
 
     split: Names | None = None
@@ -44,7 +44,7 @@ class Selection:
 
     @classmethod
     def of(cls, said: Selection | str | None) -> Selection:
-        """What a loader's `select` says: a text is SQL. Raises UsageError for anything else."""
+        """A loader's `select`, where a string is SQL. Raises UsageError for other types."""
         if said is None:
             return cls()
         if isinstance(said, str):
@@ -52,7 +52,7 @@ class Selection:
         if not isinstance(said, cls):
             raise UsageError(
                 "select is neither SQL nor a provreg.Selection",
-                hint="""for example: select=provreg.Selection(split="train")""",
+                hint="""pass for example select=provreg.Selection(split="train")""",
             )
         return said
 
@@ -68,8 +68,8 @@ class Selection:
         rows = np.flatnonzero(mask).astype(np.uint32)
         if not len(rows):
             raise UsageError(
-                "the selection holds no sample",
-                hint="`provreg sql` shows the splits, labels and sources there are",
+                "the selection is empty",
+                hint="`provreg sql` lists the splits, labels and sources of the version",
             )
         return rows
 
@@ -78,7 +78,7 @@ class Selection:
         if all(getattr(self, field.name) is None for field in fields(self)):
             return None
         if entries.num_rows > _MOST_ROWS:
-            raise UsageError(f"samples can be selected among {_MOST_ROWS:,} at most")
+            raise UsageError(f"cannot select among more than {_MOST_ROWS:,} samples")
         mask = np.ones(entries.num_rows, np.bool_)
         for name in ("split", "label", "source", "labeler"):
             wanted = _texts(getattr(self, name), name)
@@ -97,7 +97,7 @@ def _texts(said: Any, name: str) -> pa.Array | None:
         return None
     texts = [said] if isinstance(said, str) or not isinstance(said, Iterable) else list(said)
     if not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"select: {name} is neither a text nor several")
+        raise UsageError(f"select: {name} is neither a string nor several strings")
     return pa.array(texts, pa.string())
 
 
@@ -120,7 +120,7 @@ def _with_ids(entries: pa.Table, ids: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
-    # Late: only here a loader needs DuckDB, and never a worker process.
+    # Late: a loader needs DuckDB only here, and a worker process never does.
     from provreg.store.index.index import select_ids
 
     columns = pa.table(
@@ -131,7 +131,7 @@ def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
 
 
 class Choice(NamedTuple):
-    """The `rows` to load, ascending, None for all; how many were `left_out` as revoked."""
+    """The `rows` to load, ascending, None for all; how many are `left_out` as revoked."""
 
     rows: Rows | None
     left_out: int
@@ -142,11 +142,11 @@ def choose(
     select: Selection | str | None,
     exclude_revoked: bool | None,
 ) -> Choice:
-    """The samples selected, without the revoked ones if these are to be excluded.
+    """The selected samples, without revoked ones if `exclude_revoked`.
 
-    Raises RevokedError (step 8) where some are revoked and nothing is said of them, or nothing else
-    is left; UsageError and NotFoundError for a selection that is none, NotTrustedError where the
-    versions before this one, in which revoked samples are told from earlier ones, are damaged.
+    Raises RevokedError (step 8) if some are revoked and `exclude_revoked` is None, or if all are;
+    UsageError and NotFoundError for an invalid selection; NotTrustedError if an earlier version
+    that is needed to find the revoked samples is damaged.
     """
     rows = Selection.of(select).rows(version.entries)
     if exclude_revoked is False or not version.chain.of(version.head):
@@ -169,15 +169,14 @@ def _refusal(version: VerifiedVersion, revoked: Rows, selected: int) -> RevokedE
         f" {quoted(first)}: {why_revoked(version)}",
         step=8,
         sample=first,
-        hint="leave them out: exclude_revoked=True; to load them all the same, say"
-        " exclude_revoked=False"
+        hint="pass exclude_revoked=True to exclude them, or exclude_revoked=False to load them"
         if len(revoked) < selected
-        else "use a version that was made without them",
+        else "use a version without them",
     )
 
 
 def why_revoked(version: VerifiedVersion) -> str:
-    """Which samples are revoked in a version, and by whom, in words."""
+    """Which samples of a version are revoked, and by whom, in words."""
     return printable(
         "; ".join(f"{one.revocation.samples}, {one}" for one in version.chain.of(version.head))
     )

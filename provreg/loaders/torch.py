@@ -1,8 +1,7 @@
 """PyTorch datasets of verified samples, for `torch.utils.data.DataLoader`.
 
-Worker processes, forked or spawned, are sent a few hundred bytes and map the manifest that the
-process which made the dataset verified. What a worker refuses is raised in the training process as
-the same error, with all it tells.
+Worker processes, forked or spawned, receive a few hundred bytes and map the manifest that the main
+process verified. An error of a worker is raised again in the training process, with its fields.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class VerifiedDataset(Dataset[Any]):
 
     For data whose samples can be read one by one. `reference` and `options` are those of
     `provreg.load`. With `on_bad="skip"` batches lack the samples that are not as signed; a single
-    sample, and a batch in which none is left, is an error all the same.
+    sample or an empty batch is still an error.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class VerifiedDataset(Dataset[Any]):
                 raise NotTrustedError(
                     f"none of the {len(indices)} samples of a batch is as signed",
                     step=12,
-                    hint="VerifiedIterableDataset fills batches with the samples that are",
+                    hint="use VerifiedIterableDataset, which fills batches with other samples",
                 )
         except ProvregError as error:
             _carry(error)
@@ -78,7 +77,7 @@ class VerifiedDataset(Dataset[Any]):
     def verify_data(self) -> None:
         """Checks all data of the version now (step 12): call it before the first step.
 
-        Raises NotTrustedError with everything that is not as signed.
+        Raises NotTrustedError with a finding for each difference.
         """
         self.verified.verify_data()
 
@@ -88,10 +87,10 @@ class VerifiedDataset(Dataset[Any]):
 
 
 class ImageDataset(VerifiedDataset):
-    """Verified images with the index of their class: put it in place of torchvision's ImageFolder.
+    """Verified images with the index of their class, in place of torchvision's ImageFolder.
 
-    `classes` and `class_to_idx` are the version's, which later versions only append to, whatever is
-    selected and whatever folders there are. `transform` gets the image (RGB), `target_transform`
+    `classes` and `class_to_idx` are those of the version, independent of the selection and of the
+    folders; later versions only append. `transform` receives the image (RGB), `target_transform`
     the index. `reference` and `options` are those of `provreg.load`.
     """
 
@@ -112,7 +111,7 @@ class ImageDataset(VerifiedDataset):
         if unlabeled:
             raise UsageError(
                 f"{unlabeled:,} samples of {self.verified.reference} have no class",
-                hint="select the others: select='label is not null'; labels that are texts are for"
+                hint="select the others with select='label is not null'; for text labels use"
                 " VerifiedDataset",
             )
 
@@ -160,10 +159,9 @@ class VerifiedIterableDataset(IterableDataset[Any]):
     """The samples of a version, one after the other, each as `transform` makes it of a
     `provreg.Sample`; for all data, tables too.
 
-    Ranks and worker processes share the samples among themselves: each comes once, none is left
-    out, and every rank has as many as another, or one less. `rank` and `world_size` are those of
-    `torch.distributed` or of its launcher (RANK, WORLD_SIZE) where they are not given: those of the
-    process that goes through it, wherever it was made.
+    Ranks and worker processes share the samples: each sample comes once, and the ranks' counts
+    differ by at most one. `rank` and `world_size` default to those of `torch.distributed` or of its
+    launcher (RANK, WORLD_SIZE), in the process that iterates.
     """
 
     def __init__(
@@ -214,14 +212,14 @@ class VerifiedIterableDataset(IterableDataset[Any]):
 def _own_rank(rank: int | None, world_size: int | None) -> OwnRank:
     if rank is None and world_size is None:
         return OwnRank()
-    if rank is None or world_size is None or not 0 <= rank < world_size:
-        raise UsageError(
-            f"rank {rank} of {world_size} is none", hint="give both rank and world_size, or neither"
-        )
+    if rank is None or world_size is None:
+        raise UsageError("rank and world_size belong together", hint="pass both or neither")
+    if not 0 <= rank < world_size:
+        raise UsageError(f"rank {rank} is out of range for world size {world_size}")
     return OwnRank(Ranks(rank, world_size))
 
 
 def _carry(error: ProvregError) -> None:
-    """A DataLoader raises what a worker raised again from its class and text alone."""
+    """Prepares a worker's error: a DataLoader recreates it from its class and text alone."""
     if get_worker_info() is not None:
         error.carry()

@@ -1,4 +1,4 @@
-"""Training runs: what was handed out meanwhile, signed together with what came out."""
+"""Training runs: the delivered samples and the resulting model, in one signed receipt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from provreg.trust.signers import KeySigner, Signer, oms_bundle
 
 Place: TypeAlias = Path | str
 
-# What model_signing leaves out of a folder unless it is told not to; a receipt names it all.
+# model_signing excludes these from a folder by default; a receipt names them.
 _GIT = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 
 
@@ -52,16 +52,16 @@ def training_run(
     registry: Place | None = None,
     oms: bool = True,
 ) -> TrainingRun:
-    """One training run, to be entered: `with provreg.training_run(ds, …) as run:`.
+    """A training run, as a context manager: `with provreg.training_run(ds, …) as run:`.
 
-    What `datasets` hand out inside the block, in this process and in all that load for it, goes
-    into a receipt, together with `parameters`, the code's revision, and the digests of `model`, a
-    file or a folder, as it is when the block ends. It is signed by `sign` (a signer, `key:FILE` or
-    `keyless`) and stored in `registry`, by default the one that the datasets are from. A model's
-    folder also gets an OMS signature, `model.sig`, unless `oms` is off.
+    The receipt records the samples that `datasets` deliver inside the block, in this process and in
+    its workers, with `parameters`, the code's revision, and the digests of `model`, a file or a
+    folder, at the end of the block. It is signed by `sign` (a signer, `key:FILE` or `keyless`) and
+    stored in `registry`, by default that of the datasets. A model's folder also gets an OMS
+    signature, `model.sig`, unless `oms` is off.
 
-    An exception inside the block records nothing. Raises UsageError for datasets and parameters
-    that no receipt can hold, and for a signer that cannot sign, before training begins.
+    An exception inside the block records nothing. Raises UsageError before training begins for
+    datasets and parameters that a receipt cannot record, and for a signer that cannot sign.
     """
     return TrainingRun(
         tuple(_verified(one) for one in datasets),
@@ -74,11 +74,11 @@ def training_run(
 
 
 class TrainingRun:
-    """Made by `training_run`.
+    """Returned by `training_run`.
 
-    `parameters` can be added to until the block ends. `receipt` is then the written SHA-256 of the
-    receipt, None before, and in ranks other than the first of a distributed run, which hand what
-    they counted to it.
+    `parameters` can be added to until the block ends. `receipt` is then the SHA-256 digest of the
+    receipt. It is None before, and in all ranks but the first of a distributed run, which collects
+    the counts of the others.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TrainingRun:
     ) -> None:
         if not datasets:
             raise UsageError(
-                "a training run needs a dataset", hint="pass what provreg.load returned"
+                "a training run needs a dataset", hint="pass the result of provreg.load"
             )
         self.parameters = parameters
         self.receipt: str | None = None
@@ -129,13 +129,13 @@ class TrainingRun:
             self.receipt = self.publish()
 
     def publish(self, model: Place | None = None) -> str | None:
-        """A receipt for `model` as it is now, and what was handed out so far: for checkpoints.
+        """Publishes a receipt for `model` and the samples delivered so far: for checkpoints.
 
-        Returns its written SHA-256; None in other ranks than the first, all of which must call it
-        too. Raises UsageError where nothing was handed out; as the signer, StorageError, as
-        `hash_model` for a model that is none, and UsageError for parameters that cannot be
-        recorded, which all say where the receipt is kept: without the model, and with the
-        parameters of the run's begin, in the last two cases.
+        Returns its SHA-256 digest; None in ranks other than the first, which must call it, too.
+        Raises UsageError if no sample was delivered. Later errors say where the unsigned receipt is
+        stored: those of the signer, StorageError, those of `hash_model` (the receipt then lacks the
+        model), and UsageError for parameters that cannot be recorded (it then has the initial
+        ones).
         """
         counts = self._ranks.gather(_counts(self._datasets))
         if counts is None:
@@ -146,9 +146,9 @@ class TrainingRun:
         datasets = [one for one in seen if one.seen]
         if not datasets:
             raise UsageError(
-                "no sample was handed out inside the block: there is nothing to record",
-                hint="iterate over the datasets that the run was given, not over copies of their"
-                " samples, between its begin and end",
+                "no sample was delivered inside the block: there is nothing to record",
+                hint="iterate inside the block over the datasets passed to training_run, not over"
+                " copies of their samples",
             )
         files, no_model = _files(path)
         parameters, not_recorded = self._recordable()
@@ -174,7 +174,7 @@ class TrainingRun:
         return published
 
     def _recordable(self) -> tuple[dict[str, Any], UsageError | None]:
-        """The parameters; where they cannot be recorded those of the begin, and why not."""
+        """(the parameters, None), or (the initial ones, why the current cannot be recorded)."""
         try:
             _check_parameters(self.parameters)
         except UsageError as error:
@@ -187,13 +187,13 @@ def _verified(dataset: VerifiedSamples | WrappedDataset) -> VerifiedSamples:
     if not isinstance(found, VerifiedSamples):
         raise UsageError(
             f"{quoted(type(dataset).__name__)} is not a dataset that provreg verifies",
-            hint="pass what provreg.load returned, or a dataset of provreg.loaders",
+            hint="pass the result of provreg.load, or a dataset of provreg.loaders",
         )
     return found
 
 
 def _workspace(datasets: tuple[VerifiedSamples, ...], registry: Path | None) -> Workspace:
-    """Where the receipt goes."""
+    """The registry that stores the receipt."""
     if registry is not None:
         from provreg.registry import Registry
 
@@ -202,13 +202,13 @@ def _workspace(datasets: tuple[VerifiedSamples, ...], registry: Path | None) -> 
     if any(one.location != first.location for one in others):
         raise UsageError(
             "the datasets are from different registries",
-            hint="say with registry= which of them the receipt goes to",
+            hint="pass registry= to choose where the receipt is stored",
         )
     return first
 
 
 def _left_out(samples: VerifiedSamples) -> dict[str, Any]:
-    """How many revoked samples were not loaded, and by which revocations: those up to `newest`."""
+    """How many samples were excluded as revoked, and the newest revocation at that time."""
     newest = samples.version.chain.newest
     return {
         "version": samples.reference,
@@ -218,7 +218,7 @@ def _left_out(samples: VerifiedSamples) -> dict[str, Any]:
 
 
 def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
-    """How often each sample was handed out, by head digest: one version can be loaded twice."""
+    """How often each sample was delivered, by head digest: a version can be loaded twice."""
     counts: Counts = {}
     for one in {id(one): one for one in datasets}.values():
         digest, found = one.version.digest, one.handed_out.counts()
@@ -235,7 +235,7 @@ def _files(model: Path) -> tuple[tuple[ModelFile, ...], ProvregError | None]:
 
 
 def _signer(sign: Signer | str) -> Signer:
-    """Whoever signs, found before training begins rather than after."""
+    """The signer, loaded before training begins rather than after."""
     if not isinstance(sign, str):
         return sign
     kind, _, value = sign.partition(":")
@@ -243,8 +243,8 @@ def _signer(sign: Signer | str) -> Signer:
         return KeySigner.load(value, os.environ.get("PROVREG_PASSWORD"))
     if kind != "keyless":
         raise UsageError(
-            f"sign={quoted(sign)} is not understood",
-            hint="write sign='key:FILE', sign='keyless' or pass a signer",
+            f"invalid value of sign: {quoted(sign)}",
+            hint="pass sign='key:FILE', sign='keyless' or a signer",
         )
     from provreg.trust.sigstore.sign import KeylessSigner
 
@@ -254,26 +254,26 @@ def _signer(sign: Signer | str) -> Signer:
 def _check_oms(signer: Signer, *, wanted: bool) -> None:
     if wanted and isinstance(signer, KeySigner) and signer.key.public.algorithm != "p256":
         raise UsageError(
-            f"model_signing cannot verify with a key of the kind {signer.key.public.algorithm}",
-            hint="sign with a P-256 key, or do without its signature: oms=False",
+            f"model_signing cannot verify with a key of type {signer.key.public.algorithm}",
+            hint="sign with a P-256 key, or pass oms=False",
         )
 
 
 def _check_parameters(parameters: dict[str, Any]) -> None:
-    """Each by itself first, so that the one is named which cannot be recorded."""
+    """Checks each by itself first, so that the error names the one that cannot be recorded."""
     for what, some in [
         *(
             (f"the parameter {quoted(str(name))}", {name: value})
             for name, value in parameters.items()
         ),
-        ("what the parameters are together", parameters),
+        ("the whole of the parameters", parameters),
     ]:
         try:
             parse_canonical(canonical(some), what="it", limit=MAX_PARAMETERS)
         except FormatError as error:
             raise UsageError(
                 f"{what} cannot be recorded: {error.message}",
-                hint="parameters are JSON: give numbers of its range, texts, lists and objects",
+                hint="use JSON values: strings, lists, objects, and numbers in its range",
             ) from None
 
 

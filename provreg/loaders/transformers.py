@@ -1,4 +1,4 @@
-"""Receipts of what Hugging Face's `Trainer` trains: its settings, and each checkpoint it saves."""
+"""Receipts for Hugging Face's `Trainer`: its arguments, and each checkpoint it saves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ReceiptCallback(TrainerCallback):
             trainer.train()
             trainer.save_model("out/final")
 
-    With `checkpoints` off none is published. In a distributed run every rank has one.
+    Pass `checkpoints=False` to publish none. In a distributed run every rank needs the callback.
     """
 
     def __init__(self, run: TrainingRun, *, checkpoints: bool = True) -> None:
@@ -30,7 +30,7 @@ class ReceiptCallback(TrainerCallback):
         self._checkpoints = checkpoints
 
     def on_train_begin(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
-        """Takes the arguments down, as the trainer would log them: secrets are masked."""
+        """Records the arguments as the trainer logs them: secrets are masked."""
         self._run.parameters["trainer"] = _plain(args.to_dict())
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
@@ -40,7 +40,7 @@ class ReceiptCallback(TrainerCallback):
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON that a receipt can hold; what is none is written as text."""
+    """`value` as JSON that a receipt can record; other values become text."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -33,19 +33,18 @@ class VerifiedWebDataset(webdataset.DataPipeline, webdataset.FluidInterface):  #
     """The samples of a version of tar shards, in the place of `webdataset.WebDataset(urls)`.
 
     A pipeline: `.shuffle(…).decode("pil").to_tuple("jpg", "cls")`, or the first stage of a
-    `webdataset.DataPipeline`. A sample is a dict as WebDataset has it: `__key__` is its signed id,
-    then its files by name, as bytes; the member that was the label is made anew from the signed
-    label. `__url__` is the shard, `__label__`, `__source__`, `__labeler__` and `__split__` are as
-    signed.
+    `webdataset.DataPipeline`. A sample is a dict as in WebDataset: `__key__` is its signed id, then
+    its files by name, as bytes; the label's member is written anew from the signed label. `__url__`
+    is the shard; `__label__`, `__source__`, `__labeler__` and `__split__` are the signed values.
 
-    Worker processes share the shards among themselves; `shuffle_shards`, a seed, brings each one's
-    into another order in every pass. Ranks share the samples by their places in the manifest, and
-    each reads all shards: which shard a sample stands in is not signed. A shard is read from front
-    to back, and its samples are checked before they leave it: SampleError for the first that is not
-    as signed. When the last worker process comes to its end, NotTrustedError (step 12) says what is
-    missing, or stands in several shards.
+    Worker processes divide the shards among themselves; `shuffle_shards`, a seed, shuffles each
+    worker's shards in every pass. Ranks divide the samples by their places in the manifest, and
+    each rank reads all shards, because the shard of a sample is not signed. A shard is read from
+    front to back, and its samples are checked before they are delivered: SampleError for the first
+    that is not as signed. When the last worker process ends, NotTrustedError (step 12) lists
+    samples that are missing or occur in several shards.
 
-    Raises UsageError for samples that are not of tar shards.
+    Raises UsageError for samples that are not from tar shards.
     """
 
     def __init__(self, samples: VerifiedSamples, *, shuffle_shards: int | None = None) -> None:
@@ -58,14 +57,14 @@ class VerifiedWebDataset(webdataset.DataPipeline, webdataset.FluidInterface):  #
 
 
 class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
-    """What a pipeline begins with."""
+    """The first stage of the pipeline."""
 
     def __init__(self, samples: VerifiedSamples, shuffle_shards: int | None) -> None:
         super().__init__()
         options = reader.shard_options(reader_settings(samples.head.reading))
         if options is None:
             raise UsageError(
-                f"the samples of {samples.reference} are not of tar shards",
+                f"the samples of {samples.reference} are not from tar shards",
                 hint="docs/guides/loaders.md shows the loaders for files and tables",
             )
         self._options = options
@@ -84,13 +83,13 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
             yield from self._alone()
             return
         parent: Any = multiprocessing.parent_process()
-        # The workers of one DataLoader have a seed in common that no other's have.
+        # The workers of one DataLoader share a base seed; another DataLoader has another.
         loader = (worker.seed - worker.id) % 2**64 or 1
         one = Worker(parent.pid, loader, worker.id, worker.num_workers)
         try:
             yield from self._share(one)
         except ProvregError as error:
-            # The DataLoader raises what a worker raised again from class and text alone.
+            # The DataLoader recreates a worker's error from its class and text alone.
             error.carry()
             raise
 
@@ -120,7 +119,7 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
     def _read(
         self, one: Pass, own: list[Shard], number: int
     ) -> Iterator[tuple[Rows, Iterator[dict[str, Any]]]]:
-        """The places of the samples of each batch in the shards, and those of this rank."""
+        """(manifest rows of a batch, samples of it that belong to this rank)."""
         ranks = self._rank.now
         if self._seed is not None:
             order = np.random.default_rng((self._seed, number)).permutation(len(own))

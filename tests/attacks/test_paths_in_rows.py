@@ -74,10 +74,10 @@ def test_file_that_nobody_signed_is_not_handed_out_for_its_name(
     first = "a" if form == "without a field for bytes" else "c"
     with pytest.raises(InputError) as caught:
         dataset(samples, features=given)
-    if "a path in column 'file'" in caught.value.message:
+    if "a path instead of bytes in column 'file'" in caught.value.message:
         assert caught.value.sample == first
     else:
-        assert "cannot be of the feature" in caught.value.message
+        assert "does not fit its feature" in caught.value.message
         assert form == "without a field for bytes"
     assert dataset(samples)[2]["file"] == made(unsigned), "nothing is opened"
 

@@ -91,7 +91,7 @@ def test_a_file_cut_short_while_it_is_read_never_gets_through(
 
     original = os.read
     monkeypatch.setattr(os, "read", read)
-    with pytest.raises(provreg.SampleError, match="not the signed ones"):
+    with pytest.raises(provreg.SampleError, match="differ from the signed ones"):
         samples[0]
 
 

@@ -64,7 +64,7 @@ def test_lists_of_one_length_are_a_matrix(
     samples = load_data(path)
     assert arrays(samples).x.tolist() == [[1, 2], [3, 4]]
     assert arrays(samples, decode=lambda row: row["v"][0]).x.tolist() == [1, 3]
-    with pytest.raises(provreg.InputError, match=r"is float64 of the shape \(1,\), the first"):
+    with pytest.raises(provreg.InputError, match=r"has type float64 and shape \(1,\), the first"):
         arrays(samples, decode=lambda row: row["v"] if row["v"][0] == 1 else row["v"][:1])
 
 
@@ -73,10 +73,10 @@ def test_what_holds_no_numbers_needs_a_decoder(
 ) -> None:
     path = jsonl(tmp_path / "rows.jsonl", [{"text": "abc", "v": [1]}, {"text": "d", "v": [1, 2]}])
     publish(path, label="text")
-    with pytest.raises(provreg.UsageError, match="all of one length"):
+    with pytest.raises(provreg.UsageError, match="equally long lists"):
         arrays(load_data(path))
     publish(path, label="none")
-    with pytest.raises(provreg.UsageError, match="column 'text' holds no numbers"):
+    with pytest.raises(provreg.UsageError, match="column 'text' is not numeric"):
         arrays(load_data(path))
     made = arrays(load_data(path), decode=lambda row: len(row["text"]))
     assert (made.x.tolist(), made.y.tolist(), made.classes) == ([3, 1], [-1, -1], ("abc", "d"))
@@ -88,7 +88,7 @@ def test_integers_that_a_float_would_round_are_refused(
     tmp_path: Path, publish: Publish, load_data: Load, values: list[int | None]
 ) -> None:
     rounded = next(one for one in values if one is not None and int(float(one)) != one)
-    says = f"column 'n' holds the integer {abs(rounded)}, which float64 rounds"
+    says = f"column 'n' holds the integer {abs(rounded)}, which float64 would round"
     path = jsonl(tmp_path / "rows.jsonl", [{"n": one} for one in values])
     publish(path)
     with pytest.raises(provreg.InputError, match=says):
@@ -140,7 +140,9 @@ def test_images_are_decoded_alike_or_not_at_all(
     assert arrays(load_data(data), decode=len).x.tolist() == [len(png(2))] * 2
     (data / "cat" / "3.png").write_bytes(png(5))
     publish(data)
-    with pytest.raises(provreg.InputError, match=r"'cat/3.png' is uint8 of the shape \(3, 5, 3\)"):
+    with pytest.raises(
+        provreg.InputError, match=r"'cat/3.png' has type uint8 and shape \(3, 5, 3\)"
+    ):
         arrays(load_data(data))
 
 

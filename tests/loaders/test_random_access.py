@@ -77,10 +77,10 @@ def test_a_bad_sample_is_skipped_only_where_that_was_asked_for(load: Load, pets:
 def test_skipping_ends_at_its_limit(load: Load, pets: Path) -> None:
     for name in ("train/cat/1.jpg", "train/cat/3.jpg", "train/cat/5.jpg"):
         (pets / name).write_bytes(b"evil")
-    with pytest.raises(provreg.NotTrustedError, match=r"2 samples .* the 1 that may be skipped"):
+    with pytest.raises(provreg.NotTrustedError, match=r"2 samples .* at most 1 may be skipped"):
         list(load(on_bad="skip"))
     assert len(list(load(on_bad="skip", most_bad=0.5))) == 5
-    with pytest.raises(provreg.NotTrustedError, match="more than the 2 "):
+    with pytest.raises(provreg.NotTrustedError, match="at most 2 may be skipped"):
         list(load(on_bad="skip", most_bad=0.25))
     with pytest.raises(provreg.UsageError, match="on_bad"):
         load(on_bad="ignore")
@@ -211,6 +211,6 @@ def test_ranks_skip_no_more_together_than_may_be_skipped(
     monkeypatch.setenv("RANK", "0")
     assert len(list(load(on_bad="skip", most_bad=0.25))) == 6, "two of eight"
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(provreg.NotTrustedError, match="more than the 1 that may be skipped"):
+    with pytest.raises(provreg.NotTrustedError, match="at most 1 may be skipped"):
         list(load(on_bad="skip", most_bad=0.25))
     assert len(list(load(on_bad="skip", most_bad=0.5))) == 6

@@ -54,7 +54,7 @@ def test_a_selection_holds_exactly_the_samples_that_meet_all_conditions(
     ]
     selection = Selection(**said)
     if not expected:
-        with pytest.raises(provreg.UsageError, match="no sample"):
+        with pytest.raises(provreg.UsageError, match="the selection is empty"):
             selection.rows(table)
         return
     rows = selection.rows(table)
@@ -98,8 +98,8 @@ def test_a_changed_sample_is_refused_whatever_is_selected(load: Load, pets: Path
         ("select 1 as id; drop table signed", "only one SELECT"),
         ("select source from entries", "no column id"),
         ("select null::text as id", "ids alone"),
-        ("false", "holds no sample"),
-        (Selection(split=3), "neither a text nor several"),
+        ("false", "the selection is empty"),
+        (Selection(split=3), "neither a string nor several"),
         ({"split": "train"}, "neither SQL nor a provreg.Selection"),
     ],
 )

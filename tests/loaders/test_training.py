@@ -185,7 +185,7 @@ def test_checkpoints_share_the_runs_number(bench: Any, load: Load, train: Any, m
 
 def test_a_run_without_samples_is_refused(load: Load, train: Any, bench: Any) -> None:
     before = bench.files()
-    with pytest.raises(UsageError, match="no sample was handed out"), train(load()):
+    with pytest.raises(UsageError, match="no sample was delivered"), train(load()):
         pass
     assert bench.files() == before
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_recorded_is_refused_before_training(
         train()
     with pytest.raises(UsageError, match="'list' is not a dataset"):
         train([b"unverified"])
-    with pytest.raises(UsageError, match="not understood"):
+    with pytest.raises(UsageError, match="invalid value of sign"):
         train(samples, sign="gpg").__enter__()
     with pytest.raises(provreg.ProvregError, match="none"):
         train(samples, sign=f"key:{tmp_path}/none").__enter__()

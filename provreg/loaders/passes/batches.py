@@ -1,8 +1,7 @@
 """The samples of data that can only be streamed, batch by batch, each batch checked as it is read.
 
-Every batch is read once and hashed, and those same payloads are handed on, with the entries that
-they are signed as. What is not as signed is refused before its batch is handed on, what is missing
-when the data end.
+Every batch is read once and hashed, and those same payloads are delivered, with their entries. A
+sample that is not as signed is refused before its batch is delivered, missing ones at the end.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBatch:
-    """Samples as they stand in the data, and what is signed of each.
+    """Samples in the order of the data, with their signed entries.
 
-    `payloads`: rows' columns, files' bytes, or members by name. `rows` are their places in the
-    manifest, `entries` (schema ENTRY) what stands there, `labels_read` the labels in the data.
+    `payloads`: rows' columns, files' bytes, or members by name. `rows` are the samples' places in
+    the manifest, `entries` (schema ENTRY) their entries, `labels_read` the labels in the data.
     """
 
     payloads: Payloads
@@ -45,7 +44,7 @@ class VerifiedBatch:
     objects: Objects
 
     def only(self, keep: Mask) -> VerifiedBatch:
-        """Those of its samples that are to be kept."""
+        """The samples where `keep` is true."""
         return VerifiedBatch(
             _kept(self.payloads, keep),
             self.rows[keep],
@@ -55,12 +54,12 @@ class VerifiedBatch:
         )
 
     def signed(self, name: str) -> pa.ChunkedArray:
-        """A column of the entries, its texts plain; labels in full, however long."""
+        """A column of the entries without dictionary; labels in full, however long."""
         column = without_dictionary(self.entries.column(name))
         digests = self.entries.column("label_digest")
         if name != "label" or digests.null_count == len(digests):
             return column
-        # Long labels stand in the data, or in an object when a labels file gave them.
+        # Long labels are in the data, or in an object if they came from a labels file.
         labels = column.to_pylist()
         long = zip(digests.to_pylist(), self.labels_read.to_pylist(), strict=True)
         for at, (digest, read) in enumerate(long):
@@ -71,10 +70,10 @@ class VerifiedBatch:
 
 
 class Pass:
-    """One pass over the data of the verified version with `head`, whose `entries` these are.
+    """One pass over the data of the verified version with `head` and `entries`.
 
-    Only samples whose entry is `wanted` (None: all) are handed on and must be there; all that is
-    read is checked. With `skips`, what is not as signed is passed over as long as it may be.
+    Only samples whose entry is `wanted` (None: all) are delivered and required; all samples are
+    checked. With `skips`, samples that are not as signed are skipped within its limit.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Pass:
         self._passed_over = 0
 
     def read(self, stream: SampleStream) -> Iterator[VerifiedBatch]:
-        """What is read of the data, or of a part of them, checked.
+        """The checked batches of the data, or of a part of them.
 
         Raises SampleError for the first sample that is not as signed, and what reading raises.
         """
@@ -109,7 +108,7 @@ class Pass:
                     yield batch
 
     def _checked(self, payloads: Payloads, samples: pa.RecordBatch) -> VerifiedBatch:
-        """Those that are to be handed on."""
+        """The samples to deliver."""
         rows, signed = self._matching.match(samples)
         good = rows >= 0
         if not good.all():
@@ -119,7 +118,7 @@ class Pass:
             self._passed_over += int(np.count_nonzero(~good))
             self._skips.check(self._passed_over, error)
             bad = _kept(samples.select(["id", "content"]), ~good)
-            # What a sample is told by: processes that read the same data find the same.
+            # Identifies a sample: processes that read the same data compute the same digest.
             self._skips.pass_over(
                 (blake3(repr(one).encode()).digest() for one in bad.to_pylist()), error
             )
@@ -133,12 +132,12 @@ class Pass:
         )
 
     def missing(self) -> Rows:
-        """The rows of the entries that none of what was read so far is."""
+        """The rows of the entries without a sample so far."""
         return self._matching.missing()
 
     def refuse(self, missing: Rows, *, repeated: int = 0) -> None:
-        """Raises NotTrustedError (step 12) where wanted samples are among these, or so many stand
-        in several places that processes read apart, and no more may be skipped."""
+        """Raises NotTrustedError (step 12) for wanted samples among `missing`, and for `repeated`
+        ones that several processes read, unless they can be skipped."""
         if self._wanted is not None:
             missing = missing[self._wanted[missing]]
         if self._skips is not None:
@@ -156,8 +155,8 @@ class Pass:
 def _ids_are_contents(entries: pa.Table) -> bool:
     """Whether ids are content digests, and so are not in the data.
 
-    The first one tells. Should it tell wrong, samples are found by content and label alone, and
-    still handed on as nothing but what is signed of them.
+    The first entry decides. If it misleads, samples are found by content and label alone, and are
+    still delivered with nothing but their signed entries.
     """
     first = entries.slice(0, 1)
     made: str = content_ids(first.column("content").chunk(0))[0].as_py()
@@ -165,7 +164,7 @@ def _ids_are_contents(entries: pa.Table) -> bool:
 
 
 def _kept(many: Any, keep: Mask) -> Any:
-    """Those of `many`, in Arrow or a sequence, that are to be kept."""
+    """The items of `many`, an Arrow object or a sequence, where `keep` is true."""
     if keep.all():
         return many
     if isinstance(many, Sequence):

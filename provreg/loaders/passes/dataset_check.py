@@ -43,26 +43,25 @@ def verify_dataset(
     signed: VerifiedSamples | VerifiedVersion,
     columns: Mapping[str, str] | None = None,
 ) -> None:
-    """Checks that the rows of `dataset` are the samples that are `signed`, all and no others.
+    """Checks that the rows of `dataset` are exactly the samples that are `signed`.
 
-    Those are the ones that `provreg.load` hands out, as selected and without those left out as
-    revoked, or all of a version. The payload's columns have the names they have in the version; for
-    a version of files it is the one column of images, sounds or bytes. Ids and labels are compared
-    where the dataset has them: in the columns that `columns` names for `id` and `label`, in those
-    of the version's data, or in columns of just these names. Nothing but the rows as they are now
-    is checked; what `map` and the like make of them is not.
+    `signed` is the result of `provreg.load`, with its selection and without excluded samples, or a
+    whole version. The payload's columns have the same names as in the version; for a version of
+    files it is the one column of images, audio or bytes. Ids and labels are compared if the dataset
+    has them: in the columns that `columns` names for `id` and `label`, in those of the version's
+    data, or in columns named `id` and `label`. Only the current rows are checked, not later results
+    of `map`.
 
     Raises NotTrustedError (step 12) with a finding for every row that is not as signed (its
-    `found_id` is `row N`, from 0), for every sample that is missing, and for every column of which
-    the features say another than is signed; RevokedError (step 8) for a version some samples of
-    which may be revoked; UsageError for a column that is missing or is not signed, and for a
-    dataset with a format other than Arrow; InputError for rows that cannot be hashed, such as an
-    image that is a path without its bytes.
+    `found_id` is `row N`, from 0), every missing sample, and every column whose features differ
+    from the signed ones; RevokedError (step 8) for a version with revoked samples; UsageError for a
+    missing or unsigned column, and for a dataset with a format other than Arrow; InputError for
+    rows that cannot be hashed, such as an image that is a path without its bytes.
     """
     if dataset.format["type"] not in {None, "arrow"} or dataset.format["format_kwargs"]:
         raise UsageError(
-            "the dataset hands its rows out in a format, which makes other values of them",
-            hint="check it without, and set the format then: dataset.reset_format()",
+            "the dataset has a format, which changes the values of its rows",
+            hint="call dataset.reset_format(), check the dataset, then set the format",
         )
     schema = dataset.features.arrow_schema
     features = features_of(schema)
@@ -103,13 +102,13 @@ def _refuse_revoked(version: VerifiedVersion) -> None:
         raise RevokedError(
             f"samples of {version.reference} are revoked: {why_revoked(version)}",
             step=8,
-            hint="load the version with provreg.load, where it is said what becomes of them"
-            " (exclude_revoked), and hold the dataset against what that returns",
+            hint="pass the result of provreg.load, which excludes or includes them"
+            " (exclude_revoked), instead of the version",
         )
 
 
 def _check_features(said: Iterable[Said], reference: str, head: Head, reader: _Rows) -> None:
-    """Raises NotTrustedError where features of the dataset make other values than is signed."""
+    """Raises NotTrustedError if features of the dataset decode to other than the signed values."""
     why = ((one, _unsigned(one, head, reader)) for one in said)
     findings = [
         Finding("changed", printable(one.at[0] or ""), detail=complaint)
@@ -118,16 +117,16 @@ def _check_features(said: Iterable[Said], reference: str, head: Head, reader: _R
     ]
     if findings:
         raise NotTrustedError(
-            f"the dataset is not as {reference} signs it: {findings[0].detail}",
+            f"the dataset differs from {reference}: {findings[0].detail}",
             step=12,
             hint="load the version with provreg.loaders.huggingface.dataset, or cast the column to"
-            " what is signed: dataset.cast_column",
+            " the signed feature: dataset.cast_column",
             findings=tuple(findings),
         )
 
 
 def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
-    """Why what a feature of the dataset says is not what is signed, None where it is."""
+    """How a feature of the dataset differs from the signed one, None if it does not."""
     if one.kind in MEDIA and one.parameters.get("decode") is False:
         return None  # their bytes
     column = one.at[0]
@@ -143,7 +142,7 @@ def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
         return unsigned(here, [replace(one, at=here[0].at)])
     if one.kind in {"Json", *MEDIA} and not one.parameters:
         return None  # as usual
-    return f"what {written(one.at)} is as {one.kind} is not signed"
+    return f"the feature {one.kind} of {written(one.at)} is not signed"
 
 
 def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
@@ -154,7 +153,7 @@ def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
     )
     said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     return NotTrustedError(
-        f"the dataset is not as {reference} signs it: {said} (first: {first})",
+        f"the dataset differs from {reference}: {said} (first: {first})",
         step=12,
         hint="do not train on it; load the version with provreg.loaders.huggingface.dataset",
         findings=tuple(findings),
@@ -163,7 +162,7 @@ def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Reads rows as samples: the columns that are the payload, and those of ids and labels."""
+    """How rows are read as samples: the payload's columns, and those of ids and labels."""
 
     payload: tuple[Column, ...]
     are_files: bool
@@ -189,10 +188,10 @@ class _Rows:
 
 
 def _reader(found: dict[str, Column], reading: Mapping[str, Any], given: dict[str, str]) -> _Rows:
-    """How rows with the columns `found` are read as samples of a version that was read so."""
+    """How rows with the columns `found` are read as samples of a version with `reading`."""
     for role, name in given.items():
         if role not in ("id", "label") or name not in found:
-            raise UsageError(f"there is no column {quoted(name)} to be the {quoted(role)}")
+            raise UsageError(f"columns: there is no column {quoted(name)} for {quoted(role)}")
     signed: tuple[Column, ...] = ()
     if "columns" in reading:
         roles = {reading.get(role) for role in ROLES}
@@ -213,7 +212,7 @@ def _reader(found: dict[str, Column], reading: Mapping[str, Any], given: dict[st
         raise UsageError(f"the dataset lacks the column {quoted((missing or ['image'])[0])}")
     if others:
         raise UsageError(
-            f"the column {quoted(others[0].name)} is not part of what is signed",
+            f"the column {quoted(others[0].name)} is not signed",
             hint="check the dataset without it: dataset.remove_columns(…)",
         )
     return _Rows(signed, False, **chosen)

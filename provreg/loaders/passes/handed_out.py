@@ -1,4 +1,4 @@
-"""Which samples were handed out, and how often: what a training run's receipt is made of."""
+"""How often each sample was delivered, for the receipt of a training run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from provreg.store.private.shared import SharedMemory
 
-# What a byte holds: whatever was handed out more often counts as this often.
+# The largest value of a byte: a sample that is delivered more often counts this often.
 MOST = 255
 
 
 class HandedOut:
-    """How often each of `rows` samples was handed out, by all processes that load them together.
+    """How often each of `rows` samples was delivered by all processes together.
 
-    A byte a row, in memory that they share. Where two processes hand out the very same sample at
-    the very same moment, one of the two can go uncounted, but never both.
+    One byte a row, in shared memory. If two processes deliver the same sample at the same moment,
+    one of the two may go uncounted, but never both.
     """
 
     def __init__(self, folder: Path, rows: int) -> None:
@@ -31,13 +31,13 @@ class HandedOut:
             counts[row] += 1
 
     def add_all(self, rows: npt.NDArray[np.integer]) -> None:
-        """Counts samples of which none stands twice."""
+        """Counts distinct samples."""
         counts = self._counts()
         now = counts[rows]
         counts[rows] = np.where(now == MOST, now, now + 1)
 
     def reset(self) -> None:
-        """Counts anew, in all processes."""
+        """Starts again from zero, in all processes."""
         self._counts()[:] = 0
 
     def counts(self) -> npt.NDArray[np.uint8]:
@@ -49,7 +49,7 @@ class HandedOut:
 
 
 def merged(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The counts of two who counted the same samples apart."""
+    """The sum of two counts of the same samples, at most MOST each."""
     together: npt.NDArray[np.uint8] = np.minimum(one.astype(np.uint16) + other, MOST).astype(
         np.uint8
     )

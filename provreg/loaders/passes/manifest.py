@@ -1,8 +1,8 @@
 """The signed manifest as loaders use it: mapped, looked up by row, shared by processes.
 
-Nothing of it is copied: a row is read out of the mapped parts of the private cache, which every
-process of this user maps at the same pages. It pickles in a few hundred bytes, however many samples
-there are, because what it stands for is in the cache under the head's digest.
+Nothing is copied: rows are read from the mapped parts of the private cache, whose pages all
+processes of this user share. It pickles into a few hundred bytes, however many samples there are,
+because the cache has the parts under the head's digest.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from provreg.store.private.mapped_parts import MappedParts
 class SignedManifest:
     """The entries of the version whose head has the digest `head`, by row in order of their ids.
 
-    The version must have been verified on this machine before, by this user. What is missing from
-    the cache raises StorageError.
+    The version must have been verified on this machine by this user. Raises StorageError if the
+    cache lacks it.
     """
 
     def __init__(self, parts: MappedParts, checked: CheckedHeads, head: str) -> None:
@@ -60,14 +60,14 @@ class SignedManifest:
         return self.head.samples
 
     def __getitem__(self, row: int) -> Entry:
-        """What is signed of the sample at `row`, 0 to `len` - 1."""
+        """The entry at `row`, 0 to `len` - 1."""
         number = bisect_right(self._ends, row)
         part = self._opened[number] or self._open(number)
         return Entry(part, row - self._ends[number] + part.rows)
 
     def _open(self, number: int) -> MappedPart:
         if self._process != os.getpid():
-            # A worker: to look through what it inherited for garbage would copy all of it.
+            # A forked worker: a collection would touch, and so copy, all inherited pages.
             gc.freeze()
             self._process = os.getpid()
         part = MappedPart(self._table(self.head.parts[number]), self.head.classes)
@@ -75,7 +75,7 @@ class SignedManifest:
         return part
 
     def table(self) -> pa.Table:
-        """All entries (schema `entry.ENTRY`), in order of their ids; mapped, not copied."""
+        """All entries (schema `entry.ENTRY`), in the order of their ids; mapped, not copied."""
         return pa.concat_tables(map(self._table, self.head.parts))
 
     def _table(self, part: PartRef) -> pa.Table:
@@ -88,7 +88,7 @@ class SignedManifest:
 class MappedPart:
     """One part's columns as views of the mapped file: a value costs a tenth of a microsecond.
 
-    `class_index` gives a label's index in `classes`, -1 where it has none.
+    `class_index` returns a label's index in `classes`, -1 without one.
     """
 
     def __init__(self, entries: pa.Table, classes: Sequence[str]) -> None:
@@ -106,10 +106,10 @@ class MappedPart:
 
 
 class Entry:
-    """What is signed of one sample, as far as loaders hand it on or check it.
+    """The signed fields of one sample that loaders deliver or check.
 
-    `content` is the BLAKE3 of its payload and `size` the payload's bytes. What not every loader
-    asks for is looked up when it does.
+    `content` is the BLAKE3 digest of its payload and `size` the payload's bytes. Other fields are
+    looked up on access.
     """
 
     __slots__ = ("_at", "_part", "content", "id", "size")
@@ -123,12 +123,12 @@ class Entry:
 
     @property
     def label(self) -> str | None:
-        """None for longer ones too, which have a `label_digest`."""
+        """None also for a long label, which has a `label_digest`."""
         return self._part.label(self._at)
 
     @property
     def class_index(self) -> int:
-        """The label's index in the version's classes, -1 where it has none of them."""
+        """The label's index in the version's classes, -1 without one."""
         return self._part.class_index(self._at)
 
     @property
@@ -171,7 +171,7 @@ class _Digests:
 
 
 class _Names:
-    """A dictionary column: few texts, said many times."""
+    """A dictionary column: few texts, many rows."""
 
     def __init__(self, array: pa.DictionaryArray) -> None:
         self._valid = _validity(array)
@@ -186,7 +186,7 @@ class _Names:
 
 
 class _Indices:
-    """The indices that the texts of a dictionary column have in a list."""
+    """The index in a list of each text of a dictionary column."""
 
     def __init__(self, array: pa.DictionaryArray, texts: Sequence[str]) -> None:
         self._valid = _validity(array)
@@ -198,12 +198,12 @@ class _Indices:
 
 
 def indices(array: pa.Array, texts: Sequence[str]) -> pa.Int32Array:
-    """The index in `texts` of each of `array`, -1 where it is none of them."""
+    """The index in `texts` of each item of `array`, -1 if it is not among them."""
     return pc.index_in(array, value_set=pa.array(texts, pa.string())).fill_null(-1)
 
 
 def _validity(array: pa.Array) -> memoryview | None:
-    """The bits that say which values are not null; None where all are."""
+    """The validity bitmap; None without nulls."""
     return memoryview(array.buffers()[0]).cast("B") if array.null_count else None
 
 
@@ -213,7 +213,7 @@ def _is_valid(bits: memoryview | None, row: int) -> bool:
 
 def _emptied(head: str) -> StorageError:
     return StorageError(
-        f"the verified manifest of {quoted(head)} is not in the private cache (any more)",
-        hint="load the version again, on this machine: the cache was emptied, or another machine"
-        " made the loader",
+        f"the verified manifest of {quoted(head)} is no longer in the private cache",
+        hint="load the version again on this machine: the cache was emptied, or the loader comes"
+        " from another machine",
     )

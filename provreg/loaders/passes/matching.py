@@ -1,10 +1,10 @@
-"""Which signed entry each sample of a stream is, found while the data are read once.
+"""Matching the samples of a stream with the signed entries, in one pass over the data.
 
-Data that can only be streamed (tables, tar shards) are hashed batch by batch. Each sample takes the
-entry that it is signed as, each entry is taken once, and what is left when the data end is missing.
-So strangers and changed samples are refused before they are handed on, missing ones at the end.
-Held are 1 byte an entry, 17 where samples are not in the manifest's order, and more only for
-contents that stand several times.
+Data that can only be streamed (tables, tar shards) are hashed batch by batch. Each sample takes its
+signed entry, each entry is taken once, and entries that are left at the end are missing. So
+strangers and changed samples are refused before they are delivered, missing ones at the end. Memory
+is 1 byte an entry, 17 if samples are not in the manifest's order, and more only for duplicate
+contents.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ Mask: TypeAlias = "npt.NDArray[np.bool_]"
 
 _MOST_FINDINGS = 1000
 _WHY = {
-    "label": "the data label it otherwise than signed",
-    "split": "the data put it in another split than signed",
-    "source": "the data say another source than signed",
-    "labeler": "the data say another labeler than signed",
-    "labeled_at": "the data say another time of its label than signed",
+    "label": "its label differs from the signed one",
+    "split": "its split differs from the signed one",
+    "source": "its source differs from the signed one",
+    "labeler": "its labeler differs from the signed one",
+    "labeled_at": "its labeling time differs from the signed one",
 }
 
 
 class Matched(NamedTuple):
-    """`rows`: the place in the manifest of each sample, -1 for one that is not as signed.
+    """`rows`: the manifest row of each sample, -1 for a sample that is not as signed.
 
-    `signed`: the entries of those that are, in the order of the samples.
+    `signed`: the entries of the others, in the order of the samples.
     """
 
     rows: Rows
@@ -55,9 +55,9 @@ class Matched(NamedTuple):
 class Matching:
     """One pass over the data of `reference`, whose `entries` (schema ENTRY) are in order.
 
-    `ids_read`: the data have ids. Where they have none a sample is found by its content, and where
-    that stands several times it takes any entry of the same label and split: the payloads are the
-    same. `told`: what the data say beside the payload, and is refused where it is not as signed.
+    `ids_read`: the data have ids. Without ids a sample is found by its content; among entries of
+    one content it takes any with the same label and split, because the payloads are the same.
+    `told`: the columns beside the payload that the data contain and that must be as signed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Matching:
 
     def match(self, samples: pa.RecordBatch) -> Matched:
         """The entries that `samples` (schema SAMPLE) take."""
-        # Most data stand in the order of their ids: then nothing needs to be looked up.
+        # Most data are in the order of their ids: then nothing needs to be looked up.
         matched = self._run_from(self._next, samples)
         if matched is None and "id" in self._compared:
             # The next shard, say, begins elsewhere.
@@ -87,7 +87,7 @@ class Matching:
         return matched
 
     def refusal(self, samples: pa.RecordBatch, at: int) -> SampleError:
-        """Why the sample in row `at`, which took no entry, does not load."""
+        """The error for the sample in row `at`, which took no entry."""
         finding, entry, why = self._explained(samples, at)
         if entry is not None:
             return refused(self._reference, entry, samples.column("content")[at].as_py(), why)
@@ -99,7 +99,7 @@ class Matching:
         )
 
     def finding(self, samples: pa.RecordBatch, at: int) -> Finding:
-        """What is to be reported of the sample in row `at`, which took no entry."""
+        """The finding for the sample in row `at`, which took no entry."""
         return self._explained(samples, at)[0]
 
     def _explained(
@@ -117,16 +117,16 @@ class Matching:
         expected = written_digest(entry["content"])
         if expected != found:
             finding = Finding("changed", entry["id"], expected=expected, found=found, **who)
-            return finding, entry, "its bytes are not the signed ones"
+            return finding, entry, "its bytes differ from the signed ones"
         unlike = self._told.differences(entries, sample.take(pa.array([0] * entries.num_rows)))
         for field, mask in unlike.items():
             if mask.all():
                 return self._otherwise(field, entries.slice(0, 1), sample), entry, _WHY[field]
-        why = "it stands in the data more often than signed"
+        why = "it occurs more often in the data than in the manifest"
         return Finding("stranger", name, found=found), entry, why
 
     def _otherwise(self, field: str, entry: pa.Table, sample: pa.RecordBatch) -> Finding:
-        """That the data say another `field` of `sample` than its entry."""
+        """The finding for a `field` of `sample` that differs from its entry."""
         said = [without_dictionary(table.column(field)) for table in (entry, sample)]
         if field == "labeled_at":
             said = [format_utc_times(column) for column in said]
@@ -164,7 +164,8 @@ class Matching:
     def repeated_samples(self, count: int) -> NotTrustedError:
         """The error (step 12) for samples that several processes took, each in its own files."""
         return NotTrustedError(
-            f"{count:,} samples of {self._reference} stand in the data more often than signed",
+            f"{count:,} samples of {self._reference} occur more often in the data than in the"
+            " manifest",
             step=12,
             hint=_hint(self._reference),
         )
@@ -184,7 +185,7 @@ class Matching:
         )
 
     def _run_from(self, start: int, samples: pa.RecordBatch) -> Matched | None:
-        """The entries from row `start` on, if they are those of `samples`, one by one."""
+        """The entries from row `start` on, if they match `samples` one by one."""
         end = start + samples.num_rows
         ahead = self._entries.slice(start, samples.num_rows)
         if (
@@ -207,8 +208,8 @@ class Matching:
         rows, several = self._by_content.rows(samples)
         found = np.flatnonzero(rows >= 0)
         signed = self._by_content.take(rows[found])
-        # Among equals, who has no id is not told apart by origins: that one of them has them, the
-        # lookup has seen.
+        # Without ids, equal entries are not told apart by their origins: the lookup has checked
+        # that one of them has the sample's.
         equals = None if self._ids_read else several[found]
         good = ~self._unlike(signed, samples.take(pa.array(found)), equals)
         good &= ~self._taken[rows[found]] & _first_occurrences(rows[found])
@@ -218,7 +219,7 @@ class Matching:
     def _unlike(
         self, entries: pa.Table, samples: pa.RecordBatch, equals: Mask | None = None
     ) -> Mask:
-        """Where samples are not what the entries beside them say, origins of `equals` aside."""
+        """The samples that differ from their entries, except in the origins of `equals`."""
         masks = [unequal(entries.column(name), samples.column(name)) for name in self._compared]
         for name, mask in self._told.differences(entries, samples).items():
             if equals is None or name in self._told.always:
@@ -229,7 +230,7 @@ class Matching:
         return different
 
     def _names(self, table: pa.Table | pa.RecordBatch) -> list[Any]:
-        """What tells entries or samples of one content apart."""
+        """Keys that tell entries or samples of one content apart."""
         if self._ids_read:
             ids: list[Any] = table.column("id").to_pylist()
             return ids
@@ -246,7 +247,7 @@ class Matching:
         return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
     def _origins(self, table: pa.Table | pa.RecordBatch) -> list[tuple[tuple[str, Any], ...]]:
-        """(field, value) of what else entries or samples without ids say, where they do."""
+        """(field, value) pairs of the optional columns of entries or samples without ids."""
         names = () if self._ids_read else self._told.if_present
         said: list[tuple[tuple[str, Any], ...]] = [()] * table.num_rows
         for name in names:
@@ -260,17 +261,17 @@ class Matching:
 
 
 class _Equals(NamedTuple):
-    """Entries of one content and name: their rows, last first, and the `origins` among them."""
+    """Entries of one content and key: their rows, last first, and their `origins`."""
 
     rows: list[int]
     origins: set[tuple[str, Any]]
 
 
 class _ByContent:
-    """Finds entries by the first 8 bytes of their content; those that share them by name as well.
+    """Finds entries by the first 8 bytes of their content, and on a collision by key as well.
 
-    `names` gives the names of entries and of samples, `origins` what they say that is told by no
-    name, `taken` which entries are.
+    `names` returns the keys of entries and of samples, `origins` their optional columns; `taken`
+    marks the entries that samples took.
     """
 
     def __init__(
@@ -291,8 +292,7 @@ class _ByContent:
         self._pools: dict[int, dict[tuple[bytes, Any], _Equals]] = {}
 
     def rows(self, samples: pa.RecordBatch) -> tuple[Rows, Mask]:
-        """The row that each of `samples` can only be, -1 where there is none; and whose are found
-        among several."""
+        """(the row of each sample's entry, -1 without one; which were chosen among several)."""
         keys = _heads(samples.column("content"))
         first = np.searchsorted(self._keys, keys, "left")
         count = np.searchsorted(self._keys, keys, "right") - first
@@ -313,7 +313,7 @@ class _ByContent:
         return rows, count > 1
 
     def take(self, rows: Rows) -> pa.Table:
-        """The entries in `rows`, at the cost of those: chunked columns would be joined first."""
+        """The entries in `rows`; `Table.take` would first join the chunks of whole columns."""
         if not len(rows):
             return pa.Table.from_batches([], self._parts[0].schema)
         part = np.searchsorted(self._ends, rows, "right")
@@ -328,7 +328,7 @@ class _ByContent:
         return pa.Table.from_batches(taken).take(pa.array(back))
 
     def _pool(self, first: int, count: int) -> dict[tuple[bytes, Any], _Equals]:
-        """The entries that share a head, by content and name."""
+        """The entries that share their first 8 bytes, by content and key."""
         if first not in self._pools:
             rows = np.sort(self._order[first : first + count])[::-1]
             entries = self.take(rows)
@@ -345,11 +345,11 @@ class _ByContent:
 
 
 def refused(reference: str, entry: dict[str, Any], found: bytes | None, why: str) -> SampleError:
-    """The error for a sample that is signed as `entry` and does not load."""
-    labeler = "nobody" if entry["labeler"] is None else quoted(entry["labeler"])
+    """The error for a sample with the signed `entry` that does not load."""
+    labeler = "none" if entry["labeler"] is None else quoted(entry["labeler"])
     return SampleError(
         f"{quoted(entry['id'])} of {reference} does not load: {why}"
-        f" (signed as from {quoted(entry['source'])}, labeled by {labeler})",
+        f" (source {quoted(entry['source'])}, labeler {labeler})",
         sample=entry["id"],
         expected=written_digest(entry["content"]),
         found=None if found is None else written_digest(found),
@@ -360,18 +360,18 @@ def refused(reference: str, entry: dict[str, Any], found: bytes | None, why: str
 
 
 def _hint(reference: str) -> str:
-    return f"`provreg verify {reference} --data …` lists all that is not as signed"
+    return f"`provreg verify {reference} --data …` lists all differences"
 
 
 def _heads(content: pa.Array) -> npt.NDArray[np.uint64]:
     """The first 8 bytes of every digest."""
-    # What is behind the last digest of its buffer is not ours to look at.
+    # The buffer may be longer than the array.
     digests = np.frombuffer(content.buffers()[1], "V32", content.offset + len(content))
     return digests[content.offset :].view(np.uint64)[::4].copy()
 
 
 def _first_occurrences(rows: Rows) -> Mask:
-    """Which rows did not stand before."""
+    """Which rows are not repetitions of earlier ones."""
     if (rows[1:] > rows[:-1]).all():
         return np.ones(len(rows), np.bool_)
     mask = np.zeros(len(rows), np.bool_)

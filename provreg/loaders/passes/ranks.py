@@ -1,4 +1,4 @@
-"""The processes of one distributed training run, as torch.distributed has brought them together."""
+"""The ranks of a distributed training run, from torch.distributed or its launcher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Counts = dict[str, npt.NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Rank `number` of `of`; 0 of 1 where nothing is distributed."""
+    """Rank `number` of `of`; 0 of 1 without distribution."""
 
     number: int = 0
     of: int = 1
@@ -32,7 +32,7 @@ class Ranks:
 
     @classmethod
     def launched(cls) -> Self:
-        """As `find`; as long as there is no group, what its launcher says (RANK, WORLD_SIZE)."""
+        """As `find`; without a group, from its launcher's variables (RANK, WORLD_SIZE)."""
         if _distributed() is None:
             number, of = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
             if number.isdecimal() and of.isdecimal():
@@ -41,13 +41,13 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that publishes."""
+        """Whether this rank publishes."""
         return self.number == 0
 
     def gather(self, counts: Counts) -> Counts | None:
         """The counts of all ranks together in the first of them, None in the others.
 
-        All ranks must call it. Raises UsageError where the process group is gone.
+        All ranks must call it. Raises UsageError if the process group is gone.
         """
         if self.of == 1:
             return counts
@@ -71,9 +71,9 @@ class Ranks:
 
 
 class OwnRank:
-    """Which rank the process is that asks, not the one that made this; or always the `given` one.
+    """The rank of the current process, not of the one that made this; or always `given`.
 
-    Workers that were spawned know of no ranks: they are sent the rank of the process they are of.
+    Spawned workers know no ranks: pickling sends them the rank of their parent.
     """
 
     def __init__(self, given: Ranks | None = None) -> None:
@@ -85,16 +85,16 @@ class OwnRank:
 
     @property
     def now(self) -> Ranks:
-        """The rank. Raises UsageError where the launcher names none."""
+        """The rank. Raises UsageError if the launcher's is out of range."""
         if self._given is not None:
             return self._given
         launched = Ranks.launched()
         if not launched.number < max(1, launched.of):
-            raise UsageError(f"rank {launched.number} of {launched.of} is none")
+            raise UsageError(f"rank {launched.number} is out of range for world size {launched.of}")
         return launched if launched.of > 1 else self._sent
 
 
 def _distributed() -> Any:
-    """torch.distributed, where it is loaded and has a process group."""
+    """torch.distributed, if it is loaded and has a process group."""
     group = sys.modules.get("torch.distributed")
     return group if group is not None and group.is_available() and group.is_initialized() else None

@@ -1,7 +1,7 @@
-"""Verified columns in types that another library holds, or an error that names the column.
+"""Casting verified columns to the types of another library, or an error that names the column.
 
-Libraries convert silently what they have no type for, and some of it overflows there or loses
-digits. So it is converted here, where that is refused.
+Libraries silently convert types that they lack, with overflows and lost digits. Arrow's cast
+refuses those.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
 
 _Rows = TypeVar("_Rows", pa.Table, pa.RecordBatch)
-_HINT = "provreg.loaders.arrow and .pandas hand out every value"
+_HINT = "use provreg.loaders.arrow or .pandas, which support every value"
 
 
 def recast(rows: _Rows, held: Callable[[pa.DataType], pa.DataType], where: str) -> _Rows:
-    """`rows` with what is not nested in the types that `held` says, for the library `where`.
+    """`rows` cast to the types that `held` returns, for the library `where`.
 
-    Raises InputError, naming the column, for values that these cannot hold.
+    Raises InputError, naming the column, for values that do not fit.
     """
     for place, field in enumerate(rows.schema):
         wanted = _within(field.type, held)
@@ -36,7 +36,7 @@ def recast(rows: _Rows, held: Callable[[pa.DataType], pa.DataType], where: str) 
 
 
 def no_type(column: str, where: str, error: BaseException) -> InputError:
-    """What to raise for a column that holds a value for which `where` has no type."""
+    """The error for a column with a value for which `where` has no type."""
     return InputError(
         f"column {quoted(column)} holds a value for which {where} has no type:"
         f" {quoted(str(error))}",
@@ -45,9 +45,9 @@ def no_type(column: str, where: str, error: BaseException) -> InputError:
 
 
 def python_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Each row as Python's own values by column.
+    """Each row as Python values by column.
 
-    Times are those of `datetime`, whether or not pandas is there. Raises InputError as `recast`.
+    Times are of `datetime`, whether or not pandas is installed. Raises InputError as `recast`.
     """
     batch = recast(batch, _in_microseconds, "Python")
     columns = []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_WORKERS = 1024
 MOST_PROCESSES = 64
 _LOST = 64
-_ALONE = "make a VerifiedWebDataset for each DataLoader, and let go of iterators that are not used"
+_ALONE = "create a VerifiedWebDataset for each DataLoader, and delete unused iterators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ class SharedPasses:
         some, and where another loader of the process is at its pass.
         """
         if worker.of > MOST_WORKERS:
-            raise UsageError(f"shards can be read by {MOST_WORKERS:,} worker processes at most")
+            raise UsageError(
+                f"{worker.of:,} worker processes, at most {MOST_WORKERS:,} can read shards"
+            )
         with self._memory.locked():
             part = self._part_of(worker.parent)
             at, process = worker.number, os.getpid()
@@ -149,7 +151,7 @@ class SharedPasses:
             if not len(have):
                 raise UsageError(
                     f"more than {MOST_PROCESSES} processes read one VerifiedWebDataset",
-                    hint="load the version in each of them",
+                    hint="load the version in each process",
                 )
         place = int(have[0])
         start = owners.nbytes + place * self._size
@@ -186,8 +188,8 @@ def _change(part: _Part, worker: Worker) -> None:
 
 def _place_taken() -> UsageError:
     return UsageError(
-        "another DataLoader began to read the same VerifiedWebDataset before this one came to its"
-        " end, so that nobody can tell what is missing",
+        "another DataLoader began to read the same VerifiedWebDataset before this one finished, so"
+        " missing samples cannot be detected",
         hint=_ALONE,
     )
 

@@ -1,4 +1,4 @@
-"""Skipping samples that are not as signed: only where it was asked for, counted, and bounded."""
+"""Skipping samples that are not as signed: only on request, counted, and limited."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from provreg.errors import NotTrustedError, SampleError
 from provreg.store.private.shared import SharedMemory
 
-# One of a thousand: what a failing disk may cost, and less than most poisonings need.
+# One in a thousand: enough for a failing disk, too few for most poisoning.
 MOST_BAD = 0.001
-# However many may be skipped: each takes memory.
+# Each stranger takes memory.
 _MOST_STRANGERS = 1 << 20
 _COUNT, _NAME = 8, 16  # bytes
 
 
 class Skips:
-    """The samples that were skipped, of a version of `rows`; at most `most` different ones.
+    """The skipped samples of a version of `rows`; at most `most` distinct ones.
 
-    All processes that this is sent to count together, however often the data are gone through: a
-    limit of each one's own would grow with their number. That holds for signed samples which are
-    not as signed or missing, and in streams for what is read instead of them.
+    All processes count together, over all passes: a limit for each process would grow with their
+    number. It covers samples that differ from the signed ones or are missing, and strangers in
+    streams.
     """
 
     def __init__(self, folder: Path, rows: int, most: int) -> None:
-        # A byte a row and not a bit: neighbouring bits that two processes set could be lost.
+        # A byte a row and not a bit: two processes that set bits of one byte could lose one.
         self._marks = SharedMemory(folder, rows)
         self._most = most
         self._kept = min(most, _MOST_STRANGERS)
@@ -36,16 +36,16 @@ class Skips:
         return int(np.count_nonzero(np.frombuffer(self._marks.map, np.uint8)))
 
     def add(self, row: int, error: SampleError, *, ranks: int = 1) -> None:
-        """Counts a sample; raises NotTrustedError (step 12) when there are too many.
+        """Counts a sample; raises NotTrustedError (step 12) if there are too many.
 
-        Where samples are shared among `ranks`, of which none knows what the others skip, each may
-        skip its part of all that may be skipped, or one.
+        `ranks` that share the samples do not know what the others skip: each may skip its part of
+        the limit, at least one.
         """
         self._marks.map[row] = 1
         self._check(len(self), error, -(-self._most // ranks))
 
     def pass_over(self, names: Iterable[bytes], error: SampleError) -> None:
-        """Counts what stands in a stream and is not signed, by digests; raises as `add`."""
+        """Counts unsigned samples of a stream, by digest; raises as `add`."""
         memory = self._strangers.map
         with self._strangers.locked():
             count = int.from_bytes(memory[:_COUNT], "little")
@@ -60,14 +60,14 @@ class Skips:
                 memory[:_COUNT] = count.to_bytes(_COUNT, "little")
 
     def check(self, count: int, error: SampleError | NotTrustedError) -> None:
-        """Raises NotTrustedError (step 12) if `count` are too many; `error` is the last one's."""
+        """Raises NotTrustedError (step 12) if `count` is too large; `error` is the last."""
         self._check(count, error, self._most)
 
     def _check(self, count: int, error: SampleError | NotTrustedError, most: int) -> None:
         if count > most:
             raise NotTrustedError(
-                f"{count:,} samples are not as signed, more than the {most:,} that may"
-                f" be skipped; the last: {error.message}",
+                f"{count:,} samples are not as signed, at most {most:,} may be skipped;"
+                f" the last: {error.message}",
                 step=12,
                 sample=error.sample,
                 hint=error.hint,

@@ -129,7 +129,7 @@ def test_without_a_policy_nothing_is_trusted(pets: Path, provreg: Run) -> None:
     (pets / "provreg.policy.toml").unlink()
     ran = provreg("verify", "pets@1")
     assert ran.code == 4
-    assert ran.err.splitlines()[0] == "provreg: step 6: nothing says whom to trust"
+    assert ran.err.splitlines()[0] == "provreg: step 6: no policy or key was given"
     assert "--key FILE.pub" in ran.err
 
 

@@ -78,11 +78,11 @@ def test_every_sample_takes_one_entry_of_its_own_in_any_order_and_batches(
 @pytest.mark.parametrize(
     ("poison", "why"),
     [
-        (("b", "TWO", "y"), {True: "its bytes are not", False: "has no such sample"}),
+        (("b", "TWO", "y"), {True: "its bytes differ", False: "has no such sample"}),
         (("e", "evil", "y"), "has no such sample"),
-        (("b", "two", "x"), "label it otherwise"),
-        (("b", "two", None), "label it otherwise"),
-        (("a", "one", "x"), "more often than signed"),
+        (("b", "two", "x"), "its label differs"),
+        (("b", "two", None), "its label differs"),
+        (("a", "one", "x"), "more often in the data than"),
     ],
     ids=["changed", "stranger", "relabeled", "unlabeled", "repeated"],
 )

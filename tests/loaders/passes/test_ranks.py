@@ -118,9 +118,9 @@ def test_a_pass_whose_place_another_loader_took_does_not_end_in_silence(tmp_path
     again = passes.begin(other)
     passes.take(other, again, np.array([0, 1]))
     assert passes.end(other, again) is not None
-    with pytest.raises(provreg.UsageError, match="nobody can tell what is missing"):
+    with pytest.raises(provreg.UsageError, match="missing samples cannot be detected"):
         passes.begin(second)
-    with pytest.raises(provreg.UsageError, match="nobody can tell what is missing"):
+    with pytest.raises(provreg.UsageError, match="missing samples cannot be detected"):
         passes.take(first, number, np.array([1]))
 
 
