@@ -157,10 +157,10 @@ class Registry:
         from provreg.flows.verify.steps import verify
 
         listener = on_step or no_report
-        asked, trust = Reference.parse(reference), self.require_trust()
-        if asked.head is not None:
-            self._refuse_proposal(asked, trust, data, listener, progress)
-        version = verify(self.workspace, asked, trust, on_step=listener)
+        named, trust = Reference.parse(reference), self.require_trust()
+        if named.head is not None:
+            self._refuse_proposal(named, trust, data, listener, progress)
+        version = verify(self.workspace, named, trust, on_step=listener)
         if data:
             from provreg.flows.verify.data import verify_data
 
@@ -176,16 +176,16 @@ class Registry:
 
     def _refuse_proposal(
         self,
-        asked: Reference,
+        named: Reference,
         trust: Trust,
         data: Sequence[Path],
         on_step: Callable[[Step], None],
         progress: Progress | None,
     ) -> None:
-        """Raises NotTrustedError if `asked` is a proposal."""
+        """Raises NotTrustedError if `named` is a proposal."""
         from provreg.flows.sign.proposals import find_proposal, verify_proposal
 
-        proposal = find_proposal(self.workspace, asked, trust)
+        proposal = find_proposal(self.workspace, named, trust)
         if proposal is not None:
             verify_proposal(
                 self.workspace, proposal, trust, data, on_step=on_step, progress=progress
@@ -223,8 +223,8 @@ class Registry:
         """What a countersigner of `reference` should see: `flows.sign.countersign.review`."""
         from provreg.flows.sign.countersign import review
 
-        asked = Reference.parse(reference)
-        return review(self.workspace, asked, self.trust, after_revoked=after_revoked)
+        named = Reference.parse(reference)
+        return review(self.workspace, named, self.trust, after_revoked=after_revoked)
 
     def countersign(
         self, reviewed: Review, signer: Signer, *, after_revoked: bool = False
@@ -243,20 +243,20 @@ class Registry:
         signer: Signer,
         *,
         samples: RevokedSamples | None = None,
-        asked: Callable[[RevocationPlan], None] | None = None,
+        confirm: Callable[[RevocationPlan], None] | None = None,
     ) -> Revoked:
         """Revokes a version, or `samples` of its dataset; raises as `flows.sign.revoke`.
 
-        `asked` is called with the plan before anything is signed, and raises to cancel. Without a
+        `confirm` is called with the plan before anything is signed, and raises to cancel. Without a
         policy or key the signer itself is trusted.
         """
         from provreg.flows.sign.revoke import plan_revocation, revoke
 
         trust = self.trust or self._own_trust(signer)
-        aim = plan_revocation(self.workspace, Reference.parse(reference), samples, reason, trust)
-        if asked is not None:
-            asked(aim)
-        return revoke(self.workspace, aim, signer, trust)
+        plan = plan_revocation(self.workspace, Reference.parse(reference), samples, reason, trust)
+        if confirm is not None:
+            confirm(plan)
+        return revoke(self.workspace, plan, signer, trust)
 
     def export_oms(self, version: VerifiedVersion, signer: Signer) -> bytes:
         """An OpenSSF Model Signing bundle for a version; raises as `flows.sign.oms.oms`."""
@@ -304,7 +304,7 @@ class Registry:
         """
         from provreg.flows.receipts.exposure import all_runs, exposures
 
-        with self._asking(None) as workspace:
+        with self._synced(None) as workspace:
             if choose is None:
                 return all_runs(workspace, self.trust), []
             return exposures(workspace, self.trust, choose)
@@ -333,7 +333,7 @@ class Registry:
         from provreg.readers.files.model import hash_model
 
         files = hash_model(path, progress=progress)
-        with self._asking(None) as workspace:
+        with self._synced(None) as workspace:
             return runs_of_model(workspace, files, self.trust, whole=path.is_dir())
 
     def verify_model(self, path: Path, *, progress: Progress | None = None) -> ModelMatch:
@@ -346,7 +346,7 @@ class Registry:
 
         trust = self.require_trust()
         files = hash_model(path, progress=progress)
-        with self._asking(None) as workspace:
+        with self._synced(None) as workspace:
             return verify_model(workspace, str(path), files, trust, whole=path.is_dir())
 
     def sign_receipt(
@@ -355,18 +355,18 @@ class Registry:
         signer: Signer,
         *,
         model: Path | None = None,
-        asked: Callable[[str, Receipt], None] | None = None,
+        confirm: Callable[[str, Receipt], None] | None = None,
         progress: Progress | None = None,
     ) -> TrainingRun:
         """Signs and stores the pending receipt at `path`, and removes the file.
 
-        `model` is the run's model, if it could not be read when the run ended. `asked` is called
+        `model` is the run's model, if it could not be read when the run ended. `confirm` is called
         with the digest and the receipt before anything is signed, and raises to cancel.
         """
         from provreg.flows.receipts.publish import sign_kept
 
         return sign_kept(
-            self.workspace, self.trust, path, signer, model=model, asked=asked, progress=progress
+            self.workspace, self.trust, path, signer, model=model, asked=confirm, progress=progress
         )
 
     @staticmethod
@@ -425,7 +425,7 @@ class Registry:
         from provreg.flows.history.diff import compared
 
         before, after = self.resolve(old), self.resolve(new)
-        return compared(self.workspace, before, after, self.trust, lambda: self._asking(progress))
+        return compared(self.workspace, before, after, self.trust, lambda: self._synced(progress))
 
     def diff_each(self, old: str, new: str) -> Iterator[Diff]:
         """The changes of every version after `old` up to `new`, version by version."""
@@ -441,15 +441,15 @@ class Registry:
         from provreg.flows.history.blame import blame
 
         version = self.resolve(reference)
-        return blame(self.workspace, version, self.trust, ids, lambda: self._asking(progress))
+        return blame(self.workspace, version, self.trust, ids, lambda: self._synced(progress))
 
     def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
         """Synchronizes the index, as every query does first; returns `damaged`."""
-        with self._asking(progress):
+        with self._synced(progress):
             return self.damaged
 
     @contextmanager
-    def _asking(self, progress: Progress | None) -> Iterator[Workspace]:
+    def _synced(self, progress: Progress | None) -> Iterator[Workspace]:
         """The workspace, with its index synchronized and held open."""
         from provreg.flows.index.sync import sync
 
@@ -459,13 +459,13 @@ class Registry:
 
     def log(self, dataset: str, *, progress: Progress | None = None) -> list[Ancestor]:
         """All versions of `dataset` whose integrity holds, newest first, trusted or not."""
-        with self._asking(progress) as workspace:
+        with self._synced(progress) as workspace:
             versions = workspace.index.versions(dataset)
         return self._judged([one.head for one in reversed(versions)])
 
     def newest(self, *, progress: Progress | None = None) -> list[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not."""
-        with self._asking(progress) as workspace:
+        with self._synced(progress) as workspace:
             # Versions come by dataset and number: the last of each dataset stays.
             newest = {one.dataset: one.head for one in workspace.index.versions()}
         return self._judged(newest.values())
@@ -479,7 +479,7 @@ class Registry:
         """
         from provreg.flows.index.query import query as ask
 
-        with self._asking(progress) as workspace:
+        with self._synced(progress) as workspace:
             return ask(workspace, query, self.trust)
 
     def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:
@@ -523,12 +523,12 @@ class Registry:
         from provreg.flows.verify.manifest import locate
         from provreg.flows.verify.steps import check_named
 
-        asked = Reference.parse(reference)
-        number, digest = locate(self.workspace, asked)
+        named = Reference.parse(reference)
+        number, digest = locate(self.workspace, named)
         version = self._judged([digest])[0]
         # A foreign head under a number is shown, and reported: somebody put it there.
         if number is None:
-            check_named(version.head, asked.dataset, None)
+            check_named(version.head, named.dataset, None)
         return version
 
     def _judged(self, digests: Iterable[str]) -> list[Ancestor]:

@@ -40,7 +40,7 @@ def _provreg(
     """Track where every training sample came from, and refuse data that was tampered with."""
 
 
-def command_line(called: str | None = None) -> TyperGroup:
+def command_line(first_word: str | None = None) -> TyperGroup:
     """`provreg` as typer runs it; with `called`, its first word, only with what begins so."""
     app = typer.Typer(
         name="provreg",
@@ -52,7 +52,7 @@ def command_line(called: str | None = None) -> TyperGroup:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_provreg)
-    command_table.register(app, called)
+    command_table.register(app, first_word)
     return get_group(app)
 
 
@@ -112,7 +112,7 @@ def _report(error: ProvregError, *, as_json: bool) -> int:
         print(json_text({"error": error_to_json(error), "exit_code": error.exit_code}))
     else:
         step = f"step {error.step}: " if isinstance(error, NotTrustedError) and error.step else ""
-        _say(f"{step}{error.message}", error.hint)
+        _print_error(f"{step}{error.message}", error.hint)
     return error.exit_code
 
 
@@ -133,11 +133,11 @@ def _report_usage(error: typer.TyperException, *, as_json: bool) -> int:
         fields = {"kind": "usage", "message": message, "hint": hint}
         print(json_text({"error": fields, "exit_code": error.exit_code}))
     else:
-        _say(message, hint)
+        _print_error(message, hint)
     return error.exit_code
 
 
-def _say(message: str, hint: str) -> None:
+def _print_error(message: str, hint: str) -> None:
     print(f"provreg: {printable(message)}", file=sys.stderr)
     if hint:
         print(f"  {printable(hint)}", file=sys.stderr)

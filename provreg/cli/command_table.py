@@ -46,12 +46,12 @@ _SUMMARIES = {
 }
 
 
-def register(app: typer.Typer, called: str | None = None) -> None:
+def register(app: typer.Typer, first_word: str | None = None) -> None:
     """Adds commands to `app`: all, or those that begin with the word `called`.
 
     Where none does, all are added as they are listed, and none can be run.
     """
-    loaded = [words for words in _SUMMARIES if called in (None, words.partition(" ")[0])]
+    loaded = [words for words in _SUMMARIES if first_word in (None, words.partition(" ")[0])]
     groups: dict[str, typer.Typer] = {}
     for words in loaded or _SUMMARIES:
         first, _, second = words.partition(" ")

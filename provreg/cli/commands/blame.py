@@ -13,7 +13,7 @@ from provreg.cli.ui.options import (
     ReferenceArgument,
 )
 from provreg.cli.ui.render import attribution_to_json, signed_by
-from provreg.cli.ui.session import open_registry, say_damage, say_untrusted
+from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
 
 if TYPE_CHECKING:
     from provreg.flows.history.blame import Attribution, SampleBlame
@@ -44,8 +44,8 @@ def blame(
     opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         blamed = opened.blame(reference, ids or (), progress=progress)
-    say_damage(opened.damaged, output)
-    say_untrusted(blamed.line, output)
+    warn_damaged(opened.damaged, output)
+    warn_untrusted(blamed.line, output)
     if output.json:
         samples = (_sample_to_json(sample) for sample in blamed)
         output.stream({"ref": reference}, "samples", samples)
@@ -64,7 +64,7 @@ def blame(
 
 def _row(sample: SampleBlame) -> tuple[object, ...]:
     content, label = sample.content, sample.label
-    signers = dict.fromkeys(signed_by(one.version) for one in (content, label))
+    signers = dict.fromkeys(signed_by(attribution.version) for attribution in (content, label))
     return (
         _since(content),
         content.source,

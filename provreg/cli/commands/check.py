@@ -39,7 +39,9 @@ def check(
     )
     if problems:
         output.table(
-            ("where", "problem"), [(one.where, one.what) for one in problems], whole=("where",)
+            ("where", "problem"),
+            [(problem.where, problem.what) for problem in problems],
+            whole=("where",),
         )
         raise typer.Exit(DamagedError.exit_code)
     output.line("the index agrees with the objects" if index else "no damage found")

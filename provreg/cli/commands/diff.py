@@ -25,7 +25,7 @@ from provreg.cli.ui.render import (
     signers_to_json,
     when,
 )
-from provreg.cli.ui.session import open_registry, say_damage, say_gate, say_untrusted
+from provreg.cli.ui.session import open_registry, print_gate, warn_damaged, warn_untrusted
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
@@ -110,8 +110,8 @@ def diff(
             )
         else:
             found = _between(opened, old, new, progress)
-    say_damage(opened.damaged, output)
-    say_untrusted(found.versions, output)
+    warn_damaged(opened.damaged, output)
+    warn_untrusted(found.versions, output)
     if gate and found.gate is None:
         raise UsageError(
             "no rule restricts this dataset, so --gate cannot fail",
@@ -122,7 +122,7 @@ def diff(
         output.warn(f"changes cannot be attributed: {found.broken}")
     diffs = opened.diff_each(old, new) if each else iter([found])
     _show(found, diffs, output, lines=json_lines, each=each)
-    refused = found.gate is not None and say_gate(found.gate, output)
+    refused = found.gate is not None and print_gate(found.gate, output)
     if refused and (gate or exit_code):
         raise typer.Exit(NotTrustedError.exit_code)
     if exit_code and (len(found) or found.relabeling is not None or found.beside):
@@ -154,7 +154,7 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
     for path in found.beside:
         output.line(f"{quoted(path)}, a file beside the data, has changed")
     if between is not None:
-        _say_between(between, counts, output, each=each)
+        _print_between(between, counts, output, each=each)
     for diff in diffs:
         if each:
             words = counts_in_words(diff.changes.counts())
@@ -198,14 +198,14 @@ def show_changes(found: Diff, output: Output) -> None:
     pairs: Counter[tuple[str | None, ...]] = Counter()
     for change in found:
         entry = change.new or {}
-        said = (entry.get("source"), entry.get("labeler"), _by(change))
-        group = (" ".join(change.kinds), *said)
+        origin = (entry.get("source"), entry.get("labeler"), _by(change))
+        group = (" ".join(change.kinds), *origin)
         totals[group] += 1
         examples = groups.setdefault(group, [])
         if len(examples) < _EXAMPLES:
             examples.append(change.id)
         if "relabeled" in change.kinds:
-            pairs[_labels(change), *said[1:]] += 1
+            pairs[_labels(change), *origin[1:]] += 1
     _count(
         ("samples", "change", "source", "labeler", "by", "first"),
         [(count, *group, ", ".join(groups[group])) for group, count in totals.most_common()],
@@ -249,15 +249,17 @@ def _labels_to_json(found: Relabeling) -> dict[str, Any]:
     return {"old": found.old_type, "new": found.new_type, "moved": moved}
 
 
-def _say_between(found: Between, counts: Mapping[str, int], output: Output, *, each: bool) -> None:
+def _print_between(
+    found: Between, counts: Mapping[str, int], output: Output, *, each: bool
+) -> None:
     """Prints the changes that OLD and NEW alone do not show."""
     since = {kind: count for kind, count in found.injected_since.items() if count}
     if since:
-        said = ", ".join(f"{count:,} were {kind}" for kind, count in since.items())
-        output.line(f"of the injected samples, {said} later; they count only as injected")
+        later_changes = ", ".join(f"{count:,} were {kind}" for kind, count in since.items())
+        output.line(f"of the injected samples, {later_changes} later; they count only as injected")
     if dict(found.counts) != dict(counts):
-        how = "" if each else "; --each lists them"
-        output.line(f"version by version: {counts_in_words(found.counts)}{how}")
+        hint = "" if each else "; --each lists them"
+        output.line(f"version by version: {counts_in_words(found.counts)}{hint}")
 
 
 def _by(change: Change) -> str | None:

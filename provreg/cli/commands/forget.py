@@ -71,23 +71,26 @@ def _show(memory: PlaceMemory, output: Output) -> None:
         output.line(f"seen in {place}")
     if memory.unreadable is not None:
         output.warn(f"the whole record is deleted: {memory.unreadable}")
-    for one in memory.datasets:
-        output.line(f"  {one.dataset}, uid {one.uid}: {_told(one.versions, 'version')}")
-        if one.revocations:
-            output.line(f"    {_told(one.revocations, 'revocation')}")
-        if one.unreadable is not None:
+    for dataset in memory.datasets:
+        output.line(
+            f"  {dataset.dataset}, uid {dataset.uid}: {_numbers(dataset.versions, 'version')}"
+        )
+        if dataset.revocations:
+            output.line(f"    {_numbers(dataset.revocations, 'revocation')}")
+        if dataset.unreadable is not None:
             output.warn(
-                f"the record of {one.dataset} is deleted for all registries: {one.unreadable}"
+                f"the record of {dataset.dataset} is deleted for all registries:"
+                f" {dataset.unreadable}"
             )
     if memory.revocation is not None:
         output.line(f"  newest revocation: {memory.revocation.number}, {memory.revocation.digest}")
 
 
-def _told(numbers: tuple[int, ...], what: str) -> str:
+def _numbers(numbers: tuple[int, ...], what: str) -> str:
     if not numbers:
         return f"no {what} seen only there"
-    some = ", ".join(map(str, numbers[-5:]))
-    return f"{counted(len(numbers), what)} ({'…, ' if len(numbers) > 5 else ''}{some})"
+    last = ", ".join(map(str, numbers[-5:]))
+    return f"{counted(len(numbers), what)} ({'…, ' if len(numbers) > 5 else ''}{last})"
 
 
 def _document(memory: PlaceMemory) -> dict[str, Any]:
@@ -98,12 +101,12 @@ def _document(memory: PlaceMemory) -> dict[str, Any]:
         "places": list(memory.places),
         "datasets": [
             {
-                "dataset": one.dataset,
-                "uid": one.uid,
-                "versions": list(one.versions),
-                "revocations": list(one.revocations),
+                "dataset": dataset.dataset,
+                "uid": dataset.uid,
+                "versions": list(dataset.versions),
+                "revocations": list(dataset.revocations),
             }
-            for one in memory.datasets
+            for dataset in memory.datasets
         ],
         "revocation": None if link is None else asdict(link),
     }

@@ -13,7 +13,7 @@ from provreg.cli.ui.fetching import (
     FetchLimitOption,
     FetchOption,
     UrlColumnOption,
-    asked_fetch,
+    fetch_request,
 )
 from provreg.cli.ui.findings import list_findings
 from provreg.cli.ui.ingested import report
@@ -44,7 +44,7 @@ from provreg.cli.ui.reading_options import (
     SplitOption,
     TimeOption,
 )
-from provreg.cli.ui.session import open_registry, open_signer, say_gate
+from provreg.cli.ui.session import open_registry, open_signer, print_gate
 from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, NotFetchedError, NotTrustedError, UsageError
 
@@ -140,7 +140,7 @@ def ingest(
     from provreg.readers.api import ReadOptions
 
     output = printing.output()
-    how = ReadOptions(
+    options = ReadOptions(
         format=format,
         id=id,
         label=label,
@@ -163,7 +163,7 @@ def ingest(
         paths=tuple(paths),
         source=origin.source,
         labeler=origin.labeler,
-        options=how,
+        options=options,
         labels=labels,
         append=origin.append,
         replace=origin.replace,
@@ -171,7 +171,7 @@ def ingest(
         after_revoked=after_revoked,
         propose=propose,
         message=message,
-        fetch=asked_fetch(
+        fetch=fetch_request(
             fetch, url_column, fetch_failures, fetch_limit, private=fetch_from_private
         ),
     )
@@ -203,7 +203,7 @@ def ingest(
         output.line(f"it would {what}: {outcome.lacks.message}")
         output.line(f"  {outcome.lacks.hint}")
     if outcome.gate is not None:
-        refused |= say_gate(outcome.gate, output)
+        refused |= print_gate(outcome.gate, output)
     if refused and not propose:
         raise typer.Exit(NotTrustedError.exit_code)
 

@@ -70,7 +70,7 @@ def _new_passphrase() -> str:
             "cannot ask for a passphrase without a terminal",
             hint="set PROVREG_PASSWORD, or pass --no-passphrase for an unencrypted key",
         )
-    asked = "PROVREG_PASSWORD" not in os.environ and "COSIGN_PASSWORD" not in os.environ
-    if asked and sys.stdin.isatty() and passphrase("repeat the passphrase: ") != chosen:
+    interactive = "PROVREG_PASSWORD" not in os.environ and "COSIGN_PASSWORD" not in os.environ
+    if interactive and sys.stdin.isatty() and passphrase("repeat the passphrase: ") != chosen:
         raise UsageError("the passphrases differ", hint="run the command again")
     return chosen

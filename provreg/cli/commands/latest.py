@@ -61,18 +61,18 @@ def latest(
         output.warn(warning)
     for reason in freshness.passed_over:
         output.warn(f"a latest statement of {name} does not count: {reason}")
-    said = None if signed is None else signed.latest
+    statement = None if signed is None else signed.latest
     if signed is not None and not signed.counts:
         output.warn("your statement does not count under the policy in force")
     output.document({
         "dataset": name,
-        "signed": None if said is None else _to_json(said, ()),
-        "latest": [_to_json(one.latest, [by for by, _ in one.approvals])
-                   for one in freshness.attested],
+        "signed": None if statement is None else _to_json(statement, ()),
+        "latest": [_to_json(attested.latest, [by for by, _ in attested.approvals])
+                   for attested in freshness.attested],
     })  # fmt: skip
-    if said is not None:
-        until = when(said.expires)
-        output.line(f"attested until {until}: {name}@{said.version} is the newest version")
+    if statement is not None:
+        until = when(statement.expires)
+        output.line(f"attested until {until}: {name}@{statement.version} is the newest version")
     _show(name, freshness, output)
 
 
@@ -84,13 +84,13 @@ def _show(name: str, freshness: Freshness, output: Output) -> None:
         ("newest", "revocation", "as of", "expires", "by"),
         [
             (
-                f"{name}@{one.latest.version}",
-                one.latest.revocation and one.latest.revocation.number,
-                when(one.latest.as_of),
-                when(one.latest.expires),
-                ", ".join(by for by, _ in one.approvals),
+                f"{name}@{attested.latest.version}",
+                attested.latest.revocation and attested.latest.revocation.number,
+                when(attested.latest.as_of),
+                when(attested.latest.expires),
+                ", ".join(by for by, _ in attested.approvals),
             )
-            for one in freshness.attested
+            for attested in freshness.attested
         ],
         whole=("newest", "as of", "expires"),
     )

@@ -11,7 +11,7 @@ from provreg.cli.ui.options import (
     Printing,
 )
 from provreg.cli.ui.render import counts_in_words, signed_by, version_to_json, when
-from provreg.cli.ui.session import open_registry, say_damage, say_untrusted, say_waiting
+from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted, warn_waiting
 from provreg.core.encoding.names import check_dataset_name
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError
@@ -37,7 +37,7 @@ def log(
     opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         versions = opened.log(name, progress=progress)
-    say_damage([one for one in opened.damaged if one.dataset == name], output)
+    warn_damaged([version for version in opened.damaged if version.dataset == name], output)
     if not versions:
         if name in opened.only_proposed():
             raise NotFoundError(
@@ -47,21 +47,23 @@ def log(
         raise NotFoundError(
             f"there is no dataset {quoted(name)}", hint="`provreg ls` lists the datasets"
         )
-    say_untrusted(versions, output)
-    say_waiting(name, opened.waiting(name), output)
-    output.document({"dataset": name, "versions": [version_to_json(one) for one in versions]})
+    warn_untrusted(versions, output)
+    warn_waiting(name, opened.waiting(name), output)
+    output.document(
+        {"dataset": name, "versions": [version_to_json(version) for version in versions]}
+    )
     output.table(
         ("version", "created", "samples", "changes", "signed by", "message"),
         [
             (
-                one.head.version,
-                when(one.head.created),
-                one.head.samples,
-                counts_in_words(one.head.changes),
-                signed_by(one),
-                one.head.message or None,
+                version.head.version,
+                when(version.head.created),
+                version.head.samples,
+                counts_in_words(version.head.changes),
+                signed_by(version),
+                version.head.message or None,
             )
-            for one in versions
+            for version in versions
         ],
         whole=("created",),
     )

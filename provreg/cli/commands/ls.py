@@ -12,7 +12,7 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, proposal_to_json, signed_by, version_to_json, when
-from provreg.cli.ui.session import open_registry, say_damage, say_untrusted
+from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def ls(
         return
     with output.progress("indexing") as progress:
         newest = opened.newest(progress=progress)
-    say_damage(opened.damaged, output)
-    say_untrusted(newest, output)
+    warn_damaged(opened.damaged, output)
+    warn_untrusted(newest, output)
     output.document({"datasets": [version_to_json(version) for version in newest]})
     waits = opened.only_proposed()
     if waits:
@@ -93,29 +93,29 @@ def _list_proposals(opened: Registry, output: Output) -> None:
     found = opened.proposals()
     for warning in opened.warnings:
         output.warn(warning)
-    output.document({"proposals": [proposal_to_json(one) for one in found]})
-    known = [one for one in found if one.state != "unknown"]
-    for one in known:
+    output.document({"proposals": [proposal_to_json(proposal) for proposal in found]})
+    known = [proposal for proposal in found if proposal.state != "unknown"]
+    for proposal in known:
         output.facts(
             {
-                "proposal": one.reference,
-                "of": f"{one.dataset}@{one.waiting.number}",
-                "samples": None if one.head is None else one.head.samples,
-                "created": None if one.head is None else when(one.head.created),
-                "message": (one.head.message or None) if one.head else None,
-                "signed by": ", ".join(one.waiting.by),
-                "state": one.state,
-                "because": one.because,
-                "needed": one.needed or None,
+                "proposal": proposal.reference,
+                "of": f"{proposal.dataset}@{proposal.waiting.number}",
+                "samples": None if proposal.head is None else proposal.head.samples,
+                "created": None if proposal.head is None else when(proposal.head.created),
+                "message": (proposal.head.message or None) if proposal.head else None,
+                "signed by": ", ".join(proposal.waiting.by),
+                "state": proposal.state,
+                "because": proposal.because,
+                "needed": proposal.needed or None,
             }
         )
         output.line()
-    strangers = [one for one in found if one.state == "unknown"]
-    for one in strangers if output.verbose else ():
-        output.line(f"{one.reference}: {one.because}")
-    if strangers:
+    unknown = [proposal for proposal in found if proposal.state == "unknown"]
+    for proposal in unknown if output.verbose else ():
+        output.line(f"{proposal.reference}: {proposal.because}")
+    if unknown:
         output.note(
-            f"{counted(len(strangers), 'proposal')} not signed by any principal of the policy"
+            f"{counted(len(unknown), 'proposal')} not signed by any principal of the policy"
         )
     if not known:
         output.note("no proposal waits for signatures")

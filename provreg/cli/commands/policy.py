@@ -65,7 +65,7 @@ def init(
     except OSError as error:
         raise storage_error("write", str(out), error) from error
     output.document({"policy": str(out)})
-    trusted = " and ".join(str(one) for one in (key, identity) if one is not None)
+    trusted = " and ".join(str(signer) for signer in (key, identity) if signer is not None)
     output.line(f"{out} trusts {trusted} for every dataset; edit it as needed")
     output.note(f"  provreg policy check --policy {out}")
 

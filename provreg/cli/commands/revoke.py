@@ -64,17 +64,17 @@ def revoke(
     opened = open_registry(opening, output, root=signing)
     signer = require_signer(signing, opened, output)
 
-    aims: list[RevocationPlan] = []
+    plans: list[RevocationPlan] = []
 
-    def asked(aim: RevocationPlan) -> None:
-        aims.append(aim)
-        _show(aim, output)
-        confirm(f"revoke {aim.revocation.what}? This cannot be undone", yes=yes)
+    def review(plan: RevocationPlan) -> None:
+        plans.append(plan)
+        _show(plan, output)
+        confirm(f"revoke {plan.revocation.what}? This cannot be undone", yes=yes)
 
-    made = opened.revoke(reference, reason, signer, samples=samples, asked=asked)
+    revoked = opened.revoke(reference, reason, signer, samples=samples, confirm=review)
     for warning in opened.warnings:
         output.warn(warning)
-    _report(made, aims[0], output)
+    _report(revoked, plans[0], output)
 
 
 def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamples | None:
@@ -95,27 +95,27 @@ def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamp
     return RevokedSamples("labeler", labeler or "", since)
 
 
-def _show(aim: RevocationPlan, output: Output) -> None:
+def _show(plan: RevocationPlan, output: Output) -> None:
     """Prints what is about to be revoked, as far as a person can check it."""
-    revocation = aim.revocation
-    output.line(f"{revocation.dataset}@{revocation.version}, {counted(aim.samples, 'sample')}")
+    revocation = plan.revocation
+    output.line(f"{revocation.dataset}@{revocation.version}, {counted(plan.samples, 'sample')}")
     output.line(f"  {revocation.head}")
     if revocation.samples is not None:
-        output.line(f"  {revocation.samples}: {aim.revoked:,} of them")
-        others = [(name, count) for name, count in aim.names if name != revocation.samples.name]
-        unnamed = aim.revoked - sum(count for _, count in aim.names)
+        output.line(f"  {revocation.samples}: {plan.revoked:,} of them")
+        others = [(name, count) for name, count in plan.names if name != revocation.samples.name]
+        unnamed = plan.revoked - sum(count for _, count in plan.names)
         if others or unnamed:
-            said = [f"{count:,} now name {name}" for name, count in others]
-            said += [f"{unnamed:,} now name nobody"] if unnamed else []
-            output.line(f"  of these, {', '.join(said)}: their origin was changed later")
-        if not aim.revoked:
+            others_in_words = [f"{count:,} now name {name}" for name, count in others]
+            others_in_words += [f"{unnamed:,} now name nobody"] if unnamed else []
+            output.line(f"  of these, {', '.join(others_in_words)}: their origin was changed later")
+        if not plan.revoked:
             output.warn(f"{revocation.dataset}@{revocation.version} has no {revocation.samples}")
 
 
-def _report(made: Revoked, aim: RevocationPlan, output: Output) -> None:
+def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
     from provreg.flows.verify.revocations import InForce
 
-    outcome = made.outcome
+    outcome = revoked.outcome
     in_force = outcome if isinstance(outcome, InForce) else None
     revocation = outcome.revocation
     assert revocation is not None  # noqa: S101 (what was just signed can be read)
@@ -124,16 +124,16 @@ def _report(made: Revoked, aim: RevocationPlan, output: Output) -> None:
         output.warn(f"revocation {revocation.number} is not in force here: {why_not}")
     by = [name for name, _ in outcome.approvals]
     output.document(_document(revocation) | {
-        "added": made.added, "in_force": in_force is not None, "by": by, "because": why_not,
-        "revoked": aim.revoked, "names": dict(aim.names),
+        "added": revoked.added, "in_force": in_force is not None, "by": by, "because": why_not,
+        "revoked": plan.revoked, "names": dict(plan.names),
     })  # fmt: skip
-    said = "revoked" if made.added else "was already revoked"
-    output.line(f"{revocation.what} {said}: revocation {revocation.number}")
+    state = "revoked" if revoked.added else "was already revoked"
+    output.line(f"{revocation.what} {state}: revocation {revocation.number}")
     output.line(f"  {revocation.digest()}")
-    told = "inform everyone who trained on it"
-    if aim.proposed:
-        told = "nobody could train on it: it was only proposed"
-    output.note(f"{told}; `provreg latest` attests it to new users")
+    advice = "inform everyone who trained on it"
+    if plan.proposed:
+        advice = "nobody could train on it: it was only proposed"
+    output.note(f"{advice}; `provreg latest` attests it to new users")
 
 
 def _document(revocation: Revocation) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from provreg.cli.ui.options import (
     Printing,
 )
 from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
-from provreg.cli.ui.session import open_registry, say_damage
+from provreg.cli.ui.session import open_registry, warn_damaged
 from provreg.core.encoding.text import quoted
 from provreg.errors import UsageError
 
@@ -48,24 +48,25 @@ def runs(
     listed too, and marked.
     """
     output = printing.output()
-    wanted = _read(conditions or [])
+    values = _parse_conditions(conditions or [])
     opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         opened.sync(progress=progress)
-    say_damage(opened.damaged, output)
+    warn_damaged(opened.damaged, output)
     for path in opened.unsigned_receipts():
         output.warn(f"a receipt is not signed yet: provreg sign receipt:{path} --sign …")
     from provreg.loaders.selection import Selection
 
-    selected = wanted or where is not None
-    found, untold = opened.runs(Selection(**wanted, where=where).mask if selected else None)
+    selected = values or where is not None
+    found, unresolved = opened.runs(Selection(**values, where=where).mask if selected else None)
     for warning in opened.warnings:
         output.warn(warning)
-    warn_unresolved(untold, output)
+    warn_unresolved(unresolved, output)
     output.document(
         {
             "runs": [
-                run_to_json(one.run) | {"chosen": one.chosen, "handed": one.seen} for one in found
+                run_to_json(exposure.run) | {"chosen": exposure.chosen, "handed": exposure.seen}
+                for exposure in found
             ]
         }
     )
@@ -75,9 +76,9 @@ def runs(
         output.line("no run received such a sample" if selected else "no training runs")
 
 
-def _read(conditions: list[str]) -> dict[str, list[str]]:
+def _parse_conditions(conditions: list[str]) -> dict[str, list[str]]:
     """The values asked for, by field."""
-    wanted: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for condition in conditions:
         field, equals, value = condition.partition("=")
         if field not in _FIELDS or not equals:
@@ -85,5 +86,5 @@ def _read(conditions: list[str]) -> dict[str, list[str]]:
                 f"{quoted(condition)} is not FIELD=VALUE",
                 hint=f"fields are {', '.join(_FIELDS)}; --where takes other conditions",
             )
-        wanted.setdefault(field, []).append(value)
-    return wanted
+        values.setdefault(field, []).append(value)
+    return values

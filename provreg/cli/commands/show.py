@@ -24,7 +24,7 @@ from provreg.cli.ui.render import (
     when,
 )
 from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
-from provreg.cli.ui.session import open_registry, say_damage, say_untrusted
+from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,12 +80,13 @@ def show(
 def _show_version(opened: Registry, reference: str, output: Output) -> None:
     version = opened.resolve(reference)
     head = version.head
-    say_untrusted([version], output)
+    warn_untrusted([version], output)
     signatures, skipped = opened.signatures(version)
     document = version_to_json(version) | {
-        "signatures": [_signature_to_json(one, version, opened) for one in signatures],
+        "signatures": [_signature_to_json(signature, version, opened) for signature in signatures],
         "skipped": [
-            {"bundle": one.bundle, "step": one.step, "reason": one.reason} for one in skipped
+            {"bundle": bundle.bundle, "step": bundle.step, "reason": bundle.reason}
+            for bundle in skipped
         ],
         "label_type": head.label_type,
         "classes": list(head.classes),
@@ -120,18 +121,18 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
             ("signed by", "principal", "signed at", "time proven by", "counts"),
             [
                 (
-                    str(one),
-                    _principal(one, opened),
-                    when(one.signed_at),
-                    None if one.signed_at is None else _PROOFS[one.proof],
-                    "yes" if one in _counted(version) else "no",
+                    str(signature),
+                    _principal(signature, opened),
+                    when(signature.signed_at),
+                    None if signature.signed_at is None else _PROOFS[signature.proof],
+                    "yes" if signature in _counted(version) else "no",
                 )
-                for one in signatures
+                for signature in signatures
             ],
             whole=("signed at",),
         )
-    for left in skipped:
-        output.warn(f"bundle {left.bundle} is not counted (step {left.step}): {left.reason}")
+    for bundle in skipped:
+        output.warn(f"bundle {bundle.bundle} is not counted (step {bundle.step}): {bundle.reason}")
 
 
 def _principal(signature: Signature, opened: Registry) -> str | None:
@@ -161,23 +162,23 @@ def _signature_to_json(
 
 def _show_sample(opened: Registry, reference: str, sample: str, output: Output) -> None:
     blamed = opened.blame(reference, (sample,))
-    say_damage(opened.damaged, output)
+    warn_damaged(opened.damaged, output)
     entry = entry_to_json(blamed.entries.to_pylist()[0])
     (answer,) = blamed
     attributions = (("content", answer.content), ("label", answer.label))
-    versions = {one.version.digest: one.version for _, one in attributions}
-    say_untrusted(versions.values(), output)
+    versions = {attribution.version.digest: attribution.version for _, attribution in attributions}
+    warn_untrusted(versions.values(), output)
     content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
-    found, untold = opened.runs_of_sample(reference, sample)
-    warn_unresolved(untold, output)
-    runs = [run_to_json(one.run) for one in found]
+    found, unresolved = opened.runs_of_sample(reference, sample)
+    warn_unresolved(unresolved, output)
+    runs = [run_to_json(exposure.run) for exposure in found]
     output.document(
         {"ref": reference, "entry": entry, "content": content, "label": label, "runs": runs}
     )
     since = {
-        f"{what} since": f"{name_of(one.version)}, {when(one.version.head.created)},"
-        f" signed by {signed_by(one.version)}"
-        for what, one in attributions
+        f"{what} since": f"{name_of(attribution.version)},"
+        f" {when(attribution.version.head.created)}, signed by {signed_by(attribution.version)}"
+        for what, attribution in attributions
     }
     output.facts(entry | since)
     if found:

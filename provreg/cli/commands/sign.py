@@ -19,7 +19,7 @@ from provreg.cli.ui.options import (
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.receipts import receipt_path, sign_receipt
 from provreg.cli.ui.render import counted, counts_in_words, name_of, proposal_to_json, when
-from provreg.cli.ui.session import confirm, open_registry, require_signer, say_untrusted
+from provreg.cli.ui.session import confirm, open_registry, require_signer, warn_untrusted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,28 +80,28 @@ def sign(
     name = name_of(review.version)
     what = name if review.proposal is None else f"the proposal of {name}"
     confirm(f"sign {what} as shown above?", yes=yes)
-    made = opened.countersign(review, signer, after_revoked=after_revoked)
-    version = made.version
-    output.document(_document(review, made.bundle) | _outcome(made))
-    if made.bundle is None:
+    signed = opened.countersign(review, signer, after_revoked=after_revoked)
+    version = signed.version
+    output.document(_document(review, signed.bundle) | _outcome(signed))
+    if signed.bundle is None:
         output.line(f"you have already signed {what}: nothing was added")
     else:
-        output.line(f"{what} signed ({made.bundle})")
-    if made.published:
+        output.line(f"{what} signed ({signed.bundle})")
+    if signed.published:
         output.line(f"{name} published")
-    if made.proposal is None:
+    if signed.proposal is None:
         output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
     else:
-        output.line(f"  it still waits for signatures: {made.proposal.because}")
-        output.line(f"  {made.proposal.needed}")
+        output.line(f"  it still waits for signatures: {signed.proposal.because}")
+        output.line(f"  {signed.proposal.needed}")
 
 
-def _outcome(made: Countersigned) -> dict[str, Any]:
-    version, proposal = made.version, made.proposal
+def _outcome(signed: Countersigned) -> dict[str, Any]:
+    version, proposal = signed.version, signed.proposal
     return {
         "trusted": version.trusted_because is not None,
         "because": version.trusted_because or version.refused_because,
-        "published": made.published,
+        "published": signed.published,
         "proposal": None if proposal is None else proposal_to_json(proposal),
     }
 
@@ -122,7 +122,7 @@ def _show(review: Review, output: Output) -> None:
         counts = review.changes.changes.counts()
         output.line(f"compared with {review.changes.old_name}: {counts_in_words(counts)}")
         show_changes(review.changes, output)
-    say_untrusted(review.before, output)
+    warn_untrusted(review.before, output)
     output.line(_verdict(version.trusted_because, version.refused_because))
 
 
@@ -140,8 +140,8 @@ def _document(review: Review, bundle: str | None) -> dict[str, Any]:
         "bundle": bundle,
         "changes": counts,
         "untrusted_before": [
-            {"ref": name_of(one), "because": one.refused_because}
-            for one in review.before
-            if one.trusted_because is None
+            {"ref": name_of(earlier), "because": earlier.refused_because}
+            for earlier in review.before
+            if earlier.trusted_because is None
         ],
     }

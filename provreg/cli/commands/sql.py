@@ -12,7 +12,7 @@ from provreg.cli.ui.options import (
     Printing,
 )
 from provreg.cli.ui.render import when
-from provreg.cli.ui.session import open_registry, say_damage
+from provreg.cli.ui.session import open_registry, warn_damaged
 
 EXAMPLES = (
     'provreg sql "select dataset, version, samples, trusted from versions"',
@@ -34,7 +34,7 @@ def sql(
     opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
         columns, rows = opened.sql(query, progress=progress)
-    say_damage(opened.damaged, output)
+    warn_damaged(opened.damaged, output)
     for warning in opened.warnings:
         output.warn(warning)
     answer = ([_plain(cell) for cell in row] for row in rows)

@@ -12,7 +12,7 @@ from provreg.cli.ui.fetching import (
     FetchLimitOption,
     RefetchOption,
     RefetchSampleOption,
-    asked_refetch,
+    refetch_options,
 )
 from provreg.cli.ui.fetching import refetch as refetch_samples
 from provreg.cli.ui.findings import list_findings
@@ -106,7 +106,9 @@ def verify(
     if model is not None:
         verify_model(opened, model, output)
         return
-    sample, bounds = asked_refetch(refetch, refetch_sample, fetch_limit, private=fetch_from_private)
+    sample, bounds = refetch_options(
+        refetch, refetch_sample, fetch_limit, private=fetch_from_private
+    )
     steps: list[Step] = []
 
     def on_step(step: Step) -> None:
@@ -137,12 +139,12 @@ def verify(
             f"first use of {version.head.dataset}: no pin and no earlier verification confirms its"
             f" history; run `provreg pin {version.reference}` to fix it"
         )
-    for passed in version.chain.passed_over:
-        output.warn(f"revocation {passed.number} does not count: {passed.reason}")
+    for ignored in version.chain.passed_over:
+        output.warn(f"revocation {ignored.number} does not count: {ignored.reason}")
     _warn_of_revoked_samples(opened, version, output)
     document = _document(version.reference, steps, verified=True)
     document["because"] = version.verdict.reason
-    _say(version, opened.require_trust().origin, paths, output)
+    _print_result(version, opened.require_trust().origin, paths, output)
     if refetch:
         refetch_samples(opened, version, document, sample=sample, bounds=bounds, output=output)
     else:
@@ -156,9 +158,9 @@ def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output:
     count = int(opened.revoked_samples(version).sum())
     if not count:  # this version has none of them
         return
-    why = "; ".join(f"{one.revocation.samples} {one}" for one in in_force)
-    said = f"{counted(count, 'sample')} of {version.reference} {'is' if count == 1 else 'are'}"
-    output.warn(f"{said} revoked: {why}")
+    why = "; ".join(f"{revocation.revocation.samples} {revocation}" for revocation in in_force)
+    subject = f"{counted(count, 'sample')} of {version.reference} {'is' if count == 1 else 'are'}"
+    output.warn(f"{subject} revoked: {why}")
 
 
 def _warn(warnings: list[str], output: Output) -> None:
@@ -166,7 +168,9 @@ def _warn(warnings: list[str], output: Output) -> None:
         output.warn(warning)
 
 
-def _say(version: VerifiedVersion, origin: str, data: tuple[Path, ...], output: Output) -> None:
+def _print_result(
+    version: VerifiedVersion, origin: str, data: tuple[Path, ...], output: Output
+) -> None:
     samples = counted(version.head.samples, "sample")
     what = f"its manifest of {samples} is as signed"
     if data:

@@ -66,6 +66,6 @@ def with_groups(function: Callable[..., None]) -> Callable[..., None]:
         function(**values, **made)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     vars(command)["__signature__"] = inspect.Signature(parameters)
     return command

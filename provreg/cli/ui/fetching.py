@@ -71,10 +71,10 @@ RefetchSampleOption = Annotated[
 ]
 
 # Other bytes than the signed ones, or a URL that provreg refuses to download.
-_OTHERS = frozenset({"changed", "recompressed", "replaced", "refused"})
+_DIFFERENT = frozenset({"changed", "recompressed", "replaced", "refused"})
 
 
-def asked_fetch(
+def fetch_request(
     folder: Path | None,
     column: str | None,
     failures: str | None,
@@ -86,31 +86,31 @@ def asked_fetch(
     from provreg.flows.ingest.request import Fetch
 
     if folder is None:
-        said = {"--url-column": column, "--fetch-failures": failures, "--fetch-limit": limit,
+        unused = {"--url-column": column, "--fetch-failures": failures, "--fetch-limit": limit,
                 "--fetch-from-private": private or None}  # fmt: skip
-        _refuse_alone(said, "--fetch DIR")
+        _refuse_without(unused, "--fetch DIR")
         return None
     allowed = 0 if failures is None else _number(failures, "--fetch-failures")
     return Fetch(folder, column or "url", allowed, _bounds(limit, private=private))
 
 
-def asked_refetch(
-    asked: bool, sample: str | None, limit: str | None, *, private: bool
+def refetch_options(
+    refetch: bool, sample: str | None, limit: str | None, *, private: bool
 ) -> tuple[int | None, Bounds]:
     """(how many samples to download again, None for all, what a server is given).
 
     Raises UsageError.
     """
-    if not asked:
-        said = {"--refetch-sample": sample, "--fetch-limit": limit,
+    if not refetch:
+        unused = {"--refetch-sample": sample, "--fetch-limit": limit,
                 "--fetch-from-private": private or None}  # fmt: skip
-        _refuse_alone(said, "--refetch")
+        _refuse_without(unused, "--refetch")
     number = None if sample is None else _number(sample, "--refetch-sample", least=1)
     return number, _bounds(limit, private=private)
 
 
-def _refuse_alone(said: Mapping[str, object], needed: str) -> None:
-    for option, value in said.items():
+def _refuse_without(options: Mapping[str, object], needed: str) -> None:
+    for option, value in options.items():
         if value is not None:
             raise UsageError(f"{option} requires {needed}")
 
@@ -122,7 +122,7 @@ def _bounds(limit: str | None, *, private: bool) -> Bounds:
     return Bounds(most=most << 20, private=private)
 
 
-def say_fetched(fetched: FetchedList, output: Output) -> None:
+def warn_failed_urls(fetched: FetchedList, output: Output) -> None:
     """What was downloaded, and a warning with the names of what was not."""
     output.note(f"{fetched.downloaded:,} downloaded, {fetched.kept:,} already present")
     if fetched.failed:
@@ -170,7 +170,7 @@ def refetch(
     )
     list_findings(found.findings, output)
     output.line(_in_words(found, counts))
-    if not _OTHERS.isdisjoint(counts):
+    if not _DIFFERENT.isdisjoint(counts):
         raise typer.Exit(NotTrustedError.exit_code)
     if counts["unreachable"]:
         raise typer.Exit(StorageError.exit_code)
@@ -179,9 +179,9 @@ def refetch(
 
 
 def _in_words(found: Refetched, counts: Counter[str]) -> str:
-    said = "".join(f", {count:,} {kind}" for kind, count in sorted(counts.items()))
+    differences = "".join(f", {count:,} {kind}" for kind, count in sorted(counts.items()))
     without = f"; {found.without_url:,} have no URL" if found.without_url else ""
-    return f"{counted(found.checked, 'URL')}: {found.unchanged:,} as signed{said}{without}"
+    return f"{counted(found.checked, 'URL')}: {found.unchanged:,} as signed{differences}{without}"
 
 
 def _number(text: str, option: str, *, least: int = 0) -> int:

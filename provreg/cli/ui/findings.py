@@ -31,9 +31,11 @@ def list_findings(findings: tuple[Finding, ...], output: Output) -> None:
             "source": [finding.source for finding in shown],
             "labeler": [finding.labeler for finding in shown],
         }
-        said = {name: cells for name, cells in columns.items() if any(cells)}
+        filled = {name: cells for name, cells in columns.items() if any(cells)}
         output.line(f"{kind}: {count:,}")
-        output.table(tuple(said), list(zip(*said.values(), strict=True)), whole=("id", "now at"))
+        output.table(
+            tuple(filled), list(zip(*filled.values(), strict=True)), whole=("id", "now at")
+        )
         if len(shown) < count:
             output.line(f"… and {count - len(shown):,} more (-v or --json lists all)")
         output.line()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from provreg.cli.ui.fetching import fetched_to_json, say_fetched
+from provreg.cli.ui.fetching import fetched_to_json, warn_failed_urls
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, counts_in_words, gate_to_json
-from provreg.cli.ui.session import say_waiting
+from provreg.cli.ui.session import warn_waiting
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.publish import Outcome
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     """Prints what was published, or would be, and what was excluded."""
     head = outcome.head
-    for number in outcome.passed_over:
+    proposed = outcome.proposed
+    for skipped in outcome.passed_over:
         output.warn(
-            f"skipped {outcome.dataset}@{number.number}, which does not verify: {number.reason}"
+            f"skipped {outcome.dataset}@{skipped.number}, which does not verify: {skipped.reason}"
         )
-    made = outcome.proposed
-    others = [one for one in outcome.waiting if made is None or made.digest != one.digest]
-    say_waiting(outcome.dataset, others, output)
+    own = None if proposed is None else proposed.digest
+    others = [waiting for waiting in outcome.waiting if waiting.digest != own]
+    warn_waiting(outcome.dataset, others, output)
     if outcome.left_out:
-        said = ", ".join(f"{count:,} {reason}" for reason, count in outcome.left_out.items())
-        output.note(f"excluded: {said}")
+        counts = (f"{count:,} {reason}" for reason, count in outcome.left_out.items())
+        output.note(f"excluded: {', '.join(counts)}")
     document = {
         "dataset": outcome.dataset,
         "published": head is not None,
@@ -36,7 +37,6 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         "left_out": outcome.left_out,
         "reused_digests": outcome.reused,
     }
-    proposed = outcome.proposed
     if proposed is not None:
         document["proposal"] = {
             "head": proposed.digest,
@@ -46,7 +46,7 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
             "again": proposed.again,
         }
     if outcome.fetched is not None:
-        say_fetched(outcome.fetched, output)
+        warn_failed_urls(outcome.fetched, output)
         document["fetched"] = fetched_to_json(outcome.fetched)
     if outcome.lacks is not None:
         document["lacks"] = {"because": outcome.lacks.message, "needed": outcome.lacks.hint}
@@ -58,8 +58,8 @@ def report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         output.line(f"{head.dataset}@{head.version} published: {changed}")
         output.line(f"  head {outcome.digest}")
     elif proposed is not None:
-        said = "is already proposed" if proposed.again else "is proposed"
-        output.line(f"{outcome.dataset}@{proposed.head.version} {said}: {changed}")
+        state = "is already proposed" if proposed.again else "is proposed"
+        output.line(f"{outcome.dataset}@{proposed.head.version} {state}: {changed}")
         output.line(f"  {proposed.lacks.message}")
         output.line(f"  {proposed.lacks.hint}")
         output.note(f"to sign it: provreg sign {outcome.dataset}@{proposed.digest}")

@@ -11,7 +11,7 @@ import typer
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, error_to_json
 from provreg.cli.ui.runs import run_facts, run_to_json
-from provreg.cli.ui.session import say_damage
+from provreg.cli.ui.session import warn_damaged
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
@@ -35,23 +35,23 @@ def model_path(reference: str) -> Path | None:
 def show_model(opened: Registry, path: Path, output: Output, *, samples: bool) -> None:
     """The runs that made the model at `path`; with `samples`, the ids of all that they received."""
     with output.progress("hashing the model") as progress:
-        made = opened.runs_of_model(path, progress=progress)
-    say_damage(opened.damaged, output)
+        matches = opened.runs_of_model(path, progress=progress)
+    warn_damaged(opened.damaged, output)
     _warn(opened, output)
-    if not made:
+    if not matches:
         raise NotFoundError(
             f"no receipt in this registry names the files of {quoted(str(path))}",
             hint="`provreg runs` lists all receipts; the model may have changed since its run",
         )
-    document = {"model": str(path), "runs": [_made_to_json(one) for one in made]}
+    document = {"model": str(path), "runs": [_match_to_json(match) for match in matches]}
     if samples:
-        _show_samples(opened, document, made, output)
+        _show_samples(opened, document, matches, output)
         return
     output.document(document)
-    for place, one in enumerate(made):
+    for place, match in enumerate(matches):
         if place:
             output.line()
-        output.facts(run_facts(one.run) | {"files": _differences(one)})
+        output.facts(run_facts(match.run) | {"files": _differences(match)})
 
 
 def verify_model(opened: Registry, path: Path, output: Output) -> None:
@@ -60,7 +60,7 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
     try:
         trust = opened.require_trust()
         with output.progress("hashing the model") as progress:
-            made = opened.verify_model(path, progress=progress)
+            match = opened.verify_model(path, progress=progress)
     except NotTrustedError as error:
         _warn(opened, output)
         if not output.json:
@@ -73,21 +73,21 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
             {"ref": reference, "verified": False, "steps": [], "findings": findings, "error": why}
         )
         raise typer.Exit(error.exit_code) from None
-    say_damage(opened.damaged, output)
+    warn_damaged(opened.damaged, output)
     _warn(opened, output)
-    run, files = made.run, len(made.run.receipt.model) if path.is_dir() else 1
-    for one in run.versions:
-        if one.revoked:
+    run, files = match.run, len(match.run.receipt.model) if path.is_dir() else 1
+    for version in run.versions:
+        if version.revoked:
             output.warn(
-                f"{counted(one.revoked, 'sample')} of {one.name} that the run received"
-                f" {'is' if one.revoked == 1 else 'are'} revoked"
+                f"{counted(version.revoked, 'sample')} of {version.name} that the run received"
+                f" {'is' if version.revoked == 1 else 'are'} revoked"
             )
-    signers = ", ".join(f"{one.principal} ({one.signature})" for one in run.signers)
+    signers = ", ".join(f"{signer.principal} ({signer.signature})" for signer in run.signers)
     because = f"receipt {run.digest} is signed by {signers}"
     output.document(
         {"ref": reference, "verified": True, "steps": [], "findings": [], "because": because}
     )
-    versions = ", ".join(one.name for one in run.versions)
+    versions = ", ".join(version.name for version in run.versions)
     output.line(
         f"{path} is verified: {counted(files, 'file')} unchanged since the run,"
         f" trained on {versions}"
@@ -97,9 +97,9 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
 
 
 def _show_samples(
-    opened: Registry, document: dict[str, Any], made: list[ModelMatch], output: Output
+    opened: Registry, document: dict[str, Any], matches: list[ModelMatch], output: Output
 ) -> None:
-    found = _samples(opened, made)
+    found = _samples(opened, matches)
     if output.json:
         output.stream(document, "samples", found)
         return
@@ -107,22 +107,24 @@ def _show_samples(
         output.line(f"{sample['dataset']}@{sample['version']} {sample['id']}")
 
 
-def _samples(opened: Registry, made: list[ModelMatch]) -> Iterator[dict[str, Any]]:
+def _samples(opened: Registry, matches: list[ModelMatch]) -> Iterator[dict[str, Any]]:
     """The samples that the best matching run received, in the order of ids."""
-    for on, ids in opened.samples_of_run(made[0].run):
+    for on, ids in opened.samples_of_run(matches[0].run):
         for chunk in ids.chunks:
             for sample in chunk:
                 yield {"dataset": on.dataset, "version": on.version, "id": sample.as_py()}
 
 
-def _made_to_json(made: ModelMatch) -> dict[str, Any]:
-    return run_to_json(made.run) | {"findings": [one.to_json() for one in made.findings]}
+def _match_to_json(match: ModelMatch) -> dict[str, Any]:
+    return run_to_json(match.run) | {"findings": [finding.to_json() for finding in match.findings]}
 
 
-def _differences(made: ModelMatch) -> str:
-    if not made.findings:
+def _differences(match: ModelMatch) -> str:
+    if not match.findings:
         return "unchanged since the run"
-    return "CHANGED since the run: " + ", ".join(f"{one.id} {one.kind}" for one in made.findings)
+    return "CHANGED since the run: " + ", ".join(
+        f"{finding.id} {finding.kind}" for finding in match.findings
+    )
 
 
 def _warn(opened: Registry, output: Output) -> None:

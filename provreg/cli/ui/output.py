@@ -26,24 +26,24 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the result."""
         if not self.json:
-            print(_shown(text))
+            print(_printable(text))
 
     def note(self, text: str) -> None:
         """A line that helps a person and is no result: what was left out, what to do next."""
         if not self.json and not self._quiet:
-            print(_shown(text), file=sys.stderr)
+            print(_printable(text), file=sys.stderr)
 
     def warn(self, text: str) -> None:
         """A warning: on standard error, or in the JSON document's `warnings`."""
         self._warnings.append(text)
         if not self.json:
-            print(f"warning: {_shown(text)}", file=sys.stderr)
+            print(f"warning: {_printable(text)}", file=sys.stderr)
 
     def document(self, document: Mapping[str, Any]) -> None:
         """The result for machines."""
         if self.json:
-            said = {"warnings": self._warnings} if self._warnings else {}
-            print(json_text({**document, **said}))
+            warnings = {"warnings": self._warnings} if self._warnings else {}
+            print(json_text({**document, **warnings}))
 
     def stream(self, document: Mapping[str, Any], name: str, items: Iterable[Any]) -> None:
         """The result for machines: `document` with an array `name`, an item a line.
@@ -59,8 +59,8 @@ class Output:
         for item in items:
             print(before + json_text(item), end="")
             before = ",\n"
-        said = f', "warnings": {json_text(self._warnings)}' if self._warnings else ""
-        print(f"]{said}}}")
+        warnings = f', "warnings": {json_text(self._warnings)}' if self._warnings else ""
+        print(f"]{warnings}}}")
 
     def lines(self, document: Mapping[str, Any], items: Iterable[Any]) -> None:
         """The result for machines as JSON Lines: `document`, then an item a line."""
@@ -143,7 +143,7 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 

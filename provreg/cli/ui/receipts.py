@@ -42,12 +42,12 @@ def sign_receipt(
     `model` is the run's model, if it could not be read when the run ended.
     """
 
-    def asked(digest: str, receipt: Receipt) -> None:
+    def review(digest: str, receipt: Receipt) -> None:
         output.facts(receipt_facts(digest, receipt))
         confirm("sign this receipt as shown above?", yes=yes)
 
     with output.progress("hashing the model") as progress:
-        run = opened.sign_receipt(path, signer, model=model, asked=asked, progress=progress)
+        run = opened.sign_receipt(path, signer, model=model, confirm=review, progress=progress)
     for warning in opened.warnings:
         output.warn(warning)
     because = None if run.refused is None else str(run.refused)

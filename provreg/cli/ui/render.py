@@ -32,26 +32,26 @@ def when(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def counted(count: int, singular: str, plural: str = "") -> str:
     """`1 sample`, `10,000 samples`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:
     """The kinds that occurred, with how often: `50 injected, 10 removed`."""
-    said = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
-    return ", ".join(said) or "no changes"
+    counts_of_kinds = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
+    return ", ".join(counts_of_kinds) or "no changes"
 
 
 def signers_to_json(version: Ancestor | TrainingRun) -> list[dict[str, str]]:
     """Each signer as the design's diff format has it: by key, or by identity and issuer."""
     found = []
     for signer in version.signers:
-        made = signer.signature
-        if made.key is not None:
-            found.append({"principal": signer.principal, "key": made.key})
+        signature = signer.signature
+        if signature.key is not None:
+            found.append({"principal": signer.principal, "key": signature.key})
         else:
-            identity, issuer = made.identity or "", made.issuer or ""
+            identity, issuer = signature.identity or "", signature.issuer or ""
             found.append({"principal": signer.principal, "identity": identity, "issuer": issuer})
     return found
 

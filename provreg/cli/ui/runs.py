@@ -29,13 +29,13 @@ def run_to_json(run: TrainingRun) -> dict[str, Any]:
         "finished": when(receipt.finished),
         "model": [asdict(file) for file in receipt.model],
         "datasets": [
-            asdict(one.on)
+            asdict(version.on)
             | {
-                "revoked": one.revoked,
-                "trusted": one.refused is None,
-                "because": one.refused and str(one.refused),
+                "revoked": version.revoked,
+                "trusted": version.refused is None,
+                "because": version.refused and str(version.refused),
             }
-            for one in run.versions
+            for version in run.versions
         ],
         "code": asdict(receipt.code),
         "parameters": receipt.parameters,
@@ -54,67 +54,67 @@ def run_facts(run: TrainingRun) -> dict[str, object]:
         "because": run.refused and str(run.refused),
         "model": _files(run.receipt),
     }
-    for one in run.versions:
-        facts[f"trained on {one.name}"] = (
-            _handed(one.on)
-            + (f"; {one.revoked:,} of them are revoked" if one.revoked else "")
-            + (f"; UNTRUSTED: {one.refused}" if one.refused else "")
+    for version in run.versions:
+        facts[f"trained on {version.name}"] = (
+            _deliveries(version.on)
+            + (f"; {version.revoked:,} of them are revoked" if version.revoked else "")
+            + (f"; UNTRUSTED: {version.refused}" if version.refused else "")
         )
-    return facts | _by_the_signers_word(run.receipt)
+    return facts | _claims(run.receipt)
 
 
 def receipt_facts(digest: str, receipt: Receipt) -> dict[str, object]:
     """As `run_facts`, for a receipt that is not signed yet."""
     facts: dict[str, object] = {"receipt": digest, "model": _files(receipt)}
     for on in receipt.datasets:
-        facts[f"trained on {on.dataset}@{on.version}"] = _handed(on)
-    return facts | _by_the_signers_word(receipt)
+        facts[f"trained on {on.dataset}@{on.version}"] = _deliveries(on)
+    return facts | _claims(receipt)
 
 
-def _handed(on: TrainingInput) -> str:
+def _deliveries(on: TrainingInput) -> str:
     return f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} deliveries in total"
 
 
-def _by_the_signers_word(receipt: Receipt) -> dict[str, object]:
+def _claims(receipt: Receipt) -> dict[str, object]:
     return {
         "started": f"{when(receipt.started)} (as claimed by the signer)",
         "finished": when(receipt.finished),
         "code": _code(receipt.code),
-        "parameters": _cut(canonical(receipt.parameters).decode()),
+        "parameters": _shortened(canonical(receipt.parameters).decode()),
         "environment": ", ".join(f"{name} {text}" for name, text in receipt.environment.items()),
         "run": receipt.run,
     }
 
 
-def runs_table(rows: Iterable[Exposure], output: Output) -> None:
+def runs_table(exposures: Iterable[Exposure], output: Output) -> None:
     """A line for each run: its model and versions, and how many chosen samples it received."""
     output.table(
         ("receipt", "finished", "model", "trained on", "received", "of", "signed by"),
         [
             (
-                short(one.run.digest),
-                when(one.run.receipt.finished),
-                _files(one.run.receipt),
+                short(exposure.run.digest),
+                when(exposure.run.receipt.finished),
+                _files(exposure.run.receipt),
                 ", ".join(
-                    standing.name + ("" if standing.refused is None else " (UNTRUSTED)")
-                    for standing in one.run.versions
+                    version.name + ("" if version.refused is None else " (UNTRUSTED)")
+                    for version in exposure.run.versions
                 ),
-                one.seen,
-                one.chosen,
-                signed_by(one.run),
+                exposure.seen,
+                exposure.chosen,
+                signed_by(exposure.run),
             )
-            for one in rows
+            for exposure in exposures
         ],
         whole=("receipt", "finished"),
     )
 
 
-def warn_unresolved(untold: Iterable[UnresolvedReceipt], output: Output) -> None:
+def warn_unresolved(unresolved: Iterable[UnresolvedReceipt], output: Output) -> None:
     """Warns of receipts whose samples cannot be determined."""
-    for one in untold:
+    for receipt in unresolved:
         output.warn(
-            f"cannot tell which samples the run of receipt {short(one.receipt)} received:"
-            f" {one.reason}"
+            f"cannot tell which samples the run of receipt {short(receipt.receipt)} received:"
+            f" {receipt.reason}"
         )
 
 
@@ -130,16 +130,16 @@ def _files(receipt: Receipt) -> str:
 
 
 def _code(code: Code) -> str | None:
-    said = []
+    facts = []
     if code.commit is not None:
         state = {True: "with local changes", False: "unchanged", None: "changes unknown"}[
             code.dirty
         ]
-        said.append(f"commit {code.commit}, {state}")
+        facts.append(f"commit {code.commit}, {state}")
     if code.script is not None:
-        said.append(f"script {code.script.name} ({short(code.script.sha256)})")
-    return "; ".join(said) or None
+        facts.append(f"script {code.script.name} ({short(code.script.sha256)})")
+    return "; ".join(facts) or None
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "… (--json shows all)"

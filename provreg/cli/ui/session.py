@@ -135,13 +135,13 @@ def confirm(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def say_damage(damaged: list[Damaged], output: Output) -> None:
+def warn_damaged(damaged: list[Damaged], output: Output) -> None:
     """Warns of version numbers whose integrity does not hold."""
-    for one in damaged:
-        output.warn(f"skipped {one.dataset}@{one.number}: {one.reason}")
+    for version in damaged:
+        output.warn(f"skipped {version.dataset}@{version.number}: {version.reason}")
 
 
-def say_gate(gate: Gate, output: Output) -> bool:
+def print_gate(gate: Gate, output: Output) -> bool:
     """Prints whether the policy would accept unpublished data; returns whether it refuses."""
     since = "" if gate.base is None else f", compared with {gate.base}"
     output.line(f"{gate.rule} would {'NOT ' if gate.refusals else ''}accept it{since}")
@@ -150,16 +150,16 @@ def say_gate(gate: Gate, output: Output) -> bool:
     return bool(gate.refusals)
 
 
-def say_waiting(dataset: str, waiting: Iterable[Waiting], output: Output) -> None:
+def warn_waiting(dataset: str, waiting: Iterable[Waiting], output: Output) -> None:
     """Warns of proposals that wait for signatures."""
-    for one in waiting:
+    for proposal in waiting:
         output.warn(
-            f"a proposal for {dataset}@{one.number} waits for signatures:"
-            f" {dataset}@{one.digest}, signed by {', '.join(one.by)}"
+            f"a proposal for {dataset}@{proposal.number} waits for signatures:"
+            f" {dataset}@{proposal.digest}, signed by {', '.join(proposal.by)}"
         )
 
 
-def say_untrusted(versions: Iterable[Ancestor], output: Output) -> None:
+def warn_untrusted(versions: Iterable[Ancestor], output: Output) -> None:
     """Warns of versions that the policy does not trust, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for version in versions:

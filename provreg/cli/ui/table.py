@@ -23,20 +23,20 @@ def lay_out(
     value: an id that is cut cannot be copied.
     """
     if width is not None and _total(_natural(columns, rows)) > width:
-        kept = [place for place in range(len(columns))
+        places = [place for place in range(len(columns))
                 if any(row[place] != NOTHING for row in rows)]  # fmt: skip
-        columns = [columns[place] for place in kept]
-        rows = [[row[place] for place in kept] for row in rows]
+        columns = [columns[place] for place in places]
+        rows = [[row[place] for place in places] for row in rows]
     widths = _natural(columns, rows)
     if width is not None and _total(widths) > width:
         least = [
             full if name in whole else max(map(_longest_word, [name, *cells]))
-            for name, full, cells in zip(columns, widths, _turned(columns, rows), strict=True)
+            for name, full, cells in zip(columns, widths, _transpose(columns, rows), strict=True)
         ]
         if _total(least) > width:
             return [], _records(columns, rows)
-        widths = _shrunk(widths, least, width)
-    right = [bool(rows) and all(map(_is_number, cells)) for cells in _turned(columns, rows)]
+        widths = _shrink(widths, least, width)
+    right = [bool(rows) and all(map(_is_number, cells)) for cells in _transpose(columns, rows)]
     lines = [line for row in rows for line in _row_lines(row, widths, right)]
     return _row_lines(columns, widths, right), lines
 
@@ -44,7 +44,7 @@ def lay_out(
 def records(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Names and values, a line each; values are never folded."""
     width = max((cells(name) for name, _ in pairs), default=0)
-    return [f"{_padded(name, width)}{_GAP}{value}" for name, value in pairs]
+    return [f"{_pad(name, width)}{_GAP}{value}" for name, value in pairs]
 
 
 def cells(text: str) -> int:
@@ -58,17 +58,17 @@ def cells(text: str) -> int:
 def _records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines: list[str] = []
     for row in rows:
-        said = [pair for pair in zip(columns, row, strict=True) if pair[1] != NOTHING]
-        lines += [*([""] if lines else []), *records(said)]
+        filled = [pair for pair in zip(columns, row, strict=True) if pair[1] != NOTHING]
+        lines += [*([""] if lines else []), *records(filled)]
     return lines
 
 
-def _turned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+def _transpose(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[row[place] for row in rows] for place in range(len(columns))]
 
 
 def _natural(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    turned = _turned(columns, rows)
+    turned = _transpose(columns, rows)
     return [max(map(cells, [name, *column])) for name, column in zip(columns, turned, strict=True)]
 
 
@@ -80,7 +80,7 @@ def _longest_word(text: str) -> int:
     return max(map(cells, text.split()), default=0)
 
 
-def _shrunk(widths: Sequence[int], least: Sequence[int], width: int) -> list[int]:
+def _shrink(widths: Sequence[int], least: Sequence[int], width: int) -> list[int]:
     """`widths` made to fit by taking from the widest column that can still give, no less."""
     shrunk = list(widths)
     while (excess := _total(shrunk) - width) > 0:
@@ -96,19 +96,19 @@ def _shrunk(widths: Sequence[int], least: Sequence[int], width: int) -> list[int
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
-    folded = [_folded(cell, width) for cell, width in zip(row, widths, strict=True)]
+    folded = [_fold(cell, width) for cell, width in zip(row, widths, strict=True)]
     lines = []
     for line in range(max(map(len, folded), default=0)):
         parts = [cell[line] if line < len(cell) else "" for cell in folded]
         padded = [
-            _padded(part, width, right=to_right)
+            _pad(part, width, right=to_right)
             for part, width, to_right in zip(parts, widths, right, strict=True)
         ]
         lines.append(_GAP.join(padded).rstrip())
     return lines
 
 
-def _folded(cell: str, width: int) -> list[str]:
+def _fold(cell: str, width: int) -> list[str]:
     """`cell` in lines of at most `width`, broken between words."""
     if cells(cell) <= width:
         return [cell]
@@ -121,7 +121,7 @@ def _folded(cell: str, width: int) -> list[str]:
     return lines
 
 
-def _padded(text: str, width: int, *, right: bool = False) -> str:
+def _pad(text: str, width: int, *, right: bool = False) -> str:
     space = " " * (width - cells(text))
     return space + text if right else text + space
 
