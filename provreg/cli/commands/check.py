@@ -10,7 +10,7 @@ from provreg.cli.ui.options import (
     Opening,
     Printing,
 )
-from provreg.cli.ui.session import open_registry
+from provreg.cli.ui.session import open_registry, print_warnings
 from provreg.errors import DamagedError
 
 EXAMPLES = (
@@ -32,8 +32,7 @@ def check(
     opened = open_registry(opening, output)
     with output.progress("checking versions") as progress:
         problems = list(opened.check(index=index, progress=progress))
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     output.document(
         {"problems": [{"where": problem.where, "what": problem.what} for problem in problems]}
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from provreg.cli.ui.options import (
+    DataOption,
     Opening,
     Printing,
     ReferenceArgument,
@@ -15,7 +16,7 @@ from provreg.cli.ui.options import (
     Sigstore,
 )
 from provreg.cli.ui.render import counted
-from provreg.cli.ui.session import open_registry, open_signer
+from provreg.cli.ui.session import open_registry, open_signer, print_warnings
 from provreg.errors import UsageError
 
 EXAMPLES = (
@@ -32,14 +33,7 @@ def oms(
     reference: ReferenceArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Bundle to write.")],
     sign: SignOption = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="Also check every sample in this folder or table. Repeatable.",
-        ),
-    ] = None,
+    data: DataOption = None,
     *,
     opening: Opening,
     sigstore: Sigstore,
@@ -61,8 +55,7 @@ def oms(
         raise UsageError("a bundle must be signed", hint="pass --sign key:FILE or --sign keyless")
     with output.progress("checking samples") as progress:
         version = opened.verify(reference, data=paths, progress=progress)
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     replace_file(out, opened.export_oms(version, signer), 0o666)
     left_out = sum(left_out_of(version.head.reading).values())
     if left_out:

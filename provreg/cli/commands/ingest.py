@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from provreg.cli.ui.fetching import (
-    FetchFailuresOption,
-    FetchFromPrivateOption,
-    FetchLimitOption,
-    FetchOption,
-    UrlColumnOption,
-    fetch_request,
-)
+from provreg.cli.ui.fetching import Fetching
 from provreg.cli.ui.findings import list_findings
 from provreg.cli.ui.ingested import report
 from provreg.cli.ui.options import (
@@ -24,33 +17,9 @@ from provreg.cli.ui.options import (
     Printing,
     Signing,
 )
-from provreg.cli.ui.reading_options import (
-    ColumnOption,
-    DelimiterOption,
-    ExcludeOption,
-    FormatOption,
-    IdOption,
-    IncludeOption,
-    LabeledAtColumnOption,
-    LabelerColumnOption,
-    LabelOption,
-    LabelsOption,
-    NullOption,
-    QuotingOption,
-    RehashOption,
-    Sha256Option,
-    SourceColumnOption,
-    SplitAtOption,
-    SplitOption,
-    TimeOption,
-)
-from provreg.cli.ui.session import open_registry, open_signer, print_gate
-from provreg.core.encoding.text import quoted
-from provreg.errors import FormatError, NotFetchedError, NotTrustedError, UsageError
-
-if TYPE_CHECKING:
-    from provreg.core.rows.column import LogicalType
-
+from provreg.cli.ui.reading_options import Reading
+from provreg.cli.ui.session import open_registry, open_signer, print_gate, print_warnings
+from provreg.errors import NotFetchedError, NotTrustedError, UsageError
 
 EXAMPLES = (
     "provreg ingest train/ --name cifar10 --source cifar --labeler ann --sign key:my.key",
@@ -85,8 +54,6 @@ EXAMPLES = (
     " --trusted-root root.json",
 )
 
-_MAX_TYPE = 1 << 16
-
 
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or tables.")],
@@ -97,35 +64,14 @@ def ingest(
     message: Annotated[
         str, typer.Option("--message", "-m", metavar="TEXT", help="Message for the log.")
     ] = "",
-    format: FormatOption = None,
-    id: IdOption = None,
-    label: LabelOption = None,
-    split: SplitOption = None,
-    source_column: SourceColumnOption = None,
-    labeler_column: LabelerColumnOption = None,
-    labeled_at_column: LabeledAtColumnOption = None,
-    column: ColumnOption = None,
-    null: NullOption = None,
-    delimiter: DelimiterOption = None,
-    quoting: QuotingOption = None,
-    time: TimeOption = None,
-    split_at: SplitAtOption = None,
-    labels: LabelsOption = None,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
+    reading: Reading,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do not publish.")] = False,
-    rehash: RehashOption = False,
-    sha256: Sha256Option = False,
     after_revoked: AfterRevokedOption = False,
     propose: Annotated[
         bool,
         typer.Option("--propose", help="Store a version that lacks signatures as a proposal."),
     ] = False,
-    fetch: FetchOption = None,
-    url_column: UrlColumnOption = None,
-    fetch_failures: FetchFailuresOption = None,
-    fetch_limit: FetchLimitOption = None,
-    fetch_from_private: FetchFromPrivateOption = False,
+    fetching: Fetching,
     opening: Opening,
     printing: Printing,
 ) -> None:
@@ -137,47 +83,25 @@ def ingest(
     version when others have signed it (`provreg sign`).
     """
     from provreg.flows.ingest.request import Ingestion
-    from provreg.readers.api import ReadOptions
 
     output = printing.output()
-    options = ReadOptions(
-        format=format,
-        id=id,
-        label=label,
-        split=split,
-        source_column=source_column,
-        labeler_column=labeler_column,
-        labeled_at_column=labeled_at_column,
-        types=_types(column or []),
-        null_words=tuple(null) if null else None,
-        delimiter=delimiter,
-        quoting=quoting,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        time=time,
-        split_at=tuple(split_at or ()),
-        sha256=sha256,
-    )
     ingestion = Ingestion(
         dataset=name,
         paths=tuple(paths),
         source=origin.source,
         labeler=origin.labeler,
-        options=options,
-        labels=labels,
+        options=reading.options(),
+        labels=reading.labels,
         append=origin.append,
         replace=origin.replace,
-        rehash=rehash,
+        rehash=reading.rehash,
         after_revoked=after_revoked,
         propose=propose,
         message=message,
-        fetch=fetch_request(
-            fetch, url_column, fetch_failures, fetch_limit, private=fetch_from_private
-        ),
+        fetch=fetching.request(),
     )
-    opened = open_registry(
-        opening, output, root=signing, outside=(*paths, *(() if fetch is None else (fetch,)))
-    )
+    outside = [*paths, *([] if ingestion.fetch is None else [ingestion.fetch.folder])]
+    opened = open_registry(opening, output, root=signing, outside=tuple(outside))
     signer = open_signer(signing.sign, signing, opened, output)
     if signer is None and not dry_run:
         raise UsageError(
@@ -186,7 +110,7 @@ def ingest(
             " --sign keyless to sign with your identity",
         )
     try:
-        with output.progress("hashing" if fetch is None else "downloading") as progress:
+        with output.progress("hashing" if ingestion.fetch is None else "downloading") as progress:
             if signer is None or dry_run:
                 outcome = opened.dry_run(ingestion, signer, progress=progress)
             else:
@@ -194,8 +118,7 @@ def ingest(
     except NotFetchedError as error:
         list_findings(error.findings, output)
         raise
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     report(outcome, dry_run=dry_run, output=output)
     refused = outcome.lacks is not None
     if outcome.lacks is not None:
@@ -206,29 +129,3 @@ def ingest(
         refused |= print_gate(outcome.gate, output)
     if refused and not propose:
         raise typer.Exit(NotTrustedError.exit_code)
-
-
-def _types(declared: list[str]) -> dict[str, LogicalType]:
-    """The types of `--column NAME:TYPE`: a type's name or JSON form (docs/format/row.md)."""
-    from provreg.core.encoding.canonical import parse_json
-    from provreg.core.rows.column import type_from_json
-
-    types = {}
-    for text in declared:
-        name, nested, rest = text.partition(":{")
-        if not nested:
-            name, colon, rest = text.rpartition(":")
-            if not colon:
-                raise UsageError(
-                    f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
-                )
-        what = f"--column {quoted(name)}"
-        try:
-            written = rest
-            if nested:
-                data = f"{{{rest}".encode("utf-8", "surrogateescape")
-                written = parse_json(data, what=what, limit=_MAX_TYPE)
-            types[name] = type_from_json(written, what)
-        except FormatError as error:
-            raise UsageError(error.message, hint="docs/format/row.md lists the types") from None
-    return types

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from provreg.cli.ui.options import (
+    NameArgument,
     Opening,
     Printing,
     Signing,
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import when
-from provreg.cli.ui.session import open_registry, open_signer
+from provreg.cli.ui.session import open_registry, open_signer, print_warnings
 from provreg.core.encoding.names import check_dataset_name
 from provreg.errors import FormatError, UsageError
 
@@ -36,7 +37,7 @@ EXAMPLES = (
 
 
 def latest(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
+    name: NameArgument,
     valid: Annotated[
         str, typer.Option(metavar="SPAN", help="With --sign: validity (30m, 12h, 7d, 2w).")
     ] = "7d",
@@ -57,8 +58,7 @@ def latest(
     signer = open_signer(signing.sign, signing, opened, output)
     signed = None if signer is None else opened.sign_latest(name, signer, valid=span)
     freshness = opened.latest(name) if signed is None else signed.freshness
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     for reason in freshness.passed_over:
         output.warn(f"a latest statement of {name} does not count: {reason}")
     statement = None if signed is None else signed.latest

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from provreg.cli.ui.options import (
+    NameArgument,
     Opening,
     Printing,
 )
@@ -23,7 +20,7 @@ EXAMPLES = (
 
 
 def log(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
+    name: NameArgument,
     *,
     opening: Opening,
     printing: Printing,

@@ -12,7 +12,7 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, proposal_to_json, signed_by, version_to_json, when
-from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
+from provreg.cli.ui.session import open_registry, print_warnings, warn_damaged, warn_untrusted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def ls(
 def _list_proposals(opened: Registry, output: Output) -> None:
     """Proposals without a signature of a principal are only counted: anybody can make them."""
     found = opened.proposals()
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     output.document({"proposals": [proposal_to_json(proposal) for proposal in found]})
     known = [proposal for proposal in found if proposal.state != "unknown"]
     for proposal in known:

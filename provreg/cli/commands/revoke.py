@@ -15,7 +15,7 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted
-from provreg.cli.ui.session import confirm, open_registry, require_signer
+from provreg.cli.ui.session import confirm, open_registry, print_warnings, require_signer
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def revoke(
         confirm(f"revoke {plan.revocation.what}? This cannot be undone", yes=yes)
 
     revoked = opened.revoke(reference, reason, signer, samples=samples, confirm=review)
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     _report(revoked, plans[0], output)
 
 

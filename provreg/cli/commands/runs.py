@@ -11,7 +11,7 @@ from provreg.cli.ui.options import (
     Printing,
 )
 from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
-from provreg.cli.ui.session import open_registry, warn_damaged
+from provreg.cli.ui.session import open_registry, print_warnings, warn_damaged
 from provreg.core.encoding.text import quoted
 from provreg.errors import UsageError
 
@@ -59,8 +59,7 @@ def runs(
 
     selected = values or where is not None
     found, unresolved = opened.runs(Selection(**values, where=where).mask if selected else None)
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     warn_unresolved(unresolved, output)
     output.document(
         {

@@ -19,7 +19,13 @@ from provreg.cli.ui.options import (
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.receipts import receipt_path, sign_receipt
 from provreg.cli.ui.render import counted, counts_in_words, name_of, proposal_to_json, when
-from provreg.cli.ui.session import confirm, open_registry, require_signer, warn_untrusted
+from provreg.cli.ui.session import (
+    confirm,
+    open_registry,
+    print_warnings,
+    require_signer,
+    warn_untrusted,
+)
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +80,7 @@ def sign(
         sign_receipt(opened, receipt, model, signer, output, yes=yes)
         return
     review = opened.review(reference, after_revoked=after_revoked)
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     _show(review, output)
     name = name_of(review.version)
     what = name if review.proposal is None else f"the proposal of {name}"

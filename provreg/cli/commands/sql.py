@@ -12,7 +12,7 @@ from provreg.cli.ui.options import (
     Printing,
 )
 from provreg.cli.ui.render import when
-from provreg.cli.ui.session import open_registry, warn_damaged
+from provreg.cli.ui.session import open_registry, print_warnings, warn_damaged
 
 EXAMPLES = (
     'provreg sql "select dataset, version, samples, trusted from versions"',
@@ -35,8 +35,7 @@ def sql(
     with output.progress("indexing") as progress:
         columns, rows = opened.sql(query, progress=progress)
     warn_damaged(opened.damaged, output)
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     answer = ([_plain(cell) for cell in row] for row in rows)
     if output.json:
         output.stream({"columns": columns}, "rows", answer)

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provreg.cli.ui.fetching import (
-    FetchFromPrivateOption,
-    FetchLimitOption,
-    RefetchOption,
-    RefetchSampleOption,
-    refetch_options,
-)
-from provreg.cli.ui.fetching import refetch as refetch_samples
+from provreg.cli.ui.fetching import Refetching, refetch
 from provreg.cli.ui.findings import list_findings
 from provreg.cli.ui.models import model_path, verify_model
 from provreg.cli.ui.options import (
     TRUST,
+    DataOption,
     ModelArgument,
     Opening,
     Printing,
@@ -26,7 +20,7 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, error_to_json
-from provreg.cli.ui.session import open_registry
+from provreg.cli.ui.session import open_registry, print_warnings
 from provreg.errors import NotTrustedError, UsageError
 
 if TYPE_CHECKING:
@@ -47,18 +41,9 @@ EXAMPLES = (
 
 def verify(
     reference: ModelArgument,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="Also check every sample in this folder or table. Repeatable.",
-        ),
-    ] = None,
-    refetch: RefetchOption = False,
-    refetch_sample: RefetchSampleOption = None,
-    fetch_limit: FetchLimitOption = None,
-    fetch_from_private: FetchFromPrivateOption = False,
+    data: DataOption = None,
+    *,
+    refetching: Refetching,
     identity: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +59,6 @@ def verify(
             "--issuer", metavar="URL", rich_help_panel=TRUST, help="Issuer of --identity."
         ),
     ] = None,
-    *,
     opening: Opening,
     root: Root,
     printing: Printing,
@@ -92,7 +76,7 @@ def verify(
     """
     output = printing.output()
     model = model_path(reference)
-    if model is not None and (data or refetch):
+    if model is not None and (data or refetching.refetch):
         raise UsageError("--data and --refetch require a version, not a model")
     paths = (*(data or ()), *(() if model is None else (model,)))
     opened = open_registry(
@@ -106,9 +90,7 @@ def verify(
     if model is not None:
         verify_model(opened, model, output)
         return
-    sample, bounds = refetch_options(
-        refetch, refetch_sample, fetch_limit, private=fetch_from_private
-    )
+    sample, bounds = refetching.request()
     steps: list[Step] = []
 
     def on_step(step: Step) -> None:
@@ -120,7 +102,7 @@ def verify(
         with output.progress("checking samples") as progress:
             version = opened.verify(reference, data=paths, on_step=on_step, progress=progress)
     except NotTrustedError as error:
-        _warn(opened.warnings, output)
+        print_warnings(opened, output)
         if not output.json:
             list_findings(error.findings, output)
             raise
@@ -130,7 +112,7 @@ def verify(
         why.pop("findings", None)
         output.stream(document | {"error": why}, "findings", findings)
         raise typer.Exit(error.exit_code) from None
-    _warn(opened.warnings, output)
+    print_warnings(opened, output)
     for skipped in version.skipped:
         output.warn(f"bundle {skipped.bundle} is not counted (step {skipped.step}): "
                     f"{skipped.reason}")  # fmt: skip
@@ -145,8 +127,8 @@ def verify(
     document = _document(version.reference, steps, verified=True)
     document["because"] = version.verdict.reason
     _print_result(version, opened.require_trust().origin, paths, output)
-    if refetch:
-        refetch_samples(opened, version, document, sample=sample, bounds=bounds, output=output)
+    if refetching.refetch:
+        refetch(opened, version, document, sample=sample, bounds=bounds, output=output)
     else:
         output.document(document | {"findings": []})
 
@@ -161,11 +143,6 @@ def _warn_of_revoked_samples(opened: Registry, version: VerifiedVersion, output:
     why = "; ".join(f"{revocation.revocation.samples} {revocation}" for revocation in in_force)
     subject = f"{counted(count, 'sample')} of {version.reference} {'is' if count == 1 else 'are'}"
     output.warn(f"{subject} revoked: {why}")
-
-
-def _warn(warnings: list[str], output: Output) -> None:
-    for warning in warnings:
-        output.warn(warning)
 
 
 def _print_result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,42 +75,56 @@ RefetchSampleOption = Annotated[
 _DIFFERENT = frozenset({"changed", "recompressed", "replaced", "refused"})
 
 
-def fetch_request(
-    folder: Path | None,
-    column: str | None,
-    failures: str | None,
-    limit: str | None,
-    *,
-    private: bool,
-) -> Fetch | None:
-    """What the options of `ingest` say, None without `--fetch`. Raises UsageError."""
-    from provreg.flows.ingest.request import Fetch
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """Whether and how `ingest` downloads a list of URLs."""
 
-    if folder is None:
-        unused = {"--url-column": column, "--fetch-failures": failures, "--fetch-limit": limit,
-                "--fetch-from-private": private or None}  # fmt: skip
-        _refuse_without(unused, "--fetch DIR")
-        return None
-    allowed = 0 if failures is None else _number(failures, "--fetch-failures")
-    return Fetch(folder, column or "url", allowed, _bounds(limit, private=private))
+    fetch: FetchOption = None
+    url_column: UrlColumnOption = None
+    fetch_failures: FetchFailuresOption = None
+    fetch_limit: FetchLimitOption = None
+    fetch_from_private: FetchFromPrivateOption = False
 
+    def request(self) -> Fetch | None:
+        """The download, None without `--fetch`. Raises UsageError."""
+        from provreg.flows.ingest.request import Fetch
 
-def refetch_options(
-    refetch: bool, sample: str | None, limit: str | None, *, private: bool
-) -> tuple[int | None, Bounds]:
-    """(how many samples to download again, None for all, what a server is given).
-
-    Raises UsageError.
-    """
-    if not refetch:
-        unused = {"--refetch-sample": sample, "--fetch-limit": limit,
-                "--fetch-from-private": private or None}  # fmt: skip
-        _refuse_without(unused, "--refetch")
-    number = None if sample is None else _number(sample, "--refetch-sample", least=1)
-    return number, _bounds(limit, private=private)
+        failures, limit, private = self.fetch_failures, self.fetch_limit, self.fetch_from_private
+        if self.fetch is None:
+            unused = {"--url-column": self.url_column, "--fetch-failures": failures,
+                      "--fetch-limit": limit, "--fetch-from-private": private or None}  # fmt: skip
+            _refuse_without("--fetch DIR", unused)
+            return None
+        allowed = 0 if failures is None else _number(failures, "--fetch-failures")
+        bounds = _bounds(limit, private=private)
+        return Fetch(self.fetch, self.url_column or "url", allowed, bounds)
 
 
-def _refuse_without(options: Mapping[str, object], needed: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Refetching:
+    """Whether and how `verify` downloads samples again."""
+
+    refetch: RefetchOption = False
+    refetch_sample: RefetchSampleOption = None
+    fetch_limit: FetchLimitOption = None
+    fetch_from_private: FetchFromPrivateOption = False
+
+    def request(self) -> tuple[int | None, Bounds]:
+        """(how many samples to download, None for all; bounds of a download).
+
+        Raises UsageError.
+        """
+        limit, private = self.fetch_limit, self.fetch_from_private
+        if not self.refetch:
+            unused = {"--refetch-sample": self.refetch_sample, "--fetch-limit": limit,
+                      "--fetch-from-private": private or None}  # fmt: skip
+            _refuse_without("--refetch", unused)
+        sample = self.refetch_sample
+        number = None if sample is None else _number(sample, "--refetch-sample", least=1)
+        return number, _bounds(limit, private=private)
+
+
+def _refuse_without(needed: str, options: Mapping[str, object]) -> None:
     for option, value in options.items():
         if value is not None:
             raise UsageError(f"{option} requires {needed}")

@@ -11,7 +11,7 @@ import typer
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, error_to_json
 from provreg.cli.ui.runs import run_facts, run_to_json
-from provreg.cli.ui.session import warn_damaged
+from provreg.cli.ui.session import print_warnings, warn_damaged
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
@@ -37,7 +37,7 @@ def show_model(opened: Registry, path: Path, output: Output, *, samples: bool) -
     with output.progress("hashing the model") as progress:
         matches = opened.runs_of_model(path, progress=progress)
     warn_damaged(opened.damaged, output)
-    _warn(opened, output)
+    print_warnings(opened, output)
     if not matches:
         raise NotFoundError(
             f"no receipt in this registry names the files of {quoted(str(path))}",
@@ -62,7 +62,7 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
         with output.progress("hashing the model") as progress:
             match = opened.verify_model(path, progress=progress)
     except NotTrustedError as error:
-        _warn(opened, output)
+        print_warnings(opened, output)
         if not output.json:
             for finding in error.findings:
                 output.line(f"{finding.kind}: {finding.id}")
@@ -74,7 +74,7 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
         )
         raise typer.Exit(error.exit_code) from None
     warn_damaged(opened.damaged, output)
-    _warn(opened, output)
+    print_warnings(opened, output)
     run, files = match.run, len(match.run.receipt.model) if path.is_dir() else 1
     for version in run.versions:
         if version.revoked:
@@ -125,8 +125,3 @@ def _differences(match: ModelMatch) -> str:
     return "CHANGED since the run: " + ", ".join(
         f"{finding.id} {finding.kind}" for finding in match.findings
     )
-
-
-def _warn(opened: Registry, output: Output) -> None:
-    for warning in opened.warnings:
-        output.warn(warning)

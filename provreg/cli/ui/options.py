@@ -119,7 +119,16 @@ StagingOption = Annotated[
         "--staging", rich_help_panel=TRUST, help="Use Sigstore's staging instance, for testing."
     ),
 ]
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Also check every sample in this folder or table. Repeatable.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")]
 ModelArgument = Annotated[
     str,
     typer.Argument(

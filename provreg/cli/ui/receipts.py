@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.cli.ui.runs import receipt_facts
-from provreg.cli.ui.session import confirm
+from provreg.cli.ui.session import confirm, print_warnings
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def sign_receipt(
 
     with output.progress("hashing the model") as progress:
         run = opened.sign_receipt(path, signer, model=model, confirm=review, progress=progress)
-    for warning in opened.warnings:
-        output.warn(warning)
+    print_warnings(opened, output)
     because = None if run.refused is None else str(run.refused)
     output.document({"receipt": run.digest, "trusted": because is None, "because": because})
     output.line(f"receipt {run.digest} is signed and stored")

@@ -135,6 +135,12 @@ def confirm(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
+def print_warnings(opened: Registry, output: Output) -> None:
+    """Warns of what the registry ignored so far."""
+    for warning in opened.warnings:
+        output.warn(warning)
+
+
 def warn_damaged(damaged: list[Damaged], output: Output) -> None:
     """Warns of version numbers whose integrity does not hold."""
     for version in damaged:
