@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provreg.cli.app import command_line
-from provreg.cli.ui.command import panel_of
+from provreg.cli.command_table import panel_of
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
 # Called the same and meaning the same in every command: told once.

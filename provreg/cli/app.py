@@ -41,7 +41,7 @@ def _provreg(
 
 
 def command_line(first_word: str | None = None) -> TyperGroup:
-    """`provreg` as typer runs it; with `called`, its first word, only with what begins so."""
+    """The command line; with `first_word`, only the commands that begin with it."""
     app = typer.Typer(
         name="provreg",
         no_args_is_help=True,

@@ -1,18 +1,20 @@
-"""The table of commands: each is one function in a file of its own, with examples for its help.
+"""The table of commands, and how typer runs them.
 
-Only the command that is called is loaded; where none is, all are listed by name and summary: what
-a command costs to start does not grow with their number.
+A command is one function in a file of its own, with examples for its help. Only the command that is
+called is loaded, so start-up does not slow down with their number; otherwise all are listed by name
+and summary.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 import typer
-
-from provreg.cli.ui.command import Command, with_groups
+from typer.core import TyperCommand
 
 _GROUPS = {
     "key": "Create signing keys, for use without an identity provider.",
@@ -47,9 +49,9 @@ _SUMMARIES = {
 
 
 def register(app: typer.Typer, first_word: str | None = None) -> None:
-    """Adds commands to `app`: all, or those that begin with the word `called`.
+    """Adds commands to `app`: all, or those that begin with `first_word`.
 
-    Where none does, all are added as they are listed, and none can be run.
+    If none does, all are listed, and none can be run.
     """
     loaded = [words for words in _SUMMARIES if first_word in (None, words.partition(" ")[0])]
     groups: dict[str, typer.Typer] = {}
@@ -77,13 +79,74 @@ def _load(module: str, function: str) -> tuple[Callable[..., Any], tuple[str, ..
 
 
 def _not_loaded() -> NoReturn:
-    raise AssertionError("another command was called than the command line begins with")
+    raise AssertionError("the called command is not the first word of the command line")
 
 
 def _group() -> None:
-    """Makes a group of commands, which alone does nothing."""
+    """The callback that makes a group of commands."""
 
 
 def _epilog(examples: list[str]) -> str:
-    # \b keeps the help from being filled into one paragraph.
+    # \b keeps click from joining the lines into one paragraph.
     return "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
+
+
+class Command(TyperCommand):
+    """A command whose help shows the panels of its options without rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options of each panel under its name, which typer only prints with rich."""
+        panels: dict[str, list[Any]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                panels.setdefault(panel_of(parameter), []).append(record)
+        for name, records in panels.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+
+def panel_of(parameter: Any) -> str:
+    """The heading of a parameter in the help."""
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    return getattr(parameter, "rich_help_panel", None) or "Options"
+
+
+def with_groups(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` for typer, with each dataclass parameter replaced by its fields.
+
+    A group of options (`provreg.cli.ui.options`) is written once for all commands.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        group = groups.get(parameter.name)
+        if group is None:
+            annotated = parameter.replace(annotation=hints[parameter.name])
+            parameters.append(annotated.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        of_group = get_type_hints(group, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if option.default is MISSING else option.default,
+                annotation=of_group[option.name],
+            )
+            for option in fields(group)
+        ]
+
+    def command(**values: Any) -> None:
+        made = {
+            name: group(**{option.name: values.pop(option.name) for option in fields(group)})
+            for name, group in groups.items()
+        }
+        function(**values, **made)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    vars(command)["__signature__"] = inspect.Signature(parameters)
+    return command

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provreg.cli.ui.fetching import Fetching
+from provreg.cli.ui.fetching import Fetching, fetched_to_json, warn_failed_urls
 from provreg.cli.ui.findings import list_findings
-from provreg.cli.ui.ingested import report
 from provreg.cli.ui.options import (
     AfterRevokedOption,
     Opening,
@@ -17,9 +16,20 @@ from provreg.cli.ui.options import (
     Printing,
     Signing,
 )
+from provreg.cli.ui.output import Output
 from provreg.cli.ui.reading_options import Reading
-from provreg.cli.ui.session import open_registry, open_signer, print_gate, print_warnings
+from provreg.cli.ui.render import counted, counts_in_words, gate_to_json
+from provreg.cli.ui.session import (
+    open_registry,
+    open_signer,
+    print_gate,
+    print_warnings,
+    warn_waiting,
+)
 from provreg.errors import NotFetchedError, NotTrustedError, UsageError
+
+if TYPE_CHECKING:
+    from provreg.flows.ingest.publish import Outcome
 
 EXAMPLES = (
     "provreg ingest train/ --name cifar10 --source cifar --labeler ann --sign key:my.key",
@@ -119,7 +129,7 @@ def ingest(
         list_findings(error.findings, output)
         raise
     print_warnings(opened, output)
-    report(outcome, dry_run=dry_run, output=output)
+    _report(outcome, dry_run=dry_run, output=output)
     refused = outcome.lacks is not None
     if outcome.lacks is not None:
         what = "be proposed" if propose else "NOT be published"
@@ -129,3 +139,59 @@ def ingest(
         refused |= print_gate(outcome.gate, output)
     if refused and not propose:
         raise typer.Exit(NotTrustedError.exit_code)
+
+
+def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
+    """Prints what was published, or would be, and what was excluded."""
+    head = outcome.head
+    proposed = outcome.proposed
+    for skipped in outcome.passed_over:
+        output.warn(
+            f"skipped {outcome.dataset}@{skipped.number}, which does not verify: {skipped.reason}"
+        )
+    own = None if proposed is None else proposed.digest
+    others = [waiting for waiting in outcome.waiting if waiting.digest != own]
+    warn_waiting(outcome.dataset, others, output)
+    if outcome.left_out:
+        counts = (f"{count:,} {reason}" for reason, count in outcome.left_out.items())
+        output.note(f"excluded: {', '.join(counts)}")
+    document = {
+        "dataset": outcome.dataset,
+        "published": head is not None,
+        "version": None if head is None else head.version,
+        "head": outcome.digest,
+        "samples": outcome.samples,
+        "changes": outcome.changes,
+        "left_out": outcome.left_out,
+        "reused_digests": outcome.reused,
+    }
+    if proposed is not None:
+        document["proposal"] = {
+            "head": proposed.digest,
+            "version": proposed.head.version,
+            "because": proposed.lacks.message,
+            "needed": proposed.lacks.hint,
+            "again": proposed.again,
+        }
+    if outcome.fetched is not None:
+        warn_failed_urls(outcome.fetched, output)
+        document["fetched"] = fetched_to_json(outcome.fetched)
+    if outcome.lacks is not None:
+        document["lacks"] = {"because": outcome.lacks.message, "needed": outcome.lacks.hint}
+    if outcome.gate is not None:
+        document["policy"] = gate_to_json(outcome.gate)
+    output.document(document)
+    changed = f"{counted(outcome.samples, 'sample')}, {counts_in_words(outcome.changes)}"
+    if head is not None:
+        output.line(f"{head.dataset}@{head.version} published: {changed}")
+        output.line(f"  head {outcome.digest}")
+    elif proposed is not None:
+        state = "is already proposed" if proposed.again else "is proposed"
+        output.line(f"{outcome.dataset}@{proposed.head.version} {state}: {changed}")
+        output.line(f"  {proposed.lacks.message}")
+        output.line(f"  {proposed.lacks.hint}")
+        output.note(f"to sign it: provreg sign {outcome.dataset}@{proposed.digest}")
+    elif dry_run:
+        output.line(f"{outcome.dataset} would have {changed}")
+    else:
+        output.line(f"{outcome.dataset}: nothing changed, nothing published")

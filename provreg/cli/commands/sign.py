@@ -17,8 +17,8 @@ from provreg.cli.ui.options import (
     YesOption,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.receipts import receipt_path, sign_receipt
 from provreg.cli.ui.render import counted, counts_in_words, name_of, proposal_to_json, when
+from provreg.cli.ui.runs import receipt_facts
 from provreg.cli.ui.session import (
     confirm,
     open_registry,
@@ -29,7 +29,10 @@ from provreg.cli.ui.session import (
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
+    from provreg.core.statements.receipt import Receipt
     from provreg.flows.sign.countersign import Countersigned, Review
+    from provreg.registry import Registry
+    from provreg.trust.signers import Signer
 
 EXAMPLES = (
     "provreg sign cifar10@3 --sign key:bob.key",
@@ -71,13 +74,13 @@ def sign(
     pass it with --model.
     """
     output = printing.output()
-    receipt = receipt_path(reference)
+    receipt = _receipt_path(reference)
     if model is not None and receipt is None:
         raise UsageError("--model requires receipt:FILE", hint="sign a version without --model")
     opened = open_registry(opening, output, root=signing)
     signer = require_signer(signing, opened, output)
     if receipt is not None:
-        sign_receipt(opened, receipt, model, signer, output, yes=yes)
+        _sign_receipt(opened, receipt, model, signer, output, yes=yes)
         return
     review = opened.review(reference, after_revoked=after_revoked)
     print_warnings(opened, output)
@@ -150,3 +153,43 @@ def _document(review: Review, bundle: str | None) -> dict[str, Any]:
             if earlier.trusted_because is None
         ],
     }
+
+
+_RECEIPT = "receipt:"
+
+
+def _receipt_path(reference: str) -> Path | None:
+    """The path that `receipt:FILE` names, None for any other reference."""
+    if not reference.startswith(_RECEIPT):
+        return None
+    path = reference.removeprefix(_RECEIPT)
+    if not path:
+        raise UsageError("`receipt:` has no path", hint="write receipt:FILE")
+    return Path(path)
+
+
+def _sign_receipt(
+    opened: Registry,
+    path: Path,
+    model: Path | None,
+    signer: Signer,
+    output: Output,
+    *,
+    yes: bool,
+) -> None:
+    """Shows the pending receipt at `path`, signs and stores it, and removes the file.
+
+    `model` is the run's model, if it could not be read when the run ended.
+    """
+
+    def review(digest: str, receipt: Receipt) -> None:
+        output.facts(receipt_facts(digest, receipt))
+        confirm("sign this receipt as shown above?", yes=yes)
+
+    with output.progress("hashing the model") as progress:
+        run = opened.sign_receipt(path, signer, model=model, confirm=review, progress=progress)
+    print_warnings(opened, output)
+    because = None if run.refused is None else str(run.refused)
+    output.document({"receipt": run.digest, "trusted": because is None, "because": because})
+    output.line(f"receipt {run.digest} is signed and stored")
+    output.line("  trusted here" if because is None else f"  UNTRUSTED here: {because}")

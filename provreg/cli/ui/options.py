@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they mean and are called the same everywhere."""
+"""Options that several commands share, in groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from provreg.cli.ui.output import Output
 
-# Where options stand in the help of their command; the others come first.
+# Headings of options in the help of a command; options without one come first.
 READING = "Reading"
 ORIGIN = "Labels and origin"
 URLS = "Lists of URLs"
@@ -142,7 +142,7 @@ ReferenceArgument = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Which registry, and whom to trust in it."""
+    """The registry, and the trust in force."""
 
     registry: RegistryOption = None
     policy: PolicyOption = None
@@ -151,20 +151,20 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Which Sigstore is believed."""
+    """The Sigstore instance whose root is trusted."""
 
     trusted_root: TrustedRootOption = None
     staging: StagingOption = False
 
     @property
     def file(self) -> Path | None:
-        """The trusted root, or what holds one."""
+        """The file of the trusted root."""
         return self.trusted_root
 
 
 @dataclass(frozen=True, slots=True)
 class Sigstore(Root):
-    """Which Sigstore is believed, and which one signs."""
+    """The Sigstore instance that is trusted, and the one that signs."""
 
     trust_config: TrustConfigOption = None
 
@@ -175,7 +175,7 @@ class Sigstore(Root):
 
 @dataclass(frozen=True, slots=True)
 class Signing(Sigstore):
-    """Who signs, and how the time is proven."""
+    """The signer, and the timestamp authority."""
 
     sign: SignOption = None
     timestamp: TimestampOption = None
@@ -183,7 +183,7 @@ class Signing(Sigstore):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who answers for the data, and how they are put upon those of the version before."""
+    """Origin of the data, and how they combine with the parent."""
 
     source: SourceOption = None
     labeler: LabelerOption = None
@@ -193,7 +193,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Printing:
-    """For whom a command prints, and how much."""
+    """The form and amount of output."""
 
     json: JsonOption = False
     quiet: QuietOption = False
