@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 _GROUPS = {
     "key": "Create signing keys, for use without an identity provider.",
     "policy": "Write and explain the trust policy (docs/reference/policy.md).",
-    "export": "Write a version for other software to verify (docs/guides/interop.md).",
+    "export": "Export a version for other software (docs/guides/interop.md).",
 }
 # Words and summary (the first line of its docstring), in the order people meet them. The function
 # of `key generate` is `commands.key.generate`, that of `ls` is `commands.ls.ls`.
