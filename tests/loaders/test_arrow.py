@@ -82,7 +82,7 @@ def test_columns_of_what_is_signed_can_have_other_names(path: Path, load_data: L
     assert table.column_names == ["text", "n", "y", "where"]
     with pytest.raises(provreg.UsageError, match="duplicate column name 'text'"):
         provreg.loaders.arrow.reader(samples, {"label": "text"})
-    with pytest.raises(provreg.UsageError, match="'size!' is not signed"):
+    with pytest.raises(provreg.UsageError, match="unknown signed column: 'size!'"):
         provreg.loaders.arrow.reader(samples, ["size!"])
 
 
