@@ -262,7 +262,7 @@ def test_format_that_makes_other_values_of_the_rows(bench: Bench) -> None:
     made.with_format("numpy", dtype="int8").save_to_disk(str(bench.folder / "other"))
     there = handed_out(bench.folder / "other")
     assert there[:]["x"].tolist() != [300, 70000]
-    with pytest.raises(provreg.UsageError, match="in a format"):
+    with pytest.raises(provreg.UsageError, match="has a format"):
         hf.verify_dataset(there, samples)
     there.reset_format()
     hf.verify_dataset(there, samples)

@@ -87,4 +87,4 @@ def test_an_older_version_replayed_under_a_new_number_is_refused(
     versions = registry / "datasets/pets/versions"
     shutil.copy(versions / "00000001.json", versions / "00000003.json")
     assert "step 5" in bob("verify pets", code=4).err
-    assert "pets@3 is left out" in bob("log pets").err
+    assert "skipped pets@3" in bob("log pets").err

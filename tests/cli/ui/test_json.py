@@ -148,7 +148,7 @@ def test_damage_is_in_the_document(pets: Path, provreg: Run) -> None:
     for command in ("ls", "log pets", "blame pets@1", "diff pets@2 pets@1"):
         document = provreg(*command.split(), "--json").json
         check(document, command.split()[0])
-        assert any("pets@3 is left out" in warning for warning in document["warnings"])
+        assert any("skipped pets@3" in warning for warning in document["warnings"])
     ran = provreg("check", "--json")
     check(ran.json, "check")
     assert ran.code == 5

@@ -199,7 +199,7 @@ def test_datasets_of_proposals_alone_are_told(pets: Path, provreg: Run) -> None:
     revoked = provreg("revoke", reference, "--reason", "x", "--sign", "key:ann.key", "--yes")
     assert revoked.code == 0
     assert "nobody could train on it: it was only proposed" in revoked.err
-    assert "tell whoever trained" not in revoked.err
+    assert "inform everyone" not in revoked.err
 
 
 def test_revoking_a_version_says_to_tell_who_trained_on_it(pets: Path, provreg: Run) -> None:
