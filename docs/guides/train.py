@@ -79,30 +79,40 @@ def accuracy(network: nn.Module, images: DataLoader, device: str) -> float:
     return right / count
 
 
-def main(said: argparse.Namespace) -> None:
-    torch.manual_seed(said.seed)
+def main(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
     torch.use_deterministic_algorithms(True)
 
-    whom = {"policy": said.policy, "key": said.key, "registry": said.registry}
-    how = {"data": said.data, "transform": pixels, "exclude_revoked": said.exclude_revoked, **whom}
-    training = ImageDataset(said.ref, select="split = 'train'", **how)
+    trust = {"policy": options.policy, "key": options.key, "registry": options.registry}
+    arguments = {
+        "data": options.data,
+        "transform": pixels,
+        "exclude_revoked": options.exclude_revoked,
+        **trust,
+    }
+    training = ImageDataset(options.ref, select="split = 'train'", **arguments)
     # The same version, also where `--ref` is the latest and a newer one has just come.
-    test = ImageDataset(training.verified.reference, select="split = 'test'", **how)
+    test = ImageDataset(training.verified.reference, select="split = 'test'", **arguments)
     # Everything in the data, strangers too, and before the first step.
     training.verify_data()
 
-    network = Network(len(training.classes)).to(said.device)
-    parameters = {"epochs": said.epochs, "rate": said.rate, "batch": BATCH, "seed": said.seed}
-    batches = DataLoader(training, BATCH, shuffle=True, num_workers=said.workers)
-    test_batches = DataLoader(test, BATCH, num_workers=said.workers)
+    network = Network(len(training.classes)).to(options.device)
+    parameters = {
+        "epochs": options.epochs,
+        "rate": options.rate,
+        "batch": BATCH,
+        "seed": options.seed,
+    }
+    batches = DataLoader(training, BATCH, shuffle=True, num_workers=options.workers)
+    test_batches = DataLoader(test, BATCH, num_workers=options.workers)
     with provreg.training_run(
-        training, model=said.out, sign=said.sign, parameters=parameters
+        training, model=options.out, sign=options.sign, parameters=parameters
     ) as run:
-        train(network, batches, said.epochs, said.rate, said.device)
-        reached = run.parameters["accuracy"] = accuracy(network, test_batches, said.device)
-        said.out.mkdir(parents=True, exist_ok=True)
+        train(network, batches, options.epochs, options.rate, options.device)
+        reached = run.parameters["accuracy"] = accuracy(network, test_batches, options.device)
+        options.out.mkdir(parents=True, exist_ok=True)
         model = {"classes": training.classes, "weights": network.state_dict()}
-        torch.save(model, said.out / "model.pt")
+        torch.save(model, options.out / "model.pt")
     print(f"accuracy {reached:.4f} on {len(test):,} test samples of {test.verified.reference}")
     print(f"receipt {run.receipt}")
 
@@ -111,13 +121,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ref", required=True, help="a version, such as digits@1")
     parser.add_argument("--data", required=True, type=Path, help="the folder it was made from")
-    parser.add_argument("--policy", type=Path, help="whom to trust; or found as provreg finds it")
+    parser.add_argument("--policy", type=Path, help="policy; by default found as provreg finds it")
     parser.add_argument("--key", type=Path, help="a public key to trust, in place of a policy")
     parser.add_argument("--registry", type=Path, help="by default found as provreg finds it")
     parser.add_argument(
         "--exclude-revoked",
         action=argparse.BooleanOptionalAction,
-        help="leave out samples that were revoked, or train on them all the same; else refuse",
+        help="exclude revoked samples, or train on them; by default training is refused",
     )
     parser.add_argument("--sign", required=True, help="who signs the receipt: key:FILE or keyless")
     parser.add_argument("--out", required=True, type=Path, help="a folder for the model")
