@@ -292,4 +292,4 @@ def test_a_bitmap_of_other_samples_is_refused(fail: Any) -> None:
 def test_receipt_without_a_file_is_a_usage_error(bench: Any, pets: Path) -> None:
     refused = bench.run("sign", "receipt:", "--sign", "key:x")
     assert refused.returncode == UsageError.exit_code
-    assert b"names no file" in refused.stderr
+    assert b"has no path" in refused.stderr
