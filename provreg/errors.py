@@ -217,7 +217,7 @@ class StorageError(ProvregError):
 
 
 class NotFetchedError(StorageError):
-    """More URLs of a list gave nothing than may; `findings` has each with its reason."""
+    """More URLs of a list failed than allowed; `findings` has each with its reason."""
 
     findings: tuple[Finding, ...]
 

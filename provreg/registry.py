@@ -372,9 +372,9 @@ class Registry:
     @staticmethod
     def unsigned_receipts() -> list[Path]:
         """This user's receipts that wait for a signature."""
-        from provreg.store.private.pending_receipts import kept
+        from provreg.store.private.pending_receipts import list_pending
 
-        return kept()
+        return list_pending()
 
     def latest(self, dataset: str) -> Freshness:
         """The *latest* statements of `dataset` that count."""
@@ -422,17 +422,19 @@ class Registry:
 
     def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
         """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
-        from provreg.flows.history.diff import compared
+        from provreg.flows.history.diff import diff_versions
 
         before, after = self.resolve(old), self.resolve(new)
-        return compared(self.workspace, before, after, self.trust, lambda: self._synced(progress))
+        return diff_versions(
+            self.workspace, before, after, self.trust, lambda: self._synced(progress)
+        )
 
     def diff_each(self, old: str, new: str) -> Iterator[Diff]:
         """The changes of every version after `old` up to `new`, version by version."""
-        from provreg.flows.history.diff import each_compared
+        from provreg.flows.history.diff import diff_each_version
 
         before, after = self.resolve(old), self.resolve(new)
-        return each_compared(self.workspace, before, after, self.trust)
+        return diff_each_version(self.workspace, before, after, self.trust)
 
     def blame(
         self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None

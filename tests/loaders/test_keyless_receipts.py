@@ -13,7 +13,7 @@ from sigstore_instance.instance import PERSON
 
 import provreg
 from provreg.errors import NotTrustedError, StorageError, UsageError
-from provreg.store.private.pending_receipts import kept
+from provreg.store.private.pending_receipts import list_pending
 from provreg.trust.bundle import parse_bundle
 
 Load = Callable[..., provreg.VerifiedSamples]
@@ -105,7 +105,7 @@ def test_an_identity_that_cannot_sign_is_refused_before_training(
     for token in ("no token", expired):
         with pytest.raises(UsageError, match="token"):
             train(token)
-    assert kept() == []
+    assert list_pending() == []
 
 
 @pytest.mark.parametrize("fault", ["expired-token", "fulcio:500", "rekor:500", "wrong-log-key"])
@@ -119,13 +119,13 @@ def test_a_receipt_whose_identity_failed_at_the_end_is_signed_later(
         train(token, later=loopback.oidc.token())
     assert bench.files() == before
     assert not (configs / "model/model.sig").exists()
-    [path] = kept()
+    [path] = list_pending()
     monkeypatch.setenv("PROVREG_IDENTITY_TOKEN", loopback.oidc.token())
     signed = bench.run(
         "sign", f"receipt:{path}", "--sign", "keyless", "--yes",
         "--trust-config", configs / "rekor2.json", "--key", bench.key_file(),
     )  # fmt: skip
     assert signed.returncode == 0, signed.stderr
-    assert kept() == []
+    assert list_pending() == []
     verified = verify(bench, loopback, configs)
     assert verified.returncode == 0, verified.stderr

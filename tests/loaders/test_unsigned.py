@@ -23,7 +23,7 @@ from provreg.errors import (
     UsageError,
 )
 from provreg.flows.receipts.publish import publish_receipt
-from provreg.store.private.pending_receipts import kept, read_kept
+from provreg.store.private.pending_receipts import list_pending, read_pending
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 Load = Callable[..., provreg.VerifiedSamples]
@@ -82,7 +82,7 @@ def test_a_receipt_that_could_not_be_signed_is_signed_later(
 ) -> None:
     before = bench.files()
     error = fail(StorageError("the log is down", hint="ask who runs it"))
-    [path] = kept()
+    [path] = list_pending()
     assert isinstance(error, StorageError)
     assert "the log is down" in error.message
     assert str(path) in error.message
@@ -103,7 +103,7 @@ def test_a_receipt_that_could_not_be_signed_is_signed_later(
     schema = json.loads((SCHEMAS / "output/sign-receipt.v1.json").read_text())
     Draft202012Validator(schema).validate(document)
     assert document["trusted"]
-    assert kept() == []
+    assert list_pending() == []
     verified = bench.run("verify", f"model:{model}", "--key", bench.key_file())
     assert verified.returncode == 0, verified.stderr
     assert document["receipt"].encode() in verified.stdout
@@ -114,7 +114,7 @@ def test_the_second_signature_of_a_run_can_fail_too(bench: Any, fail: Any, model
     """That for model_signing comes first: neither is there if the receipt's fails."""
     fail(StorageError("the token has expired"), good=1)
     assert not (model / "model.sig").exists()
-    [path] = kept()
+    [path] = list_pending()
     assert sign(bench, path, "--yes").returncode == 0
 
 
@@ -135,7 +135,7 @@ def test_a_receipt_outlives_a_registry_that_was_gone_when_the_run_ended(
         moved_away()
     bench.registry.unlink()
     away.rename(bench.registry)
-    [path] = kept()
+    [path] = list_pending()
     assert sign(bench, path, "--yes").returncode == 0
     assert bench.run("verify", f"model:{model}", "--key", bench.key_file()).returncode == 0
 
@@ -153,8 +153,8 @@ def test_a_parameter_that_cannot_be_recorded_in_the_end_loses_nothing_else(
 
     with pytest.raises(UsageError, match=r"'loss' cannot be recorded.* is kept, unsigned, in"):
         diverged()
-    [path] = kept()
-    assert read_kept(path)[1].parameters == {"lr": 0.1}
+    [path] = list_pending()
+    assert read_pending(path)[1].parameters == {"lr": 0.1}
     assert sign(bench, path, "--yes").returncode == 0
 
 
@@ -165,7 +165,7 @@ def test_a_wrong_path_of_the_model_loses_no_receipt(bench: Any, load: Load, mode
     with pytest.raises(NotFoundError, match=r"no model at .* is kept, unsigned, in") as raised, run:
         list(samples)
     assert bench.files() == before
-    [path] = kept()
+    [path] = list_pending()
     assert f"receipt:{path} --registry {bench.registry} --model PATH" in raised.value.hint
 
     unsaid = sign(bench, path, "--yes")
@@ -177,7 +177,7 @@ def test_a_wrong_path_of_the_model_loses_no_receipt(bench: Any, load: Load, mode
     signed = sign(bench, path, "--yes", "--model", model)
     assert signed.returncode == 0, signed.stderr
     assert b"weights.bin" in signed.stdout
-    assert kept() == []
+    assert list_pending() == []
     assert bench.run("verify", f"model:{model}", "--key", bench.key_file()).returncode == 0
 
 
@@ -185,7 +185,7 @@ def test_the_model_that_a_receipt_names_cannot_be_exchanged(
     bench: Any, fail: Any, model: Path
 ) -> None:
     fail(StorageError("down"))
-    [path] = kept()
+    [path] = list_pending()
     refused = sign(bench, path, "--yes", "--model", model)
     assert refused.returncode == UsageError.exit_code
     assert b"names its model's files already" in refused.stderr
@@ -197,7 +197,7 @@ def test_a_receipt_without_a_model_is_never_published(bench: Any, load: Load, mo
     run = provreg.training_run(samples, model=model / "nowhere", sign=bench.signer())
     with pytest.raises(NotFoundError), run:
         list(samples)
-    unsigned, receipt = read_kept(kept()[0])
+    unsigned, receipt = read_pending(list_pending()[0])
     assert receipt.model == ()
     before = bench.files()
     with pytest.raises(FormatError, match="1 to"):
@@ -213,7 +213,7 @@ def test_model_is_for_receipts_alone(bench: Any, model: Path) -> None:
 
 def test_whoever_interrupts_the_signing_is_told_where_the_receipt_is(fail: Any) -> None:
     error = fail(KeyboardInterrupt())
-    [path] = kept()
+    [path] = list_pending()
     assert isinstance(error, KeyboardInterrupt)
     assert str(path) in error.__notes__[0]
 
@@ -232,7 +232,7 @@ def test_a_receipt_that_was_published_is_not_kept(bench: Any, load: Load, model:
     samples = load()
     with provreg.training_run(samples, model=model, sign=bench.signer()):
         list(samples)
-    assert kept() == []
+    assert list_pending() == []
 
 
 @pytest.mark.parametrize("whose", ["file", "folder"])
@@ -240,7 +240,7 @@ def test_a_receipt_that_others_could_have_written_is_not_signed(
     bench: Any, fail: Any, whose: str
 ) -> None:
     fail(StorageError("down"))
-    [path] = kept()
+    [path] = list_pending()
     (path if whose == "file" else path.parent).chmod(0o777)
     before = bench.files()
     refused = sign(bench, path, "--yes")
@@ -252,18 +252,18 @@ def test_a_receipt_that_others_could_have_written_is_not_signed(
 
 def test_a_link_or_nothing_in_its_place_is_refused(fail: Any) -> None:
     fail(StorageError("down"))
-    [path] = kept()
+    [path] = list_pending()
     link = path.with_name("link.json")
     link.symlink_to(path)
     with pytest.raises((NotTrustedError, DamagedError)):
-        read_kept(link)
+        read_pending(link)
     with pytest.raises(NotFoundError):
-        read_kept(path.with_name("none.json"))
+        read_pending(path.with_name("none.json"))
 
 
 def test_every_changed_field_of_a_kept_receipt_is_refused_or_another_receipt(fail: Any) -> None:
     fail(StorageError("down"))
-    [path] = kept()
+    [path] = list_pending()
     data = path.read_bytes()
     whole, _ = parse_unsigned(data)
     for at, document in mutations(json.loads(data), every=7):
@@ -281,7 +281,7 @@ def test_every_changed_field_of_a_kept_receipt_is_refused_or_another_receipt(fai
 
 def test_a_bitmap_of_other_samples_is_refused(fail: Any) -> None:
     fail(StorageError("down"))
-    [path] = kept()
+    [path] = list_pending()
     document = json.loads(path.read_bytes())
     for bitmap in (b"\x00", b"\x01" * 5000, b""):
         document["bitmaps"] = [base64.b64encode(bitmap).decode()]

@@ -101,19 +101,21 @@ class Blamed:
     def _attribution(
         self, fact: Fact, now: dict[str, Any], decisive: tuple[str, ...]
     ) -> Attribution:
-        said = now
+        origin = now
         if fact.record is not None:
             row, side = fact.record.row, fact.record.side
-            said = {
+            origin = {
                 name: self.changes.column(f"{side}_{name}")[row].as_py()
                 for name in ("source", "labeler", "labeled_at")
             }
-        changed = fact.restated_in is not None and any(said[name] != now[name] for name in decisive)
+        changed = fact.restated_in is not None and any(
+            origin[name] != now[name] for name in decisive
+        )
         return Attribution(
             self.line[fact.since],
-            said["source"],
-            said["labeler"],
-            said["labeled_at"],
+            origin["source"],
+            origin["labeler"],
+            origin["labeled_at"],
             restated_in=self.line[fact.restated_in] if changed and fact.restated_in else None,
         )
 
@@ -123,12 +125,12 @@ def blame(
     version: Ancestor,
     trust: Trust | None,
     ids: Sequence[str],
-    asking: Callable[[], AbstractContextManager[Workspace]],
+    open_index: Callable[[], AbstractContextManager[Workspace]],
 ) -> Blamed:
     """The blame of the samples `ids` of a version, of all where none is named.
 
-    `asking` brings the index up to date, where it is needed. Raises NotFoundError naming an id that
-    the version does not have, DamagedError where a version of its history is damaged, and
+    `open_index` brings the index up to date, where it is needed. Raises NotFoundError for an id
+    that the version does not have, DamagedError where a version of its history is damaged, and
     NotTrustedError (steps 10 and 11) where its own entries are.
     """
     check_utf8("the id", *ids)
@@ -137,7 +139,7 @@ def blame(
     line = lineage(workspace, version.digest, trust)
     changes = changes_to(workspace, line, ids) if ids else None
     if changes is None:
-        with asking() as indexed:
+        with open_index() as indexed:
             changes = changes_on(indexed, line)
     if changes is None:
         raise DamagedError(
@@ -172,7 +174,9 @@ _FEW = 64
 
 def parts_with(head: Head, ids: Collection[str]) -> list[PartRef]:
     """The parts of a version that these ids can be in."""
-    return [part for part in head.parts if any(part.first <= one <= part.last for one in ids)]
+    return [
+        part for part in head.parts if any(part.first <= identity <= part.last for identity in ids)
+    ]
 
 
 def changes_to(
@@ -183,14 +187,14 @@ def changes_to(
     None where it must be asked: for many samples, for one that a version lacks, and where the
     entries of a version were never checked as a whole.
     """
-    if len(ids) > _FEW or any(one.digest not in workspace.checked for one in line):
+    if len(ids) > _FEW or any(ancestor.digest not in workspace.checked for ancestor in line):
         return None
     wanted = sorted(set(ids))
     found: list[pa.Table] = []
     parts: list[PartRef] | None = None
     before: pa.Table | None = None
-    for place, one in enumerate(line):
-        now = parts_with(one.head, wanted)
+    for place, ancestor in enumerate(line):
+        now = parts_with(ancestor.head, wanted)
         if now == parts:
             continue
         entries = pa.concat_tables([NO_ENTRIES, *_rows(workspace, now, wanted)])
@@ -211,8 +215,8 @@ def _rows(
     for part in parts:
         entries = checked_part(workspace, part)
         ids = _Texts(whole(entries.column("id")))
-        places = [(bisect_left(ids, one), one) for one in wanted]
-        rows = [row for row, one in places if row < len(ids) and ids[row] == one]
+        places = [(bisect_left(ids, identity), identity) for identity in wanted]
+        rows = [row for row, identity in places if row < len(ids) and ids[row] == identity]
         yield take_rows(entries, np.array(rows, np.int64))
 
 

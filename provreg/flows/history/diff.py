@@ -25,7 +25,7 @@ from provreg.flows.verify.gate import Gate
 from provreg.flows.verify.lineage import Ancestor, changes_on, lineage, place_of
 
 _BATCH = 1 << 12
-_SAID = ("source", "labeler", "labeled_at")
+_ORIGIN = ("source", "labeler", "labeled_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,14 @@ class Diff:
     def beside(self) -> tuple[str, ...]:
         """The well-known files beside the data that are not the same in both; of data that are not
         published those that are there and not as in the version."""
-        before, *after = [*(one.head.reading for one in self.versions), self.reading]
+        before, *after = [*(version.head.reading for version in self.versions), self.reading]
         old, new = adopted_files(before), adopted_files(after[0])
         return tuple(sorted({path for path, _ in (new - old if len(after) == 1 else new ^ old)}))
 
     @property
     def relabeling(self) -> Relabeling | None:
         """How label types and class indices of two versions differ, None where they do not."""
-        heads = [one.head for one in self.versions]
+        heads = [version.head for version in self.versions]
         return Relabeling.of(*heads) if len(heads) == 2 else None
 
     def __len__(self) -> int:
@@ -203,24 +203,24 @@ class ChangeAttribution:
         return self._line[place] if place else None
 
     def _hand(self, part: str, bits: int, blame: Blame | None, new: Mapping[str, Any]) -> Hand:
-        said = {name: new[name] for name in _SAID}
+        origin = {name: new[name] for name in _ORIGIN}
         if blame is None:
-            return Hand(self._only, **said)
+            return Hand(self._only, **origin)
         fact = {"content": blame.content, "label": blame.label}.get(part)
         if fact is None:
             place = blame.origin if part == "origin" else blame.split
-            return Hand(self._version(place or blame.named), **said)
+            return Hand(self._version(place or blame.named), **origin)
         if part == "content" and bits & BIT["renamed"]:
-            return Hand(self._version(blame.named), **said)
-        again = None
+            return Hand(self._version(blame.named), **origin)
+        restated = None
         if self._changes is not None and fact.since and fact.record is not None:
             side, row = fact.record.side, fact.record.row
-            first = {name: self._changes.column(f"{side}_{name}")[row].as_py() for name in _SAID}
+            first = {name: self._changes.column(f"{side}_{name}")[row].as_py() for name in _ORIGIN}
             decisive = ("source",) if part == "content" else ("labeler", "labeled_at")
-            if fact.restated_in and any(first[name] != said[name] for name in decisive):
-                again = self._version(fact.restated_in)
-            said = first
-        return Hand(self._version(fact.since or blame.named), **said, restated_in=again)
+            if fact.restated_in and any(first[name] != origin[name] for name in decisive):
+                restated = self._version(fact.restated_in)
+            origin = first
+        return Hand(self._version(fact.since or blame.named), **origin, restated_in=restated)
 
     def _removed_in(self, identity: str) -> int:
         """Follows the sample forward, through its names, to the version that removed it."""
@@ -264,7 +264,7 @@ def _since_born(blame: Blame) -> Iterator[str]:
         yield "resplit"
 
 
-def between(line: Sequence[Ancestor], old: str) -> Sequence[Ancestor]:
+def versions_after(line: Sequence[Ancestor], old: str) -> Sequence[Ancestor]:
     """The versions of `line` after the head `old`; none where `old` is not on it."""
     place = place_of(line, old)
     return [] if place is None else line[place + 1 :]
@@ -280,29 +280,32 @@ def _moves(changes: pa.Table) -> dict[str, list[tuple[int, str | None]]]:
     return moves
 
 
-def compared(
+def diff_versions(
     workspace: Workspace,
     before: Ancestor,
     after: Ancestor,
     trust: Trust | None,
-    asking: Callable[[], AbstractContextManager[Workspace]],
+    open_index: Callable[[], AbstractContextManager[Workspace]],
 ) -> Diff:
-    """The changes from `before` to `after`, attributed; `asking` brings the index up to date."""
+    """The changes from `before` to `after`, attributed.
+
+    `open_index` brings the index up to date, where it is needed.
+    """
     if after.head.parent == before.digest:
         # One version made all of it: neither the index nor the history has more to say.
-        return _compared(workspace, before, after, ChangeAttribution([after], None))
+        return _diff(workspace, before, after, ChangeAttribution([after], None))
     broken = None
     try:
-        line = between(lineage(workspace, after.digest, trust), before.digest)
+        line = versions_after(lineage(workspace, after.digest, trust), before.digest)
     except NotTrustedError as error:
         # A history that is refused is what an incident wants to see: what changed is known.
         line, broken = [], error.message
-    with asking() as indexed:
+    with open_index() as indexed:
         made_by = ChangeAttribution(line, changes_on(indexed, line))
-    return _compared(workspace, before, after, made_by, broken)
+    return _diff(workspace, before, after, made_by, broken)
 
 
-def each_compared(
+def diff_each_version(
     workspace: Workspace, before: Ancestor, after: Ancestor, trust: Trust | None
 ) -> Iterator[Diff]:
     """The changes that each version after `before` made, up to `after`, the oldest first.
@@ -310,17 +313,17 @@ def each_compared(
     Raises UsageError where `after` does not descend from `before`, NotTrustedError (step 9) where
     the line is broken.
     """
-    later = between(lineage(workspace, after.digest, trust), before.digest)
+    later = versions_after(lineage(workspace, after.digest, trust), before.digest)
     if not later:
         raise UsageError(
             f"{_name(after)} does not descend from {_name(before)}: no versions lie between them",
             hint="give the older one first, of the same dataset",
         )
     for old, new in pairwise([before, *later]):
-        yield _compared(workspace, old, new, ChangeAttribution([new], None))
+        yield _diff(workspace, old, new, ChangeAttribution([new], None))
 
 
-def _compared(
+def _diff(
     workspace: Workspace,
     before: Ancestor,
     after: Ancestor,

@@ -135,10 +135,10 @@ def _compared(attrs: str | None, file: IO[bytes]) -> tuple[FindingKind, str]:
 
 def _signed_hash(attrs: str | None) -> str | None:
     """The perceptual hash in an entry's attributes, which may hold anything."""
-    said = {}
+    document = {}
     if attrs is not None:
-        said = parse_canonical(attrs.encode(), what="attrs", limit=LIMITS["attrs"])
-    phash = said.get("phash") if isinstance(said, dict) else None
+        document = parse_canonical(attrs.encode(), what="attrs", limit=LIMITS["attrs"])
+    phash = document.get("phash") if isinstance(document, dict) else None
     return phash if isinstance(phash, str) and is_hash(phash) else None
 
 

@@ -27,7 +27,7 @@ def query(
     heads = [
         (indexed.head, read_head(workspace, indexed.head)) for indexed in workspace.index.versions()
     ]
-    because = [one.trusted_because for one in judged(workspace, heads, trust)]
+    because = [ancestor.trusted_because for ancestor in judged(workspace, heads, trust)]
     trusted = pa.table(
         {
             "head": pa.array([digest for digest, _ in heads], pa.string()),

@@ -57,7 +57,7 @@ class _Work:
         """Takes in `new`. Opening the index takes 20 ms, as long as most versions need."""
         self.known[new.digest] = _Known(new.head.dataset, new.head.version, new.head.parent)
         self.unwritten.append(new)
-        changes = sum(len(one.changes) for one in self.unwritten)
+        changes = sum(len(version.changes) for version in self.unwritten)
         if len(self.unwritten) >= _MOST_VERSIONS or changes >= _MOST_CHANGES:
             self.write()
 
@@ -78,8 +78,8 @@ def sync(
     damaged: list[Damaged] = []
     with workspace.index_lock():
         known = {
-            one.head: _Known(one.dataset, one.version, one.parent)
-            for one in workspace.index.versions()
+            version.head: _Known(version.dataset, version.version, version.parent)
+            for version in workspace.index.versions()
         }
         work = _Work(workspace, known)
         kept: set[str] = set()

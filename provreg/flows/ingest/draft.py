@@ -81,7 +81,7 @@ class InputData:
                 ingestion.options,
                 ingestion.fetch,
                 inherited,
-                again=ingestion.rehash,
+                redownload=ingestion.rehash,
                 progress=self._progress,
             )
         sha256 = takes_sha256(ingestion.options, inherited)
@@ -166,15 +166,15 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
         labels_known=read.labels_known,
         splits_known=read.splits_known,
     )
-    says = _says(entries, read)
+    says = _told_by_samples(entries, read)
     if append and parent is not None:
         says = [name for name in says if name in parent.head.reading.get(SAYS, ())]
-        wrong = None if ingestion.replace else first_conflict(continued, entries)
-        if wrong is not None:
+        conflict = None if ingestion.replace else first_conflict(continued, entries)
+        if conflict is not None:
             raise InputError(
-                f"{quoted(wrong)} has other content or another label in"
+                f"{quoted(conflict)} has other content or another label in"
                 f" {ingestion.dataset}@{parent.head.version}",
-                sample=wrong,
+                sample=conflict,
                 hint="give it another id, or pass --replace to put the new one in its place",
             )
     try:
@@ -190,14 +190,14 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
     return Draft(ingestion.dataset, parent, entries, compare(before, entries), read)
 
 
-def _says(entries: pa.Table, read: ReadResult) -> list[str]:
+def _told_by_samples(entries: pa.Table, read: ReadResult) -> list[str]:
     """The fields of which `entries` have just what the samples say of themselves: where
     those say nothing, neither do they. A field of which they say nothing at all is none."""
     by_file = read.reading.get(LABELS_FILE, ())
-    said = tuple(
+    fields = tuple(
         name
         for name in ROW_ORIGIN_FIELDS
         if name not in by_file and read.table[name].null_count < len(entries)
     )
-    unlike = DataFields(always=said).differences(entries, read.table)
-    return [name for name in said if name not in unlike]
+    different = DataFields(always=fields).differences(entries, read.table)
+    return [name for name in fields if name not in different]

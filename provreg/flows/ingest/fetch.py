@@ -44,35 +44,35 @@ _Row = tuple[int, str, str]
 
 def fetch_list(
     paths: Sequence[Path],
-    how: ReadOptions,
+    options: ReadOptions,
     fetch: Fetch,
     inherited: Mapping[str, Any] | None,
     *,
-    again: bool = False,
+    redownload: bool = False,
     progress: Progress | None = None,
 ) -> ReadResult:
     """The samples of the list at `paths`, downloaded; `inherited` is the reading of the parent.
 
-    What was downloaded another time and is still there stays, unless `again`. Raises
-    NotFetchedError where more gave nothing than may, InputError, UsageError, StorageError.
+    What was downloaded another time and is still there stays, unless `redownload`. Raises
+    NotFetchedError where more URLs failed than allowed, InputError, UsageError, StorageError.
     """
-    _check_options(how, inherited)
-    rows = read_url_list(paths, how, fetch.column)
+    _check_options(options, inherited)
+    rows = read_url_list(paths, options, fetch.column)
     with fetch_record(fetch.folder) as record, DownloadFolder(fetch.folder) as folder:
-        work = _Work(rows, record, folder, Downloader(fetch.bounds), again, progress)
+        work = _Work(rows, record, folder, Downloader(fetch.bounds), redownload, progress)
         work.run()
     work.failed.sort(key=lambda finding: finding.id.encode())
     _check_failures(work.failed, rows.num_rows, fetch.failures)
-    sha256 = takes_sha256(how, inherited)
+    sha256 = takes_sha256(options, inherited)
     table = _table(rows, work.fetched, sha256=sha256)
-    said = {"uri", "attrs"} | {role for role in ROLES if _speaks(how, role)}
-    options = FolderOptions(label="none", sha256=sha256)
+    columns = {"uri", "attrs"} | {role for role in ROLES if _speaks(options, role)}
+    folder_options = FolderOptions(label="none", sha256=sha256)
     return ReadResult(
         sort_entries(table),
-        reading_of(folders.READER, options, {})
-        | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in said]},
-        labels_known="label" in said,
-        splits_known="split" in said,
+        reading_of(folders.READER, folder_options, {})
+        | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in columns]},
+        labels_known="label" in columns,
+        splits_known="split" in columns,
         long_labels=long_labels(table),
         fetched=FetchedList(work.downloaded, work.kept, tuple(work.failed)),
     )
@@ -87,14 +87,14 @@ class _Work:
         record: FetchRecord,
         folder: DownloadFolder,
         downloader: Downloader,
-        again: bool,
+        redownload: bool,
         progress: Progress | None,
     ) -> None:
         self.fetched: list[Fetched | None] = [None] * rows.num_rows
         self.failed: list[Finding] = []
         self.downloaded = self.kept = 0
         self._rows, self._record, self._folder = rows, record, folder
-        self._downloader, self._again, self._progress = downloader, again, progress
+        self._downloader, self._again, self._progress = downloader, redownload, progress
 
     def run(self) -> None:
         results = per_host(self._fetch, self._missing(), stop=self._downloader.stop)
@@ -157,24 +157,26 @@ def _pairs(rows: pa.Table) -> Iterator[tuple[str, str | None]]:
 
 def _table(rows: pa.Table, fetched: Sequence[Fetched | None], *, sha256: bool) -> pa.Table:
     """The samples of the rows that were fetched, schema SAMPLE."""
-    found = [one for one in fetched if one is not None]
+    present = [file for file in fetched if file is not None]
     columns = {
-        "content": pa.array([one.content for one in found], DIGEST),
-        "size": pa.array([one.size for one in found], pa.uint64()),
-        "attrs": pa.array([_attrs(one.phash) for one in found], pa.string()),
+        "content": pa.array([file.content for file in present], DIGEST),
+        "size": pa.array([file.size for file in present], pa.uint64()),
+        "attrs": pa.array([_attrs(file.phash) for file in present], pa.string()),
     }
     if sha256:
-        columns["content_sha256"] = pa.array([one.sha256 for one in found], DIGEST)
-    there = rows.filter(pa.array([one is not None for one in fetched]))
-    return pa.table([columns.get(field.name, there[field.name]) for field in SAMPLE], schema=SAMPLE)
+        columns["content_sha256"] = pa.array([file.sha256 for file in present], DIGEST)
+    fetched_rows = rows.filter(pa.array([file is not None for file in fetched]))
+    return pa.table(
+        [columns.get(field.name, fetched_rows[field.name]) for field in SAMPLE], schema=SAMPLE
+    )
 
 
 def _attrs(phash: str | None) -> str | None:
     return None if phash is None else canonical({"phash": phash}).decode()
 
 
-def _check_options(how: ReadOptions, inherited: Mapping[str, Any] | None) -> None:
-    for name in sorted(how.explicitly_set() - OPTIONS):
+def _check_options(options: ReadOptions, inherited: Mapping[str, Any] | None) -> None:
+    for name in sorted(options.explicitly_set() - OPTIONS):
         raise UsageError(
             f"{option_name(name)} means nothing in a list of URLs",
             hint="it takes " + ", ".join(sorted(map(option_name, OPTIONS))),
@@ -186,9 +188,14 @@ def _check_options(how: ReadOptions, inherited: Mapping[str, Any] | None) -> Non
         )
 
 
-def _speaks(how: ReadOptions, role: str) -> bool:
-    option = {"label": how.label, "split": how.split, "source": how.source_column,
-              "labeler": how.labeler_column, "labeled_at": how.labeled_at_column}[role]  # fmt: skip
+def _speaks(options: ReadOptions, role: str) -> bool:
+    option = {
+        "label": options.label,
+        "split": options.split,
+        "source": options.source_column,
+        "labeler": options.labeler_column,
+        "labeled_at": options.labeled_at_column,
+    }[role]
     return option not in (None, "none")
 
 
@@ -197,13 +204,13 @@ def _check_failures(failed: Sequence[Finding], rows: int, allowed: int) -> None:
         return
     kinds: Counter[str] = Counter(finding.kind for finding in failed)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    again = "run it again: what was downloaded is kept"
+    remedy = "run it again: what was downloaded is kept"
     if not kinds["unreachable"]:
-        again = "correct the list"
+        remedy = "correct the list"
     raise NotFetchedError(
-        f"{len(failed):,} of {rows:,} URLs gave nothing ({counts}), {allowed:,} may;"
+        f"{len(failed):,} of {rows:,} URLs failed ({counts}), at most {allowed:,} allowed;"
         f" the first is {quoted(failed[0].uri or '')}: {failed[0].detail}",
-        hint=f"{again}; or let more fail with --fetch-failures",
+        hint=f"{remedy}; or let more fail with --fetch-failures",
         findings=tuple(failed),
         sample=failed[0].id,
     )

@@ -170,14 +170,14 @@ def find_parent(
         newest = max(
             [
                 known.of(workspace, version.head.uid).newest,
-                *(one.latest.version for one in version.attested),
+                *(attestation.latest.version for attestation in version.attested),
             ]
         )
         if newest > number:
             raise _rollback_error(dataset, newest, skipped)
         return version, skipped
     # The newest of those that came furthest: what is wrong with a squatted number helps nobody.
-    last = max(skipped, key=lambda one: one.step)
+    last = max(skipped, key=lambda rejected: rejected.step)
     hint = last.hint
     if last.step < 8:  # else its signers are trusted
         hint = "trust its signer in the policy, or choose another name for a new dataset"
@@ -191,7 +191,9 @@ def find_parent(
 def _rollback_error(
     dataset: str, known: int, skipped: Sequence[RejectedVersion]
 ) -> NotTrustedError:
-    reason = next((one.reason for one in skipped if one.number == known), "it is gone")
+    reason = next(
+        (rejected.reason for rejected in skipped if rejected.number == known), "it is gone"
+    )
     return NotTrustedError(
         f"{dataset}@{known} was seen or pinned here, or is attested, and does not verify: {reason}",
         step=9,
@@ -331,16 +333,16 @@ def _proposed_before(
 
     Who takes the same data in every night proposes them once.
     """
-    for one in waits:
-        place = (head.dataset, one.number, one.digest)
-        if one.number != head.version or not signers_of(workspace, *place, own):
+    for proposal in waits:
+        version = (head.dataset, proposal.number, proposal.digest)
+        if proposal.number != head.version or not signers_of(workspace, *version, own):
             continue
         with suppress(NotTrustedError):
-            theirs = read_head(workspace, one.digest)
-            uid = theirs.uid if head.parent is None else head.uid
+            proposed = read_head(workspace, proposal.digest)
+            uid = proposed.uid if head.parent is None else head.uid
             same = replace(
-                head, uid=uid, created=theirs.created, reused_digests=theirs.reused_digests
+                head, uid=uid, created=proposed.created, reused_digests=proposed.reused_digests
             )
-            if same == theirs:
-                return Proposed(theirs, one.digest, NotTrustedError(""), again=True)
+            if same == proposed:
+                return Proposed(proposed, proposal.digest, NotTrustedError(""), again=True)
     return None

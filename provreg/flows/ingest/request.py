@@ -1,4 +1,4 @@
-"""What a user asks to take in."""
+"""What a user asks to ingest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from provreg.readers.web.bounds import Bounds
 class Fetch:
     """How to download a list: into which `folder`, from the URLs of which `column`.
 
-    Up to `failures` URLs may give nothing; their rows are then no samples. `bounds` is what a
-    server is given.
+    Up to `failures` URLs may fail; their rows are skipped. `bounds` are the limits for a server.
     """
 
     folder: Path
@@ -27,10 +26,10 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Ingestion:
-    """Data to take in, for which dataset, and for whom they speak.
+    """Data to ingest, for which dataset, and their origin.
 
     `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
-    says more, sample by sample. `rehash` believes no stat cache. `after_revoked`: the data are
+    says more, sample by sample. `rehash` ignores the stat cache. `after_revoked`: the data are
     clean, and may continue a version that was revoked. `propose`: what the policy would not take
     yet is left as a proposal, for others to sign. With `fetch` the paths are a list of URLs, whose
     files are the data.
@@ -51,15 +50,15 @@ class Ingestion:
     fetch: Fetch | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what nobody can mean."""
+        """Raises UsageError for options that contradict each other."""
         check_dataset_name(self.dataset)
         check_utf8("the source", self.source)
         check_utf8("the labeler", self.labeler)
         check_utf8("the message", self.message)
         for name in self.options.explicitly_set():
-            said = getattr(self.options, name)
-            if isinstance(said, str | tuple):
-                check_utf8(option_name(name), *([said] if isinstance(said, str) else said))
+            value = getattr(self.options, name)
+            if isinstance(value, str | tuple):
+                check_utf8(option_name(name), *([value] if isinstance(value, str) else value))
         if self.replace and not self.append:
             raise UsageError(
                 "--replace is for --append", hint="without --append PATH is everything"

@@ -123,8 +123,8 @@ def _check_limits(head: Head, drafted: Draft) -> None:
         statement_of(head)
         if drafted.parent is not None:
             check_parent(head, drafted.parent.head)
-        said = reader_settings(head.reading)
-        reader_again(said)[0].options_from_reading(said)
+        reading = reader_settings(head.reading)
+        reader_again(reading)[0].options_from_reading(reading)
         for label in drafted.read.long_labels:
             if len(label) > MAX_LABEL_BYTES:
                 raise FormatError(f"a label is longer than {MAX_LABEL_BYTES} bytes")

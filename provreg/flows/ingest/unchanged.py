@@ -69,12 +69,12 @@ class UnchangedCheck:
         found = self._fingerprint()
         if found is None or found.touched >= self._began_ns - SETTLED_NS:
             return
-        said = {"files": found.digest.hex(), "head": head, "left_out": dict(left_out)}
-        if said == self._known() or not found.devices <= local_devices(self._paths):
+        memory = {"files": found.digest.hex(), "head": head, "left_out": dict(left_out)}
+        if memory == self._known() or not found.devices <= local_devices(self._paths):
             return
         try:
             private_folder(self._memory.parent)
-            replace_private(self._memory, canonical(said))
+            replace_private(self._memory, canonical(memory))
         except StorageError:  # it costs time next time, not this ingestion
             return
 

@@ -41,7 +41,7 @@ LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
 def read_new(
     paths: Sequence[Path],
-    how: ReadOptions,
+    options: ReadOptions,
     inherited: Mapping[str, Any] | None,
     *,
     labels: Path | None = None,
@@ -57,28 +57,28 @@ def read_new(
     fit the data or the parent, NotFoundError, StorageError.
     """
     before = None if inherited is None else reader_settings(inherited)
-    format_ = how.format or detect(paths, None if before is None else before["reader"])
+    format_ = options.format or detect(paths, None if before is None else before["reader"])
     reader = reader_of(format_)
     if before is not None and reader_again(before)[0] != reader:
         raise UsageError(
             f"this dataset is read as {before['reader']}, the data look like {format_}",
             hint="give data of the same kind, or another --name for a new dataset",
         )
-    beside, how = _beside(paths, format_, how, inherited, leave_out)
-    check_options(how, reader, format_)
-    options = reader.settle(format_, how, before)
-    work = ReadContext(leave_out, local_processes(), known, progress=_counted(progress))
-    read = _read(reader, paths, format_, options, work)
+    beside, options = _beside(paths, format_, options, inherited, leave_out)
+    check_options(options, reader, format_)
+    settings = reader.settle(format_, options, before)
+    context = ReadContext(leave_out, local_processes(), known, progress=_counted(progress))
+    read = _read(reader, paths, format_, settings, context)
     reading = read.reading | beside
     if labels is None:
         return replace(read, reading=reading)
-    given = read_labels(labels)
-    named = [name for name in LABEL_COLUMNS if name in given.column_names]
+    labels_table = read_labels(labels)
+    columns = [name for name in LABEL_COLUMNS if name in labels_table.column_names]
     return replace(
         read,
-        table=apply_labels(read.table, given),
-        reading=reading | {LABELS_FILE: named},
-        long_labels=long_labels(given),
+        table=apply_labels(read.table, labels_table),
+        reading=reading | {LABELS_FILE: columns},
+        long_labels=long_labels(labels_table),
     )
 
 
@@ -96,21 +96,21 @@ def read_again(
     `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
     is left what rows hash to. Raises as `read_new`, and FormatError for a reading that is none.
     """
-    again = reader_settings(reading)
-    reader, format_ = reader_again(again)
+    settings = reader_settings(reading)
+    reader, format_ = reader_again(settings)
     if sha256 and "sha256" in reader.OPTIONS:
-        again = {"sha256": True} | again
-    options = reader.options_from_reading(again)
-    work = ReadContext(
+        settings = {"sha256": True} | settings
+    options = reader.options_from_reading(settings)
+    context = ReadContext(
         leave_out,
         local_processes(),
         collect=True,
         known_rows=remember,
         progress=_counted(progress),
     )
-    read = _read(reader, paths, format_, options, work)
-    findings = [*read.findings, *_unseen(read, again)]
-    if (files := reader.listed_files(paths, format_, again.get("label"))) is not None:
+    read = _read(reader, paths, format_, options, context)
+    findings = [*read.findings, *_unseen(read, settings)]
+    if (files := reader.listed_files(paths, format_, settings.get("label"))) is not None:
         beside = look_beside(paths, files, _patterns(reading), leave_out=leave_out)
         findings += _strangers(beside, _adopted(reading))
     return replace(read, findings=tuple(findings))
@@ -121,9 +121,9 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
 
     Raises as `read_again`.
     """
-    again = reader_settings(reading)
-    reader, format_ = reader_again(again)
-    return reader.files(paths, format_, reader.options_from_reading(again))
+    settings = reader_settings(reading)
+    reader, format_ = reader_again(settings)
+    return reader.files(paths, format_, reader.options_from_reading(settings))
 
 
 def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows) -> SampleStream:
@@ -132,9 +132,9 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     Files are hashed by their chunks alone where `known` remembers their rows. Raises UsageError
     where `files_again` reads them, else as `read_again`.
     """
-    again = reader_settings(reading)
-    reader, format_ = reader_again(again)
-    options = reader.options_from_reading(again)
+    settings = reader_settings(reading)
+    reader, format_ = reader_again(settings)
+    options = reader.options_from_reading(settings)
     stream = reader.stream(paths, format_, options, ReadContext(known_rows=known))
     if stream is None:
         raise UsageError(f"data read as {quoted(format_)} are read by id")
@@ -174,9 +174,9 @@ def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str,
 
     Raises FormatError for an inherited reading that is none.
     """
-    named = {*_given_by_file(inherited), *_given_by_file(reading)}
-    if named:
-        reading = reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in named]}
+    columns = {*_given_by_file(inherited), *_given_by_file(reading)}
+    if columns:
+        reading = reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in columns]}
     if adopted := {*_adopted(inherited), *_adopted(reading)}:
         reading = reading | {ADOPTED: _adopted_to_json(adopted)}
     if before := left_out_of(inherited):
@@ -185,49 +185,53 @@ def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str,
 
 
 def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
-    named = reading.get(LABELS_FILE, [])
-    if not isinstance(named, list) or not all(name in LABEL_COLUMNS for name in named):
+    columns = reading.get(LABELS_FILE, [])
+    if not isinstance(columns, list) or not all(name in LABEL_COLUMNS for name in columns):
         raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
-    return named
+    return columns
 
 
 def _beside(
     paths: Sequence[Path],
     format_: str,
-    how: ReadOptions,
+    options: ReadOptions,
     inherited: Mapping[str, Any] | None,
     leave_out: Iterable[Path],
 ) -> tuple[dict[str, Any], ReadOptions]:
-    """What the head says of what lies beside the data, and `how` to read them without what was said
-    of that alone.
+    """What the head records of the files beside the data, and the options without those that are
+    about these files alone.
 
     Raises InputError for a file that nobody left out.
     """
-    label = how.label or (None if inherited is None else inherited.get("label"))
+    label = options.label or (None if inherited is None else inherited.get("label"))
     files = reader_of(format_).listed_files(paths, format_, label)
     if files is None:
-        return {}, how
-    patterns = how.exclude or (() if inherited is None else _patterns(inherited))
+        return {}, options
+    patterns = options.exclude or (() if inherited is None else _patterns(inherited))
     beside = look_beside(paths, files, patterns, leave_out=leave_out, new=True)
     beside.refuse(format_)
-    said: dict[str, Any] = {BESIDE: list(patterns)} if patterns else {}
+    values: dict[str, Any] = {BESIDE: list(patterns)} if patterns else {}
     if beside.adopted:
-        said[ADOPTED] = _adopted_to_json(beside.adopted)
-    return said, how if "exclude" in reader_of(format_).OPTIONS else replace(how, exclude=())
+        values[ADOPTED] = _adopted_to_json(beside.adopted)
+    return values, options if "exclude" in reader_of(format_).OPTIONS else replace(
+        options, exclude=()
+    )
 
 
 def _strangers(beside: Beside, signed: Collection[Adopted]) -> Iterator[Finding]:
     """What lies beside the data and is not as `signed`."""
     for path, why in beside.strangers.items():
         yield Finding("stranger", printable(path), detail=why)
-    contents = {one.path: one.content for one in signed}
-    for one in beside.adopted:
-        if one.path not in contents:
+    contents = {adopted.path: adopted.content for adopted in signed}
+    for adopted in beside.adopted:
+        if adopted.path not in contents:
             why = "lies beside the data and did not when they were signed"
-            yield Finding("stranger", printable(one.path), found=one.content, detail=why)
-        elif one not in signed:
-            expected = contents[one.path]
-            yield Finding("changed", printable(one.path), expected=expected, found=one.content)
+            yield Finding("stranger", printable(adopted.path), found=adopted.content, detail=why)
+        elif adopted not in signed:
+            expected = contents[adopted.path]
+            yield Finding(
+                "changed", printable(adopted.path), expected=expected, found=adopted.content
+            )
 
 
 # What other programs read in a folder of files that is no sample.
@@ -237,45 +241,47 @@ _UNSEEN = {
 }
 
 
-def _unseen(found: ReadResult, reading: Mapping[str, Any]) -> Iterator[Finding]:
+def _unseen(read: ReadResult, reading: Mapping[str, Any]) -> Iterator[Finding]:
     """What was not there when the data were signed: the head would say that such are left out."""
-    for reason, names in found.unseen.items():
+    for reason, names in read.unseen.items():
         if reason not in left_out_of(reading):
             yield from (
-                Finding("stranger", printable(one), detail=_UNSEEN[reason]) for one in names
+                Finding("stranger", printable(name), detail=_UNSEEN[reason]) for name in names
             )
 
 
 def _adopted(reading: Mapping[str, Any]) -> list[Adopted]:
     """The files beside the data of which the head has the digests. Raises FormatError."""
     what = f"head.reading: {ADOPTED}"
-    said = reading.get(ADOPTED, [])
-    if not isinstance(said, list) or len(said) > MOST_ADOPTED:
+    documents = reading.get(ADOPTED, [])
+    if not isinstance(documents, list) or len(documents) > MOST_ADOPTED:
         raise FormatError(f"{what} is no list of at most {MOST_ADOPTED} files")
-    found = []
-    for one in said:
-        fields = Fields(one, what)
-        found.append(Adopted(fields.text("path", limit=4096), fields.digest("content", "blake3")))
+    adopted = []
+    for document in documents:
+        fields = Fields(document, what)
+        adopted.append(Adopted(fields.text("path", limit=4096), fields.digest("content", "blake3")))
         fields.done()
-    return found
+    return adopted
 
 
 def _adopted_to_json(adopted: Iterable[Adopted]) -> list[dict[str, str]]:
-    ordered = sorted(adopted, key=lambda one: (one.path, one.content))
-    return [{"path": one.path, "content": one.content} for one in ordered]
+    ordered = sorted(adopted, key=lambda adopted_file: (adopted_file.path, adopted_file.content))
+    return [
+        {"path": adopted_file.path, "content": adopted_file.content} for adopted_file in ordered
+    ]
 
 
 def _patterns(reading: Mapping[str, Any]) -> tuple[str, ...]:
     """The patterns that leave out what lies beside the data. Raises FormatError."""
-    said = reading.get(BESIDE, [])
-    if not isinstance(said, list) or not all(isinstance(pattern, str) for pattern in said):
+    value = reading.get(BESIDE, [])
+    if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
         raise FormatError(f"head.reading: {BESIDE} is no list of patterns")
     try:
-        if said:
-            Excluded(said)
+        if value:
+            Excluded(value)
     except UsageError as error:
         raise FormatError(f"head.reading: {BESIDE}: {error.message}") from None
-    return tuple(said)
+    return tuple(value)
 
 
 def _read(
@@ -292,23 +298,23 @@ def _counted(progress: Progress | None) -> Callable[[int], None] | None:
 def reader_settings(reading: Mapping[str, Any]) -> dict[str, Any]:
     """What the reader itself said; without what a labels file said, and what lies beside."""
     others = (LABELS_FILE, BESIDE, ADOPTED, SAYS)
-    return {name: said for name, said in reading.items() if name not in others}
+    return {name: value for name, value in reading.items() if name not in others}
 
 
 def inheritable_settings(reading: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """What of a head's reading its successor inherits: how to read, and not what came of it."""
     if reading is None:
         return None
-    came = (LABELS_FILE, ADOPTED, SAYS, "left_out")
-    return {name: said for name, said in reading.items() if name not in came}
+    results = (LABELS_FILE, ADOPTED, SAYS, "left_out")
+    return {name: value for name, value in reading.items() if name not in results}
 
 
 def adopted_files(reading: Mapping[str, Any] | None) -> set[tuple[str, str]]:
     """(path, digest) of the well-known files beside data read so."""
-    said = () if reading is None else reading.get(ADOPTED, ())
-    return {(one["path"], one["content"]) for one in said}
+    documents = () if reading is None else reading.get(ADOPTED, ())
+    return {(document["path"], document["content"]) for document in documents}
 
 
-def takes_sha256(how: ReadOptions, inherited: Mapping[str, Any] | None) -> bool:
+def takes_sha256(options: ReadOptions, inherited: Mapping[str, Any] | None) -> bool:
     """Whether files are read for their SHA-256 too: it was asked for now, or before."""
-    return how.sha256 or (inherited is not None and inherited.get("sha256") is True)
+    return options.sha256 or (inherited is not None and inherited.get("sha256") is True)

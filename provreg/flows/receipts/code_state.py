@@ -36,7 +36,7 @@ _FRAMEWORKS = (
 def code_revision(script: Path | None, folder: Path) -> Code:
     """The code of `script`, or where there is none (a notebook) of the checkout `folder` is in."""
     start = folder if script is None else script.resolve().parent
-    tree = next((one for one in (start, *start.parents) if _exists(one / ".git")), None)
+    tree = next((folder for folder in (start, *start.parents) if _exists(folder / ".git")), None)
     found = None if script is None else _script(script.resolve(), tree)
     if tree is None:
         return Code(script=found)

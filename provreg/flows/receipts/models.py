@@ -28,10 +28,13 @@ class ModelMatch:
         """The first reason not to use the files as this run's model, None where there is none."""
         if self.run.refused is not None:
             return self.run.refused
-        for one in self.run.versions:
-            if one.refused is not None:
-                said = f"it was trained on {one.name}, which is not trusted: {one.refused.reason}"
-                return Refusal(one.refused.step, said)
+        for version in self.run.versions:
+            if version.refused is not None:
+                reason = version.refused.reason
+                return Refusal(
+                    version.refused.step,
+                    f"it was trained on {version.name}, which is not trusted: {reason}",
+                )
         if self.findings:
             return Refusal(12, f"{len(self.findings)} of its files are not as signed")
         return None
@@ -52,7 +55,11 @@ def runs_of_model(
     # The latest of equals last, as in a log that is read from below.
     return sorted(
         found,
-        key=lambda one: (one.refused is not None, len(one.findings), one.run.receipt.finished),
+        key=lambda match: (
+            match.refused is not None,
+            len(match.findings),
+            match.run.receipt.finished,
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from provreg.flows.receipts.runs import RunJudge, TrainingRun
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.readers.files.model import hash_model
-from provreg.store.private.pending_receipts import drop, keep, read_kept
+from provreg.store.private.pending_receipts import add_pending, read_pending, remove_pending
 from provreg.trust.signers import Signer
 
 Counts = Mapping[str, npt.NDArray[np.uint8]]
@@ -79,7 +79,7 @@ def kept_until_published(
     if it is ours, else in a note. `allow_missing_model`: a receipt that names no model must say so.
     """
     try:
-        path = keep(unsigned)
+        path = add_pending(unsigned)
     except ProvregError:
         # It is only for the case of failure, and must not cause one.
         yield
@@ -95,7 +95,7 @@ def kept_until_published(
     except BaseException as error:
         error.add_note(f"the receipt is kept: {later}")
         raise
-    drop(path)
+    remove_pending(path)
 
 
 def sign_kept(
@@ -114,13 +114,13 @@ def sign_kept(
     told the digest and the receipt, and raises if it should not be signed. Raises UsageError where
     the model is not named once.
     """
-    unsigned, receipt = read_kept(path)
+    unsigned, receipt = read_pending(path)
     if model is not None or not receipt.model:
         unsigned, receipt = _with_model(unsigned, receipt, model, progress)
     if asked is not None:
         asked(sha256_digest(unsigned.statement), receipt)
     digest = publish_receipt(workspace, unsigned, signer)
-    drop(path)
+    remove_pending(path)
     return RunJudge(workspace, trust).run(digest)
 
 
@@ -141,5 +141,7 @@ def _with_model(
             "the receipt names its model's files already", hint="sign it without --model"
         )
     found = replace(receipt, model=hash_model(model, progress=progress))
-    bitmaps = {one.head: bits for one, bits in zip(receipt.datasets, unsigned.bitmaps, strict=True)}
+    bitmaps = {
+        dataset.head: bits for dataset, bits in zip(receipt.datasets, unsigned.bitmaps, strict=True)
+    }
     return UnsignedReceipt.of(found, bitmaps.__getitem__), found

@@ -166,8 +166,8 @@ class RunJudge:
         if self._judge is None or not self._judge.chain.in_force:
             return 0
         head = read_head(self._workspace, on.head)
-        found = [one.revocation.samples for one in self._judge.chain.of(head)]
-        samples = [one for one in found if one is not None]
+        found = [revocation.revocation.samples for revocation in self._judge.chain.of(head)]
+        samples = [revoked for revoked in found if revoked is not None]
         if not samples:
             return 0
         if on.head not in self._revoked:
@@ -199,8 +199,8 @@ def _checked(workspace: Workspace, statement: bytes) -> Receipt:
             head = read_head(workspace, on.head)
         except NotTrustedError:  # a version of another registry
             continue
-        said = (on.dataset, on.version, on.uid, on.samples)
-        if said != (head.dataset, head.version, head.uid, head.samples):
+        claimed = (on.dataset, on.version, on.uid, on.samples)
+        if claimed != (head.dataset, head.version, head.uid, head.samples):
             raise DamagedError(
                 f"the receipt says that {on.head} is {on.dataset}@{on.version} with"
                 f" {on.samples:,} samples, uid {on.uid}: it is {head.dataset}@{head.version} with"
@@ -226,7 +226,7 @@ def _approvals(
             policy, rule, signatures, now=datetime.now(UTC), created=receipt.finished
         )
         if not count.is_met:
-            who = ", ".join(str(one) for one in count.uncounted)
+            who = ", ".join(str(signature) for signature in count.uncounted)
             raise NotTrustedError(
                 f"not enough whose receipts count by {rule} have signed it"
                 + (f"; not counted: {who}" if who else ""),

@@ -81,7 +81,7 @@ def find_trust(
     Certificates are verified against `root`. Raises UsageError for two of them and for an identity
     without an issuer, and as `flows.session.trust.find_policy`.
     """
-    if sum(one is not None for one in (policy, key, identity or issuer)) > 1:
+    if sum(choice is not None for choice in (policy, key, identity or issuer)) > 1:
         raise UsageError(
             "--policy, --key and --identity contradict each other", hint="give one of them"
         )
@@ -129,7 +129,9 @@ def _alone(policy: Policy, origin: str, root: TrustedRoot) -> Trust:
     """The trust in one principal with one key or identity."""
     (principal,) = policy.principals
     named = [f"key {key.fingerprint}" for key in principal.keys]
-    named += [f"identity {one.identity} by {one.issuer}" for one in principal.identities]
+    named += [
+        f"identity {identity.identity} by {identity.issuer}" for identity in principal.identities
+    ]
     (name,) = named
     return Trust(policy, origin, root, name)
 

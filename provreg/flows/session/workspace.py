@@ -146,7 +146,9 @@ class Workspace:
     def known_here(self, dataset: str) -> dict[str, str]:
         """The uid that this user has seen under the name, by place."""
         places = map(state.load_place, self.places)
-        return {one.location: one.datasets[dataset] for one in places if dataset in one.datasets}
+        return {
+            place.location: place.datasets[dataset] for place in places if dataset in place.datasets
+        }
 
     def seen(self, uid: str) -> Seen | None:
         """What this user has seen of the dataset `uid`, here or in any other registry."""
@@ -155,7 +157,9 @@ class Workspace:
     def revocations_here(self) -> dict[str, RevocationLink]:
         """The newest revocation that was seen in this registry, by place."""
         places = map(state.load_place, self.places)
-        return {one.location: one.revocation for one in places if one.revocation is not None}
+        return {
+            place.location: place.revocation for place in places if place.revocation is not None
+        }
 
     def witnessed(self, head: Head, digest: str, trust: str) -> Mapping[str, datetime]:
         """When this user first saw each signature over the head `digest` under such a trust.

@@ -15,7 +15,7 @@ from provreg.core.manifest.head import Head
 from provreg.core.policy.policy import Signature
 from provreg.core.statements.statement import statement_of
 from provreg.errors import NotTrustedError
-from provreg.flows.history.diff import Diff, compared
+from provreg.flows.history.diff import Diff, diff_versions
 from provreg.flows.ingest.publish import find_parent
 from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace
@@ -82,7 +82,7 @@ def review(
         return Review(version, (), None, proposal)
     parent = before[0]
     load_entries(workspace, parent.head)
-    changes = compared(workspace, parent, version, trust, workspace.holding_index)
+    changes = diff_versions(workspace, parent, version, trust, workspace.holding_index)
     return Review(version, before, changes, proposal)
 
 
@@ -151,13 +151,13 @@ def _signed_before(
 ) -> bool:
     """Whether there is a bundle of `signer` that says no less than another one would."""
     stamping = getattr(signer, "stamp", None) is not None
-    made = _own_signatures(workspace, head, digest, trust_signer(signer, root))
-    return any(one.signed_at is not None or not stamping for one in made)
+    signatures = _own_signatures(workspace, head, digest, trust_signer(signer, root))
+    return any(signature.signed_at is not None or not stamping for signature in signatures)
 
 
 def _own_signatures(workspace: Workspace, head: Head, digest: str, own: Trust) -> list[Signature]:
     """The signatures over this head by whom `own` trusts alone."""
     bundles = workspace.versions.bundles(digest, head.dataset)
-    made = check_bundles(bundles, own, over(statement_of(head))).signatures
+    signatures = check_bundles(bundles, own, over(statement_of(head))).signatures
     # A certificate that verifies may be anybody's: whose it is says the policy.
-    return [one for one in made if own.policy.signer_of(one) is not None]
+    return [signature for signature in signatures if own.policy.signer_of(signature) is not None]

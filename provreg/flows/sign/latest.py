@@ -33,7 +33,7 @@ class SignedLatest:
 
     @property
     def counts(self) -> bool:
-        return any(one.latest == self.latest for one in self.freshness.attested)
+        return any(attested.latest == self.latest for attested in self.freshness.attested)
 
 
 def latest_of(
@@ -72,10 +72,13 @@ def sign_latest(
         as_of=now,
         expires=now + valid,
     )
-    for one in freshness.pending:
-        theirs = one.latest
-        if replace(latest, as_of=theirs.as_of, expires=theirs.expires) == theirs:
-            latest = theirs
+    for pending in freshness.pending:
+        latest_pending = pending.latest
+        if (
+            replace(latest, as_of=latest_pending.as_of, expires=latest_pending.expires)
+            == latest_pending
+        ):
+            latest = latest_pending
     statement = latest.statement()
     workspace.latest.add(sha256_digest(statement), signer.sign(statement), dataset)
     _tidy(workspace, dataset, now)

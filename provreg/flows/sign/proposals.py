@@ -62,40 +62,45 @@ def proposals(workspace: Workspace, trust: Trust) -> list[Proposal]:
     return [
         found
         for dataset in workspace.versions.proposed()
-        for one in proposed(workspace, dataset, trust)
-        if (found := _judged(workspace, dataset, one, trust)) is not None
+        for proposal in proposed(workspace, dataset, trust)
+        if (found := _judged(workspace, dataset, proposal, trust)) is not None
     ]
 
 
-def _judged(workspace: Workspace, dataset: str, one: Waiting, trust: Trust) -> Proposal | None:
-    if not one.by:
+def _judged(workspace: Workspace, dataset: str, proposal: Waiting, trust: Trust) -> Proposal | None:
+    if not proposal.by:
         why = "nobody whom the policy names has signed it"
-        return Proposal(dataset, one, None, "unknown", why)
+        return Proposal(dataset, proposal, None, "unknown", why)
     try:
-        head = read_head(workspace, one.digest)
-        check_named(head, dataset, one.number)
+        head = read_head(workspace, proposal.digest)
+        check_named(head, dataset, proposal.number)
     except NotTrustedError as error:
-        return Proposal(dataset, one, None, "stale", error.message, error.hint)
-    if is_recorded(workspace, head, one.digest):
+        return Proposal(dataset, proposal, None, "stale", error.message, error.hint)
+    if is_recorded(workspace, head, proposal.digest):
         return None
-    return judge_proposal(workspace, head, one, trust)
+    return judge_proposal(workspace, head, proposal, trust)
 
 
 def judge_proposal(
-    workspace: Workspace, head: Head, one: Waiting, trust: Trust, *, after_revoked: bool = False
+    workspace: Workspace,
+    head: Head,
+    proposal: Waiting,
+    trust: Trust,
+    *,
+    after_revoked: bool = False,
 ) -> Proposal:
     """What the policy says of the proposal `one` of `head`; raises StorageError."""
 
     def found(state: State, because: str, needed: str = "") -> Proposal:
-        return Proposal(head.dataset, one, head, state, because, needed)
+        return Proposal(head.dataset, proposal, head, state, because, needed)
 
     judge = Judge.of(workspace, trust)
     reason, needed = "", ""
     try:
-        judge.chain.check(head, one.digest)
-        bundles = workspace.versions.bundles(one.digest, head.dataset)
+        judge.chain.check(head, proposal.digest)
+        bundles = workspace.versions.bundles(proposal.digest, head.dataset)
         signed = read_signatures(
-            workspace, head.dataset, head.version, one.digest, trust, bundles, head=head
+            workspace, head.dataset, head.version, proposal.digest, trust, bundles, head=head
         )
         signed.verdict.require()
         judge.check_limits(signed)
@@ -113,7 +118,9 @@ def judge_proposal(
         return found("stale", stale, AGAIN)
     if needed:
         return found("waiting", reason, needed)
-    return found("complete", reason, f"`provreg sign {head.dataset}@{one.digest}` publishes it")
+    return found(
+        "complete", reason, f"`provreg sign {head.dataset}@{proposal.digest}` publishes it"
+    )
 
 
 AGAIN = "propose the data again: provreg ingest PATH --name NAME --propose --sign …"
@@ -162,8 +169,8 @@ def find_proposal(
     dataset, number, digest = reference.dataset, head.version, reference.head
     if dataset != head.dataset or not is_proposal(workspace, head, digest):
         return None
-    one = Waiting(number, digest, signers_of(workspace, dataset, number, digest, trust))
-    return judge_proposal(workspace, head, one, trust, after_revoked=after_revoked)
+    proposal = Waiting(number, digest, signers_of(workspace, dataset, number, digest, trust))
+    return judge_proposal(workspace, head, proposal, trust, after_revoked=after_revoked)
 
 
 def verify_proposal(

@@ -199,15 +199,15 @@ def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[i
 def _same(chain: Chain, aimed: Revocation) -> InForce | PassedOver | None:
     """The same revocation in force, or one that lacks signatures only; the first of them."""
     candidates: tuple[InForce | PassedOver, ...] = (*chain.in_force, *chain.passed_over)
-    for one in candidates:
-        found = one.revocation
-        if found is None or not one.approvals:
+    for candidate in candidates:
+        revocation = candidate.revocation
+        if revocation is None or not candidate.approvals:
             continue
-        same = (found.dataset, found.uid, found.samples) == (
+        same = (revocation.dataset, revocation.uid, revocation.samples) == (
             aimed.dataset, aimed.uid, aimed.samples,
         )  # fmt: skip
-        if same and (aimed.samples is not None or found.head == aimed.head):
-            return one
+        if same and (aimed.samples is not None or revocation.head == aimed.head):
+            return candidate
     return None
 
 
@@ -222,6 +222,8 @@ def _join(
 
 def _outcome(workspace: Workspace, number: int, trust: Trust) -> InForce | PassedOver:
     chain = read_chain(workspace, trust)
-    outcomes: dict[int, InForce | PassedOver] = {one.number: one for one in chain.passed_over}
-    outcomes |= {one.revocation.number: one for one in chain.in_force}
+    outcomes: dict[int, InForce | PassedOver] = {
+        revocation.number: revocation for revocation in chain.passed_over
+    }
+    outcomes |= {revocation.revocation.number: revocation for revocation in chain.in_force}
     return outcomes[number]

@@ -181,16 +181,16 @@ def rows_revoked(
 
     Raises NotTrustedError where the line, or a version on it, is damaged.
     """
-    names = list(dict.fromkeys(Name.of(one) for one in samples))
+    names = list(dict.fromkeys(Name.of(revoked) for revoked in samples))
     # Newest first: a line is walked back once.
-    wanted = sorted({one.since for one in samples if one.since > 1}, reverse=True)
+    wanted = sorted({revoked.since for revoked in samples if revoked.since > 1}, reverse=True)
     found: list[tuple[int, str, Head]] = []
     for link, ancestor in history(workspace, digest) if wanted else ():
         if not wanted:
             break
         while wanted and ancestor.version < wanted[0]:
             found.append((wanted.pop(0), link, ancestor))
-    before: dict[int, NamedEntries | None] = dict.fromkeys(one.since for one in samples)
+    before: dict[int, NamedEntries | None] = dict.fromkeys(revoked.since for revoked in samples)
     # Oldest first: what is found of one version is where the next begins.
     for since, link, ancestor in reversed(found):
         before[since] = _named(workspace, link, load_entries(workspace, ancestor), names)

@@ -70,29 +70,32 @@ def check_read(
 
     Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
     """
-    told = told_by_data(head.reading, labels=read.labels_known, splits=read.splits_known)
+    data_fields = told_by_data(head.reading, labels=read.labels_known, splits=read.splits_known)
     unread = {finding.id: finding for finding in read.findings}
     findings = [
         finding
-        for finding in compare_with_data(entries, read.table, told)
+        for finding in compare_with_data(entries, read.table, data_fields)
         if finding.id not in unread
     ]
     # That nothing is left in a folder says each of the samples that are missing there.
-    missing = [one.id for one in findings if one.kind == "missing"]
+    missing = [finding.id for finding in findings if finding.kind == "missing"]
     findings += (
-        one
-        for one in unread.values()
-        if not (one.id.endswith("/") and any(gone.startswith(one.id) for gone in missing))
+        finding
+        for finding in unread.values()
+        if not (
+            finding.id.endswith("/")
+            and any(identity.startswith(finding.id) for identity in missing)
+        )
     )
     findings.sort(key=lambda finding: finding.id.encode())
     if not findings:
         on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
         return
     counts = Counter(finding.kind for finding in findings)
-    said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     reference = f"{head.dataset}@{head.version}"
     count = len({finding.id for finding in findings})
-    detail = f"{count:,} samples are not as {reference} signs them: {said}"
+    detail = f"{count:,} samples are not as {reference} signs them: {counted}"
     on_step(Step(12, False, detail))
     raise NotTrustedError(
         detail,
@@ -102,16 +105,21 @@ def check_read(
     )
 
 
-def compare_with_data(entries: pa.Table, samples: pa.Table, told: DataFields) -> Iterator[Finding]:
+def compare_with_data(
+    entries: pa.Table, samples: pa.Table, data_fields: DataFields
+) -> Iterator[Finding]:
     """A finding for every difference between `entries` and `samples` (schema SAMPLE, in order).
 
-    `told` is what the data say beside the payload: another than the signed is a finding. A moved
+    `data_fields` are what the data contain beside the payload: a difference is a finding. A moved
     sample whose label changed with its place is `relabeled`, whatever its label was signed from.
     """
-    gone, come = np.ones(entries.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
+    only_signed, only_present = (
+        np.ones(entries.num_rows, np.bool_),
+        np.ones(samples.num_rows, np.bool_),
+    )
     for old, new in same_id(entries.column("id"), samples.column("id")):
-        gone[old], come[new] = False, False
-        for signed, present, unlike in _rows(entries, samples, old, new, told):
+        only_signed[old], only_present[new] = False, False
+        for signed, present, different in _rows(entries, samples, old, new, data_fields):
             if signed["content"] != present["content"]:
                 yield _finding("changed", signed, written_digest(present["content"]))
             elif _other_sha256(signed, present):
@@ -120,27 +128,27 @@ def compare_with_data(entries: pa.Table, samples: pa.Table, told: DataFields) ->
                 )
                 yield _finding("changed", signed, there, expected=expected)
             else:
-                yield from (_said(name, signed, present) for name in unlike)
-    left = pair_renames(entries, samples, gone, come)
-    for signed, present, _ in _rows(entries, samples, left.old, left.new, told):
+                yield from (_mismatch(name, signed, present) for name in different)
+    renamed = pair_renames(entries, samples, only_signed, only_present)
+    for signed, present, _ in _rows(entries, samples, renamed.old, renamed.new, data_fields):
         if _label(present) is not None and _label(signed) != _label(present):
-            yield _said("label", signed, present)
+            yield _mismatch("label", signed, present)
         else:
             yield _finding("moved", signed, found_id=present["id"])
-    for signed in take_entries(entries.select(_COLUMNS), left.removed).to_pylist():
+    for signed in take_entries(entries.select(_COLUMNS), renamed.removed).to_pylist():
         yield _finding("missing", signed)
-    for present in take_rows(samples.select(["id", "content"]), left.added).to_pylist():
+    for present in take_rows(samples.select(["id", "content"]), renamed.added).to_pylist():
         yield Finding("stranger", present["id"], found=written_digest(present["content"]))
 
 
 def _rows(
-    entries: pa.Table, samples: pa.Table, old: RowNumbers, new: RowNumbers, told: DataFields
+    entries: pa.Table, samples: pa.Table, old: RowNumbers, new: RowNumbers, data_fields: DataFields
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[str]]]:
     """The pairs that differ, as dicts, and the fields of which the data say another than signed;
     equal ones are left out before they become Python."""
     signed, read = take_entries(entries.select(_COLUMNS), old), take_rows(samples, new)
     present = _as_signed(read)
-    unlike = told.differences(signed, read)
+    unlike = data_fields.differences(signed, read)
     differ = np.zeros(len(old), np.bool_)
     for name in ("id", "content", "content_sha256", "label", "label_digest"):
         differ |= unequal(signed[name], present[name])
@@ -179,7 +187,7 @@ def _label(row: dict[str, Any]) -> str | None:
     return label if digest is None else written_digest(digest)
 
 
-def _said(name: str, signed: dict[str, Any], present: dict[str, Any]) -> Finding:
+def _mismatch(name: str, signed: dict[str, Any], present: dict[str, Any]) -> Finding:
     """The finding that the data say another `name` than is signed."""
     moved = present["id"] if present["id"] != signed["id"] else None
     if name == "label":

@@ -33,8 +33,8 @@ class Attested:
 
     def __str__(self) -> str:
         by = ", ".join(name for name, _ in self.approvals)
-        said = self.latest
-        return f"version {said.version} by {by} at {said.as_of:%Y-%m-%d %H:%M:%SZ}"
+        latest = self.latest
+        return f"version {latest.version} by {by} at {latest.as_of:%Y-%m-%d %H:%M:%SZ}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def read_freshness(
             passed_over.append(f"that of {latest.as_of:%Y-%m-%d %H:%M:%SZ} {count.needed}")
             if count.approvals:
                 pending.append(Attested(latest, count.approvals))
-    attested.sort(key=lambda one: one.latest.as_of, reverse=True)
+    attested.sort(key=lambda attestation: attestation.latest.as_of, reverse=True)
     return Freshness(tuple(attested), tuple(pending), tuple(passed_over))
 
 

@@ -158,22 +158,24 @@ def check_history(
     if reference.head is not None:
         done(9, "named by digest: exempt")
         return remembered
-    for one in attested:
-        if reference.version is None and head.version < one.latest.version:
+    for attestation in attested:
+        if reference.version is None and head.version < attestation.latest.version:
             raise NotTrustedError(
-                f"the registry hides the newest version of {head.dataset}: {one} is attested to be"
-                f" the newest, the registry's newest is {head.version}",
+                f"the registry hides the newest version of {head.dataset}: {attestation} is"
+                f" attested to be the newest, the registry's newest is {head.version}",
                 step=9,
                 hint="find out who writes to the registry; ask for an older version by number if"
                 " you mean it",
             )
-        anchors.append(_Anchor(one.latest.version, one.latest.head, "is attested", ""))
-    for anchor in sorted(anchors, key=lambda one: (one.number, one.head)):
+        anchors.append(
+            _Anchor(attestation.latest.version, attestation.latest.head, "is attested", "")
+        )
+    for anchor in sorted(anchors, key=lambda attestation: (attestation.number, attestation.head)):
         older, newer = sorted([(head.version, digest), (anchor.number, anchor.head)])
         if reference.version is None and head.version < anchor.number:
             raise NotTrustedError(
-                f"{head.dataset} went back: version {anchor.number} {anchor.how}, the newest in"
-                f" {quoted(here)} is {head.version}",
+                f"{head.dataset} went back: version {anchor.number} {anchor.evidence}, the newest"
+                f" in {quoted(here)} is {head.version}",
                 step=9,
                 hint=f"ask for {head.dataset}@{head.version} by number if you mean it"
                 + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
@@ -182,7 +184,8 @@ def check_history(
             descends = lines.descend(newer[1], older)
         except NotTrustedError as error:
             raise NotTrustedError(
-                f"{error.message}; version {anchor.number} {anchor.how}, this is {quoted(here)}",
+                f"{error.message}; version {anchor.number} {anchor.evidence}, this is"
+                f" {quoted(here)}",
                 step=9,
                 hint=error.hint
                 or "put it back from a copy of the registry; find out who writes to it"
@@ -191,11 +194,11 @@ def check_history(
         if not descends:
             raise NotTrustedError(
                 f"{head.dataset}@{newer[0]} does not descend from version {older[0]} ({older[1]});"
-                f" version {anchor.number} {anchor.how}, this is {quoted(here)}",
+                f" version {anchor.number} {anchor.evidence}, this is {quoted(here)}",
                 step=9,
                 hint="the history was rewritten: compare with a colleague's state or lock file",
             )
-    newest = max((one.number for one in anchors), default=None)
+    newest = max((anchor.number for anchor in anchors), default=None)
     done(
         9, "first use: nothing to compare" if newest is None else f"on the line of version {newest}"
     )
@@ -213,16 +216,16 @@ def check_revocations_held(
     if known.seen is not None:
         seen += [
             (
-                RevocationLink(number, one.digest),
-                shown_place(one.places, workspace.places),
+                RevocationLink(number, revocation.digest),
+                shown_place(revocation.places, workspace.places),
                 known.seen.dataset,
             )
-            for number, one in known.seen.revocations.items()
+            for number, revocation in known.seen.revocations.items()
         ]
     for link, place, dataset in seen:
         elsewhere = "" if place in workspace.places else f", this is {quoted(workspace.location)}"
-        how = f"was seen in {quoted(place)}{elsewhere}"
-        chain.check_holds(link, how, forget=forget_command(dataset, place))
+        evidence = f"was seen in {quoted(place)}{elsewhere}"
+        chain.check_holds(link, evidence, forget=forget_command(dataset, place))
     chain.check_holds(None if known.pin is None else known.pin.revocation, "is pinned")
     for attestation in attested:
         chain.check_holds(attestation.latest.revocation, "is attested to be the newest")
@@ -236,7 +239,7 @@ def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -
     counted = [made for _, made in signed.verdict.approvals]
     # Anybody may have a certificate, and add a bundle: of those only who counted.
     keys = [made for made in signed.signatures if made.key is not None]
-    ours = [one for one in chain.in_force if one.revocation.uid == head.uid]
+    ours = [revocation for revocation in chain.in_force if revocation.revocation.uid == head.uid]
     workspace.remember(
         Sighting(
             dataset=head.dataset,
@@ -247,7 +250,7 @@ def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -
             signers=tuple(dict.fromkeys(made.signer for made in (*counted, *keys))),
             at=_now(),
             revocation=chain.newest,
-            in_force={one.revocation.number: one.digest for one in ours},
+            in_force={revocation.revocation.number: revocation.digest for revocation in ours},
         )
     )
 
@@ -275,20 +278,20 @@ class _Anchor:
 
     number: int
     head: str
-    how: str
+    evidence: str
     forget: str
 
 
 def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: Seen) -> list[_Anchor]:
     """The newest version seen. One that was seen elsewhere may be missing in a mirror that lags:
     who asks it for an older number is shown that on the line of the newest that it has."""
-    for number, one in reversed(list(seen.versions.items())):
+    for number, version in reversed(list(seen.versions.items())):
         lags = reference.version is not None and head.version < number
-        place = shown_place(one.places, workspace.places)
-        if lags and place not in workspace.places and not _has_head(workspace, one.head):
+        place = shown_place(version.places, workspace.places)
+        if lags and place not in workspace.places and not _has_head(workspace, version.head):
             continue
-        how = f"was seen in {quoted(place)}"
-        return [_Anchor(number, one.head, how, forget_command(head.dataset, place))]
+        evidence = f"was seen in {quoted(place)}"
+        return [_Anchor(number, version.head, evidence, forget_command(head.dataset, place))]
     return []
 
 

@@ -132,14 +132,14 @@ def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | Non
     Then the objects of one do not hold together, and what it changed is not known. A proposal, with
     which a line may end, is not in the index.
     """
-    indexed = {one.head for one in workspace.index.versions()}
+    indexed = {version.head for version in workspace.index.versions()}
     versions = list(line)
     proposal = None
     if versions and versions[-1].standing == "proposed" and versions[-1].digest not in indexed:
         proposal = versions.pop()
-    if {one.digest for one in versions} - indexed:
+    if {ancestor.digest for ancestor in versions} - indexed:
         return None
-    changes = workspace.index.changes([one.digest for one in versions])
+    changes = workspace.index.changes([ancestor.digest for ancestor in versions])
     if proposal is None:
         return changes
     from provreg.flows.verify.changes import changes_of
@@ -153,4 +153,4 @@ def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | Non
 
 def place_of(line: Sequence[Ancestor], digest: str) -> int | None:
     """The place of the head `digest` in a line, None where it is not on it."""
-    return next((at for at, one in enumerate(line) if one.digest == digest), None)
+    return next((place for place, ancestor in enumerate(line) if ancestor.digest == digest), None)

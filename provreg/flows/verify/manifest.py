@@ -81,7 +81,7 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
     number = numbers[-1] if reference.version is None else reference.version
     if number not in numbers:
         proposals = workspace.versions.proposals(reference.dataset, above=numbers[-1])
-        waits = any(one == number for one, _ in proposals)
+        waits = any(proposed == number for proposed, _ in proposals)
         raise NotFoundError(
             f"{reference.dataset} has no version {number}, its newest is {numbers[-1]}",
             hint="a proposal of it waits: `provreg ls --proposals` names it"

@@ -51,10 +51,10 @@ class InForce:
 
     def __str__(self) -> str:
         """By whom and why."""
-        by = [name for name, _ in self.approvals]
-        said = f"revoked by {', '.join(by)}" if by else "revoked"
-        how = f"revocation {self.revocation.number}" + (f", {self.known}" if self.known else "")
-        return f"{said} ({how}): {self.revocation.reason}"
+        names = [name for name, _ in self.approvals]
+        revoked = f"revoked by {', '.join(names)}" if names else "revoked"
+        source = f"revocation {self.revocation.number}" + (f", {self.known}" if self.known else "")
+        return f"{revoked} ({source}): {self.revocation.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Readable:
     @classmethod
     def of(cls, revocations: Mapping[int, Revocation]) -> Readable:
         """Those by number: each continues one of a lower number."""
-        digests = {number: one.digest() for number, one in revocations.items()}
+        digests = {number: revocation.digest() for number, revocation in revocations.items()}
         whole: set[int] = set()
         for number in sorted(revocations):
             link = revocations[number].previous
@@ -126,8 +126,8 @@ class Chain:
         Who squats higher ones gains nothing. One that was taken since is not passed by: it may be
         that of a revocation to continue.
         """
-        taken = {one.revocation.number for one in self.in_force}
-        taken.update(one.number for one in self.passed_over)
+        taken = {counted.revocation.number for counted in self.in_force}
+        taken.update(skipped.number for skipped in self.passed_over)
         number = 1 if self.newest is None else self.newest.number + 1
         while number in taken:
             number += 1
@@ -136,20 +136,23 @@ class Chain:
     def of(self, head: Head) -> tuple[InForce, ...]:
         """Those of samples of the dataset of `head` that reach as far as its version."""
         return tuple(
-            one
-            for one in self.in_force
-            if (one.revocation.dataset, one.revocation.uid) == (head.dataset, head.uid)
-            and one.revocation.samples is not None
-            and one.revocation.samples.since <= head.version
+            counted
+            for counted in self.in_force
+            if (counted.revocation.dataset, counted.revocation.uid) == (head.dataset, head.uid)
+            and counted.revocation.samples is not None
+            and counted.revocation.samples.since <= head.version
         )
 
     def revoking(self, head: Head, digest: str) -> InForce | None:
         """The first one of the version with the head `digest`."""
         version = (head.dataset, head.uid, digest)
-        for one in self.in_force:
-            found = one.revocation
-            if found.samples is None and (found.dataset, found.uid, found.head) == version:
-                return one
+        for counted in self.in_force:
+            revocation = counted.revocation
+            if (
+                revocation.samples is None
+                and (revocation.dataset, revocation.uid, revocation.head) == version
+            ):
+                return counted
         return None
 
     def check(self, head: Head, digest: str) -> None:
@@ -190,40 +193,48 @@ class Chain:
         It was when that was said. Its bundles may be hidden: that puts it in force for nobody, and
         nobody is told that all is well. Where it is in force under another number, it is.
         """
-        passed_over = {one.number: one for one in self.passed_over if one.ruled}
-        for _, found in self.read.line(latest.revocation):
-            one = passed_over.get(found.number)
-            if one is None or (found.dataset, found.uid) != (latest.dataset, latest.uid):
+        passed_over = {
+            uncounted.number: uncounted for uncounted in self.passed_over if uncounted.ruled
+        }
+        for _, revocation in self.read.line(latest.revocation):
+            uncounted = passed_over.get(revocation.number)
+            if uncounted is None or (revocation.dataset, revocation.uid) != (
+                latest.dataset,
+                latest.uid,
+            ):
                 continue
-            if any(_covers(other.revocation, found) for other in self.in_force):
+            if any(_covers(counted.revocation, revocation) for counted in self.in_force):
                 continue
             raise NotTrustedError(
-                f"revocation {found.number} of {found.dataset} is attested to be in force, and does"
-                f" not count here: {one.reason}",
+                f"revocation {revocation.number} of {revocation.dataset} is attested to be in"
+                f" force, and does not count here: {uncounted.reason}",
                 step=9,
                 hint="put its signatures back from a copy of the registry; if who revoked is not in"
                 " your policy, or their key was stolen, have it revoked again",
             )
 
 
-def _covers(one: Revocation, other: Revocation) -> bool:
-    """Whether `one` revokes all that `other` does."""
-    if (one.dataset, one.uid) != (other.dataset, other.uid):
+def _covers(wide: Revocation, narrow: Revocation) -> bool:
+    """Whether `wide` revokes all that `narrow` does."""
+    if (wide.dataset, wide.uid) != (narrow.dataset, narrow.uid):
         return False
-    mine, others = one.samples, other.samples
-    if mine is None or others is None:
-        return mine is None and others is None and one.head == other.head
-    return (mine.by, mine.name) == (others.by, others.name) and mine.since <= others.since
+    wide_samples, narrow_samples = wide.samples, narrow.samples
+    if wide_samples is None or narrow_samples is None:
+        return wide_samples is None and narrow_samples is None and wide.head == narrow.head
+    return (wide_samples.by, wide_samples.name) == (
+        narrow_samples.by,
+        narrow_samples.name,
+    ) and wide_samples.since <= narrow_samples.since
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _Testimony:
     """How somebody knows that a revocation was there, and since when, None where that is open.
 
     `by` are the principals who say so.
     """
 
-    how: str
+    evidence: str
     at: datetime | None
     by: frozenset[str] = frozenset()
 
@@ -237,7 +248,7 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
     in_force: list[InForce] = []
     passed_over: list[PassedOver] = []
     uncounted: dict[int, PassedOver] = {}
-    made: dict[int, list[Signature]] = {}
+    signatures_of: dict[int, list[Signature]] = {}
     read: dict[int, Revocation] = {}
     broken: NotTrustedError | None = None
     for number in workspace.revocations.numbers():
@@ -262,15 +273,15 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
         counted = _count(revocation, signatures, trust, now)
         if isinstance(counted, PassedOver):
             uncounted[number] = counted
-            made[number] = signatures
+            signatures_of[number] = signatures
         else:
             in_force.append(InForce(revocation, sha256_digest(statement), counted))
     readable = Readable.of(read)
-    kept = _known(workspace, trust, uncounted, readable, made, now)
-    passed_over += [one for number, one in uncounted.items() if number not in kept]
-    passed_over.sort(key=lambda one: one.number)
-    in_force += kept.values()
-    in_force.sort(key=lambda one: one.revocation.number)
+    remembered = _known(workspace, trust, uncounted, readable, signatures_of, now)
+    passed_over += [entry for number, entry in uncounted.items() if number not in remembered]
+    passed_over.sort(key=lambda entry: entry.number)
+    in_force += remembered.values()
+    in_force.sort(key=lambda entry: entry.revocation.number)
     broken = broken or _missing_link(in_force, readable)
     return Chain(tuple(in_force), tuple(passed_over), readable, broken)
 
@@ -280,7 +291,7 @@ def _known(
     trust: Trust,
     uncounted: dict[int, PassedOver],
     read: Readable,
-    made: Mapping[int, Sequence[Signature]],
+    signatures_of: Mapping[int, Sequence[Signature]],
     now: datetime,
 ) -> dict[int, InForce]:
     """Those whose signatures do not make them count, and that this user knows to have counted:
@@ -290,84 +301,94 @@ def _known(
     do so by attesting, and whom it does has signed for it thus.
     Where that is not enough, `uncounted` says so.
     """
-    kept: dict[int, InForce] = {}
+    remembered: dict[int, InForce] = {}
     if not uncounted:
-        return kept
-    pinned, heard = _pinned(workspace, read)
+        return remembered
+    pinned, testimonies_of = _pinned(workspace, read)
     datasets = {read.revocations[number].dataset for number in uncounted}
-    for digest, word in _attested(workspace, trust, datasets, read):
-        heard.setdefault(digest, []).append(word)
-    for number, one in uncounted.items():
+    for digest, testimony in _attested(workspace, trust, datasets, read):
+        testimonies_of.setdefault(digest, []).append(testimony)
+    for number, skipped in uncounted.items():
         revocation, digest = read.revocations[number], read.digests[number]
         seen = workspace.seen(revocation.uid)
         known = None if seen is None else seen.revocations.get(number)
         if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
-            how = f"seen in {quoted(shown_place(known.places, workspace.places))}"
-            kept[number] = InForce(revocation, digest, one.approvals, how)
+            evidence = f"seen in {quoted(shown_place(known.places, workspace.places))}"
+            remembered[number] = InForce(revocation, digest, skipped.approvals, evidence)
         elif digest in pinned:
-            kept[number] = InForce(revocation, digest, one.approvals, "pinned")
-        elif digest in heard:
-            words = heard[digest]
-            told = (_told(revocation, made[number], trust, now, word) for word in words)
-            found = next((said for said in told if said is not None), None)
-            if found is None:
-                reason = f"{one.reason}; that it is {words[0].how} does not put it in force"
-                uncounted[number] = replace(one, reason=reason)
+            remembered[number] = InForce(revocation, digest, skipped.approvals, "pinned")
+        elif digest in testimonies_of:
+            testimonies = testimonies_of[digest]
+            counts = (
+                _count_with(revocation, signatures_of[number], trust, now, testimony)
+                for testimony in testimonies
+            )
+            counted = next((count for count in counts if count is not None), None)
+            if counted is None:
+                evidence = testimonies[0].evidence
+                reason = f"{skipped.reason}; that it is {evidence} does not put it in force"
+                uncounted[number] = replace(skipped, reason=reason)
             else:
-                kept[number] = InForce(revocation, digest, *found)
-    return kept
+                remembered[number] = InForce(revocation, digest, *counted)
+    return remembered
 
 
-def _told(
+def _count_with(
     revocation: Revocation,
     signatures: Sequence[Signature],
     trust: Trust,
     now: datetime,
-    word: _Word,
+    testimony: _Testimony,
 ) -> tuple[tuple[tuple[str, Signature], ...], str] | None:
-    """By whose signatures `revocation` counts if `word` is taken, and how that is known."""
+    """By whose signatures `revocation` counts if `testimony` is taken, and how that is known."""
     rule = trust.policy.revoke_rule(revocation.dataset)
-    counted = _count(revocation, signatures, trust, now, Witness(pinned=word.at))
+    counted = _count(revocation, signatures, trust, now, Witness(pinned=testimony.at))
     if not isinstance(counted, PassedOver):
-        return counted, word.how
+        return counted, testimony.evidence
     signed = {name for name, _ in counted.approvals}
-    met = rule is not None and is_met_by(rule, signed | word.by)
-    return (counted.approvals, word.how) if met else None
+    met = rule is not None and is_met_by(rule, signed | testimony.by)
+    return (counted.approvals, testimony.evidence) if met else None
 
 
-def _pinned(workspace: Workspace, read: Readable) -> tuple[set[str], dict[str, list[_Word]]]:
+def _pinned(workspace: Workspace, read: Readable) -> tuple[set[str], dict[str, list[_Testimony]]]:
     """The digests of those that the user's pins put in force, and which others are heard of.
 
     Who signed the pinned one could have signed what it continues, of its own dataset. What it
     continues of another may be a stranger's.
     """
     in_force: set[str] = set()
-    heard: dict[str, list[_Word]] = {}
+    testimonies_of: dict[str, list[_Testimony]] = {}
     # A planted file of pins may refuse, and not choose what is left out.
     for pin in workspace.pins.values() if workspace.vouching else ():
         line = list(read.line(pin.revocation))
-        for digest, one in line:
-            if (one.dataset, one.uid) == (line[0][1].dataset, line[0][1].uid):
+        for digest, revocation in line:
+            if (revocation.dataset, revocation.uid) == (line[0][1].dataset, line[0][1].uid):
                 in_force.add(digest)
             else:
-                heard.setdefault(digest, []).append(_Word("pinned", pin.at))
-    return in_force, heard
+                testimonies_of.setdefault(digest, []).append(_Testimony("pinned", pin.at))
+    return in_force, testimonies_of
 
 
 def _attested(
     workspace: Workspace, trust: Trust, datasets: Iterable[str], read: Readable
-) -> Iterator[tuple[str, _Word]]:
+) -> Iterator[tuple[str, _Testimony]]:
     """Which revocations of its own dataset a *latest* statement that counts names, or names what
     continues them: they were there when all who attest it signed, as far as that is proven."""
     for dataset in datasets:
-        for one in read_freshness(workspace, dataset, None, trust).attested:
-            times = [made.signed_at for _, made in one.approvals if made.carries("time")]
+        for attestation in read_freshness(workspace, dataset, None, trust).attested:
+            times = [
+                signature.signed_at
+                for _, signature in attestation.approvals
+                if signature.carries("time")
+            ]
             proven = [at for at in times if at is not None]
-            at = max(proven) if len(proven) == len(one.approvals) else None
-            word = _Word("attested", at, frozenset(name for name, _ in one.approvals))
-            for digest, revocation in read.line(one.latest.revocation):
-                if (revocation.dataset, revocation.uid) == (dataset, one.latest.uid):
-                    yield digest, word
+            at = max(proven) if len(proven) == len(attestation.approvals) else None
+            testimony = _Testimony(
+                "attested", at, frozenset(name for name, _ in attestation.approvals)
+            )
+            for digest, revocation in read.line(attestation.latest.revocation):
+                if (revocation.dataset, revocation.uid) == (dataset, attestation.latest.uid):
+                    yield digest, testimony
 
 
 def _signatures(workspace: Workspace, statement: bytes, trust: Trust) -> list[Signature]:
@@ -396,7 +417,7 @@ def _count(
     )  # fmt: skip
     if count.is_met:
         return count.approvals
-    aside = "".join(f"; not counted: {one}" for one in count.uncounted)
+    aside = "".join(f"; not counted: {signature}" for signature in count.uncounted)
     why = f"{count.needed}{aside}"
     return PassedOver(revocation.number, why, revocation, count.approvals, ruled=True)
 
@@ -420,17 +441,17 @@ def _unreadable(
 def _missing_link(in_force: Sequence[InForce], read: Readable) -> NotTrustedError | None:
     """Why the chain is not whole: one in force continues one that is not there."""
     followed: set[int] = set()
-    for one in in_force:
-        here = one.revocation
-        while here.previous is not None and here.number not in followed:
-            followed.add(here.number)
-            link = here.previous
+    for counted in in_force:
+        revocation = counted.revocation
+        while revocation.previous is not None and revocation.number not in followed:
+            followed.add(revocation.number)
+            link = revocation.previous
             if read.digests.get(link.number) != link.digest:
                 return NotTrustedError(
-                    f"revocation {here.number} continues revocation {link.number}"
+                    f"revocation {revocation.number} continues revocation {link.number}"
                     f" ({link.digest}), which the registry hides",
                     step=8,
                     hint="put it back from a copy of the registry; find out who writes to it",
                 )
-            here = read.revocations[link.number]
+            revocation = read.revocations[link.number]
     return None

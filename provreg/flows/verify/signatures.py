@@ -107,7 +107,7 @@ def signed_by_thieves(workspace: Workspace, digest: str, head: Head, trust: Trus
         trust.policy, head.dataset, head.version, signatures,
         now=datetime.now(UTC), created=head.created, witness=witness,
     )  # fmt: skip
-    return not verdict.approvals and any(one.stolen for one in verdict.uncounted)
+    return not verdict.approvals and any(signature.stolen for signature in verdict.uncounted)
 
 
 def is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
@@ -220,7 +220,9 @@ def proposed(workspace: Workspace, dataset: str, trust: Trust, *, above: int = 0
 
 def waiting(workspace: Workspace, dataset: str, trust: Trust, *, above: int) -> list[Waiting]:
     """As `proposed`, but for those that nobody signed whom the policy names."""
-    return [one for one in proposed(workspace, dataset, trust, above=above) if one.by]
+    return [
+        proposal for proposal in proposed(workspace, dataset, trust, above=above) if proposal.by
+    ]
 
 
 def signers_of(

@@ -125,8 +125,8 @@ class VerifiedVersion:
         """
         from provreg.flows.verify.changes import rows_revoked
 
-        found = [one.revocation.samples for one in self.chain.of(self.head)]
-        samples = [one for one in found if one is not None]
+        found = [revocation.revocation.samples for revocation in self.chain.of(self.head)]
+        samples = [revoked for revoked in found if revoked is not None]
         return rows_revoked(self.workspace, self.digest, self.head, self.entries, samples)
 
     @property
@@ -447,10 +447,10 @@ def _check_bundles(
             step=1,
             hint="it was never signed, or its signatures were deleted from the registry",
         )
-    for step, said in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
+    for step, what in ((1, "bundles"), (2, "with one signature over an in-toto statement")):
         passed = len(good) + sum(error.step > step for _, error in failed)
         if passed:
-            done(step, f"{passed} of {count} {said}")
+            done(step, f"{passed} of {count} {what}")
     if not good:
         # The one that came furthest says best what is wrong.
         raise max((error for _, error in failed), key=lambda error: error.step)
@@ -533,7 +533,7 @@ def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
     names = [name for name, _ in verdict.approvals]
     if verdict.step == 8:
         # Enough have signed, but not in time.
-        late = (one.principal for one in verdict.uncounted if one.step == 8)
+        late = (signature.principal for signature in verdict.uncounted if signature.step == 8)
         names = list(dict.fromkeys([*names, *filter(None, late)]))
     if names:
         done(6, ", ".join(names))
@@ -543,14 +543,14 @@ def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
 
 def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> str:
     """What step 8 found, in words."""
-    said = "nothing is revoked"
+    standing = "nothing is revoked"
     if chain.in_force:
-        said = f"not the version of a revocation in force ({len(chain.in_force)})"
+        standing = f"not the version of a revocation in force ({len(chain.in_force)})"
     if revoked is not None:
-        said = printable(str(revoked))
+        standing = printable(str(revoked))
     if freshness.attested:
-        said += f"; newest is {freshness.attested[0]}"
-    return said
+        standing += f"; newest is {freshness.attested[0]}"
+    return standing
 
 
 def _check_manifest(workspace: Workspace, head: Head, digest: str) -> None:

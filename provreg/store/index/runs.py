@@ -76,24 +76,25 @@ def _rows(receipts: Mapping[str, Receipt]) -> tuple[pa.Table, pa.Table, pa.Table
     """A row for each receipt, for each file of its model, and for each version it was made from."""
     runs = [
         {
-            "receipt": digest, "run": one.run, "started": one.started, "finished": one.finished,
-            "code_commit": one.code.commit, "dirty": one.code.dirty,
-            "script": one.code.script and one.code.script.name,
-            "parameters": canonical(one.parameters).decode(),
+            "receipt": digest, "run": receipt.run,
+            "started": receipt.started, "finished": receipt.finished,
+            "code_commit": receipt.code.commit, "dirty": receipt.code.dirty,
+            "script": receipt.code.script and receipt.code.script.name,
+            "parameters": canonical(receipt.parameters).decode(),
         }
-        for digest, one in receipts.items()
+        for digest, receipt in receipts.items()
     ]  # fmt: skip
     models = [
         {"receipt": digest, "name": file.name, "size": file.size, "sha256": file.sha256,
          "blake3": file.blake3}
-        for digest, one in receipts.items()
-        for file in one.model
+        for digest, receipt in receipts.items()
+        for file in receipt.model
     ]  # fmt: skip
     trained = [
         {"receipt": digest, "dataset": on.dataset, "version": on.version, "head": on.head,
          "samples": on.samples, "seen": on.seen, "handed_out": on.handed_out}
-        for digest, one in receipts.items()
-        for on in one.datasets
+        for digest, receipt in receipts.items()
+        for on in receipt.datasets
     ]  # fmt: skip
     return (
         pa.Table.from_pylist(runs, schema=_RUNS),

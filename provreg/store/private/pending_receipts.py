@@ -1,4 +1,4 @@
-"""Where receipts wait to be signed: in the user's state, that no failure may lose one."""
+"""Receipts that wait for a signature, in the user's state: a failed signing loses none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from provreg.store.private.folders import (
 _FOLDER = "unsigned"
 
 
-def keep(unsigned: UnsignedReceipt) -> Path:
+def add_pending(unsigned: UnsignedReceipt) -> Path:
     """Writes it to a private file named after its statement, which is returned, safely on disk.
 
     Raises UsageError and StorageError as `private.private_folder`.
@@ -38,8 +38,8 @@ def keep(unsigned: UnsignedReceipt) -> Path:
     return path
 
 
-def kept() -> list[Path]:
-    """The files of all that are kept. Raises as `keep`."""
+def list_pending() -> list[Path]:
+    """The files of all pending receipts. Raises UsageError and StorageError."""
     folder = private_folder(state_folder() / _FOLDER)
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".json")
@@ -47,14 +47,14 @@ def kept() -> list[Path]:
         raise storage_error("list", str(folder), error) from error
 
 
-def drop(path: Path) -> None:
-    """Removes one that was signed; one that stays is only signed again."""
+def remove_pending(path: Path) -> None:
+    """Removes a receipt that was signed; if it cannot be removed, it can only be signed again."""
     with suppress(OSError):
         path.unlink()
 
 
-def read_kept(path: Path) -> tuple[UnsignedReceipt, Receipt]:
-    """What `keep` wrote, wherever it was moved to.
+def read_pending(path: Path) -> tuple[UnsignedReceipt, Receipt]:
+    """The receipt in a file that `add_pending` wrote, which may have been moved.
 
     Raises NotTrustedError (step 6) for a file that others could have written: it would be signed in
     your name. Raises NotFoundError, FormatError, StorageError.

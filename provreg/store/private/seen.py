@@ -107,22 +107,22 @@ def written_seen(seen: Seen) -> bytes:
         "places": list(seen.places),
         "versions": {
             str(number): {
-                "head": one.head,
-                "places": [places[place] for place in one.places],
+                "head": version.head,
+                "places": [places[place] for place in version.places],
                 "seen": {
                     trust: {signer: format_time(at) for signer, at in signers.items()}
-                    for trust, signers in one.trusts.items()
+                    for trust, signers in version.trusts.items()
                 },
             }
-            for number, one in seen.versions.items()
+            for number, version in seen.versions.items()
         },
         "revocations": {
             str(number): {
-                "digest": one.digest,
-                "places": [places[place] for place in one.places],
-                "in_force": list(one.trusts),
+                "digest": revocation.digest,
+                "places": [places[place] for place in revocation.places],
+                "in_force": list(revocation.trusts),
             }
-            for number, one in seen.revocations.items()
+            for number, revocation in seen.revocations.items()
         },
     }
     data = canonical(document)
@@ -142,12 +142,12 @@ def read_seen(data: bytes, uid: str) -> Seen:
     if len(set(places)) != len(places):
         raise fields.wrong("places", "has one twice")
     versions = {
-        number: _read_version(Fields(one, f"state.versions.{number}"), places)
-        for number, one in _numbered(fields, "versions")
+        number: _read_version(Fields(document, f"state.versions.{number}"), places)
+        for number, document in _numbered(fields, "versions")
     }
     revocations = {
-        number: _read_revocation(Fields(one, f"state.revocations.{number}"), places)
-        for number, one in _numbered(fields, "revocations")
+        number: _read_revocation(Fields(document, f"state.revocations.{number}"), places)
+        for number, document in _numbered(fields, "revocations")
     }
     fields.done()
     return Seen(uid, dataset, places, MappingProxyType(versions), MappingProxyType(revocations))
@@ -240,7 +240,7 @@ def _numbered(fields: Fields, name: str) -> list[tuple[int, Any]]:
     for number in document:
         if _NUMBER.fullmatch(number) is None:
             raise fields.wrong(name, f"has {quoted(number)}, which is no number")
-    return sorted((int(number), one) for number, one in document.items())
+    return sorted((int(number), document) for number, document in document.items())
 
 
 def _check_equal(fields: Fields, name: str, wanted: str) -> None:

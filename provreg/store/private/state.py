@@ -220,7 +220,7 @@ def memory_of(places: Sequence[str], dataset: str | None = None) -> PlaceMemory:
 
 def forget(memory: PlaceMemory, *, waiting: Callable[[str], None] = no_report) -> None:
     """Forgets what `memory_of` said; raises StorageError."""
-    gone = {one.dataset for one in memory.datasets}
+    gone = {dataset.dataset for dataset in memory.datasets}
     with locked(_lock_file(), "forgetting what was seen", waiting=waiting):
         for location in memory.places:
             if memory.unreadable is not None:
@@ -234,8 +234,8 @@ def forget(memory: PlaceMemory, *, waiting: Callable[[str], None] = no_report) -
                 )
             else:
                 _remove(_place_file(location))
-        for one in memory.datasets:
-            _forget_dataset(one, memory.places)
+        for dataset in memory.datasets:
+            _forget_dataset(dataset, memory.places)
 
 
 def _forgettable(dataset: str, uid: str, places: Sequence[str]) -> Forgettable:
@@ -245,37 +245,41 @@ def _forgettable(dataset: str, uid: str, places: Sequence[str]) -> Forgettable:
         return Forgettable(dataset, uid, unreadable=error.message)
     if seen is None:
         return Forgettable(dataset, uid)
-    versions = tuple(n for n, one in seen.versions.items() if not _elsewhere(one, places))
-    revocations = tuple(n for n, one in seen.revocations.items() if not _elsewhere(one, places))
+    versions = tuple(n for n, version in seen.versions.items() if not _elsewhere(version, places))
+    revocations = tuple(
+        n for n, revocation in seen.revocations.items() if not _elsewhere(revocation, places)
+    )
     return Forgettable(dataset, uid, versions, revocations)
 
 
-def _forget_dataset(gone: Forgettable, places: Sequence[str]) -> None:
-    seen = None if gone.unreadable else load(gone.uid)
-    left = () if seen is None else tuple(one for one in seen.places if one not in places)
-    if seen is None or not left:
-        _remove(_seen_file(gone.uid))
+def _forget_dataset(forgotten: Forgettable, places: Sequence[str]) -> None:
+    seen = None if forgotten.unreadable else load(forgotten.uid)
+    other_places = (
+        () if seen is None else tuple(place for place in seen.places if place not in places)
+    )
+    if seen is None or not other_places:
+        _remove(_seen_file(forgotten.uid))
         return
-    kept = Seen(
+    rest = Seen(
         seen.uid,
         seen.dataset,
-        left,
+        other_places,
         MappingProxyType(_without(seen.versions, places)),
         MappingProxyType(_without(seen.revocations, places)),
     )
-    _write(_seen_file(gone.uid), written_seen(kept))
+    _write(_seen_file(forgotten.uid), written_seen(rest))
 
 
-def _elsewhere(one: SeenVersion | SeenRevocation, places: Sequence[str]) -> tuple[str, ...]:
-    return tuple(place for place in one.places if place not in places)
+def _elsewhere(item: SeenVersion | SeenRevocation, places: Sequence[str]) -> tuple[str, ...]:
+    return tuple(place for place in item.places if place not in places)
 
 
 def _without(seen: Mapping[int, _Thing], places: Sequence[str]) -> dict[int, _Thing]:
     """What was seen elsewhere as well, and there."""
     return {
-        number: replace(one, places=left)
-        for number, one in seen.items()
-        if (left := _elsewhere(one, places))
+        number: replace(item, places=other_places)
+        for number, item in seen.items()
+        if (other_places := _elsewhere(item, places))
     }
 
 
@@ -317,8 +321,8 @@ def _seen_again(old: Seen, sighting: Sighting, places: Sequence[str]) -> SeenVer
     # A clock that was set back must not date anything before what was seen earlier.
     earlier = (
         at
-        for one in old.versions.values()
-        for signed in one.trusts.values()
+        for version in old.versions.values()
+        for signed in version.trusts.values()
         for at in signed.values()
     )
     at = max(sighting.at, max(earlier, default=sighting.at))

@@ -36,11 +36,11 @@ class Objects:
         # Late: who only reads is spared it.
         from provreg.executors.threads import thread_pool
 
-        left = iter(objects)
+        remaining = iter(objects)
         with thread_pool(_WRITERS) as writers:
             # Not all that there are: together they may be more than memory should hold.
-            while some := list(islice(left, _AT_ONCE)):
-                for _ in writers.map(self.put, some):
+            while batch := list(islice(remaining, _AT_ONCE)):
+                for _ in writers.map(self.put, batch):
                     pass
 
     def get(self, digest: str, limit: int) -> bytes:

@@ -88,7 +88,9 @@ class Versions(StatementStore):
         prefix = proposals_prefix(dataset)
         try:
             found = filter(None, map(self._proposed_by, self._store.list(prefix)))
-            newest = heapq.nlargest(MAX_PROPOSALS + 1, (one for one in found if one[0] > above))
+            newest = heapq.nlargest(
+                MAX_PROPOSALS + 1, (proposal for proposal in found if proposal[0] > above)
+            )
         except DamagedError as error:
             self.report(f"{error.message}: {quoted(dataset)} has no proposals")
             return []
@@ -116,7 +118,9 @@ class Versions(StatementStore):
         """
         newest = max(self.numbers(dataset), default=0)
         keys = self._store.list(proposals_prefix(dataset))
-        spent = sorted(one for one in filter(None, map(proposed_by, keys)) if one[0] <= newest)
+        spent = sorted(
+            proposal for proposal in filter(None, map(proposed_by, keys)) if proposal[0] <= newest
+        )
         for number, head in spent:
             self.withdraw(dataset, number, head)
         return spent

@@ -24,7 +24,7 @@ from provreg.errors import NotFoundError, StorageError
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.receipts.publish import publish_receipt
 from provreg.flows.receipts.runs import RunJudge, members
-from provreg.store.private.pending_receipts import kept, read_kept
+from provreg.store.private.pending_receipts import list_pending, read_pending
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -370,12 +370,12 @@ def test_killed_at_any_step_of_a_receipt_leaves_it_whole_or_to_be_signed(
         status = in_child(work, step)
         assert os.WIFSIGNALED(status), (step, steps[step])
         assert list(bench.open().check()) == []
-        published, waiting = whole(), kept()
+        published, waiting = whole(), list_pending()
         assert len(published) <= 1
         assert len(waiting) <= 1
         found.append((len(published), len(waiting)))
         for path in waiting:
-            publish_receipt(bench.open().workspace, read_kept(path)[0], bench.signer())
+            publish_receipt(bench.open().workspace, read_pending(path)[0], bench.signer())
             assert len(whole()) == 1
     # Nothing yet, kept, kept and published, published: never backwards, and never lost.
     assert list(dict.fromkeys(found)) == [(0, 0), (0, 1), (1, 1), (1, 0)]

@@ -128,7 +128,7 @@ def test_a_run_that_stopped_goes_on_with_what_is_missing(bench: Bench, web: File
     with pytest.raises(NotFetchedError) as caught:
         fetch(bench, rows_of(web, 0, 1, 2))
     assert [(one.kind, one.id) for one in caught.value.findings] == [("unreachable", "2.jpg")]
-    assert "1 of 3 URLs gave nothing (1 unreachable), 0 may" in caught.value.message
+    assert "1 of 3 URLs failed (1 unreachable), at most 0 allowed" in caught.value.message
     assert not bench.open().workspace.versions.numbers("pets")
     web.asked.clear()
     outcome = fetch(bench, rows_of(web, 0, 1, 2))
