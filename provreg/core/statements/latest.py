@@ -1,7 +1,7 @@
-"""*Latest* statements: which version of a dataset is the newest, and until when that can be said.
+"""*Latest* statements: which version of a dataset is the newest, and how long that is valid.
 
-A registry cannot hide what was published or revoked before such a statement was signed from
-somebody who asks for one (docs/format/latest.md).
+A registry cannot hide a version or revocation from a user who requires such a statement, if the
+statement was signed later (docs/format/latest.md).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ LATEST_PREDICATE = "https://provreg/latest/v1"
 class Latest:
     """That `version`, with `head`, was the newest version of a dataset at `as_of`.
 
-    `revocation` was then the newest one in the registry that its signer counts, None if none was.
-    After `expires` it says nothing any more.
+    `revocation` was then the newest revocation that the signer's policy counts, None if there was
+    nlatest. The statement is valid until `expires`.
     """
 
     dataset: str
@@ -34,14 +34,14 @@ class Latest:
     expires: datetime
 
     def statement(self) -> bytes:
-        """What is signed: canonical JSON. Raises FormatError for what none may hold."""
-        data = _encoded(self)
+        """The signed bytes: canonical JSON. Raises FormatError for invalid fields."""
+        data = _encode(self)
         parse_latest(data)
         return data
 
 
 def parse_latest(data: bytes) -> Latest:
-    """Reads a signed statement that says to be a *latest*; raises FormatError for anything else."""
+    """Reads a *latest* statement. Raises FormatError for anything else."""
     about = parse_about(data, LATEST_PREDICATE, "the latest statement")
     facts = about.facts
     revocation = facts.optional_object("revocation")
@@ -55,17 +55,19 @@ def parse_latest(data: bytes) -> Latest:
         expires=facts.time("expires"),
     )
     facts.done()
-    if _encoded(latest) != data:
-        raise FormatError("the latest statement is not as its facts are written")
+    if _encode(latest) != data:
+        raise FormatError("the latest statement is not in canonical form")
     if latest.expires <= latest.as_of:
-        raise FormatError("the latest statement expires before it begins")
+        raise FormatError("the latest statement expires before it was made")
     return latest
 
 
-def _encoded(one: Latest) -> bytes:
+def _encode(latest: Latest) -> bytes:
     facts = {
-        "as_of": format_time(one.as_of),
-        "expires": format_time(one.expires),
-        "revocation": None if one.revocation is None else asdict(one.revocation),
+        "as_of": format_time(latest.as_of),
+        "expires": format_time(latest.expires),
+        "revocation": None if latest.revocation is None else asdict(latest.revocation),
     }
-    return statement_about(LATEST_PREDICATE, one.dataset, one.version, one.head, one.uid, facts)
+    return statement_about(
+        LATEST_PREDICATE, latest.dataset, latest.version, latest.head, latest.uid, facts
+    )

@@ -1,8 +1,8 @@
-"""Receipts: what a training run was handed and what came out of it (docs/format/run.md).
+"""Receipts: the samples that a training run received, and its model (docs/format/run.md).
 
 A receipt is signed as an in-toto Statement v1 whose subjects are the model's files. It names the
-versions by head digest and their samples by a bitmap over the version's order of ids. It says what
-its signer saw: no signature proves that a model was trained on what its receipt names.
+versions by head digest, and their samples by a bitmap in the order of ids. It is a claim of its
+signer: no signature proves that a model was trained on these samples.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import binascii
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -22,11 +22,12 @@ from provreg.core.encoding.digest import blake3_digest, parse_digest
 from provreg.core.encoding.names import DATASET_NAME
 from provreg.core.encoding.strict_fields import MAX_INTEGER, Fields
 from provreg.core.encoding.text import UNSAFE_CHARACTERS, quoted
+from provreg.core.encoding.times import format_time
 from provreg.core.statements.statement import STATEMENT_TYPE
 from provreg.errors import FormatError
 
 RUN_PREDICATE = "https://provreg/training-run/v1"
-# In base64 and with its proofs it must fit the 256 KiB of a bundle.
+# In base64 and with proofs it must fit into the 256 KiB of a bundle.
 MAX_RECEIPT_BYTES = 128 << 10
 MAX_PARAMETERS = 64 << 10  # bytes of canonical JSON
 MAX_MODEL_FILES = 500
@@ -34,8 +35,6 @@ MAX_DATASETS = 64
 _MAX_ENVIRONMENT = 64
 _MAX_NAME = 1024
 _MAX_VERSION = 99_999_999
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
-_TIME_FORM = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
 _RUN = "[0-9a-f]{32}"
 _COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
@@ -44,11 +43,11 @@ _LIBRARY = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 @dataclass(frozen=True, slots=True)
 class TrainingInput:
-    """A version that a run read, and how much of it.
+    """A version that a run read, and how many of its samples.
 
-    `samples` is the version's number of samples, `seen` how many of them were handed out at least
-    once, `handed_out` how often any was, each counted up to 255 times. `bitmap` is the written
-    BLAKE3 digest of which ones (`core.encoding.bitmap`).
+    `samples` is the version's number of samples. `seen` counts the samples that were delivered at
+    least once, `handed_out` all deliveries, at most 255 per sample. `bitmap` is the written BLAKE3
+    digest of the bitmap of the `seen` samples (`core.encoding.bitmap`).
     """
 
     dataset: str
@@ -73,7 +72,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The file that was run: its name and the written SHA-256 of its bytes."""
+    """The script of a run: its name and the written SHA-256 of its bytes."""
 
     name: str
     sha256: str
@@ -81,10 +80,9 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What code ran, as far as it is known.
+    """The code of a run, if known.
 
-    `commit` is git's; `dirty` whether files under git differed from it, None where that could not
-    be found out.
+    `commit` is git's. `dirty`: whether files under git differed from it, None if unknown.
     """
 
     commit: str | None = None
@@ -96,9 +94,8 @@ class Code:
 class Receipt:
     """One training run up to the moment when `model` was complete.
 
-    `run` is the run's own 32 hex digits: receipts for checkpoints of one run share it.
-    `parameters` is any JSON object, `environment` versions by name. Times are UTC, by the signer's
-    word.
+    `run` has 32 hex digits; receipts for checkpoints of the same run share it. `parameters` is any
+    JSON object, `environment` has versions by package. Times are UTC, as the signer claims.
     """
 
     run: str
@@ -111,10 +108,10 @@ class Receipt:
     environment: dict[str, str] = field(default_factory=dict)
 
     def statement(self, *, allow_missing_model: bool = False) -> bytes:
-        """What is signed: canonical JSON. With `allow_missing_model` there may be no model yet.
+        """The signed bytes: canonical JSON. With `allow_missing_model` the model can be empty.
 
-        Raises FormatError for what no receipt may hold: more than 128 KiB, say, or in `parameters`
-        a number that JSON has no one spelling for (2**53 and above).
+        Raises FormatError for invalid fields, more than 128 KiB, or a number in `parameters` that
+        canonical JSON cannot hold (2**53 and above).
         """
         data = canonical(
             {
@@ -126,10 +123,10 @@ class Receipt:
                 ],
                 "predicate": {
                     "run": self.run,
-                    "datasets": [asdict(one) for one in self.datasets],
+                    "datasets": [asdict(used) for used in self.datasets],
                     "files": [{"size": file.size, "blake3": file.blake3} for file in self.model],
-                    "started": _written(self.started),
-                    "finished": _written(self.finished),
+                    "started": format_time(self.started),
+                    "finished": format_time(self.finished),
                     "code": asdict(self.code),
                     "parameters": self.parameters,
                     "environment": self.environment,
@@ -141,17 +138,16 @@ class Receipt:
 
 
 def parse_receipt(data: bytes, *, allow_missing_model: bool = False) -> Receipt:
-    """Reads a signed statement that says to be a receipt; raises FormatError for anything else.
+    """Reads a receipt. Raises FormatError for anything else.
 
-    With `allow_missing_model`, for what is not signed yet, it may name no file.
+    `allow_missing_model` is for unsigned receipts, which can be without a file.
     """
     fields = Fields(parse_canonical(data, what="the receipt", limit=MAX_RECEIPT_BYTES), "receipt")
     fields.text("_type", pattern=re.escape(STATEMENT_TYPE))
     kind = fields.text("predicateType", limit=200)
     if kind != RUN_PREDICATE:
         raise FormatError(
-            f"the statement is of type {quoted(kind)}, this provreg reads receipts of type"
-            f" {RUN_PREDICATE}"
+            f"the statement has type {quoted(kind)}, expected a receipt of type {RUN_PREDICATE}"
         )
     subjects = fields.items("subject", _read_subject, limit=MAX_MODEL_FILES)
     predicate = fields.object("predicate")
@@ -166,8 +162,8 @@ def parse_receipt(data: bytes, *, allow_missing_model: bool = False) -> Receipt:
             ModelFile(name, size, sha256, blake3)
             for (name, sha256), (size, blake3) in zip(subjects, files, strict=True)
         ),
-        started=_read_time(predicate, "started"),
-        finished=_read_time(predicate, "finished"),
+        started=predicate.time("started"),
+        finished=predicate.time("finished"),
         code=_read_code(predicate.object("code")),
         parameters=_read_parameters(predicate),
         environment=_read_environment(predicate),
@@ -180,28 +176,28 @@ def parse_receipt(data: bytes, *, allow_missing_model: bool = False) -> Receipt:
 
 
 def check_model_names(names: Sequence[str]) -> None:
-    """Raises FormatError unless `names` can be those of a model's files, in order."""
+    """Raises FormatError unless `names` are valid names of a model's files, in order."""
     if not 1 <= len(names) <= MAX_MODEL_FILES:
-        raise FormatError(f"a receipt names 1 to {MAX_MODEL_FILES} files, not {len(names)}")
+        raise FormatError(f"a receipt has 1 to {MAX_MODEL_FILES} files, not {len(names)}")
     for name in names:
         sound = _UNSAFE.search(name) is None and 1 <= len(name.encode()) <= _MAX_NAME
         if not sound or not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise FormatError(f"{quoted(name)} is not the name of a model's file")
     if any(a.encode() >= b.encode() for a, b in pairwise(names)):
-        raise FormatError("the receipt's files are not in the order of their names, each once")
+        raise FormatError("the receipt's files are not in the order of their names, or duplicate")
 
 
 def _check_consistent(receipt: Receipt) -> None:
     if not receipt.datasets:
-        raise FormatError("the receipt names no dataset")
-    versions = [(one.dataset, one.version, one.head) for one in receipt.datasets]
+        raise FormatError("the receipt has no dataset")
+    versions = [(used.dataset, used.version, used.head) for used in receipt.datasets]
     if any(a >= b for a, b in pairwise(versions)):
-        raise FormatError("the receipt's versions are not in order, each once")
-    for one in receipt.datasets:
-        if ".." in one.dataset:
-            raise FormatError(f"{quoted(one.dataset)} is not a dataset name")
-        if not one.seen <= one.samples or not one.seen <= one.handed_out <= 255 * one.seen:
-            raise FormatError(f"the receipt's counts for {one.dataset} contradict each other")
+        raise FormatError("the receipt's versions are not in order, or duplicate")
+    for used in receipt.datasets:
+        if ".." in used.dataset:
+            raise FormatError(f"{quoted(used.dataset)} is not a dataset name")
+        if not used.seen <= used.samples or not used.seen <= used.handed_out <= 255 * used.seen:
+            raise FormatError(f"the receipt's counts for {used.dataset} contradict each other")
     if receipt.finished < receipt.started:
         raise FormatError("the receipt's run finished before it started")
 
@@ -234,16 +230,17 @@ def _read_dataset(fields: Fields) -> TrainingInput:
 def _read_code(fields: Fields) -> Code:
     commit = fields.optional_text("commit", limit=64)
     if commit is not None and re.fullmatch(_COMMIT, commit) is None:
-        raise fields.wrong("commit", "is not the name of a commit")
+        raise fields.wrong("commit", "is not a commit digest")
     dirty = fields.raw("dirty")
     if dirty is not None and not isinstance(dirty, bool):
         raise fields.wrong("dirty", "is neither true, false nor null")
-    described = fields.optional_object("script")
+    script_fields = fields.optional_object("script")
     fields.done()
-    if described is None:
+    if script_fields is None:
         return Code(commit, dirty)
-    script = Script(described.text("name", limit=_MAX_NAME), described.digest("sha256", "sha256"))
-    described.done()
+    name = script_fields.text("name", limit=_MAX_NAME)
+    script = Script(name, script_fields.digest("sha256", "sha256"))
+    script_fields.done()
     return Code(commit, dirty, script)
 
 
@@ -252,7 +249,7 @@ def _read_parameters(fields: Fields) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise fields.wrong("parameters", "is not an object")
     if len(canonical(parameters)) > MAX_PARAMETERS:
-        raise fields.wrong("parameters", f"are more than {MAX_PARAMETERS} bytes")
+        raise fields.wrong("parameters", f"has more than {MAX_PARAMETERS} bytes")
     return parameters
 
 
@@ -262,20 +259,10 @@ def _read_environment(fields: Fields) -> dict[str, str]:
         raise fields.wrong("environment", f"is not an object of at most {_MAX_ENVIRONMENT} texts")
     for name, version in environment.items():
         if re.fullmatch(_LIBRARY, name) is None or not isinstance(version, str):
-            raise fields.wrong("environment", f"has {quoted(name)}, which is no version of a name")
+            raise fields.wrong(
+                "environment", f"has an invalid package name or version: {quoted(name)}"
+            )
     return environment
-
-
-def _read_time(fields: Fields, name: str) -> datetime:
-    text = fields.text(name, pattern=_TIME_FORM)
-    try:
-        return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
-    except ValueError:
-        raise fields.wrong(name, f"is {quoted(text)}, which is no time") from None
-
-
-def _written(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 UNSIGNED_FORMAT = "provreg.unsigned-receipt/v1"
@@ -286,15 +273,15 @@ _WHAT = "the unsigned receipt"
 
 @dataclass(frozen=True, slots=True)
 class UnsignedReceipt:
-    """A receipt's statement, and the bitmaps it names in the order of its datasets."""
+    """A receipt's statement, and its bitmaps in the order of its datasets."""
 
     statement: bytes
     bitmaps: tuple[bytes, ...]
 
     @classmethod
     def of(cls, receipt: Receipt, bitmap_of: Callable[[str], bytes]) -> UnsignedReceipt:
-        """`bitmap_of` gives the bitmap for a head. Raises as `Receipt.statement`."""
-        bitmaps = tuple(bitmap_of(one.head) for one in receipt.datasets)
+        """`bitmap_of` returns the bitmap of a head."""
+        bitmaps = tuple(bitmap_of(used.head) for used in receipt.datasets)
         return cls(receipt.statement(allow_missing_model=True), bitmaps)
 
     def to_bytes(self) -> bytes:
@@ -302,13 +289,13 @@ class UnsignedReceipt:
             {
                 "format": UNSIGNED_FORMAT,
                 "statement": self.statement.decode(),
-                "bitmaps": [base64.b64encode(one).decode() for one in self.bitmaps],
+                "bitmaps": [base64.b64encode(bitmap).decode() for bitmap in self.bitmaps],
             }
         )
 
 
 def parse_unsigned(data: bytes) -> tuple[UnsignedReceipt, Receipt]:
-    """What `to_bytes` wrote, and the receipt in it; raises FormatError for anything else."""
+    """The inverse of `to_bytes`, with the receipt. Raises FormatError for any other bytes."""
     fields = Fields(parse_json(data, what=_WHAT, limit=MAX_UNSIGNED_BYTES), _WHAT)
     if fields.text("format", limit=80) != UNSIGNED_FORMAT:
         raise FormatError(f"{_WHAT} is not of the format {UNSIGNED_FORMAT}")
@@ -319,12 +306,14 @@ def parse_unsigned(data: bytes) -> tuple[UnsignedReceipt, Receipt]:
     if len(texts) != len(receipt.datasets):
         raise FormatError(f"{_WHAT} has {len(texts)} bitmaps for {len(receipt.datasets)} versions")
     bitmaps = []
-    for text, on in zip(texts, receipt.datasets, strict=True):
+    for text, used in zip(texts, receipt.datasets, strict=True):
         try:
             bitmap = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise FormatError(f"{_WHAT} has a bitmap that is not base64") from None
-        if len(bitmap) > max_bytes(on.samples) or blake3_digest(bitmap) != on.bitmap:
-            raise FormatError(f"{_WHAT} has another bitmap than it names for {on.dataset}")
+        if len(bitmap) > max_bytes(used.samples) or blake3_digest(bitmap) != used.bitmap:
+            raise FormatError(
+                f"{_WHAT} has a bitmap for {used.dataset} that does not match its digest"
+            )
         bitmaps.append(bitmap)
     return UnsignedReceipt(statement, tuple(bitmaps)), receipt

@@ -1,7 +1,7 @@
-"""Revocations: a version, or samples of a dataset, that are not to be used any more.
+"""Revocations of a version, or of samples of a dataset, that must no longer be used.
 
-A registry has one numbered chain of them; each names the one before it by digest, so that none can
-be left out of the middle unnoticed (docs/format/revocation.md).
+A registry has one numbered chain of revocations. Each has the digest of the previous one, so that
+none can be removed from the middle unnoticed (docs/format/revocation.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_REASON_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class RevocationLink:
-    """A revocation as others name it: its number and the written SHA-256 of its statement."""
+    """A reference to a revocation: its number and the written SHA-256 of its statement."""
 
     number: int
     digest: str
@@ -35,7 +35,7 @@ class RevocationLink:
 
 @dataclass(frozen=True, slots=True)
 class RevokedSamples:
-    """The samples that a source brought or a labeler labeled, in version `since` or later."""
+    """The samples of a source, or with labels of a labeler, from version `since` on."""
 
     by: Literal["source", "labeler"]
     name: str
@@ -49,10 +49,10 @@ class RevokedSamples:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """One revocation. Without `samples` it is of the version `version` with that `head`.
+    """A revocation of `version` with `head`, or of `samples`.
 
-    With them that is only the version in which its signer saw them; it holds for every version of
-    the dataset from `samples.since` on. `previous` is None where the signer knew of none before.
+    Samples are revoked in every version of the dataset from `samples.since` on; `version` is then
+    the one in which the signer saw them. `previous` is None if the signer knew of no revocation.
     """
 
     number: int
@@ -67,14 +67,14 @@ class Revocation:
 
     @property
     def what(self) -> str:
-        """What is revoked, in words."""
+        """The revoked version or samples, in words."""
         if self.samples is None:
             return f"{self.dataset}@{self.version}"
         return f"{self.dataset}: {self.samples}"
 
     def statement(self) -> bytes:
-        """What is signed: canonical JSON. Raises FormatError for what no revocation may hold."""
-        data = _encoded(self)
+        """The signed bytes: canonical JSON. Raises FormatError for invalid fields."""
+        data = _encode(self)
         parse_revocation(data)
         return data
 
@@ -84,7 +84,7 @@ class Revocation:
 
 
 def parse_revocation(data: bytes) -> Revocation:
-    """Reads a signed statement that says to be a revocation; FormatError for anything else."""
+    """Reads a revocation. Raises FormatError for anything else."""
     about = parse_about(data, REVOCATION_PREDICATE, "the revocation")
     facts = about.facts
     previous, samples = facts.optional_object("previous"), facts.optional_object("samples")
@@ -100,19 +100,21 @@ def parse_revocation(data: bytes) -> Revocation:
         created=facts.time("created"),
     )
     facts.done()
-    if _encoded(revocation) != data:
-        raise FormatError("the revocation is not as its facts are written")
+    if _encode(revocation) != data:
+        raise FormatError("the revocation is not in canonical form")
     if not revocation.reason.strip():
-        raise FormatError("the revocation gives no reason")
+        raise FormatError("the revocation has no reason")
     if revocation.previous is not None and revocation.previous.number >= revocation.number:
-        raise FormatError("the revocation does not come after the one that it continues")
+        raise FormatError(
+            "the revocation's number is not higher than that of its previous revocation"
+        )
     return revocation
 
 
-def claims_to_revoke(statement: bytes) -> bool:
-    """Whether `statement` is a revocation of some version of the format, readable here or not.
+def is_revocation_claim(statement: bytes) -> bool:
+    """Whether `statement` is a revocation in any version of the format, even an unknown version.
 
-    Other statements by whom may revoke can be copied into a revocation's place by anybody.
+    Anyone with write access can copy other statements by these signers into a revocation's place.
     """
     try:
         document = parse_json(statement, what="the statement", limit=MAX_STATEMENT_BYTES)
@@ -123,7 +125,7 @@ def claims_to_revoke(statement: bytes) -> bool:
 
 
 def read_link(fields: Fields) -> RevocationLink:
-    """The number and digest by which a document names a revocation."""
+    """A reference to a revocation in a document."""
     link = RevocationLink(
         fields.integer("number", minimum=1, maximum=MAX_REVOCATION),
         fields.digest("digest", "sha256"),
@@ -132,15 +134,22 @@ def read_link(fields: Fields) -> RevocationLink:
     return link
 
 
-def _encoded(one: Revocation) -> bytes:
+def _encode(revocation: Revocation) -> bytes:
     facts = {
-        "created": format_time(one.created),
-        "number": one.number,
-        "previous": None if one.previous is None else asdict(one.previous),
-        "reason": one.reason,
-        "samples": None if one.samples is None else asdict(one.samples),
+        "created": format_time(revocation.created),
+        "number": revocation.number,
+        "previous": None if revocation.previous is None else asdict(revocation.previous),
+        "reason": revocation.reason,
+        "samples": None if revocation.samples is None else asdict(revocation.samples),
     }
-    return statement_about(REVOCATION_PREDICATE, one.dataset, one.version, one.head, one.uid, facts)
+    return statement_about(
+        REVOCATION_PREDICATE,
+        revocation.dataset,
+        revocation.version,
+        revocation.head,
+        revocation.uid,
+        facts,
+    )
 
 
 def _read_samples(fields: Fields) -> RevokedSamples:

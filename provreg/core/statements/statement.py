@@ -1,8 +1,8 @@
-"""Statements: what a signature is over (docs/format/statement.md).
+"""Statements: the payload of signatures (docs/format/statement.md).
 
-A statement is an in-toto Statement v1 in canonical JSON. It is a pure function of a few facts of
-the head, so that a verifier makes it again and compares bytes instead of interpreting the signed
-ones (step 5). Its size does not depend on the number of samples.
+A statement is an in-toto Statement v1 in canonical JSON. It is a pure function of a few fields of
+the head: a verifier generates it and compares bytes instead of interpreting the signed bytes (step
+5). Its size does not depend on the number of samples.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UID = re.compile(r"[0-9a-f]{32}")
 
 
 def statement_of(head: Head) -> bytes:
-    """The statement that is signed for the version of `head`. Raises as `version_statement`."""
+    """The statement for the version of `head`."""
     return version_statement(
         dataset=head.dataset,
         version=head.version,
@@ -49,8 +49,8 @@ def version_statement(
     """The statement that `head` is version `version` of `dataset`: canonical JSON, under 1 KiB.
 
     `head` is the written SHA-256 of head.json, `root` the written BLAKE3 root of the samples' tree,
-    `uid` the dataset's 32 hex digits, `samples` a count. Raises FormatError for a fact no head may
-    hold. Source: in-toto attestation framework, Statement v1.
+    `uid` the dataset's 32 hex digits, `samples` a count. Raises FormatError for invalid values.
+    Source: in-toto attestation framework, Statement v1.
     """
     _check(1 <= samples <= MAX_INTEGER, str(samples), "number of samples")
     _check(parse_digest(root)[0] == "blake3", root, "root")
@@ -61,9 +61,9 @@ def version_statement(
 def statement_about(
     predicate_type: str, dataset: str, version: int, head: str, uid: str, facts: Mapping[str, Any]
 ) -> bytes:
-    """A statement of any kind whose one subject is a version: its predicate says which and `facts`.
+    """A statement about a version, its only subject; the predicate names it and has `facts`.
 
-    Raises FormatError where the first facts are none of a version.
+    Raises FormatError for an invalid dataset, version, head or uid.
     """
     _check(re.fullmatch(DATASET_NAME, dataset) is not None and ".." not in dataset, dataset, "name")
     _check(1 <= version <= _MAX_VERSION, str(version), "version number")
@@ -84,7 +84,7 @@ def statement_about(
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a signed statement says it is about, and the rest of its predicate, not yet read."""
+    """The version that a statement is about; `facts` are the unread fields of its predicate."""
 
     dataset: str
     uid: str
@@ -94,16 +94,16 @@ class About:
 
 
 def parse_about(data: bytes, predicate_type: str, what: str) -> About:
-    """Reads a statement that `statement_about` made, as far as all kinds of it are the same.
+    """Reads the fields that all kinds of statements of `statement_about` share.
 
-    The caller reads `facts`, makes the statement again and compares bytes: what is not looked at
-    here can then not differ. Raises FormatError for another type of statement, naming it.
+    The caller reads `facts`, generates the statement from the result and compares bytes, so fields
+    that are not checked here cannot differ. Raises FormatError that names another type.
     """
     fields = Fields(parse_canonical(data, what=what, limit=MAX_STATEMENT_BYTES), what)
     fields.text("_type", pattern=re.escape(STATEMENT_TYPE))
     kind = fields.text("predicateType", limit=200)
     if kind != predicate_type:
-        raise FormatError(f"{what} is a statement of type {quoted(kind)}, not {predicate_type}")
+        raise FormatError(f"{what} has type {quoted(kind)}, expected {predicate_type}")
     heads = fields.items("subject", _read_subject, limit=1)
     predicate = fields.object("predicate")
     fields.done()
@@ -127,11 +127,11 @@ def _read_subject(fields: Fields) -> str:
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """What a DSSE signature is computed over. Source: DSSE v1 protocol, "PAE"."""
+    """The signed bytes of a DSSE envelope. Source: DSSE v1 protocol, "PAE"."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def _check(holds: bool, value: str, what: str) -> None:
     if not holds:
-        raise FormatError(f"{quoted(value)} is not the {what} of a version")
+        raise FormatError(f"invalid {what} of a version: {quoted(value)}")

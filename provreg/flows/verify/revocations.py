@@ -21,7 +21,7 @@ from provreg.core.statements.latest import Latest
 from provreg.core.statements.revocation import (
     Revocation,
     RevocationLink,
-    claims_to_revoke,
+    is_revocation_claim,
     parse_revocation,
 )
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, RevokedError
@@ -262,7 +262,7 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
             revocation = parse_revocation(statement)
         except FormatError as error:
             passed_over.append(PassedOver(number, error.message))
-            if claims_to_revoke(statement):
+            if is_revocation_claim(statement):
                 broken = broken or _unreadable(number, signatures, trust, error)
             continue
         if revocation.number != number:

@@ -82,7 +82,7 @@ def test_any_parameters_are_read_as_they_were_written(parameters: dict, seen: in
     ("path", "value", "complaint"),
     [
         (("_type",), "https://in-toto.io/Statement/v0.1", "_type"),
-        (("predicateType",), "https://provreg/version/v1", "of type 'https://provreg/version/v1'"),
+        (("predicateType",), "https://provreg/version/v1", "has type 'https://provreg/version/v1'"),
         (("predicateType",), "https://provreg/training-run/v2", "training-run/v2"),
         (("more",), 1, "unknown field 'more'"),
         (("subject",), [], "subjects"),
@@ -99,7 +99,7 @@ def test_any_parameters_are_read_as_they_were_written(parameters: dict, seen: in
         (("predicate", "files"), [], "2 subjects and 0 files"),
         (("predicate", "files", 0, "size"), -1, "size"),
         (("predicate", "files", 0, "blake3"), SHA, "not a blake3 digest"),
-        (("predicate", "datasets"), [], "names no dataset"),
+        (("predicate", "datasets"), [], "has no dataset"),
         (("predicate", "datasets", 0, "dataset"), "a..b", "not a dataset name"),
         (("predicate", "datasets", 0, "version"), 0, "version"),
         (("predicate", "datasets", 0, "seen"), 50_001, "contradict"),
@@ -109,13 +109,13 @@ def test_any_parameters_are_read_as_they_were_written(parameters: dict, seen: in
         (("predicate", "datasets", 0, "handed_out"), 1.5, "not an integer"),
         (("predicate", "datasets", 0, "bitmap"), SHA, "not a blake3 digest"),
         (("predicate", "finished"), "2026-11-25T11:59:59Z", "before it started"),
-        (("predicate", "finished"), "2026-02-30T00:00:00Z", "no time"),
-        (("predicate", "code", "commit"), "main", "not the name of a commit"),
+        (("predicate", "finished"), "2026-02-30T00:00:00Z", "not a valid time"),
+        (("predicate", "code", "commit"), "main", "not a commit digest"),
         (("predicate", "code", "dirty"), 1, "neither true, false nor null"),
         (("predicate", "code", "script", "sha256"), BLAKE, "not a sha256 digest"),
         (("predicate", "parameters"), [], "not an object"),
-        (("predicate", "environment"), {"python": 3}, "no version of a name"),
-        (("predicate", "environment"), {"py\nthon": "3"}, "no version of a name"),
+        (("predicate", "environment"), {"python": 3}, "an invalid package name or version"),
+        (("predicate", "environment"), {"py\nthon": "3"}, "an invalid package name or version"),
         (("predicate", "environment"), {f"a{n}": "" for n in range(65)}, "at most 64"),
     ],
 )  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_statement_that_no_receipt_can_be_is_refused(
 
 
 def test_a_dataset_named_twice_is_refused() -> None:
-    with pytest.raises(FormatError, match="each once"):
+    with pytest.raises(FormatError, match="or duplicate"):
         replace(RECEIPT, datasets=(ON, replace(ON, seen=1))).statement()
 
 

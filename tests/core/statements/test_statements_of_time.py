@@ -19,7 +19,7 @@ from provreg.core.statements.revocation import (
     Revocation,
     RevocationLink,
     RevokedSamples,
-    claims_to_revoke,
+    is_revocation_claim,
     parse_revocation,
 )
 from provreg.errors import FormatError
@@ -46,7 +46,7 @@ def test_statement_says_all_and_keeps_its_schema(kind: str) -> None:
     Draft202012Validator(schema).validate(json.loads(statement))
     # One kind is never read as the other.
     other = next(parse for name, (_, parse) in KINDS.items() if name != kind)
-    with pytest.raises(FormatError, match="is a statement of type"):
+    with pytest.raises(FormatError, match="has type"):
         other(statement)
 
 
@@ -86,10 +86,10 @@ def test_no_bytes_break_the_parsers(kind: str, data: bytes) -> None:
     _, parse = KINDS[kind]
     with pytest.raises(FormatError):
         parse(data)
-    assert not claims_to_revoke(data)
+    assert not is_revocation_claim(data)
 
 
 def test_unknown_kinds_of_revocation_are_known_as_such() -> None:
-    assert claims_to_revoke(REVOCATION.statement())
-    assert claims_to_revoke(b'{"predicateType":"https://provreg/revocation/v2"}')
-    assert not claims_to_revoke(LATEST.statement())
+    assert is_revocation_claim(REVOCATION.statement())
+    assert is_revocation_claim(b'{"predicateType":"https://provreg/revocation/v2"}')
+    assert not is_revocation_claim(LATEST.statement())
