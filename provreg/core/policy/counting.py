@@ -1,4 +1,4 @@
-"""Counting principals: the one way in which signatures make up what a rule asks for."""
+"""Counting the principals whose signatures meet a rule, and the verdict on a version."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _REQUIRED: dict[Required, str] = {
     "timestamp": "a timestamp",
     "time": "a proven time",
 }
-# Clocks differ: what is dated a little ahead of ours is not from the future.
+# Tolerance for clocks that are ahead of this one.
 _SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """When this user first saw signatures over one statement, by signer, or `pinned` it whole.
+    """When this user first saw the signatures of a statement, by signer, or `pinned` the statement.
 
-    What they saw at a time existed then, whatever becomes of the key that made it.
+    A signature existed at the latest when it was seen, whatever happens to its key later.
     """
 
     seen: Mapping[str, datetime] = field(default_factory=dict)
     pinned: datetime | None = None
 
     def first_saw(self, signature: Signature) -> datetime | None:
-        """The earliest time by which `signature` is known to have existed, None where none is."""
+        """The earliest time at which `signature` is known to have existed, None if unknown."""
         times = (self.seen.get(signature.signer), self.pinned)
         return min((at for at in times if at is not None), default=None)
 
@@ -41,10 +41,10 @@ NO_WITNESS = Witness()
 
 @dataclass(frozen=True, slots=True)
 class UncountedSignature:
-    """A signature that was not counted, the step that says so, and why.
+    """A signature that was not counted, the step that rejects it, and the reason.
 
-    `principal` is whose it is, None where it is nobody's whom the rule names. `stolen`: its key may
-    have been somebody else's by then.
+    `principal` made it; None if the rule names no such principal. `stolen`: the key was revoked by
+    then, so someone else may have used it.
     """
 
     signature: Signature
@@ -59,9 +59,9 @@ class UncountedSignature:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Who signed, of those whom a rule names.
+    """The principals of a rule that signed.
 
-    `approvals` pairs each principal with the signature it is counted for, in the order of the rule.
+    `approvals` pairs each principal with its counted signature, in the order of the rule.
     """
 
     rule: Rule
@@ -70,25 +70,29 @@ class Count:
 
     @property
     def is_met(self) -> bool:
-        """Whether enough have signed, and not countersigners alone."""
+        """Whether enough principals signed, and not countersigners alone."""
         return is_met_by(self.rule, {name for name, _ in self.approvals})
 
     @property
     def is_met_ignoring_time(self) -> bool:
-        """Whether it would be met if keys did not end and signatures did not grow old."""
-        ended = {one.principal for one in self.uncounted if one.principal and one.step == 8}
-        return is_met_by(self.rule, {name for name, _ in self.approvals} | ended)
+        """Whether the rule would be met if keys and signatures did not expire."""
+        expired = {
+            signature.principal
+            for signature in self.uncounted
+            if signature.principal and signature.step == 8
+        }
+        return is_met_by(self.rule, {name for name, _ in self.approvals} | expired)
 
     @property
     def needed(self) -> str:
-        """What is missing, in words; empty where nothing is."""
+        """The missing signatures, in words; empty if the rule is met."""
         if self.is_met:
             return ""
         signed = {name for name, _ in self.approvals}
         publishers, count = self.rule.principals, max(1, self.rule.threshold - len(signed))
         missing = [name for name in self.rule.signers if name not in signed]
         if self.rule.countersigners and signed.isdisjoint(publishers):
-            # Countersigners alone publish nothing, however many they are.
+            # Countersigners alone are never enough.
             if count == 1:
                 missing = list(publishers)
             else:
@@ -108,12 +112,11 @@ def count_principals(
 ) -> Count:
     """The principals of `rule` that made `signatures`, all verified over one statement.
 
-    A signature counts for one principal at most, a principal once. `created` is when what they sign
-    claims that it was made: a signature without a proven time is as old as that. `witness` says
-    when this user saw each, and so that it is no younger. Without `ends` it does not matter that a
-    key is over, only that it is revoked, and so may be somebody else's.
+    A signature counts for one principal at most, a principal once. `created` is when the statement
+    claims as its time: signatures without a proven time are as old. `witness` says when this user
+    first saw each. Without `ends` keys do not expire, but revoked keys are still rejected.
     """
-    made: dict[str, Signature] = {}
+    counted: dict[str, Signature] = {}
     uncounted: list[UncountedSignature] = []
     for signature in signatures:
         principal = policy.signer_of(signature)
@@ -122,89 +125,96 @@ def count_principals(
             continue
         key, required = principal.key_of(signature), rule.required
         if required is not None and not signature.carries(required):
-            why = f"without {_REQUIRED[required]}, which {rule} asks for"
+            why = f"without {_REQUIRED[required]}, which {rule} requires"
             uncounted.append(UncountedSignature(signature, principal.name, 6, why))
             continue
         latest = _latest(signature, now, witness)
-        ended = None if key is None else _outside(key, signature, latest, witness, ends=ends)
-        late = ended or _too_old(rule, signature, now, created)
-        if late is not None:
+        why_key = (
+            None if key is None else _key_objection(key, signature, latest, witness, ends=ends)
+        )
+        objection = why_key or _age_objection(rule, signature, now, created)
+        if objection is not None:
             stolen = key is not None and key.revoked is not None and latest >= key.revoked
-            uncounted.append(UncountedSignature(signature, principal.name, 8, late, stolen))
+            uncounted.append(UncountedSignature(signature, principal.name, 8, objection, stolen))
         else:
-            made.setdefault(principal.name, signature)
-    approvals = tuple((name, made[name]) for name in rule.signers if name in made)
+            counted.setdefault(principal.name, signature)
+    approvals = tuple((name, counted[name]) for name in rule.signers if name in counted)
     return Count(rule, approvals, tuple(uncounted))
 
 
 def is_met_by(rule: Rule, signed: set[str]) -> bool:
-    """Whether these principals are enough, and not countersigners alone."""
+    """Whether these principals meet `rule`: enough, and not countersigners alone."""
     signed = signed.intersection(rule.signers)
     return len(signed) >= rule.threshold and not signed.isdisjoint(rule.principals)
 
 
 def _latest(signature: Signature, now: datetime, witness: Witness) -> datetime:
-    """The latest moment at which `signature` was made: when it is proven to have existed or this
-    user saw it, whichever is earlier; without either, now."""
+    """The latest time at which `signature` can have been made: its proven time or when this user
+    first saw it, whichever is earlier; else now."""
     known = (_proven(signature), witness.first_saw(signature))
     return min((at for at in known if at is not None), default=now)
 
 
-def _outside(
+def _key_objection(
     key: TrustedKey, signature: Signature, latest: datetime, witness: Witness, *, ends: bool
 ) -> str | None:
-    """Why `key` does not stand for `signature`: the `latest` it can be from is out of its time.
+    """Why `key` was not valid when `signature` was made, at the latest at `latest`; None if it was.
 
-    No proof says that something is not older, so a key's beginning only keeps out what shows to be
-    older.
+    No proof shows that a signature is not older, so `valid_from` rejects only signatures that are
+    provably older.
     """
     if key.valid_from is not None and latest < key.valid_from:
-        return f"its key is valid from {_written(key.valid_from)} on"
-    over = [(key.valid_until if ends else None, "is valid until"), (key.revoked, "is revoked from")]
-    for end, said in over:
+        return f"its key is valid from {_format(key.valid_from)}"
+    ends_of_key = [
+        (key.valid_until if ends else None, "is valid until"),
+        (key.revoked, "is revoked from"),
+    ]
+    for end, validity in ends_of_key:
         if end is not None and latest >= end:
             when = "without a proven time"
             if latest == _proven(signature):
-                when = f"signed {_written(latest)}"
+                when = f"signed {_format(latest)}"
             elif latest == witness.first_saw(signature):
-                when = f"first seen here {_written(latest)}"
-            return f"{when}, its key {said} {_written(end)}"
+                when = f"first seen here {_format(latest)}"
+            return f"{when}, its key {validity} {_format(end)}"
     return None
 
 
-def _too_old(rule: Rule, signature: Signature, now: datetime, created: datetime) -> str | None:
-    """Why `rule` takes no signature of that age. What is dated ahead would never grow old."""
+def _age_objection(
+    rule: Rule, signature: Signature, now: datetime, created: datetime
+) -> str | None:
+    """Why `rule` rejects a signature of this age, or from the future; None if it does not."""
     if rule.maximum_age is None:
         return None
     proven = _proven(signature)
     moment = created if proven is None else proven
-    said = f"{'made, as it claims,' if proven is None else 'signed'} {_written(moment)}"
+    when = f"signed {_format(moment)}" + (" (as claimed by the signer)" if proven is None else "")
     if moment > now + _SKEW:
-        return f"{said}, which is yet to come"
+        return f"{when}, which is in the future"
     if now - moment > rule.maximum_age:
-        return f"{said}, {rule} takes what is at most {format_duration(rule.maximum_age)} old"
+        return f"{when}, {rule} requires at most {format_duration(rule.maximum_age)} of age"
     return None
 
 
 def _proven(signature: Signature) -> datetime | None:
-    """The time that a log or a timestamp authority vouches for, None where nobody does."""
+    """The time that a log or a timestamp authority attests, None if none does."""
     return signature.signed_at if signature.carries("time") else None
 
 
-def _written(moment: datetime) -> str:
+def _format(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%SZ}"
 
 
-_SHOWN_SIGNATURES = 10
+_MAX_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a policy says of one version.
+    """The decision of a policy about a version.
 
-    `approvals` pairs each counted principal with the signature it is counted for, in the order of
-    the rule; `uncounted` are the signatures that were not counted. `reason` says in words why it is
-    trusted or refused, `needed` what would be needed. `step` is the step that refuses, 7 if none.
+    `approvals` pairs each counted principal with its signature, in the order of the rule. `reason`
+    says why the version is trusted or refused, `needed` what is missing. `step` is the step that
+    refuses it, 7 if none does.
     """
 
     trusted: bool
@@ -216,7 +226,7 @@ class Verdict:
     uncounted: tuple[UncountedSignature, ...] = ()
 
     def require(self) -> None:
-        """Raises NotTrustedError with the step and what would be needed, unless trusted."""
+        """Raises NotTrustedError with the step unless the version is trusted."""
         if not self.trusted:
             raise NotTrustedError(self.reason, step=self.step, hint=self.needed)
 
@@ -233,7 +243,7 @@ def judge(
 ) -> Verdict:
     """Whether `signatures`, all verified over version `version` of `dataset`, make it trusted.
 
-    `created` is when its head claims that it was made, `witness` when this user saw or pinned it
+    `created` is the time in its head, `witness` when this user saw or pinned it
     (`core.policy.counting.count_principals`).
     """
     rule = policy.publish_rule(dataset)
@@ -242,13 +252,13 @@ def judge(
             False,
             6,
             f"no rule of the policy covers {quoted(dataset)}",
-            needed="add a [[publish]] rule that names who may publish it",
+            needed="add a [[publish]] rule for it",
         )
     if version < rule.minimum_version:
         return Verdict(
             False,
             6,
-            f"{rule} takes {quoted(dataset)} from version {rule.minimum_version} on,"
+            f"{rule} allows {quoted(dataset)} from version {rule.minimum_version} on,"
             f" this is version {version}",
             needed="use a newer version, or lower minimum_version",
             rule=rule,
@@ -275,16 +285,16 @@ def _step(count: Count) -> int:
 
 def _reason(rule: PublishRule, count: Count) -> str:
     if count.approvals:
-        made = ", ".join(f"{name} ({signature})" for name, signature in count.approvals)
-        asked = f" by {rule}" if rule.place else ""
-        said = f"signed by {len(count.approvals)} of {rule.threshold} needed{asked}: {made}"
+        signers = ", ".join(f"{name} ({signature})" for name, signature in count.approvals)
+        by_rule = f" by {rule}" if rule.place else ""
+        reason = f"signed by {len(count.approvals)} of {rule.threshold} needed{by_rule}: {signers}"
     elif count.is_met_ignoring_time:
-        said = f"{rule} takes no signature that this version has"
+        reason = f"{rule} counts none of the signatures of this version"
     else:
-        said = f"nobody whom {rule} allows to publish it has signed it"
+        reason = f"no principal of {rule} signed this version"
     if not count.uncounted:
-        return said
-    others = ", ".join(str(one) for one in count.uncounted[:_SHOWN_SIGNATURES])
-    left = len(count.uncounted) - _SHOWN_SIGNATURES
-    more = f" and {left} more" if left > 0 else ""
-    return f"{said}; not counted: {others}{more}"
+        return reason
+    others = ", ".join(str(signature) for signature in count.uncounted[:_MAX_SHOWN])
+    rest = len(count.uncounted) - _MAX_SHOWN
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"{reason}; not counted: {others}{more}"

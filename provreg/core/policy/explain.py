@@ -1,4 +1,4 @@
-"""A policy in words (`provreg policy check`), and what of it can never apply."""
+"""A policy explained in words (`provreg policy check`), with its ineffective parts."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from provreg.core.policy.policy import (
 )
 
 _REQUIRED: dict[Required, str] = {
-    "log": "a transparency log has",
-    "timestamp": "a timestamp authority has stamped",
-    "time": "a log or a timestamp proves the time of",
+    "log": "a transparency log entry",
+    "timestamp": "a timestamp",
+    "time": "a proven time",
 }
 
 
 def explain(policy: Policy, now: datetime) -> list[str]:
-    """The policy in words, a line each, safe to print."""
+    """The lines of the explanation, safe to print."""
     lines = [line for principal in policy.principals for line in _describe(principal, now)]
     for rules in (policy.publish, policy.revoke, policy.freshness, policy.train):
         for place, rule in enumerate(rules):
             lines += _describe_rule(rule)
-            lines += (f"  {note}" for note in _never(policy, rule, rules[:place]))
-    named = {name for rule in policy.rules() for name in rule.signers}
+            lines += (f"  {note}" for note in _ineffective(policy, rule, rules[:place]))
+    used = {name for rule in policy.rules() for name in rule.signers}
     lines.extend(
         f"no rule names {principal.name}"
         for principal in policy.principals
-        if principal.name not in named
+        if principal.name not in used
     )
     return [*lines, "nothing else is allowed" if policy.rules() else "nothing is allowed"]
 
@@ -43,23 +43,23 @@ def explain(policy: Policy, now: datetime) -> list[str]:
 def _describe(principal: Principal, now: datetime) -> Iterator[str]:
     yield f"principal {principal.name}"
     for key in principal.keys:
-        yield f"  key {key.fingerprint}{_holds(key, now)}"
-    for known in principal.identities:
-        yield f"  {known}"
+        yield f"  key {key.fingerprint}{_validity(key, now)}"
+    for identity in principal.identities:
+        yield f"  {identity}"
 
 
-def _holds(key: TrustedKey, now: datetime) -> str:
+def _validity(key: TrustedKey, now: datetime) -> str:
     moments = (("valid from", key.valid_from), ("valid until", key.valid_until),
                ("revoked from", key.revoked))  # fmt: skip
-    said = "".join(
+    periods = "".join(
         f", {name} {moment:%Y-%m-%d %H:%M:%SZ}" for name, moment in moments if moment is not None
     )
     end = min((end for end in (key.valid_until, key.revoked) if end is not None), default=None)
     if end is not None and key.valid_from is not None and end <= key.valid_from:
-        return f"{said}: it never holds"
+        return f"{periods}: it is never valid"
     if end is not None and end <= now:
-        return f"{said}: only what was stamped before, seen or pinned stands"
-    return said
+        return f"{periods}: only signatures proven, seen or pinned to be earlier count"
+    return periods
 
 
 def _describe_rule(rule: Rule) -> Iterator[str]:
@@ -71,12 +71,12 @@ def _describe_rule(rule: Rule) -> Iterator[str]:
             yield f"  from version {rule.minimum_version} on"
         yield from _describe_content(rule)
     if isinstance(rule, FreshnessRule):
-        asked = "is needed" if rule.mandatory else "is heeded where there is one"
-        yield f"  their statement of which version is the newest {asked}"
+        need = "required" if rule.mandatory else "used if there is one"
+        yield f"  their latest statement is {need}"
     if rule.required is not None:
-        yield f"  only signatures count that {_REQUIRED[rule.required]}"
+        yield f"  only signatures with {_REQUIRED[rule.required]} count"
     if rule.maximum_age is not None:
-        yield f"  only signatures count that are at most {format_duration(rule.maximum_age)} old"
+        yield f"  only signatures at most {format_duration(rule.maximum_age)} old count"
 
 
 def _describe_content(rule: PublishRule) -> Iterator[str]:
@@ -84,34 +84,35 @@ def _describe_content(rule: PublishRule) -> Iterator[str]:
         if names is None:
             continue
         if names.allow is not None:
-            yield f"  {origin}: {_listed(names.allow)} and no other"
+            yield f"  {origin}: {_list(names.allow)} and no other"
         if names.forbid:
-            yield f"  {origin}: not {_listed(names.forbid)}"
+            yield f"  {origin}: not {_list(names.forbid)}"
         if origin == "labelers":
-            yield f"  a sample without a labeler is {'taken' if names.absent else 'refused'}"
+            yield f"  a sample without a labeler is {'allowed' if names.absent else 'refused'}"
     for limit in rule.limits:
         yield f"  {limit}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list(names: Sequence[str]) -> str:
     return ", ".join(quoted(name) for name in names)
 
 
-def _never(policy: Policy, rule: Rule, earlier: Sequence[Rule]) -> Iterator[str]:
+def _ineffective(policy: Policy, rule: Rule, earlier: Sequence[Rule]) -> Iterator[str]:
     for name in rule.datasets:
-        if any(one.covers(name) for one in earlier):
-            yield f"{name} is never asked here: a rule above covers it"
-    lifting = isinstance(rule, PublishRule) and any(limit.unless for limit in rule.limits)
-    if rule.countersigners and rule.threshold == 1 and not lifting:
-        yield "its countersigners never matter: one signature is enough, and not theirs alone"
+        if any(other.covers(name) for other in earlier):
+            yield f"{name} has no effect here: an earlier rule covers it"
+    has_waiver = isinstance(rule, PublishRule) and any(limit.unless for limit in rule.limits)
+    if rule.countersigners and rule.threshold == 1 and not has_waiver:
+        yield "its countersigners have no effect: one signature of a principal is enough"
     if isinstance(rule, PublishRule):
         for names in filter(None, (rule.sources, rule.labelers)):
             for name in names.allow or ():
                 if not names.allows(name):
-                    yield f"{quoted(name)} is allowed, and forbidden all the same"
+                    yield f"{quoted(name)} is both allowed and forbidden: it is refused"
     if rule.required == "log":
-        silent = {one.name for one in policy.principals if not one.identities} & set(rule.signers)
-        if silent:
-            yield f"never counted: {', '.join(sorted(silent))}, for keys leave no log entry"
-        if rule.threshold > len(rule.signers) - len(silent) or silent >= set(rule.principals):
+        keys_only = {who.name for who in policy.principals if not who.identities}
+        keys_only &= set(rule.signers)
+        if keys_only:
+            yield f"never counted: {', '.join(sorted(keys_only))}, because keys have no log entry"
+        if rule.threshold > len(rule.signers) - len(keys_only) or keys_only >= set(rule.principals):
             yield "it can never be met"

@@ -1,8 +1,7 @@
 """Identities in a policy file: exact, as a pattern, or as a CI service's repository and workflow.
 
-The last are written the way PyPI's trusted publishers are. What they come down to is Fulcio's
-identity of a workflow, and the repository that the run was for: a workflow that others may call
-signs as itself wherever it is called from.
+The latter are written like PyPI's trusted publishers. They become Fulcio's identity of a workflow
+and the repository of the run: a reusable workflow has its own identity, whoever calls it.
 Source: Fulcio's docs, oid-info.md ("Mapping OIDC token claims to Fulcio OIDs").
 """
 
@@ -24,26 +23,26 @@ GITLAB = GITLAB_ISSUER = "https://gitlab.com"
 
 _MAX_PATTERN = 256
 _MAX_PATTERNS = 256  # in one policy: each is compared with every other
-# What says whose an identity is stands in full: the host of a URI, the domain of an address.
+# The part that determines the owner has no wildcard: the host of a URI, the domain of an address.
 _PATTERN_OF_URI = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>[^/@*?]+)/(?P<owner>[^/]*).*")
 _PATTERN_OF_ADDRESS = re.compile(r"[^/@]+@[^/@*?]+")
 _SHARED_HOSTS = frozenset({"github.com", "gitlab.com"})
 
 # An owner is a login of 1 to 39 characters; a managed user's ends in `_` and the enterprise's code.
 _REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/[A-Za-z0-9._-]{1,100}"
-# What a customer of GitHub Enterprise Cloud may have put behind the issuer: their enterprise.
+# Customers of GitHub Enterprise Cloud can append their enterprise to the issuer.
 _GITHUB_ISSUERS = rf"{re.escape(GITHUB_ISSUER)}(?:/[A-Za-z0-9][A-Za-z0-9_-]{{0,99}})?"
 _FILE = r"[A-Za-z0-9_.-]{1,128}\.ya?ml"
 _CALLED = rf"{_REPOSITORY}/\.github/workflows/{_FILE}"
 _PROJECT = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(?:/[A-Za-z0-9_.-]{1,100}){1,20}"
 _PIPELINE = r"(?:[A-Za-z0-9_.-]{1,100}/){0,20}[A-Za-z0-9_.-]{1,100}\.ya?ml"
-# What git allows in a name, is ASCII, and stands in the URI of a certificate as it is.
+# ASCII characters that git allows in a name and that are not escaped in the URI of a certificate.
 _REF = r"refs/[A-Za-z0-9_.*?/+#@!$&'(),;=-]{1,250}"
 _ENVIRONMENT = rf"[^{UNSAFE_CHARACTERS}]{{1,255}}"
 
 
 def read_identity(fields: Fields) -> Identity:
-    """One of `principal.identities`. Raises FormatError."""
+    """An item of `principal.identities`. Raises FormatError."""
     if fields.has("github"):
         return _read_github(fields)
     if fields.has("gitlab"):
@@ -51,7 +50,7 @@ def read_identity(fields: Fields) -> Identity:
     if not fields.has("issuer"):
         raise FormatError(
             "policy: an identity without an issuer",
-            hint="anyone can run an issuer that vouches for any identity: name the one you mean",
+            hint="add the issuer: anyone can run an issuer that vouches for any identity",
         )
     pattern = fields.has("identity_pattern")
     identity = _read_pattern(fields) if pattern else _exact_text(fields, "identity")
@@ -60,9 +59,9 @@ def read_identity(fields: Fields) -> Identity:
     return Identity(identity, issuer, pattern, repository, *_read_run(fields))
 
 
-def check_apart(principals: Sequence[Principal]) -> None:
-    """Raises FormatError where one certificate could be two principals: it would count for both."""
-    known = [(one.name, identity) for one in principals for identity in one.identities]
+def check_disjoint(principals: Sequence[Principal]) -> None:
+    """Raises FormatError if a certificate could match two principals: it would count for both."""
+    known = [(who.name, identity) for who in principals for identity in who.identities]
     patterns = [pair for pair in known if pair[1].pattern]
     if len(patterns) > _MAX_PATTERNS:
         raise FormatError(f"policy: more than {_MAX_PATTERNS} identities are patterns")
@@ -72,12 +71,12 @@ def check_apart(principals: Sequence[Principal]) -> None:
             exact.setdefault((pair[1].issuer, pair[1].identity), []).append(pair)
     same = (itertools.combinations(pairs, 2) for pairs in exact.values())
     both = itertools.chain(itertools.product(patterns, known), *same)
-    for (name, one), (other_name, other) in both:
-        if name != other_name and one.overlaps(other):
+    for (name, identity), (other_name, other) in both:
+        if name != other_name and identity.overlaps(other):
             raise FormatError(
-                f"policy: a certificate could be both {name}'s ({one}) and {other_name}'s"
+                f"policy: a certificate could be both {name}'s ({identity}) and {other_name}'s"
                 f" ({other})",
-                hint="make one principal of both, or the pattern narrower",
+                hint="merge the principals, or make the pattern narrower",
             )
 
 
@@ -87,7 +86,7 @@ def _read_github(fields: Fields) -> Identity:
     ref, environment = _read_run(fields)
     issuer = _read_github_issuer(fields)
     if "/" in workflow:
-        # Another repository's: it is at a ref of its own, which the caller chose.
+        # A workflow of another repository, at a ref that the caller chose.
         signer = f"{GITHUB}/{workflow}@**"
     else:
         signer = f"{GITHUB}/{repository}/.github/workflows/{workflow}@{ref or 'refs/**'}"
@@ -95,14 +94,14 @@ def _read_github(fields: Fields) -> Identity:
 
 
 def _read_github_issuer(fields: Fields) -> str:
-    """GitHub's issuer, or that of an enterprise at github.com: both vouch for github.com alone."""
+    """GitHub's issuer, or that of an enterprise on github.com; both attest github.com only."""
     if not fields.has("issuer"):
         return GITHUB_ISSUER
     issuer = fields.text("issuer")
     if re.fullmatch(_GITHUB_ISSUERS, issuer) is None:
         raise FormatError(
             f"policy: the issuer {quoted(issuer)} does not vouch for workflows at {GITHUB}",
-            hint="write what a certificate of that server says: { identity_pattern ="
+            hint="write the values of a certificate of that server: { identity_pattern ="
             ' "https://HOST/OWNER/NAME/.github/workflows/FILE.yml@refs/**", issuer = "…",'
             ' repository = "https://HOST/OWNER/NAME" }',
         )
@@ -120,7 +119,7 @@ def _read_gitlab(fields: Fields) -> Identity:
 
 
 def _read_run(fields: Fields) -> tuple[str | None, str | None]:
-    """(ref, environment) that a run must have been for, None where any will do."""
+    """The required (ref, environment) of a run, None for any."""
     ref = fields.text("ref", pattern=_REF) if fields.has("ref") else None
     if ref is not None:
         _check_stars(fields, "ref", ref)
@@ -135,30 +134,30 @@ def _read_pattern(fields: Fields) -> str:
     if len(pattern) > _MAX_PATTERN:
         raise fields.wrong(name, f"is longer than {_MAX_PATTERN} characters")
     if not is_pattern(pattern):
-        raise fields.wrong(name, "has no wildcard: write it as identity")
+        raise fields.wrong(name, "has no wildcard: use identity instead")
     _check_stars(fields, name, pattern)
     uri = _PATTERN_OF_URI.fullmatch(pattern)
     if uri is None and _PATTERN_OF_ADDRESS.fullmatch(pattern) is None:
         raise fields.wrong(
-            name, f"is {quoted(pattern)}: the host of a URI or the domain of an address is to stand"
-            " in it in full",
+            name, f"is {quoted(pattern)}: the host of a URI or the domain of an address must"
+            " have no wildcard",
         )  # fmt: skip
     if uri is not None and uri["host"] in _SHARED_HOSTS and is_pattern(uri["owner"]):
         raise fields.wrong(
-            name, f"is {quoted(pattern)}, which anybody with an account at {uri['host']} can be"
+            name, f"is {quoted(pattern)}, which matches anyone with an account at {uri['host']}"
         )
     return pattern
 
 
 def _check_stars(fields: Fields, name: str, pattern: str) -> None:
-    """`**` stands for all that is left, so nothing can come after it, or before it in its place."""
+    """`**` matches all remaining segments, so it must be the whole last segment."""
     place = pattern.find("**")
     if place >= 0 and (place != len(pattern) - 2 or pattern[place - 1 : place] not in ("/", "@")):
-        raise fields.wrong(name, f"is {quoted(pattern)}: ** can only be all of its last segment")
+        raise fields.wrong(name, f"is {quoted(pattern)}: ** must be the whole last segment")
 
 
 def _exact_text(fields: Fields, name: str) -> str:
     value = fields.text(name)
     if EXACT_TEXT.fullmatch(value) is None:
-        raise fields.wrong(name, "is empty, too long, or holds a space or a control character")
+        raise fields.wrong(name, "is empty, too long, or has a space or a control character")
     return value

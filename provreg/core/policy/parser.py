@@ -1,4 +1,4 @@
-"""Policy files: reading one strictly (docs/reference/policy.md, schemas/policy.v1.json)."""
+"""A strict parser of policy files (docs/reference/policy.md, schemas/policy.v1.json)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
 from provreg.core.encoding.times import parse_duration
 from provreg.core.manifest.head import KINDS
-from provreg.core.policy.identities import check_apart, read_identity
+from provreg.core.policy.identities import check_disjoint, read_identity
 from provreg.core.policy.policy import (
     FreshnessRule,
     Limit,
@@ -46,23 +46,22 @@ _MAX_PRINCIPALS = 256
 _MAX_KEYS = 32
 _MAX_RULES = 1024
 _MAX_DATASETS = 256
-_Written = TypeVar("_Written", bound=Rule)
+_Rule = TypeVar("_Rule", bound=Rule)
 
 
 def parse_policy(document: Any, fingerprint: Callable[[str], str]) -> Policy:
-    """The policy in `document`, as tomllib gives it.
+    """The policy in `document`, the result of tomllib.
 
-    `fingerprint` maps a public key's PEM to its written fingerprint and raises FormatError for one
-    that is not taken. Raises FormatError for an unknown field, an identity without an issuer, a
-    name, key or identity that stands twice, two principals that one certificate could be, a rule
-    naming an unknown principal or none, and a threshold its principals cannot reach.
-    Schema: schemas/policy.v1.json.
+    `fingerprint` maps a public key's PEM to its written fingerprint; it raises FormatError for an
+    unsupported key. Raises FormatError for an unknown field, an identity without an issuer, a
+    duplicate name, key or identity, principals that one certificate could match, a rule with an
+    unknown principal or none, and a threshold that its principals cannot reach.
     """
     fields = Fields(document, "policy")
-    written = fields.text("format", limit=100)
-    if written != POLICY_FORMAT:
+    format_ = fields.text("format", limit=100)
+    if format_ != POLICY_FORMAT:
         raise FormatError(
-            f"the policy has format {quoted(written)}, this provreg reads {POLICY_FORMAT}",
+            f"the policy has format {quoted(format_)}, expected {POLICY_FORMAT}",
             hint="update provreg to a version that reads it",
         )
     principals: tuple[Principal, ...] = ()
@@ -98,25 +97,25 @@ def _read_principal(fields: Fields, fingerprint: Callable[[str], str]) -> Princi
 def _read_keys(
     fields: Fields, name: str, fingerprint: Callable[[str], str]
 ) -> tuple[TrustedKey, ...]:
-    """Keys as their text alone, or as a table with the text and when the key holds."""
-    whose = f"policy: a key of principal {quoted(name)}"
+    """Keys as plain text, or as tables with the text and its validity."""
+    what = f"policy: a key of principal {quoted(name)}"
     items = fields.raw("keys")
     if not isinstance(items, list) or len(items) > _MAX_KEYS:
         raise fields.wrong("keys", f"is not an array of at most {_MAX_KEYS}")
     keys = []
     for item in items:
-        key = Fields(item if isinstance(item, Mapping) else {"pem": item}, whose)
+        key = Fields(item if isinstance(item, Mapping) else {"pem": item}, what)
         pem = key.text("pem")
         if len(pem) > MAX_PEM or PEM.fullmatch(pem) is None:
             raise FormatError(
-                f"{whose} is not one public key in PEM",
-                hint="copy the whole of the .pub file between the triple quotes",
+                f"{what} is not a single PEM public key",
+                hint="copy the whole .pub file between the triple quotes",
             )
         start, end = _read_moment(key, "valid_from"), _read_moment(key, "valid_until")
         revoked = _read_moment(key, "revoked")
         key.done()
         if start is not None and end is not None and end <= start:
-            raise FormatError(f"{whose} is valid until before it is valid from")
+            raise FormatError(f"{what} has a valid_until before its valid_from")
         try:
             keys.append(TrustedKey(fingerprint(pem), pem, start, end, revoked))
         except FormatError as error:
@@ -127,7 +126,7 @@ def _read_keys(
 
 
 def _read_moment(fields: Fields, name: str) -> datetime | None:
-    """A TOML offset date-time, in UTC: a local one would mean another moment elsewhere."""
+    """A TOML offset date-time, in UTC: a local time would differ between machines."""
     if not fields.has(name):
         return None
     moment = fields.raw(name)
@@ -137,12 +136,10 @@ def _read_moment(fields: Fields, name: str) -> datetime | None:
     except OverflowError:
         pass
     complaint = fields.wrong(name, "is not a date and time with an offset")
-    raise FormatError(complaint.message, hint="write it bare, as 2026-01-31T00:00:00Z")
+    raise FormatError(complaint.message, hint="write it without quotes: 2026-01-31T00:00:00Z")
 
 
-def _read_rules(
-    fields: Fields, name: str, read: Callable[[Fields], _Written]
-) -> tuple[_Written, ...]:
+def _read_rules(fields: Fields, name: str, read: Callable[[Fields], _Rule]) -> tuple[_Rule, ...]:
     if not fields.has(name):
         return ()
     rules = fields.items(name, read, limit=_MAX_RULES)
@@ -187,7 +184,7 @@ def _read_freshness(fields: Fields) -> FreshnessRule:
     threshold = _read_threshold(fields, len(principals))
     mandatory = fields.raw("required") if fields.has("required") else True
     if not isinstance(mandatory, bool):
-        raise fields.wrong("required", "is neither true nor false")
+        raise fields.wrong("required", "is not a boolean")
     return FreshnessRule(
         datasets, principals, threshold, mandatory=mandatory, maximum_age=_read_age(fields)
     )
@@ -197,7 +194,9 @@ def _read_datasets(fields: Fields) -> tuple[str, ...]:
     datasets = fields.texts("datasets", limit=_MAX_DATASETS)
     for pattern in datasets:
         if re.fullmatch(DATASET_PATTERN, pattern) is None:
-            raise fields.wrong("datasets", f"holds {quoted(pattern)}, not a name, '*' and '?'")
+            raise fields.wrong(
+                "datasets", f"has {quoted(pattern)}, expected a name with '*' and '?'"
+            )
     if not datasets:
         raise fields.wrong("datasets", "is empty")
     return datasets
@@ -213,7 +212,7 @@ def _read_names(fields: Fields, name: str) -> tuple[str, ...]:
 def _read_threshold(fields: Fields, signers: int) -> int:
     threshold = fields.integer("threshold", minimum=1) if fields.has("threshold") else 1
     if threshold > signers:
-        raise fields.wrong("threshold", f"is {threshold}, and there are {signers} principals")
+        raise fields.wrong("threshold", f"is {threshold}, but there are {signers} principals")
     return threshold
 
 
@@ -236,7 +235,9 @@ def _read_required(fields: Fields) -> Required | None:
         if kind == text:
             found = kind
     if found is None:
-        raise fields.wrong("require", f"is {quoted(text)}, not {', '.join(get_args(Required))}")
+        raise fields.wrong(
+            "require", f"is {quoted(text)}, expected {', '.join(get_args(Required))}"
+        )
     return found
 
 
@@ -244,22 +245,22 @@ def _check_consistent(policy: Policy) -> None:
     names = [principal.name for principal in policy.principals]
     _refuse_repeats((name.casefold() for name in names), "the principal name")
     _refuse_repeats((key.fingerprint for key in policy.trusted_keys()), "the key")
-    known = itertools.chain.from_iterable(one.identities for one in policy.principals)
-    _refuse_repeats((str(identity) for identity in known), "the")
-    check_apart(policy.principals)
+    known = itertools.chain.from_iterable(who.identities for who in policy.principals)
+    _refuse_repeats((str(identity) for identity in known), "the identity")
+    check_disjoint(policy.principals)
     for rule in policy.rules():
-        _refuse_repeats(rule.signers, "in one rule the principal")
+        _refuse_repeats(rule.signers, "in a rule, the principal")
         unknown = sorted(set(rule.signers) - set(names))
         if unknown:
             raise FormatError(f"policy: a rule names the unknown principal {quoted(unknown[0])}")
 
 
 def _refuse_repeats(values: Iterable[str], what: str) -> None:
-    """One key under two names would count twice towards a threshold."""
+    """Duplicates are refused: a key under two names would count twice."""
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise FormatError(f"policy: {what} {quoted(value)} stands twice")
+            raise FormatError(f"policy: {what} {quoted(value)} is listed twice")
         seen.add(value)
 
 
@@ -269,7 +270,7 @@ _MAX_NAME = 256
 
 
 def read_names(fields: Fields, origin: Origin) -> NameList | None:
-    """`sources` or `labelers` of a publish rule; None where it says nothing of them."""
+    """`sources` or `labelers` of a publish rule; None if absent."""
     if not fields.has(f"{origin}s"):
         return None
     names = fields.object(f"{origin}s")
@@ -278,18 +279,17 @@ def read_names(fields: Fields, origin: Origin) -> NameList | None:
     absent = False
     # A sample always has a source.
     if origin == "labeler" and names.has("absent"):
-        said = names.raw("absent")
-        if not isinstance(said, bool):
-            raise names.wrong("absent", "is neither true nor false")
-        absent = said
+        absent = names.raw("absent")
+        if not isinstance(absent, bool):
+            raise names.wrong("absent", "is not a boolean")
     names.done()
     if allow is None and not forbid:
-        raise fields.wrong(f"{origin}s", "says neither whom to allow nor whom to forbid")
+        raise fields.wrong(f"{origin}s", "has neither allow nor forbid")
     return NameList(allow, forbid, absent)
 
 
 def read_limits(fields: Fields, threshold: int, signers: int) -> tuple[Limit, ...]:
-    """The `limits` of a publish rule that asks for `threshold` of so many `signers`."""
+    """The `limits` of a publish rule with this threshold and number of signers."""
     if not fields.has("limits"):
         return ()
     return fields.items(
@@ -301,29 +301,30 @@ def _read_limit(fields: Fields, threshold: int, signers: int) -> Limit:
     kinds = fields.texts("kinds", limit=len(KINDS)) if fields.has("kinds") else KINDS
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds or len(set(kinds)) != len(kinds):
-        raise fields.wrong("kinds", f"is not some of {', '.join(KINDS)}, each once")
+        raise fields.wrong("kinds", f"is not a list of different kinds of {', '.join(KINDS)}")
     share = _read_share(fields) if fields.has("share") else None
     count = fields.integer("count") if fields.has("count") else None
     if share is None and count is None:
-        raise fields.wrong("share", "and count are both missing: one has to say how many")
+        raise fields.wrong("share", "and count are both missing: set at least one of them")
     each = _read_each(fields) if fields.has("each") else None
     if each is not None and kinds == ("removed",):
-        raise fields.wrong("each", f"counts nothing: no {each} answers for a removal")
+        raise fields.wrong("each", f"has no effect: a removal has no {each}")
     unless = None
     if fields.has("unless"):
         unless = fields.integer("unless", minimum=1)
         if not threshold < unless <= signers:
             raise fields.wrong(
-                "unless", f"is {unless}, and {threshold} of {signers} principals must sign anyway"
+                "unless",
+                f"is {unless}, expected more than the threshold {threshold}, at most {signers}",
             )
     return Limit(() if kinds == KINDS else kinds, share, count, each, unless)
 
 
 def _read_share(fields: Fields) -> Decimal:
-    """As it is written in decimals, so that 1 % of 100 is 1 and not a little less."""
+    """The decimal as written, so that 1 % of 100 is exactly 1."""
     share = fields.raw("share")
     if not isinstance(share, float) or not 0 <= share < 1:
-        raise fields.wrong("share", "is not a number from 0.0 to below 1.0 (1 % is 0.01)")
+        raise fields.wrong("share", "is not a number from 0.0 to below 1.0 (0.01 is 1 %)")
     return Decimal(str(share))
 
 
@@ -333,14 +334,14 @@ def _read_each(fields: Fields) -> Origin:
         if origin == text:
             found: Origin = origin
             return found
-    raise fields.wrong("each", f"is {quoted(text)}, not {' or '.join(get_args(Origin))}")
+    raise fields.wrong("each", f"is {quoted(text)}, expected {' or '.join(get_args(Origin))}")
 
 
 def _read_list(fields: Fields, name: str) -> tuple[str, ...]:
     names = fields.texts(name, limit=_MAX_NAMES)
-    for one in names:
-        if not 0 < len(one) <= _MAX_NAME or name_complaint(one) is not None:
-            raise fields.wrong(name, f"holds {quoted(one)}, which no source or labeler is called")
+    for pattern in names:
+        if not 0 < len(pattern) <= _MAX_NAME or name_complaint(pattern) is not None:
+            raise fields.wrong(name, f"has an invalid source or labeler: {quoted(pattern)}")
     if not names:
         raise fields.wrong(name, "is empty")
     return names

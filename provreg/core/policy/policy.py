@@ -1,8 +1,8 @@
 """The policy: which principals may do what with which datasets (docs/reference/policy.md).
 
-A policy is the consumer's own file. Principals, not signatures, are counted: whatever keys and
-identities a principal holds, it speaks once. Of each kind of rules the first whose `datasets` match
-decides; where none matches, and so under an empty policy, nothing is allowed.
+A policy is the consumer's own file. Principals, not signatures, are counted: all keys and
+identities of a principal count once. The first rule of each kind whose `datasets` match decides. If
+none matches, as under an empty policy, nothing is allowed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ Covering = TypeVar("Covering", bound="Rule")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who made one bundle, as its verification found (step 3), before any policy is asked.
+    """The verified signer of a bundle (step 3), before a policy is applied.
 
     Either `key`, the fingerprint of a trusted key, or `identity` and `issuer` of a certificate is
-    set. `signed_at` is None where nothing says when. `proof` is what vouches for the time: a
-    transparency log, a timestamp authority, or only the signer's claim. `logged`: a transparency
-    log has it; `stamped`: a timestamp authority has seen it, whichever gave the time. The last
-    three are what a CI service's certificate says, None where it does not.
+    set. `signed_at` is None if unknown; `proof` attests it: a transparency log, a timestamp
+    authority, or only the signer's claim. `logged`: a transparency log has it. `stamped`: a
+    timestamp authority saw it. The last three come from a CI service's certificate, None if absent.
     """
 
     key: str | None = None
@@ -48,7 +47,7 @@ class Signature:
 
     @property
     def signer(self) -> str:
-        """Who made it, in full: a key's fingerprint, or an identity and its issuer."""
+        """The full key fingerprint, or the identity and its issuer."""
         return self.key or f"{self.identity} by {self.issuer}"
 
     def __str__(self) -> str:
@@ -57,7 +56,7 @@ class Signature:
         return f"{printable(self.identity or '')} by {printable(self.issuer or '')}"
 
     def carries(self, required: Required) -> bool:
-        """Whether it has a log's, a timestamp authority's, or either's word for its time."""
+        """Whether a log, a timestamp authority, or either attests it."""
         if required == "log":
             return self.logged or self.proof == "log"
         if required == "timestamp":
@@ -67,9 +66,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key in a policy: its fingerprint (`sha256:…`), its PEM text, and when it holds.
+    """A public key in a policy: its fingerprint (`sha256:…`), its PEM text, and its validity.
 
-    It holds from `valid_from` until before `valid_until` and before `revoked`, each where set.
+    It is valid from `valid_from` until before `valid_until` and before `revoked`, each if set.
     """
 
     fingerprint: str
@@ -81,10 +80,10 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a certificate must say: an identity, and the issuer that vouches for it, matched whole.
+    """The required contents of a certificate: an identity and its issuer, matched whole.
 
-    With `pattern`, `identity` may have wildcards (`pattern.matches`); `issuer` never. What is
-    set of `repository`, `ref` (which may be a pattern) and `environment` must stand in it too.
+    With `pattern`, `identity` can have wildcards (`pattern.matches`); `issuer` cannot. If set,
+    `repository`, `ref` (which can be a pattern) and `environment` must match too.
     """
 
     identity: str
@@ -95,10 +94,10 @@ class Identity:
     environment: str | None = None
 
     def matches(self, signature: Signature) -> bool:
-        """Whether the certificate of `signature` says all of it."""
+        """Whether the certificate of `signature` has all required contents."""
         if signature.key is not None or signature.identity is None:
             return False
-        if signature.issuer != self.issuer or not self._names(signature.identity):
+        if signature.issuer != self.issuer or not self._matches_identity(signature.identity):
             return False
         return (
             self.repository in (None, signature.repository)
@@ -107,52 +106,52 @@ class Identity:
         )
 
     def overlaps(self, other: Identity) -> bool:
-        """Whether one certificate could be both's."""
+        """Whether some certificate matches both."""
         if self.issuer != other.issuer:
             return False
         if self.pattern and other.pattern:
             same = overlap(self.identity, other.identity)
         else:
-            same = other._names(self.identity) or self._names(other.identity)
+            same = other._matches_identity(self.identity) or self._matches_identity(other.identity)
         fixed = ((self.repository, other.repository), (self.environment, other.environment))
         return same and all(None in pair or len(set(pair)) == 1 for pair in fixed)
 
-    def _names(self, identity: str) -> bool:
+    def _matches_identity(self, identity: str) -> bool:
         return matches(self.identity, identity) if self.pattern else self.identity == identity
 
     def __str__(self) -> str:
         kind = "identities like" if self.pattern else "identity"
         claims = {"repository": self.repository, "ref": self.ref, "environment": self.environment}
-        said = "".join(
+        details = "".join(
             f", {name} {printable(text)}" for name, text in claims.items() if text is not None
         )
-        return f"{kind} {printable(self.identity)} by {printable(self.issuer)}{said}"
+        return f"{kind} {printable(self.identity)} by {printable(self.issuer)}{details}"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A person or pipeline, with all their keys and identities."""
+    """A person or pipeline, with all its keys and identities."""
 
     name: str
     keys: tuple[TrustedKey, ...] = ()
     identities: tuple[Identity, ...] = ()
 
     def key_of(self, signature: Signature) -> TrustedKey | None:
-        """This principal's key that made `signature`, None where none did."""
+        """The key of this principal that made `signature`, None if none did."""
         return next((key for key in self.keys if key.fingerprint == signature.key), None)
 
     def matches(self, signature: Signature) -> bool:
         """Whether `signature` is by one of this principal's keys or identities."""
         return self.key_of(signature) is not None or any(
-            known.matches(signature) for known in self.identities
+            identity.matches(signature) for identity in self.identities
         )
 
 
 @dataclass(frozen=True, slots=True)
 class NameList:
-    """Which sources or labelers a version's samples may have, by names or patterns.
+    """The allowed sources or labelers of a version's samples, as names or patterns.
 
-    Without `allow` any that `forbid` does not cover. `absent` is whether a sample may have none.
+    Without `allow`, all that `forbid` does not cover. `absent`: whether a sample can have none.
     """
 
     allow: tuple[str, ...] | None = None
@@ -160,7 +159,7 @@ class NameList:
     absent: bool = False
 
     def allows(self, name: str | None) -> bool:
-        """Whether a sample may have it; `forbid` goes before `allow`."""
+        """Whether a sample can have this name; `forbid` takes precedence over `allow`."""
         if name is None:
             return self.absent
         if covers(self.forbid, name):
@@ -170,11 +169,11 @@ class NameList:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much a version may change: at most `share` of the samples before and at most `count`.
+    """How much a version may change: at most `share` of the parent's samples and at most `count`.
 
-    Changes of any of `kinds` are counted, all kinds where it is empty. With `each`, those from each
-    source or labeler by themselves; removals then count for nobody. Where at least `unless`
-    principals have signed, it does not apply.
+    Counts changes of any of `kinds`, of all kinds if empty. With `each`, the changes of each source
+    or labeler are counted separately, and removals are not counted. The limit is waived if at least
+    `unless` principals signed.
     """
 
     kinds: tuple[str, ...] = ()
@@ -184,19 +183,19 @@ class Limit:
     unless: int | None = None
 
     def max_changes(self, samples: int) -> int:
-        """The most changes to a version that had so many samples."""
+        """The maximum number of changes to a version with this number of samples."""
         bounds = [] if self.count is None else [self.count]
         if self.share is not None:
             bounds.append(int(self.share * samples))
         return min(bounds)
 
     def is_waived(self, signed: int) -> bool:
-        """Whether so many principals are enough for it not to apply."""
+        """Whether the limit does not apply with this number of signing principals."""
         return self.unless is not None and signed >= self.unless
 
     @property
     def counted(self) -> str:
-        """What is counted, in words: "relabeled or modified"."""
+        """The counted kinds, in words: "relabeled or modified"."""
         return " or ".join(self.kinds) or "changed in any way"
 
     def __str__(self) -> str:
@@ -210,11 +209,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """For datasets matching a pattern: `threshold` of the principals must have signed.
+    """For datasets that match a pattern: `threshold` principals must have signed.
 
-    `countersigners` count as well, but at least one of `principals` must be among those who signed.
-    Signatures that are older than `maximum_age` or lack the `required` proof are not counted.
-    `place` is the rule's number among those of its kind in the file, 0 for one that is in no file.
+    `countersigners` count too, but at least one of `principals` must have signed. Signatures that
+    are older than `maximum_age` or lack the `required` proof are not counted. `place` is the rule's
+    number among those of its kind in the file, 0 if it is in no file.
     """
 
     kind: ClassVar[str] = ""
@@ -228,12 +227,12 @@ class Rule:
     place: int = field(default=0, kw_only=True, compare=False)
 
     def covers(self, dataset: str) -> bool:
-        """Whether a pattern matches the whole name: `*` is any run, `?` any one character."""
+        """Whether one of the patterns matches the whole name."""
         return covers(self.datasets, dataset)
 
     @property
     def signers(self) -> tuple[str, ...]:
-        """All whose signatures count: principals, then countersigners."""
+        """Principals, then countersigners."""
         return self.principals + self.countersigners
 
     def __str__(self) -> str:
@@ -244,9 +243,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PublishRule(Rule):
-    """Who may publish versions of these datasets, and what such a version may hold and change.
+    """Who may publish versions of these datasets, and which contents and changes are allowed.
 
-    Those below `minimum_version` nobody may publish.
+    Versions below `minimum_version` are refused.
     """
 
     kind: ClassVar[str] = "publish"
@@ -258,7 +257,7 @@ class PublishRule(Rule):
 
     @property
     def checks_content(self) -> bool:
-        """Whether signatures alone do not decide."""
+        """Whether the rule restricts contents or changes."""
         return bool(self.limits or self.sources or self.labelers)
 
 
@@ -271,9 +270,9 @@ class RevokeRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class FreshnessRule(Rule):
-    """Who may attest which version of these datasets is the newest.
+    """Who may sign *latest* statements for these datasets.
 
-    With `mandatory`, a version is refused without such a statement.
+    If `mandatory`, versions are refused without such a statement.
     """
 
     kind: ClassVar[str] = "freshness"
@@ -283,14 +282,14 @@ class FreshnessRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class TrainRule(Rule):
-    """Whose receipts count of training runs on these datasets."""
+    """Whose receipts of training runs on these datasets count."""
 
     kind: ClassVar[str] = "train"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Principals, and the rules of each kind in the order they are asked."""
+    """Principals, and the rules of each kind in order of precedence."""
 
     principals: tuple[Principal, ...] = ()
     publish: tuple[PublishRule, ...] = ()
@@ -299,7 +298,7 @@ class Policy:
     train: tuple[TrainRule, ...] = ()
 
     def publish_rule(self, dataset: str) -> PublishRule | None:
-        """The first rule that covers `dataset`: it decides, also where it refuses."""
+        """The first rule that covers `dataset`; it alone decides."""
         return _first(self.publish, dataset)
 
     def revoke_rule(self, dataset: str) -> RevokeRule | None:
@@ -307,20 +306,20 @@ class Policy:
         return _first(self.revoke, dataset)
 
     def freshness_rule(self, dataset: str) -> FreshnessRule | None:
-        """As `publish_rule`, for attesting the newest version."""
+        """As `publish_rule`, for *latest* statements."""
         return _first(self.freshness, dataset)
 
     def train_rule(self, dataset: str) -> TrainRule | None:
-        """As `publish_rule`, for signing receipts of training runs."""
+        """As `publish_rule`, for receipts of training runs."""
         return _first(self.train, dataset)
 
     def rules(self) -> tuple[Rule, ...]:
-        """All rules of every kind."""
+        """The rules of all kinds."""
         return (*self.publish, *self.revoke, *self.freshness, *self.train)
 
     def signer_of(self, signature: Signature) -> Principal | None:
-        """The one principal that `signature` can count for: the first that made it."""
-        return next((one for one in self.principals if one.matches(signature)), None)
+        """The principal that `signature` counts for: the first that matches it."""
+        return next((who for who in self.principals if who.matches(signature)), None)
 
     def trusted_keys(self) -> tuple[TrustedKey, ...]:
         """The keys of all principals."""
@@ -328,24 +327,26 @@ class Policy:
 
 
 def short_fingerprint(fingerprint: str) -> str:
-    """A fingerprint as messages show it: never compared."""
+    """A truncated fingerprint for messages, never for comparisons."""
     algorithm, _, digits = fingerprint.partition(":")
     return f"{algorithm}:{digits[:_SHOWN_DIGITS]}"
 
 
 def single_key_policy(fingerprint: str, pem: str) -> Policy:
-    """The policy of `--key PUB`: that key alone, for any dataset; its principal is named by it."""
+    """The policy of `--key PUB`: this key alone may do everything."""
     name = short_fingerprint(fingerprint)
-    return _alone(Principal(name, keys=(TrustedKey(fingerprint, pem),)))
+    return _single_principal_policy(Principal(name, keys=(TrustedKey(fingerprint, pem),)))
 
 
 def single_identity_policy(identity: str, issuer: str) -> Policy:
-    """The policy of `--identity I --issuer U`: that identity alone, for any dataset."""
-    return _alone(Principal(printable(identity), identities=(Identity(identity, issuer),)))
+    """The policy of `--identity I --issuer U`: this identity alone may do everything."""
+    return _single_principal_policy(
+        Principal(printable(identity), identities=(Identity(identity, issuer),))
+    )
 
 
-def _alone(principal: Principal) -> Policy:
-    """Whom somebody names may do everything, nobody else anything, and nothing is demanded."""
+def _single_principal_policy(principal: Principal) -> Policy:
+    """`principal` may do everything, nobody else anything; *latest* statements are optional."""
     every, names = ("*",), (principal.name,)
     return Policy(
         (principal,),

@@ -56,14 +56,14 @@ def test_a_policy_is_told_line_by_line() -> None:
         "  identity https://ci/x by https://i",
         "publish rule 1 (cifar10): 2 of alice, ci",
         "  at least one of them of alice",
-        "  only signatures count that a log or a timestamp proves the time of",
-        "  only signatures count that are at most 90 days old",
+        "  only signatures with a proven time count",
+        "  only signatures at most 90 days old count",
         "publish rule 2 (toolformer-*, x?z): 1 of alice",
         "  from version 5 on",
         "revoke rule 1 (*): 2 of alice, ci",
         "freshness rule 1 (*): 1 of ci",
-        "  their statement of which version is the newest is needed",
-        "  only signatures count that are at most 1 day old",
+        "  their latest statement is required",
+        "  only signatures at most 1 day old count",
         "train rule 1 (*): 1 of ci",
         "no rule names bob@example.org",
         "nothing else is allowed",
@@ -83,9 +83,9 @@ def test_a_key_is_told_with_when_it_holds() -> None:
     assert key_told(valid_from=NOW, valid_until=NOW + DAY) == (
         "  key sha256:aa, valid from 2026-06-01 00:00:00Z, valid until 2026-06-02 00:00:00Z"
     )
-    ended = ": only what was stamped before, seen or pinned stands"
+    ended = ": only signatures proven, seen or pinned to be earlier count"
     assert key_told(revoked=NOW) == f"  key sha256:aa, revoked from 2026-06-01 00:00:00Z{ended}"
-    assert key_told(valid_from=NOW, revoked=NOW).endswith(": it never holds")
+    assert key_told(valid_from=NOW, revoked=NOW).endswith(": it is never valid")
 
 
 def test_what_can_never_apply_is_pointed_at() -> None:
@@ -96,12 +96,12 @@ def test_what_can_never_apply_is_pointed_at() -> None:
         return PublishRule(datasets, principals, **more)
 
     covered = notes(rule("alice"), rule("alice", datasets=("cifar10",)))
-    assert "cifar10 is never asked here: a rule above covers it" in covered
-    useless = "its countersigners never matter: one signature is enough, and not theirs alone"
+    assert "cifar10 has no effect here: an earlier rule covers it" in covered
+    useless = "its countersigners have no effect: one signature of a principal is enough"
     assert useless in notes(rule("alice", countersigners=("ci",)))
     assert useless not in notes(rule("alice", countersigners=("ci",), threshold=2))
     unlogged = notes(rule("alice", "ci", required="log"))
-    assert "never counted: alice, for keys leave no log entry" in unlogged
+    assert "never counted: alice, because keys have no log entry" in unlogged
     assert "it can never be met" not in unlogged
     for never in (
         rule("alice", required="log"),

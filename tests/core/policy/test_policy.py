@@ -361,7 +361,7 @@ def test_starter_policy_refuses_an_identity_that_a_policy_could_not_hold(
 
 
 def test_starter_policy_of_nobody_is_refused() -> None:
-    with pytest.raises(UsageError, match="by a key or an identity"):
+    with pytest.raises(UsageError, match="needs a key or an identity"):
         starter_policy("ann")
 
 
