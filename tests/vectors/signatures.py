@@ -211,7 +211,7 @@ def _policies(kept: Kept) -> Iterator[Case]:
     outsider["principal"] += policy("bob")["principal"]
     yield signed(
         "policy-principal-outside-the-rule", "A known principal whom the rule does not name is"
-        " not enough.", 6, "allows to publish it has signed it", outsider, "bob",
+        " not enough.", 6, "signed this version", outsider, "bob",
     )  # fmt: skip
     newer = policy("alice")
     newer["publish"][0]["minimum_version"] = 2
