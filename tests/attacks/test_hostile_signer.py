@@ -20,11 +20,11 @@ from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import Head, NameCounts, PartRef, root_of_parts
 from provreg.core.manifest.leaf import leaves
-from provreg.core.manifest.manifest import build_parts
 from provreg.core.manifest.tree import block_list, cut
 from provreg.core.statements.statement import version_statement
 from provreg.errors import FormatError, NotTrustedError, ProvregError
 from provreg.store.registry.parts import read_part, write_part
+from tests.parts import build_parts
 
 if TYPE_CHECKING:
     from tests.conftest import Bench

@@ -39,7 +39,6 @@ from provreg.core.manifest.limits import (
     MAX_ANNOTATIONS,
     PART_MAX_ENTRIES,
 )
-from provreg.core.manifest.manifest import build_parts
 from provreg.core.statements.statement import PAYLOAD_TYPE, pae, statement_of
 from provreg.errors import NotTrustedError
 from provreg.flows.verify.steps import STEPS
@@ -47,6 +46,7 @@ from provreg.readers.labels import LABEL_COLUMNS
 from provreg.store.registry.parts import write_part
 from provreg.trust.bundle import key_bundle, parse_bundle
 from provreg.trust.keys import load_private_pem
+from tests.parts import build_parts
 from tests.vectors.test_vectors import stored
 
 ROOT = Path(__file__).parents[2]

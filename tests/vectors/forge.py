@@ -23,10 +23,11 @@ from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import root_of_parts
 from provreg.core.manifest.leaf import claims, leaves
-from provreg.core.manifest.manifest import Part, build_parts, name_counts, name_table
+from provreg.core.manifest.manifest import name_counts, name_table
 from provreg.core.manifest.tree import BlockList, block_list, cut
 from provreg.core.statements.statement import version_statement
 from provreg.store.registry.parts import write_part
+from tests.parts import Part, build_parts
 
 HERE = Path(__file__).parent
 UID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"

@@ -116,7 +116,7 @@ RECORDS = (
     ("blake3", "head is not a sha256 digest", "a head named by another digest than sha256",
      lambda head: canonical({"head": DIGEST, "nonce": "0" * 32})),
     ("no-json", "is not valid JSON", "bytes that are no JSON", lambda head: b"squatted"),
-    ("too-long", "is longer than", "more than 1,024 bytes",
+    ("too-long", "at most 1024 are allowed", "more than 1,024 bytes",
      lambda head: version_record(head, 1) + b" " * 1024),
 )  # fmt: skip
 

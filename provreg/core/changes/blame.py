@@ -1,8 +1,8 @@
-"""Since when a sample has its bytes and its label (docs/concepts/terms.md, "Blame").
+"""Since which version a sample has its bytes and its label (docs/concepts/terms.md, "Blame").
 
-Who brought the bytes and who set the label are two questions. Both are answered by walking the
-changes of a version's history once, oldest first; samples that no change touched have what the
-first version gave them.
+The origin of the bytes and the origin of the label are two questions. One walk through the changes
+of a version's history, oldest first, answers both; samples without a change are from the first
+version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ORIGIN = BIT["modified"] | BIT["relabeled"] | BIT["reattributed"]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where an entry is recorded: the `side` of row `row` of the history's changes."""
+    """An entry in the history: the `side` of row `row` of its changes."""
 
     side: Literal["old", "new"]
     row: int
@@ -31,11 +31,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Since which version (its place in the history) something holds, and where it is recorded.
+    """Since which version (its place in the history) a content or label is present, and its record.
 
-    `record` None means the entry as it stands now. `restated_in` is the last version that rewrote
-    who is said to answer for it (a content's source, a label's labeler or time) though it stayed
-    the same, None where none did.
+    `record` None means the present entry. `restated_in` is the last version that rewrote its origin
+    (a content's source, a label's labeler or time) without changing it, None if none did.
     """
 
     since: int
@@ -45,7 +44,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """An earlier time of a sample: present from version `since` until `until` removed it."""
+    """An earlier life of a sample: from version `since` until version `until` removed it."""
 
     id: str
     since: int
@@ -54,10 +53,10 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """What is known of one sample of a version; all versions are places in its history.
+    """The history of a sample; versions are places in the history of its dataset.
 
-    `earlier` are the lives that ended before this one began, in version `born`. `origin`, `split`
-    and `named` are the last versions that changed who answers for it, its split and its id.
+    `born` is the version in which its present life began, `earlier` are lives before. `origin`,
+    `split` and `named` are the last versions that changed its origin, its split and its id.
     """
 
     content: Fact
@@ -74,19 +73,19 @@ UNTOUCHED = Blame(Fact(0), Fact(0))
 
 @dataclass(slots=True)
 class _Walk:
-    """The state between two versions: blames by id, and the lives that ended so far."""
+    """The state between two versions: the blame of each id, and the ended lives."""
 
     alive: dict[str, Blame] = field(default_factory=dict)
     ended: dict[str | bytes, list[Life]] = field(default_factory=dict)
 
 
 def blame_touched(history: pa.Table) -> dict[str, Blame]:
-    """The blame of every sample of the newest version that a change touched, by id.
+    """The blame of every sample of the newest version that was ever changed, by id.
 
-    `history` are the changes of a chain of versions, oldest first: columns `version` (place in the
-    chain), `kinds`, and `old_…` and `new_…` for id, content, source, labeler and labeled_at.
-    Samples that are not in the result are `UNTOUCHED`. A sample that was removed and came back,
-    under its id or with its bytes, has its earlier lives.
+    `history` has the changes of a chain of versions, oldest first: columns `version` (place in the
+    chain), `kinds`, and `old_…` and `new_…` for id, content, source, labeler and labeled_at. All
+    other samples are `UNTOUCHED`. A sample that was removed and came back, by id or by bytes, has
+    its earlier lives.
     """
     columns = ("version", "kinds", "old_id", "new_id", "old_content", "new_content")
     lists = [history.column(name).to_pylist() for name in columns]
@@ -104,7 +103,7 @@ def blame_touched(history: pa.Table) -> dict[str, Blame]:
 
 
 def _step(walk: _Walk, rows: Sequence[tuple[Any, ...]], first_row: int) -> None:
-    # All old ids are taken out before any new id is put in: names may be swapped in one version.
+    # Remove all old ids before adding new ones: a version can swap ids.
     before = {old: walk.alive.pop(old, UNTOUCHED) for _, _, old, *_ in rows if old is not None}
     for offset, fields in enumerate(rows):
         version, kinds, old, new, old_content, new_content, *rewritten = fields
@@ -116,11 +115,11 @@ def _step(walk: _Walk, rows: Sequence[tuple[Any, ...]], first_row: int) -> None:
             earlier = dict.fromkeys(walk.ended.get(new, []) + walk.ended.get(new_content, []))
             walk.alive[new] = Blame(fact, fact, tuple(earlier), *[version] * 4)
         else:
-            walk.alive[new] = _changed(before[old], version, kinds, rewritten, row)
+            walk.alive[new] = _blame_after(before[old], version, kinds, rewritten, row)
 
 
 def _differ(history: pa.Table, *names: str) -> list[bool]:
-    """For each change, whether one of these fields is another after it."""
+    """For each change, whether it changed one of these fields."""
     differ = pa.array([False] * len(history), pa.bool_())
     for name in names:
         old, new = history.column(f"old_{name}"), history.column(f"new_{name}")
@@ -132,11 +131,15 @@ def _differ(history: pa.Table, *names: str) -> list[bool]:
     return found
 
 
-def _changed(blame: Blame, version: int, kinds: int, rewritten: Sequence[bool], row: int) -> Blame:
+def _blame_after(
+    blame: Blame, version: int, kinds: int, rewritten: Sequence[bool], row: int
+) -> Blame:
     now = Fact(version, Record("new", row))
     source, labeler = rewritten
-    content = now if kinds & _CONTENT else _kept(blame.content, version, row, rewritten=source)
-    label = now if kinds & _LABEL else _kept(blame.label, version, row, rewritten=labeler)
+    content = (
+        now if kinds & _CONTENT else _unchanged_fact(blame.content, version, row, rewritten=source)
+    )
+    label = now if kinds & _LABEL else _unchanged_fact(blame.label, version, row, rewritten=labeler)
     return replace(
         blame,
         content=content,
@@ -147,11 +150,11 @@ def _changed(blame: Blame, version: int, kinds: int, rewritten: Sequence[bool], 
     )
 
 
-def _kept(fact: Fact, version: int, row: int, *, rewritten: bool) -> Fact:
-    """A fact that a change did not touch, though it may have been written under another name.
+def _unchanged_fact(fact: Fact, version: int, row: int, *, rewritten: bool) -> Fact:
+    """The fact after a change that at most rewrote its origin.
 
-    What was said first stays recorded: a later version that rewrites only the origin must not be
-    able to put its words into the first signer's mouth.
+    The first record stays: a later version that rewrites only the origin must not attribute its
+    claim to the first signer.
     """
     record = fact.record or Record("old", row)
     restated_in = version if rewritten else fact.restated_in

@@ -1,9 +1,9 @@
-"""What changed between two versions (docs/concepts/terms.md, "Changes").
+"""The changes between two versions (docs/concepts/terms.md, "Changes").
 
-A change is one sample's difference, of one or several kinds. Versions are compared block by block:
-entries in blocks that both versions hold are equal, and only the rest is joined. Entries are paired
-by id, the remaining ones by content. Ids ascend on both sides, so versions of any size are paired
-span by span.
+A change is the difference of a sample, of one or several kinds. Versions are compared block by
+block: entries in common blocks are equal, and only the others are compared. Entries are paired by
+id, the remaining ones by content. Ids ascend on both sides, so versions of any size are paired span
+by span.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _SLICE = _SPAN = 1 << 16  # rows
 class Changes:
     """The changes from `old` to `new` entries (schema `entry.ENTRY`), in the order of `ids`.
 
-    The i-th change has the kinds whose bits (`BIT`) are set in `kinds[i]`; it leads from row
-    `old_rows[i]` of `old` to row `new_rows[i]` of `new`, -1 where there is none.
+    Change i has the kinds whose bits (`BIT`) are set in `kinds[i]`. It leads from row `old_rows[i]`
+    of `old` to row `new_rows[i]` of `new`; -1 means no row.
     """
 
     old: pa.Table
@@ -54,15 +54,15 @@ class Changes:
         return len(self.kinds)
 
     def counts(self) -> dict[str, int]:
-        """How many changes are of each kind; one of several kinds counts under each."""
+        """The number of changes of each kind; a change of several kinds counts under each."""
         return {kind: int(np.count_nonzero(self.kinds & bit)) for kind, bit in BIT.items()}
 
     def ids(self) -> pa.Array:
-        """The new id of each change, the old one for a removal."""
+        """The new id of each change, the old id of a removal."""
         return pc.coalesce(take(self.new, "id", self.new_rows), take(self.old, "id", self.old_rows))
 
     def slice(self, start: int, stop: int) -> Changes:
-        """The changes from place `start` to before `stop`."""
+        """The changes from `start` to before `stop`."""
         span = slice(start, stop)
         return Changes(
             self.old, self.new, self.kinds[span], self.old_rows[span], self.new_rows[span]
@@ -80,46 +80,46 @@ class Changes:
 def compare(old: pa.Table, new: pa.Table) -> Changes:
     """The changes from `old` to `new`, two tables of entries with ascending ids.
 
-    What they take is little beside the changes themselves, however many entries there are.
+    The memory needed depends on the number of changes, not of entries.
     """
     if not old.num_rows:
         return _all_injected(old, new)
-    gone, come = np.ones(old.num_rows, np.bool_), np.ones(new.num_rows, np.bool_)
-    found = []
+    is_removed, is_added = np.ones(old.num_rows, np.bool_), np.ones(new.num_rows, np.bool_)
+    runs = []
     for old_rows, new_rows in same_id(old.column("id"), new.column("id")):
-        gone[old_rows], come[new_rows] = False, False
+        is_removed[old_rows], is_added[new_rows] = False, False
         kinds = _kinds(take_rows(old, old_rows), take_rows(new, new_rows))
         changed = np.flatnonzero(kinds)
-        found.append((kinds[changed], old_rows[changed], new_rows[changed]))
-    left = pair_renames(old, new, gone, come)
+        runs.append((kinds[changed], old_rows[changed], new_rows[changed]))
+    left = pair_renames(old, new, is_removed, is_added)
     for at in range(0, len(left.old), _SLICE):
         old_rows, new_rows = left.old[at : at + _SLICE], left.new[at : at + _SLICE]
         kinds = _kinds(take_rows(old, old_rows), take_rows(new, new_rows))
-        found.append((kinds | np.uint8(BIT["renamed"]), old_rows, new_rows))
+        runs.append((kinds | np.uint8(BIT["renamed"]), old_rows, new_rows))
     for kind, old_rows, new_rows in (
         ("removed", left.removed, np.full(len(left.removed), -1)),
         ("injected", np.full(len(left.added), -1), left.added),
     ):
-        found.append((np.full(len(old_rows), BIT[kind], np.uint8), old_rows, new_rows))
-    kinds, old_rows, new_rows = map(np.concatenate, zip(*found, strict=True))
+        runs.append((np.full(len(old_rows), BIT[kind], np.uint8), old_rows, new_rows))
+    kinds, old_rows, new_rows = map(np.concatenate, zip(*runs, strict=True))
     order = pc.sort_indices(Changes(old, new, kinds, old_rows, new_rows).ids()).to_numpy()
     return Changes(old, new, kinds[order], old_rows[order], new_rows[order])
 
 
 def _all_injected(old: pa.Table, new: pa.Table) -> Changes:
-    # One value for all of them takes no room.
+    # A broadcast value takes no memory.
     kinds = np.broadcast_to(np.array(BIT["injected"], np.uint8), new.num_rows)
     nowhere = np.broadcast_to(np.array(-1, np.int64), new.num_rows)
     return Changes(old, new, kinds, nowhere, np.arange(new.num_rows))
 
 
 def same_ids(old: pa.Table, new: pa.Table) -> bool:
-    """Whether two runs of entries have the same ids, row by row, as after relabeling."""
+    """Whether two tables of entries have the same ids, row by row, as after relabeling."""
     return bool(old.column("id").equals(new.column("id")))
 
 
 def drop_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Two runs of entries with the same ids, row by row, less the rows that are equal in both."""
+    """Two tables of entries with the same ids, row by row, without the rows that are equal."""
     masks = [unequal(old.column(name), new.column(name)) for name in old.column_names]
     rows = np.flatnonzero(np.logical_or.reduce(masks))
     return take_rows(old, rows), take_rows(new, rows)
@@ -128,9 +128,9 @@ def drop_equal(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table]:
 def differing_rows(
     old: Sequence[BlockList], new: Sequence[BlockList]
 ) -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
-    """For each part of either version, the runs of rows (start, stop) the other may not have.
+    """For each part of either version, the runs of rows (start, stop) that the other may lack.
 
-    A block that stands in both versions holds equal entries, wherever it stands: ids are unique.
+    A block in both versions has equal entries, wherever it is: ids are unique.
     """
     old_digests, new_digests = _digests(old), _digests(new)
     return (
@@ -139,21 +139,13 @@ def differing_rows(
     )
 
 
-def apply(changes: Changes, old: pa.Table) -> pa.Table:
-    """The version that `changes` make of the whole version `old`, ascending by id."""
-    gone = take(changes.old, "id", changes.old_rows[changes.old_rows >= 0])
-    kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=gone)))
-    come = take_rows(changes.new, changes.new_rows[changes.new_rows >= 0])
-    return pa.concat_tables([kept, come]).unify_dictionaries().sort_by("id")
-
-
 def _digests(parts: Sequence[BlockList]) -> pa.Array:
-    joined = b"".join(part.digests.tobytes() for part in parts)
-    return pa.Array.from_buffers(pa.binary(32), len(joined) // 32, [None, pa.py_buffer(joined)])
+    digests = b"".join(part.digests.tobytes() for part in parts)
+    return pa.Array.from_buffers(pa.binary(32), len(digests) // 32, [None, pa.py_buffer(digests)])
 
 
 def _runs(parts: Sequence[BlockList], wanted: Mask) -> list[list[tuple[int, int]]]:
-    """The wanted blocks of each part as runs of rows, neighbours joined."""
+    """The wanted blocks of each part as runs of rows; adjacent blocks form one run."""
     runs: list[list[tuple[int, int]]] = [[] for _ in parts]
     blocks = np.flatnonzero(wanted)
     if not len(blocks):
@@ -171,7 +163,7 @@ def _runs(parts: Sequence[BlockList], wanted: Mask) -> list[list[tuple[int, int]
 
 
 def _kinds(old: pa.Table, new: pa.Table) -> npt.NDArray[np.uint8]:
-    """The kinds, row by row, of what differs between two runs of entries beside the ids."""
+    """The kinds of change, row by row, between two tables of entries with the same rows."""
 
     def differ(*names: str) -> Mask:
         masks = [unequal(old.column(name), new.column(name)) for name in names]
@@ -190,9 +182,9 @@ def _kinds(old: pa.Table, new: pa.Table) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Renames:
-    """What becomes of entries whose id stands on one side only, by equal content.
+    """Entries whose id is in one version only, paired by equal content.
 
-    `old` and `new` are equally long. `removed` and `added` are the rows left over.
+    Row `old[i]` was renamed to row `new[i]`. `removed` and `added` are the unpaired rows.
     """
 
     old: RowNumbers
@@ -204,7 +196,7 @@ class Renames:
 def spans(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[slice, slice]]:
     """Two columns of ascending ids, cut at the same ids into slices of at most `_SPAN` rows.
 
-    An id that both have is in slices of one pair.
+    An id in both columns is in both slices of a pair.
     """
     old_at = new_at = 0
     while old_at < len(old) or new_at < len(new):
@@ -221,7 +213,7 @@ def spans(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[slice, s
 
 
 def _end(ids: pa.ChunkedArray, at: int, last: str | None) -> int:
-    """Where in the span from `at` on the ids go beyond `last`."""
+    """The end of the ids from `at` on, within a span, that are at most `last`."""
     end = min(at + _SPAN, len(ids))
     if last is None:
         return end
@@ -229,7 +221,7 @@ def _end(ids: pa.ChunkedArray, at: int, last: str | None) -> int:
 
 
 def same_id(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[RowNumbers, RowNumbers]]:
-    """The rows of two columns of ascending, unique ids that have the same id, span by span."""
+    """The rows with the same id in two columns of ascending, unique ids, span by span."""
     for before, after in spans(old, new):
         ids, others = old[before], new[after]
         if ids.equals(others):
@@ -241,10 +233,10 @@ def same_id(old: pa.ChunkedArray, new: pa.ChunkedArray) -> Iterator[tuple[RowNum
             yield before.start + places[there], after.start + there
 
 
-def pair_renames(old: pa.Table, new: pa.Table, gone: Mask, come: Mask) -> Renames:
-    """Pairs entries whose ids are `gone` or have `come`, in the order of ids where a content stands
+def pair_renames(old: pa.Table, new: pa.Table, is_removed: Mask, is_added: Mask) -> Renames:
+    """Pairs removed with added entries of equal content, in the order of ids where a content occurs
     repeatedly. Both tables need `content`."""
-    removed, added = np.flatnonzero(gone), np.flatnonzero(come)
+    removed, added = np.flatnonzero(is_removed), np.flatnonzero(is_added)
     if not len(removed) or not len(added):
         nothing = np.empty(0, np.int64)
         return Renames(nothing, nothing, removed, added)
@@ -262,7 +254,7 @@ def pair_renames(old: pa.Table, new: pa.Table, gone: Mask, come: Mask) -> Rename
 
 
 def _ranked(contents: pa.Array) -> pa.Array:
-    """(content, its rank among equals) of each, as 36-byte values."""
+    """Each content with its rank among equal ones, as 36-byte values."""
     values = fixed_values(contents)
     codes = contents.cast(pa.binary()).dictionary_encode().indices.to_numpy()
     order = np.argsort(codes, kind="stable")

@@ -1,6 +1,6 @@
-"""Holding a version's samples and changes against its publish rule (step 11).
+"""A version's samples and changes checked against its publish rule (step 11).
 
-What is counted are true changes between entries, never what a head says of itself.
+Counts the actual changes between entries, never the counts in a head.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import without_dictionary
 from provreg.core.policy.policy import Limit, NameList, Origin, PublishRule
 
-_SHOWN = 3
+_MAX_SHOWN = 3
 
 
 def disallowed_origins(rule: PublishRule, entries: pa.Table) -> list[str]:
-    """What `rule` does not take of the names in `entries` (schema `entry.ENTRY`), in words."""
+    """The sources and labelers in `entries` (schema ENTRY) that `rule` does not allow, in words."""
     found: list[str] = []
     if rule.sources is not None:
-        found += _foreign(rule.sources, "source", entries)
+        found += _disallowed(rule.sources, "source", entries)
     if rule.labelers is not None:
-        found += _foreign(rule.labelers, "labeler", entries)
+        found += _disallowed(rule.labelers, "labeler", entries)
     return found
 
 
 def exceeded_limits(rule: PublishRule, changes: Changes, samples: int, signed: int) -> list[str]:
     """The limits of `rule` that `changes` to a version of `samples` samples exceed, in words.
 
-    `signed` is how many principals have signed: some limits do not apply to several.
+    `signed` is the number of signing principals, which waives some limits.
     """
     limits = (limit for limit in rule.limits if not limit.is_waived(signed))
     return [
-        said for limit in limits for said in _beyond(limit, changes, limit.max_changes(samples))
+        text
+        for limit in limits
+        for text in _describe_excess(limit, changes, limit.max_changes(samples))
     ]
 
 
-def _beyond(limit: Limit, changes: Changes, most: int) -> Iterator[str]:
+def _describe_excess(limit: Limit, changes: Changes, most: int) -> Iterator[str]:
     mask = reduce(or_, (BIT[kind] for kind in limit.kinds or BIT))
     counted = (changes.kinds & mask) != 0
     if limit.each is None:
@@ -55,37 +57,37 @@ def _beyond(limit: Limit, changes: Changes, most: int) -> Iterator[str]:
     groups = names.value_counts()
     beyond = groups.filter(pc.greater(groups.field("counts"), most)).to_pylist()
     beyond.sort(key=lambda group: -group["counts"])
-    for group in beyond[:_SHOWN]:
-        origin = _named(limit.each, group["values"])
+    for group in beyond[:_MAX_SHOWN]:
+        origin = _origin_in_words(limit.each, group["values"])
         are = _samples(group["counts"], f"from {origin} is", f"from {origin} are")
         yield f"{are} {limit.counted}, the limit is {most:,} ({limit})"
-    if len(beyond) > _SHOWN:
-        yield f"so are those from {len(beyond) - _SHOWN:,} more"
+    if len(beyond) > _MAX_SHOWN:
+        yield f"and those from {len(beyond) - _MAX_SHOWN:,} more {limit.each}s"
 
 
-def _foreign(names: NameList, origin: Origin, entries: pa.Table) -> Iterator[str]:
+def _disallowed(names: NameList, origin: Origin, entries: pa.Table) -> Iterator[str]:
     counts = entries.column(origin).unify_dictionaries().value_counts()
     groups = {group["values"]: group["counts"] for group in counts.to_pylist()}
     refused = [name for name in groups if not names.allows(name)]
-    for name in sorted(refused, key=lambda name: -groups[name])[:_SHOWN]:
-        yield f"{_samples(groups[name], 'has', 'have')} {_named(origin, name)}"
-    if len(refused) > _SHOWN:
-        yield f"and so have those of {len(refused) - _SHOWN:,} more"
+    for name in sorted(refused, key=lambda name: -groups[name])[:_MAX_SHOWN]:
+        yield f"{_samples(groups[name], 'has', 'have')} {_origin_in_words(origin, name)}"
+    if len(refused) > _MAX_SHOWN:
+        yield f"and {len(refused) - _MAX_SHOWN:,} more {origin}s are not allowed"
     if origin == "labeler":
-        yield from _foreign_annotations(names, entries.column("annotations"))
+        yield from _disallowed_annotations(names, entries.column("annotations"))
 
 
-def _foreign_annotations(names: NameList, annotations: pa.ChunkedArray) -> Iterator[str]:
-    """Of several people's labels, whoever is not taken may not be among them either."""
+def _disallowed_annotations(names: NameList, annotations: pa.ChunkedArray) -> Iterator[str]:
+    """The labelers of annotations must be allowed, too."""
     labelers = pc.struct_field(pc.list_flatten(annotations), "labeler").unique().to_pylist()
     refused = [name for name in labelers if not names.allows(name)]
-    for name in refused[:_SHOWN]:
-        yield f"annotations have {_named('labeler', name)}"
+    for name in refused[:_MAX_SHOWN]:
+        yield f"annotations have {_origin_in_words('labeler', name)}"
 
 
 def _samples(count: int, one: str, several: str) -> str:
     return f"1 sample {one}" if count == 1 else f"{count:,} samples {several}"
 
 
-def _named(origin: Origin, name: str | None) -> str:
+def _origin_in_words(origin: Origin, name: str | None) -> str:
     return f"no {origin}" if name is None else f"the {origin} {quoted(name)}"

@@ -1,8 +1,8 @@
-"""Who answers for each sample of a new version (docs/concepts/terms.md, "Origin").
+"""The origin of each sample of a new version (docs/concepts/terms.md, "Origin").
 
-What did not change keeps the origin it has in the verified parent; what an ingestion brings or
-changes gets the origin it names, sample by sample where the data or a labels file says so.
-Bytes that moved from one id to another keep the origin that all samples with these bytes shared.
+Unchanged samples keep their origin in the verified parent. New and changed samples get the origin
+in the data or a labels file, else the default of the ingestion. Bytes that moved from one id to
+another keep the origin that all samples with these bytes shared.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError
 
-# So many samples become entries at once: what that takes is gone before the next do.
+# Samples that become entries at once: a bound on memory.
 _SLICE = 1 << 16
 _CLAIMED = ("content", "label", "label_digest")
 
 
 @dataclass(frozen=True, slots=True)
 class OriginDefaults:
-    """Who an ingestion speaks for: the source of what it brings, the labeler of what it labels."""
+    """The source and labeler of new or changed samples for which the data names none."""
 
     source: str | None
     labeler: str | None
@@ -50,42 +50,45 @@ class OriginDefaults:
 def assign_origin(
     samples: pa.Table,
     parent: pa.Table | None,
-    speaker: OriginDefaults,
+    defaults: OriginDefaults,
     *,
     labels_known: bool,
     splits_known: bool,
 ) -> pa.Table:
     """The entries (schema ENTRY) of a version with these `samples` (schema SAMPLE, in order).
 
-    Where the data say nothing about labels (`labels_known` is False) or splits, a continued sample
-    keeps its parent's. Raises InputError naming the first sample that ends up without a source, or
-    whose texts are too long.
+    If the data has no labels (`labels_known` is False) or splits, samples keep those of the parent.
+    Raises InputError that names the first sample without a source, or with a text that is too long.
     """
-    continued = None if parent is None else _continued(parent, samples, labels_known=labels_known)
+    continuation = (
+        None if parent is None else _find_continued(parent, samples, labels_known=labels_known)
+    )
     entries = [NO_ENTRIES]
     for at in range(0, samples.num_rows, _SLICE):
-        brought = samples.slice(at, _SLICE)
-        if parent is None or continued is None:
-            columns = _brought(brought, speaker)
+        batch = samples.slice(at, _SLICE)
+        if parent is None or continuation is None:
+            columns = _new_columns(batch, defaults)
         else:
-            rows = continued.rows[at : at + _SLICE]
-            columns = _continuing(
-                brought,
+            rows = continuation.rows[at : at + _SLICE]
+            columns = _successor_columns(
+                batch,
                 take_rows(parent, rows),
                 rows >= 0,
-                None if continued.moved is None else continued.moved.slice(at, at + len(rows)),
-                speaker,
+                None
+                if continuation.moved is None
+                else continuation.moved.slice(at, at + len(rows)),
+                defaults,
                 labels_known=labels_known,
                 splits_known=splits_known,
             )
         entries.append(_as_entries(columns))
-    made = pa.concat_tables(entries)
-    _check_sources(made)
-    return made
+    table = pa.concat_tables(entries)
+    _check_sources(table)
+    return table
 
 
 def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
-    """The parent's entries, with those of `appended` added or put in their place, in order."""
+    """The parent's entries with those of `appended` added, or in place of those with their id."""
     merged = [NO_ENTRIES]
     for before, after in spans(parent.column("id"), appended.column("id")):
         old, new = parent[before], appended[after]
@@ -100,7 +103,7 @@ def merge_appended(parent: pa.Table, appended: pa.Table) -> pa.Table:
 
 
 def first_conflict(parent: pa.Table, appended: pa.Table) -> str | None:
-    """The first id of `appended` (entries) that the parent has with other content or label."""
+    """The first id of `appended` (entries) that has another content or label in the parent."""
     for old_rows, new_rows in same_id(parent.column("id"), appended.column("id")):
         old, new = take_rows(parent, old_rows), take_rows(appended, new_rows)
         masks = [unequal(old.column(name), new.column(name)) for name in _CLAIMED]
@@ -112,15 +115,15 @@ def first_conflict(parent: pa.Table, appended: pa.Table) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Continued:
-    """For each new sample the row of the parent's entry with its id, -1 for none; and what came
-    along with bytes that stood under other ids, None where none did."""
+class _Continuation:
+    """For each new sample the row of the parent's entry with its id, -1 for none; and the fields
+    that moved with bytes from other ids, None if no bytes moved."""
 
     rows: RowNumbers
     moved: MovedBytes | None
 
 
-def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _Continued:
+def _find_continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _Continuation:
     rows = np.full(samples.num_rows, -1)
     left, came = np.ones(parent.num_rows, np.bool_), np.ones(samples.num_rows, np.bool_)
     contents = parent.select(["content"]), samples.select(["content"])
@@ -130,57 +133,59 @@ def _continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) -> _C
         differ = unequal(old.column("content"), new.column("content"))
         left[old_rows], came[new_rows] = differ, differ
     if not left.any() or not came.any():
-        return _Continued(rows, None)
+        return _Continuation(rows, None)
     gone = np.flatnonzero(left)
-    return _Continued(
+    return _Continuation(
         rows, find_moved(parent, gone, came, rows, samples, labels_known=labels_known)
     )
 
 
-def _brought(samples: pa.Table, speaker: OriginDefaults) -> dict[str, pa.Array | pa.ChunkedArray]:
-    """The columns of entries that continue none."""
+def _new_columns(
+    samples: pa.Table, defaults: OriginDefaults
+) -> dict[str, pa.Array | pa.ChunkedArray]:
+    """The columns of entries without a parent."""
     label, label_digest = split_long_labels(samples.column("label"))
     columns = {name: samples.column(name) for name in ("id", "content", "size", "split",
                "labeled_at", "uri", "content_sha256", "attrs")}  # fmt: skip
     return columns | {
         "label": label,
         "label_digest": label_digest,
-        "source": _said(samples.column("source"), speaker.source),
-        "labeler": _said(samples.column("labeler"), speaker.labeler),
+        "source": _with_default(samples.column("source"), defaults.source),
+        "labeler": _with_default(samples.column("labeler"), defaults.labeler),
     }
 
 
-def _continuing(
+def _successor_columns(
     samples: pa.Table,
     before: pa.Table,
     continues: Mask,
     moved: tuple[pa.Table, Mask] | None,
-    speaker: OriginDefaults,
+    defaults: OriginDefaults,
     *,
     labels_known: bool,
     splits_known: bool,
 ) -> dict[str, pa.Array | pa.ChunkedArray]:
-    """The columns of entries that continue those of `before`, row by row, where `continues`, and
-    with which came what is in `moved`."""
+    """The columns of the entries that succeed those of `before`, row by row where `continues`;
+    `moved` has the fields that moved with bytes, and where a label moved."""
 
     @cache
     def old(name: str) -> pa.Array:
         return whole(without_dictionary(before.column(name)))
 
-    def along(name: str) -> pa.Array | pa.Scalar:
+    def moved_with_bytes(name: str) -> pa.Array | pa.Scalar:
         if moved is None:
             return pa.scalar(None, old(name).type)
         return whole(without_dictionary(moved[0].column(name)))
 
     def inherited(name: str, where: Mask) -> pa.Array:
-        return pc.if_else(pa.array(where), old(name), along(name))
+        return pc.if_else(pa.array(where), old(name), moved_with_bytes(name))
 
     same_content = continues & ~unequal(samples.column("content"), before.column("content"))
     label, label_digest = split_long_labels(samples.column("label"))
     if not labels_known:
-        silent = pc.and_(label.is_null(), label_digest.is_null())
-        label = pc.if_else(silent, inherited("label", continues), label)
-        label_digest = pc.if_else(silent, inherited("label_digest", continues), label_digest)
+        no_label = pc.and_(label.is_null(), label_digest.is_null())
+        label = pc.if_else(no_label, inherited("label", continues), label)
+        label_digest = pc.if_else(no_label, inherited("label_digest", continues), label_digest)
     same_label = continues & ~unequal(label, old("label"))
     same_label &= ~unequal(label_digest, old("label_digest"))
     if moved is not None:
@@ -188,9 +193,11 @@ def _continuing(
     split = whole(samples.column("split"))
     claimed = same_label if moved is None else same_label | moved[1]
     labeler = pc.if_else(
-        pa.array(claimed), inherited("labeler", same_label), pa.scalar(speaker.labeler, pa.string())
+        pa.array(claimed),
+        inherited("labeler", same_label),
+        pa.scalar(defaults.labeler, pa.string()),
     )
-    kept = {
+    unchanged = {
         "source": same_content,
         "labeled_at": same_label,
         "uri": same_content,
@@ -199,7 +206,7 @@ def _continuing(
     }
     columns = {
         name: pc.coalesce(whole(samples.column(name)), inherited(name, where))
-        for name, where in kept.items()
+        for name, where in unchanged.items()
     }
     columns |= {
         "id": samples.column("id"),
@@ -207,14 +214,14 @@ def _continuing(
         "size": samples.column("size"),
         "label": label,
         "label_digest": label_digest,
-        "source": pc.coalesce(columns["source"], pa.scalar(speaker.source, pa.string())),
+        "source": pc.coalesce(columns["source"], pa.scalar(defaults.source, pa.string())),
         "labeler": pc.coalesce(whole(samples.column("labeler")), labeler),
         "split": split if splits_known else pc.coalesce(split, inherited("split", continues)),
         "delivery": inherited("delivery", same_content & same_label),
         "annotations": inherited("annotations", same_label),
     }
     for name in ("label", "source", "labeler", "split"):
-        # The parent's dictionaries are made and mapped already.
+        # Reuse the parent's dictionaries, which are already mapped.
         if not unequal(columns[name], old(name)).any():
             columns[name] = before.column(name)
     return columns
@@ -241,17 +248,17 @@ def _check_sources(entries: pa.Table) -> None:
     if place >= 0:
         sample = entries.column("id")[place].as_py()
         raise InputError(
-            f"{quoted(sample)} has no source ({source.null_count} samples have none)",
+            f"{quoted(sample)} has no source (of {source.null_count} samples without one)",
             sample=sample,
-            hint="say where the data come from: --source NAME, or --source-column COLUMN",
+            hint="pass --source NAME or --source-column COLUMN",
         )
 
 
-def _said(column: pa.ChunkedArray, value: str | None) -> pa.Array:
-    """`column`, and `value` where it is null."""
+def _with_default(column: pa.ChunkedArray, value: str | None) -> pa.Array:
+    """`column`, with `value` in place of null."""
     if column.null_count < len(column) or value is None:
         return pc.coalesce(whole(column), pa.scalar(value, pa.string()))
-    # One text for all of them is not written out: it is to become a dictionary anyway.
+    # A constant needs no memory per entry, and becomes a dictionary anyway.
     return constant_column(value, len(column))
 
 
@@ -265,17 +272,17 @@ def _as_field(
     return column.cast(type_)
 
 
-# What goes with the bytes, and what goes with the label of these bytes.
+# The fields that move with the bytes, and with the label of these bytes.
 _OF_BYTES = ("source", "uri", "content_sha256", "split")
 _OF_LABEL = ("labeler", "labeled_at", "annotations", "delivery", "attrs")
 
 
 @dataclass(frozen=True, slots=True)
 class MovedBytes:
-    """What came along with the bytes of samples: row i of `entries` is of sample `rows[i]`.
+    """The fields that moved with the bytes of samples: row i of `entries` is of sample `rows[i]`.
 
-    `rows` ascend. What was not the same wherever the bytes stood is null; `claimed` says where the
-    label came along with who had set it.
+    `rows` ascend. Fields that differed between the entries with these bytes are null. `claimed`:
+    where the label moved together with its labeler.
     """
 
     rows: RowNumbers
@@ -283,7 +290,7 @@ class MovedBytes:
     claimed: Mask
 
     def slice(self, start: int, stop: int) -> tuple[pa.Table, Mask]:
-        """What came along for samples `start` to before `stop`, null and False for the others."""
+        """The fields for samples `start` to before `stop`; null and False for the others."""
         first, last = np.searchsorted(self.rows, (start, stop)).tolist()
         places = np.full(stop - start, -1)
         places[self.rows[first:last] - start] = np.arange(first, last)
@@ -301,36 +308,36 @@ def find_moved(
     *,
     labels_known: bool,
 ) -> MovedBytes:
-    """What comes along with the bytes of those `samples` that `came` to their ids.
+    """The fields that moved with the bytes of those `samples` whose bytes are new under their id.
 
-    `left` are the rows of the parent's entries whose bytes do not stand under their ids any more,
-    `rows` that of the entry with the id of each sample, -1 for none. Where the data say nothing of
-    labels, a new id's label comes along as well.
+    `left` has the rows of the parent's entries whose bytes are no longer under their id, `rows` the
+    row of the entry with the id of each sample, -1 for none. If the data has no labels, a new id
+    also gets the label.
     """
     places = np.flatnonzero(came)
     content = take(samples, "content", places)
     by_bytes = _Groups(parent, left, take(parent, "content", left))
-    found = by_bytes.of(content)
-    columns = {name: by_bytes.values(name, found) for name in _OF_BYTES}
+    groups = by_bytes.of(content)
+    columns = {name: by_bytes.values(name, groups) for name in _OF_BYTES}
     label, label_digest = split_long_labels(pa.chunked_array([take(samples, "label", places)]))
     if not labels_known:
         shared = by_bytes.shared("label") & by_bytes.shared("label_digest")
         under = rows[places]
-        said = np.where(under >= 0, under, by_bytes.places(found, shared))
-        silent = pc.and_(label.is_null(), label_digest.is_null())
-        label = pc.if_else(silent, take(parent, "label", said), label)
-        label_digest = pc.if_else(silent, take(parent, "label_digest", said), label_digest)
+        label_rows = np.where(under >= 0, under, by_bytes.places(groups, shared))
+        no_label = pc.and_(label.is_null(), label_digest.is_null())
+        label = pc.if_else(no_label, take(parent, "label", label_rows), label)
+        label_digest = pc.if_else(no_label, take(parent, "label_digest", label_rows), label_digest)
     columns |= {"label": label, "label_digest": label_digest}
     old = (take(parent, name, left) for name in ("content", "label", "label_digest"))
     by_claim = _Groups(parent, left, claim_keys(*old))
-    found = by_claim.of(claim_keys(content, label, label_digest))
-    claimed = by_claim.places(found, by_claim.shared("labeler")) >= 0
-    columns |= {name: by_claim.values(name, np.where(claimed, found, -1)) for name in _OF_LABEL}
+    groups = by_claim.of(claim_keys(content, label, label_digest))
+    claimed = by_claim.places(groups, by_claim.shared("labeler")) >= 0
+    columns |= {name: by_claim.values(name, np.where(claimed, groups, -1)) for name in _OF_LABEL}
     return MovedBytes(places, pa.table(columns), claimed)
 
 
 class _Groups:
-    """Rows of entries that are equal in something, which is given as one key for each."""
+    """Rows of entries grouped by a key."""
 
     def __init__(self, entries: pa.Table, rows: RowNumbers, keys: pa.Array) -> None:
         self._entries = entries
@@ -348,7 +355,7 @@ class _Groups:
         return groups
 
     def shared(self, name: str) -> Mask:
-        """In which groups all rows have the same in this column."""
+        """For each group, whether all its rows have the same value in this column."""
         shared = np.ones(len(self._first), np.bool_)
         if len(self._first) < len(self._rows):
             column = self._entries.select([name])
@@ -358,13 +365,13 @@ class _Groups:
         return shared
 
     def places(self, groups: RowNumbers, wanted: Mask) -> RowNumbers:
-        """A row of each group that is wanted, -1 for others."""
+        """A row of each wanted group, -1 for the others."""
         there = groups >= 0
         places = np.full(len(groups), -1)
         places[there] = np.where(wanted[groups[there]], self._first[groups[there]], -1)
         return places
 
     def values(self, name: str, groups: RowNumbers) -> pa.ChunkedArray:
-        """What the rows of each group share in this column, null where they share nothing."""
+        """The value that the rows of each group share in this column, null if they differ."""
         places = self.places(groups, self.shared(name))
         return take_rows(self._entries.select([name]), places).column(name)

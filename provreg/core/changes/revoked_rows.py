@@ -1,4 +1,4 @@
-"""Which samples of a version are revoked (docs/format/revocation.md, "Which samples")."""
+"""The revoked samples of a version (docs/format/revocation.md, "Which samples")."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from provreg.core.manifest.columns import (
 )
 from provreg.core.statements.revocation import RevokedSamples
 
-# What a source answers for is the bytes, and a labeler for the label.
-_SAID: Mapping[str, tuple[str, ...]] = {
+# The fields that a source and a labeler are responsible for.
+_OWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("content",),
     "labeler": ("label", "label_digest"),
 }
-# What is the same thing said elsewhere: bytes alone, or a label of the same bytes.
-_BROUGHT: Mapping[str, tuple[str, ...]] = {
+# The fields by which they are recognized under another id: bytes, or a label of the same bytes.
+_KEY_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "source": ("content",),
     "labeler": ("content", "label", "label_digest"),
 }
@@ -37,7 +37,7 @@ _BROUGHT: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name that is revoked, as the source or as the labeler of samples."""
+    """A revoked source or labeler."""
 
     by: Literal["source", "labeler"]
     name: str
@@ -49,17 +49,17 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class NamedEntries:
-    """The entries of a version, and for each name which of them had it before.
+    """The entries of a version, and for each name the entries that had it earlier.
 
-    `former` has one bool for each entry: its present bytes (or label) had the name in a version
-    before, and a reattribution has given them another since.
+    `former` has a bool for each entry: its present bytes (or label) had the name in an earlier
+    version, and were reattributed later.
     """
 
     entries: pa.Table
     former: Mapping[Name, Mask]
 
     def mask(self, name: Name) -> Mask:
-        """Which entries have the name, or had it before."""
+        """Which entries have the name, or had it earlier."""
         return _is(self.entries.column(name.by), name.name) | self.former[name]
 
 
@@ -69,68 +69,67 @@ def revoked_mask(
     version: int,
     before: Mapping[int, NamedEntries | None],
 ) -> Mask:
-    """Which of the entries of version `version` are revoked: one bool each, in their order.
+    """Which entries of version `version` are revoked: a bool for each, in their order.
 
-    `before` has, for each `since` above 1, the newest version on the line that is numbered lower,
-    None where there is none. A sample that stood there already, with the same bytes under the name
-    (or the same label, for a labeler), is not of the revoked time.
+    `before` has, for each `since` above 1, the newest earlier version on the line, None if there is
+    none. A sample that was in it already, with the same bytes (or the same label, for a labeler)
+    under the name, is not revoked.
     """
     mask = np.zeros(now.entries.num_rows, np.bool_)
-    for one in revoked:
-        if version < one.since:
+    for samples in revoked:
+        if version < samples.since:
             continue
-        name = Name.of(one)
+        name = Name.of(samples)
         rows = np.flatnonzero(now.mask(name))
-        earlier = before.get(one.since) if one.since > 1 else None
+        earlier = before.get(samples.since) if samples.since > 1 else None
         if earlier is not None and len(rows):
-            rows = rows[~_stood(now.entries, earlier, rows, name)]
+            rows = rows[~_existed(now.entries, earlier, rows, name)]
         mask[rows] = True
     return mask
 
 
 def former_after(changes: Changes, name: Name, former: pa.Array) -> pa.Array:
-    """The ids whose present bytes (or label) had `name` before, after `changes`.
+    """The ids whose present bytes (or label) had `name` earlier, after `changes`.
 
-    `former` are those before them. A sample keeps the name as long as what it was said of stays:
-    its bytes, or its label. Bytes (with their label) that left an id and came to another one, in
-    whatever way, take with them every name that they had anywhere: which of several equal ones
-    came from where, nobody can tell.
+    `former` has the ids before the changes. A sample keeps the name while its bytes (or its label)
+    stay. Bytes (with their label) that moved to another id keep every name that they had under any
+    id: equal bytes cannot be told apart.
     """
     old_ids = take(changes.old, "id", changes.old_rows)
-    said_before = _is(take(changes.old, name.by, changes.old_rows), name.name)
-    named = said_before | _mask(pc.is_in(old_ids, value_set=former))
+    has_name = _is(take(changes.old, name.by, changes.old_rows), name.name)
+    named = has_name | _mask(pc.is_in(old_ids, value_set=former))
     if not named.any():
         return former
     new_ids = take(changes.new, "id", changes.new_rows)
     stays = _mask(pc.fill_null(pc.equal(old_ids, new_ids), False))
-    same = {column: stays & ~_differ(changes, column) for column in _BROUGHT["labeler"]}
-    kept = named & np.logical_and.reduce([same[column] for column in _SAID[name.by]])
-    moved = ~np.logical_and.reduce([same[column] for column in _BROUGHT[name.by]])
+    same = {column: stays & ~_differ(changes, column) for column in _KEY_COLUMNS["labeler"]}
+    keeps = named & np.logical_and.reduce([same[column] for column in _OWN_COLUMNS[name.by]])
+    moved = ~np.logical_and.reduce([same[column] for column in _KEY_COLUMNS[name.by]])
     left = np.flatnonzero(named & moved)
     came = np.flatnonzero(moved & (changes.new_rows >= 0))
     if len(left) and len(came):
-        gone = _keys(changes.old, changes.old_rows[left], _BROUGHT[name.by])
-        keys = _keys(changes.new, changes.new_rows[came], _BROUGHT[name.by])
-        kept[came] |= _mask(pc.is_in(keys, value_set=gone.unique()))
+        gone = _keys(changes.old, changes.old_rows[left], _KEY_COLUMNS[name.by])
+        keys = _keys(changes.new, changes.new_rows[came], _KEY_COLUMNS[name.by])
+        keeps[came] |= _mask(pc.is_in(keys, value_set=gone.unique()))
     untouched = former.filter(pc.invert(pc.is_in(former, value_set=old_ids)))
-    return pa.concat_arrays([untouched, new_ids.filter(pa.array(kept))])
+    return pa.concat_arrays([untouched, new_ids.filter(pa.array(keeps))])
 
 
-def _stood(entries: pa.Table, earlier: NamedEntries, rows: RowNumbers, name: Name) -> Mask:
-    """Which of `rows` of `entries` stand in `earlier` under the same id and the name."""
+def _existed(entries: pa.Table, earlier: NamedEntries, rows: RowNumbers, name: Name) -> Mask:
+    """Which of `rows` of `entries` are in `earlier` with the same id and the name."""
     ids = pc.take(entries.column("id"), pa.array(rows))
     found = pc.index_in(ids, value_set=whole(earlier.entries.column("id")))
     places = pc.fill_null(found, -1).to_numpy().astype(np.int64)
     there = places >= 0
-    columns = list(_BROUGHT[name.by])
+    columns = list(_KEY_COLUMNS[name.by])
     old = take_entries(earlier.entries.select(columns), places[there])
     new = take_entries(entries.select(columns), rows[there])
     same = earlier.mask(name)[places[there]]
     for column in columns:
         same &= ~unequal(old.column(column), new.column(column))
-    stood = np.zeros(len(rows), np.bool_)
-    stood[there] = same
-    return stood
+    existed = np.zeros(len(rows), np.bool_)
+    existed[there] = same
+    return existed
 
 
 def _differ(changes: Changes, column: str) -> Mask:
@@ -140,7 +139,7 @@ def _differ(changes: Changes, column: str) -> Mask:
 
 
 def _keys(entries: pa.Table, rows: RowNumbers, columns: Sequence[str]) -> pa.Array:
-    """One value for each row, equal where all of these columns are."""
+    """A key for each row: keys are equal where all of these columns are."""
     values = [take(entries, column, rows) for column in columns]
     return values[0] if len(values) == 1 else claim_keys(*values)
 

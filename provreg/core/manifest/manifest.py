@@ -8,7 +8,6 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import accumulate
 
 import pyarrow as pa
@@ -41,18 +40,10 @@ from provreg.core.manifest.limits import (
     MAX_ANNOTATIONS,
     PART_MAX_ENTRIES,
 )
-from provreg.core.manifest.tree import BlockList, Ints, block_list, closes_part, cut
+from provreg.core.manifest.tree import Ints, block_list, closes_part, cut
 from provreg.errors import FormatError, InputError
 
 _SLICE = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part being built or checked: its entries (schema ENTRY, ascending ids) and its blocks."""
-
-    entries: pa.Table
-    blocks: BlockList
 
 
 def sort_entries(entries: pa.Table) -> pa.Table:
@@ -79,12 +70,6 @@ def cut_parts(entries: pa.Table) -> Iterator[tuple[pa.Table, Ints]]:
         ends = cuts.blocks[first_block:last_block]
         yield entries.slice(start, int(ends[-1]) - start), ends - start
         first_block, start = last_block, int(ends[-1])
-
-
-def build_parts(entries: pa.Table) -> Iterator[Part]:
-    """The parts of a version's entries (schema ENTRY, ids ascending and unique), in order."""
-    for part, ends in cut_parts(entries):
-        yield Part(part.combine_chunks(), block_list(leaves(part), ends))
 
 
 def check_part(entries: pa.Table, logical: str) -> None:

@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from blake3 import blake3
 from hypothesis import given
@@ -13,17 +14,26 @@ from hypothesis import strategies as st
 
 from provreg.core.changes import changes
 from provreg.core.changes.changes import (
-    apply,
+    Changes,
     compare,
     differing_rows,
     pair_renames,
     same_id,
     spans,
 )
+from provreg.core.manifest.columns import take, take_rows
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.tree import BlockList
 
 NAMES = st.sampled_from(["a", "b", "c"])
+
+
+def apply(changes: Changes, old: pa.Table) -> pa.Table:
+    """The version that `changes` make of the whole version `old`, ascending by id."""
+    gone = take(changes.old, "id", changes.old_rows[changes.old_rows >= 0])
+    kept = old.filter(pc.invert(pc.is_in(old.column("id"), value_set=gone)))
+    come = take_rows(changes.new, changes.new_rows[changes.new_rows >= 0])
+    return pa.concat_tables([kept, come]).unify_dictionaries().sort_by("id")
 
 
 def rows(ids: list[str]) -> st.SearchStrategy[list[dict]]:

@@ -97,7 +97,7 @@ def test_very_many_labelers_do_not_flood_the_message() -> None:
     many = pets(**{f"_{n:03}": {"labeler": f"l{n}\x1b"} for n in range(10)})
     lines = said(Limit(count=0, each="labeler"), many)
     assert len(lines) == 4
-    assert lines[-1] == "so are those from 7 more"
+    assert lines[-1] == "and those from 7 more labelers"
     assert "\x1b" not in "".join(lines)
 
 

@@ -29,8 +29,6 @@ from provreg.core.manifest.limits import (
     UNSAFE_IN_IDS,
 )
 from provreg.core.manifest.manifest import (
-    Part,
-    build_parts,
     case_twins,
     check_entries,
     check_part,
@@ -44,6 +42,7 @@ from provreg.core.manifest.manifest import (
 from provreg.core.manifest.tree import block_list
 from provreg.errors import FormatError
 from provreg.store.registry.parts import write_part
+from tests.parts import Part, build_parts
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "entry.v1.json").read_text("utf-8"))
 

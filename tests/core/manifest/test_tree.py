@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from provreg.core.manifest.head import root_of_parts
 from provreg.core.manifest.leaf import CLAIM_CONTEXT, LEAF_CONTEXT, leaves
-from provreg.core.manifest.manifest import build_parts
 from provreg.core.manifest.tree import (
     BLOCK_MAX_ENTRIES,
     BLOCK_MAX_ID_BYTES,
@@ -22,6 +21,7 @@ from provreg.core.manifest.tree import (
     cut,
 )
 from provreg.errors import FormatError
+from tests.parts import build_parts
 
 
 def ids(texts: list[str]) -> pa.ChunkedArray:

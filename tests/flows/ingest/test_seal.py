@@ -10,7 +10,6 @@ from blake3 import blake3
 
 from provreg.core.manifest.entry import SAMPLE
 from provreg.core.manifest.leaf import leaves
-from provreg.core.manifest.manifest import build_parts
 from provreg.errors import InputError
 from provreg.executors.processes import LocalProcesses
 from provreg.flows.ingest import seal as sealing
@@ -18,6 +17,7 @@ from provreg.flows.ingest.draft import Draft, Parent, draft
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.ingest.seal import Sealed, seal
 from provreg.readers.api import ReadResult
+from tests.parts import build_parts
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FOLDER = {

@@ -16,12 +16,12 @@ from provreg.core.changes.changes import Changes, compare
 from provreg.core.manifest import tree
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import KINDS, Head, NameCounts, PartRef
-from provreg.core.manifest.manifest import build_parts
 from provreg.errors import DamagedError
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify import changes as compare_flow
 from provreg.flows.verify.changes import changes_between
 from provreg.store.registry.parts import write_part
+from tests.parts import build_parts
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
