@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 from provreg.errors import InputError
 from provreg.readers.archives.stems import samples
 from provreg.readers.archives.tar_stream import members
-from provreg.readers.archives.zip_contents import members_of
-from provreg.readers.archives.zip_pieces import pieces
+from provreg.readers.archives.zip_contents import members_of, pieces
 from tests.archives import (
     END,
     Files,

@@ -17,14 +17,13 @@ import sys
 import threading
 import traceback
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from provreg.errors import ProvregError, StorageError
-from provreg.executors.signals import interrupts_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # What one end can send without the other receiving: some systems give 8 KiB, others 200.
 _HOLDS = 128 * 1024
@@ -205,3 +204,16 @@ def _received(end: socket.socket, length: int) -> bytearray:
             raise EOFError
         room = room[got:]
     return data
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Ctrl-C is heard at the end of the context.
+
+    In the middle of a fork, and where a compiled module is loaded, what it raises is dropped.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -8,8 +8,7 @@ from provreg.core.encoding.text import quoted
 from provreg.errors import FormatError, UsageError
 from provreg.readers.api import SAMPLES, SampleKind
 from provreg.readers.archives import webdataset, zip_folder
-from provreg.readers.data_files.table_files import detect_format
-from provreg.readers.data_files.tables_in_folder import refuse_tables
+from provreg.readers.data_files.table_files import detect_format, refuse_tables
 from provreg.readers.files import folder
 from provreg.readers.huggingface import huggingface
 from provreg.readers.idx import idx

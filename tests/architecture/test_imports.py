@@ -42,7 +42,7 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("files",),
         ("tables",),
         ("archives", "huggingface", "idx", "web"),
-        ("checked_payloads", "labels"),
+        ("labels",),
         ("plugins",),
         ("catalog",),
     ),

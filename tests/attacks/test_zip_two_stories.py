@@ -14,7 +14,7 @@ import pytest
 from provreg.errors import InputError
 from provreg.readers.api import ReadContext
 from provreg.readers.archives import zip_folder
-from provreg.readers.files.folder_options import FolderOptions
+from provreg.readers.files.folder import FolderOptions
 from tests.archives import Zipped, extra_field, unicode_path, zip_archive
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from provreg.executors.per_host import per_host
+from provreg.executors.threads import per_host
 
 
 def ignore() -> None: ...

@@ -1,4 +1,4 @@
-"""provreg.executors.prefetch: one step ahead, and never a thread left behind."""
+"""provreg.executors.threads: one step ahead, and never a thread left behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.executors.prefetch import prefetched
+from provreg.executors.threads import prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

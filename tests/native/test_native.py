@@ -10,8 +10,8 @@ import pytest
 from provreg import _native
 from provreg._native import checked
 from provreg.core.rows import row_hash
-from provreg.readers.files import hash_worker, stats
-from provreg.readers.tables.parquet import thrift_numbers
+from provreg.readers.files import hashing, stats
+from provreg.readers.tables.parquet import pages
 
 
 def wrong(*_: Any) -> Any:
@@ -29,7 +29,7 @@ def test_kernel_that_is_absent_is_none() -> None:
 @pytest.mark.parametrize("kernel", [wrong, broken])
 @pytest.mark.parametrize(
     "agrees",
-    [row_hash._agrees, stats._agrees, hash_worker._agrees, thrift_numbers._same_integers],
+    [row_hash._agrees, stats._agrees, hashing._agrees, pages._same_integers],
     ids=["hash_short", "fstats", "read_small", "integers"],
 )
 def test_kernel_that_does_something_else_is_not_used(
@@ -43,8 +43,8 @@ def test_kernels_that_were_compiled_are_used() -> None:
     used = {
         "hash_short": row_hash.hash_short,
         "fstats": stats.fstats,
-        "read_small": hash_worker.read_small,
-        "integers": thrift_numbers.integers,
-        "longest": thrift_numbers.longest,
+        "read_small": hashing.read_small,
+        "integers": pages.integers,
+        "longest": pages.longest,
     }
     assert used == {name: getattr(_native, name) for name in used}

@@ -20,7 +20,7 @@ from provreg.core.encoding.digest import written_digest
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import Finding, FindingKind, UsageError, needs_extra
 from provreg.executors.api import Progress
-from provreg.executors.per_host import per_host
+from provreg.executors.threads import per_host
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.readers.api import SampleKind
 from provreg.readers.catalog import sample_kind

@@ -20,13 +20,13 @@ from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, NotFetchedError, UsageError, needs_extra
 from provreg.executors.api import Progress
-from provreg.executors.per_host import per_host
+from provreg.executors.threads import per_host
 from provreg.flows.ingest.request import Fetch
 from provreg.flows.reading.samples import LABELS_FILE, takes_sha256
 from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
 from provreg.readers.catalog import reader_again, reader_of
 from provreg.readers.files import folder as folders
-from provreg.readers.files.folder_options import FolderOptions, reading_of
+from provreg.readers.files.folder import FolderOptions, reading_of
 from provreg.readers.labels import LABEL_COLUMNS, long_labels
 from provreg.readers.web.download_folder import DownloadFolder
 from provreg.readers.web.url_list import OPTIONS, ROLES, read_url_list

@@ -1,7 +1,7 @@
 """Whether the files of an ingestion are as they were when an earlier one took them in.
 
 An ingestion of files leaves, in the user's private cache, a fingerprint of their names and stats
-(`files.fingerprint`) beside the head that holds them. Like the stat cache it serves ingestion
+(`files.stats`) beside the head that holds them. Like the stat cache it serves ingestion
 alone: the same files with the same stats on a local disk make the same version, so that there is
 nothing to read and nothing to publish. The version itself is verified as always.
 """
@@ -22,7 +22,7 @@ from provreg.errors import DamagedError, FormatError, StorageError
 from provreg.executors.processes import local_processes
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.session.workspace import Workspace
-from provreg.readers.files.fingerprint import Fingerprint, fingerprint_of
+from provreg.readers.files.stats import Fingerprint, fingerprint_of
 from provreg.store.backends.local_devices import SETTLED_NS, local_devices
 from provreg.store.private.folders import private_folder, read_private, replace_private
 

@@ -1,4 +1,4 @@
-"""What is in a zip archive, where no two programs could tell it differently.
+"""The members of a zip archive and their bytes, as every program must read them.
 
 A zip archive says everything twice: in the table of contents at its end, and before each member,
 for programs that read it from front to back. Both must say the same here, and every byte of the
@@ -43,6 +43,7 @@ _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 # Extra fields that give a member neither name nor bytes nor kind: times, owners, a comment, and
 # padding. One that is not known might.
 _HARMLESS = frozenset({0x000A, 0x5455, 0x5855, 0x7855, 0x7875, 0x6375, 0xCAFE, 0xA220, 0xD935})
+_CHUNK = 1024 * 1024
 
 
 class Member(NamedTuple):
@@ -345,3 +346,50 @@ def _after(file: int, row: _Entry, offset: int, beyond: int, place: str) -> int:
 
 def _fits(row: _Entry, form: struct.Struct) -> bool:
     return form.size > _DESCRIPTORS[0].size or max(row.packed, row.size) <= _IN_ZIP64
+
+
+def pieces(file: int, member: Member) -> Iterator[bytes]:
+    """The bytes of `member`, from the open archive `file`, in pieces of about 1 MiB.
+
+    Raises InputError, without a name, where they are not exactly as many as the table of contents
+    says, or are damaged. What comes out of compressed bytes is never more than is asked for.
+    """
+    left, checksum = member.size, 0
+    unpack = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == DEFLATED else None
+    for packed in _packed(file, member):
+        for piece in (packed,) if unpack is None else _unpacked(unpack, packed):
+            left -= len(piece)
+            if left < 0:
+                raise InputError("holds more bytes than its archive says", hint=DAMAGED)
+            checksum = zlib.crc32(piece, checksum)
+            yield piece
+    if left or (unpack and not unpack.eof):
+        raise InputError("holds fewer bytes than its archive says", hint=DAMAGED)
+    if checksum != member.checksum:
+        raise InputError("is damaged: its checksum is wrong", hint=DAMAGED)
+
+
+def _unpacked(unpack: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
+    """What comes out of `packed`, a bounded piece at a time."""
+    while packed:
+        if unpack.eof:
+            raise InputError("is followed by bytes that belong to nothing", hint=DAMAGED)
+        try:
+            piece = unpack.decompress(packed, _CHUNK)
+            while len(piece) == _CHUNK:
+                yield piece
+                piece = unpack.decompress(unpack.unconsumed_tail, _CHUNK)
+        except zlib.error as error:
+            raise InputError(f"is damaged: {error}", hint=DAMAGED) from None
+        yield piece
+        packed = unpack.unconsumed_tail or unpack.unused_data
+
+
+def _packed(file: int, member: Member) -> Iterator[bytes]:
+    offset, end = member.offset, member.offset + member.packed
+    while offset < end:
+        data = os.pread(file, min(_CHUNK, end - offset), offset)
+        if not data:
+            raise InputError("is cut off", hint=DAMAGED)
+        offset += len(data)
+        yield data

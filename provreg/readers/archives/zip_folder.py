@@ -19,18 +19,18 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding, InputError, NotFoundError
 from provreg.readers.api import ReadContext, ReadResult, SampleKind
-from provreg.readers.archives.zip_contents import Member, members_of
-from provreg.readers.archives.zip_pieces import pieces
+from provreg.readers.archives.zip_contents import Member, members_of, pieces
 from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files, files_at
-from provreg.readers.files.folder_options import (
+from provreg.readers.files.folder import (
     OPTIONS,
     FolderOptions,
+    names_of_folders,
     options_of,
     reading_of,
     settled_options,
+    table_of,
 )
-from provreg.readers.files.folder_samples import names_of_folders, table_of
 from provreg.readers.files.globs import Excluded, Globs
 from provreg.readers.files.names import check_names, check_twins, is_called_like_data
 from provreg.readers.files.walk import SYSTEM_FILES, ByteRun, named_as_file

@@ -14,13 +14,12 @@ import pyarrow as pa
 
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
-from provreg.readers.data_files.table_files import all_files, chosen_files, files_at
+from provreg.readers.data_files.table_files import TAR, all_files, chosen_files, files_at, is_tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_TAR = re.compile(r"(.+)\.(?:tar|tar\.gz|tgz|tar\.zst)", re.IGNORECASE)
 # What numbers a shard in its name: `train-000003`, `train-00000-of-00012`, `val_7`.
 _NUMBER = re.compile(r"[-_.]?[0-9]+(?:[-_.]?of[-_.]?[0-9]+)?")
 _BUFFER = 1024 * 1024
@@ -58,15 +57,10 @@ def shards(paths: Sequence[Path]) -> list[Shard]:
     for path in paths:
         for file in files_at([path]):
             inside = file.relative_to(path) if path.is_dir() else file.relative_to(file.parent)
-            match = _TAR.fullmatch(inside.as_posix())
+            match = TAR.fullmatch(inside.as_posix())
             names[file] = match[1] if match else inside.as_posix()
     chosen = chosen_files(paths, is_tar, "tar")
     return [Shard(stat_source(file), names[file]) for file in chosen]
-
-
-def is_tar(path: Path) -> bool:
-    """Whether a file is called like a shard."""
-    return _TAR.fullmatch(path.name) is not None
 
 
 @contextmanager

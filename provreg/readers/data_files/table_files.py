@@ -1,16 +1,21 @@
-"""Which files a table is in: those named, or all of one kind in a folder."""
+"""The files of a dataset: those named, or all of one kind in a folder."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, NotFoundError, StorageError, UsageError
 from provreg.readers.data_files.source_file import display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Collection, Container, Iterator, Sequence
+    from pathlib import Path
 
 # The files' extension, the format it stands for.
 _FORMATS = {
@@ -21,6 +26,7 @@ _FORMATS = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
+TAR = re.compile(r"(.+)\.(?:tar|tar\.gz|tgz|tar\.zst)", re.IGNORECASE)
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
 _LEFT_OUT = "Thumbs.db"
 # Files that people and programs put beside data, and that no program reads as such.
@@ -28,6 +34,8 @@ NEIGHBOURS = frozenset(
     {"README", "README.md", "README.txt", "README.rst", "LICENSE", "LICENSE.md", "LICENSE.txt"}
     | {"_SUCCESS", "dataset_infos.json"}
 )
+# Of so many files the first are looked at: a folder of samples may have any number.
+_MOST = 1000
 
 
 def detect_format(paths: Sequence[Path]) -> str | None:
@@ -97,6 +105,11 @@ def format_of(path: Path) -> str | None:
     return _FORMATS.get(path.suffix.lower())
 
 
+def is_tar(path: Path) -> bool:
+    """Whether a file has the name of a tar file."""
+    return TAR.fullmatch(path.name) is not None
+
+
 def files_at(paths: Sequence[Path]) -> Iterator[Path]:
     """The files at `paths` and, but for hidden ones, in the folders there. Links to folders are
     not followed."""
@@ -130,3 +143,52 @@ def files_and_links(folder: Path, leave_out: Container[str]) -> Iterator[tuple[P
 
 def _raise_storage_error(error: OSError) -> NoReturn:
     raise StorageError(f"a folder cannot be listed: {error}") from error
+
+
+def refuse_hugging_face(root: str, files: Collection[str], folders: Collection[str]) -> None:
+    """InputError if `root`, with `files` and `folders` right inside, is a Hugging Face dataset.
+
+    Read as a folder its shards would become the samples, which is never what is meant.
+    """
+    if "dataset_dict.json" in files or {"dataset_info.json", "state.json"} <= set(files):
+        raise InputError(
+            f"{quoted(root)} is a dataset saved by Hugging Face datasets",
+            hint="read it with --format huggingface",
+        )
+    if "data" in folders and not {"README.md", "dataset_infos.json"}.isdisjoint(files):
+        try:
+            shards = os.listdir(f"{root}/data")  # noqa: PTH208
+        except OSError:  # the listing itself will say so
+            return
+        if any(name.endswith((".parquet", ".arrow")) for name in shards):
+            raise InputError(
+                f"{quoted(root)} is a Hugging Face dataset repository",
+                hint="read it with --format huggingface",
+            )
+
+
+def refuse_tables(paths: Sequence[Path], before: str | None) -> None:
+    """InputError if the files at `paths` are a table's or shards, with something beside them.
+
+    Read as a folder they would be the samples, and not their rows. `before` is the format of the
+    version they continue.
+    """
+    kinds: Counter[str] = Counter()
+    first: dict[str, Path] = {}
+    for file in islice(data_at(paths), _MOST):
+        kind = "webdataset" if is_tar(file) else format_of(file) or ""
+        if file.suffix.lower() == ".zip":
+            kind = "zip"
+        kinds[kind] += 1
+        first.setdefault(kind, file)
+    alone = kinds.pop("", 0)
+    if not kinds or len(first) < 2:
+        return
+    [(format_, count)] = kinds.most_common(1)
+    other = next(file for kind, file in first.items() if kind != format_)
+    # A sample may well have a JSON or CSV file of its own, but hardly a Parquet file or a shard.
+    if format_ in {"parquet", "webdataset"} or count > alone or format_ == before:
+        raise InputError(
+            f"there are {format_} files and others, such as {display(other)}",
+            hint=f"--format {format_} reads them; --format folder signs the files themselves",
+        )

@@ -1,27 +1,27 @@
-"""Folders of files as samples: one file, one sample (docs/reference/readers.md, "Folders")."""
+"""Folders of files as samples: one file, one sample (docs/reference/readers.md, "Folders").
+
+Archives of files share its options, its labels and splits by folder, and its table of samples.
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from provreg.core.manifest.entry import DIGEST
-from provreg.errors import Finding
+from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.entry import DIGEST, SAMPLE
+from provreg.core.manifest.limits import LIMITS
+from provreg.errors import Finding, FormatError, InputError, UsageError
 from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import FileStats, ReadContext, ReadResult, SampleKind
 from provreg.readers.files.folder_access import FolderFiles
-from provreg.readers.files.folder_options import (
-    OPTIONS,
-    FolderOptions,
-    options_of,
-    reading_of,
-    settled_options,
-)
-from provreg.readers.files.folder_samples import names_of_folders, table_of
+from provreg.readers.files.globs import MOST_PATTERNS, Excluded, Globs
 from provreg.readers.files.hashing import hash_files, stat_files
 from provreg.readers.files.stats import STAT_FIELDS
 from provreg.readers.files.walk import ByteRun, list_samples
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from provreg.executors.api import Executor
     from provreg.readers.api import KnownDigests, ReadOptions
+    from provreg.readers.files.walk import ByteRun
 
 __all__ = [
     "OPTIONS",
@@ -52,6 +53,11 @@ __all__ = [
 
 READER = "folder"
 SAMPLES = SampleKind.FILES
+READER_VERSION = 1
+OPTIONS = frozenset({"label", "split", "include", "exclude", "sha256"})
+_WHAT = "head.reading"
+_FROM = r"dir|none"
+_LEFT_OUT = ("hidden", "system", "registry", "filtered", "empty")
 
 
 def read_folder(
@@ -193,3 +199,145 @@ def _offset(
     progress: Callable[[int, int], None], files: int, size: int
 ) -> Callable[[int, int], None]:
     return lambda done_files, done_bytes: progress(files + done_files, size + done_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOptions:
+    """How folders become samples.
+
+    `label`: `dir` (the name of the folder the file lies in) or `none`. `split`: `dir` (the first
+    folder) or `none`. `include`, `exclude`: patterns over ids (`files.globs`). `sha256`: whether
+    the SHA-256 of every file is taken as well, in the same read. Raises UsageError.
+    """
+
+    label: str = "dir"
+    split: str = "none"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sha256: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("label", self.label), ("split", self.split)):
+            if value not in {"dir", "none"}:
+                raise UsageError(f"{quoted(value)} is not a {name} for folders: dir or none")
+        if self.include:
+            Globs(self.include)
+        if self.exclude:
+            Excluded(self.exclude)
+
+
+def settled_options(how: ReadOptions, old: FolderOptions) -> FolderOptions:
+    """What was said, over `old`. Raises UsageError."""
+    return FolderOptions(
+        label=how.label or old.label,
+        split=how.split or old.split,
+        include=how.include or old.include,
+        exclude=how.exclude or old.exclude,
+        sha256=how.sha256 or old.sha256,
+    )
+
+
+def options_of(reading: Any, reader: str) -> FolderOptions:
+    """The options that `reading`, from a head, was made with by `reader`. Raises FormatError."""
+    fields = Fields(reading, _WHAT)
+    if fields.text("reader") != reader:
+        raise fields.wrong("reader", f"is not {reader}")
+    if fields.integer("reader_version") != READER_VERSION:
+        raise fields.wrong("reader_version", "is unknown: a newer provreg is needed")
+    label, split = fields.text("label", pattern=_FROM), fields.text("split", pattern=_FROM)
+    include = fields.texts("include", limit=MOST_PATTERNS)
+    exclude = fields.texts("exclude", limit=MOST_PATTERNS)
+    left_out = fields.object("left_out")
+    for reason in _LEFT_OUT:
+        if left_out.has(reason):
+            left_out.integer(reason, minimum=1)
+    left_out.done()
+    sha256 = fields.has("sha256")
+    if sha256 and fields.raw("sha256") is not True:
+        raise fields.wrong("sha256", "is not true: it is left out where it is not")
+    fields.done()
+    try:
+        return FolderOptions(label, split, include, exclude, sha256)
+    except UsageError as error:
+        raise FormatError(f"{_WHAT}: {error.message}") from None
+
+
+def reading_of(reader: str, options: FolderOptions, left_out: dict[str, int]) -> dict[str, Any]:
+    """How files were read, for the head."""
+    reading: dict[str, Any] = {
+        "reader": reader,
+        "reader_version": READER_VERSION,
+        "label": options.label,
+        "split": options.split,
+        "include": list(options.include),
+        "exclude": list(options.exclude),
+        "left_out": left_out,
+    }
+    return reading | {"sha256": True} if options.sha256 else reading
+
+
+def names_of_folders(
+    runs: Sequence[ByteRun], options: FolderOptions, *, collect: bool
+) -> tuple[list[str | None], list[str | None]]:
+    """(label, split) of each run; None where not asked for, or not there and collecting."""
+    labels: list[str | None] = []
+    splits: list[str | None] = []
+    with_label, with_split = options.label == "dir", options.split == "dir"
+    for run in runs:
+        folders = run.prefix.split("/")[:-1]
+        if len(folders) < with_label + with_split and not collect:
+            sample = run.prefix + run.names[0]
+            needed = "folders for its label and split" if with_split else "folder for its label"
+            if not with_label:
+                needed = "folder for its split"
+            raise InputError(
+                f"{quoted(sample)} lies in no {needed}",
+                hint="pass --label none (or --split none), or leave the file out with --exclude",
+                sample=sample,
+            )
+        labels.append(folders[-1] if with_label and len(folders) > with_split else None)
+        splits.append(folders[0] if with_split and folders else None)
+        for name, limit in ((labels[-1], LIMITS["label"]), (splits[-1], LIMITS["split"])):
+            if name is not None and len(name.encode()) > limit and not collect:
+                raise InputError(
+                    f"the folder name {quoted(name)} is longer than {limit} bytes",
+                    sample=run.prefix + run.names[0],
+                )
+    return labels, splits
+
+
+def table_of(
+    runs: Sequence[ByteRun],
+    digests: npt.NDArray[np.uint8],
+    sizes: npt.NDArray[np.uint64],
+    labels: list[str | None],
+    splits: list[str | None],
+) -> pa.Table:
+    """The samples of `runs`, schema SAMPLE: `content` uint8 of shape (n, 32), `sizes` in bytes of
+    shape (n,), a label and a split for each run."""
+    lengths = [len(run.names) for run in runs]
+    columns = {
+        "id": pa.array([run.prefix + name for run in runs for name in run.names], pa.string()),
+        "content": _digests(digests[:, : DIGEST.byte_width]),
+        "size": pa.array(sizes),
+        "label": _repeated(labels, lengths),
+        "split": _repeated(splits, lengths),
+    }
+    rows = len(digests)
+    if digests.shape[1] > DIGEST.byte_width:
+        columns["content_sha256"] = _digests(digests[:, DIGEST.byte_width :])
+    return pa.table(
+        [columns.get(column.name, pa.nulls(rows, column.type)) for column in SAMPLE], schema=SAMPLE
+    )
+
+
+def _digests(rows: npt.NDArray[np.uint8]) -> pa.Array:
+    return pa.Array.from_buffers(
+        DIGEST, len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))]
+    )
+
+
+def _repeated(names: list[str | None], lengths: list[int]) -> pa.Array:
+    """Each name as often as its run is long."""
+    rows = np.repeat(np.arange(len(names), dtype=np.int32), lengths)
+    return pa.array(names, pa.string()).take(pa.array(rows))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.encoding.text import printable, quoted
 from provreg.errors import Finding, FindingKind, InputError, NotFoundError, ProvregError, UsageError
-from provreg.readers.data_files.tables_in_folder import refuse_hugging_face
+from provreg.readers.data_files.table_files import refuse_hugging_face
 from provreg.readers.files.globs import Excluded, Globs
 from provreg.readers.files.names import check_names, check_twins, is_called_like_data
 from provreg.readers.files.safe_open import DEEPEST, Descent, named, resolve

@@ -34,8 +34,7 @@ from provreg.readers.tables.rows import drop_null_columns, rows_before, slice_sa
 from provreg.readers.tables.samples import samples_of
 from provreg.readers.tables.text import json_array, jsonlines
 from provreg.readers.tables.text.json_plain import few_cells
-from provreg.readers.tables.text.json_rows import batches_at_once
-from provreg.readers.tables.text.json_values import UntypedError, merge_columns
+from provreg.readers.tables.text.json_rows import UntypedError, batches_at_once, merge_columns
 from provreg.readers.tables.text.jsonlines import take_in
 
 if TYPE_CHECKING:

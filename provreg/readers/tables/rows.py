@@ -13,7 +13,7 @@ from provreg.core.manifest.entry import SAMPLE
 from provreg.core.rows.arrow_types import cast_batch
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError
-from provreg.executors.prefetch import prefetched
+from provreg.executors.threads import prefetched
 from provreg.readers.data_files.source_file import (
     ByteSlice,
     SourceFile,

@@ -13,6 +13,7 @@ from provreg.core.encoding.canonical import format_number
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import (
     RowNumbers,
+    combine_tables,
     nulls,
     reorder,
     sort_by_prefix,
@@ -45,6 +46,7 @@ _LIMITED = ("split", "source", "labeler")
 _REMAINING = ("label", "split", "source", "labeler", "labeled_at")
 _PREFIX = np.frombuffer(b"blake3:", np.uint8)
 _WRITTEN = len(_PREFIX) + 64
+_ROWS = 1 << 16
 
 
 def samples_of(
@@ -248,3 +250,33 @@ def _place(row: int, places: list[tuple[str, int]]) -> str:
             return f"{file}, row {row + 1}"
         row -= rows
     raise IndexError(row)
+
+
+class Chunks:
+    """Batches of samples, kept as chunks of some 65,536 rows however small the batches are.
+
+    They are copied into Arrow's memory: batches that came from another process are many pieces of
+    Python's, which the system does not get back.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._chunks: list[pa.Table] = []
+        self._waiting: list[pa.RecordBatch] = []
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self.rows += batch.num_rows
+        self._waiting.append(batch)
+        if sum(one.num_rows for one in self._waiting) >= _ROWS:
+            self._join()
+
+    def to_table(self) -> pa.Table:
+        """All samples that were added, at least one; they are kept no more."""
+        self._join()
+        chunks, self._chunks = self._chunks, []
+        return pa.concat_tables(chunks)
+
+    def _join(self) -> None:
+        if self._waiting:
+            self._chunks.append(combine_tables([pa.Table.from_batches(self._waiting, SAMPLE)]))
+            self._waiting.clear()

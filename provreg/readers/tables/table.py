@@ -14,7 +14,6 @@ from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, changed, display, stat_source
 from provreg.readers.data_files.table_files import detect_format, shards
-from provreg.readers.tables.batches import Chunks
 from provreg.readers.tables.first_rows import VALUED, first_samples
 from provreg.readers.tables.options import (
     DELIMITED,
@@ -35,7 +34,7 @@ from provreg.readers.tables.rows import (
     slice_samples,
     slices_of,
 )
-from provreg.readers.tables.samples import check_unique, content_ids, with_numbered_ids
+from provreg.readers.tables.samples import Chunks, check_unique, content_ids, with_numbered_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

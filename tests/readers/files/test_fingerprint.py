@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.files.fingerprint import Fingerprint, fingerprint_of
+from provreg.readers.files.stats import Fingerprint, fingerprint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

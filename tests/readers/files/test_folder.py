@@ -19,7 +19,7 @@ from provreg.core.encoding.digest import blake3_digest, written_digest
 from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import FormatError, InputError, NotFoundError, StorageError, UsageError
 from provreg.readers.api import ReadResult
-from provreg.readers.files import hash_worker, hashing, walk
+from provreg.readers.files import hashing, walk
 from provreg.readers.files.folder import (
     FolderOptions,
     options_from_reading,
@@ -570,7 +570,7 @@ def test_sha256_is_taken_in_the_same_read(tmp_path: Path, monkeypatch: pytest.Mo
         return real(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", counting)
-    monkeypatch.setattr(hash_worker, "read_small", None)
+    monkeypatch.setattr(hashing, "read_small", None)
     samples = read_folder([tmp_path], FolderOptions(label="none", sha256=True))
     assert [opened.count(name) for name in "acd"] == [1, 1, 1]
     for row in samples.table.to_pylist():

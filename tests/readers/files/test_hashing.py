@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from provreg.errors import InputError, StorageError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.files import hash_worker, hashing
+from provreg.readers.files import hashing
 from provreg.readers.files.hashing import hash_files, sizes_of, stat_files
 from provreg.readers.files.safe_open import Descent
 from provreg.readers.files.stats import STAT
@@ -57,8 +57,8 @@ def around_read(
         reads += 1
         return got
 
-    monkeypatch.setattr(hash_worker.os, "readv", read)
-    monkeypatch.setattr(hash_worker, "read_small", None)
+    monkeypatch.setattr(hashing.os, "readv", read)
+    monkeypatch.setattr(hashing, "read_small", None)
 
 
 class Watched:
@@ -80,12 +80,13 @@ def test_cores_without_a_file_of_their_own_help_with_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, threads: list[int]
 ) -> None:
     asked: list[int] = []
+    hash_slice = hashing.hash_slice
 
-    def hash_slice(work: hash_worker.HashSlice) -> hash_worker.SliceHashes:
+    def counted(work: hashing.HashSlice) -> hashing.SliceHashes:
         asked.append(work.threads)
-        return hash_worker.hash_slice(work)
+        return hash_slice(work)
 
-    monkeypatch.setattr(hashing, "hash_slice", hash_slice)
+    monkeypatch.setattr(hashing, "hash_slice", counted)
     monkeypatch.setattr(hashing, "_FEW_BYTES", 1)
     monkeypatch.setattr(hashing, "_MOST_BYTES", 1)
     files = {str(number): b"large" for number in range(4)}
@@ -242,8 +243,8 @@ def test_file_of_another_size_than_announced(
         times = {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns}
         return os.stat_result((*found[:6], announced, *found[7:]), times)
 
-    monkeypatch.setattr(hash_worker.os, "fstat", stat)
-    monkeypatch.setattr(hash_worker, "read_small", None)
+    monkeypatch.setattr(hashing.os, "fstat", stat)
+    monkeypatch.setattr(hashing, "read_small", None)
     with pytest.raises(InputError, match="'a' changed while it was read"):
         hash_files(runs, executor=LocalProcesses(1))
 
@@ -312,7 +313,7 @@ def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> l
 
     slept: list[float] = []
     around_read(monkeypatch, fail, before=True)
-    monkeypatch.setattr(hash_worker.time, "sleep", slept.append)
+    monkeypatch.setattr(hashing.time, "sleep", slept.append)
     return slept
 
 
@@ -336,7 +337,7 @@ def test_folder_is_opened_again_after_a_server_lost_it(
         (tmp_path / "x").rename(tmp_path / "stale")
         runs_of(tmp_path, {"x/a": b"back"})
 
-    monkeypatch.setattr(hash_worker.time, "sleep", restart)
+    monkeypatch.setattr(hashing.time, "sleep", restart)
     assert hash_files(runs, executor=LocalProcesses(1)).content == blake3(b"back").digest()
 
 

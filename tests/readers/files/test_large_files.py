@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from blake3 import blake3
 
-from provreg.readers.files.hash_worker import HashSlice, hash_slice
+from provreg.readers.files.hashing import HashSlice, hash_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sanitized import COMPILER, run_sanitized
 
-from provreg.readers.files import hash_worker, stats
-from provreg.readers.files.hash_worker import HashSlice, hash_slice
+from provreg.readers.files import hashing, stats
+from provreg.readers.files.hashing import HashSlice, hash_slice
 from provreg.readers.files.safe_open import READ_FILE
 from provreg.readers.files.stats import STAT, nul_terminated, stats_in
 
@@ -83,11 +83,11 @@ def test_a_name_that_does_not_end_is_refused(names: bytes) -> None:
 
 def _read(folder: Path, name: str, room: int = 64) -> tuple[bytes, tuple[int, ...]] | None:
     """What `read_small` gives: (the bytes of the file, its stat)."""
-    assert hash_worker.read_small is not None
+    assert hashing.read_small is not None
     buffer = bytearray(b"x" * room)
     opened = os.open(folder, os.O_RDONLY)
     try:
-        found = hash_worker.read_small(opened, name, READ_FILE, buffer)
+        found = hashing.read_small(opened, name, READ_FILE, buffer)
     finally:
         os.close(opened)
     return found and (bytes(buffer[: found[0]]), STAT.unpack(found[1]))
@@ -150,12 +150,12 @@ def test_files_are_hashed_alike_with_and_without_it(
     for name in ("link", "pipe"):
         (folder / name).unlink()
     (folder / "large").write_bytes(bytes(300_000))
-    (folder / "full").write_bytes(bytes(hash_worker._BUFFER))
+    (folder / "full").write_bytes(bytes(hashing._BUFFER))
     work = HashSlice(
         [(str(folder), "", ["file", "large", "full"])], with_sha256=True, collect=False
     )
     fast = hash_slice(work)
-    monkeypatch.setattr(hash_worker, "read_small", None)
+    monkeypatch.setattr(hashing, "read_small", None)
     assert hash_slice(work) == fast
     assert not fast.failures
 
@@ -164,5 +164,5 @@ def test_files_are_hashed_alike_with_and_without_it(
 @pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 def test_stats_read_and_write_nothing_that_is_not_theirs(tmp_path: Path) -> None:
     """The tests of this file with a build that ends at the first wrong access."""
-    numbers = Path(__file__).with_name("test_thrift_numbers.py")
+    numbers = Path(__file__).with_name("test_pages.py")
     run_sanitized(tmp_path, "_native/files.c", [Path(__file__), numbers])

@@ -1,24 +1,30 @@
-"""What the pages of a Parquet file unfold to, found out before Arrow unfolds them.
+"""How large the pages of a Parquet file become, checked before Arrow decompresses them.
 
-A value of megabytes can be said a million times in a few bytes, a list can have 2³¹ items in as
-many, and a page of zeros is packed 30,000 to 1. What the footer says of sizes is only its word, and
-Arrow takes it; what stands before each page is what Arrow unfolds.
+A few bytes can repeat a value of megabytes a million times or give a list 2³¹ items, and a page of
+zeros compresses 30,000 to 1. Arrow believes the sizes in the footer, so provreg reads the header of
+each page.
+
+Footers and page headers are structs of Thrift. A footer can have a million numbers: `files.c` finds
+them if it could be compiled (ADR 22).
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from provreg import _native
+from provreg._native import checked
 from provreg.core.encoding.text import quoted
+from provreg.core.encoding.thrift import struct_at
 from provreg.errors import InputError
 from provreg.readers.data_files.source_file import SourceFile, display
-from provreg.readers.tables.parquet.thrift_numbers import longest_text, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +34,9 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.int64]
 
+# An integer, a list of two, a struct with one; and texts of 1, 300 and 2 bytes.
+_STRUCT = bytes.fromhex("1502192502041c160600000000")
+_TEXTS = b"".join(len(text).to_bytes(4, "little") + text for text in (b"a", b"b" * 300, b"cc"))
 # What so many rows take together, beside what a single one takes.
 _MOST_OF_ROWS = 1 << 26
 # What a row may take with all pages that it stands in: so much, or so many times its bytes in the
@@ -36,7 +45,6 @@ _MOST_OF_ONE, _TIMES_ITS_BYTES, _TIMES_UNSEEN = 1 << 29, 64, 16
 # Levels, the end of a text or list, and what widening takes, for each value.
 _BESIDE = 24
 _FIXED = 16
-
 # Of a column chunk, below the row groups of a footer: paths of `numbers`.
 _ROWS, _PLACE, _CODEC, _VALUES, _SIZE, _DATA, _DICTIONARY = (
     0x0403, 0x040102, 0x04010304, 0x04010305, 0x04010307, 0x04010309, 0x0401030B,
@@ -48,6 +56,67 @@ _RLE, _DELTA_BYTE_ARRAY = 3, 7
 _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 # Of a page header; what Arrow takes at most.
 _SMALL_HEADER, _MOST_HEADER = 1 << 9, 1 << 24
+
+
+def numbers(data: bytes, at: int = 0) -> tuple[npt.NDArray[np.int64], int]:
+    """The integers of the struct at `at`, int64 of shape (integers, 2), and where it ends.
+
+    Each has a path, a byte for the number of each field, and its value. Raises ValueError.
+    """
+    if integers is not None:
+        found, end = integers(data, at)
+        return np.frombuffer(found, np.int64).reshape(-1, 2), end
+    return _numbers(data, at)
+
+
+def _numbers(data: bytes, at: int) -> tuple[npt.NDArray[np.int64], int]:
+    try:
+        value, end = struct_at(data, at)
+    except (IndexError, struct.error, TypeError) as error:
+        raise ValueError("no Thrift struct") from error
+    pairs = list(_pairs(value, 0))
+    return np.array(pairs, np.int64).reshape(-1, 2), end
+
+
+def _pairs(value: Any, path: int) -> Iterator[tuple[int, int]]:
+    if isinstance(value, dict):
+        for number, below in value.items():
+            yield from _pairs(below, path << 8 | min(number, 255))
+    elif isinstance(value, list):
+        for below in value:
+            yield from _pairs(below, path)
+    elif isinstance(value, int):
+        yield path, int(value)
+
+
+def longest_text(data: bytes, most: int) -> int:
+    """The length of the longest of the first `most` texts in `data`, each behind its length."""
+    return _longest(data, most) if longest is None else longest(data, most)
+
+
+def _longest(data: bytes, most: int) -> int:
+    found = at = 0
+    while most > 0 and at + 4 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "little")
+        at += 4 + length
+        if at > len(data):
+            break
+        found, most = max(found, length), most - 1
+    return found
+
+
+def _same_integers(kernel: Any) -> bool:
+    found, end = kernel(_STRUCT, 0)
+    expected, expected_end = _numbers(_STRUCT, 0)
+    return bool(found == expected.tobytes() and end == expected_end)
+
+
+integers = checked(_native.integers, "integers", _same_integers)
+longest = checked(
+    _native.longest,
+    "longest",
+    lambda kernel: all(kernel(_TEXTS, most) == _longest(_TEXTS, most) for most in range(4)),
+)
 
 
 class _Chunk(NamedTuple):

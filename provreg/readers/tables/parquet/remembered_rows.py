@@ -18,8 +18,7 @@ from blake3 import blake3
 from provreg.core.encoding.canonical import canonical
 from provreg.core.rows.column import columns_to_json
 from provreg.core.rows.row import hash_rows
-from provreg.executors.prefetch import iter_prefetched, prefetched
-from provreg.executors.threads import thread_pool
+from provreg.executors.threads import iter_prefetched, prefetched, thread_pool
 from provreg.readers.data_files.source_file import ByteSlice, SourceFile, changed
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.checked_file import ChangedError, FileChunks

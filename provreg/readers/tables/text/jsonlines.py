@@ -17,8 +17,14 @@ from provreg.readers.data_files.source_file import (
     display,
     opened,
 )
-from provreg.readers.tables.text.json_rows import batches_of_lines, check_types, json_lines_of
-from provreg.readers.tables.text.json_values import UntypedError, inferred, merge_columns
+from provreg.readers.tables.text.json_rows import (
+    UntypedError,
+    batches_of_lines,
+    check_types,
+    inferred,
+    json_lines_of,
+    merge_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

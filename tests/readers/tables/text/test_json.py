@@ -26,7 +26,7 @@ from provreg.executors.processes import LocalProcesses
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.tables import first_rows
 from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
-from provreg.readers.tables.text import json_array, json_rows, json_values, jsonlines
+from provreg.readers.tables.text import json_array, json_rows, jsonlines
 from provreg.readers.tables.text.json_rows import batches_of_lines
 
 if TYPE_CHECKING:
@@ -434,14 +434,14 @@ def test_values_of_many_types_are_taken_as_canonical_text(tmp_path: Path) -> Non
 def test_objects_whose_keys_are_data_are_refused_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
-    merged, touched = json_values.merged, 0
+    common_type, touched = json_rows.common_type, 0
 
     def counted(left: LogicalType, right: LogicalType, *, json: bool) -> LogicalType | None:
         nonlocal touched
         touched += sum(len(one.fields) for one in (left, right) if isinstance(one, Struct))
-        return merged(left, right, json=json)
+        return common_type(left, right, json=json)
 
-    monkeypatch.setattr(json_values, "merged", counted)
+    monkeypatch.setattr(json_rows, "common_type", counted)
     rows = [{"votes": {f"annotator-{n:06}": n % 5}} for n in range(20_000)]
     text = json.dumps(rows) if format_ == "json" else "\n".join(map(json.dumps, rows))
     with pytest.raises(InputError, match=r"row 16385: .*'votes' has more than 16,384") as caught:

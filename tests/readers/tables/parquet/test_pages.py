@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from provreg.readers.tables.parquet import thrift_numbers
-from provreg.readers.tables.parquet.thrift_numbers import longest_text, numbers
+from provreg.readers.tables.parquet import pages
+from provreg.readers.tables.parquet.pages import longest_text, numbers
 
 
 def _footer() -> bytes:
@@ -33,7 +33,7 @@ def _found(data: bytes) -> tuple[list[list[int]], int] | None:
 
 
 def test_footers_whole_and_broken_have_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert thrift_numbers.integers is not None
+    assert pages.integers is not None
     rng = random.Random(1)  # noqa: S311
     footers = [_footer()]
     for _ in range(300):
@@ -42,7 +42,7 @@ def test_footers_whole_and_broken_have_the_same_numbers(monkeypatch: pytest.Monk
             broken[rng.randrange(len(broken))] ^= rng.randint(1, 255)
         footers.append(bytes(broken[: rng.choice([len(broken), rng.randrange(len(broken))])]))
     fast = [_found(footer) for footer in footers]
-    monkeypatch.setattr(thrift_numbers, "integers", None)
+    monkeypatch.setattr(pages, "integers", None)
     slow = [_found(footer) for footer in footers]
     assert fast[0] == slow[0] is not None
     # One may refuse what the other does not (depth, integers of more than 64 bits); none differs.
@@ -54,5 +54,5 @@ def test_longest_text_ends_before_what_leaves_the_data(monkeypatch: pytest.Monke
     texts = b"".join(np.uint32(size).tobytes() + b"x" * size for size in (3, 0, 7, 5))
     cases = [(texts, 4), (texts, 2), (texts[:-1], 4), (texts[:16], 4), (b"\xff" * 9, 9), (b"", 1)]
     fast = [longest_text(data, most) for data, most in cases]
-    monkeypatch.setattr(thrift_numbers, "longest", None)
+    monkeypatch.setattr(pages, "longest", None)
     assert fast == [longest_text(data, most) for data, most in cases] == [7, 3, 7, 3, 0, 0]
