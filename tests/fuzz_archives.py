@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.errors import InputError
 from provreg.readers.archives.stems import samples
-from provreg.readers.archives.tar_stream import members
-from provreg.readers.archives.zip_contents import members_of, pieces
+from provreg.readers.archives.tar_stream import tar_members
+from provreg.readers.archives.zip_contents import member_pieces, members_of
 from tests.archives import (
     END,
     Files,
@@ -153,7 +153,7 @@ def _headers(blocks: list[bytearray]) -> list[bytearray]:
 
 
 def read_tar(data: bytes) -> Files:
-    return list(members(io.BytesIO(data), "a.tar", limit=1 << 20))
+    return list(tar_members(io.BytesIO(data), "a.tar", limit=1 << 20))
 
 
 def check_tar(data: bytes) -> str:
@@ -250,7 +250,8 @@ def read_zip(data: bytes) -> Files:
         file.write(data)
         file.flush()
         return [
-            (one.name, b"".join(pieces(file.fileno(), one))) for one in members_of(file, "a.zip")
+            (one.name, b"".join(member_pieces(file.fileno(), one)))
+            for one in members_of(file, "a.zip")
         ]
 
 

@@ -109,19 +109,19 @@ class Pool:
 
     def results(self) -> Iterator[Any]:
         """The results in order."""
-        taken = 0
+        next_result = 0
         try:
             self._given = self._take(self._most * _AHEAD)
             self._hand_out()
-            while taken < self._given:
-                while taken not in self._done:
+            while next_result < self._given:
+                while next_result not in self._done:
                     self._collect(wait=True)
                     self._hand_out()
                 self._collect(wait=False)
-                succeeded, value = self._done.pop(taken)
+                succeeded, value = self._done.pop(next_result)
                 if not succeeded:
                     raise value
-                taken += 1
+                next_result += 1
                 self._given += self._take(1)
                 # Before the consumer gets to work, so that nobody idles meanwhile.
                 self._hand_out()
@@ -190,7 +190,7 @@ class Pool:
 
 def _ready(ends: Iterable[int], *, wait: bool) -> list[int]:
     """Those that have something to read; none where none has and nobody wants to `wait`."""
-    asked = poll()
+    poller = poll()
     for end in ends:
-        asked.register(end, POLLIN)
-    return [end for end, _ in asked.poll(None if wait else 0)]
+        poller.register(end, POLLIN)
+    return [end for end, _ in poller.poll(None if wait else 0)]

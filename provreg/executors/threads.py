@@ -27,7 +27,7 @@ def thread_pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def abandonable(call: Callable[[], Result], name: str) -> Future[Result]:
+def start_abandonable(call: Callable[[], Result], name: str) -> Future[Result]:
     """What `call` will have returned or raised, in a thread called `name` that nobody waits for.
 
     Not in a pool: its threads are waited for when the interpreter ends, however long they hang.
@@ -44,7 +44,7 @@ def abandonable(call: Callable[[], Result], name: str) -> Future[Result]:
     return future
 
 
-def timer(seconds: float, call: Callable[[], None]) -> threading.Timer:
+def start_timer(seconds: float, call: Callable[[], None]) -> threading.Timer:
     """Has `call` called after `seconds`, unless it is cancelled before."""
     clock = threading.Timer(max(0.0, seconds), call)
     clock.daemon = True

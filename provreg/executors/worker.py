@@ -67,7 +67,7 @@ class Worker:
         try:
             # And for ever in the worker: what an interrupt of the whole group means is not for it
             # to say.
-            with theirs, interrupts_wait():
+            with theirs, defer_interrupts():
                 if can_fork():
                     self._process = _fork(function, self._ours, theirs)
                 else:
@@ -207,7 +207,7 @@ def _received(end: socket.socket, length: int) -> bytearray:
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Ctrl-C is heard at the end of the context.
 
     In the middle of a fork, and where a compiled module is loaded, what it raises is dropped.

@@ -24,7 +24,7 @@ from provreg.flows.reading.samples import reader_settings
 from provreg.loaders import arrow
 from provreg.loaders.passes.dataset_check import verify_dataset
 from provreg.readers.huggingface.huggingface import signed_features
-from provreg.readers.tables.signed_features import MEDIA, Said, written
+from provreg.readers.tables.signed_features import MEDIA, Feature, written
 from provreg.store.private.folders import check_parents
 
 with needs_extra("huggingface"):
@@ -145,7 +145,7 @@ def _signed_media(samples: VerifiedSamples) -> dict[str, Any]:
     }
 
 
-def _feature(said: Said) -> Any:
+def _feature(said: Feature) -> Any:
     known = getattr(datasets.features, said.kind, None)
     if known is None or not set(said.parameters) <= {field.name for field in fields(known)}:
         raise UsageError(

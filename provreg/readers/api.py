@@ -81,8 +81,8 @@ class ReadOptions:
 
     def explicitly_set(self) -> frozenset[str]:
         """The names of the fields that say something, but for `format`."""
-        named = (one.name for one in fields(self) if one.name != "format")
-        return frozenset(name for name in named if getattr(self, name) not in (None, (), {}, False))
+        names = (option.name for option in fields(self) if option.name != "format")
+        return frozenset(name for name in names if getattr(self, name) not in (None, (), {}, False))
 
 
 class KnownDigests(Protocol):
@@ -245,7 +245,9 @@ class Reader(Protocol):
         """The fields of ReadOptions that mean something to this reader."""
         ...
 
-    def settle(self, format_: str, how: ReadOptions, before: Mapping[str, Any] | None, /) -> Any:
+    def settle(
+        self, format_: str, options: ReadOptions, before: Mapping[str, Any] | None, /
+    ) -> Any:
         """What was said, over what the parent's reading `before` says, over the defaults."""
         ...
 
@@ -254,7 +256,7 @@ class Reader(Protocol):
         ...
 
     def read(
-        self, paths: Sequence[Path], format_: str, options: Any, work: ReadContext, /
+        self, paths: Sequence[Path], format_: str, options: Any, context: ReadContext, /
     ) -> ReadResult:
         """Every sample of the data at `paths`, hashed."""
         ...
@@ -289,15 +291,15 @@ def option_name(name: str) -> str:
     return {"types": "--column", "null_words": "--null"}.get(name, "--" + name.replace("_", "-"))
 
 
-def check_options(how: ReadOptions, reader: Reader, format_: str) -> None:
+def check_options(options: ReadOptions, reader: Reader, format_: str) -> None:
     """UsageError for an option that means nothing to `reader`."""
-    for name in sorted(how.explicitly_set() - reader.OPTIONS):
+    for name in sorted(options.explicitly_set() - reader.OPTIONS):
         raise UsageError(
             f"{option_name(name)} means nothing to the reader of {quoted(format_)}",
             hint="it takes " + ", ".join(sorted(map(option_name, reader.OPTIONS))),
         )
 
 
-def chosen(said: str | None, inherited: str | None) -> str | None:
+def override(value: str | None, inherited: str | None) -> str | None:
     """An option that can be turned off by `none`."""
-    return inherited if said is None else None if said == "none" else said
+    return inherited if value is None else None if value == "none" else value

@@ -42,11 +42,11 @@ _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
 
 
 def reader_of(format_: str) -> Reader:
-    """The reader of a format, of provreg or of an installed package (`plugged`).
+    """The reader of a format, of provreg or of an installed package (`find_plugged`).
 
     Raises UsageError for a format that nobody reads, and for a reader that is none.
     """
-    reader = _READERS.get(format_) or _plugged(format_)
+    reader = _READERS.get(format_) or _plugged_reader(format_)
     if reader is None:
         raise UsageError(
             f"{quoted(format_)} is no format that provreg or an installed package reads",
@@ -55,7 +55,7 @@ def reader_of(format_: str) -> Reader:
     return reader
 
 
-def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
+def recorded_reader(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     """The reader that a head's reading names, and its format.
 
     Raises FormatError for a reading that names none, NotFoundError where it is of a package that is
@@ -64,12 +64,12 @@ def reader_again(reading: Mapping[str, Any]) -> tuple[Reader, str]:
     format_ = reading.get("reader")
     if not isinstance(format_, str):
         raise FormatError("head.reading: reader is not text")
-    reader = _READERS.get(format_) or _plugged(format_)
+    reader = _READERS.get(format_) or _plugged_reader(format_)
     if reader is None:
         if "package" in reading:
-            from provreg.readers.plugins import missing, named_package
+            from provreg.readers.plugins import missing_package, named_package
 
-            raise missing(format_, named_package(reading)[0])
+            raise missing_package(format_, named_package(reading)[0])
         raise FormatError(
             f"head.reading: the reader {quoted(format_)} is unknown",
             hint="it was written by a newer provreg: update, or refuse it",
@@ -89,11 +89,11 @@ def sample_kind(reading: Mapping[str, Any]) -> SampleKind:
     return SampleKind(kind) if kind in tuple(SampleKind) else SampleKind.OTHER
 
 
-def _plugged(format_: str) -> Reader | None:
+def _plugged_reader(format_: str) -> Reader | None:
     # Late: what knows the installed packages takes as long to import as all our readers.
-    from provreg.readers.plugins import plugged
+    from provreg.readers.plugins import find_plugged
 
-    return plugged(format_)
+    return find_plugged(format_)
 
 
 def detect(paths: Sequence[Path], before: str | None = None) -> str:

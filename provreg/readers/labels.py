@@ -68,7 +68,9 @@ def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
         name = labels["id"].filter(unknown)[0].as_py()
         hint = "ids are as `provreg show` and `--dry-run` print them"
         sought = folded(name)
-        twin = next((one for one in samples["id"].to_pylist() if folded(one) == sought), None)
+        twin = next(
+            (sample for sample in samples["id"].to_pylist() if folded(sample) == sought), None
+        )
         if twin is not None:
             hint = f"use the id {quoted_ascii(twin)}, which differs only in case or composition"
         raise InputError(
@@ -78,8 +80,8 @@ def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
         )
     rows = pc.index_in(samples["id"], value_set=labels["id"].combine_chunks())
     for name in labels.column_names[1:]:
-        said = pc.coalesce(labels[name].take(rows), samples[name])
-        samples = samples.set_column(SAMPLE.get_field_index(name), SAMPLE.field(name), said)
+        column = pc.coalesce(labels[name].take(rows), samples[name])
+        samples = samples.set_column(SAMPLE.get_field_index(name), SAMPLE.field(name), column)
     return samples
 
 

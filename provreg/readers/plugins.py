@@ -4,8 +4,8 @@ They are told in docs/contributing/README.md, "Readers of your own".
 
 A package offers one under its format's name in the group `provreg.readers`. Its code runs only
 where a user names the format, or a head whose data are to be read does. What it gives is checked,
-what it delivers is hashed (`hashed`), the package is written into the head, and another one that
-offers the same name is not taken for it.
+what it delivers is hashed (`check_payloads`), the package is written into the head, and another one
+that offers the same name is not taken for it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _FOUND = {
     "table": pa.Table, "reading": dict, "labels_known": bool, "splits_known": bool,
     "classes": tuple, "reused": int, "findings": tuple,
 }  # fmt: skip
-_HANDED_ON = ("payloads", "samples")
+_BATCH = ("payloads", "samples")
 NEVER_NULL = ("id", "content", "size")
 
 
@@ -80,10 +80,14 @@ class PluggedReader:
         with self.held():
             return frozenset(self.reader.OPTIONS)
 
-    def settle(self, format_: str, how: ReadOptions, before: Mapping[str, Any] | None, /) -> Any:
+    def settle(
+        self, format_: str, options: ReadOptions, before: Mapping[str, Any] | None, /
+    ) -> Any:
         """As the package's reader."""
         with self.held():
-            return self.reader.settle(format_, how, None if before is None else self._own(before))
+            return self.reader.settle(
+                format_, options, None if before is None else self._own(before)
+            )
 
     def options_from_reading(self, reading: Mapping[str, Any], /) -> Any:
         """As the package's reader. Raises NotFoundError where `reading` names another package."""
@@ -91,14 +95,14 @@ class PluggedReader:
             return self.reader.options_from_reading(self._own(reading))
 
     def read(
-        self, paths: Sequence[Path], format_: str, options: Any, work: ReadContext, /
+        self, paths: Sequence[Path], format_: str, options: Any, context: ReadContext, /
     ) -> ReadResult:
         """As the package's reader; the result names the package. Raises InputError for results that
         are none.
 
         provreg's caches hold what provreg hashed: the reader neither sees them nor adds to them.
         """
-        own = replace(work, known_files=None, known_rows=None)
+        own = replace(context, known_files=None, known_rows=None)
         with self.held():
             found = self.reader.read(paths, format_, options, own)
             complaint = self._complaint(found)
@@ -144,8 +148,8 @@ class PluggedReader:
         try:
             with self.held():
                 before = None
-                for one in batches:
-                    payloads, samples = self._hashed(one, before)
+                for batch in batches:
+                    payloads, samples = self._checked(batch, before)
                     before = payloads.schema if isinstance(payloads, pa.RecordBatch) else None
                     yield payloads, samples
         finally:
@@ -153,9 +157,9 @@ class PluggedReader:
                 if hasattr(batches, "close"):
                     batches.close()
 
-    def _hashed(self, one: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch]:
+    def _checked(self, batch: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch]:
         try:
-            return hashed(one, before)
+            return check_payloads(batch, before)
         except InputError as error:
             raise self.wrong(error.message, sample=error.sample) from None
 
@@ -163,7 +167,7 @@ class PluggedReader:
         """`reading` without what names the package, which must be this one."""
         package, _ = named_package(reading)
         if package != self.package:
-            raise missing(self.format, package)
+            raise missing_package(self.format, package)
         return {name: value for name, value in reading.items() if name not in _OURS}
 
     def _complaint(self, found: Any) -> str:
@@ -171,7 +175,7 @@ class PluggedReader:
             return "gives no samples"
         kinds = _FOUND.items()
         wrong = [name for name, kind in kinds if not isinstance(getattr(found, name), kind)]
-        if wrong or not all(isinstance(one, Finding) for one in found.findings):
+        if wrong or not all(isinstance(finding, Finding) for finding in found.findings):
             return f"gives something else than {(wrong or ['findings'])[0]}"
         if not found.table.schema.equals(SAMPLE):
             return "gives samples of another schema than core.entry.SAMPLE"
@@ -240,7 +244,7 @@ class _PluggedFiles:
         self.close()
 
 
-def plugged(format_: str) -> PluggedReader | None:
+def find_plugged(format_: str) -> PluggedReader | None:
     """The reader that an installed package offers for `format_`; None where none does.
 
     Raises UsageError where several do, or where the one cannot be loaded or is no reader.
@@ -283,7 +287,7 @@ def named_package(reading: Mapping[str, Any]) -> tuple[str, str]:
     return fields.text(_PACKAGE, limit=_MAX_NAME), fields.text(_VERSION, limit=_MAX_NAME)
 
 
-def missing(format_: str, package: str) -> NotFoundError:
+def missing_package(format_: str, package: str) -> NotFoundError:
     """What to raise where data need the reader of a package that is not there."""
     return NotFoundError(
         f"these data are read by the reader {quoted(format_)} of the package {quoted(package)},"
@@ -298,16 +302,16 @@ def _name_of(point: EntryPoint) -> str:
     return point.dist.name
 
 
-def hashed(one: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch]:
+def check_payloads(batch: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch]:
     """Payloads and their samples as a plugged reader hands them on, if all hash to what is said.
 
     Rows come in the types that their columns are held in; their schema is `before` where rows came
     before. Raises InputError for what is not as `Reader.stream` promises.
     """
-    if type(one) is not tuple or len(one) != len(_HANDED_ON):
-        raise InputError(f"hands on something else than {' and '.join(_HANDED_ON)}")
-    payloads, content, size = _hashed(one[0])
-    samples = _samples(one[1])
+    if type(batch) is not tuple or len(batch) != len(_BATCH):
+        raise InputError(f"hands on something else than {' and '.join(_BATCH)}")
+    payloads, content, size = _payloads(batch[0])
+    samples = _samples(batch[1])
     _compare(samples, content, size)
     if before is not None and not (
         isinstance(payloads, pa.RecordBatch) and payloads.schema.equals(before)
@@ -316,7 +320,7 @@ def hashed(one: Any, before: pa.Schema | None) -> tuple[Payloads, pa.RecordBatch
     return payloads, samples
 
 
-def _hashed(payloads: Any) -> tuple[Payloads, pa.Array, pa.Array]:
+def _payloads(payloads: Any) -> tuple[Payloads, pa.Array, pa.Array]:
     """The payloads, which nobody else can change, their digests and sizes."""
     if isinstance(payloads, pa.RecordBatch):
         copy = _copy(payloads)
@@ -325,11 +329,11 @@ def _hashed(payloads: Any) -> tuple[Payloads, pa.Array, pa.Array]:
         return typed, *hash_rows(typed, columns)
     if not isinstance(payloads, list | tuple):
         raise InputError("hands on payloads that are neither rows nor a list")
-    mine = [_payload(one) for one in payloads]
+    mine = [_payload(payload) for payload in payloads]
     digests, sizes = [], []
-    for one in mine:
+    for payload in mine:
         hasher, size = blake3(), 0
-        for piece in (one,) if isinstance(one, bytes) else payload_pieces(one):
+        for piece in (payload,) if isinstance(payload, bytes) else payload_pieces(payload):
             hasher.update(piece)
             size += len(piece)
         digests.append(hasher.digest())
@@ -339,11 +343,11 @@ def _hashed(payloads: Any) -> tuple[Payloads, pa.Array, pa.Array]:
     return made, pa.array(digests, DIGEST), pa.array(sizes, pa.uint64())
 
 
-def _payload(one: Any) -> bytes | dict[str, bytes]:
-    if type(one) is bytes:
-        return one
-    if isinstance(one, Mapping):
-        members = dict(one.items())
+def _payload(payload: Any) -> bytes | dict[str, bytes]:
+    if type(payload) is bytes:
+        return payload
+    if isinstance(payload, Mapping):
+        members = dict(payload.items())
         if all(type(name) is str and type(data) is bytes for name, data in members.items()):
             return members
     raise InputError("hands on payloads that are neither bytes nor bytes by the names of members")
@@ -372,8 +376,8 @@ def _copy(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _compare(samples: pa.RecordBatch, content: pa.Array, size: pa.Array) -> None:
     if len(content) != samples.num_rows:
         raise InputError(f"hands on {len(content)} payloads for {samples.num_rows} samples")
-    said = samples.column("content"), samples.column("size")
-    same = pc.and_(pc.equal(said[0], content), pc.equal(said[1], size))
+    given = samples.column("content"), samples.column("size")
+    same = pc.and_(pc.equal(given[0], content), pc.equal(given[1], size))
     if (row := pc.index(same, pa.scalar(False)).as_py()) >= 0:
         sample = samples.column("id")[row].as_py()
         raise InputError(

@@ -15,7 +15,7 @@ import pytest
 from provreg.errors import InputError
 from provreg.readers.api import ReadContext
 from provreg.readers.archives import webdataset
-from provreg.readers.archives.tar_stream import members
+from provreg.readers.archives.tar_stream import tar_members
 from tests.archives import (
     END,
     block,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def read(data: bytes) -> list[tuple[str, bytes]]:
-    return list(members(io.BytesIO(data), "'x.tar'", limit=1 << 20))
+    return list(tar_members(io.BytesIO(data), "'x.tar'", limit=1 << 20))
 
 
 def refused(data: bytes, says: str) -> None:

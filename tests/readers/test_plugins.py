@@ -15,7 +15,7 @@ import pytest
 from provreg.core.manifest.head import samples_are_files
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
 from provreg.readers.api import ReadOptions, SampleKind
-from provreg.readers.catalog import reader_again, reader_of, sample_kind
+from provreg.readers.catalog import reader_of, recorded_reader, sample_kind
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -194,7 +194,7 @@ def test_another_package_of_the_same_format_is_not_taken_for_it(
         "package": "provreg-lines",
         "package_version": "1",
     }
-    reader, _ = reader_again(reading)
+    reader, _ = recorded_reader(reading)
     with pytest.raises(NotFoundError, match="provreg-lines"):
         reader.options_from_reading(reading)
     install()
@@ -265,7 +265,7 @@ def test_a_format_that_nobody_reads(bench: Bench) -> None:
     for reading in ({}, {"reader": 5}, {"reader": "lines"}, {"reader": "lines", "package": 5}):
         unknown: dict[str, Any] = reading
         with pytest.raises(FormatError):
-            reader_again(unknown)
+            recorded_reader(unknown)
 
 
 def blobs(bench: Bench) -> Path:

@@ -24,7 +24,7 @@ from provreg.executors.threads import per_host
 from provreg.flows.ingest.request import Fetch
 from provreg.flows.reading.samples import LABELS_FILE, takes_sha256
 from provreg.readers.api import FetchedList, ReadOptions, ReadResult, option_name
-from provreg.readers.catalog import reader_again, reader_of
+from provreg.readers.catalog import reader_of, recorded_reader
 from provreg.readers.files import folder as folders
 from provreg.readers.files.folder import FolderOptions, reading_of
 from provreg.readers.labels import LABEL_COLUMNS, long_labels
@@ -181,7 +181,7 @@ def _check_options(options: ReadOptions, inherited: Mapping[str, Any] | None) ->
             f"{option_name(name)} means nothing in a list of URLs",
             hint="it takes " + ", ".join(sorted(map(option_name, OPTIONS))),
         )
-    if inherited is not None and reader_again(inherited)[0] != reader_of(folders.READER):
+    if inherited is not None and recorded_reader(inherited)[0] != reader_of(folders.READER):
         raise UsageError(
             f"this dataset is read as {inherited['reader']}, and downloads are a folder",
             hint="choose another --name for a new dataset",

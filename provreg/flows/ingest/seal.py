@@ -46,7 +46,7 @@ from provreg.executors.worker import can_fork
 from provreg.flows.ingest.draft import Draft
 from provreg.flows.reading.samples import reader_settings
 from provreg.flows.verify.manifest import MAX_LABEL_BYTES
-from provreg.readers.catalog import reader_again
+from provreg.readers.catalog import recorded_reader
 from provreg.store.private.mapped_parts import MappedParts
 from provreg.store.registry.parts import write_part
 from provreg.store.registry.spill import Spill
@@ -124,7 +124,7 @@ def _check_limits(head: Head, drafted: Draft) -> None:
         if drafted.parent is not None:
             check_parent(head, drafted.parent.head)
         reading = reader_settings(head.reading)
-        reader_again(reading)[0].options_from_reading(reading)
+        recorded_reader(reading)[0].options_from_reading(reading)
         for label in drafted.read.long_labels:
             if len(label) > MAX_LABEL_BYTES:
                 raise FormatError(f"a label is longer than {MAX_LABEL_BYTES} bytes")

@@ -31,7 +31,7 @@ from provreg.readers.api import (
     SampleStream,
     check_options,
 )
-from provreg.readers.catalog import detect, reader_again, reader_of, sample_kind
+from provreg.readers.catalog import detect, reader_of, recorded_reader, sample_kind
 from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.files.globs import Excluded
 from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
@@ -59,7 +59,7 @@ def read_new(
     before = None if inherited is None else reader_settings(inherited)
     format_ = options.format or detect(paths, None if before is None else before["reader"])
     reader = reader_of(format_)
-    if before is not None and reader_again(before)[0] != reader:
+    if before is not None and recorded_reader(before)[0] != reader:
         raise UsageError(
             f"this dataset is read as {before['reader']}, the data look like {format_}",
             hint="give data of the same kind, or another --name for a new dataset",
@@ -97,7 +97,7 @@ def read_again(
     is left what rows hash to. Raises as `read_new`, and FormatError for a reading that is none.
     """
     settings = reader_settings(reading)
-    reader, format_ = reader_again(settings)
+    reader, format_ = recorded_reader(settings)
     if sha256 and "sha256" in reader.OPTIONS:
         settings = {"sha256": True} | settings
     options = reader.options_from_reading(settings)
@@ -122,7 +122,7 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
     Raises as `read_again`.
     """
     settings = reader_settings(reading)
-    reader, format_ = reader_again(settings)
+    reader, format_ = recorded_reader(settings)
     return reader.files(paths, format_, reader.options_from_reading(settings))
 
 
@@ -133,7 +133,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     where `files_again` reads them, else as `read_again`.
     """
     settings = reader_settings(reading)
-    reader, format_ = reader_again(settings)
+    reader, format_ = recorded_reader(settings)
     options = reader.options_from_reading(settings)
     stream = reader.stream(paths, format_, options, ReadContext(known_rows=known))
     if stream is None:

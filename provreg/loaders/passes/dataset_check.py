@@ -26,7 +26,13 @@ from provreg.readers.huggingface.huggingface import signed_features
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
 from provreg.readers.tables.options import ROLES, TableOptions
 from provreg.readers.tables.samples import content_ids, samples_of
-from provreg.readers.tables.signed_features import MEDIA, Said, said_by, unsigned, written
+from provreg.readers.tables.signed_features import (
+    MEDIA,
+    Feature,
+    difference,
+    extra_features,
+    written,
+)
 
 if TYPE_CHECKING:
     import datasets
@@ -69,7 +75,7 @@ def verify_dataset(
     if isinstance(signed, VerifiedVersion):
         _refuse_revoked(signed)
     reader = _reader(found, signed.head.reading, dict(columns or {}))
-    _check_features(said_by(schema, features), signed.reference, signed.head, reader)
+    _check_features(extra_features(schema, features), signed.reference, signed.head, reader)
     matching = Matching(
         signed.reference,
         signed.entries,
@@ -107,7 +113,7 @@ def _refuse_revoked(version: VerifiedVersion) -> None:
         )
 
 
-def _check_features(said: Iterable[Said], reference: str, head: Head, reader: _Rows) -> None:
+def _check_features(said: Iterable[Feature], reference: str, head: Head, reader: _Rows) -> None:
     """Raises NotTrustedError if features of the dataset decode to other than the signed values."""
     why = ((one, _unsigned(one, head, reader)) for one in said)
     findings = [
@@ -125,7 +131,7 @@ def _check_features(said: Iterable[Said], reference: str, head: Head, reader: _R
         )
 
 
-def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
+def _unsigned(one: Feature, head: Head, reader: _Rows) -> str | None:
     """How a feature of the dataset differs from the signed one, None if it does not."""
     if one.kind in MEDIA and one.parameters.get("decode") is False:
         return None  # their bytes
@@ -135,11 +141,11 @@ def _unsigned(one: Said, head: Head, reader: _Rows) -> str | None:
         if own is not None and own.name == column:
             column = reading.get(role)
             if role == "label" and head.label_type == "class":
-                return unsigned([replace(one, parameters={"names": list(head.classes)})], [one])
+                return difference([replace(one, parameters={"names": list(head.classes)})], [one])
     signed = signed_features(reader_settings(reading))
     here = [said for said in signed if said.at == (column, *one.at[1:])]
     if here:
-        return unsigned(here, [replace(one, at=here[0].at)])
+        return difference(here, [replace(one, at=here[0].at)])
     if one.kind in {"Json", *MEDIA} and not one.parameters:
         return None  # as usual
     return f"the feature {one.kind} of {written(one.at)} is not signed"

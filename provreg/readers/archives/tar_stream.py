@@ -60,7 +60,7 @@ _HARMLESS = re.compile(
 )
 
 
-def members(stream: BinaryIO, place: str, *, limit: int) -> Iterator[tuple[str, bytes]]:
+def tar_members(stream: BinaryIO, place: str, *, limit: int) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every regular file, in the order of the archive.
 
     `stream` must give as many bytes as are asked for until it ends. `place` names the archive in
@@ -69,22 +69,22 @@ def members(stream: BinaryIO, place: str, *, limit: int) -> Iterator[tuple[str, 
     """
     archive = _Archive(stream, place)
     # What the extended header before a member says; None where there is none.
-    given: dict[bytes, bytes] | None = None
+    own: dict[bytes, bytes] | None = None
     while (block := archive.block()) != _ZEROS:
         kind = block[156:157]
         size = archive.size(block)
         if kind in (_PAX, _PAX_GLOBAL, _GNU_NAME):
-            if given is not None:
+            if own is not None:
                 raise archive.wrong("two extended headers come before one file")
-            given = archive.extended_header(kind, size)
+            own = archive.extended_header(kind, size)
             continue
-        said, given = given or {}, None
-        name = archive.name(block, said.get(b"path"))
-        if b"size" in said:
-            size = archive.size_said(said[b"size"], size, name)
-        if archive.is_file(block, name, size, said):
+        headers, own = own or {}, None
+        name = archive.name(block, headers.get(b"path"))
+        if b"size" in headers:
+            size = archive.size_said(headers[b"size"], size, name)
+        if archive.is_file(block, name, size, headers):
             yield name, archive.take(size, limit, quoted(name))
-    if given is not None:
+    if own is not None:
         raise archive.wrong("an extended header belongs to no file")
     archive.finish()
 
@@ -142,7 +142,7 @@ class _Archive:
             raise self.wrong("a global header names or measures files")
         return None
 
-    def is_file(self, block: bytes, name: str, size: int, said: Mapping[bytes, bytes]) -> bool:
+    def is_file(self, block: bytes, name: str, size: int, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the member is a file; a folder if not. Raises InputError for all else."""
         kind = block[156:157]
         if kind in _REFUSED:
@@ -161,7 +161,7 @@ class _Archive:
         short = block[:100].partition(b"\0")[0]
         if name.endswith("/") or (kind == b"\0" and short.endswith(b"/")):
             raise self.wrong(f"{quoted(name)} is a file with the name of a folder")
-        if b"linkpath" in said:
+        if b"linkpath" in headers:
             raise self.wrong(f"{quoted(name)} is a file and a link")
         return True
 
@@ -174,7 +174,7 @@ class _Archive:
             raise self.wrong(f"{quoted(name)} has two sizes")
         return size
 
-    def name(self, block: bytes, given: bytes | None) -> str:
+    def name(self, block: bytes, long_name: bytes | None) -> str:
         """The name in an extended header before, or else in the header itself."""
         raw = block[:100].partition(b"\0")[0]
         prefix = block[345:500].partition(b"\0")[0]
@@ -187,8 +187,8 @@ class _Archive:
             if magic != _USTAR or short:
                 raise self.wrong(f"{quoted(repr(raw)[1:])} has a prefix, or not")
             raw = prefix + b"/" + raw
-        if given is not None:
-            raw = given
+        if long_name is not None:
+            raw = long_name
         if not raw:
             raise self.wrong("a file has no name")
         if b"\0" in raw:

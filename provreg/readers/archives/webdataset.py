@@ -16,9 +16,9 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream, chosen
+from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream, override
 from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples
-from provreg.readers.archives.tar_stream import members
+from provreg.readers.archives.tar_stream import tar_members
 from provreg.readers.data_files.shard_files import Shard, looks_like_shards, shards, unpacked
 from provreg.readers.data_files.source_file import display
 from provreg.readers.tables.samples import check_unique, content_ids, numbered_ids
@@ -70,21 +70,21 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if looks_like_shards(paths) else None
 
 
-def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> ShardOptions:
+def settle(_format: str, options: ReadOptions, before: Mapping[str, Any] | None) -> ShardOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = ShardOptions() if before is None else options_from_reading(before)
-    if how.label == "dir":
+    if options.label == "dir":
         raise UsageError("--label dir is for folders of files: name a member, or none")
     return ShardOptions(
-        how.id or old.id,
-        chosen(how.label, old.label),
-        chosen(how.split, old.split),
-        assumed=before is None and how.label is None,
+        options.id or old.id,
+        override(options.label, old.label),
+        override(options.split, old.split),
+        assumed=before is None and options.label is None,
     )
 
 
 def read(
-    paths: Sequence[Path], _format: str, options: ShardOptions, work: ReadContext
+    paths: Sequence[Path], _format: str, options: ShardOptions, context: ReadContext
 ) -> ReadResult:
     """Every sample of the shards at `paths`, a shard a process.
 
@@ -95,15 +95,15 @@ def read(
     batches: list[pa.RecordBatch] = []
     left_out: dict[str, int] = {}
     rows = 0
-    for batch, aside in work.executor.map(
+    for batch, aside in context.executor.map(
         partial(_read_shard, options=options), found, most=len(found)
     ):
         batches.append(batch)
         for reason, count in aside.items():
             left_out[reason] = left_out.get(reason, 0) + count
         rows += batch.num_rows
-        if work.progress is not None:
-            work.progress(rows)
+        if context.progress is not None:
+            context.progress(rows)
     table = pa.Table.from_batches(batches, SAMPLE)
     if rows == 0:
         raise InputError("the shards hold no samples")
@@ -116,7 +116,7 @@ def read(
         ]
         check_unique(table["id"], places)
     if options.label is not None and table["label"].null_count == rows:
-        if not options.assumed and not work.collect:
+        if not options.assumed and not context.collect:
             raise InputError(
                 f"no sample has a label in {quoted(options.label)}",
                 hint="name another member with --label, or none",
@@ -155,10 +155,13 @@ def stream_shard(shard: Shard, options: ShardOptions) -> SampleStream:
         batch.append(sample)
         size += sample.size
         if len(batch) == _BATCH or size > _BATCH_BYTES:
-            yield [one.members for one in batch], _table(shard, batch, options)
+            yield (
+                [each.members for each in batch],
+                _table(shard, batch, options),
+            )
             batch, size = [], 0
     if batch:
-        yield [one.members for one in batch], _table(shard, batch, options)
+        yield [each.members for each in batch], _table(shard, batch, options)
 
 
 def iter_shard(
@@ -168,7 +171,7 @@ def iter_shard(
     place = display(shard.file.path)
     label = None if options.label is None else LabelMember.parse(options.label)
     with unpacked(shard.file) as archive:
-        yield from samples(members(archive, place, limit=MAX_SAMPLE), place, label, left_out)
+        yield from samples(tar_members(archive, place, limit=MAX_SAMPLE), place, label, left_out)
 
 
 def options_from_reading(reading: Any) -> ShardOptions:
@@ -178,7 +181,7 @@ def options_from_reading(reading: Any) -> ShardOptions:
         raise fields.wrong("reader", f"is not {READER}")
     if fields.integer("reader_version") != READER_VERSION:
         raise fields.wrong("reader_version", "is unknown: a newer provreg is needed")
-    said = (fields.text("id"), fields.optional_text("label"), fields.optional_text("split"))
+    settings = (fields.text("id"), fields.optional_text("label"), fields.optional_text("split"))
     left_out = fields.object("left_out")
     for reason in _LEFT_OUT:
         if left_out.has(reason):
@@ -186,7 +189,7 @@ def options_from_reading(reading: Any) -> ShardOptions:
     left_out.done()
     fields.done()
     try:
-        return ShardOptions(*said)
+        return ShardOptions(*settings)
     except UsageError as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
 
@@ -211,26 +214,26 @@ def _read_shard(shard: Shard, *, options: ShardOptions) -> tuple[pa.RecordBatch,
     left_out: dict[str, int] = {}
     found = [
         # The bytes are done with: a shard must not stay in memory.
-        StemSample(one.stem, {}, one.content, one.size, one.label)
-        for one in iter_shard(shard, options, left_out)
+        StemSample(sample.stem, {}, sample.content, sample.size, sample.label)
+        for sample in iter_shard(shard, options, left_out)
     ]
     return _table(shard, found, options), left_out
 
 
 def _table(shard: Shard, found: Sequence[StemSample], options: ShardOptions) -> pa.RecordBatch:
     rows = len(found)
-    content = pa.array([one.content for one in found], DIGEST)
+    content = pa.array([sample.content for sample in found], DIGEST)
     columns: dict[str, pa.Array] = {
         "content": content,
-        "size": pa.array([one.size for one in found], pa.uint64()),
-        "label": pa.array([one.label for one in found], pa.string()),
+        "size": pa.array([sample.size for sample in found], pa.uint64()),
+        "label": pa.array([sample.label for sample in found], pa.string()),
         "split": pa.repeat(pa.scalar(_split(shard, options), pa.string()), rows),
     }
     if options.id == "content":
         columns["id"] = content_ids(content)
     else:
         before = f"{shard.name}/" if options.id == "shard" else ""
-        columns["id"] = pa.array([before + one.stem for one in found], pa.string())
+        columns["id"] = pa.array([before + sample.stem for sample in found], pa.string())
     return pa.RecordBatch.from_arrays(
         [columns.get(field.name, pa.nulls(rows, field.type)) for field in SAMPLE], schema=SAMPLE
     )

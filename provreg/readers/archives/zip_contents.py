@@ -132,15 +132,19 @@ def _end(file: int, place: str) -> tuple[int, int, int]:
     if locator.startswith(_IS_LOCATOR) and place_of_end >= _LOCATOR.size + _END64.size:
         place_of_end -= _LOCATOR.size + _END64.size
         _, disk, at, disks = _LOCATOR.unpack(locator)
-        said = _END64.unpack(os.pread(file, _END64.size, place_of_end))
-        if (disk, at, said[0], said[1]) != (0, place_of_end, _IS_END64, _END64.size - 12) or (
-            disks > 1 or said[4:6] != (0, 0) or said[6] != said[7]
+        fields = _END64.unpack(os.pread(file, _END64.size, place_of_end))
+        if (disk, at, fields[0], fields[1]) != (0, place_of_end, _IS_END64, _END64.size - 12) or (
+            disks > 1 or fields[4:6] != (0, 0) or fields[6] != fields[7]
         ):
             raise _wrong(place, "no zip archive: its ends say two things")
-        told = ((count, said[7], _MANY), (length, said[8], _IN_ZIP64), (begin, said[9], _IN_ZIP64))
-        if any(narrow not in {wide, none} for narrow, wide, none in told):
+        pairs = (
+            (count, fields[7], _MANY),
+            (length, fields[8], _IN_ZIP64),
+            (begin, fields[9], _IN_ZIP64),
+        )
+        if any(narrow not in {wide, none} for narrow, wide, none in pairs):
             raise _wrong(place, "no zip archive: its ends say two things")
-        count, length, begin = said[7:10]
+        count, length, begin = fields[7:10]
     # Something before the archive moves all that it tells.
     if begin + length != place_of_end:
         raise _wrong(place, "begins or ends with something else")
@@ -160,9 +164,9 @@ def _entries(table: bytes, count: int, place: str) -> Iterator[_Entry]:
     while at < len(table):
         if len(table) - at < _ENTRY.size or not table.startswith(_IS_ENTRY, at):
             raise _wrong(place, "no zip archive: its table of contents is damaged")
-        said = _ENTRY.unpack_from(table, at)
-        needed, flags, method, checksum, *sizes = said[2:5] + said[7:10]
-        lengths, disk, attributes, offset = said[10:13], said[13], said[15], said[16]
+        header = _ENTRY.unpack_from(table, at)
+        needed, flags, method, checksum, *sizes = header[2:5] + header[7:10]
+        lengths, disk, attributes, offset = header[10:13], header[13], header[15], header[16]
         at += _ENTRY.size + sum(lengths)
         if at > len(table):
             raise _wrong(place, "no zip archive: its table of contents is damaged")
@@ -262,9 +266,10 @@ def _wide(narrow: Sequence[int], extra: bytes | None) -> tuple[int, ...] | None:
     if len(extra) % 8 or not any(missing):
         return None
     if len(wide) == sum(missing):
-        given = iter(wide)
+        wide_values = iter(wide)
         return tuple(
-            next(given) if gone else kept for kept, gone in zip(narrow, missing, strict=True)
+            next(wide_values) if gone else value
+            for value, gone in zip(narrow, missing, strict=True)
         )
     # Go writes all of them: the others must be the same, and stand behind what is read.
     same = len(wide) == len(narrow) and missing == sorted(missing, reverse=True)
@@ -310,14 +315,14 @@ def _begin(file: int, row: _Entry, place: str) -> int:
     fields = _extra_fields(extra, row.name, place)
     _name(row.raw, flags, fields, place)
     wide = _wide((size, packed), fields.get(_ZIP64))
-    said = (checksum, *(wide or ()))
-    told = (row.checksum, row.size, row.packed)
+    found = (checksum, *(wide or ()))
+    expected = (row.checksum, row.size, row.packed)
     # Where sizes stand behind the bytes, they may be left out before them.
     behind = bool(flags & _BEHIND)
     if (
         (flags, method) != (row.flags, row.method)
-        or len(said) < len(told)
-        or not all(a == b or (behind and a == 0) for a, b in zip(said, told, strict=True))
+        or len(found) < len(expected)
+        or not all(a == b or (behind and a == 0) for a, b in zip(found, expected, strict=True))
     ):
         raise _wrong(place, f"{quoted(row.name)} is another in the table of contents", row.name)
     begin: int = row.offset + least + more
@@ -338,8 +343,8 @@ def _after(file: int, row: _Entry, offset: int, beyond: int, place: str) -> int:
         return end
     behind = os.pread(file, min(beyond - end, 64), end)
     for form in _DESCRIPTORS:
-        said = form.pack(row.checksum, row.packed, row.size) if _fits(row, form) else b""
-        if said and behind in {said, _IS_DESCRIPTOR + said}:
+        descriptor = form.pack(row.checksum, row.packed, row.size) if _fits(row, form) else b""
+        if descriptor and behind in {descriptor, _IS_DESCRIPTOR + descriptor}:
             return beyond
     raise _wrong(place, f"{quoted(row.name)} has other sizes behind its bytes", row.name)
 
@@ -348,7 +353,7 @@ def _fits(row: _Entry, form: struct.Struct) -> bool:
     return form.size > _DESCRIPTORS[0].size or max(row.packed, row.size) <= _IN_ZIP64
 
 
-def pieces(file: int, member: Member) -> Iterator[bytes]:
+def member_pieces(file: int, member: Member) -> Iterator[bytes]:
     """The bytes of `member`, from the open archive `file`, in pieces of about 1 MiB.
 
     Raises InputError, without a name, where they are not exactly as many as the table of contents

@@ -19,21 +19,21 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding, InputError, NotFoundError
 from provreg.readers.api import ReadContext, ReadResult, SampleKind
-from provreg.readers.archives.zip_contents import Member, members_of, pieces
-from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
+from provreg.readers.archives.zip_contents import Member, member_pieces, members_of
+from provreg.readers.data_files.source_file import SourceFile, display, open_source, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files, files_at
 from provreg.readers.files.folder import (
     OPTIONS,
     FolderOptions,
     names_of_folders,
     options_of,
+    override_options,
     reading_of,
-    settled_options,
     table_of,
 )
 from provreg.readers.files.globs import Excluded, Globs
 from provreg.readers.files.names import check_names, check_twins, is_called_like_data
-from provreg.readers.files.walk import SYSTEM_FILES, ByteRun, named_as_file
+from provreg.readers.files.walk import SYSTEM_FILES, ByteRun, excluded_folder_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,9 +74,11 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if all_files(paths, is_zip) else None
 
 
-def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> FolderOptions:
+def settle(_format: str, options: ReadOptions, before: Mapping[str, Any] | None) -> FolderOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
-    return settled_options(how, FolderOptions() if before is None else options_from_reading(before))
+    return override_options(
+        options, FolderOptions() if before is None else options_from_reading(before)
+    )
 
 
 def options_from_reading(reading: Any) -> FolderOptions:
@@ -85,11 +87,11 @@ def options_from_reading(reading: Any) -> FolderOptions:
 
 
 def read(
-    paths: Sequence[Path], _format: str, options: FolderOptions, work: ReadContext
+    paths: Sequence[Path], _format: str, options: FolderOptions, context: ReadContext
 ) -> ReadResult:
     """Every member of the archives at `paths` that is a sample, several processes at a time.
 
-    Members that cannot be read become findings where `work` collects them; what makes an archive
+    Members that cannot be read become findings where `context` collects them; what makes an archive
     ambiguous is InputError in any case, naming archive and member.
     """
     left_out: dict[str, int] = {}
@@ -98,22 +100,22 @@ def read(
     if not samples:
         raise InputError("there are no samples in the zip files")
     runs = _runs(samples)
-    if not work.collect:
+    if not context.collect:
         check_twins((run.prefix, run.names) for run in runs)
-    labels, splits = names_of_folders(runs, options, collect=work.collect)
+    labels, splits = names_of_folders(runs, options, collect=context.collect)
     digests, findings, done = bytearray(), list[Finding](), 0
     task = partial(_hash, with_sha256=options.sha256)
     for batch, (found, failures) in zip(
-        _batches(samples), work.executor.map(task, _batches(samples)), strict=True
+        _batches(samples), context.executor.map(task, _batches(samples)), strict=True
     ):
         for place, error in failures:
-            if not work.collect:
+            if not context.collect:
                 raise error
             findings.append(Finding("unreadable", batch[place].id))
         digests += found
         done += len(batch)
-        if work.progress is not None:
-            work.progress(done)
+        if context.progress is not None:
+            context.progress(done)
     sizes = np.array([sample.member.size for sample in samples], np.uint64)
     width = DIGEST.byte_width * (1 + options.sha256)
     table = table_of(
@@ -159,7 +161,7 @@ class ZipFiles:
         self._files: dict[Path, int] = {}
         with ExitStack() as stack:
             for file in {sample.file for sample in self._samples.values()}:
-                self._files[file.path] = stack.enter_context(opened(file)).fileno()
+                self._files[file.path] = stack.enter_context(open_source(file)).fileno()
             self._opened = stack.pop_all()
 
     def read(self, sample: str, *, limit: int) -> bytes:
@@ -172,7 +174,7 @@ class ZipFiles:
         found = self._samples[sample]
         data = bytearray()
         try:
-            for piece in pieces(self._files[found.file.path], found.member):
+            for piece in member_pieces(self._files[found.file.path], found.member):
                 data += piece
                 if len(data) > limit:
                     return bytes(data[: limit + 1])
@@ -217,7 +219,7 @@ def _all(paths: Sequence[Path]) -> Iterator[_Sample]:
     for source in sources:
         path = source.path
         prefix = named[path] if len(sources) > 1 else ""
-        with opened(source) as archive:
+        with open_source(source) as archive:
             for member in members_of(archive, display(path)):
                 ident = prefix + member.name
                 segments = ident.split("/")
@@ -242,7 +244,7 @@ def _chosen(
     Raises InputError for names that no ids may be, for one that two archives give, and for folders
     that are named as files.
     """
-    kept: list[_Sample] = []
+    visible: list[_Sample] = []
     for sample in samples:
         segments = sample.id.split("/")
         reason = ""
@@ -255,28 +257,28 @@ def _chosen(
             if reason == "hidden" and is_called_like_data(sample.id):
                 hidden.append(sample.id)
         else:
-            kept.append(sample)
-    wanted = _wanted([sample.id for sample in kept], options)
+            visible.append(sample)
+    wanted = _wanted([sample.id for sample in visible], options)
     if aside := wanted.count(False):
         left_out["filtered"] = left_out.get("filtered", 0) + aside
-    kept = list(compress(kept, wanted))
-    for sample in kept:
+    visible = list(compress(visible, wanted))
+    for sample in visible:
         for problem in check_names("", [sample.id]).values():
             raise InputError(
                 f"{display(sample.file.path)}: {problem}",
                 sample=sample.id,
                 hint="rename it, or leave it out with --exclude",
             )
-    kept.sort(key=lambda sample: sample.id.encode())
-    for one, other in pairwise(kept):
-        if one.id == other.id:
+    visible.sort(key=lambda sample: sample.id.encode())
+    for first, second in pairwise(visible):
+        if first.id == second.id:
             raise InputError(
-                f"{quoted(one.id)} stands twice: in {display(one.file.path)} and"
-                f" {display(other.file.path)}",
-                sample=one.id,
+                f"{quoted(first.id)} stands twice: in {display(first.file.path)} and"
+                f" {display(second.file.path)}",
+                sample=first.id,
                 hint="of several zip files each one's name comes first in ids: rename one",
             )
-    return kept
+    return visible
 
 
 def _wanted(ids: Sequence[str], options: FolderOptions) -> list[bool]:
@@ -286,11 +288,11 @@ def _wanted(ids: Sequence[str], options: FolderOptions) -> list[bool]:
         excluded = Excluded(options.exclude)
         folders = sorted({folder for ident in ids for folder in _folders_of(ident)})
         for folder in compress(folders, excluded.mistaken(folders)):
-            raise named_as_file(folder)
+            raise excluded_folder_error(folder)
         wanted = [not found for found in excluded.files(ids)]
     if options.include:
         matched = Globs(options.include).matching(ids)
-        wanted = [one and found for one, found in zip(wanted, matched, strict=True)]
+        wanted = [included and found for included, found in zip(wanted, matched, strict=True)]
     return wanted
 
 
@@ -329,11 +331,11 @@ def _hash(batch: list[_Sample], *, with_sha256: bool) -> tuple[bytes, list[tuple
     width = DIGEST.byte_width * (1 + with_sha256)
     with ExitStack() as stack:
         archives = {sample.file for sample in batch}
-        descriptors = {file: stack.enter_context(opened(file)).fileno() for file in archives}
+        descriptors = {file: stack.enter_context(open_source(file)).fileno() for file in archives}
         for place, sample in enumerate(batch):
             hasher, also = blake3(), sha256()
             try:
-                for piece in pieces(descriptors[sample.file], sample.member):
+                for piece in member_pieces(descriptors[sample.file], sample.member):
                     hasher.update(piece)
                     if with_sha256:
                         also.update(piece)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
+from provreg.readers.data_files.source_file import SourceFile, display, open_source, stat_source
 from provreg.readers.data_files.table_files import TAR, all_files, chosen_files, files_at, is_tar
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def unpacked(file: SourceFile) -> Iterator[BinaryIO]:
     Raises InputError for what cannot be decompressed, is far larger than any data, or holds more
     than one compressed stream: where the first ends, many programs end too.
     """
-    with opened(file) as stream:
+    with open_source(file) as stream:
         begin = stream.read(4)
         stream.seek(0)
         try:
@@ -79,8 +79,8 @@ def unpacked(file: SourceFile) -> Iterator[BinaryIO]:
             elif begin == b"\x28\xb5\x2f\xfd":
                 if _end_of_frame(stream.fileno(), file.size) < file.size:
                     raise _two_streams(file)
-                plain = pa.CompressedInputStream(pa.PythonFile(stream), "zstd")
-                yield _buffered(_Bounded(plain, file))
+                decompressed = pa.CompressedInputStream(pa.PythonFile(stream), "zstd")
+                yield _buffered(_Bounded(decompressed, file))
             else:
                 yield _buffered(stream)
         except (EOFError, zlib.error, OSError) as error:
@@ -132,11 +132,11 @@ class _Gunzipped:
 def _end_of_frame(file: int, size: int) -> int:
     """Where the zstd frame at the start of a file ends (RFC 8878, 3.1.1); `size` or more where it
     is cut off or damaged, which whoever decompresses it will say."""
-    said = os.pread(file, 1, 4)
-    if not said:
+    frame = os.pread(file, 1, 4)
+    if not frame:
         return size
-    single = said[0] >> 5 & 1
-    place = 5 + (1 - single) + (0, 1, 2, 4)[said[0] & 3] + (single, 2, 4, 8)[said[0] >> 6]
+    single = frame[0] >> 5 & 1
+    place = 5 + (1 - single) + (0, 1, 2, 4)[frame[0] & 3] + (single, 2, 4, 8)[frame[0] >> 6]
     while len(header := os.pread(file, 3, place)) == 3:
         block = int.from_bytes(header, "little")
         kind = block >> 1 & 3
@@ -145,7 +145,7 @@ def _end_of_frame(file: int, size: int) -> int:
         if kind == 3:
             break
         if block & 1:
-            return place + 4 * (said[0] >> 2 & 1)
+            return place + 4 * (frame[0] >> 2 & 1)
     return size
 
 

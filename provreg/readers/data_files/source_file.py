@@ -84,7 +84,7 @@ def stat_source(path: Path) -> SourceFile:
 
 
 @contextmanager
-def opened(file: SourceFile) -> Iterator[BinaryIO]:
+def open_source(file: SourceFile) -> Iterator[BinaryIO]:
     """`file`, open for reading. Raises InputError when it is, on leaving, not what it was when
     `stat_source`; also NotFoundError and StorageError."""
     with _storage_errors(file.path):
@@ -102,7 +102,7 @@ def opened(file: SourceFile) -> Iterator[BinaryIO]:
         _check_unchanged(file, descriptor)
 
 
-def changed(file: SourceFile) -> InputError:
+def changed_error(file: SourceFile) -> InputError:
     """What to raise for a file that did not stay the same."""
     return InputError(
         f"{display(file.path)} changed while it was being read",
@@ -114,7 +114,7 @@ def _check_unchanged(file: SourceFile, descriptor: int) -> None:
     with _storage_errors(file.path):
         now = _state(file.path, os.fstat(descriptor))
     if now != file:
-        raise changed(file)
+        raise changed_error(file)
 
 
 def _state(path: Path, status: os.stat_result) -> SourceFile:

@@ -57,7 +57,7 @@ def detect_format(paths: Sequence[Path]) -> str | None:
     return kinds.pop() if kinds else None
 
 
-def shards(paths: Sequence[Path], format_: str) -> list[Path]:
+def files_of_format(paths: Sequence[Path], format_: str) -> list[Path]:
     """The files to read: those named, and those of the format in the folders named, by path.
 
     Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
@@ -157,10 +157,10 @@ def refuse_hugging_face(root: str, files: Collection[str], folders: Collection[s
         )
     if "data" in folders and not {"README.md", "dataset_infos.json"}.isdisjoint(files):
         try:
-            shards = os.listdir(f"{root}/data")  # noqa: PTH208
+            names = os.listdir(f"{root}/data")  # noqa: PTH208
         except OSError:  # the listing itself will say so
             return
-        if any(name.endswith((".parquet", ".arrow")) for name in shards):
+        if any(name.endswith((".parquet", ".arrow")) for name in names):
             raise InputError(
                 f"{quoted(root)} is a Hugging Face dataset repository",
                 hint="read it with --format huggingface",

@@ -19,7 +19,7 @@ from provreg.core.encoding.digest import written_digest
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import opened, stat_source
+from provreg.readers.data_files.source_file import open_source, stat_source
 from provreg.readers.data_files.table_files import NEIGHBOURS, files_and_links
 from provreg.readers.files.globs import Excluded
 from provreg.readers.files.names import is_called_like_data
@@ -121,7 +121,7 @@ def look_beside(
     ours = set(known)
     strangers = {inside: _NO_DATA for inside, path in files if (inside, path) not in ours}
     return Beside(
-        tuple(sorted(adopted, key=lambda one: (one.path, one.content))),
+        tuple(sorted(adopted, key=lambda file: (file.path, file.content))),
         strangers | dict.fromkeys(links, _LINK) | values,
     )
 
@@ -132,7 +132,7 @@ def _counts(inside: str) -> bool:
     if name in SYSTEM_FILES:
         return False
     # What is hidden is left out, but for what DuckDB and Polars find all the same.
-    hidden = any(one.startswith(".") for one in [*folders, name])
+    hidden = any(part.startswith(".") for part in [*folders, name])
     return not hidden or is_called_like_data(name)
 
 
@@ -147,14 +147,14 @@ def _is_known(inside: str) -> bool:
 
 def _digest(path: Path) -> str:
     hasher = blake3()
-    with opened(stat_source(path)) as stream:
+    with open_source(stat_source(path)) as stream:
         while piece := stream.read(_PIECE):
             hasher.update(piece)
     return written_digest(hasher.digest())
 
 
 def _without(found: Sequence[Found], gone: Iterable[bool]) -> list[Found]:
-    return list(compress(found, (not one for one in gone)))
+    return list(compress(found, (not excluded for excluded in gone)))
 
 
 def _exactly(path: str) -> str:

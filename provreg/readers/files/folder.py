@@ -102,8 +102,8 @@ def read_folder(
         collect=collect,
         progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
     )
-    taken = [hashes.content, hashes.sha256] if options.sha256 else [hashes.content]
-    digests[~found] = np.hstack([_as_digests(column) for column in taken])
+    columns = [hashes.content, hashes.sha256] if options.sha256 else [hashes.content]
+    digests[~found] = np.hstack([_as_digests(column) for column in columns])
     stats[~found] = _as_stats(hashes.stats)
     table = table_of(listing.runs, digests, stats[:, 2], labels, splits)
     findings = listing.findings
@@ -139,23 +139,25 @@ def _as_digests(digests: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(digests, np.uint8).reshape(-1, DIGEST.byte_width)
 
 
-def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> FolderOptions:
+def settle(_format: str, options: ReadOptions, before: Mapping[str, Any] | None) -> FolderOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
-    return settled_options(how, FolderOptions() if before is None else options_from_reading(before))
+    return override_options(
+        options, FolderOptions() if before is None else options_from_reading(before)
+    )
 
 
 def read(
-    paths: Sequence[Path], _format: str, options: FolderOptions, work: ReadContext
+    paths: Sequence[Path], _format: str, options: FolderOptions, context: ReadContext
 ) -> ReadResult:
     """As `read_folder`."""
-    progress = work.progress
+    progress = context.progress
     return read_folder(
         paths,
         options,
-        leave_out=work.leave_out,
-        executor=work.executor,
-        known=work.known_files,
-        collect=work.collect,
+        leave_out=context.leave_out,
+        executor=context.executor,
+        known=context.known_files,
+        collect=context.collect,
         progress=None if progress is None else lambda files, _bytes: progress(files),
     )
 
@@ -226,14 +228,14 @@ class FolderOptions:
             Excluded(self.exclude)
 
 
-def settled_options(how: ReadOptions, old: FolderOptions) -> FolderOptions:
+def override_options(options: ReadOptions, old: FolderOptions) -> FolderOptions:
     """What was said, over `old`. Raises UsageError."""
     return FolderOptions(
-        label=how.label or old.label,
-        split=how.split or old.split,
-        include=how.include or old.include,
-        exclude=how.exclude or old.exclude,
-        sha256=how.sha256 or old.sha256,
+        label=options.label or old.label,
+        split=options.split or old.split,
+        include=options.include or old.include,
+        exclude=options.exclude or old.exclude,
+        sha256=options.sha256 or old.sha256,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError, NotFoundError
-from provreg.readers.files.safe_open import READ_FILE, Descent, is_transient, named, resolve
+from provreg.readers.files.safe_open import READ_FILE, Descent, error_for, is_transient, resolve
 from provreg.readers.files.walk import ByteRun, starting_points
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class FolderFiles:
                 try:
                     root = opened.enter_context(_Root(start.root))
                 except OSError as error:
-                    raise named(error, start.root) from None
+                    raise error_for(error, start.root) from None
                 name = start.names[0] if isinstance(start, ByteRun) else start.prefix[:-1]
                 self._roots[name] = root
                 if isinstance(start, ByteRun):
@@ -77,7 +77,7 @@ class FolderFiles:
             except OSError as error:
                 delay = next(delays, None) if is_transient(error) else None
                 if delay is None:
-                    raise named(error, sample) from None
+                    raise error_for(error, sample) from None
                 root.forget()
                 time.sleep(delay)
 

@@ -37,7 +37,7 @@ class Globs:
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._match = _Matching([f"{_expression(one)}(?s:/.*)?" for one in _few(patterns)])
+        self._match = _Matching([f"{_expression(pattern)}(?s:/.*)?" for pattern in _few(patterns)])
 
     def matching(self, ids: Sequence[str]) -> list[bool]:
         """Which of `ids` match, themselves or by a folder above them."""

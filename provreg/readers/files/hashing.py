@@ -29,9 +29,9 @@ from provreg.executors.processes import IN_PROCESS
 from provreg.readers.files.safe_open import (
     READ_FILE,
     Descent,
+    error_for,
     is_transient,
     kind_of,
-    named,
     reason_of,
 )
 from provreg.readers.files.stats import NO_STAT, STAT_FIELDS, nul_terminated, packed, stats_in
@@ -103,7 +103,7 @@ def hash_files(
     cut = _with_threads(_cut(runs, pace.files_a_spec), runs, most or executor.workers)
     specs = (HashSlice(places, with_sha256, collect, threads) for places, threads in cut)
     ends = list(accumulate(len(run.files) for run in runs))
-    told = _ProgressMeter(progress)
+    meter = _ProgressMeter(progress)
     content, sha256, stats = bytearray(), bytearray(), bytearray()
     failures: dict[int, InputError | StorageError] = {}
     for answer in executor.map(hash_slice, specs, most=most):
@@ -111,15 +111,15 @@ def hash_files(
         before = len(content) // DIGEST_SIZE
         for row, failure in answer.failures:
             sample = _sample(runs, ends, before + row)
-            named = type(failure)(f"{quoted(sample)} {failure.message}", sample=sample)
+            error = type(failure)(f"{quoted(sample)} {failure.message}", sample=sample)
             if not collect:
-                raise named
-            failures[before + row] = named
+                raise error
+            failures[before + row] = error
         content += answer.content
         sha256 += answer.sha256
         stats += answer.stats
-        told.advance(answer.stats)
-    told.finish()
+        meter.advance(answer.stats)
+    meter.finish()
     return Hashes(bytes(content), bytes(sha256), bytes(stats), failures)
 
 
@@ -145,10 +145,10 @@ def _cut(runs: Sequence[ByteRun], most: Callable[[], int]) -> Iterator[list[Plac
     for run in runs:
         begin = 0
         while begin < len(run.files):
-            taken = run.files[begin : begin + room]
-            places.append((run.root, run.folder, taken))
-            begin += len(taken)
-            room -= len(taken)
+            names = run.files[begin : begin + room]
+            places.append((run.root, run.folder, names))
+            begin += len(names)
+            room -= len(names)
             if room == 0:
                 yield places
                 places, room = [], most()
@@ -266,13 +266,13 @@ class SliceHashes:
     failures: list[tuple[int, InputError | StorageError]]
 
 
-def hash_slice(work: HashSlice) -> SliceHashes:
+def hash_slice(spec: HashSlice) -> SliceHashes:
     """Reads the files of one slice, in this process. Raises only if a root cannot be opened."""
     found: list[_Found] = []
     failures: list[tuple[int, InputError | StorageError]] = []
-    read = _reader(work.with_sha256, work.threads)
+    read = _reader(spec.with_sha256, spec.threads)
     patience = iter(_PATIENCE)
-    for descent, folder, name in _files(work.places):
+    for descent, folder, name in _files(spec.places):
         try:
             found.append(read(descent.folder(folder), name))
         except (OSError, InputError) as error:
@@ -282,10 +282,10 @@ def hash_slice(work: HashSlice) -> SliceHashes:
                 continue
             failures.append((len(found), again))
             found.append(_NOTHING)
-            if not work.collect:
+            if not spec.collect:
                 break
     stats, content, sha256s = (b"".join(column) for column in zip(*found, strict=True))
-    return SliceHashes(content, sha256s if work.with_sha256 else b"", stats, failures)
+    return SliceHashes(content, sha256s if spec.with_sha256 else b"", stats, failures)
 
 
 def stat_slice(places: list[Place]) -> bytes:
@@ -355,8 +355,8 @@ def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
             view = memoryview(into)
             # A file that grows without end is not followed.
             while got := readv(file, [into]):
-                for one in both:
-                    one.update(view[:got])
+                for hasher in both:
+                    hasher.update(view[:got])
                 size += got
                 if size >= before.st_size:
                     break
@@ -402,4 +402,4 @@ def _below(root: str) -> Descent:
     try:
         return Descent(root)
     except OSError as error:
-        raise named(error, root) from None
+        raise error_for(error, root) from None

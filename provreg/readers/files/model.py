@@ -16,7 +16,7 @@ from provreg.core.statements.receipt import MAX_MODEL_FILES, ModelFile, check_mo
 from provreg.errors import FormatError, InputError, NotFoundError
 from provreg.executors.api import Progress
 from provreg.executors.threads import thread_pool
-from provreg.readers.files.safe_open import READ_FILE, Descent, named
+from provreg.readers.files.safe_open import READ_FILE, Descent, error_for
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def _listed(root: str) -> Iterator[tuple[str, int]]:
                         else:
                             yield path, entry.stat(follow_symlinks=False).st_size
             except OSError as error:
-                raise named(error, folder) from None
+                raise error_for(error, folder) from None
 
 
 def _check_left_out(entry: os.DirEntry[str]) -> None:
@@ -120,7 +120,7 @@ def _hash_all(
                 finally:
                     os.close(descriptor)
             except OSError as error:
-                raise named(error, path) from None
+                raise error_for(error, path) from None
 
 
 def _hash_one(

@@ -117,7 +117,7 @@ def kind_of(error: OSError) -> type[InputError | StorageError]:
     return InputError if error.errno in _REASONS else StorageError
 
 
-def named(error: OSError, sample: str) -> InputError | StorageError:
+def error_for(error: OSError, sample: str) -> InputError | StorageError:
     """The error to raise for `sample`."""
     return kind_of(error)(f"{quoted(sample)} {reason_of(error)}", sample=sample)
 

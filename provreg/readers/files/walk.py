@@ -22,7 +22,7 @@ from provreg.errors import Finding, FindingKind, InputError, NotFoundError, Prov
 from provreg.readers.data_files.table_files import refuse_hugging_face
 from provreg.readers.files.globs import Excluded, Globs
 from provreg.readers.files.names import check_names, check_twins, is_called_like_data
-from provreg.readers.files.safe_open import DEEPEST, Descent, named, resolve
+from provreg.readers.files.safe_open import DEEPEST, Descent, error_for, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -125,7 +125,9 @@ class _Walk:
                 try:
                     pending.extend(reversed(self._inside(item, descent)))
                 except OSError as error:
-                    self._refuse(item.prefix or item.root, named(error, item.prefix or item.root))
+                    self._refuse(
+                        item.prefix or item.root, error_for(error, item.prefix or item.root)
+                    )
         return runs
 
     def _inside(self, folder: Folder, descent: Descent) -> list[Folder | ByteRun]:
@@ -202,7 +204,7 @@ class _Walk:
             return [False] * len(ids)
         mistaken = self.exclude.mistaken(ids)
         for sample in compress(ids, mistaken):
-            self._refuse(sample, named_as_file(sample), kind="stranger")
+            self._refuse(sample, excluded_folder_error(sample), kind="stranger")
         both = zip(mistaken, self.exclude.folders(ids), strict=True)
         return [refused or left_out for refused, left_out in both]
 
@@ -273,7 +275,7 @@ class _Walk:
         self.findings.append(Finding(kind, printable(sample)))
 
 
-def named_as_file(sample: str) -> InputError:
+def excluded_folder_error(sample: str) -> InputError:
     """What to raise for a folder that a pattern names which stands for files."""
     return InputError(
         f"{quoted(sample)} is a folder, and --exclude names it as a file",
@@ -300,8 +302,8 @@ def _empty(entered: Sequence[str], runs: Sequence[ByteRun]) -> list[str]:
         while folder not in full:
             full.add(folder)
             folder = _above(folder)
-    above = ((one, _above(one)) for one in entered if one not in full)
-    return sorted(one for one, parent in above if parent in full and parent not in direct)
+    above = ((folder, _above(folder)) for folder in entered if folder not in full)
+    return sorted(folder for folder, parent in above if parent in full and parent not in direct)
 
 
 def _above(prefix: str) -> str:
@@ -313,7 +315,7 @@ def _descent(root: str) -> Descent:
     try:
         return Descent(root)
     except OSError as error:
-        raise named(error, root) from None
+        raise error_for(error, root) from None
 
 
 def _interleaved(
@@ -368,8 +370,8 @@ def starting_points(
     if not paths:
         raise UsageError("no path was given")
     starts: dict[str, Folder | ByteRun] = {}
-    for given in paths:
-        path = os.fspath(given)
+    for argument in paths:
+        path = os.fspath(argument)
         name = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119
         try:
             real = os.path.realpath(path, strict=True)

@@ -19,14 +19,14 @@ from provreg.readers.huggingface.layout import (
     looks_like_dataset,
 )
 from provreg.readers.tables.features import class_columns, features_of
-from provreg.readers.tables.hugging_face import said_in, schema_of
-from provreg.readers.tables.options import ROLES, TableOptions, settled_options, with_schema
+from provreg.readers.tables.hugging_face import file_features, schema_of
+from provreg.readers.tables.options import ROLES, TableOptions, override_options, with_schema
 from provreg.readers.tables.signed_features import (
-    Said,
-    joined,
-    said_from_json,
-    said_to_json,
-    unsigned,
+    Feature,
+    difference,
+    features_from_json,
+    features_to_json,
+    merge_features,
 )
 from provreg.readers.tables.table import read_files, stream_files
 
@@ -50,14 +50,14 @@ class DatasetOptions:
     """How rows become samples.
 
     `table`: the columns with roles. `by_file`: splits are those of the files, not of a column.
-    `assumed`: nobody said which column is the label. `said`: what the features say beside types,
-    None where no version says so yet.
+    `assumed`: nobody said which column is the label. `features`: what the features say beside
+    types, None where no version says so yet.
     """
 
     table: TableOptions
     by_file: bool = True
     assumed: bool = False
-    said: tuple[Said, ...] | None = None
+    features: tuple[Feature, ...] | None = None
 
 
 def detect(paths: Sequence[Path]) -> str | None:
@@ -65,31 +65,31 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if looks_like_dataset(paths) else None
 
 
-def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> DatasetOptions:
+def settle(_format: str, options: ReadOptions, before: Mapping[str, Any] | None) -> DatasetOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = DatasetOptions(TableOptions()) if before is None else options_from_reading(before)
-    by_file = old.by_file if how.split is None else how.split == "file"
-    said = replace(how, split="none") if by_file else how
+    by_file = old.by_file if options.split is None else options.split == "file"
+    by_columns = replace(options, split="none") if by_file else options
     return DatasetOptions(
-        settled_options(said, old.table),
+        override_options(by_columns, old.table),
         by_file,
-        assumed=before is None and how.label is None,
-        said=old.said,
+        assumed=before is None and options.label is None,
+        features=old.features,
     )
 
 
 def read(
-    paths: Sequence[Path], _format: str, options: DatasetOptions, work: ReadContext
+    paths: Sequence[Path], _format: str, options: DatasetOptions, context: ReadContext
 ) -> ReadResult:
     """Every row. Raises as `table.read_table`, and InputError for a dataset that is not whole, and
     for files whose features do not say the same, nor what those of the version before said; with
     `work.collect` these are findings."""
     found = dataset_files(paths)
     files_ = [file for file, _ in found.values()]
-    if work.collect and options.said is not None:
-        said, findings = options.said, _other_features(files_, options.said)
+    if context.collect and options.features is not None:
+        signed, findings = options.features, _other_features(files_, options.features)
     else:
-        said, findings = _agreed(files_, options.said), ()
+        signed, findings = _agreed(files_, options.features), ()
     table_options = options.table
     if options.assumed:
         table_options = replace(table_options, label=_only_label(files_))
@@ -99,15 +99,17 @@ def read(
         READER,
         table_options,
         splits=splits,
-        executor=work.executor,
-        progress=work.progress,
+        executor=context.executor,
+        progress=context.progress,
     )
     return ReadResult(
         table,
-        _reading(replace(options, table=table_options, said=said)),
+        _reading(replace(options, table=table_options, features=signed)),
         labels_known=table_options.label is not None,
         splits_known=table_options.split is not None or any((splits or {}).values()),
-        classes=next((one.names or () for one in said if one.at == (table_options.label,)), ()),
+        classes=next(
+            (feature.names or () for feature in signed if feature.at == (table_options.label,)), ()
+        ),
         findings=findings,
     )
 
@@ -142,19 +144,19 @@ def options_from_reading(reading: Any) -> DatasetOptions:
     by_file = fields.text("split_from", pattern="file|column") == "file"
     if by_file and roles["split"] is not None:
         raise fields.wrong("split", "is a column, and splits are those of files")
-    said = said_from_json(fields, "features", columns)
+    said = features_from_json(fields, "features", columns)
     fields.done()
     try:
-        return DatasetOptions(with_schema(TableOptions(**roles), columns), by_file, said=said)
+        return DatasetOptions(with_schema(TableOptions(**roles), columns), by_file, features=said)
     except InputError as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
 
 
-def signed_features(reading: Mapping[str, Any]) -> tuple[Said, ...]:
+def signed_features(reading: Mapping[str, Any]) -> tuple[Feature, ...]:
     """What features add to the types of columns, by a head's `reading`; other readers have none."""
     if reading["reader"] != READER:
         return ()
-    return options_from_reading(reading).said or ()
+    return options_from_reading(reading).features or ()
 
 
 def _reading(options: DatasetOptions) -> dict[str, Any]:
@@ -164,31 +166,35 @@ def _reading(options: DatasetOptions) -> dict[str, Any]:
         "columns": columns_to_json(options.table.columns or ()),
         **{role: getattr(options.table, role) for role in ROLES},
         "split_from": "file" if options.by_file else "column",
-        "features": said_to_json(options.said or ()),
+        "features": features_to_json(options.features or ()),
     }
 
 
-def _agreed(files_: Sequence[SourceFile], before: tuple[Said, ...] | None) -> tuple[Said, ...]:
+def _agreed(
+    files_: Sequence[SourceFile], before: tuple[Feature, ...] | None
+) -> tuple[Feature, ...]:
     """What all files and the version before say, who must not contradict each other."""
-    said, by = before, "the version before"
+    features, by = before, "the version before"
     for file in files_:
-        own = said_in(file)
-        together = own if said is None else joined(said, own)
+        own = file_features(file)
+        together = own if features is None else merge_features(features, own)
         if isinstance(together, str):
             raise InputError(
                 f"{display(file.path)} has other features than {by}: {together}",
                 hint="bring the columns to the same features and save again: dataset.cast_column;"
                 " names of classes keep their order, new ones come last",
             )
-        if together != said:
+        if together != features:
             by = display(file.path)
-        said = together
-    return said or ()
+        features = together
+    return features or ()
 
 
-def _other_features(files_: Sequence[SourceFile], signed: tuple[Said, ...]) -> tuple[Finding, ...]:
+def _other_features(
+    files_: Sequence[SourceFile], signed: tuple[Feature, ...]
+) -> tuple[Finding, ...]:
     """A finding for each file whose features do not say what is signed."""
-    why = ((file, unsigned(signed, said_in(file))) for file in files_)
+    why = ((file, difference(signed, file_features(file))) for file in files_)
     return tuple(
         Finding("changed", printable(os.fsdecode(file.path)), detail=f"its features: {complaint}")
         for file, complaint in why

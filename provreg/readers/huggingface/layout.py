@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.data_files.source_file import SourceFile, display, opened, stat_source
+from provreg.readers.data_files.source_file import SourceFile, display, open_source, stat_source
 from provreg.readers.data_files.table_files import chosen_files, data_at, detect_format, files_at
 from provreg.readers.tables.features import class_columns, features_in, features_of, holds_media
 from provreg.readers.tables.hugging_face import schema_of
@@ -93,10 +93,13 @@ def _files_of(path: Path) -> list[tuple[SourceFile, str | None]]:
 def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
     """The files that `state.json` names, which are those that `load_from_disk` reads."""
     state, info = _document(folder / _STATE), _document(folder / _INFO)
-    listed = state.get("_data_files")
+    entries = state.get("_data_files")
     names = _names(
-        [one.get("filename") if isinstance(one, dict) else None for one in listed]
-        if isinstance(listed, list)
+        [
+            file_entry.get("filename") if isinstance(file_entry, dict) else None
+            for file_entry in entries
+        ]
+        if isinstance(entries, list)
         else None
     )
     if not names:
@@ -136,14 +139,14 @@ def _check_features(file: SourceFile, info: Mapping[str, Any], folder: Path) -> 
         )
 
 
-def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     # As texts: to Python 1 and True are equal.
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
 
 
 def _document(path: Path) -> dict[str, Any]:
     file = stat_source(path)
-    with opened(file) as stream:
+    with open_source(file) as stream:
         data = stream.read(_MAX_JSON + 1)
     try:
         document = parse_json(data, what=display(path), limit=_MAX_JSON)

@@ -56,9 +56,9 @@ class IdxOptions:
     assumed: bool = False
 
     def __post_init__(self) -> None:
-        for name, said in (("label", self.label), ("split", self.split)):
-            if said not in {"file", "none"}:
-                raise UsageError(f"{quoted(said)} is not a {name} for IDX files: file or none")
+        for name, value in (("label", self.label), ("split", self.split)):
+            if value not in {"file", "none"}:
+                raise UsageError(f"{quoted(value)} is not a {name} for IDX files: file or none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,16 @@ def detect(paths: Sequence[Path]) -> str | None:
     return READER if all_files(paths, is_idx) else None
 
 
-def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> IdxOptions:
+def settle(_format: str, options: ReadOptions, before: Mapping[str, Any] | None) -> IdxOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = IdxOptions() if before is None else options_from_reading(before)
-    assumed = before is None and how.label is None
-    return IdxOptions(how.label or old.label, how.split or old.split, assumed)
+    assumed = before is None and options.label is None
+    return IdxOptions(options.label or old.label, options.split or old.split, assumed)
 
 
-def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: ReadContext) -> ReadResult:
+def read(
+    paths: Sequence[Path], _format: str, options: IdxOptions, context: ReadContext
+) -> ReadResult:
     """Every item of the files at `paths`.
 
     Raises InputError for files that are no IDX files, items without their labels file, labels that
@@ -103,8 +105,8 @@ def read(paths: Sequence[Path], _format: str, options: IdxOptions, work: ReadCon
         for _, samples in _batches(pair, options):
             batches.append(samples)
             rows += samples.num_rows
-            if work.progress is not None:
-                work.progress(rows)
+            if context.progress is not None:
+                context.progress(rows)
     if not rows:
         raise InputError("the IDX files hold no items")
     table = pa.Table.from_batches(batches, SAMPLE)

@@ -19,7 +19,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.rows.arrow_types import LISTS, columns_from_arrow, storage_schema
 from provreg.errors import FormatError, InputError
 from provreg.readers.data_files.source_file import ValueMismatchError
-from provreg.readers.tables.signed_features import MEDIA, class_names, kind_of, said_by
+from provreg.readers.tables.signed_features import MEDIA, class_names, extra_features, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
     arrays = [pa.nulls(0, field.type) for field in stored]
     empty = pa.RecordBatch.from_arrays(arrays, names=stored.names)
     plain = plain_batch(empty, features).schema
-    said_by(schema, features)
+    extra_features(schema, features)
     return plain
 
 
@@ -125,7 +125,7 @@ def _has_more(feature: Any) -> bool:
     if isinstance(feature, dict):
         of_struct = list(feature.values()) if kind is None else []
         below = [feature.get("feature")] if kind in _LISTS else of_struct
-    return any(_has_more(one) for one in below)
+    return any(_has_more(inner) for inner in below)
 
 
 def _named(array: pa.Array, feature: dict[str, Any]) -> pa.Array:

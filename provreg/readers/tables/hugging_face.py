@@ -16,25 +16,25 @@ from provreg.readers.data_files.source_file import (
     SourceFile,
     ValueMismatchError,
     display,
-    opened,
+    open_source,
 )
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.pandas_metadata import check_pandas
 from provreg.readers.tables.parquet.parquet import check_names, other_type, our_errors
-from provreg.readers.tables.signed_features import said_by
+from provreg.readers.tables.signed_features import extra_features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from provreg.readers.tables.options import TableOptions
-    from provreg.readers.tables.signed_features import Said
+    from provreg.readers.tables.signed_features import Feature
 
 
 def schema_of(file: SourceFile) -> pa.Schema:
     """The schema of an Arrow or Parquet file, with its extension types and metadata. Raises
     InputError."""
-    with opened(file) as stream, our_errors(file, "Parquet or Arrow"):
+    with open_source(file) as stream, our_errors(file, "Parquet or Arrow"):
         if is_parquet(file):
             schema = pq.ParquetFile(stream, memory_map=False).schema_arrow
         else:
@@ -43,12 +43,12 @@ def schema_of(file: SourceFile) -> pa.Schema:
     return schema
 
 
-def said_in(file: SourceFile) -> tuple[Said, ...]:
+def file_features(file: SourceFile) -> tuple[Feature, ...]:
     """What the features of a file say. Raises InputError."""
     with _features(file):
         schema = schema_of(file)
         columns_from_arrow(schema)
-        return said_by(schema, features_of(schema))
+        return extra_features(schema, features_of(schema))
 
 
 def is_parquet(file: SourceFile) -> bool:
@@ -105,7 +105,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
 
 def _arrow_batches(file: SourceFile) -> Iterator[pa.RecordBatch]:
     # Never a memory map: what is hashed must be what is handed on.
-    with opened(file) as stream, our_errors(file, "Arrow"):
+    with open_source(file) as stream, our_errors(file, "Arrow"):
         for batch in map(to_storage_types, pa.ipc.open_stream(stream)):
             batch.validate(full=True)
             yield batch

@@ -24,7 +24,7 @@ from provreg.core.rows.column import (
     columns_to_json,
 )
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.api import chosen
+from provreg.readers.api import override
 from provreg.readers.files.names import folded
 from provreg.readers.tables.times import SPLITS, boundaries
 
@@ -91,39 +91,39 @@ class TableOptions:
 
     def payload_columns(self) -> tuple[Column, ...]:
         """The columns that are hashed: those without a role. `columns` must be known."""
-        taken = set(self.roles().values())
-        return tuple(column for column in self.columns or () if column.name not in taken)
+        role_columns = set(self.roles().values())
+        return tuple(column for column in self.columns or () if column.name not in role_columns)
 
 
-def settled_options(how: ReadOptions, old: TableOptions) -> TableOptions:
+def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
     """What was said, over `old`. Raises UsageError."""
-    if old.columns is not None and how.types:
+    if old.columns is not None and options.types:
         raise UsageError(
             "the types of columns are fixed by the first version",
             hint="leave --column away, or begin a new dataset with another --name",
         )
-    for name, said in (("label", how.label), ("split", how.split)):
-        if said == "dir":
+    for name, value in (("label", options.label), ("split", options.split)):
+        if value == "dir":
             raise UsageError(f"--{name} dir is for folders of files: name a column, or none")
-    null_words, delimiter = how.null_words, how.delimiter
-    time = chosen(how.time, old.time)
-    at = boundaries(how.split_at) if how.split_at else () if how.split else old.split_at
-    split = None if how.split_at else chosen(how.split, old.split)
+    null_words, delimiter = options.null_words, options.delimiter
+    time = override(options.time, old.time)
+    at = boundaries(options.split_at) if options.split_at else () if options.split else old.split_at
+    split = None if options.split_at else override(options.split, old.split)
     if at and time is None:
         raise UsageError("splits by time need the column of times", hint="name it with --time")
-    if how.split_at and how.split not in {None, "none"}:
+    if options.split_at and options.split not in {None, "none"}:
         raise UsageError("--split and --split-at are two ways to say the same: give one")
     return TableOptions(
-        id=chosen(how.id, old.id),
-        label=chosen(how.label, old.label),
+        id=override(options.id, old.id),
+        label=override(options.label, old.label),
         split=split,
-        source=chosen(how.source_column, old.source),
-        labeler=chosen(how.labeler_column, old.labeler),
-        labeled_at=chosen(how.labeled_at_column, old.labeled_at),
-        types=how.types,
+        source=override(options.source_column, old.source),
+        labeler=override(options.labeler_column, old.labeler),
+        labeled_at=override(options.labeled_at_column, old.labeled_at),
+        types=options.types,
         null_words=old.null_words if null_words is None else null_words,
         delimiter=old.delimiter if delimiter is None else delimiter,
-        quoting=old.quoting if how.quoting is None else _quoting(how.quoting),
+        quoting=old.quoting if options.quoting is None else _quoting(options.quoting),
         time=time,
         split_at=at,
         columns=old.columns,
@@ -193,10 +193,10 @@ def check_schema(options: TableOptions) -> None:
         ) from None
 
 
-def _quoting(said: str) -> bool:
-    if said not in ("standard", "none"):
-        raise UsageError(f"{quoted(said)} is no way of quoting", hint="say standard or none")
-    return said == "standard"
+def _quoting(quoting: str) -> bool:
+    if quoting not in ("standard", "none"):
+        raise UsageError(f"{quoted(quoting)} is no way of quoting", hint="say standard or none")
+    return quoting == "standard"
 
 
 def check_delimiter(delimiter: str) -> str:

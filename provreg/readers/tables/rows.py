@@ -83,10 +83,10 @@ def slice_samples(
 
     Raises InputError, naming file and row, NotFoundError and StorageError.
     """
-    return of_each(partial(_samples, format_=format_, options=options), pieces, executor)
+    return map_slices(partial(_samples, format_=format_, options=options), pieces, executor)
 
 
-def of_each(
+def map_slices(
     task: Callable[[ByteSlice], Result], pieces: Iterable[ByteSlice], executor: Executor
 ) -> Iterator[Result]:
     pieces = iter(pieces)
@@ -99,7 +99,7 @@ def _samples(
     piece: ByteSlice, *, format_: str, options: TableOptions
 ) -> tuple[ByteSlice, list[pa.RecordBatch]]:
     with prefetched(READERS[format_].batches(piece, options)) as batches:
-        rows = rows_of(piece, batches, options, format_=format_)
+        rows = slice_rows(piece, batches, options, format_=format_)
         return piece, [drop_null_columns(samples) for _, samples in rows]
 
 
@@ -109,10 +109,10 @@ def drop_null_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
     return samples.select([name for name, column in columns if column.null_count < len(column)])
 
 
-def all_columns(said: pa.RecordBatch) -> pa.RecordBatch:
+def all_columns(samples: pa.RecordBatch) -> pa.RecordBatch:
     """The inverse of `drop_null_columns`."""
-    columns = dict(zip(said.schema.names, said.columns, strict=True))
-    arrays = [columns.get(field.name, nulls(field.type, said.num_rows)) for field in SAMPLE]
+    columns = dict(zip(samples.schema.names, samples.columns, strict=True))
+    arrays = [columns.get(field.name, nulls(field.type, samples.num_rows)) for field in SAMPLE]
     return pa.RecordBatch.from_arrays(arrays, schema=SAMPLE)
 
 
@@ -120,10 +120,10 @@ def file_rows(file: SourceFile, format_: str, options: TableOptions) -> Rows:
     """The rows of a file. Raises as `slice_samples`."""
     reader = READERS[format_]
     for piece in reader.slices(file, options):
-        yield from rows_of(piece, reader.batches(piece, options), options, format_=format_)
+        yield from slice_rows(piece, reader.batches(piece, options), options, format_=format_)
 
 
-def rows_of(
+def slice_rows(
     piece: ByteSlice,
     batches: Iterable[pa.RecordBatch],
     options: TableOptions,

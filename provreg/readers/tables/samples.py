@@ -267,7 +267,7 @@ class Chunks:
     def add(self, batch: pa.RecordBatch) -> None:
         self.rows += batch.num_rows
         self._waiting.append(batch)
-        if sum(one.num_rows for one in self._waiting) >= _ROWS:
+        if sum(waiting.num_rows for waiting in self._waiting) >= _ROWS:
             self._join()
 
     def to_table(self) -> pa.Table:

@@ -49,8 +49,8 @@ _USUAL: dict[str, dict[str, Any]] = {
 MEDIA = frozenset(_USUAL)
 _ARRAYS = {f"Array{dimensions}D": dimensions for dimensions in (2, 3, 4, 5)}
 _LISTS = frozenset({"List", "LargeList", "Sequence"})
-_SAYING = frozenset({"ClassLabel", "Json", *MEDIA, *_ARRAYS})
-_MAX_SAID, _MAX_PARAMETERS, _MAX_TEXT = 10_000, 64, 1024
+_KINDS = frozenset({"ClassLabel", "Json", *MEDIA, *_ARRAYS})
+_MAX_FEATURES, _MAX_PARAMETERS, _MAX_TEXT = 10_000, 64, 1024
 _EXTENSION, _PARAMETERS = b"ARROW:extension:name", b"ARROW:extension:metadata"
 _JSON, _OF_DATASETS = "arrow.json", "datasets."
 _SAVE_AGAIN = "save the data again with the datasets library"
@@ -73,7 +73,7 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Feature:
     """What the feature `at` a place says: which `kind` it is, and its parameters."""
 
     at: At
@@ -89,7 +89,7 @@ class Said:
         return {"at": list(self.at), "type": self.kind, "with": dict(self.parameters)}
 
 
-def said_by(schema: pa.Schema, features: Mapping[str, Any]) -> tuple[Said, ...]:
+def extra_features(schema: pa.Schema, features: Mapping[str, Any]) -> tuple[Feature, ...]:
     """What the `features` of a file say that has this `schema`, with its extension types.
 
     The schema is one that `columns_from_arrow` takes. Raises FormatError for features that are
@@ -98,55 +98,55 @@ def said_by(schema: pa.Schema, features: Mapping[str, Any]) -> tuple[Said, ...]:
     unknown = sorted(features.keys() - set(schema.names))
     if unknown:
         raise FormatError(f"there is a feature of {quoted(unknown[0])}, which is no column")
-    found: list[Said] = []
+    found: list[Feature] = []
     for field in schema:
-        found += _said(field, features.get(field.name), (field.name,))
-    if len(found) > _MAX_SAID:
-        raise FormatError(f"more than {_MAX_SAID:,} features say something")
+        found += _features_at(field, features.get(field.name), (field.name,))
+    if len(found) > _MAX_FEATURES:
+        raise FormatError(f"more than {_MAX_FEATURES:,} features say something")
     return tuple(found)
 
 
-def joined(before: Sequence[Said], now: Sequence[Said]) -> tuple[Said, ...] | str:
+def merge_features(before: Sequence[Feature], now: Sequence[Feature]) -> tuple[Feature, ...] | str:
     """What two say who agree: the same, but for names of classes behind those of the other; else
     how `now` differs."""
-    both, there = {one.at: one for one in before}, {one.at: one for one in now}
+    both, there = {first.at: first for first in before}, {first.at: first for first in now}
     for at in dict.fromkeys((*both, *there)):
-        one, other = both.get(at), there.get(at)
-        if one is None or other is None or one.kind != other.kind:
-            return f"{written(at)} is {_told(other)}, not {_told(one)}"
-        if one.names is not None and other.names is not None:
-            shorter, longer = sorted((one, other), key=lambda each: len(each.names or ()))
+        first, second = both.get(at), there.get(at)
+        if first is None or second is None or first.kind != second.kind:
+            return f"{written(at)} is {_described(second)}, not {_described(first)}"
+        if first.names is not None and second.names is not None:
+            shorter, longer = sorted((first, second), key=lambda each: len(each.names or ()))
             if (longer.names or ())[: len(shorter.names or ())] != shorter.names:
                 return f"the classes of {written(at)} have other names or another order"
             both[at] = longer
-        elif canonical(one.parameters) != canonical(other.parameters):
-            return f"{written(at)} is {_told(other)}, not {_told(one)}"
+        elif canonical(first.parameters) != canonical(second.parameters):
+            return f"{written(at)} is {_described(second)}, not {_described(first)}"
     return tuple(both.values())
 
 
-def unsigned(signed: Sequence[Said], now: Sequence[Said]) -> str | None:
+def difference(signed: Sequence[Feature], now: Sequence[Feature]) -> str | None:
     """Why `now` is not what is `signed`, None where it is. Names of classes may be fewer."""
-    together = joined(signed, now)
+    together = merge_features(signed, now)
     if isinstance(together, str):
         return together
-    for one, both in zip(signed, together, strict=True):
-        if one.names != both.names:
-            return f"{written(one.at)} has classes that are not signed"
+    for feature, both in zip(signed, together, strict=True):
+        if feature.names != both.names:
+            return f"{written(feature.at)} has classes that are not signed"
     return None
 
 
-def said_to_json(said: Sequence[Said]) -> list[dict[str, Any]]:
-    return [one.to_json() for one in said]
+def features_to_json(features: Sequence[Feature]) -> list[dict[str, Any]]:
+    return [feature.to_json() for feature in features]
 
 
-def said_from_json(fields: Fields, name: str, columns: Sequence[Column]) -> tuple[Said, ...]:
-    """What `said_to_json` made, of the field `name`. Raises FormatError."""
-    said = fields.items(name, _one_from_json, limit=_MAX_SAID)
-    if len({one.at for one in said}) != len(said):
+def features_from_json(fields: Fields, name: str, columns: Sequence[Column]) -> tuple[Feature, ...]:
+    """What `features_to_json` made, of the field `name`. Raises FormatError."""
+    features = fields.items(name, _feature_from_json, limit=_MAX_FEATURES)
+    if len({feature.at for feature in features}) != len(features):
         raise fields.wrong(name, "speaks of one feature twice")
-    if not {one.at[0] for one in said} <= {column.name for column in columns}:
+    if not {feature.at[0] for feature in features} <= {column.name for column in columns}:
         raise fields.wrong(name, "speaks of what is no column")
-    return said
+    return features
 
 
 def written(at: At) -> str:
@@ -154,9 +154,9 @@ def written(at: At) -> str:
     return quoted(".".join("[]" if name is None else name for name in at))
 
 
-def _one_from_json(fields: Fields) -> Said:
+def _feature_from_json(fields: Fields) -> Feature:
     kind, at, parameters = fields.text("type"), fields.raw("at"), fields.raw("with")
-    if kind not in _SAYING:
+    if kind not in _KINDS:
         raise fields.wrong("type", f"is {quoted(kind)}, which is unknown")
     if (
         not isinstance(at, list)
@@ -169,7 +169,7 @@ def _one_from_json(fields: Fields) -> Said:
         raise fields.wrong("with", "is no object")
     if kind in MEDIA and _parameters(parameters, kind) != parameters:
         raise fields.wrong("with", "says what is usual")
-    return Said(tuple(at), kind, _checked(kind, parameters))
+    return Feature(tuple(at), kind, _checked(kind, parameters))
 
 
 def kind_of(feature: Any) -> str | None:
@@ -196,7 +196,7 @@ def class_names(feature: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _said(field: pa.Field, feature: Any, at: At) -> Iterator[Said]:
+def _features_at(field: pa.Field, feature: Any, at: At) -> Iterator[Feature]:
     arrow = field.type
     while isinstance(arrow, pa.BaseExtensionType):
         arrow = arrow.storage_type
@@ -207,33 +207,33 @@ def _said(field: pa.Field, feature: Any, at: At) -> Iterator[Said]:
             hint=_SAVE_AGAIN,
         )
     if feature is None:
-        yield from _unsaid(arrow, at)
+        yield from _stored_types(arrow, at)
     elif kind is None or kind in _LISTS:
         yield from _nested(arrow, feature, kind, at)
     elif kind == "ClassLabel":
-        yield Said(at, kind, {"names": class_names(feature)})
+        yield Feature(at, kind, {"names": class_names(feature)})
     elif kind in MEDIA:
         _check(at, kind, arrow, fits=_fields_of(arrow) == {"bytes", "path"})
-        yield Said(at, kind, _parameters(feature, kind))
+        yield Feature(at, kind, _parameters(feature, kind))
     elif kind == "Json":
         _check(at, kind, arrow, fits=extension is not None)
-        yield Said(at, kind, _parameters(feature, kind))
+        yield Feature(at, kind, _parameters(feature, kind))
     elif kind in _ARRAYS:
-        yield Said(at, kind, _array(arrow, extension, kind, feature, at))
+        yield Feature(at, kind, _array(arrow, extension, kind, feature, at))
     else:
         _check(at, kind, arrow, fits=_fits(arrow, kind, feature))
 
 
-def _unsaid(arrow: pa.DataType, at: At) -> Iterator[Said]:
+def _stored_types(arrow: pa.DataType, at: At) -> Iterator[Feature]:
     """Below what no feature speaks of, types alone say what is handed out."""
     if pa.types.is_struct(arrow):
         for field in arrow.fields:
-            yield from _said(field, None, (*at, field.name))
+            yield from _features_at(field, None, (*at, field.name))
     elif any(test(arrow) for test in LISTS):
-        yield from _said(arrow.value_field, None, (*at, None))
+        yield from _features_at(arrow.value_field, None, (*at, None))
 
 
-def _nested(arrow: pa.DataType, feature: Any, kind: str | None, at: At) -> Iterator[Said]:
+def _nested(arrow: pa.DataType, feature: Any, kind: str | None, at: At) -> Iterator[Feature]:
     if pa.types.is_null(arrow):
         return
     if isinstance(feature, dict) and kind is None:
@@ -242,17 +242,17 @@ def _nested(arrow: pa.DataType, feature: Any, kind: str | None, at: At) -> Itera
     element = _element(feature)
     if kind == "Sequence" and isinstance(element, dict) and pa.types.is_struct(arrow):
         # `datasets` keeps a sequence of structs as a struct of lists.
-        below = {name: {"_type": "List", "feature": one} for name, one in element.items()}
+        below = {name: {"_type": "List", "feature": inner} for name, inner in element.items()}
         yield from _struct(arrow, below, at)
         return
     _check(at, kind or "List", arrow, fits=any(test(arrow) for test in LISTS))
-    yield from _said(arrow.value_field, element, (*at, None))
+    yield from _features_at(arrow.value_field, element, (*at, None))
 
 
-def _struct(arrow: pa.DataType, features: Mapping[str, Any], at: At) -> Iterator[Said]:
+def _struct(arrow: pa.DataType, features: Mapping[str, Any], at: At) -> Iterator[Feature]:
     _check(at, "struct", arrow, fits=_fields_of(arrow) == set(features))
     for field in arrow.fields:
-        yield from _said(field, features[field.name], (*at, field.name))
+        yield from _features_at(field, features[field.name], (*at, field.name))
 
 
 def _element(feature: Any) -> Any:
@@ -272,7 +272,7 @@ def _fits(arrow: pa.DataType, kind: str, feature: Mapping[str, Any]) -> bool:
     if kind == "Translation":
         languages = feature.get("languages")
         named = languages if isinstance(languages, list) else []
-        return _fields_of(arrow) == {one for one in named if isinstance(one, str)}
+        return _fields_of(arrow) == {name for name in named if isinstance(name, str)}
     if kind == "TranslationVariableLanguages":
         return _fields_of(arrow) == {"language", "translation"}
     raise FormatError(
@@ -403,9 +403,11 @@ def _check(at: At, kind: str, arrow: pa.DataType, *, fits: bool) -> None:
         )
 
 
-def _told(one: Said | None) -> str:
+def _described(feature: Feature | None) -> str:
     """What a feature says, for messages."""
-    if one is None:
+    if feature is None:
         return "what is stored"
-    said = ", ".join(f"{name}={value!r}" for name, value in sorted(one.parameters.items()))
-    return one.kind if one.names is not None else f"{one.kind}({printable(said)})"
+    parameters = ", ".join(
+        f"{name}={value!r}" for name, value in sorted(feature.parameters.items())
+    )
+    return feature.kind if feature.names is not None else f"{feature.kind}({printable(parameters)})"

@@ -12,8 +12,8 @@ from provreg.core.manifest.entry import SAMPLE
 from provreg.errors import InputError, UsageError
 from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
-from provreg.readers.data_files.source_file import SourceFile, changed, display, stat_source
-from provreg.readers.data_files.table_files import detect_format, shards
+from provreg.readers.data_files.source_file import SourceFile, changed_error, display, stat_source
+from provreg.readers.data_files.table_files import detect_format, files_of_format
 from provreg.readers.tables.first_rows import VALUED, first_samples
 from provreg.readers.tables.options import (
     DELIMITED,
@@ -21,8 +21,8 @@ from provreg.readers.tables.options import (
     check_delimiter,
     check_schema,
     options_from_reading,
+    override_options,
     reading_of,
-    settled_options,
     with_schema,
 )
 from provreg.readers.tables.options import READERS as TABLES
@@ -50,13 +50,13 @@ __all__ = [
     "TableSamples",
     "detect_format",
     "files",
+    "files_of_format",
     "iter_rows",
     "listed_files",
     "options_from_reading",
     "read",
     "read_table",
     "settle",
-    "shards",
     "stream",
 ]
 
@@ -80,23 +80,23 @@ class TableSamples:
     reading: dict[str, Any]
 
 
-def settle(_format: str, how: ReadOptions, before: Mapping[str, Any] | None) -> TableOptions:
+def settle(_format: str, options: ReadOptions, before: Mapping[str, Any] | None) -> TableOptions:
     """What was said, over what `before` says. Raises UsageError, and FormatError for `before`."""
     old = TableOptions() if before is None else options_from_reading(before)
-    return settled_options(how, old)
+    return override_options(options, old)
 
 
 def read(
-    paths: Sequence[Path], format_: str, options: TableOptions, work: ReadContext
+    paths: Sequence[Path], format_: str, options: TableOptions, context: ReadContext
 ) -> ReadResult:
     """As `read_table`."""
     found = read_table(
         paths,
         format_,
         options,
-        executor=work.executor,
-        remember=work.known_rows,
-        progress=work.progress,
+        executor=context.executor,
+        remember=context.known_rows,
+        progress=context.progress,
     )
     return ReadResult(
         found.table,
@@ -112,14 +112,14 @@ def files(_paths: Sequence[Path], _format: str, _options: TableOptions) -> None:
 
 def listed_files(paths: Sequence[Path], format_: str, _label: str | None) -> set[Path]:
     """The files of the format."""
-    return set(shards(paths, format_))
+    return set(files_of_format(paths, format_))
 
 
 def stream(
     paths: Sequence[Path], format_: str, options: TableOptions, context: ReadContext
 ) -> SampleStream:
     """The rows, as `iter_rows`. Files with known rows are not hashed row by row."""
-    found = [stat_source(path) for path in shards(paths, format_)]
+    found = [stat_source(path) for path in files_of_format(paths, format_)]
     return stream_files(found, format_, options, known=context.known_rows)
 
 
@@ -143,7 +143,7 @@ def read_table(
     format or an option that is none, NotFoundError, StorageError.
     """
     options = _with_delimiter(format_, options)
-    found = [stat_source(path) for path in shards(paths, format_)]
+    found = [stat_source(path) for path in files_of_format(paths, format_)]
     table, options = read_files(
         found, format_, options, executor=executor, remember=remember, progress=progress
     )
@@ -178,15 +178,15 @@ def read_files(
         options = with_schema(options, columns)
         pieces = slices_of(files, format_, options)
         if remember is not None and format_ == "parquet":
-            found = remembered_rows.recorded_samples(pieces, options, executor, remember)
+            found = remembered_rows.read_recording(pieces, options, executor, remember)
         else:
             found = slice_samples(pieces, format_, options, executor)
     if new:
         check_schema(options)
     chunks = Chunks()
     places: dict[Path, int] = {}
-    for piece, said in found:
-        for batch in map(all_columns, said):
+    for piece, batches in found:
+        for batch in map(all_columns, batches):
             if batch.num_rows == 0:
                 continue
             chunks.add(_in_split(batch, piece.file.path, splits))
@@ -207,7 +207,7 @@ def _check_unchanged(files: list[SourceFile]) -> None:
     """Each slice was read from a file as it was; while others were, it may have been written to."""
     for file in files:
         if stat_source(file.path) != file:
-            raise changed(file)
+            raise changed_error(file)
 
 
 def iter_rows(
@@ -226,7 +226,7 @@ def iter_rows(
     Raises as `read_table`, and FormatError for a `reading` that is none.
     """
     options, format_ = options_from_reading(reading), reading["reader"]
-    found = [stat_source(path) for path in shards(paths, format_)]
+    found = [stat_source(path) for path in files_of_format(paths, format_)]
     return stream_files(found, format_, options)
 
 
@@ -243,7 +243,7 @@ def stream_files(
     for file in files:
         # Other formats take so long to parse that the hash makes no difference.
         if known is not None and format_ == "parquet":
-            read = remembered_rows.known_rows(file, options, known)
+            read = remembered_rows.stream_known(file, options, known)
         else:
             read = file_rows(file, format_, options)
         for rows, batch in read:

@@ -73,16 +73,16 @@ def timed_ids(keys: pa.Array | None, written: pa.Array) -> pa.Array:
     return written if keys is None else pc.binary_join_element_wise(keys, written, "@")
 
 
-def boundaries(said: Sequence[str]) -> tuple[str, ...]:
+def boundaries(moments_given: Sequence[str]) -> tuple[str, ...]:
     """One or two moments, ascending, as heads have them.
 
     Raises UsageError for others, and for what is no moment.
     """
     try:
-        times = moments(pa.array(said, pa.string())).cast(_NAIVE)
+        times = moments(pa.array(moments_given, pa.string())).cast(_NAIVE)
     except ValueMismatchError as misfit:
         raise UsageError(
-            f"{quoted(said[misfit.row])} is no time",
+            f"{quoted(moments_given[misfit.row])} is no time",
             hint="write 2026-01-31 or 2026-01-31T12:00:00Z",
         ) from None
     ascending = len(times) < 2 or times[0].value < times[1].value
@@ -94,11 +94,11 @@ def boundaries(said: Sequence[str]) -> tuple[str, ...]:
     return tuple(written_in_ids(times, TEXT).to_pylist())
 
 
-def splits_at(times: pa.Array, said: Sequence[str]) -> pa.Array:
+def splits_at(times: pa.Array, edges_given: Sequence[str]) -> pa.Array:
     """The split of each time: a moment that is a boundary belongs to what follows."""
-    edges = moments(pa.array(said, pa.string())).cast(_NAIVE).view(pa.int64()).to_numpy()
+    edges = moments(pa.array(edges_given, pa.string())).cast(_NAIVE).view(pa.int64()).to_numpy()
     places = np.searchsorted(edges, times.view(pa.int64()).to_numpy(), side="right")
-    return pa.array(SPLITS[len(said)], pa.string()).take(pa.array(places))
+    return pa.array(SPLITS[len(edges_given)], pa.string()).take(pa.array(places))
 
 
 def _refuse(refused: pa.Array, complaint: str) -> None:

@@ -25,7 +25,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from provreg.core.encoding.text import printable, quoted
 from provreg.errors import StorageError
-from provreg.executors.threads import timer
+from provreg.executors.threads import start_timer
 from provreg.readers.web.address import FetchError, WebAddress
 from provreg.readers.web.bounds import Bounds
 
@@ -121,8 +121,8 @@ class Downloader:
             if self._stopped.is_set():
                 raise FetchError("it was stopped", "unreachable") from None
             if late.is_set():
-                said = f"it took longer than {self._bounds.whole:g} seconds"
-                raise FetchError(said, "unreachable") from None
+                complaint = f"it took longer than {self._bounds.whole:g} seconds"
+                raise FetchError(complaint, "unreachable") from None
             raise _as_failure(error) from None
         finally:
             if connection is not None:
@@ -168,7 +168,7 @@ class Downloader:
             late.set()
             _cut(connected)
 
-        clock = timer(until - time.monotonic(), cut)
+        clock = start_timer(until - time.monotonic(), cut)
         with self._lock:
             self._open.add(connected)
         try:
@@ -196,14 +196,14 @@ def _check(answer: BaseHTTPResponse) -> None:
         raise FetchError(f"the server sends it packed, as {quoted(encoding)}", "refused")
 
 
-def _asked_wait(said: str | None) -> float:
+def _asked_wait(header: str | None) -> float:
     """The seconds of a Retry-After header, 0 where it says nothing that can be understood."""
-    if said is None:
+    if header is None:
         return 0.0
     try:
-        if said.isdecimal():
-            return float(said)
-        return (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+        if header.isdecimal():
+            return float(header)
+        return (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return 0.0
 
@@ -248,8 +248,8 @@ def _as_failure(error: Exception) -> FetchError:
         return FetchError(f"its certificate: {printable(reason.verify_message)}", "unreachable")
     if isinstance(reason, TimeoutError | HTTPTimeoutError):
         return FetchError("the server does not answer in time", "unreachable", 0)
-    said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return FetchError(f"the connection failed: {printable(said)[:_SAID]}", "unreachable", 0)
+    reason_text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return FetchError(f"the connection failed: {printable(reason_text)[:_SAID]}", "unreachable", 0)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -52,6 +52,6 @@ def is_hash(text: str) -> bool:
     return _HASH.fullmatch(text) is not None
 
 
-def differing_bits(one: str, other: str) -> int:
+def differing_bits(first: str, second: str) -> int:
     """In how many of their 64 bits two hashes differ."""
-    return (int(one, 16) ^ int(other, 16)).bit_count()
+    return (int(first, 16) ^ int(second, 16)).bit_count()

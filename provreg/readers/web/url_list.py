@@ -49,23 +49,23 @@ _DIGEST_ID = r"^blake3:(..)([0-9a-f]{62})"
 _LONGEST_NAME = 249
 
 
-def read_url_list(paths: Sequence[Path], how: ReadOptions, column: str) -> pa.Table:
+def read_url_list(paths: Sequence[Path], options: ReadOptions, column: str) -> pa.Table:
     """The rows of a list (schema SAMPLE; `content` and `size` mean nothing yet), in its order.
 
     `column` holds the URLs, taken over as they are, also those that lead nowhere. Raises InputError
     naming the row or the id that cannot be, UsageError, NotFoundError, StorageError.
     """
-    format_ = how.format or detect_format(paths)
+    format_ = options.format or detect_format(paths)
     if format_ is None:
         named = ", ".join(quoted(str(path)) for path in paths)
         raise UsageError(
             f"{named} is no list of URLs", hint="give a .csv, .tsv, .jsonl, .json or .parquet file"
         )
-    options = settle(format_, how, None)
+    table_options = settle(format_, options, None)
     # The first pass finds the types of the columns and ids that stand twice.
-    reading = read_table(paths, format_, options, executor=local_processes()).reading
-    kinds = {one.name: one.type for one in options_from_reading(reading).columns or ()}
-    if column not in kinds or column in options.roles().values():
+    reading = read_table(paths, format_, table_options, executor=local_processes()).reading
+    kinds = {each.name: each.type for each in options_from_reading(reading).columns or ()}
+    if column not in kinds or column in table_options.roles().values():
         raise UsageError(
             f"there is no column {quoted(column)} of URLs alone",
             hint="name it with --url-column; the columns are: "
@@ -81,7 +81,7 @@ def read_url_list(paths: Sequence[Path], how: ReadOptions, column: str) -> pa.Ta
         ],
         SAMPLE,
     )
-    if options.id is None:
+    if table_options.id is None:
         rows = rows.set_column(0, SAMPLE.field("id"), _digest_ids(rows))
     _check_names(rows["id"])
     return rows

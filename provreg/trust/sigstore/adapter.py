@@ -21,7 +21,7 @@ from cryptography.x509 import (
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import NotTrustedError, ProvregError, StorageError, UsageError
-from provreg.executors.threads import abandonable
+from provreg.executors.threads import start_abandonable
 
 T = TypeVar("T")
 CALL_LIMIT = 60.0  # seconds
@@ -52,7 +52,7 @@ def call_with_timeout(service: str, limit: float, call: Callable[[], T]) -> T:
     answers what cannot be read, NotTrustedError (step 3) where what it says does not verify.
     """
     try:
-        return abandonable(call, f"asking {service}").result(limit)
+        return start_abandonable(call, f"asking {service}").result(limit)
     except ProvregError:
         raise
     except _expected() as error:

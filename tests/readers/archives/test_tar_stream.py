@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provreg.errors import InputError
-from provreg.readers.archives.tar_stream import members
+from provreg.readers.archives.tar_stream import tar_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def archive(
 
 
 def read(data: bytes, limit: int = LIMIT) -> list[tuple[str, bytes]]:
-    return list(members(io.BytesIO(data), "'x.tar'", limit=limit))
+    return list(tar_members(io.BytesIO(data), "'x.tar'", limit=limit))
 
 
 def header(name: str = "a.txt", **fields: object) -> tarfile.TarInfo:

@@ -12,7 +12,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.rows.arrow_types import columns_from_arrow, to_storage_types
 from provreg.core.rows.column import Column, LogicalType, accepts, common_type, final_type
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import ByteSlice, SourceFile, display, opened
+from provreg.readers.data_files.source_file import ByteSlice, SourceFile, display, open_source
 from provreg.readers.tables.parquet.checked_file import CheckedFile, FileChunks
 from provreg.readers.tables.parquet.pages import rows_at_once
 from provreg.readers.tables.parquet.pandas_metadata import check_pandas
@@ -41,7 +41,7 @@ def columns_of(
     """The columns that all files have. Raises InputError where they differ."""
 
     def columns(file: SourceFile) -> tuple[Column, ...]:
-        with opened(file) as stream, our_errors(file):
+        with open_source(file) as stream, our_errors(file):
             schema = _open(stream).schema_arrow
             check_pandas(file, schema)
             return columns_from_arrow(schema)
@@ -58,7 +58,7 @@ def slices(
 
     The file is read through the digests of its `chunks` (`CheckedFile`) where they are given.
     """
-    with opened(file) as stream, our_errors(file):
+    with open_source(file) as stream, our_errors(file):
         parquet = _open(_source(file, stream, chunks))
         check_pandas(file, parquet.schema_arrow)
         metadata = parquet.metadata
@@ -94,7 +94,7 @@ def batches(
 def raw_batches(piece: ByteSlice, chunks: FileChunks | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a row group as the file has them, their bytes checked; as `batches`."""
     file = piece.file
-    with opened(file) as stream, our_errors(file):
+    with open_source(file) as stream, our_errors(file):
         source = _source(file, stream, chunks)
         parquet = _open(source)
         group = parquet.metadata.row_group(piece.start)

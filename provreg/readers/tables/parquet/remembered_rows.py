@@ -19,10 +19,10 @@ from provreg.core.encoding.canonical import canonical
 from provreg.core.rows.column import columns_to_json
 from provreg.core.rows.row import hash_rows
 from provreg.executors.threads import iter_prefetched, prefetched, thread_pool
-from provreg.readers.data_files.source_file import ByteSlice, SourceFile, changed
+from provreg.readers.data_files.source_file import ByteSlice, SourceFile, changed_error
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.parquet.checked_file import ChangedError, FileChunks
-from provreg.readers.tables.rows import drop_null_columns, file_rows, of_each, rows_of
+from provreg.readers.tables.rows import drop_null_columns, file_rows, map_slices, slice_rows
 from provreg.version import __version__
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 _LARGE = 1 << 26  # bytes of a row group
 
 
-def recorded_samples(
+def read_recording(
     pieces: Iterable[ByteSlice], options: TableOptions, executor: Executor, remember: KnownRows
 ) -> Iterator[tuple[ByteSlice, list[pa.RecordBatch]]]:
     """As `slice_samples` of Parquet files. What their rows hash to is left to `remember`, file by
     file, once all of a file's were handed on; it is not asked.
     """
-    results = of_each(partial(_samples_by_chunks, options=options), pieces, executor)
+    results = map_slices(partial(_samples_by_chunks, options=options), pieces, executor)
     for file, together in groupby(results, key=lambda result: result[0].file):
         recorded = remember.recording(_key(file, options))
         chunks = FileChunks(file.size)
@@ -56,7 +56,7 @@ def recorded_samples(
                 yield piece, found
             recorded.keep(chunks.size, chunks.digests)
         except ChangedError:
-            raise changed(file) from None
+            raise changed_error(file) from None
         finally:
             recorded.drop()
 
@@ -68,13 +68,13 @@ def _samples_by_chunks(
     chunks = FileChunks(piece.file.size)
     try:
         with prefetched(parquet.batches(piece, options, chunks)) as batches:
-            rows = rows_of(piece, batches, options)
+            rows = slice_rows(piece, batches, options)
             return piece, [drop_null_columns(samples) for _, samples in rows], chunks.digests
     except ChangedError:
-        raise changed(piece.file) from None
+        raise changed_error(piece.file) from None
 
 
-def known_rows(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows:
+def stream_known(file: SourceFile, options: TableOptions, known: KnownRows) -> Rows:
     """The rows of a file. Row by row only those are hashed that `known` does not know.
 
     Raises as `table_rows.slice_samples`.
@@ -114,12 +114,12 @@ def _recorded_rows(file: SourceFile, options: TableOptions, known: KnownRows, ke
     try:
         pieces = list(parquet.slices(file, options, chunks))
         runs = [parquet.batches(piece, options, chunks) for piece in pieces]
-        with closing(_runs_ahead(file, runs)) as coming:
+        with closing(_prefetched_runs(file, runs)) as coming:
             for piece, batches in zip(pieces, coming, strict=True):
-                yield from rows_of(piece, batches, options, hash_and_record)
+                yield from slice_rows(piece, batches, options, hash_and_record)
         recorded.keep(chunks.size, chunks.digests)
     except ChangedError:
-        raise changed(file) from None
+        raise changed_error(file) from None
     finally:
         recorded.drop()
 
@@ -145,22 +145,22 @@ def _remembered_rows(file: SourceFile, options: TableOptions, memo: RememberedRo
 
     pieces = list(parquet.slices(file, options, chunks))
     runs = [parquet.batches(piece, options, chunks) for piece in pieces]
-    with closing(_runs_ahead(file, runs)) as coming:
+    with closing(_prefetched_runs(file, runs)) as coming:
         for piece, batches in zip(pieces, coming, strict=True):
-            yield from rows_of(piece, batches, options, remembered)
+            yield from slice_rows(piece, batches, options, remembered)
 
 
 def _key(file: SourceFile, options: TableOptions) -> bytes:
     """What decides which memo is a file's: its place, and all that leads from bytes to digests."""
-    said = {
+    facts = {
         "path": str(file.path.absolute()),
         "columns": columns_to_json(options.payload_columns()),
         "versions": [__version__, pa.__version__],
     }
-    return blake3(canonical(said)).digest()
+    return blake3(canonical(facts)).digest()
 
 
-def _runs_ahead(
+def _prefetched_runs(
     file: SourceFile, runs: Sequence[Iterator[pa.RecordBatch]]
 ) -> Generator[Iterator[pa.RecordBatch], None, None]:
     """The batches of each of `runs`, the row groups of `file`, which are to be taken in order.
@@ -172,8 +172,8 @@ def _runs_ahead(
     large = file.size > _LARGE * len(runs)
     for together in [[run] for run in runs] if large else [runs]:
         with thread_pool(2) as threads:
-            begun = deque(threads.submit(next, run, None) for run in together[:1])
+            started = deque(threads.submit(next, run, None) for run in together[:1])
             for number, run in enumerate(together, 1):
                 following = together[number : number + 1]
-                begun.extend(threads.submit(next, further, None) for further in following)
-                yield iter_prefetched(threads, run, begun.popleft())
+                started.extend(threads.submit(next, further, None) for further in following)
+                yield iter_prefetched(threads, run, started.popleft())

@@ -25,7 +25,7 @@ from provreg.readers.data_files.source_file import (
     SourceFile,
     ValueMismatchError,
     display,
-    opened,
+    open_source,
 )
 from provreg.readers.tables.text.json_plain import parsed_texts
 from provreg.readers.tables.text.typed_text import UNWRITTEN, parsed
@@ -62,7 +62,7 @@ def slices(file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]:
     """`file` in slices of about 8 MiB, cut where rows end; from where it is no CSV the rest is one
     slice."""
     start = 0
-    with opened(file) as stream:
+    with open_source(file) as stream:
         while file.size - start > _SLICE:
             try:
                 rows, found = _rows_at(stream, start, file.size, _SLICE, options)
@@ -150,7 +150,7 @@ def rows_before(piece: ByteSlice, options: TableOptions) -> int:
 def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
     """The names of the columns, and where the first line ends that has them. Raises InputError."""
     try:
-        with opened(file) as stream:
+        with open_source(file) as stream:
             start = len(_BYTE_ORDER_MARK) if stream.read(3) == _BYTE_ORDER_MARK else 0
             data, found = _rows_at(stream, start, file.size, _HEADER, options)
         ends = (int(places[0]) + 1 for places in found.outside(ord("\n"), data) if len(places))
@@ -194,7 +194,7 @@ def _texts(
     """The fields as texts. Raises MisfitError for what is not CSV, or not UTF-8."""
     position = max(piece.start, begin)
     rows = 0
-    with opened(piece.file) as stream:
+    with open_source(piece.file) as stream:
         while position < piece.stop:
             try:
                 data, found = _rows_at(stream, position, piece.stop, _SLICE, options)

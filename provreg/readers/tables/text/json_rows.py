@@ -340,8 +340,8 @@ def inferred(rows: Sequence[dict[str, Any]], declared: frozenset[str]) -> dict[s
 def _by_key(objects: Iterable[dict[str, Any]], path: Path = ()) -> dict[str, list[Any]]:
     """The values that stand under each key; nothing for objects that lack it."""
     values: dict[str, list[Any]] = {}
-    for one in objects:
-        for name, value in one.items():
+    for object_ in objects:
+        for name, value in object_.items():
             values.setdefault(name, []).append(value)
         if len(values) > MAX_FIELDS:
             raise UntypedError(
@@ -422,6 +422,8 @@ def _checked(kind: type, values: list[Any], path: Path) -> LogicalType:
 
 def _check_floats(integers: list[int], path: Path) -> None:
     """For integers that stand among floats."""
-    if max(map(abs, integers)) > _LARGEST and any(int(float(one)) != one for one in integers):
+    if max(map(abs, integers)) > _LARGEST and any(
+        int(float(number)) != number for number in integers
+    ):
         complaint = "holds floats, and integers so large that they would be rounded"
         raise UntypedError(path, complaint, "write all of them with a point, or as text")

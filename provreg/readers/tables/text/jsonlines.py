@@ -15,7 +15,7 @@ from provreg.readers.data_files.source_file import (
     SourceFile,
     ValueMismatchError,
     display,
-    opened,
+    open_source,
 )
 from provreg.readers.tables.text.json_rows import (
     UntypedError,
@@ -116,7 +116,7 @@ def slices(
     """`file` in chunks of about 8 MiB, cut at line ends. Raises InputError for longer rows than
     MAX_ROW."""
     start = 0
-    with opened(file) as stream:
+    with open_source(file) as stream:
         while start < file.size:
             stop = _line_end(stream, start + CHUNK, file)
             yield ByteSlice(file, start, stop, first_row=0 if start == 0 else None)
@@ -136,7 +136,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
 
 def chunks(piece: ByteSlice) -> Iterator[bytes]:
     """The lines of `piece`, all at once."""
-    with opened(piece.file) as stream:
+    with open_source(piece.file) as stream:
         stream.seek(piece.start)
         data = stream.read(piece.stop - piece.start)
     yield data.removeprefix(_BYTE_ORDER_MARK) if piece.start == 0 else data
@@ -145,7 +145,7 @@ def chunks(piece: ByteSlice) -> Iterator[bytes]:
 def rows_before(piece: ByteSlice) -> int:
     """The number of rows in the file before `piece`, counted: only messages need it."""
     rows = 0
-    with opened(piece.file) as stream:
+    with open_source(piece.file) as stream:
         start = 0
         while start < piece.start:
             stop = min(_line_end(stream, start + CHUNK, piece.file), piece.start)

@@ -19,7 +19,7 @@ from provreg.core.rows.column import INT
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
-from provreg.readers.data_files.source_file import SourceFile, opened, stat_source
+from provreg.readers.data_files.source_file import SourceFile, open_source, stat_source
 from provreg.readers.tables.parquet import parquet
 from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
 
@@ -94,7 +94,7 @@ def test_file_swapped_once_it_is_open_is_not_what_is_read(tmp_path: Path) -> Non
     read = []
 
     def read_while_swapped() -> None:
-        with opened(file) as stream:
+        with open_source(file) as stream:
             pq.write_table(pa.table({"a": ["poison"]}), tmp_path / "other")
             (tmp_path / "other").replace(path)
             read.extend(_texts_of(file, stream))
@@ -110,7 +110,7 @@ def test_rows_are_read_where_the_system_does_not_open_open_files_again(tmp_path:
     pq.write_table(pa.table({"a": ["x"]}), path)
     with (
         patch.object(pa, "OSFile", side_effect=FileNotFoundError("/dev/fd/3")),
-        opened(stat_source(path)) as stream,
+        open_source(stat_source(path)) as stream,
     ):
         assert _texts_of(stat_source(path), stream) == ["x"]
 
