@@ -257,7 +257,7 @@ def test_parts_cut_elsewhere_than_their_ids_say(bench: Bench) -> None:
              part_of(bench, entries.slice(100).combine_chunks())]  # fmt: skip
     error = refused(bench, with_parts(head, parts))
     assert error.step == 11
-    assert "ends before" in error.message
+    assert "ends too early" in error.message
 
 
 def test_blocks_cut_elsewhere_than_their_ids_say(bench: Bench) -> None:
