@@ -1,4 +1,4 @@
-"""Where things lie in a registry: keys, the same in a folder and in an object store.
+"""The keys of a registry, the same in a folder and in an object store.
 
 A key is segments joined by `/`, every one of them checked (docs/format/registry.md, "Keys"). Where
 digests stand in keys they have a hyphen: names on exFAT, SMB and Windows cannot have a colon.
@@ -48,7 +48,7 @@ def digest_segment(digest: str) -> str:
 
 
 def digest_of_key(key: str) -> str:
-    """The written digest that the last segment of `key` stands for. Raises FormatError for none."""
+    """The written digest in the last segment of `key`. Raises FormatError without one."""
     match = _DIGEST_SEGMENT.fullmatch(key.rpartition("/")[2])
     if match is None:
         raise FormatError(f"{quoted(key)} does not end in a digest")

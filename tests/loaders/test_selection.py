@@ -95,7 +95,7 @@ def test_a_changed_sample_is_refused_whatever_is_selected(load: Load, pets: Path
         ("nothing = 1", "the query failed"),
         ("1) union select * from read_csv('/etc/passwd'", "the query failed"),
         ("select content as id from read_text('/etc/passwd')", "disabled"),
-        ("select 1 as id; drop table signed", "only one SELECT"),
+        ("select 1 as id; drop table signed", "exactly one SELECT"),
         ("select source from entries", "no column id"),
         ("select null::text as id", "ids alone"),
         ("false", "the selection is empty"),

@@ -222,7 +222,7 @@ def check_revocations(workspace: Workspace) -> Iterator[Found]:
 
 
 def check_latest(workspace: Workspace, dataset: str) -> Iterator[Found]:
-    """Every *latest* statement of `dataset` that is none."""
+    """Every malformed *latest* statement of `dataset`."""
     for statement in workspace.latest.digests(dataset):
         for digest, data in workspace.latest.bundles(statement, dataset):
             try:

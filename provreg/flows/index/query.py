@@ -34,7 +34,7 @@ def query(
             "trusted_because": pa.array(because, pa.string()),
         }
     )
-    # The same part often stands in many versions: it is scanned once and joined.
+    # Many versions often share a part: it is scanned once and joined.
     parts = {part.blocks: part for _, head in heads for part in head.parts}
     tables = [with_part(NO_ENTRIES, "")]
     if uses_entries(sql):

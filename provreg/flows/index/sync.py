@@ -1,4 +1,4 @@
-"""Sync: taking into the index every version whose integrity holds, whoever signed it.
+"""Sync: adding to the index every version whose integrity holds, regardless of its signers.
 
 Forensics must see the crime. Whether a version is trusted is asked at query time, never stored.
 """

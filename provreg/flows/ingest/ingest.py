@@ -45,8 +45,8 @@ def ingest(
 ) -> Outcome:
     """Publishes what the data make of the newest verified version, unless that changes nothing.
 
-    Whoever loses a race for a number builds on the winner. Raises InputError naming the sample that
-    cannot be taken in, NotTrustedError where the parent does not verify or the policy would not
+    The loser of a race for a number continues the winner. Raises InputError naming the sample that
+    cannot be ingested, NotTrustedError where the parent does not verify or the policy would not
     trust what was published, NotFetchedError, and StorageError where storage fails or every race is
     lost; in every case nothing is published.
     """
@@ -97,7 +97,7 @@ def ingest(
         return outcome
     raise StorageError(
         f"lost {_MOST_RACES} races for the next number of {dataset}",
-        hint="too many others publish it at once: try again later",
+        hint="too many others publish it at the same time: try again later",
     )
 
 

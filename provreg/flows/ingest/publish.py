@@ -195,7 +195,7 @@ def _rollback_error(
         (rejected.reason for rejected in skipped if rejected.number == known), "it is gone"
     )
     return NotTrustedError(
-        f"{dataset}@{known} was seen or pinned here, or is attested, and does not verify: {reason}",
+        f"{dataset}@{known} was seen, pinned or attested before, but no longer verifies: {reason}",
         step=9,
         hint="find out what happened to it before publishing anything",
     )

@@ -135,7 +135,7 @@ def _check_limits(head: Head, drafted: Draft) -> None:
 def _unreadable(error: FormatError) -> InputError:
     return InputError(
         f"no version can be made of this, as nobody could read it: {error.message}",
-        hint="docs/format has the limits",
+        hint="see the limits in docs/format",
     )
 
 

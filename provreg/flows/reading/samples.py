@@ -1,7 +1,7 @@
 """Reading data into samples: which reader, with which options, and the same way again later.
 
-How the data was read stands in the head. A successor inherits what it does not say otherwise, and
-verification reads exactly so.
+The head records how the data were read. A successor inherits these settings unless it changes them,
+and verification reads in the same way.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def read_again(
     """Reads `paths` the way a head says; unreadable samples become findings where they can.
 
     `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
-    is left what rows hash to. Raises as `read_new`, and FormatError for a reading that is none.
+    is left what rows hash to. Raises as `read_new`, and FormatError for a malformed reading.
     """
     settings = reader_settings(reading)
     reader, format_ = recorded_reader(settings)
@@ -172,7 +172,7 @@ def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str,
     """`reading` of an append: what a labels file said of the parent's samples, what was left out
     and what lay beside them still holds.
 
-    Raises FormatError for an inherited reading that is none.
+    Raises FormatError for a malformed inherited reading.
     """
     columns = {*_given_by_file(inherited), *_given_by_file(reading)}
     if columns:

@@ -25,7 +25,7 @@ class ModelMatch:
 
     @property
     def refused(self) -> Refusal | None:
-        """The first reason not to use the files as this run's model, None where there is none."""
+        """The first reason not to use the files as this run's model, or None."""
         if self.run.refused is not None:
             return self.run.refused
         for version in self.run.versions:

@@ -1,6 +1,6 @@
 """Publishing a receipt: the bitmaps, then the one bundle that names them.
 
-Whoever is killed in between leaves objects that nobody names; a receipt is there whole or not at
+A process killed in between leaves unreferenced objects; a receipt is stored whole or not at
 all. Until it is, it is kept unsigned in the user's state: training is not done again because an
 identity provider was down.
 """

@@ -1,4 +1,4 @@
-"""Receipts of training runs: what they say, who signed them, and whether that still stands.
+"""Receipts of training runs: their content, their signers, and whether they are still trusted.
 
 A receipt is shown whoever signed it, and marked: an incident is made of those too. It is trusted
 where the policy's `[[train]]` rules are met for every dataset that it names.
@@ -75,9 +75,9 @@ class TrainingRun:
 
 
 def read_receipt(workspace: Workspace, digest: str) -> Receipt:
-    """The receipt whose statement has that SHA-256, whoever signed it.
+    """The receipt whose statement has that SHA-256, regardless of its signers.
 
-    Raises NotFoundError where there is none, FormatError for one that is none, DamagedError where
+    Raises NotFoundError for an unknown receipt, FormatError for a malformed one, DamagedError where
     it contradicts the head of a version that this registry has.
     """
     return _checked(workspace, _statement(workspace, digest))

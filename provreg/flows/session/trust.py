@@ -76,7 +76,7 @@ def find_trust(
     issuer: str | None = None,
     root: TrustedRoot = PUBLIC_GOOD,
 ) -> Trust | None:
-    """The trust that `key`, `identity` by `issuer`, or a policy gives; None where there is none.
+    """The trust that `key`, `identity` by `issuer`, or a policy gives; None without any of them.
 
     Certificates are verified against `root`. Raises UsageError for two of them and for an identity
     without an issuer, and as `flows.session.trust.find_policy`.
@@ -104,7 +104,7 @@ def find_root(
     """
     if staging and file is not None:
         raise UsageError(
-            "--staging and a file of one's own contradict each other", hint="give one of them"
+            "--staging and --trusted-root contradict each other", hint="give one of them"
         )
     if staging:
         return STAGING
@@ -119,7 +119,7 @@ def trust_key(key: PublicKey, origin: str, root: TrustedRoot = PUBLIC_GOOD) -> T
 
 
 def trust_signer(signer: Signer, root: TrustedRoot | None = None) -> Trust:
-    """The trust in whoever signs, under `root` (by default public-good): enough to continue one's
+    """The trust in the signer alone, under `root` (by default public-good): enough to continue its
     own versions."""
     policy = signer.policy()
     return _alone(policy, f"the signer itself, {policy.principals[0].name}", root or PUBLIC_GOOD)
@@ -300,7 +300,7 @@ def _check_outside(path: Path, outside: Sequence[Path]) -> None:
         if found is not None:
             raise _planted(
                 path,
-                f"is inside {quoted(str(found))}: whoever writes the data would choose its policy",
+                f"is inside {quoted(str(found))}: writers of the data would choose its policy",
                 "move it out",
             )
 

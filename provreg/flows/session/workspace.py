@@ -75,7 +75,7 @@ class Workspace:
 
     @property
     def former_names(self) -> FormerNames:
-        """Which samples of a version had a revoked name before, as far as it was asked."""
+        """The samples of versions that formerly had a revoked name, as computed before."""
         from provreg.store.private.former_names import FormerNames
 
         return FormerNames(self.parts_folder)
@@ -173,7 +173,7 @@ class Workspace:
         return version.trusts.get(trust, {})
 
     def pinned(self, head: Head, digest: str) -> state.Pin | None:
-        """The user's own pin of exactly that head, None where there is none."""
+        """The user's own pin of exactly that head, or None."""
         pin = self.pins.get(head.dataset)
         mine = self.vouching and pin is not None and (pin.uid, pin.head) == (head.uid, digest)
         return pin if mine else None

@@ -62,7 +62,7 @@ class Countersigned:
 def review(
     workspace: Workspace, reference: Reference, trust: Trust | None, *, after_revoked: bool = False
 ) -> Review:
-    """The version that `reference` stands for, sound (steps 4, 9, 10, 11), signed by whomever.
+    """The version that `reference` names, intact (steps 4, 9, 10, 11), regardless of its signers.
 
     By its digest a proposal too, unless it is stale. One that is revoked is refused (step 8).
     Raises NotTrustedError with the step that does not hold, NotFoundError for no such version.
@@ -97,7 +97,7 @@ def countersign(
 ) -> Countersigned:
     """Adds the bundle of `signer` over what was reviewed, unless there is one that says no less.
 
-    A proposal that is complete then is published, whoever completed it. Raises as `Signer.sign`,
+    A proposal that is complete then is published. Raises as `Signer.sign`,
     StorageError, and NotTrustedError for a proposal that is stale; nothing is then added.
     """
     head, digest = reviewed.version.head, reviewed.version.digest

@@ -58,7 +58,7 @@ def sign_latest(
     """
     if not timedelta(0) < valid <= LONGEST:
         raise UsageError(
-            f"a latest statement is in force for up to {LONGEST.days} days",
+            f"a latest statement is valid for at most {LONGEST.days} days",
             hint="short is better: until it expires, a registry can hide what is newer",
         )
     version, freshness = latest_of(workspace, dataset, trust)
@@ -86,7 +86,7 @@ def sign_latest(
 
 
 def _tidy(workspace: Workspace, dataset: str, now: datetime) -> None:
-    """Removes what has expired, whoever signed it; where that is not allowed it stays."""
+    """Removes expired statements of all signers, where storage allows it."""
     for digest in workspace.latest.digests(dataset):
         for name, data in workspace.latest.bundles(digest, dataset):
             with suppress(NotTrustedError, FormatError, NotFoundError, StorageError):

@@ -162,7 +162,7 @@ def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Tru
         workspace.revocations.remove(sha256_digest(statement), bundle)
     raise StorageError(
         f"lost {_MOST_RACES} races for the next revocation",
-        hint="too many others revoke at once: try again later",
+        hint="too many others revoke at the same time: try again later",
     )
 
 

@@ -1,9 +1,9 @@
 """What changed between versions, and which samples of a version are thereby revoked.
 
 Two versions are compared from their objects: only blocks that differ are read and joined. A
-revocation matches the names that samples have and those that they had: whoever publishes could give
-them another name otherwise. What they had is told by the changes along the line, which are compared
-once for a version and remembered; the index is not asked.
+revocation matches the current and the former names of samples: a publisher could otherwise evade it
+by renaming. Former names follow from the changes along the line, which are computed once for a
+version and cached; the index is not used.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from provreg.flows.verify.steps import Base, Judge, nothing_before
 class Gate:
     """What a publish rule would say of data that nobody has published yet.
 
-    `base` is the version they were held against, None for a first one; `refusals` say in words what
-    the rule does not take, whoever signs: empty where it takes all.
+    `base` is the version they were compared with, None for a first one; `refusals` are the
+    violations of the rule, regardless of who signs.
     """
 
     rule: PublishRule

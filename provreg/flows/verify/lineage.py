@@ -106,7 +106,7 @@ def _judged(workspace: Workspace, judge: Judge | None, digest: str, head: Head) 
 
 
 def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -> Standing:
-    """How a version stands that somebody signed and the policy refuses."""
+    """The standing of a signed version that the policy refuses."""
     if isinstance(refusal, RevokedError):
         return "revoked"
     if is_proposal(judge.workspace, head, digest):

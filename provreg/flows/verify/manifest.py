@@ -1,4 +1,4 @@
-"""Heads, part files and entries: whether they hold together, whoever signed (steps 1, 4, 10, 11).
+"""Heads, part files and entries: their integrity, regardless of signers (steps 1, 4, 10, 11).
 
 Nothing here says that a version is trusted: that is `flows.verify.steps`. Each pair of logical and
 file digest is decoded and recomputed once, and mapped from then on. Arrow is loaded only where
@@ -54,7 +54,7 @@ def read_version_record(workspace: Workspace, dataset: str, number: int) -> str:
 
 
 def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]:
-    """(number, head digest) that `reference` stands for by the registry's word alone.
+    """(number, head digest) of `reference` as the registry claims it.
 
     The number of a head that is named by its digest is None: the head says it, once it is read.
     """
@@ -109,7 +109,7 @@ def read_head(workspace: Workspace, digest: str) -> Head:
 
 @lru_cache(maxsize=64)
 def _parsed(data: bytes) -> Head:
-    """Who asks of one version asks again: to parse a head is most of what a small diff takes."""
+    """Cached: a head is often read again, and parsing it is most of the time of a small diff."""
     return parse_head(data)
 
 

@@ -1,4 +1,4 @@
-"""The revocations of a registry, as far as a policy lets them count (steps 8 and 9).
+"""The revocations of a registry that count under a policy (steps 8 and 9).
 
 Anybody who can write to a registry can put anything under a number: what is not signed by whom a
 [[revoke]] rule names is passed over, and can neither revoke nor keep a version from verifying. What
@@ -164,7 +164,7 @@ class Chain:
             raise RevokedError(
                 f"{head.dataset}@{head.version} is {printable(str(found))}",
                 step=8,
-                hint="use another version; models that saw this one are concerned as well",
+                hint="use another version; models trained on this version are affected, too",
             )
 
     def check_holds(self, link: RevocationLink | None, known: str, *, forget: str = "") -> None:
@@ -409,8 +409,8 @@ def _count(
     if rule is None:
         why = f"no [[revoke]] rule of the policy covers {quoted(revocation.dataset)}"
         return PassedOver(revocation.number, why, revocation)
-    # A key that is over revokes all the same: only one that may be a thief's has to be shown to be
-    # older. What a revoker said in time would lapse otherwise for whoever comes after.
+    # An expired key revokes all the same: only a possibly stolen key must be proven to have signed
+    # earlier. A timely revocation would otherwise lapse for later users.
     count = count_principals(
         trust.policy, rule, signatures, now=now, created=revocation.created, witness=witness,
         ends=False,

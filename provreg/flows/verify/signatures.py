@@ -183,7 +183,7 @@ def over_another(bundles: Sequence[tuple[Bundle, Signature]], statement: bytes) 
 
 
 def signed_when(signatures: Sequence[Signature]) -> str:
-    """When, as far as that is proven, in words."""
+    """The proven times of signatures, in words."""
     times = [f"{made.signed_at:%Y-%m-%d %H:%M:%SZ} by {made.proof}"
              for made in signatures if made.signed_at is not None]  # fmt: skip
     if not times:

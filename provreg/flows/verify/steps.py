@@ -94,10 +94,10 @@ class Step:
 class VerifiedVersion:
     """A version that passed steps 1 to 11: what loaders and ingestion may build on.
 
-    `first_use` says that neither
-    state nor a pin vouched for the dataset's history (step 9 had nothing to compare with). `chain`
-    are the registry's revocations, those of samples of this version too; `attested` says what was
-    the newest version and when. `revoked` is set only where a revoked version was asked for.
+    `first_use`: neither the state nor a pin vouched for the dataset's history: step 9 had nothing
+    to compare with. `chain` are the registry's revocations, also those of samples of this version.
+    `attested` names the newest version and when it was attested. `revoked` is set only if a revoked
+    version was allowed.
     """
 
     digest: str
@@ -145,8 +145,8 @@ def verify(
 ) -> VerifiedVersion:
     """Steps 1 to 11 for `reference`; remembers the version and what is revoked in the user's state.
 
-    Every finished step goes to `on_step`, a failed one too. `even_revoked` is for whoever publishes
-    a clean version upon a revoked one, `even_stale` for whoever signs the next *latest* statement.
+    Every finished step goes to `on_step`, also a failed one. `even_revoked` serves publishing a
+    clean version after a revoked one, `even_stale` signing the next *latest* statement.
     Raises NotTrustedError with the step that refused (RevokedError where that is a revocation),
     NotFoundError where there is no such dataset or version, StorageError where the registry cannot
     be read.
@@ -193,7 +193,7 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A version that changes are held against."""
+    """The version that changes are compared with."""
 
     digest: str
     head: Head
@@ -296,7 +296,7 @@ class Judge:
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
         limits = [limit for limit in rule.limits if not limit.is_waived(signers)]
-        # A first version changes nothing: whoever signs it answers for all that it is.
+        # A first version changes nothing: its signers answer for all of it.
         if limits and head.parent is not None:
             try:
                 base = self.base(head.parent)
@@ -327,7 +327,7 @@ class Judge:
                 found = self._bases[link] = here
                 break
             unsettled.append(here)
-        # From the oldest on, so that each is held against one that is settled.
+        # From the oldest on, so that each is compared with a settled one.
         for here in reversed(unsettled):
             self._bases[here.digest] = found
             if self._trusts(here):
@@ -373,7 +373,7 @@ class Judge:
 
     def _trusts(self, version: Base) -> bool:
         try:
-            # Whoever signs the next *latest* statement has none yet, and limits all the same.
+            # The next *latest* statement is signed before it exists, and limits apply all the same.
             self._check(version.digest, version.head, fresh=False)
         except NotTrustedError:
             return False
@@ -581,7 +581,7 @@ def refuse(rule: PublishRule, refusals: Sequence[str], base: Base | None = None)
 def nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
     """The refusal where limits find no version to compare `name` with."""
     return NotTrustedError(
-        f"no version before {name} is trusted, seen or pinned, so nothing can be held against the"
+        f"no version before {name} is trusted, seen or pinned, so nothing can be compared with the"
         f" limits of {rule}",
         step=11,
         hint="verify or pin an earlier version that you rely on, trusting its signer with --key",

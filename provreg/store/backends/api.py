@@ -45,7 +45,7 @@ class Backend(Protocol):
         ...
 
     def create(self, key: str, data: bytes) -> bool:
-        """Stores `data` under `key`, whole and durable; False if something stands there already.
+        """Stores `data` under `key`, whole and durable; False if the key exists already.
 
         Of several who create one key at once exactly one is told True.
         """
@@ -56,7 +56,7 @@ class Backend(Protocol):
         ...
 
     def exists(self, key: str) -> bool:
-        """Whether anything stands at `key`, sound or not."""
+        """Whether `key` exists, sound or not."""
         ...
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -67,5 +67,5 @@ class Backend(Protocol):
         ...
 
     def remove(self, key: str) -> None:
-        """Tidies `key` away, if it stands there. Nothing may depend on that it happened."""
+        """Removes `key`, if it exists. Nothing may depend on it."""
         ...

@@ -57,7 +57,7 @@ class LocalBackend:
         return f"{self._root}/{key}"
 
     def create(self, key: str, data: bytes) -> bool:
-        """Stores `data` under `key`, whole and durable; False if something stands there already.
+        """Stores `data` under `key`, whole and durable; False if the key exists already.
 
         Of several who create one key at once exactly one is told True.
         """
@@ -75,7 +75,7 @@ class LocalBackend:
             return read_regular(name, limit, dir_fd=folder, shown=self.where(key))
 
     def exists(self, key: str) -> bool:
-        """Whether anything stands at `key`, sound or not."""
+        """Whether `key` exists, sound or not."""
         *folders, name = split_key(key)
         with self._failures("look for", key):
             try:
@@ -99,7 +99,7 @@ class LocalBackend:
                 self._absent()
 
     def remove(self, key: str) -> None:
-        """Tidies `key` away, if it stands there. Nothing may depend on that it happened."""
+        """Removes `key`, if it exists. Nothing may depend on it."""
         *folders, name = split_key(key)
         with self._failures("remove", key):
             try:

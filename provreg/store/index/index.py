@@ -278,7 +278,7 @@ def _select(connection: duckdb.DuckDBPyConnection, sql: str, *, hint: str) -> pa
     try:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise UsageError("only one SELECT can be asked", hint=hint)
+            raise UsageError("exactly one SELECT statement is allowed", hint=hint)
         return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"the query failed: {_complaint(error)}", hint=hint) from None

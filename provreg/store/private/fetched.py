@@ -83,7 +83,7 @@ def fetch_record(folder: Path) -> Iterator[FetchRecord]:
         if "locked" in str(error):
             raise UsageError(
                 f"another process downloads into {quoted(str(folder))}",
-                hint="let it come to its end, or choose another folder",
+                hint="wait for it to finish, or use another folder",
             ) from None
         raise StorageError(
             f"the record of downloads {quoted(str(path))} cannot be used: {error}",

@@ -99,7 +99,7 @@ def check_parents(path: Path) -> None:
 
 
 def read_private(path: Path, limit: int) -> bytes | None:
-    """The bytes of a private file, None where there is none.
+    """The bytes of a private file, None if it does not exist.
 
     Raises DamagedError for more than `limit` bytes or anything but a file, StorageError.
     """

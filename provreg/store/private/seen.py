@@ -136,7 +136,7 @@ def read_seen(data: bytes, uid: str) -> Seen:
     _check_equal(fields, "format", SEEN_FORMAT)
     _check_equal(fields, "uid", uid)
     if re.fullmatch(UID, uid) is None:
-        raise fields.wrong("uid", "is none")
+        raise fields.wrong("uid", "is not a uid")
     dataset = _dataset(fields.text("dataset"))
     places = fields.texts("places", limit=_MAX_PLACES)
     if len(set(places)) != len(places):
@@ -209,7 +209,7 @@ def _moment(fields: Fields, written: Any) -> datetime:
             return moment
     except (TypeError, ValueError, OverflowError):
         pass
-    raise fields.wrong("seen", "has what is no time")
+    raise fields.wrong("seen", "has an invalid time")
 
 
 def _read_revocation(fields: Fields, places: tuple[str, ...]) -> SeenRevocation:
@@ -239,7 +239,7 @@ def _numbered(fields: Fields, name: str) -> list[tuple[int, Any]]:
         raise fields.wrong(name, "is not an object")
     for number in document:
         if _NUMBER.fullmatch(number) is None:
-            raise fields.wrong(name, f"has {quoted(number)}, which is no number")
+            raise fields.wrong(name, f"has {quoted(number)}, which is not a number")
     return sorted((int(number), document) for number, document in document.items())
 
 

@@ -61,7 +61,7 @@ def find(start: Path) -> Path | None:
 
 
 def open_registry(folder: Path, *, writing: bool = False) -> Backend:
-    """The registry in `folder`. Raises NotFoundError where there is none.
+    """The registry in `folder`. Raises NotFoundError if it holds no registry.
 
     With `writing`, raises FormatError for one in a format this provreg must not write to.
     """

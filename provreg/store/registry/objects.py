@@ -25,7 +25,7 @@ class Objects:
     def put(self, data: bytes, algorithm: str = "blake3") -> str:
         """Stores `data`; returns its written digest under `algorithm`, `blake3` or `sha256`.
 
-        Raises DamagedError where other bytes stand under that digest, StorageError.
+        Raises DamagedError if other bytes are stored under that digest, StorageError.
         """
         digest = digest_of(algorithm, data)
         create_or_match(self._store, object_key(digest), data)
@@ -33,7 +33,7 @@ class Objects:
 
     def put_all(self, objects: Iterable[bytes]) -> None:
         """`put` for each, several at once, under its BLAKE3."""
-        # Late: who only reads is spared it.
+        # Late: readers do not need it.
         from provreg.executors.threads import thread_pool
 
         remaining = iter(objects)
@@ -62,7 +62,7 @@ class Objects:
 
 
 def create_or_match(store: Backend, key: str, data: bytes) -> None:
-    """Makes sure that `data` stands under `key`.
+    """Stores `data` under `key`, unless it is stored there already.
 
     Raises DamagedError where something else does: a key that follows from its content can only
     hold other bytes by a fault or because somebody took its place.
@@ -75,7 +75,7 @@ def create_or_match(store: Backend, key: str, data: bytes) -> None:
         same = False
     if not same:
         raise DamagedError(
-            f"other bytes than its name says stand in {quoted(store.where(key))}",
+            f"the content of {quoted(store.where(key))} does not match its digest",
             hint="the disk damaged it or somebody took its place: keep a copy of that file to look"
             " into it, remove it and try again",
         )

@@ -80,7 +80,7 @@ class StatementStore:
         return name
 
     def remove(self, digest: str, bundle: str, dataset: str = "") -> None:
-        """Tidies away a bundle, by its written SHA-256."""
+        """Removes a bundle, by its written SHA-256."""
         self._store.remove(self._kind.bundle_key(digest, bundle, dataset))
 
     def bundles(self, digest: str, dataset: str = "") -> Iterator[tuple[str, bytes]]:
@@ -113,7 +113,7 @@ class StatementStore:
                             " ignored")  # fmt: skip
 
     def has_bundles(self, digest: str) -> bool:
-        """False while whoever adds a statement has not finished, or if they were killed."""
+        """False for a statement that is being added, or whose writer was killed."""
         return next(self._store.list(self._kind.prefix(digest)), None) is not None
 
     def digests(self, dataset: str = "") -> list[str]:

@@ -47,7 +47,7 @@ class Versions(StatementStore):
     def record(self, dataset: str, number: int) -> str:
         """The head digest the registry names for a version.
 
-        Raises NotFoundError where the number is free, FormatError where what stands there is not a
+        Raises NotFoundError where the number is free, FormatError for a malformed
         version record.
         """
         what = f"the version record {quoted(self.where(number, dataset))}"
@@ -73,10 +73,10 @@ class Versions(StatementStore):
         return self.create(number, canonical(record), dataset)
 
     def propose(self, dataset: str, number: int, head: str) -> None:
-        """Says that `head` is proposed as version `number`: it waits for signatures, durably.
+        """Proposes `head` as version `number`, durably: it waits for signatures.
 
-        The head, its objects and a signature must be stored before. The key says all of it: what
-        bytes stand there is never looked at.
+        The head, its objects and a signature must be stored before. The key says all of it: its
+        content is never read.
         """
         self._store.create(proposal_key(dataset, number, head), b"{}")
 
@@ -107,11 +107,11 @@ class Versions(StatementStore):
             return False
 
     def withdraw(self, dataset: str, number: int, head: str) -> None:
-        """Tidies away a proposal that became a version."""
+        """Removes a proposal that became a version."""
         self._store.remove(proposal_key(dataset, number, head))
 
     def tidy(self, dataset: str) -> list[tuple[int, str]]:
-        """Takes away the proposals whose number, or a higher one, is taken; returns them.
+        """Removes the proposals whose number, or a higher one, is taken; returns them.
 
         None of them can become a version any more, whatever anybody's policy says. Heads and
         signatures stay: a head is shown and revoked by its digest as before.

@@ -59,7 +59,7 @@ def test_version_is_said(provreg: Run) -> None:
         (["ingest", "data", "--name", "n", "--column", "x", "--dry-run"], "'x' has", "NAME:TYPE"),
         (["diff", "pets@1", "pets@2", "--labels", "l.csv"], "require a PATH", "has its own"),
         (["sql", "selct 1"], "syntax error", "versions, entries, changes"),
-        (["sql", "drop table versions"], "only one SELECT", "versions, entries, changes"),
+        (["sql", "drop table versions"], "exactly one SELECT", "versions, entries, changes"),
         (["init", "data"], "'data' is not empty", "empty folder"),
         (["policy", "init", "--key", "ann.key.pub"], "'provreg.policy.toml' exists", "--out"),
         (["key", "generate", "--out", "k"], "without a terminal", "PROVREG_PASSWORD"),
