@@ -47,6 +47,10 @@ settings.register_profile("few", deadline=None, max_examples=40)
 settings.register_profile("many", deadline=None, max_examples=2000)
 settings.load_profile("few")
 
+# What a disk keeps when the power fails is nothing that a test can see, and waiting for it takes a
+# third of the time of all tests. That it is called, and what follows when it fails, they see.
+os.fsync = os.fstat  # type: ignore[assignment]
+
 PRIVATE = ("PROVREG_CACHE", "PROVREG_STATE", "PROVREG_CONFIG")
 ROOT = Path(__file__).resolve().parents[1]
 

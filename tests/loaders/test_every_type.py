@@ -32,7 +32,7 @@ from provreg.core.rows.column import columns_from_json
 
 ROWS = (1, 3, 13, 77)
 # By hand: PROVREG_EXAMPLES=2000 pytest tests/loaders/test_every_type.py
-EXAMPLES = int(os.environ.get("PROVREG_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("PROVREG_EXAMPLES", "8"))
 UNITS = ("s", "ms", "us", "ns")
 NANOSECONDS = dict(zip(UNITS, (10**9, 10**6, 10**3, 1), strict=True))
 _WIDE = decimal.Context(prec=200)

@@ -128,7 +128,7 @@ def test_spawned_workers_are_sent_little_and_import_neither_duckdb_nor_sigstore(
     assert sorted(loaded(iter(loader))) == list(range(30))
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_what_a_worker_refuses_is_raised_with_all_it_tells(
     options: dict[str, Any], shades: Path, start: str
 ) -> None:

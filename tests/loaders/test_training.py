@@ -130,7 +130,7 @@ def _read_some(samples: provreg.VerifiedSamples, indices: list[int]) -> None:
         _ = samples[index]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
 def test_what_worker_processes_hand_out_is_counted(
     bench: Any, load: Load, train: Any, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
