@@ -39,10 +39,10 @@ from provreg.readers.tables.samples import numbered_ids, with_numbered_ids
 from provreg.readers.tables.table import (
     TableOptions,
     detect_format,
+    files_of_format,
     iter_rows,
     options_from_reading,
     read_table,
-    shards,
 )
 
 if TYPE_CHECKING:
@@ -406,7 +406,7 @@ def test_a_folder_of_one_kind_is_a_table_and_hidden_files_do_not_count(tmp_path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert detect_format([tmp_path]) == "csv"
-    assert shards([tmp_path], "csv") == [
+    assert files_of_format([tmp_path], "csv") == [
         tmp_path / "a.csv",
         tmp_path / "b/1.csv",
         tmp_path / "b/2.csv",
@@ -414,9 +414,9 @@ def test_a_folder_of_one_kind_is_a_table_and_hidden_files_do_not_count(tmp_path:
     (tmp_path / "readme.md").touch()
     assert detect_format([tmp_path]) is None
     with pytest.raises(InputError, match="no parquet files"):
-        shards([tmp_path], "parquet")
+        files_of_format([tmp_path], "parquet")
     with pytest.raises(UsageError, match="twice"):
-        shards([tmp_path, tmp_path / "a.csv"], "csv")
+        files_of_format([tmp_path, tmp_path / "a.csv"], "csv")
 
 
 def test_compressed_tables_are_refused_with_a_hint(tmp_path: Path) -> None:
@@ -458,7 +458,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 
     monkeypatch.setattr(rows, "samples_of", change)
     # Or the end may be read before the first rows are changed.
-    monkeypatch.setattr(rows, "ahead", nullcontext)
+    monkeypatch.setattr(rows, "prefetched", nullcontext)
     # Between two chunks: a chunk that was read whole may change behind our back.
     monkeypatch.setattr("provreg.readers.tables.text.jsonlines.CHUNK", 40)
     monkeypatch.setattr("provreg.readers.tables.text.delimited._SLICE", 40)
