@@ -49,7 +49,7 @@ def reader_of(format_: str) -> Reader:
     reader = _READERS.get(format_) or _plugged_reader(format_)
     if reader is None:
         raise UsageError(
-            f"{quoted(format_)} is no format that provreg or an installed package reads",
+            f"{quoted(format_)} is not a format of provreg or of an installed package",
             hint="formats: " + ", ".join(_READERS),
         )
     return reader

@@ -37,12 +37,12 @@ def read_labels(path: Path) -> pa.Table:
     """The rows of a labels file: `id` and those of LABEL_COLUMNS it has, typed as in SAMPLE.
 
     Raises InputError naming row or id for values that cannot be what their column says and for ids
-    that stand twice, UsageError for a file that is no labels file, NotFoundError, StorageError.
+    that stand twice, UsageError for a file that is not a labels file, NotFoundError, StorageError.
     """
     format_ = detect_format([path])
     if format_ is None:
         raise UsageError(
-            f"{quoted(str(path))} is no labels file",
+            f"{quoted(str(path))} is not a labels file",
             hint="give a .csv, .tsv, .jsonl, .json or .parquet file",
         )
     # The first pass finds the types of the columns and ids that stand twice.

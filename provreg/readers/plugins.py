@@ -172,16 +172,16 @@ class PluggedReader:
 
     def _complaint(self, found: Any) -> str:
         if not isinstance(found, ReadResult):
-            return "gives no samples"
+            return "returns no samples"
         kinds = _FOUND.items()
         wrong = [name for name, kind in kinds if not isinstance(getattr(found, name), kind)]
         if wrong or not all(isinstance(finding, Finding) for finding in found.findings):
-            return f"gives something else than {(wrong or ['findings'])[0]}"
+            return f"returns something else than {(wrong or ['findings'])[0]}"
         if not found.table.schema.equals(SAMPLE):
-            return "gives samples of another schema than core.entry.SAMPLE"
+            return "returns samples of another schema than core.entry.SAMPLE"
         found.table.validate(full=True)
         if not found.table.num_rows or any(found.table[name].null_count for name in NEVER_NULL):
-            return "gives no samples, or some without ids, digests or sizes"
+            return "returns no samples, or some without ids, digests or sizes"
         if found.reading.get("reader") != self.format or _OURS & set(found.reading):
             return (
                 "does not name its format, and nothing of its package, in what goes into the head"
@@ -190,7 +190,7 @@ class PluggedReader:
         left_out_of(found.reading)
         sound = {name for name in found.classes if isinstance(name, str)}
         twice = len(sound) < len(found.classes)
-        return "gives classes that are no texts, or one twice" if twice else ""
+        return "returns classes that are not texts or not distinct" if twice else ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -225,7 +225,7 @@ class _PluggedFiles:
         with self._reader.held():
             payload = self._files.read(sample, limit=limit)
         if type(payload) is not bytes:
-            raise self._reader.wrong("hands on payloads that are not bytes", sample=sample)
+            raise self._reader.wrong("delivers payloads that are not bytes", sample=sample)
         return payload
 
     def close(self) -> None:
@@ -271,7 +271,7 @@ def find_plugged(format_: str) -> PluggedReader | None:
             hint="update the package, or uninstall it",
         ) from error
     if lacking:
-        raise UsageError(f"{named} is none: it has no {', '.join(lacking)}")
+        raise UsageError(f"{named} is not a reader: it lacks {', '.join(lacking)}")
     if not known:
         raise UsageError(
             f"{named} has an unknown kind of samples: {quoted(str(kind))}",
@@ -309,14 +309,14 @@ def check_payloads(batch: Any, before: pa.Schema | None) -> tuple[Payloads, pa.R
     before. Raises InputError for what is not as `Reader.stream` promises.
     """
     if type(batch) is not tuple or len(batch) != len(_BATCH):
-        raise InputError(f"hands on something else than {' and '.join(_BATCH)}")
+        raise InputError(f"delivers something else than {' and '.join(_BATCH)}")
     payloads, content, size = _payloads(batch[0])
     samples = _samples(batch[1])
     _compare(samples, content, size)
     if before is not None and not (
         isinstance(payloads, pa.RecordBatch) and payloads.schema.equals(before)
     ):
-        raise InputError("hands on rows of other columns than before")
+        raise InputError("delivers rows of other columns than before")
     return payloads, samples
 
 
@@ -328,7 +328,7 @@ def _payloads(payloads: Any) -> tuple[Payloads, pa.Array, pa.Array]:
         typed = cast_batch(copy, columns)
         return typed, *hash_rows(typed, columns)
     if not isinstance(payloads, list | tuple):
-        raise InputError("hands on payloads that are neither rows nor a list")
+        raise InputError("delivers payloads that are neither rows nor a list")
     mine = [_payload(payload) for payload in payloads]
     digests, sizes = [], []
     for payload in mine:
@@ -350,15 +350,15 @@ def _payload(payload: Any) -> bytes | dict[str, bytes]:
         members = dict(payload.items())
         if all(type(name) is str and type(data) is bytes for name, data in members.items()):
             return members
-    raise InputError("hands on payloads that are neither bytes nor bytes by the names of members")
+    raise InputError("delivers payloads that are neither bytes nor mappings of names to bytes")
 
 
 def _samples(samples: Any) -> pa.RecordBatch:
     if not isinstance(samples, pa.RecordBatch) or not samples.schema.equals(SAMPLE):
-        raise InputError("hands on samples of another schema than core.entry.SAMPLE")
+        raise InputError("delivers samples of another schema than core.entry.SAMPLE")
     copy = _copy(samples)
     if any(copy.column(name).null_count for name in NEVER_NULL):
-        raise InputError("hands on samples without ids, digests or sizes")
+        raise InputError("delivers samples without ids, digests or sizes")
     return copy
 
 
@@ -375,13 +375,13 @@ def _copy(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _compare(samples: pa.RecordBatch, content: pa.Array, size: pa.Array) -> None:
     if len(content) != samples.num_rows:
-        raise InputError(f"hands on {len(content)} payloads for {samples.num_rows} samples")
+        raise InputError(f"delivers {len(content)} payloads for {samples.num_rows} samples")
     given = samples.column("content"), samples.column("size")
     same = pc.and_(pc.equal(given[0], content), pc.equal(given[1], size))
     if (row := pc.index(same, pa.scalar(False)).as_py()) >= 0:
         sample = samples.column("id")[row].as_py()
         raise InputError(
-            f"hands on other bytes of sample {quoted(sample)} than those of the digest and size"
+            f"delivers other bytes of sample {quoted(sample)} than those of the digest and size"
             " that it gives",
             sample=sample,
         )

@@ -148,7 +148,7 @@ def test_extended_header_that_goes_on_in_its_last_block(kind: bytes) -> None:
     header[124:136] = b"%011o\0" % (5 if kind == b"L" else 11)
     data = summed(header[:512]) + header[512:] + member(b"1.txt", magic=b"") + END
     assert tarfile_tar(data, "r:") not in (None, [("1.txt", b"x")])
-    refused(data, "goes on behind its end")
+    refused(data, "continues after its end")
 
 
 def test_name_of_a_folder_in_an_old_header_behind_a_long_name() -> None:
@@ -179,7 +179,7 @@ def test_header_at_which_python_ends_an_archive(begin: int) -> None:
     header[begin : begin + 8] = b"000x000\0"
     data = member(b"1.txt") + summed(header) + filled(b"x") + END
     assert tarfile_tar(data, "r:") == [("1.txt", b"x")]
-    refused(data, "a number that is none")
+    refused(data, "an invalid number")
     header[begin : begin + 8] = b"\xff" * 8
     assert len(read(member(b"1.txt") + summed(header) + filled(b"x") + END)) == 2
 

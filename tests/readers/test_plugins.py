@@ -218,7 +218,7 @@ def test_a_format_of_provreg_cannot_be_taken_over(install: Install, tmp_path: Pa
         ("raise RuntimeError('no')", "", "cannot be loaded: RuntimeError: no"),
         (LINES, "provreg_lines:nothing", "cannot be loaded: AttributeError"),
         (LINES, "no_such_module", "cannot be loaded: ModuleNotFoundError"),
-        ("OPTIONS = frozenset()", "", "it has no settle, options_from_reading"),
+        ("OPTIONS = frozenset()", "", "it lacks settle, options_from_reading"),
     ],
 )
 def test_a_reader_that_cannot_be_loaded_is_one_clear_error(
@@ -234,7 +234,7 @@ def test_a_reader_that_cannot_be_loaded_is_one_clear_error(
     ("old", "new", "says"),
     [
         ("    table = pa", "    1 / 0; table = pa", "failed: ZeroDivisionError"),
-        ("return ReadResult(table,", "return (table,", "gives no samples"),
+        ("return ReadResult(table,", "return (table,", "returns no samples"),
         ("[len(text) for _, text in rows]", "[None for _ in rows]", "digests or sizes"),
         ("ReadResult(table,", "ReadResult(table.select(['id']),", "another schema"),
         ("False, False)", "False, False, findings=('x',))", "something else than findings"),
@@ -260,7 +260,7 @@ def test_a_reader_that_breaks_its_promise_publishes_nothing(
 
 
 def test_a_format_that_nobody_reads(bench: Bench) -> None:
-    with pytest.raises(UsageError, match="no format that provreg or an installed package reads"):
+    with pytest.raises(UsageError, match="is not a format of provreg"):
         reader_of("lines")
     for reading in ({}, {"reader": 5}, {"reader": "lines"}, {"reader": "lines", "package": 5}):
         unknown: dict[str, Any] = reading

@@ -203,7 +203,7 @@ def _value(data: bytes, key: str) -> str | None:
     """A label that stands in a JSON object, written as a table's would be."""
     document = parse_json(data, what="its JSON", limit=_MAX_LABEL)
     if not isinstance(document, dict):
-        raise FormatError("its JSON is no object")
+        raise FormatError("its JSON is not an object")
     match document.get(key):
         case None:
             return None

@@ -115,7 +115,7 @@ class _Archive:
             raise self.wrong("is damaged, or no tar archive: a header's sum is wrong")
         for begin, end in _NUMBERS:
             if _OCTAL.fullmatch(block, begin, end) is None and block[begin] not in _BINARY:
-                raise self.wrong("a header holds a number that is none")
+                raise self.wrong("a header has an invalid number")
         return block
 
     def size(self, block: bytes) -> int:
@@ -131,7 +131,7 @@ class _Archive:
         # With the rest of its last block: Python reads on there.
         data = self.take(size + -size % _BLOCK, _MAX_HEADER, "an extended header")
         if data.count(0, size) < len(data) - size:
-            raise self.wrong("an extended header goes on behind its end")
+            raise self.wrong("an extended header continues after its end")
         data = data[:size]
         if kind == _GNU_NAME:
             return {b"path": data.rstrip(b"\0")}

@@ -167,6 +167,6 @@ class _Bounded(io.RawIOBase):
         if self._left < 0:
             raise InputError(
                 f"{display(self._path)} unpacks to more than {_MOST_TIMES:,} times its size",
-                hint="it looks like a bomb; unpack it yourself if it is none",
+                hint="it looks like a decompression bomb; unpack it yourself if you trust it",
             )
         return len(data)

@@ -106,7 +106,7 @@ def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
         raise InputError(f"{display(folder / _STATE)} does not list the files of the dataset")
     if state.get("_indices_data_files"):
         raise InputError(
-            f"{display(folder)} picks its rows by an index file",
+            f"{display(folder)} selects rows through an indices file, which is not supported",
             hint="save it again: flatten_indices",
         )
     columns = state.get("_format_columns")
@@ -115,9 +115,9 @@ def _saved(folder: Path) -> list[tuple[SourceFile, str | None]]:
     whole = isinstance(features, dict) and isinstance(columns, list) and columns == [*features]
     if any(state.get(name) for name in _FORMAT if not (whole and name == "_format_columns")):
         raise InputError(
-            f"{display(folder / _STATE)} says in which format rows are handed out, and to datasets"
-            " that makes other values of them",
-            hint="save it again without: reset_format",
+            f"{display(folder / _STATE)} sets a format of rows, with which datasets returns other"
+            " values",
+            hint="save it again without a format: reset_format",
         )
     split = state.get("_split")
     files = [stat_source(folder / name) for name in names]

@@ -272,7 +272,7 @@ class Idx:
     def finish(self) -> None:
         """Raises InputError where bytes follow the last item."""
         if self.stream.read(1):
-            raise InputError(f"{self.place}: goes on after its last item")
+            raise InputError(f"{self.place}: has bytes after its last item")
 
 
 def open_idx(stream: BinaryIO, place: str) -> Idx:

@@ -131,7 +131,7 @@ def _has_more(feature: Any) -> bool:
 def _named(array: pa.Array, feature: dict[str, Any]) -> pa.Array:
     names = class_names(feature)
     if not (pa.types.is_integer(array.type) or pa.types.is_null(array.type)):
-        raise FormatError("a class label is no integer")
+        raise FormatError("a class label is not an integer")
     try:
         numbers = array.cast(pa.int64())
     except pa.ArrowInvalid:

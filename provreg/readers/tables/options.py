@@ -100,7 +100,7 @@ def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
     if old.columns is not None and options.types:
         raise UsageError(
             "the types of columns are fixed by the first version",
-            hint="leave --column away, or begin a new dataset with another --name",
+            hint="omit --column, or start a new dataset with another --name",
         )
     for name, value in (("label", options.label), ("split", options.split)):
         if value == "dir":
@@ -195,7 +195,7 @@ def check_schema(options: TableOptions) -> None:
 
 def _quoting(quoting: str) -> bool:
     if quoting not in ("standard", "none"):
-        raise UsageError(f"{quoted(quoting)} is no way of quoting", hint="say standard or none")
+        raise UsageError(f"{quoted(quoting)} is not a kind of quoting", hint="use standard or none")
     return quoting == "standard"
 
 

@@ -109,7 +109,7 @@ def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     finite = pc.is_finite(numbers)
     if not pc.all(finite, min_count=0).as_py():
         row = pc.index(finite.take(distinct.indices), pa.scalar(False)).as_py()
-        hint = "say null where there is none, or make the column text"
+        hint = "use null for missing labels, or make the column text"
         raise ValueMismatchError("NaN and infinities are no labels", row=row, hint=hint)
     words = [format_number(number) for number in numbers.to_pylist()]
     return pa.array(words, pa.string()).take(distinct.indices)

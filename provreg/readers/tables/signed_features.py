@@ -97,7 +97,7 @@ def extra_features(schema: pa.Schema, features: Mapping[str, Any]) -> tuple[Feat
     """
     unknown = sorted(features.keys() - set(schema.names))
     if unknown:
-        raise FormatError(f"there is a feature of {quoted(unknown[0])}, which is no column")
+        raise FormatError(f"there is a feature of {quoted(unknown[0])}, which is not a column")
     found: list[Feature] = []
     for field in schema:
         found += _features_at(field, features.get(field.name), (field.name,))
@@ -143,9 +143,9 @@ def features_from_json(fields: Fields, name: str, columns: Sequence[Column]) -> 
     """What `features_to_json` made, of the field `name`. Raises FormatError."""
     features = fields.items(name, _feature_from_json, limit=_MAX_FEATURES)
     if len({feature.at for feature in features}) != len(features):
-        raise fields.wrong(name, "speaks of one feature twice")
+        raise fields.wrong(name, "has a duplicate feature")
     if not {feature.at[0] for feature in features} <= {column.name for column in columns}:
-        raise fields.wrong(name, "speaks of what is no column")
+        raise fields.wrong(name, "names a column that does not exist")
     return features
 
 
@@ -164,7 +164,7 @@ def _feature_from_json(fields: Fields) -> Feature:
         or not all(name is None or isinstance(name, str) for name in at)
         or at[0] is None
     ):
-        raise fields.wrong("at", "is no place in a column")
+        raise fields.wrong("at", "is not a place in a column")
     if not isinstance(parameters, dict):
         raise fields.wrong("with", "is no object")
     if kind in MEDIA and _parameters(parameters, kind) != parameters:
@@ -183,7 +183,7 @@ def kind_of(feature: Any) -> str | None:
         return kind
     if kind is None or isinstance(kind, dict):
         return None
-    raise FormatError("what stands in the place of a feature is none")
+    raise FormatError("expected a feature, found something else")
 
 
 def class_names(feature: Mapping[str, Any]) -> list[str]:

@@ -82,7 +82,7 @@ def boundaries(moments_given: Sequence[str]) -> tuple[str, ...]:
         times = moments(pa.array(moments_given, pa.string())).cast(_NAIVE)
     except ValueMismatchError as misfit:
         raise UsageError(
-            f"{quoted(moments_given[misfit.row])} is no time",
+            f"{quoted(moments_given[misfit.row])} is not a valid time",
             hint="write 2026-01-31 or 2026-01-31T12:00:00Z",
         ) from None
     ascending = len(times) < 2 or times[0].value < times[1].value

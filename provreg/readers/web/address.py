@@ -80,7 +80,7 @@ class WebAddress:
             raise FetchError("the URL has no host", "refused")
         port = _PORTS[parts.scheme] if parts.port is None else parts.port
         if not 0 < port < 65536:
-            raise FetchError("the URL has a port that is none", "refused")
+            raise FetchError("the URL has an invalid port", "refused")
         return cls(url, parts.scheme, host, port, parts.request_uri)
 
     @property

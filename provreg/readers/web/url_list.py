@@ -59,7 +59,8 @@ def read_url_list(paths: Sequence[Path], options: ReadOptions, column: str) -> p
     if format_ is None:
         named = ", ".join(quoted(str(path)) for path in paths)
         raise UsageError(
-            f"{named} is no list of URLs", hint="give a .csv, .tsv, .jsonl, .json or .parquet file"
+            f"{named} is not a list of URLs",
+            hint="give a .csv, .tsv, .jsonl, .json or .parquet file",
         )
     table_options = settle(format_, options, None)
     # The first pass finds the types of the columns and ids that stand twice.
@@ -109,7 +110,7 @@ def _check_names(ids: pa.ChunkedArray) -> None:
         segments = name.split("/")
         if len(segments) > DEEPEST:
             raise InputError(
-                f"{quoted(name)} lies in more than {DEEPEST - 1} folders", sample=name,
+                f"{quoted(name)} is in more than {DEEPEST - 1} folders", sample=name,
                 hint="ids become the names of files: take another column, or none",
             )  # fmt: skip
         for segment in segments:

@@ -272,13 +272,13 @@ def test_format_in_which_other_values_are_handed_out(bench: Bench) -> None:
         {"_format_columns": ["text"]},
     ):
         saved(folder, rows(0, 1), **said)
-        with pytest.raises(InputError, match="in which format rows are handed out"):
+        with pytest.raises(InputError, match="sets a format of rows"):
             bench.open().verify("pets", data=[folder])
 
 
 def test_rows_picked_by_an_index_file(tmp_path: Path) -> None:
     path = saved(tmp_path / "d", rows(0), _indices_data_files=[{"filename": "indices.arrow"}])
-    with pytest.raises(InputError, match="index file"):
+    with pytest.raises(InputError, match="indices file"):
         read(path)
 
 

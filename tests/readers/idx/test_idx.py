@@ -160,7 +160,7 @@ def test_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="cut off"):
             read(tmp_path)
     path.write_bytes(data[:4] + struct.pack(">I", 4) + data[8:])
-    with pytest.raises(InputError, match="goes on after its last item"):
+    with pytest.raises(InputError, match="has bytes after its last item"):
         read(tmp_path)
 
 
