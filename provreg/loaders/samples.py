@@ -30,7 +30,7 @@ from provreg.flows.verify.data import verify_data
 from provreg.flows.verify.manifest import long_label
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.batches import Pass, VerifiedBatch
-from provreg.loaders.passes.handed_out import HandedOut
+from provreg.loaders.passes.shared_state import HandedOut
 from provreg.loaders.passes.manifest import Entry, SignedManifest, indices
 from provreg.loaders.passes.matching import Mask, refused
 from provreg.loaders.passes.ranks import Ranks

@@ -25,7 +25,7 @@ from provreg.flows.receipts.publish import (
     unsigned_receipt,
 )
 from provreg.flows.session.workspace import Workspace
-from provreg.loaders.passes.handed_out import merged
+from provreg.loaders.passes.shared_state import merged
 from provreg.loaders.passes.ranks import Counts, Ranks
 from provreg.loaders.samples import VerifiedSamples
 from provreg.readers.files.model import OMS_SIGNATURE, hash_model

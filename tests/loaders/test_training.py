@@ -19,7 +19,7 @@ from provreg.core.encoding.bitmap import unpack
 from provreg.core.statements.receipt import Receipt, parse_receipt
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.receipts.code_state import code_revision, running_script
-from provreg.loaders.passes.handed_out import MOST, HandedOut, merged
+from provreg.loaders.passes.shared_state import MOST, HandedOut, merged
 from provreg.trust.bundle import parse_bundle
 from provreg.trust.keys import generate
 

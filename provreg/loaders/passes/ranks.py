@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from provreg.errors import UsageError
-from provreg.loaders.passes.handed_out import merged
+from provreg.loaders.passes.shared_state import merged
 
 Counts = dict[str, npt.NDArray[np.uint8]]
 
