@@ -39,7 +39,7 @@ def reader(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.RecordBa
     its column. Raises UsageError for samples that are not rows, and for an unknown or duplicate
     column name.
     """
-    schema, batches = typed(samples, named(signed))
+    schema, batches = typed_batches(samples, column_names(signed))
     return pa.RecordBatchReader.from_batches(schema, (batch for _, batch in batches))
 
 
@@ -48,7 +48,7 @@ def table(samples: VerifiedSamples, signed: Signed = ("label",)) -> pa.Table:
     return reader(samples, signed).read_all()
 
 
-def typed(
+def typed_batches(
     samples: VerifiedSamples, names: Mapping[str, str]
 ) -> tuple[pa.Schema, Iterator[tuple[VerifiedBatch, pa.RecordBatch]]]:
     """(schema, pairs of a verified batch and its rows in that schema), for other loaders.
@@ -72,12 +72,12 @@ def typed(
         [(name, types[name]) for name in first.payloads.schema.names]
         + [(name, _signed_type(column)) for column, name in names.items()]
     )
-    check_names(schema.names)
-    ahead = chain([first], batches)
-    return schema, ((batch, _typed(batch, schema, names)) for batch in ahead)
+    check_unique(schema.names)
+    every_batch = chain([first], batches)
+    return schema, ((batch, _typed(batch, schema, names)) for batch in every_batch)
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_unique(names: Sequence[str]) -> None:
     """Raises UsageError for a duplicate name."""
     for name, times in Counter(names).items():
         if times > 1:
@@ -87,7 +87,7 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def named(signed: Signed) -> dict[str, str]:
+def column_names(signed: Signed) -> dict[str, str]:
     """`signed` as a mapping from columns of entries to names."""
     return dict(signed) if isinstance(signed, Mapping) else {name: name for name in signed}
 

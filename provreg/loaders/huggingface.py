@@ -74,8 +74,8 @@ def dataset(
     Raises SampleError and NotTrustedError (step 12), UsageError for a folder that exists or that
     others could replace, StorageError, and as `provreg.loaders.arrow.reader`.
     """
-    features, batches = _read(samples, arrow.named(signed), dict(features or {}))
-    return _made(features, ((None, rows, batch) for rows, _, batch in batches), folder)[None]
+    features, batches = _read(samples, arrow.column_names(signed), dict(features or {}))
+    return _datasets(features, ((None, rows, batch) for rows, _, batch in batches), folder)[None]
 
 
 def dataset_dict(
@@ -95,14 +95,14 @@ def dataset_dict(
             f"samples of {samples.reference} have no split",
             hint="call dataset(), or select the samples that have a split",
         )
-    features, batches = _read(samples, arrow.named(signed), dict(features or {}))
+    features, batches = _read(samples, arrow.column_names(signed), dict(features or {}))
     parts = (
         (split, rows[found.to_numpy(zero_copy_only=False)], batch.filter(found))
         for rows, splits, batch in batches
         for split in splits.unique().to_pylist()
         for found in [pc.equal(splits, split)]
     )
-    return datasets.DatasetDict(_made(features, parts, folder))
+    return datasets.DatasetDict(_datasets(features, parts, folder))
 
 
 def _read(
@@ -114,10 +114,10 @@ def _read(
         schema, batches = _read_files(samples, names, given)
     else:
         given = _signed_media(samples) | given
-        schema, typed = arrow.typed(samples, names)
+        schema, typed_batches = arrow.typed_batches(samples, names)
         batches = (
             (read.rows, whole(read.signed("split")), batch)
-            for read, batch in typed
+            for read, batch in typed_batches
             if _have_bytes(read, batch, given)
         )
     features = _features(samples, schema, given)
@@ -226,7 +226,7 @@ def _read_files(
             )
     payload = datasets.Features(given).arrow_schema.field(0)
     schema = pa.schema([payload, *((name, pa.string()) for name in names.values())])
-    arrow.check_names(schema.names)
+    arrow.check_unique(schema.names)
 
     def batch_of(some: list[Sample]) -> tuple[pa.Array, pa.RecordBatch]:
         payloads: list[Any] = [one.payload for one in some]
@@ -259,7 +259,7 @@ def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:
         yield run
 
 
-def _made(
+def _datasets(
     features: datasets.Features,
     parts: _Parts,
     folder: Path | str | None,
@@ -272,7 +272,7 @@ def _made(
             places.setdefault(split, []).append(rows)
             yield split, batch
 
-    made = _as_read(features, noted(), folder)
+    made = _in_data_order(features, noted(), folder)
     return {split: _in_order(one, np.concatenate(places[split])) for split, one in made.items()}
 
 
@@ -282,7 +282,7 @@ def _in_order(made: datasets.Dataset, places: Rows) -> datasets.Dataset:
     return made.select(np.argsort(places, kind="stable"))
 
 
-def _as_read(
+def _in_data_order(
     features: datasets.Features,
     parts: Iterator[tuple[str | None, pa.RecordBatch]],
     folder: Path | str | None,
@@ -311,7 +311,7 @@ def _as_read(
     except OSError as error:
         raise StorageError(f"{quoted(str(root))} cannot be created: {error.strerror}") from error
     try:
-        return _written(schema, info, parts, root)
+        return _write(schema, info, parts, root)
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         raise
@@ -328,7 +328,7 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         ) from None
 
 
-def _written(
+def _write(
     schema: pa.Schema,
     info: datasets.DatasetInfo,
     parts: Iterator[tuple[str | None, pa.RecordBatch]],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
 
-from provreg.loaders.passes.skipping import MOST_BAD
+from provreg.loaders.passes.shared_state import MOST_BAD
 from provreg.loaders.samples import VerifiedSamples
 from provreg.loaders.selection import Selection
 from provreg.registry import Registry
@@ -15,7 +15,7 @@ Place: TypeAlias = Path | str
 OnBad: TypeAlias = Literal["raise", "skip"]
 
 
-class Opening(TypedDict, total=False):
+class LoadOptions(TypedDict, total=False):
     """The options of `load`, for loaders that pass them on."""
 
     policy: Place | None

@@ -117,7 +117,7 @@ def _rgb(sample: Sample) -> npt.NDArray[np.uint8]:
 def _of_columns(samples: VerifiedSamples) -> tuple[npt.NDArray[Any], dict[str, list[Any]]]:
     signed: dict[str, list[Any]] = {name: [] for name in _SIGNED}
     tables = []
-    schema, batches = arrow.typed(samples, {})
+    schema, batches = arrow.typed_batches(samples, {})
     for batch, rows in batches:
         tables.append(rows)
         for name in _SIGNED:

@@ -27,7 +27,7 @@ def frame(samples: VerifiedSamples, signed: Signed = ("label",)) -> pl.DataFrame
     Columns and errors as `provreg.loaders.arrow.reader`. InputError for values without a type in
     polars: decimals of more than 38 digits, times in seconds beyond the range of milliseconds.
     """
-    table = recast(arrow.table(samples, signed), _held, "polars")
+    table = recast(arrow.table(samples, signed), _storage_type, "polars")
     try:
         return pl.DataFrame(table)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -37,7 +37,7 @@ def frame(samples: VerifiedSamples, signed: Signed = ("label",)) -> pl.DataFrame
         ) from None
 
 
-def _held(arrow_type: pa.DataType) -> pa.DataType:
+def _storage_type(arrow_type: pa.DataType) -> pa.DataType:
     kinds = pa.types
     if kinds.is_decimal256(arrow_type) and 0 <= arrow_type.scale <= _DIGITS:
         return pa.decimal128(_DIGITS, arrow_type.scale)

@@ -30,13 +30,12 @@ from provreg.flows.verify.data import verify_data
 from provreg.flows.verify.manifest import long_label
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.loaders.passes.batches import Pass, VerifiedBatch
-from provreg.loaders.passes.shared_state import HandedOut
 from provreg.loaders.passes.manifest import Entry, SignedManifest, indices
-from provreg.loaders.passes.matching import Mask, refused
+from provreg.loaders.passes.matching import Mask, sample_error
 from provreg.loaders.passes.ranks import Ranks
 from provreg.loaders.passes.recast import python_rows
-from provreg.loaders.passes.skipping import MOST_BAD, Skips
-from provreg.loaders.selection import ChosenRows, Selection, choose
+from provreg.loaders.passes.shared_state import MOST_BAD, DeliveryCounts, Skips
+from provreg.loaders.selection import Selection, SharedRows, choose
 from provreg.readers.api import SampleFiles
 
 _SHARED = "loading"
@@ -97,8 +96,8 @@ class VerifiedSamples:
         self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest)
         shared = workspace.cache / _SHARED
         rows, self.left_out = choose(version, select, exclude_revoked)
-        self._chosen = None if rows is None else ChosenRows(shared, rows)
-        self.handed_out = HandedOut(shared, len(self._manifest))
+        self._chosen = None if rows is None else SharedRows(shared, rows)
+        self.deliveries = DeliveryCounts(shared, len(self._manifest))
         # How many processes share what is read by index, each with skips of its own.
         self.ranks = max(1, Ranks.launched().of)
         self._skips: Skips | None = None
@@ -227,7 +226,7 @@ class VerifiedSamples:
         samples are read one by one.
         """
         for batch in self._batches():
-            self.handed_out.add_all(batch.rows)
+            self.deliveries.add_all(batch.rows)
             yield batch
 
     def verify_data(self) -> None:
@@ -270,7 +269,7 @@ class VerifiedSamples:
         content = blake3(payload).digest()
         if content != entry.content:
             raise self._refused(entry, content, "its bytes differ from the signed ones")
-        self.handed_out.add(row)
+        self.deliveries.add(row)
         return payload
 
     def _files(self) -> SampleFiles | None:
@@ -291,7 +290,7 @@ class VerifiedSamples:
             listed = python_rows(payloads) if isinstance(payloads, pa.RecordBatch) else payloads
             columns = (batch.signed(name).to_pylist() for name in _SIGNED)
             for row, payload, *signed in zip(batch.rows.tolist(), listed, *columns, strict=True):
-                self.handed_out.add(row)
+                self.deliveries.add(row)
                 yield Sample(signed[0], payload, *signed[1:])
 
     def in_share(self, rows: npt.NDArray[np.integer], number: int, of: int) -> Mask:
@@ -313,13 +312,13 @@ class VerifiedSamples:
         return Pass(self.head, entries, self._objects, wanted=wanted, skips=self._skips)
 
     def _batches(self) -> Iterator[VerifiedBatch]:
-        one = self.new_pass()
-        yield from one.read(rows_again(self.paths, self.head.reading, self._rows))
-        one.refuse(one.missing())
+        data_pass = self.new_pass()
+        yield from data_pass.read(rows_again(self.paths, self.head.reading, self._rows))
+        data_pass.refuse(data_pass.missing())
 
     def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
         signed = {name: getattr(entry, name) for name in ("id", "content", "source", "labeler")}
-        return refused(self.reference, signed, found, why)
+        return sample_error(self.reference, signed, found, why)
 
     def sample(self, entry: Entry, payload: bytes) -> Sample:
         """The delivered sample for an entry whose `payload` was checked."""

@@ -20,7 +20,7 @@ from provreg.flows.verify.steps import VerifiedVersion
 from provreg.store.private.shared import SharedMemory
 
 Names: TypeAlias = str | Iterable[str]
-Rows: TypeAlias = npt.NDArray[np.uint32]
+SelectedRows: TypeAlias = npt.NDArray[np.uint32]
 
 # Rows are numbered in 32 bits: a version cannot have more samples than that.
 _MOST_ROWS = 2**32
@@ -43,20 +43,20 @@ class Selection:
     where: str | None = None
 
     @classmethod
-    def of(cls, said: Selection | str | None) -> Selection:
+    def of(cls, select: Selection | str | None) -> Selection:
         """A loader's `select`, where a string is SQL. Raises UsageError for other types."""
-        if said is None:
+        if select is None:
             return cls()
-        if isinstance(said, str):
-            return cls(where=said)
-        if not isinstance(said, cls):
+        if isinstance(select, str):
+            return cls(where=select)
+        if not isinstance(select, cls):
             raise UsageError(
                 "select is neither SQL nor a provreg.Selection",
                 hint="""pass for example select=provreg.Selection(split="train")""",
             )
-        return said
+        return select
 
-    def rows(self, entries: pa.Table) -> Rows | None:
+    def rows(self, entries: pa.Table) -> SelectedRows | None:
         """The rows of `entries` (schema ENTRY, a whole version) to load, ascending; None for all.
 
         Raises UsageError for a selection of nothing and for SQL that fails, NotFoundError for an id
@@ -92,10 +92,10 @@ class Selection:
         return mask
 
 
-def _texts(said: Any, name: str) -> pa.Array | None:
-    if said is None:
+def _texts(value: Any, name: str) -> pa.Array | None:
+    if value is None:
         return None
-    texts = [said] if isinstance(said, str) or not isinstance(said, Iterable) else list(said)
+    texts = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"select: {name} is neither a string nor several strings")
     return pa.array(texts, pa.string())
@@ -133,7 +133,7 @@ def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
 class Choice(NamedTuple):
     """The `rows` to load, ascending, None for all; how many are `left_out` as revoked."""
 
-    rows: Rows | None
+    rows: SelectedRows | None
     left_out: int
 
 
@@ -153,16 +153,16 @@ def choose(
         return Choice(rows, 0)
     revoked = version.revoked_samples()
     wanted = np.arange(len(revoked), dtype=np.uint32) if rows is None else rows
-    among = revoked[wanted]
-    if not among.any():
+    is_revoked = revoked[wanted]
+    if not is_revoked.any():
         return Choice(rows, 0)
-    kept = wanted[~among]
-    if exclude_revoked is None or not len(kept):
-        raise _refusal(version, wanted[among], len(wanted))
-    return Choice(kept, len(wanted) - len(kept))
+    remaining = wanted[~is_revoked]
+    if exclude_revoked is None or not len(remaining):
+        raise _refusal(version, wanted[is_revoked], len(wanted))
+    return Choice(remaining, len(wanted) - len(remaining))
 
 
-def _refusal(version: VerifiedVersion, revoked: Rows, selected: int) -> RevokedError:
+def _refusal(version: VerifiedVersion, revoked: SelectedRows, selected: int) -> RevokedError:
     first: str = version.entries.column("id")[int(revoked[0])].as_py()
     return RevokedError(
         f"{len(revoked):,} of {selected:,} samples of {version.reference} are revoked, the first is"
@@ -178,14 +178,17 @@ def _refusal(version: VerifiedVersion, revoked: Rows, selected: int) -> RevokedE
 def why_revoked(version: VerifiedVersion) -> str:
     """Which samples of a version are revoked, and by whom, in words."""
     return printable(
-        "; ".join(f"{one.revocation.samples}, {one}" for one in version.chain.of(version.head))
+        "; ".join(
+            f"{revocation.revocation.samples}, {revocation}"
+            for revocation in version.chain.of(version.head)
+        )
     )
 
 
-class ChosenRows:
+class SharedRows:
     """The chosen rows, ascending, in memory that all processes share."""
 
-    def __init__(self, folder: Path, rows: Rows) -> None:
+    def __init__(self, folder: Path, rows: SelectedRows) -> None:
         self._memory = SharedMemory(folder, rows.nbytes)
         self._memory.map[:] = rows.tobytes()
 
@@ -193,5 +196,5 @@ class ChosenRows:
         return {"_memory": self._memory}
 
     @cached_property
-    def rows(self) -> Rows:
+    def rows(self) -> SelectedRows:
         return np.frombuffer(self._memory.map, np.uint32)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from provreg.errors import NotTrustedError, ProvregError, UsageError, needs_extra
 from provreg.loaders.images import decode_rgb
-from provreg.loaders.load import Opening, Place, load
+from provreg.loaders.load import LoadOptions, Place, load
 from provreg.loaders.passes.manifest import Entry
 from provreg.loaders.passes.ranks import OwnRank, Ranks
 from provreg.loaders.samples import Sample
@@ -38,7 +38,7 @@ class VerifiedDataset(Dataset[Any]):
         *,
         data: Place | Sequence[Place],
         transform: Callable[[Any], Any] | None = None,
-        **options: Unpack[Opening],
+        **options: Unpack[LoadOptions],
     ) -> None:
         """Verifies the version (steps 1 to 11); raises as `provreg.load`."""
         self.verified = load(reference, data=data, **options)
@@ -54,7 +54,7 @@ class VerifiedDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return self._made(*self.verified.read(index))
+            return self._item(*self.verified.read(index))
         except ProvregError as error:
             _carry(error)
             raise
@@ -62,7 +62,7 @@ class VerifiedDataset(Dataset[Any]):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """A batch, as the DataLoader fetches it."""
         try:
-            items = [self._made(*read) for read in self.verified.read_all(indices)]
+            items = [self._item(*read) for read in self.verified.read_all(indices)]
             if not items:
                 raise NotTrustedError(
                     f"none of the {len(indices)} samples of a batch is as signed",
@@ -81,7 +81,7 @@ class VerifiedDataset(Dataset[Any]):
         """
         self.verified.verify_data()
 
-    def _made(self, entry: Entry, payload: bytes) -> Any:
+    def _item(self, entry: Entry, payload: bytes) -> Any:
         sample = self.verified.sample(entry, payload)
         return sample if self.transform is None else self.transform(sample)
 
@@ -101,7 +101,7 @@ class ImageDataset(VerifiedDataset):
         data: Place | Sequence[Place],
         transform: Callable[[Image], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
-        **options: Unpack[Opening],
+        **options: Unpack[LoadOptions],
     ) -> None:
         """Verifies the version (steps 1 to 11); raises as `provreg.load`, and UsageError for a
         version or selection with samples that have no class."""
@@ -145,7 +145,7 @@ class ImageDataset(VerifiedDataset):
         derived = ("classes", "class_to_idx", "targets")
         return {name: value for name, value in vars(self).items() if name not in derived}
 
-    def _made(self, entry: Entry, payload: bytes) -> tuple[Any, Any]:
+    def _item(self, entry: Entry, payload: bytes) -> tuple[Any, Any]:
         image: Any = decode_rgb(payload, entry.id)
         target: Any = entry.class_index
         if self.transform is not None:
@@ -172,7 +172,7 @@ class VerifiedIterableDataset(IterableDataset[Any]):
         transform: Callable[[Sample], Any] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
-        **options: Unpack[Opening],
+        **options: Unpack[LoadOptions],
     ) -> None:
         """Verifies the version (steps 1 to 11); raises as `provreg.load`."""
         self.verified = load(reference, data=data, **options)

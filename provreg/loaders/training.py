@@ -25,8 +25,8 @@ from provreg.flows.receipts.publish import (
     unsigned_receipt,
 )
 from provreg.flows.session.workspace import Workspace
-from provreg.loaders.passes.shared_state import merged
 from provreg.loaders.passes.ranks import Counts, Ranks
+from provreg.loaders.passes.shared_state import add_counts
 from provreg.loaders.samples import VerifiedSamples
 from provreg.readers.files.model import OMS_SIGNATURE, hash_model
 from provreg.store.files import replace_file
@@ -64,7 +64,7 @@ def training_run(
     datasets and parameters that a receipt cannot record, and for a signer that cannot sign.
     """
     return TrainingRun(
-        tuple(_verified(one) for one in datasets),
+        tuple(_verified(dataset) for dataset in datasets),
         Path(model),
         sign,
         dict(parameters or {}),
@@ -105,16 +105,16 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         self._ranks = Ranks.find()
-        left_out = [_left_out(one) for one in self._datasets if one.left_out]
+        left_out = [_left_out(dataset) for dataset in self._datasets if dataset.left_out]
         if left_out:
             self.parameters["left_out_as_revoked"] = left_out
         _check_parameters(self.parameters)
-        self._at_begin = deepcopy(self.parameters)
+        self._initial_parameters = deepcopy(self.parameters)
         if self._ranks.first:
             self._signer = _signer(self._sign)
             _check_oms(self._signer, wanted=self._oms)
-        for one in self._datasets:
-            one.handed_out.reset()
+        for dataset in self._datasets:
+            dataset.deliveries.reset()
         self._run = secrets.token_hex(16)
         self._started = _now()
         return self
@@ -141,9 +141,9 @@ class TrainingRun:
         if counts is None:
             return None
         path = self._model if model is None else Path(model)
-        heads = {one.version.digest: one.head for one in self._datasets}
-        seen = [trained_on(heads[digest], digest, found) for digest, found in counts.items()]
-        datasets = [one for one in seen if one.seen]
+        heads = {dataset.version.digest: dataset.head for dataset in self._datasets}
+        inputs = [trained_on(heads[digest], digest, found) for digest, found in counts.items()]
+        datasets = [dataset for dataset in inputs if dataset.seen]
         if not datasets:
             raise UsageError(
                 "no sample was delivered inside the block: there is nothing to record",
@@ -155,7 +155,11 @@ class TrainingRun:
         complaint = no_model or not_recorded
         receipt = Receipt(
             run=self._run,
-            datasets=tuple(sorted(datasets, key=lambda one: (one.dataset, one.version, one.head))),
+            datasets=tuple(
+                sorted(
+                    datasets, key=lambda dataset: (dataset.dataset, dataset.version, dataset.head)
+                )
+            ),
             model=files,
             started=self._started,
             finished=_now(),
@@ -178,7 +182,7 @@ class TrainingRun:
         try:
             _check_parameters(self.parameters)
         except UsageError as error:
-            return self._at_begin, error
+            return self._initial_parameters, error
         return self.parameters, None
 
 
@@ -198,8 +202,8 @@ def _workspace(datasets: tuple[VerifiedSamples, ...], registry: Path | None) -> 
         from provreg.registry import Registry
 
         return Registry.open(registry).workspace
-    first, *others = (one.workspace for one in datasets)
-    if any(one.location != first.location for one in others):
+    first, *others = (workspace.workspace for workspace in datasets)
+    if any(workspace.location != first.location for workspace in others):
         raise UsageError(
             "the datasets are from different registries",
             hint="pass registry= to choose where the receipt is stored",
@@ -220,9 +224,9 @@ def _left_out(samples: VerifiedSamples) -> dict[str, Any]:
 def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
     """How often each sample was delivered, by head digest: a version can be loaded twice."""
     counts: Counts = {}
-    for one in {id(one): one for one in datasets}.values():
-        digest, found = one.version.digest, one.handed_out.counts()
-        counts[digest] = merged(counts[digest], found) if digest in counts else found
+    for dataset in {id(dataset): dataset for dataset in datasets}.values():
+        digest, found = dataset.version.digest, dataset.deliveries.counts()
+        counts[digest] = add_counts(counts[digest], found) if digest in counts else found
     return counts
 
 

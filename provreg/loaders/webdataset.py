@@ -12,7 +12,7 @@ import numpy as np
 from provreg.errors import ProvregError, UsageError, needs_extra
 from provreg.flows.reading.samples import reader_settings
 from provreg.loaders.passes.ranks import OwnRank
-from provreg.loaders.passes.shared_passes import SharedPasses, Worker
+from provreg.loaders.passes.shared_state import SharedPasses, Worker
 from provreg.readers.archives import webdataset as reader
 from provreg.readers.archives.stems import LabelMember
 from provreg.readers.data_files.shard_files import shards
@@ -85,9 +85,9 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
         parent: Any = multiprocessing.parent_process()
         # The workers of one DataLoader share a base seed; another DataLoader has another.
         loader = (worker.seed - worker.id) % 2**64 or 1
-        one = Worker(parent.pid, loader, worker.id, worker.num_workers)
+        own = Worker(parent.pid, loader, worker.id, worker.num_workers)
         try:
-            yield from self._share(one)
+            yield from self._share(own)
         except ProvregError as error:
             # The DataLoader recreates a worker's error from its class and text alone.
             error.carry()
@@ -95,29 +95,29 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
 
     def _alone(self) -> Iterator[dict[str, Any]]:
         self._number += 1
-        one = self._samples.new_pass()
-        for _, samples in self._read(one, shards(self._samples.paths), self._number):
+        data_pass = self._samples.new_pass()
+        for _, samples in self._read(data_pass, shards(self._samples.paths), self._number):
             yield from samples
-        one.refuse(one.missing())
+        data_pass.refuse(data_pass.missing())
 
     def _share(self, worker: Worker) -> Iterator[dict[str, Any]]:
         number = self._passes.begin(worker)
-        ended = None
+        result = None
         try:
-            one = self._samples.new_pass()
+            data_pass = self._samples.new_pass()
             own = shards(self._samples.paths)[worker.number :: worker.of]
-            for rows, samples in self._read(one, own, number):
+            for rows, samples in self._read(data_pass, own, number):
                 self._passes.take(worker, number, rows)
                 yield from samples
-            ended = self._passes.end(worker, number)
+            result = self._passes.end(worker, number)
         except BaseException:
             self._passes.leave(worker, number)
             raise
-        if ended is not None:
-            one.refuse(ended.missing, repeated=ended.repeated)
+        if result is not None:
+            data_pass.refuse(result.missing, repeated=result.repeated)
 
     def _read(
-        self, one: Pass, own: list[Shard], number: int
+        self, data_pass: Pass, own: list[Shard], number: int
     ) -> Iterator[tuple[Rows, Iterator[dict[str, Any]]]]:
         """(manifest rows of a batch, samples of it that belong to this rank)."""
         ranks = self._rank.now
@@ -125,7 +125,7 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
             order = np.random.default_rng((self._seed, number)).permutation(len(own))
             own = [own[place] for place in order]
         for shard in own:
-            for batch in one.read(reader.stream_shard(shard, self._options)):
+            for batch in data_pass.read(reader.stream_shard(shard, self._options)):
                 mine = batch.only(self._samples.in_share(batch.rows, ranks.number, ranks.of))
                 yield batch.rows, self._of_batch(mine, str(shard.file.path))
 
@@ -142,5 +142,5 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
                 sample[self._label] = label.encode()
             sample["__label__"], sample["__source__"] = label, source
             sample["__labeler__"], sample["__split__"] = labeler, split
-            self._samples.handed_out.add(row)
+            self._samples.deliveries.add(row)
             yield sample

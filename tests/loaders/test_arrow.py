@@ -365,6 +365,6 @@ def test_files_are_no_table(tmp_path: Path, publish: Publish, load_data: Load) -
 def test_what_batches_and_shares_hand_out_is_counted(path: Path, load_data: Load) -> None:
     samples = load_data(path, select="label is not null")
     provreg.loaders.arrow.table(samples)
-    assert samples.handed_out.counts().tolist() == [1, 1, 0]
+    assert samples.deliveries.counts().tolist() == [1, 1, 0]
     assert [one.id for one in samples.share(1, 2)] == ["b"]
-    assert samples.handed_out.counts().tolist() == [1, 2, 0]
+    assert samples.deliveries.counts().tolist() == [1, 2, 0]

@@ -70,7 +70,7 @@ def test_worker_processes_read_and_their_reading_is_counted(load: Load) -> None:
     samples = load()
     elements = list(data_loader(SampleSource(samples), workers=1))
     assert sorted(one["id"] for one in elements) == [one.id for one in samples]
-    assert samples.handed_out.counts().tolist() == [2] * 8
+    assert samples.deliveries.counts().tolist() == [2] * 8
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -19,7 +19,7 @@ from provreg.core.encoding.bitmap import unpack
 from provreg.core.statements.receipt import Receipt, parse_receipt
 from provreg.errors import NotTrustedError, StorageError, UsageError
 from provreg.flows.receipts.code_state import code_revision, running_script
-from provreg.loaders.passes.shared_state import MOST, HandedOut, merged
+from provreg.loaders.passes.shared_state import MAX_COUNT, DeliveryCounts, add_counts
 from provreg.trust.bundle import parse_bundle
 from provreg.trust.keys import generate
 
@@ -276,14 +276,18 @@ def test_the_real_model_signing_takes_the_folder_and_refuses_a_changed_weight(
 
 
 def test_counts_stop_where_a_byte_ends(tmp_path: Path) -> None:
-    handed_out = HandedOut(tmp_path, 3)
-    for _ in range(MOST + 5):
-        handed_out.add(1)
-    handed_out.add_all(np.array([0, 1]))
-    assert handed_out.counts().tolist() == [1, MOST, 0]
-    assert merged(handed_out.counts(), np.array([254, 9, 0], np.uint8)).tolist() == [255, 255, 0]
-    handed_out.reset()
-    assert handed_out.counts().tolist() == [0, 0, 0]
+    deliveries = DeliveryCounts(tmp_path, 3)
+    for _ in range(MAX_COUNT + 5):
+        deliveries.add(1)
+    deliveries.add_all(np.array([0, 1]))
+    assert deliveries.counts().tolist() == [1, MAX_COUNT, 0]
+    assert add_counts(deliveries.counts(), np.array([254, 9, 0], np.uint8)).tolist() == [
+        255,
+        255,
+        0,
+    ]
+    deliveries.reset()
+    assert deliveries.counts().tolist() == [0, 0, 0]
 
 
 def test_samples_that_were_refused_are_not_handed_out(

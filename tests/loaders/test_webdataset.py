@@ -19,7 +19,7 @@ import webdataset
 from PIL import Image
 
 import provreg
-from provreg.loaders.passes.shared_passes import SharedPasses, Worker
+from provreg.loaders.passes.shared_state import SharedPasses, Worker
 from provreg.loaders.webdataset import VerifiedWebDataset
 
 Publish = Callable[..., None]
@@ -194,7 +194,7 @@ def test_workers_share_the_shards_and_each_sample_comes_once(
     loader = data_loader(VerifiedWebDataset(samples), multiprocessing_context=context)
     for epoch in (1, 2):
         assert sorted(keys(loader)) == [f"{at:03}" for at in range(12)]
-        assert samples.handed_out.counts().tolist() == [epoch] * 12
+        assert samples.deliveries.counts().tolist() == [epoch] * 12
 
 
 @pytest.mark.parametrize("persistent", [False, True])

@@ -24,7 +24,7 @@ from provreg.readers.tables.samples import content_ids
 
 if TYPE_CHECKING:
     from provreg.loaders.passes.matching import Mask, Rows
-    from provreg.loaders.passes.skipping import Skips
+    from provreg.loaders.passes.shared_state import Skips
     from provreg.readers.api import Payloads, SampleStream
     from provreg.store.registry.objects import Objects
 
@@ -46,10 +46,10 @@ class VerifiedBatch:
     def only(self, keep: Mask) -> VerifiedBatch:
         """The samples where `keep` is true."""
         return VerifiedBatch(
-            _kept(self.payloads, keep),
+            _filter(self.payloads, keep),
             self.rows[keep],
-            _kept(self.entries, keep),
-            _kept(self.labels_read, keep),
+            _filter(self.entries, keep),
+            _filter(self.labels_read, keep),
             self.objects,
         )
 
@@ -117,17 +117,17 @@ class Pass:
                 raise error
             self._passed_over += int(np.count_nonzero(~good))
             self._skips.check(self._passed_over, error)
-            bad = _kept(samples.select(["id", "content"]), ~good)
+            bad = _filter(samples.select(["id", "content"]), ~good)
             # Identifies a sample: processes that read the same data compute the same digest.
             self._skips.pass_over(
                 (blake3(repr(one).encode()).digest() for one in bad.to_pylist()), error
             )
         keep = good if self._wanted is None else good & self._wanted[rows]
         return VerifiedBatch(
-            _kept(payloads, keep),
+            _filter(payloads, keep),
             rows[keep],
-            _kept(signed, keep[good]),
-            _kept(samples.column("label"), keep),
+            _filter(signed, keep[good]),
+            _filter(samples.column("label"), keep),
             self._objects,
         )
 
@@ -163,7 +163,7 @@ def _ids_are_contents(entries: pa.Table) -> bool:
     return bool(first.column("id")[0].as_py() == made)
 
 
-def _kept(many: Any, keep: Mask) -> Any:
+def _filter(many: Any, keep: Mask) -> Any:
     """The items of `many`, an Arrow object or a sequence, where `keep` is true."""
     if keep.all():
         return many

@@ -100,7 +100,7 @@ def verify_dataset(
             row += batch.num_rows
     findings += matching.missing_findings(matching.missing())
     if findings:
-        raise _not_as_signed(signed.reference, findings)
+        raise _differs(signed.reference, findings)
 
 
 def _refuse_revoked(version: VerifiedVersion) -> None:
@@ -113,7 +113,7 @@ def _refuse_revoked(version: VerifiedVersion) -> None:
         )
 
 
-def _check_features(said: Iterable[Feature], reference: str, head: Head, reader: _Rows) -> None:
+def _check_features(said: Iterable[Feature], reference: str, head: Head, reader: _RowReader) -> None:
     """Raises NotTrustedError if features of the dataset decode to other than the signed values."""
     why = ((one, _unsigned(one, head, reader)) for one in said)
     findings = [
@@ -131,7 +131,7 @@ def _check_features(said: Iterable[Feature], reference: str, head: Head, reader:
         )
 
 
-def _unsigned(one: Feature, head: Head, reader: _Rows) -> str | None:
+def _unsigned(one: Feature, head: Head, reader: _RowReader) -> str | None:
     """How a feature of the dataset differs from the signed one, None if it does not."""
     if one.kind in MEDIA and one.parameters.get("decode") is False:
         return None  # their bytes
@@ -151,7 +151,7 @@ def _unsigned(one: Feature, head: Head, reader: _Rows) -> str | None:
     return f"the feature {one.kind} of {written(one.at)} is not signed"
 
 
-def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
+def _differs(reference: str, findings: list[Finding]) -> NotTrustedError:
     kinds = Counter(finding.kind for finding in findings)
     first = "; ".join(
         " ".join(filter(None, (finding.found_id, finding.kind, quoted(finding.id))))
@@ -167,7 +167,7 @@ def _not_as_signed(reference: str, findings: list[Finding]) -> NotTrustedError:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _RowReader:
     """How rows are read as samples: the payload's columns, and those of ids and labels."""
 
     payload: tuple[Column, ...]
@@ -184,7 +184,7 @@ class _Rows:
         )
         samples = samples_of(batch, options)
         if self.are_files:
-            contents, sizes = _hashed(batch.column(self.payload[0].name))
+            contents, sizes = _hash_files(batch.column(self.payload[0].name))
             samples = samples.set_column(1, SAMPLE.field("content"), contents)
             samples = samples.set_column(2, SAMPLE.field("size"), sizes)
         if self.id is None:
@@ -193,7 +193,9 @@ class _Rows:
         return samples
 
 
-def _reader(found: dict[str, Column], reading: Mapping[str, Any], given: dict[str, str]) -> _Rows:
+def _reader(
+    found: dict[str, Column], reading: Mapping[str, Any], given: dict[str, str]
+) -> _RowReader:
     """How rows with the columns `found` are read as samples of a version with `reading`."""
     for role, name in given.items():
         if role not in ("id", "label") or name not in found:
@@ -212,7 +214,7 @@ def _reader(found: dict[str, Column], reading: Mapping[str, Any], given: dict[st
     taken = {column.name for column in chosen.values() if column}
     others = [column for name, column in found.items() if name not in taken | payload]
     if not signed and len(others) == 1:
-        return _Rows((others[0],), True, **chosen)
+        return _RowReader((others[0],), True, **chosen)
     missing = sorted(payload - found.keys())
     if missing or not signed:
         raise UsageError(f"the dataset lacks the column {quoted((missing or ['image'])[0])}")
@@ -221,10 +223,10 @@ def _reader(found: dict[str, Column], reading: Mapping[str, Any], given: dict[st
             f"the column {quoted(others[0].name)} is not signed",
             hint="check the dataset without it: dataset.remove_columns(…)",
         )
-    return _Rows(signed, False, **chosen)
+    return _RowReader(signed, False, **chosen)
 
 
-def _hashed(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _hash_files(column: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Digests and sizes of files."""
     if pa.types.is_struct(column.type):
         column = column.field("bytes")

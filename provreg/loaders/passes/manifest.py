@@ -45,7 +45,7 @@ class SignedManifest:
     def head(self) -> Head:
         head = self._checked.get(self.digest)
         if head is None:
-            raise _emptied(self.digest)
+            raise _not_cached(self.digest)
         return head
 
     @cached_property
@@ -81,7 +81,7 @@ class SignedManifest:
     def _table(self, part: PartRef) -> pa.Table:
         entries = self._parts.get(part)
         if entries is None:
-            raise _emptied(self.digest)
+            raise _not_cached(self.digest)
         return entries
 
 
@@ -211,7 +211,7 @@ def _is_valid(bits: memoryview | None, row: int) -> bool:
     return bits is None or bool(bits[row >> 3] >> (row & 7) & 1)
 
 
-def _emptied(head: str) -> StorageError:
+def _not_cached(head: str) -> StorageError:
     return StorageError(
         f"the verified manifest of {quoted(head)} is no longer in the private cache",
         hint="load the version again on this machine: the cache was emptied, or the loader comes"

@@ -80,7 +80,7 @@ class Matching:
             # The next shard, say, begins elsewhere.
             matched = self._run_from(self._row_of(samples.column("id")[0].as_py()), samples)
         if matched is None:
-            matched = self._looked_up(samples)
+            matched = self._look_up(samples)
         rows = matched.rows[matched.rows >= 0]
         self._taken[rows] = True
         self._next = int(rows[-1]) + 1 if len(rows) else self._next
@@ -90,7 +90,7 @@ class Matching:
         """The error for the sample in row `at`, which took no entry."""
         finding, entry, why = self._explained(samples, at)
         if entry is not None:
-            return refused(self._reference, entry, samples.column("content")[at].as_py(), why)
+            return sample_error(self._reference, entry, samples.column("content")[at].as_py(), why)
         return SampleError(
             f"{quoted(finding.id)} does not load: {self._reference} has no such sample",
             sample=finding.id,
@@ -121,16 +121,16 @@ class Matching:
         unlike = self._told.differences(entries, sample.take(pa.array([0] * entries.num_rows)))
         for field, mask in unlike.items():
             if mask.all():
-                return self._otherwise(field, entries.slice(0, 1), sample), entry, _WHY[field]
+                return self._difference(field, entries.slice(0, 1), sample), entry, _WHY[field]
         why = "it occurs more often in the data than in the manifest"
         return Finding("stranger", name, found=found), entry, why
 
-    def _otherwise(self, field: str, entry: pa.Table, sample: pa.RecordBatch) -> Finding:
+    def _difference(self, field: str, entry: pa.Table, sample: pa.RecordBatch) -> Finding:
         """The finding for a `field` of `sample` that differs from its entry."""
-        said = [without_dictionary(table.column(field)) for table in (entry, sample)]
+        columns = [without_dictionary(table.column(field)) for table in (entry, sample)]
         if field == "labeled_at":
-            said = [format_utc_times(column) for column in said]
-        expected, found = (column[0].as_py() for column in said)
+            columns = [format_utc_times(column) for column in columns]
+        expected, found = (column[0].as_py() for column in columns)
         return Finding(
             FINDING_KINDS[field],
             entry.column("id")[0].as_py(),
@@ -148,7 +148,7 @@ class Matching:
     def missing_sample(self, row: int) -> SampleError:
         """The error for an entry that no sample took."""
         entry = self._entries.slice(row, 1).to_pylist()[0]
-        return refused(self._reference, entry, None, "it is missing from the data")
+        return sample_error(self._reference, entry, None, "it is missing from the data")
 
     def missing_samples(self, rows: Rows) -> NotTrustedError:
         """The error (step 12) for all of these, with findings for the first of them."""
@@ -201,7 +201,7 @@ class Matching:
         ids, sought = self._entries.column("id"), name.encode()
         return bisect_left(range(len(ids)), sought, key=lambda row: ids[row].as_py().encode())
 
-    def _looked_up(self, samples: pa.RecordBatch) -> Matched:
+    def _look_up(self, samples: pa.RecordBatch) -> Matched:
         """As `match`, of samples in any order."""
         if self._by_content is None:
             self._by_content = _ByContent(self._entries, self._names, self._origins, self._taken)
@@ -249,15 +249,15 @@ class Matching:
     def _origins(self, table: pa.Table | pa.RecordBatch) -> list[tuple[tuple[str, Any], ...]]:
         """(field, value) pairs of the optional columns of entries or samples without ids."""
         names = () if self._ids_read else self._told.if_present
-        said: list[tuple[tuple[str, Any], ...]] = [()] * table.num_rows
+        origins: list[tuple[tuple[str, Any], ...]] = [()] * table.num_rows
         for name in names:
             column = without_dictionary(table.column(name))
             if name == "labeled_at":  # as numbers, whatever the year
                 column = column.cast(pa.int64())
             for at, value in enumerate(column.to_pylist()):
                 if value is not None:
-                    said[at] += ((name, value),)
-        return said
+                    origins[at] += ((name, value),)
+        return origins
 
 
 class _Equals(NamedTuple):
@@ -344,7 +344,9 @@ class _ByContent:
         return self._pools[first]
 
 
-def refused(reference: str, entry: dict[str, Any], found: bytes | None, why: str) -> SampleError:
+def sample_error(
+    reference: str, entry: dict[str, Any], found: bytes | None, why: str
+) -> SampleError:
     """The error for a sample with the signed `entry` that does not load."""
     labeler = "none" if entry["labeler"] is None else quoted(entry["labeler"])
     return SampleError(

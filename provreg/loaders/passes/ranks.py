@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from provreg.errors import UsageError
-from provreg.loaders.passes.shared_state import merged
+from provreg.loaders.passes.shared_state import add_counts
 
 Counts = dict[str, npt.NDArray[np.uint8]]
 
@@ -62,12 +62,12 @@ class Ranks:
         group.all_gather_object(received, mine)
         if not self.first:
             return None
-        together: Counts = {}
+        total: Counts = {}
         for theirs in received:
             for digest, packed in theirs.items():
                 found = np.frombuffer(zlib.decompress(packed), np.uint8)
-                together[digest] = merged(together[digest], found) if digest in together else found
-        return together
+                total[digest] = add_counts(total[digest], found) if digest in total else found
+        return total
 
 
 class OwnRank:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import provreg
-from provreg.loaders.passes.shared_passes import SharedPasses, Worker
+from provreg.loaders.passes.shared_state import SharedPasses, Worker
 from tests.loaders.test_webdataset import folder, keys, pack, sample
 
 __all__ = ["folder"]
