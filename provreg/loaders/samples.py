@@ -263,12 +263,12 @@ class VerifiedSamples:
         try:
             payload = files.read(entry.id, limit=size)
         except (NotFoundError, InputError) as error:
-            raise self._refused(entry, None, error.message) from None
+            raise self._error(entry, None, error.message) from None
         if len(payload) > size:
-            raise self._refused(entry, None, f"it is longer than the signed {size:,} bytes")
+            raise self._error(entry, None, f"it is longer than the signed {size:,} bytes")
         content = blake3(payload).digest()
         if content != entry.content:
-            raise self._refused(entry, content, "its bytes differ from the signed ones")
+            raise self._error(entry, content, "its bytes differ from the signed ones")
         self.deliveries.add(row)
         return payload
 
@@ -316,7 +316,7 @@ class VerifiedSamples:
         yield from data_pass.read(rows_again(self.paths, self.head.reading, self._rows))
         data_pass.refuse(data_pass.missing())
 
-    def _refused(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
+    def _error(self, entry: Entry, found: bytes | None, why: str) -> SampleError:
         signed = {name: getattr(entry, name) for name in ("id", "content", "source", "labeler")}
         return sample_error(self.reference, signed, found, why)
 
