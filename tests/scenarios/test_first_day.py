@@ -21,7 +21,7 @@ def test_poison_at_rest_is_refused_and_poison_with_a_signature_has_a_name(person
     published = ann("ingest data --name pets --source web --labeler ann --sign key:my.key")
     assert published.out.startswith("pets@1 published: 40 samples, 40 injected\n")
     verified = ann("verify pets --data data").out
-    assert verified.startswith("pets@1 is verified: every sample in data is as signed")
+    assert verified.startswith("pets@1 is verified: 40 samples in data as signed")
     assert "trusted because signed by 1 of 1 needed by publish rule 1 (*): ann" in verified
 
     # Somebody with access to the disk poisons it.

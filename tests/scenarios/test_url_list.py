@@ -30,10 +30,10 @@ def test_the_web_changes_under_a_signed_list_of_urls(person: Person) -> None:
         assert web.asked == []
         published = ann(f"{ingest} --fetch-from-private")
         assert published.out.startswith("laion@1 published: 8 samples, 8 injected\n")
-        assert "8 downloaded, 0 kept" in published.err
+        assert "8 downloaded, 0 already present" in published.err
 
         # Data and list are as signed.
-        assert "every sample in laion is as signed" in ann("verify laion --data laion").out
+        assert "samples in laion as signed" in ann("verify laion --data laion").out
         again = ann("verify laion --refetch --fetch-from-private").out
         assert again.endswith("8 URLs: 8 as signed\n")
         shown = ann("show laion 0003.jpg --json").json
