@@ -25,50 +25,19 @@ if TYPE_CHECKING:
     from provreg.readers.web.bounds import Bounds
     from provreg.registry import Registry
 
-FetchOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--fetch",
-        metavar="DIR",
-        rich_help_panel=URLS,
-        help="PATH is a list of URLs: download them into DIR and sign the files.",
-    ),
-]
-UrlColumnOption = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=URLS, help="Column of URLs. Default: url."),
-]
-FetchFailuresOption = Annotated[
-    str | None,
-    typer.Option(metavar="N", rich_help_panel=URLS, help="How many URLs may fail. Default: 0."),
-]
+
+def _url_option(help: str, metavar: str | None = None, *, flag: str | None = None) -> Any:
+    """An option under the heading of lists of URLs; `flag` names one without a value."""
+    names = () if flag is None else (flag,)
+    return typer.Option(*names, metavar=metavar, rich_help_panel=URLS, help=help)
+
+
 FetchLimitOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MIB", rich_help_panel=URLS, help="Largest allowed file, in MiB. Default: 64."
-    ),
+    str | None, _url_option("Largest allowed file, in MiB. Default: 64.", "MIB")
 ]
 FetchFromPrivateOption = Annotated[
     bool,
-    typer.Option(
-        "--fetch-from-private",
-        rich_help_panel=URLS,
-        help="Also download from addresses of private networks.",
-    ),
-]
-RefetchOption = Annotated[
-    bool,
-    typer.Option(
-        "--refetch",
-        rich_help_panel=URLS,
-        help="Download each sample from its URL again and compare.",
-    ),
-]
-RefetchSampleOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N", rich_help_panel=URLS, help="With --refetch: only N samples, chosen at random."
-    ),
+    _url_option("Also download from addresses of private networks.", flag="--fetch-from-private"),
 ]
 
 # Other bytes than the signed ones, or a URL that provreg refuses to download.
@@ -79,9 +48,14 @@ _DIFFERENT = frozenset({"changed", "recompressed", "replaced", "refused"})
 class Fetching:
     """Whether and how `ingest` downloads a list of URLs."""
 
-    fetch: FetchOption = None
-    url_column: UrlColumnOption = None
-    fetch_failures: FetchFailuresOption = None
+    fetch: Annotated[
+        Path | None,
+        _url_option("PATH is a list of URLs: download them into DIR and sign the files.", "DIR"),
+    ] = None
+    url_column: Annotated[str | None, _url_option("Column of URLs. Default: url.", "COLUMN")] = None
+    fetch_failures: Annotated[
+        str | None, _url_option("How many URLs may fail. Default: 0.", "N")
+    ] = None
     fetch_limit: FetchLimitOption = None
     fetch_from_private: FetchFromPrivateOption = False
 
@@ -104,8 +78,12 @@ class Fetching:
 class Refetching:
     """Whether and how `verify` downloads samples again."""
 
-    refetch: RefetchOption = False
-    refetch_sample: RefetchSampleOption = None
+    refetch: Annotated[
+        bool, _url_option("Download each sample from its URL again and compare.", flag="--refetch")
+    ] = False
+    refetch_sample: Annotated[
+        str | None, _url_option("With --refetch: only N samples, chosen at random.", "N")
+    ] = None
     fetch_limit: FetchLimitOption = None
     fetch_from_private: FetchFromPrivateOption = False
 

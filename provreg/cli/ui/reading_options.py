@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,156 +18,74 @@ if TYPE_CHECKING:
 
 _MAX_TYPE = 1 << 16
 
-FormatOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FORMAT",
-        rich_help_panel=READING,
-        help="Format of the data (docs/reference/readers.md).",
-    ),
-]
-IdOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        rich_help_panel=READING,
-        help="Column of ids; for shards: stem, shard or content.",
-    ),
-]
-LabelOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="dir|none|COLUMN",
-        rich_help_panel=ORIGIN,
-        help="Labels: the last folder, none, a column or a member.",
-    ),
-]
-SplitOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="dir|file|none|COLUMN",
-        rich_help_panel=READING,
-        help="Splits: the first folder, the file's name, none, or a column.",
-    ),
-]
-SourceColumnOption = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="Column of sources."),
-]
-LabelerColumnOption = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="Column of labelers."),
-]
-LabeledAtColumnOption = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=ORIGIN, help="Column of labeling times."),
-]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="NAME:TYPE",
-        rich_help_panel=READING,
-        help="Type of a CSV or JSON column. Repeatable.",
-    ),
-]
-NullOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--null",
-        metavar="WORD",
-        rich_help_panel=READING,
-        help="Word that means null in CSV. Repeatable.",
-    ),
-]
-DelimiterOption = Annotated[
-    str | None,
-    typer.Option(metavar="CHARACTER", rich_help_panel=READING, help="Separator of CSV columns."),
-]
-QuotingOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="standard|none",
-        rich_help_panel=READING,
-        help="Whether quotes enclose CSV fields or are ordinary text.",
-    ),
-]
-TimeOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        rich_help_panel=READING,
-        help="Timestamp column; becomes part of the sample id.",
-    ),
-]
-SplitAtOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="TIME",
-        rich_help_panel=READING,
-        help="With --time: earlier rows are train, later ones test. Twice: also validation.",
-    ),
-]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", rich_help_panel=ORIGIN, help="File of labels and origins by id."),
-]
-IncludeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="GLOB",
-        rich_help_panel=READING,
-        help="Read only files whose id matches. Repeatable.",
-    ),
-]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="GLOB",
-        rich_help_panel=READING,
-        help="Exclude files whose id matches; x/ excludes a folder. Repeatable.",
-    ),
-]
-RehashOption = Annotated[
-    bool,
-    typer.Option(
-        "--rehash",
-        rich_help_panel=READING,
-        help="Read every file, even if it looks unchanged.",
-    ),
-]
-Sha256Option = Annotated[
-    bool,
-    typer.Option(
-        "--sha256",
-        rich_help_panel=READING,
-        help="Also sign the SHA-256 of every file (for export oms).",
-    ),
-]
+
+def _reading(help: str, metavar: str | None = None, *, flag: str | None = None) -> Any:
+    """An option under the heading of reading; `flag` names one without a value."""
+    names = () if flag is None else (flag,)
+    return typer.Option(*names, metavar=metavar, rich_help_panel=READING, help=help)
+
+
+def _origin(help: str, metavar: str) -> Any:
+    return typer.Option(metavar=metavar, rich_help_panel=ORIGIN, help=help)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How the data, their labels and their origin are read."""
 
-    format: FormatOption = None
-    id: IdOption = None
-    label: LabelOption = None
-    split: SplitOption = None
-    source_column: SourceColumnOption = None
-    labeler_column: LabelerColumnOption = None
-    labeled_at_column: LabeledAtColumnOption = None
-    column: ColumnOption = None
-    null: NullOption = None
-    delimiter: DelimiterOption = None
-    quoting: QuotingOption = None
-    time: TimeOption = None
-    split_at: SplitAtOption = None
-    labels: LabelsOption = None
-    include: IncludeOption = None
-    exclude: ExcludeOption = None
-    rehash: RehashOption = False
-    sha256: Sha256Option = False
+    format: Annotated[
+        str | None, _reading("Format of the data (docs/reference/readers.md).", "FORMAT")
+    ] = None
+    id: Annotated[
+        str | None, _reading("Column of ids; for shards: stem, shard or content.", "COLUMN")
+    ] = None
+    label: Annotated[
+        str | None,
+        _origin("Labels: the last folder, none, a column or a member.", "dir|none|COLUMN"),
+    ] = None
+    split: Annotated[
+        str | None,
+        _reading(
+            "Splits: the first folder, the file's name, none, or a column.", "dir|file|none|COLUMN"
+        ),
+    ] = None
+    source_column: Annotated[str | None, _origin("Column of sources.", "COLUMN")] = None
+    labeler_column: Annotated[str | None, _origin("Column of labelers.", "COLUMN")] = None
+    labeled_at_column: Annotated[str | None, _origin("Column of labeling times.", "COLUMN")] = None
+    column: Annotated[
+        list[str] | None, _reading("Type of a CSV or JSON column. Repeatable.", "NAME:TYPE")
+    ] = None
+    null: Annotated[
+        list[str] | None, _reading("Word that means null in CSV. Repeatable.", "WORD")
+    ] = None
+    delimiter: Annotated[str | None, _reading("Separator of CSV columns.", "CHARACTER")] = None
+    quoting: Annotated[
+        str | None,
+        _reading("Whether quotes enclose CSV fields or are ordinary text.", "standard|none"),
+    ] = None
+    time: Annotated[
+        str | None, _reading("Timestamp column; becomes part of the sample id.", "COLUMN")
+    ] = None
+    split_at: Annotated[
+        list[str] | None,
+        _reading(
+            "With --time: earlier rows are train, later ones test. Twice: also validation.", "TIME"
+        ),
+    ] = None
+    labels: Annotated[Path | None, _origin("File of labels and origins by id.", "FILE")] = None
+    include: Annotated[
+        list[str] | None, _reading("Read only files whose id matches. Repeatable.", "GLOB")
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        _reading("Exclude files whose id matches; x/ excludes a folder. Repeatable.", "GLOB"),
+    ] = None
+    rehash: Annotated[
+        bool, _reading("Read every file, even if it looks unchanged.", flag="--rehash")
+    ] = False
+    sha256: Annotated[
+        bool, _reading("Also sign the SHA-256 of every file (for export oms).", flag="--sha256")
+    ] = False
 
     def options(self) -> ReadOptions:
         """The settings of the reader. Raises UsageError for an invalid `--column`."""
