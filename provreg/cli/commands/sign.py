@@ -15,6 +15,7 @@ from provreg.cli.ui.options import (
     ReferenceArgument,
     Signing,
     YesOption,
+    path_after,
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, counts_in_words, name_of, proposal_to_json, when
@@ -74,7 +75,7 @@ def sign(
     pass it with --model.
     """
     output = printing.output()
-    receipt = _receipt_path(reference)
+    receipt = path_after("receipt:", reference, hint="write receipt:FILE")
     if model is not None and receipt is None:
         raise UsageError("--model requires receipt:FILE", hint="sign a version without --model")
     opened = open_registry(opening, output, root=signing)
@@ -153,19 +154,6 @@ def _document(review: Review, bundle: str | None) -> dict[str, Any]:
             if earlier.trusted_because is None
         ],
     }
-
-
-_RECEIPT = "receipt:"
-
-
-def _receipt_path(reference: str) -> Path | None:
-    """The path that `receipt:FILE` names, None for any other reference."""
-    if not reference.startswith(_RECEIPT):
-        return None
-    path = reference.removeprefix(_RECEIPT)
-    if not path:
-        raise UsageError("`receipt:` has no path", hint="write receipt:FILE")
-    return Path(path)
 
 
 def _sign_receipt(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from provreg.cli.ui.options import path_after
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import counted, error_to_json
 from provreg.cli.ui.runs import run_facts, run_to_json
 from provreg.cli.ui.session import print_warnings, warn_damaged
 from provreg.core.encoding.text import quoted
-from provreg.errors import NotFoundError, NotTrustedError, UsageError
+from provreg.errors import NotFoundError, NotTrustedError
 
 if TYPE_CHECKING:
     from provreg.flows.receipts.models import ModelMatch
@@ -24,12 +25,7 @@ MODEL = "model:"
 
 def model_path(reference: str) -> Path | None:
     """The path that `model:PATH` names, None for any other reference."""
-    if not reference.startswith(MODEL):
-        return None
-    path = reference.removeprefix(MODEL)
-    if not path:
-        raise UsageError("`model:` has no path", hint="write model:FILE or model:FOLDER")
-    return Path(path)
+    return path_after(MODEL, reference, hint="write model:FILE or model:FOLDER")
 
 
 def show_model(opened: Registry, path: Path, output: Output, *, samples: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from provreg.cli.ui.output import Output
+from provreg.errors import UsageError
 
 # Headings of options in the help of a command; options without one come first.
 READING = "Reading"
@@ -201,3 +202,13 @@ class Printing:
 
     def output(self) -> Output:
         return Output(json=self.json, quiet=self.quiet, verbose=self.verbose)
+
+
+def path_after(prefix: str, reference: str, *, hint: str) -> Path | None:
+    """The path in `model:PATH` or `receipt:FILE`, None for a reference without the prefix."""
+    if not reference.startswith(prefix):
+        return None
+    path = reference.removeprefix(prefix)
+    if not path:
+        raise UsageError(f"`{prefix}` has no path", hint=hint)
+    return Path(path)
