@@ -113,7 +113,9 @@ def _refuse_revoked(version: VerifiedVersion) -> None:
         )
 
 
-def _check_features(said: Iterable[Feature], reference: str, head: Head, reader: _RowReader) -> None:
+def _check_features(
+    said: Iterable[Feature], reference: str, head: Head, reader: _RowReader
+) -> None:
     """Raises NotTrustedError if features of the dataset decode to other than the signed values."""
     why = ((one, _unsigned(one, head, reader)) for one in said)
     findings = [
