@@ -1,7 +1,7 @@
-"""Every failure provreg expects, and the findings that some carry. All else that escapes is a bug.
+"""The expected failures of provreg, and the findings in some of them. Other exceptions are bugs.
 
-Each class carries the exit code of the command line, so that a library user and a shell user
-tell the same failures apart (docs/reference/cli.md, "Exit codes").
+Each class has the exit code of the command line, so that users of the library and of the shell can
+distinguish the same failures (docs/reference/cli.md, "Exit codes").
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-# The note by which an error crosses over where only its class and text do (`carry`).
+# A note with all fields of an error, for when only its class and text are passed on (`carry`).
 _CARRIED = re.compile(r"^\[provreg error\] (\{.*\})$\n?", re.MULTILINE)
-# How the text begins of which PyTorch's DataLoader makes an error of a worker again.
-_MADE_AGAIN = re.compile(r"Caught \w+ in DataLoader worker process \d+\.\nOriginal ")
+# The beginning of the text from which PyTorch's DataLoader recreates an error of a worker.
+_RECREATED = re.compile(r"Caught \w+ in DataLoader worker process \d+\.\nOriginal ")
 
 
 FindingKind = Literal[
@@ -32,22 +32,22 @@ FindingKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sample that is not as the signed manifest says, or could not be had.
+    """A sample that differs from the signed manifest, or could not be read.
 
     `changed`: other bytes under the id. `missing`: in the manifest only. `stranger`: in the data
     only. `moved`: a missing sample's bytes under another id. `relabeled`: bytes as signed, under
-    the same or another id, with another label. `resplit`, `reattributed`: bytes as signed, which
-    the data put in another split, or say another source, labeler or labeled_at of (`detail` says
-    which). `unreadable`: could not be read to be checked.
+    the same or another id, with another label. `resplit`, `reattributed`: bytes as signed, with
+    another split, or another source, labeler or labeled_at in the data (`detail` names it).
+    `unreadable`: could not be read.
 
-    Of samples at URLs: `recompressed` and `replaced` are `changed` to other bytes of a picture
-    that looks the same, or not. `gone`: the server says there is nothing. `unreachable`: it said
-    nothing. `refused`: it leads where provreg does not go, or to what it does not take.
+    For samples at URLs: `recompressed` and `replaced` are other bytes of a picture that looks the
+    same, or different. `gone`: the server has it no longer. `unreachable`: the server did not
+    respond. `refused`: provreg does not follow the URL, or does not accept its content.
 
-    `expected` and `found` are digests of bytes, but for `relabeled`, `resplit` and `reattributed`
-    what is signed and what the data say; `found_id` is where a moved or relabeled sample stands
-    now. `source` and `labeler` answer for the signed sample.
-    `uri` is where it was looked for, `detail` what came of it, in words.
+    `expected` and `found` are digests of bytes; for `relabeled`, `resplit` and `reattributed` the
+    values in the manifest and in the data. `found_id` is the present id of a moved or relabeled
+    sample. `source` and `labeler` are those of the signed sample. `uri` is its URL, `detail` the
+    result in words.
     """
 
     kind: FindingKind
@@ -61,7 +61,7 @@ class Finding:
     detail: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that say something; `kind` and `id` always."""
+        """The fields that are set."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -69,12 +69,12 @@ class Finding:
 class ProvregError(Exception):
     """Base of all expected failures.
 
-    `message` says what happened and to which sample, `hint` what to do about it. Instances survive
-    pickling, so that loader workers can raise them into the parent process, and after `carry` also
-    being made again from the formatted text alone, as PyTorch's DataLoader does.
+    `message` says what happened to which sample, `hint` what to do. Instances can be pickled, so
+    that loader workers can raise them in the parent process. After `carry` they can also be
+    recreated from the formatted text alone, as PyTorch's DataLoader does.
 
-    Both are one line, in which what acts on a terminal is escaped: they quote data and what other
-    packages say, which could write the lines of another error otherwise.
+    Both are one line with escaped control characters: they quote data and other packages, which
+    could otherwise forge further lines.
     """
 
     exit_code: ClassVar[int] = 2
@@ -87,7 +87,7 @@ class ProvregError(Exception):
         self, message: str, *, hint: str = "", sample: str | None = None, **more: Any
     ) -> None:
         facts: dict[str, Any] = {"message": message, "hint": hint, "sample": sample, **more}
-        if _MADE_AGAIN.match(message):
+        if _RECREATED.match(message):
             facts |= self._carried(message, facts)
             self.add_note(_CARRIED.sub("", message))
         facts |= {name: printable(facts[name]) for name in ("message", "hint")}
@@ -95,39 +95,39 @@ class ProvregError(Exception):
         vars(self).update(facts)
 
     def _carried(self, text: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """The `facts` as the worker's own error carried them, the last line behind its message.
+        """The `facts` that the worker's error carried, in the last line after its message.
 
-        What stands before it, causes by other packages, can hold any line. An error that carried
-        nothing has its message alone.
+        The text before can have any lines, from causes by other packages. Without carried facts
+        there is only the message.
         """
         _, name, behind = text.rpartition(f"\n{type(self).__module__}.{type(self).__qualname__}: ")
         if not name:
             return {}
         with suppress(IndexError, ValueError):
-            told = json.loads(_CARRIED.findall(behind)[-1])
-            return {fact: told[fact] for fact in facts if fact in told}
+            carried = json.loads(_CARRIED.findall(behind)[-1])
+            return {fact: carried[fact] for fact in facts if fact in carried}
         return {"message": behind.partition("\n")[0]}
 
     def tell_more(self, message: str, hint: str) -> None:
-        """Adds to the message, and puts `hint` before what there is to do otherwise."""
+        """Appends to the message, and puts `hint` before the present hint."""
         self.message = printable(f"{self.message}; {message}")
         self.hint = printable(f"{hint} ({self.hint})" if self.hint else hint)
         self.args = (self.message,)
 
     def carry(self) -> None:
-        """Notes all that is told of the error, for who raises its class again with its text."""
+        """Adds a note with all fields, from which the error can be recreated."""
         facts = {name: fact for name, fact in vars(self).items() if isinstance(fact, str | int)}
         self.add_note(f"[provreg error] {json.dumps(facts)}")
 
 
 class UsageError(ProvregError):
-    """The request itself makes no sense: an option is missing, two contradict each other."""
+    """An invalid request: a missing option, or options that contradict each other."""
 
     kind = "usage"
 
 
 class InputError(ProvregError):
-    """Data from outside that cannot be taken in; `sample` names the file or row."""
+    """Data that cannot be ingested; `sample` names the file or row."""
 
     kind = "input"
 
@@ -161,16 +161,16 @@ class NotTrustedError(ProvregError):
 
 
 class RevokedError(NotTrustedError):
-    """A version that was as signed, and that somebody who may do so has revoked (step 8)."""
+    """A version that verifies, but was revoked by a principal of a revoke rule (step 8)."""
 
     kind = "revoked"
 
 
 class SampleError(NotTrustedError):
-    """One sample's bytes are not the signed ones (step 12).
+    """A sample's bytes differ from the signed ones (step 12).
 
-    `expected` and `found` are written digests (`found` is None where the sample is missing);
-    `source` and `labeler` are who answers for the sample by the signed manifest.
+    `expected` and `found` are written digests (`found` is None if the sample is missing); `source`
+    and `labeler` are those in the signed manifest.
     """
 
     kind = "sample"
@@ -197,20 +197,20 @@ class SampleError(NotTrustedError):
 
 
 class DamagedError(ProvregError):
-    """A registry or index that contradicts itself: an object whose bytes are not its digest."""
+    """An inconsistent registry or index, such as an object that does not match its digest."""
 
     exit_code = 5
     kind = "damaged"
 
 
 class FormatError(DamagedError):
-    """Bytes that are not the format they claim to be, or a format this version does not know."""
+    """Malformed bytes, or a format that this version of provreg does not support."""
 
     kind = "format"
 
 
 class StorageError(ProvregError):
-    """The disk, the file server or the network failed; trying again may help."""
+    """A failure of the disk, the file server or the network; a retry may help."""
 
     exit_code = 6
     kind = "storage"
@@ -234,7 +234,7 @@ class NotFetchedError(StorageError):
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Around the import of a library that comes with `provreg[extra]`; raises UsageError."""
+    """For the import of a library of `provreg[extra]`: raises UsageError if it is not installed."""
     try:
         yield
     except ImportError as error:

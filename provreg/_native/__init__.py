@@ -1,7 +1,7 @@
-"""Kernels in C. A machine without a compiler does without them: each has a plain form in Python.
+"""Optional kernels in C; each has a plain form in Python that is used without a compiler.
 
-Whoever uses a kernel takes it from `checked`, with an example: one that was built wrong, or for
-another machine, is left alone.
+`checked` compares a kernel with its plain form before use: a kernel that was miscompiled, or built
+for another machine, is not used.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["checked", "fstats", "hash_short", "integers", "longest", "read_small
 
 
 def checked(kernel: Kernel | None, name: str, agrees: Callable[[Kernel], bool]) -> Kernel | None:
-    """`kernel`, if `agrees` says that it does what its plain form does; None for any other.
+    """`kernel` if `agrees` confirms that it has the results of its plain form, else None.
 
-    Warns of one that does not agree.
+    Warns about a kernel that does not.
     """
     if kernel is None:
         return None
@@ -38,8 +38,7 @@ def checked(kernel: Kernel | None, name: str, agrees: Callable[[Kernel], bool]) 
     if sound:
         return kernel
     warnings.warn(
-        f"the kernel {name} does not do what its plain form does, which is used instead:"
-        " install provreg again",
+        f"the kernel {name} gives wrong results, so its plain form is used: reinstall provreg",
         RuntimeWarning,
         stacklevel=2,
     )

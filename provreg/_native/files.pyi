@@ -1,31 +1,31 @@
-"""Compiled from files.c where there is a C compiler; absent where there was none."""
+"""Compiled from files.c; absent without a C compiler."""
 
 from collections.abc import Callable
 
 fstats: Callable[[int, bytes], bytes] | None
-"""A row of `files.stats.STAT` for each name, which ends with a zero byte, in an open folder.
+"""A row of `files.stats.STAT` for each name in an open folder; names end with a zero byte.
 
-The row of what is gone, or no regular file, is zero. Other threads run meanwhile. Raises ValueError
-where the last name does not end.
+Rows of missing or other than regular files are zero. Releases the GIL. Raises ValueError if the
+last name does not end.
 """
 
 read_small: Callable[[int, str, int, bytearray], tuple[int, bytes] | None] | None
-"""The size and the stat (`STAT`) of a file of which all is in the buffer now; None for any other.
+"""Reads a whole small file into the buffer: its size and stat (`STAT`), or None.
 
-`read_small(folder, name, flags, buffer)` opens `name` in an open folder with `flags`. None is for
-what fills the buffer, changed while it was read, is no regular file, or cannot be read. Other
-threads run meanwhile.
+`read_small(folder, name, flags, buffer)` opens `name` in an open folder with `flags`. None means
+that the file fills the buffer, changed during reading, is not a regular file, or cannot be read.
+Releases the GIL.
 """
 
 integers: Callable[[bytes, int], tuple[bytes, int]] | None
-"""The integers of the Thrift struct at a place of some bytes, and where it ends.
+"""The integers of the Thrift struct at an offset, and where it ends.
 
 Pairs of int64: a path, a byte for the number of each field (255 for higher ones), and the value.
-Raises ValueError for what is no struct of ascending fields, or nested too deep.
+Raises ValueError unless it is a struct of ascending fields that is not nested too deep.
 """
 
 longest: Callable[[bytes, int], int] | None
-"""The length of the longest of the first so many texts of some bytes, each behind its length (u32).
+"""The length of the longest of the first texts in the data; each follows its length (u32).
 
-What ends within a text ends before it.
+A truncated text is ignored.
 """

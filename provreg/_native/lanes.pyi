@@ -1,4 +1,4 @@
-"""Compiled from lanes.c where there is a C compiler; absent where there was none."""
+"""Compiled from lanes.c; absent without a C compiler."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,7 @@ hash_short: Callable[[_Described, int, bytes], tuple[bytearray, bytearray]] | No
 """The BLAKE3-256 of each row of at most 1,024 bytes, zeros for longer ones; all sizes (int64).
 
 `hash_short(pieces, rows, context)`: a row is its bytes in each piece, one after another. A piece is
-(data, ends), in which row i has `data[ends[i]:ends[i + 1]]`, or (data, width), in which it has as
-many bytes: those of row i, or where data hold no more, the same in every row. With a `context` of 1
-to 1,024 bytes the mode is that of deriving keys. Other threads run meanwhile. Raises ValueError
-where a piece is not within its data.
+(data, ends), in which row i has `data[ends[i]:ends[i + 1]]`, or (data, width): `width` bytes per
+row, or the same `width` bytes for every row. A `context` of 1 to 1,024 bytes selects the derive-key
+mode. Releases the GIL. Raises ValueError if a piece is not within its data.
 """

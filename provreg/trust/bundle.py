@@ -1,9 +1,8 @@
-"""Bundles: a statement and its one signature, in Sigstore's format (docs/format/statement.md).
+"""Bundles: a statement and its signature, in Sigstore's format (docs/format/statement.md).
 
-Read here and only here, strictly: steps 1 to 3 of docs/concepts/verification.md. Signatures with a
-key are verified here, those with a certificate by what `TrustAnchors` holds for them. A bundle is
-no identity: two bundles can carry one signature's meaning (JSON may be spelled in several ways, an
-ECDSA signature in two), and nothing is ever looked up or counted by a bundle.
+Steps 1 to 3 of docs/concepts/verification.md. Signatures with a key are verified here, those with a
+certificate by `TrustAnchors.certificates`. A bundle is not an identity: the same signature can be
+in different bundles (JSON and ECDSA have several encodings), so nothing is counted by bundle.
 Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 """
 
@@ -33,14 +32,14 @@ _MAX_ITEMS = 16
 
 @dataclass(frozen=True, slots=True)
 class KeyMaterial:
-    """The bundle says it was made with a key; `hint` says which, without authority."""
+    """The bundle was made with a key; `hint` names it and is not verified."""
 
     hint: str
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateMaterial:
-    """The bundle carries a certificate (DER), not yet checked."""
+    """The bundle has a certificate (DER), not yet verified."""
 
     certificate: bytes
 
@@ -49,7 +48,7 @@ class CertificateMaterial:
 class Bundle:
     """A well-formed bundle; nothing in it is verified yet.
 
-    `payload` is the statement as signed, `raw` the bundle's own bytes and `digest` their written
+    `payload` is the signed statement, `raw` the bytes of the bundle and `digest` their written
     SHA-256, under which it is stored. `timestamps` are DER RFC 3161 responses.
     """
 
@@ -62,19 +61,19 @@ class Bundle:
 
 
 CertificateCheck = Callable[[Bundle], Signature]
-# When a signature existed at the latest, by its timestamps (`trust.timestamps.TimestampVerifier`).
+# The time of a signature, by its timestamps (`trust.timestamps.TimestampVerifier`).
 TimestampCheck = Callable[[bytes, Sequence[bytes]], datetime]
-# A timestamp over a signature, made now (`trust.timestamps.TimestampAuthority.stamp`).
+# Requests a timestamp over a signature (`trust.timestamps.TimestampAuthority.stamp`).
 Stamp = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class TrustAnchors:
-    """What signatures are checked against.
+    """The trusted keys and authorities.
 
-    `keys` are the consumer's keys by fingerprint. `certificates` verifies bundles that carry a
-    certificate, and raises NotTrustedError; None where no identity is trusted. `timestamps` does so
-    for the time of a key's signature; None where no timestamp authority is trusted.
+    `keys` are the consumer's keys by fingerprint. `certificates` verifies bundles with a
+    certificate or raises NotTrustedError; None if no identity is trusted. `timestamps` does the
+    same for the time of a key's signature; None if no timestamp authority is trusted.
     """
 
     keys: Mapping[str, PublicKey]
@@ -88,14 +87,14 @@ class TrustAnchors:
         certificates: CertificateCheck | None = None,
         timestamps: TimestampCheck | None = None,
     ) -> TrustAnchors:
-        """The keys of all of `policy`'s principals; `certificates` if one has an identity.
+        """The keys of all principals of `policy`; `certificates` if one has an identity.
 
-        Where none has, no certificate could count, and none is parsed.
+        Without identities no certificate can count, so none is parsed.
         """
         keys = (load_public(key.pem.encode()) for key in policy.trusted_keys())
-        wanted = any(principal.identities for principal in policy.principals)
+        has_identities = any(principal.identities for principal in policy.principals)
         by_fingerprint = {key.fingerprint: key for key in keys}
-        return cls(by_fingerprint, certificates if wanted else None, timestamps)
+        return cls(by_fingerprint, certificates if has_identities else None, timestamps)
 
 
 def key_bundle(
@@ -103,8 +102,8 @@ def key_bundle(
 ) -> bytes:
     """`statement` signed with `key`: a bundle in canonical JSON.
 
-    `hint` tells verifiers which key it was, by default in cosign's convention. `stamp` adds a
-    timestamp over the signature; what it raises goes through.
+    `hint` names the key for verifiers, by default in cosign's convention. `stamp` requests a
+    timestamp over the signature; its errors are passed on.
     """
     signature = key.sign(pae(PAYLOAD_TYPE, statement))
     material: dict[str, Any] = {"publicKey": {"hint": hint or key.public.hint}, "tlogEntries": []}
@@ -126,10 +125,10 @@ def key_bundle(
 
 
 def parse_bundle(data: bytes) -> Bundle:
-    """Reads one bundle.
+    """Steps 1 and 2: reads a bundle.
 
-    Raises NotTrustedError with step 1 for anything but a v0.3 bundle around a DSSE envelope within
-    the limits, with step 2 for other than exactly one signature or another payload type.
+    Raises NotTrustedError: step 1 unless it is a v0.3 bundle with a DSSE envelope within the
+    limits, step 2 unless it has exactly one signature and the right payload type.
     """
     try:
         return _parse(data)
@@ -138,9 +137,9 @@ def parse_bundle(data: bytes) -> Bundle:
 
 
 def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
-    """Step 3: who made `bundle`, and when. Raises NotTrustedError where no trust anchor says so.
+    """Step 3: the signer of `bundle` and its time. Raises NotTrustedError if it does not verify.
 
-    Every timestamp of a key's signature must hold. Without one it has no time.
+    Every timestamp of a key's signature must verify. Without a timestamp it has no time.
     """
     if isinstance(bundle.material, KeyMaterial):
         key = verify_key_bundle(bundle, trust.keys)
@@ -148,24 +147,24 @@ def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
             return Signature(key=key)
         if trust.timestamps is None:
             raise NotTrustedError(
-                "the signature has a timestamp, and no timestamp authority is trusted", step=3
+                "the signature has a timestamp, but no timestamp authority is trusted", step=3
             )
         moment = trust.timestamps(bundle.signature, bundle.timestamps)
         return Signature(key=key, signed_at=moment, proof="tsa")
     if trust.certificates is None:
         raise NotTrustedError(
-            "the bundle is signed with a certificate, and only keys are trusted",
+            "the bundle is signed with a certificate, but only keys are trusted",
             step=3,
-            hint="trust who signed it with --identity and --issuer, or in a policy",
+            hint="pass --identity and --issuer, or add the identity to a policy",
         )
     return trust.certificates(bundle)
 
 
 def claimed_signer(bundle: Bundle) -> str:
-    """Who made `bundle` by its own word, which nobody has verified."""
+    """The unverified signer that `bundle` claims, in words."""
     if isinstance(bundle.material, KeyMaterial):
         return f"a key with the hint {quoted(bundle.material.hint)}"
-    # Late: most signatures are by keys.
+    # Imported late: most signatures are by keys.
     from provreg.trust.sigstore.certificate import claimed_identity
 
     return claimed_identity(bundle.material.certificate)
@@ -174,8 +173,8 @@ def claimed_signer(bundle: Bundle) -> str:
 def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
     """The fingerprint of the trusted key that made `bundle` (step 3).
 
-    The algorithm is the trusted key's. The hint only decides which key is tried first. Raises
-    NotTrustedError where none of `keys` fits.
+    The algorithm is the trusted key's. The hint only determines which key is tried first. Raises
+    NotTrustedError if none of `keys` made it.
     """
     if not isinstance(bundle.material, KeyMaterial):
         raise NotTrustedError("the bundle is not signed with a key", step=3)
@@ -187,7 +186,7 @@ def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
     raise NotTrustedError(
         f"no trusted key made this signature (tried {len(keys)}, its hint is {quoted(hint)})",
         step=3,
-        hint="add the signer's public key to the policy if you trust it; else do not use this",
+        hint="add the signer's public key to the policy if you trust it",
     )
 
 
@@ -196,8 +195,8 @@ def _parse(data: bytes) -> Bundle:
     media_type = fields.text("mediaType", limit=200)
     if media_type != BUNDLE_MEDIA_TYPE:
         raise FormatError(
-            f"the bundle is of type {quoted(media_type)}, not {BUNDLE_MEDIA_TYPE}",
-            hint="have it signed again in the v0.3 format",
+            f"the bundle has type {quoted(media_type)}, expected {BUNDLE_MEDIA_TYPE}",
+            hint="ask the signer for a bundle in the v0.3 format",
         )
     if fields.has("messageSignature"):
         raise FormatError("the bundle signs bare bytes, not a statement")
@@ -215,20 +214,20 @@ def _read_envelope(envelope: Fields, bundle: Fields) -> tuple[bytes, bytes]:
     bundle.done()
     if payload_type != PAYLOAD_TYPE:
         raise NotTrustedError(
-            f"the bundle's payload is of type {quoted(payload_type)}, not {PAYLOAD_TYPE}", step=2
+            f"the bundle's payload has type {quoted(payload_type)}, expected {PAYLOAD_TYPE}", step=2
         )
     if len(signatures) != 1:
         raise NotTrustedError(
-            f"the bundle has {len(signatures)} signatures, not exactly one",
+            f"the bundle has {len(signatures)} signatures, expected exactly one",
             step=2,
-            hint="several signers make several bundles",
+            hint="make a bundle for each signer",
         )
     return payload, signatures[0]
 
 
 def _read_signature(fields: Fields) -> bytes:
     if fields.has("keyid"):
-        # DSSE: unauthenticated, and never used to decide anything.
+        # DSSE: not authenticated, and never used.
         fields.text("keyid", limit=_MAX_HINT)
     return _base64(fields, "sig")
 
@@ -236,7 +235,7 @@ def _read_signature(fields: Fields) -> bytes:
 def _read_material(
     fields: Fields,
 ) -> tuple[KeyMaterial | CertificateMaterial, tuple[bytes, ...]]:
-    # Log entries are kept in `raw` for the verifier of certificates and say nothing until then.
+    # The verifier of certificates reads log entries from `raw`.
     entries = fields.raw("tlogEntries")
     if not isinstance(entries, list) or len(entries) > _MAX_ITEMS:
         raise fields.wrong("tlogEntries", f"is not an array of at most {_MAX_ITEMS}")
@@ -249,7 +248,9 @@ def _read_material(
     material: KeyMaterial | CertificateMaterial
     if fields.has("publicKey"):
         if entries:
-            raise fields.wrong("tlogEntries", "has entries beside a key, which nobody would check")
+            raise fields.wrong(
+                "tlogEntries", "has entries beside a key, which would not be verified"
+            )
         public_key = fields.object("publicKey")
         has_hint = public_key.has("hint")
         material = KeyMaterial(public_key.text("hint", limit=_MAX_HINT) if has_hint else "")
@@ -267,12 +268,12 @@ def _read_timestamp(fields: Fields) -> bytes:
 
 
 def _base64(fields: Fields, name: str) -> bytes:
-    """Canonical base64 only: any other spelling is one that another parser could read otherwise."""
+    """Canonical base64 only: parsers can read any other spelling differently."""
     text = fields.text(name)
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
         raise fields.wrong(name, "is not base64") from None
     if base64.b64encode(data).decode("ascii") != text or not data:
-        raise fields.wrong(name, "is empty or not base64 as it is written (RFC 4648 4)")
+        raise fields.wrong(name, "is empty or not canonical base64 (RFC 4648 4)")
     return data

@@ -1,7 +1,7 @@
-"""Keys: P-256 (the default) and Ed25519; how they are fingerprinted, used and kept.
+"""Keys: P-256 (the default) and Ed25519; their fingerprints, use and files.
 
-A key is known by the SHA-256 of its public half after re-encoding, so that no second spelling of
-one key (compressed point, named or explicit curve) passes for a second key.
+A key is identified by the SHA-256 of its public half after re-encoding, so that another encoding of
+a key (compressed point, named or explicit curve) does not pass for a second key.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _PEM = re.compile(
 _PUBLIC = "PUBLIC KEY"
 _PRIVATE = "PRIVATE KEY"
 _ENCRYPTED = "ENCRYPTED PRIVATE KEY"
-_TAKEN = "provreg takes P-256 and Ed25519 keys; make one with `provreg key generate`"
+_SUPPORTED = "use a P-256 or Ed25519 key; `provreg key generate` makes one"
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key signatures are checked with. Equal where the DER SubjectPublicKeyInfo is equal."""
+    """A public key; keys are equal if their DER SubjectPublicKeyInfo is equal."""
 
     algorithm: Algorithm
     der: bytes
@@ -67,19 +67,19 @@ class PublicKey:
 
     @property
     def hint(self) -> str:
-        """The same digest as bundles carry it: base64, cosign's convention."""
+        """The same digest as in bundles: base64, cosign's convention."""
         return base64.b64encode(hashlib.sha256(self.der).digest()).decode("ascii")
 
     @property
     def pem(self) -> str:
-        """The key as one PEM block, the same text for every spelling it was read from."""
+        """The key as a PEM block, the same text for every encoding that it was read from."""
         return pem(_PUBLIC, self.der).decode("ascii")
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether `signature` over `message` is this key's, by this key's own algorithm.
 
         ECDSA is over SHA-256 with a strict DER signature (FIPS 186-5, RFC 3279 2.2.3). (r, s) and
-        (r, n - s) are both accepted: nothing is identified by its signature's bytes.
+        (r, n - s) are both accepted: nothing is identified by the bytes of a signature.
         """
         try:
             if isinstance(self._key, ec.EllipticCurvePublicKey):
@@ -94,7 +94,7 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """A key signatures are made with. Its secret half shows in no repr."""
+    """A private key. Its secret half is in no repr."""
 
     public: PublicKey
     _key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey = field(repr=False, compare=False)
@@ -121,51 +121,53 @@ def generate(algorithm: Algorithm = "p256") -> PrivateKey:
 
 
 def load_public(pem: bytes) -> PublicKey:
-    """The one public key in `pem`.
+    """The public key in `pem`.
 
-    Raises FormatError for more than 16 KiB, anything but exactly one PEM block, and any kind of key
-    but P-256 and Ed25519, naming what it is.
+    Raises FormatError for more than 16 KiB, anything but exactly one PEM block, and keys other than
+    P-256 and Ed25519.
     """
     label, der = _block(pem)
     if label in (_PRIVATE, _ENCRYPTED):
         raise FormatError(
-            "a private key stands where a public one is asked for",
-            hint="give the .pub file beside it; a private key that left you is to be replaced",
+            "expected a public key, found a private key",
+            hint="pass the .pub file beside it; if you shared the private key, replace it",
         )
     if label != _PUBLIC:
-        raise FormatError(f"a PEM block '{label}' is not a public key", hint=_TAKEN)
+        raise FormatError(f"a PEM block '{label}' is not a public key", hint=_SUPPORTED)
     try:
         key = load_der_public_key(der)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise FormatError(f"not a readable public key: {_first_line(error)}", hint=_TAKEN) from None
+        raise FormatError(
+            f"not a readable public key: {_first_line(error)}", hint=_SUPPORTED
+        ) from None
     if isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         return _public(key)
     raise _other_kind(key)
 
 
 def is_encrypted(pem: bytes) -> bool:
-    """Whether the private key in `pem` needs a passphrase. Raises FormatError as `load_public`."""
+    """Whether the private key in `pem` needs a passphrase."""
     label, _ = _block(pem)
     if label not in (_PRIVATE, _ENCRYPTED):
-        raise FormatError(f"a PEM block '{label}' is not a PKCS#8 private key", hint=_TAKEN)
+        raise FormatError(f"a PEM block '{label}' is not a PKCS#8 private key", hint=_SUPPORTED)
     return label == _ENCRYPTED
 
 
 def load_private_pem(pem: bytes, passphrase: bytes | None) -> PrivateKey:
-    """The one private key in `pem`; `passphrase` is None where the key is not encrypted.
+    """The private key in `pem`; `passphrase` is None if it is not encrypted.
 
-    Raises FormatError as `load_public` does, and where the passphrase does not open the key: a
-    wrong one and a damaged key cannot be told apart.
+    Raises FormatError as `load_public` does, and for a wrong passphrase, which cannot be told from
+    a damaged key.
     """
     _, der = _block(pem)
     try:
         key = load_der_private_key(der, passphrase)
     except UnsupportedAlgorithm as error:
         raise FormatError(
-            f"not a readable private key: {_first_line(error)}", hint=_TAKEN
+            f"not a readable private key: {_first_line(error)}", hint=_SUPPORTED
         ) from None
     except (ValueError, TypeError):
-        why = "not a readable private key" if passphrase is None else "the passphrase does not fit"
+        why = "not a readable private key" if passphrase is None else "wrong passphrase"
         raise FormatError(why, hint="try again, or restore the key from a copy") from None
     if isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         return _private(key)
@@ -177,7 +179,7 @@ def _public(key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey) -> Public
     if isinstance(key, ed25519.Ed25519PublicKey):
         return PublicKey("ed25519", der, key)
     if not isinstance(key.curve, ec.SECP256R1):
-        raise FormatError(f"the key is on the curve {key.curve.name}", hint=_TAKEN)
+        raise FormatError(f"the key is on the curve {key.curve.name}", hint=_SUPPORTED)
     return PublicKey("p256", der, key)
 
 
@@ -186,9 +188,9 @@ def _private(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> Pri
 
 
 def _block(pem: bytes) -> tuple[str, bytes]:
-    """(label, DER) of the one PEM block that is all of `pem`. Source: RFC 7468, strict."""
+    """(label, DER) of `pem`, which must be one PEM block. Source: RFC 7468, strict."""
     if len(pem) > KEY_LIMIT:
-        raise FormatError(f"a key of {len(pem)} bytes, more than the {KEY_LIMIT} allowed")
+        raise FormatError(f"a key of {len(pem)} bytes, at most {KEY_LIMIT} are allowed")
     match = _PEM.fullmatch(pem)
     if match is None:
         raise FormatError(
@@ -204,14 +206,14 @@ def _block(pem: bytes) -> tuple[str, bytes]:
 
 def _other_kind(key: object) -> FormatError:
     kind = type(key).__name__.removesuffix("PublicKey").removesuffix("PrivateKey")
-    return FormatError(f"the key is {kind}", hint=_TAKEN)
+    return FormatError(f"the key is {kind}", hint=_SUPPORTED)
 
 
 def _first_line(error: Exception) -> str:
     return printable(str(error).partition("\n")[0][:200])
 
 
-# OpenSSL refuses scrypt beyond 32 MiB, which n = 2**15 already reaches; p makes up for the time.
+# OpenSSL refuses scrypt beyond 32 MiB, which n = 2**15 already reaches; p adds time instead.
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 8
 
 _SEQUENCE, _INTEGER, _OCTETS = 0x30, 0x02, 0x04
@@ -258,25 +260,24 @@ def _der(tag: int, *parts: bytes) -> bytes:
 
 
 def public_path(path: Path) -> Path:
-    """Where the public half of the key in `path` is written: FILE.pub."""
+    """The path of the public half of the key in `path`: FILE.pub."""
     return path.with_name(path.name + ".pub")
 
 
 def write_key(key: PrivateKey, path: Path, passphrase: str, *, unencrypted: bool = False) -> Path:
     """Writes `path` (mode 0600) and `path`.pub, and returns the latter.
 
-    `unencrypted` must be said for an empty passphrase, and only then. Raises UsageError where that
-    does not hold or one of the files exists (it is never overwritten), StorageError where one
-    cannot be written; then neither is left behind.
+    An empty passphrase requires `unencrypted`, which allows no passphrase. Raises UsageError if one
+    of the files exists, StorageError if one cannot be written; then neither is left behind.
     """
     if unencrypted == bool(passphrase):
         raise UsageError(
-            "a passphrase and no encryption contradict each other"
+            "a passphrase and an unencrypted key contradict each other"
             if unencrypted
             else "the passphrase is empty",
-            hint="give a passphrase, or ask for an unencrypted key in so many words",
+            hint="enter a passphrase, or request an unencrypted key explicitly",
         )
-    private = key.pem(None if unencrypted else _encoded(passphrase))
+    private = key.pem(None if unencrypted else _encode(passphrase))
     with ExitStack() as undo:
         _create(path, private, 0o600, undo)
         _create(public_path(path), key.public.pem.encode(), 0o644, undo)
@@ -285,27 +286,27 @@ def write_key(key: PrivateKey, path: Path, passphrase: str, *, unencrypted: bool
 
 
 def load_private(path: Path, passphrase: Callable[[], str | None]) -> PrivateKey:
-    """The private key in `path`; `passphrase` is asked for only where the key is encrypted.
+    """The private key in `path`; `passphrase` is called only if the key is encrypted.
 
-    Raises NotFoundError, StorageError, and UsageError where others may read the file (ssh refuses
-    the same), no passphrase is given, it does not fit, or the file holds no key provreg takes.
+    Raises NotFoundError, StorageError, and UsageError if others can read the file (ssh refuses
+    that, too), no passphrase is given, it is wrong, or the file has no supported key.
     """
     pem = _read(path, private=True)
     try:
         if not is_encrypted(pem):
             return load_private_pem(pem, None)
-        given = passphrase()
-        if not given:
+        secret = passphrase()
+        if not secret:
             raise UsageError(
                 f"the key {quoted(str(path))} is encrypted and no passphrase was given"
             )
-        return load_private_pem(pem, _encoded(given))
+        return load_private_pem(pem, _encode(secret))
     except FormatError as error:
         raise UsageError(f"the key {quoted(str(path))}: {error.message}", hint=error.hint) from None
 
 
 def load_public_file(path: Path) -> PublicKey:
-    """The public key in `path`. Raises NotFoundError, StorageError, and UsageError for no key."""
+    """The public key in `path`. Raises NotFoundError, StorageError, UsageError."""
     try:
         return load_public(_read(path, private=False))
     except FormatError as error:
@@ -322,14 +323,14 @@ def _create(path: Path, data: bytes, mode: int, undo: ExitStack) -> None:
             os.fsync(file.fileno())
     except FileExistsError:
         raise UsageError(
-            f"{quoted(str(path))} exists", hint="keys are never overwritten: name another file"
+            f"{quoted(str(path))} exists", hint="choose another file: keys are never overwritten"
         ) from None
     except OSError as error:
         raise StorageError(f"cannot write {quoted(str(path))}: {error.strerror}") from error
 
 
 def _read(path: Path, *, private: bool) -> bytes:
-    """The file's bytes, one more than the limit at most: the parser refuses those."""
+    """The file's bytes, at most one more than the limit, which the parser refuses."""
     try:
         with open(path, "rb", opener=_opener) as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -337,7 +338,7 @@ def _read(path: Path, *, private: bool) -> bytes:
                 raise UsageError(f"{quoted(str(path))} is not a file")
             if private and mode & 0o077:
                 raise UsageError(
-                    f"others may use the private key {quoted(str(path))} (mode {mode & 0o777:o})",
+                    f"others can read the private key {quoted(str(path))} (mode {mode & 0o777:o})",
                     hint=f"chmod 600 {quoted(str(path))}",
                 )
             return file.read(KEY_LIMIT + 1)
@@ -354,6 +355,6 @@ def _opener(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _encoded(passphrase: str) -> bytes:
-    # As `openssl` takes it: bytes that the environment held and UTF-8 could not are kept.
+def _encode(passphrase: str) -> bytes:
+    # As in `openssl`: bytes of the environment that are not UTF-8 are preserved.
     return passphrase.encode("utf-8", "surrogateescape")

@@ -22,7 +22,7 @@ class Signer(Protocol):
         ...
 
     def policy(self) -> Policy:
-        """The policy that trusts this signer alone: enough to continue one's own versions."""
+        """The policy that trusts this signer alone."""
         ...
 
 
@@ -30,8 +30,8 @@ class Signer(Protocol):
 class KeySigner:
     """Signs with a private key.
 
-    Without `stamp` (as of `trust.timestamps.TimestampAuthority`) no network is used, and nothing
-    vouches for the time.
+    Without `stamp` (of `trust.timestamps.TimestampAuthority`) signing uses no network, and the
+    signature has no proven time.
     """
 
     key: PrivateKey
@@ -48,8 +48,7 @@ class KeySigner:
     ) -> Self:
         """The signer with the private key in `path`.
 
-        `timestamp` is the address of a timestamp authority that `root` knows. Raises as
-        `trust.keys.load_private`, and UsageError for what is no address.
+        `timestamp` is the URL of a timestamp authority in `root`; UsageError for an invalid URL.
         """
         from provreg.trust.timestamps import TimestampAuthority
 
@@ -57,7 +56,7 @@ class KeySigner:
         return cls(load_private(Path(path), lambda: passphrase), stamp)
 
     def sign(self, statement: bytes) -> bytes:
-        """A bundle over exactly the bytes of `statement`. What `stamp` raises goes through."""
+        """A bundle over exactly the bytes of `statement`; errors of `stamp` are passed on."""
         return key_bundle(statement, self.key, stamp=self.stamp)
 
     def policy(self) -> Policy:
@@ -65,30 +64,30 @@ class KeySigner:
         return single_key_policy(self.key.public.fingerprint, self.key.public.pem)
 
 
-# What a bundle holds beside its statement, which base64 makes longer by a third.
+# The rest of a bundle, and base64, which adds a third to the statement.
 _KEYLESS_LIMIT = BUNDLE_LIMIT // 2
 
 
 def oms_bundle(statement: bytes, signer: Signer) -> bytes:
-    """A bundle over `statement` that `model_signing verify` takes.
+    """A bundle over `statement` that `model_signing verify` accepts.
 
-    It finds its key by another hint than cosign: the SHA-256 of the public key's PEM, in hex.
-    Raises UsageError for an Ed25519 key, which model_signing cannot verify with, and for a keyless
-    signature over more files than a log and we read back; else as `signer.sign`.
+    Its hint for keys is the SHA-256 of the public key's PEM in hex. Raises UsageError for an
+    Ed25519 key, which model_signing does not support, and for a keyless signature over a statement
+    that is too long for a bundle; else as `signer.sign`.
     """
     if isinstance(signer, KeySigner):
         public = signer.key.public
         if public.algorithm != "p256":
             raise UsageError(
-                f"model_signing cannot verify with a key of the kind {public.algorithm}",
+                f"model_signing does not support keys of the type {public.algorithm}",
                 hint="sign with a P-256 key: `provreg key generate` makes one",
             )
         hint = hashlib.sha256(public.pem.encode()).hexdigest()
         return key_bundle(statement, signer.key, hint=hint, stamp=signer.stamp)
     if len(statement) > _KEYLESS_LIMIT:
         raise UsageError(
-            f"a statement of {len(statement):,} bytes is too long for a keyless signature, which"
-            f" takes {_KEYLESS_LIMIT:,}",
+            f"a statement of {len(statement):,} bytes is too long for a keyless signature: at most"
+            f" {_KEYLESS_LIMIT:,} are allowed",
             hint="sign it with a key",
         )
     return signer.sign(statement)

@@ -1,8 +1,8 @@
-"""Timestamps over signatures with a key (RFC 3161): asked for when signing, verified in step 3.
+"""Timestamps over signatures with a key (RFC 3161): requested when signing, verified in step 3.
 
-A key's signature says nothing of when it was made. A timestamp authority's word over its bytes
-does: they existed at that moment. Which authorities are believed, and from when to when, says the
-trusted root, as for keyless signatures (docs/guides/keyless.md, "Verifying").
+A key's signature has no time. A timestamp authority attests that its bytes existed at a time. The
+trusted root names the authorities and their validity, as for keyless signatures
+(docs/guides/keyless.md, "Verifying").
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse, Verifier
 
 TSA = "the timestamp authority"
-RESPONSE_LIMIT = 64 * 1024  # bytes; one has a few thousand
-# An authority whose clock and ours are further apart than this: one of the two is wrong.
+RESPONSE_LIMIT = 64 * 1024  # bytes; typical responses have a few thousand
+# If the clocks of the authority and this machine differ more, one of them is wrong.
 CLOCK_TOLERANCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class _TimestampAuthority:
-    """An authority of the trusted root: what verifies its word, and from when to when it counts."""
+    """An authority of the trusted root: the verifier of its timestamps, and its validity."""
 
     verifier: Verifier
     start: datetime
@@ -53,54 +53,58 @@ class _TimestampAuthority:
 
 
 class TimestampVerifier:
-    """Verifies timestamps under one trusted root, without any network.
+    """Verifies timestamps under a trusted root, without network.
 
-    Loading the root waits for the first timestamp.
+    Loads the root at the first timestamp.
     """
 
     def __init__(self, root: TrustedRoot = PUBLIC_GOOD) -> None:
         self.root = root
 
     def __call__(self, signature: bytes, stamps: Sequence[bytes]) -> datetime:
-        """When `signature` existed at the latest: the earliest of its `stamps`, at least one.
+        """The time by which `signature` existed: the earliest of its `stamps`, at least one.
 
         `stamps` are DER RFC 3161 responses. Raises NotTrustedError (step 3) unless an authority of
-        the trusted root vouches for each of them, UsageError where that root is none.
+        the trusted root made each of them, UsageError for an invalid root.
         """
         return min(self._moment(signature, stamp) for stamp in stamps)
 
     def _moment(self, signature: bytes, stamp: bytes) -> datetime:
         try:
             response = _decoded(stamp)
-            if any(authority.vouches(response, signature) for authority in self._believed):
+            if any(authority.vouches(response, signature) for authority in self._authorities):
                 return response.tst_info.gen_time.astimezone(UTC)
         except UNREADABLE:
             why = "the timestamp of the signature cannot be read"
         else:
-            why = f"no timestamp authority of {self.root.origin} vouches for the signature's time"
+            why = f"no timestamp authority of {self.root.origin} attests the time of the signature"
         raise NotTrustedError(
-            why, step=3, hint="another authority's trusted root is given with --trusted-root FILE"
+            why,
+            step=3,
+            hint="for another authority, pass its trusted root with --trusted-root FILE",
         )
 
     @cached_property
-    def _believed(self) -> tuple[_TimestampAuthority, ...]:
+    def _authorities(self) -> tuple[_TimestampAuthority, ...]:
         try:
             authorities = json.loads(self.root.text()).get("timestampAuthorities", [])
             return tuple(
-                _read(one) for one in authorities if len(one["certChain"]["certificates"]) > 1
+                _read(authority)
+                for authority in authorities
+                if len(authority["certChain"]["certificates"]) > 1
             )
         except UNREADABLE as error:
             raise UsageError(
                 f"{self.root.origin} cannot be used: {quoted(str(error))}",
-                hint="ask who runs the authority for its trusted_root.json",
+                hint="ask the authority's operator for its trusted_root.json",
             ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class TimestampAuthority:
-    """The authority at `url`, which the trusted `root` must know. No call outlasts `limit` seconds.
+    """The authority at `url`, which must be in the trusted `root`; UsageError for an invalid URL.
 
-    Raises UsageError for what is no web address.
+    Calls take at most `limit` seconds.
     """
 
     url: str
@@ -115,15 +119,15 @@ class TimestampAuthority:
             sound = False
         if not sound:
             raise UsageError(
-                f"{quoted(self.url)} is not the address of a timestamp authority",
+                f"not the URL of a timestamp authority: {quoted(self.url)}",
                 hint="write --timestamp https://…",
             )
 
     def stamp(self, signature: bytes) -> bytes:
-        """A timestamp over `signature`, DER, which verifies.
+        """A verified timestamp over `signature`, DER.
 
-        Raises StorageError where the authority is down, slow or unreadable, NotTrustedError (step
-        3) where what it says does not verify, or names another time than this machine's clock.
+        Raises StorageError if the authority is down, slow or unreadable, NotTrustedError (step 3)
+        if its timestamp does not verify, or differs too much from this machine's clock.
         """
         from rfc3161_client import TimestampRequestBuilder
         from rfc3161_client.base import HashAlgorithm
@@ -133,16 +137,18 @@ class TimestampAuthority:
         try:
             nonce = _decoded(data).tst_info.nonce
         except UNREADABLE:
-            raise StorageError(f"{TSA} answered what cannot be read", hint=AGAIN) from None
+            raise StorageError(f"{TSA} returned an unreadable response", hint=AGAIN) from None
         if nonce != request.nonce:
-            raise _lie("answered another request than ours")
+            raise _invalid("responded to another request")
         try:
             moment = TimestampVerifier(self.root)(signature, [data])
         except NotTrustedError as error:
-            raise _lie(f"gave a timestamp that does not verify: {error.message}") from None
+            raise _invalid(f"returned a timestamp that does not verify: {error.message}") from None
         now = datetime.now(UTC)
         if abs(moment - now) > CLOCK_TOLERANCE:
-            raise _lie(f"says it is {moment:%Y-%m-%d %H:%M:%SZ}, this machine {now:%H:%M:%SZ}")
+            raise _invalid(
+                f"has the time {moment:%Y-%m-%d %H:%M:%SZ}, this machine {now:%H:%M:%SZ}"
+            )
         return data
 
     def _post(self, request: bytes) -> bytes:
@@ -153,7 +159,7 @@ class TimestampAuthority:
             data=request,
             headers={"Content-Type": "application/timestamp-query"},
             timeout=self.limit,
-            # Whoever answers for another address is to be named by the user.
+            # Only the URL of the user is trusted.
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -170,7 +176,7 @@ def _decoded(stamp: bytes) -> TimeStampResponse:
     from rfc3161_client import decode_timestamp_response
 
     response = decode_timestamp_response(stamp)
-    # Some of what a response lacks is only noticed when it is asked for.
+    # Some missing fields only show when they are accessed.
     _ = response.tst_info
     return response
 
@@ -180,8 +186,8 @@ def _read(document: Any) -> _TimestampAuthority:
     from rfc3161_client import VerifierBuilder
 
     leaf, *between, root = (
-        x509.load_der_x509_certificate(base64.b64decode(one["rawBytes"], validate=True))
-        for one in document["certChain"]["certificates"]
+        x509.load_der_x509_certificate(base64.b64decode(certificate["rawBytes"], validate=True))
+        for certificate in document["certChain"]["certificates"]
     )
     period = document["validFor"]
     start, end = (
@@ -189,14 +195,14 @@ def _read(document: Any) -> _TimestampAuthority:
         for name in ("start", "end")
     )
     if start is None or start.tzinfo is None or (end is not None and end.tzinfo is None):
-        raise ValueError("a timestamp authority without the time it counts from")
+        raise ValueError("a timestamp authority without a start of its validity")
     verifier = VerifierBuilder(tsa_certificate=leaf, intermediates=between, roots=[root]).build()
     return _TimestampAuthority(verifier, start, end)
 
 
-def _lie(what: str) -> NotTrustedError:
+def _invalid(what: str) -> NotTrustedError:
     return NotTrustedError(
         f"{TSA} {what}",
         step=3,
-        hint="nothing was published: give its trusted root with --trusted-root FILE or ask another",
+        hint="nothing was published: pass its trusted root with --trusted-root, or use another",
     )

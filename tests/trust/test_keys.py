@@ -187,7 +187,7 @@ def test_other_kinds_of_keys_are_refused_by_name(make: object, named: str) -> No
 
 
 def test_a_private_key_is_not_taken_for_a_public_one(p256: PrivateKey) -> None:
-    with pytest.raises(FormatError, match="private key stands"):
+    with pytest.raises(FormatError, match="found a private key"):
         load_public(p256.pem(None))
 
 

@@ -71,7 +71,7 @@ BUNDLES: tuple[tuple[str, str, int, str, Callable[[bytes], Made]], ...] = (
     ("not-a-number", "with NaN in it", 1, "NaN",
      lambda payload: canonical(bundle(payload)).replace(b"Entries\":[", b"Entries\":[NaN")),
     ("nested-too-deep", "nested deeper than 64", 1, "nested deeper than 64", _deep),
-    ("media-type", "of another media type", 1, "the bundle is of type",
+    ("media-type", "of another media type", 1, "the bundle has type",
      _changed(mediaType="application/vnd.dev.sigstore.bundle+json;version=0.3")),
     ("unknown-field", "with an unknown field", 1, "an unknown field 'note'", _changed(note="x")),
     ("missing-field", "without its media type", 1, "lacks the field mediaType",

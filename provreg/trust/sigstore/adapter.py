@@ -1,8 +1,8 @@
-"""The border to sigstore-python: whatever comes out of it becomes one of our errors, in time.
+"""The adapter to sigstore-python: it turns its exceptions into provreg's errors and adds time-outs.
 
-Its `Error` is not all it raises: classes of requests, pydantic, cryptography and its own that
-derive from nothing in common come out as well. And its posts to Fulcio and Rekor have no time
-bound, so calls run in a thread that is left behind when it takes too long.
+sigstore-python raises more than its `Error`: also errors of requests, pydantic and cryptography,
+and own classes without a common base. Its requests to Fulcio and Rekor have no time-out, so calls
+run in a thread that is abandoned if it takes too long.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ REKOR = "the transparency log (Rekor)"
 ISSUER = "the identity provider"
 INSTANCE = "the Sigstore instance"
 
-# What a library does that meets a document it did not expect. pydantic's and base64's errors are
-# ValueErrors.
+# Exceptions of libraries for unexpected documents. Those of pydantic and base64 are ValueErrors.
 UNREADABLE = (
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
     InvalidSignature, UnsupportedAlgorithm, DuplicateExtension, ExtensionNotFound, InvalidVersion,
@@ -41,15 +40,15 @@ UNREADABLE = (
 )  # fmt: skip
 _TOKEN_STATUS = frozenset({400, 401, 403})
 
-# Without a handler its warnings would go to standard error beside our message.
+# Without a handler its warnings would be printed on standard error.
 logging.getLogger("sigstore").addHandler(logging.NullHandler())
 
 
 def call_with_timeout(service: str, limit: float, call: Callable[[], T]) -> T:
-    """What `call` returns within `limit` seconds; `service` is whom it asks, for messages.
+    """The result of `call` within `limit` seconds; `service` names the service in messages.
 
-    Raises UsageError for a token that is not taken, StorageError where the service is down, slow or
-    answers what cannot be read, NotTrustedError (step 3) where what it says does not verify.
+    Raises UsageError for a refused token, StorageError if the service is down, slow or its response
+    unreadable, NotTrustedError (step 3) if its response does not verify.
     """
     try:
         return start_abandonable(call, f"asking {service}").result(limit)
@@ -59,11 +58,11 @@ def call_with_timeout(service: str, limit: float, call: Callable[[], T]) -> T:
         if isinstance(error, TimeoutError):
             late = f"{service} did not answer within {limit:g} seconds"
             raise StorageError(late, hint=AGAIN) from None
-        raise _translated(service, error) from error
+        raise _translate(service, error) from error
 
 
 def _expected() -> tuple[type[Exception], ...]:
-    """Every class that may come out of the library; it is loaded when this is asked."""
+    """All exceptions of the library, which this loads."""
     import requests
     from sigstore._internal.fulcio.client import ExpiredCertificate, FulcioClientError
     from sigstore._internal.rekor import RekorClientError
@@ -83,7 +82,7 @@ def _expected() -> tuple[type[Exception], ...]:
     )
 
 
-def _translated(service: str, error: Exception) -> ProvregError:
+def _translate(service: str, error: Exception) -> ProvregError:
     from sigstore._internal.fulcio.client import ExpiredCertificate
     from sigstore.errors import VerificationError
     from sigstore.oidc import ExpiredIdentity, IdentityError
@@ -92,19 +91,19 @@ def _translated(service: str, error: Exception) -> ProvregError:
         return refused_token(error)
     if isinstance(error, VerificationError | ExpiredCertificate):
         return NotTrustedError(
-            f"{service} answered what does not verify: {_said(error)}",
+            f"{service} returned a response that does not verify: {_text_of(error)}",
             step=3,
-            hint="nothing was published: ask who runs this instance of Sigstore, or use another",
+            hint="nothing was published: ask the operator of this Sigstore instance",
         )
     status = _status(error)
     if status in _TOKEN_STATUS and service == FULCIO:
         return UsageError(
             f"{service} refused the identity token (HTTP {status})",
-            hint="get a new token from an issuer this instance knows, and sign again",
+            hint="get a new token from an issuer that this instance accepts, and sign again",
         )
     if status is not None:
         return StorageError(f"{service} answered with HTTP {status}", hint=AGAIN)
-    return StorageError(f"{service} {_failure(error)}: {_said(error)}", hint=AGAIN)
+    return StorageError(f"{service} {_failure(error)}: {_text_of(error)}", hint=AGAIN)
 
 
 def _failure(error: Exception) -> str:
@@ -114,32 +113,32 @@ def _failure(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError | requests.Timeout | NetworkError | TUFError):
         return "cannot be reached"
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return "cannot be asked from here"
-    return "answered what cannot be read"
+        return "cannot be called from here"
+    return "returned an unreadable response"
 
 
 def refused_token(error: Exception) -> UsageError:
-    """What is wrong with a token, from the error that names the cause or is it."""
+    """The error for a refused token; its reason is the cause of `error`, or `error` itself."""
     return UsageError(
-        f"the identity token is not taken: {_said(error.__cause__ or error)}",
+        f"the identity token is refused: {_text_of(error.__cause__ or error)}",
         hint="get a new token, made for the audience 'sigstore', and sign again",
     )
 
 
 def _status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error of the clients, which keep it in differing places."""
-    seen: Any = error
+    """The HTTP status of an error of the clients, which store it in different places."""
+    current: Any = error
     for _ in range(4):
-        if seen is None:
+        if current is None:
             return None
-        response = getattr(seen, "response", None)
+        response = getattr(current, "response", None)
         if response is not None:
             return int(response.status_code)
-        inner = seen.args[0] if seen.args and isinstance(seen.args[0], Exception) else None
-        seen = inner or seen.__cause__ or seen.__context__
+        inner = current.args[0] if current.args and isinstance(current.args[0], Exception) else None
+        current = inner or current.__cause__ or current.__context__
     return None
 
 
-def _said(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     text = str(error) or str(error.__cause__ or "") or type(error).__name__
     return quoted(text.strip().partition("\n")[0])

@@ -1,4 +1,4 @@
-"""Who a signing certificate names: identity and issuer, or a refusal; and for what it ran."""
+"""The identity, issuer and workflow run in a signing certificate."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MAX_TEXT = 2048  # bytes, as in a policy
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """What a CI service's run was for: its source repository, ref and deployment environment.
+    """A run of a CI service: its source repository, ref and deployment environment.
 
-    Each is None where the certificate does not say it. The repository is the one that was run, also
-    where the identity is that of a workflow of another repository, called by it.
+    Each is None if it is not in the certificate. The repository is that of the run, even if it
+    called a workflow of another repository, whose identity is in the certificate.
     """
 
     repository: str | None
@@ -36,21 +36,21 @@ class WorkflowRun:
 def identity_of(certificate: Certificate) -> tuple[str, str]:
     """(identity, issuer) of a certificate that is otherwise verified.
 
-    The identity is the one e-mail address or URI of the subject alternative name. Raises
-    NotTrustedError (step 3) for any other number or kind of names, for no issuer, and for two that
-    differ: each policy would read its own.
+    The identity is the e-mail address or URI of the subject alternative name. Raises
+    NotTrustedError (step 3) for any other number or kind of names, for no issuer, and for two
+    different ones.
     """
     issuers = {
         text for text in (_issuer_v1(certificate), _issuer_v2(certificate)) if text is not None
     }
     if len(issuers) != 1:
-        said = "no issuer" if not issuers else "two issuers that differ"
-        raise NotTrustedError(f"the signing certificate names {said}", step=3)
+        found = "two different issuers" if issuers else "no issuer"
+        raise NotTrustedError(f"the signing certificate has {found}", step=3)
     return _subject(certificate), issuers.pop()
 
 
 def run_of(certificate: Certificate) -> WorkflowRun:
-    """What the run was for. Raises NotTrustedError (step 3) for what is there and unreadable."""
+    """The run in a certificate. Raises NotTrustedError (step 3) for unreadable fields."""
     return WorkflowRun(
         _claim(certificate, _REPOSITORY, "repository"),
         _claim(certificate, _REF, "ref"),
@@ -59,11 +59,11 @@ def run_of(certificate: Certificate) -> WorkflowRun:
 
 
 def claimed_identity(certificate: bytes) -> str:
-    """Whom a certificate names that nothing vouches for, in words."""
+    """The unverified identity in a certificate, in words."""
     try:
         identity, issuer = identity_of(x509.load_der_x509_certificate(certificate))
     except (NotTrustedError, ValueError):
-        return "somebody with an unreadable certificate"
+        return "an unreadable certificate"
     return f"{quoted(identity)} by {quoted(issuer)}"
 
 
@@ -73,7 +73,7 @@ def _subject(certificate: Certificate) -> str:
     if len(names) == 1 and isinstance(names[0], x509.RFC822Name | x509.UniformResourceIdentifier):
         return _bounded(names[0].value, "identity")
     raise NotTrustedError(
-        "the signing certificate does not name exactly one e-mail address or URI", step=3
+        "the signing certificate does not have exactly one e-mail address or URI", step=3
     )
 
 
@@ -93,7 +93,7 @@ def _issuer_v2(certificate: Certificate) -> str | None:
 
 
 def _claim(certificate: Certificate, kind: x509.ObjectIdentifier, what: str) -> str | None:
-    """An optional text; an empty one says nothing, by Fulcio's own words."""
+    """An optional text; empty means absent, by Fulcio's definition."""
     text = _utf8(certificate, kind, what)
     return _bounded(text, what) if text else None
 

@@ -1,8 +1,8 @@
-"""The log entry of a keyless bundle, read strictly, beyond what sigstore-python compares.
+"""Additional strict checks of the log entry of a keyless bundle.
 
-sigstore-python verifies the proof, the checkpoint's signature and the promise. Some fields it does
-not compare with anything; here each of them must agree with one that is signed, so that a bundle
-cannot tell another story than its signatures do.
+sigstore-python verifies the proof, the checkpoint's signature and the promise, but ignores some
+fields. Here each of these must agree with a signed field, so that unsigned fields cannot contradict
+the signatures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _V1, _V2 = ("dsse", "0.0.1"), ("hashedrekord", "0.0.2")
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """What a bundle says of its place in the log. `promised` is the log's own word for the time."""
+    """The place of a bundle in the log. `promised`: the log signed its time."""
 
     kind: tuple[str, str]
     log_id: bytes
@@ -36,10 +36,10 @@ class LogEntry:
 
 
 def check_log_entry(document: Fields, known_logs: Collection[bytes]) -> LogEntry:
-    """The one log entry of a bundle's `verificationMaterial`, consistent in itself.
+    """The log entry of a bundle's `verificationMaterial`, checked for consistency.
 
     `known_logs` are the log ids of the trusted root. Raises NotTrustedError (step 1 for its form,
-    3 for what it says). Source: sigstore protobuf-specs, sigstore_rekor.proto, v1.
+    3 for its values). Source: sigstore protobuf-specs, sigstore_rekor.proto, v1.
     """
     try:
         entries = document.items("tlogEntries", _read_entry, limit=1)
@@ -49,11 +49,13 @@ def check_log_entry(document: Fields, known_logs: Collection[bytes]) -> LogEntry
         raise NotTrustedError("the keyless bundle has no log entry", step=3)
     entry = entries[0]
     if entry.log_id not in known_logs:
-        raise NotTrustedError("the trusted root does not know the bundle's log", step=3)
+        raise NotTrustedError("the bundle's log is not in the trusted root", step=3)
     if entry.kind not in {_V1, _V2}:
-        raise NotTrustedError("the bundle's log entry is not of a kind for statements", step=3)
+        raise NotTrustedError("the bundle's log entry has an unsupported type", step=3)
     if entry.tree_size != entry.checkpoint_size:
-        raise NotTrustedError("the inclusion proof is in a tree of another size", step=3)
+        raise NotTrustedError(
+            "the inclusion proof and the checkpoint have different tree sizes", step=3
+        )
     if entry.kind == _V2 and (entry.promised or entry.index != entry.proof_index):
         raise NotTrustedError("the log entry contradicts its inclusion proof", step=3)
     return entry
@@ -67,11 +69,11 @@ def _read_entry(fields: Fields) -> LogEntry:
     log_id = _bytes(log, "keyId")
     log.done()
     index = _number(fields, "logIndex")
-    # Rekor 2 leaves the time out, or writes the zero that stands for it.
+    # Rekor 2 leaves the time out, or writes zero.
     timed = fields.has("integratedTime") and _number(fields, "integratedTime") != 0
     promised = _read_promise(fields)
     if timed != promised:
-        raise fields.wrong("inclusionPromise", "stands without integratedTime, or the reverse")
+        raise fields.wrong("inclusionPromise", "and integratedTime are not both present")
     _bytes(fields, "canonicalizedBody")
     proof = fields.object("inclusionProof")
     entry = LogEntry(
@@ -84,8 +86,8 @@ def _read_entry(fields: Fields) -> LogEntry:
         checkpoint_size=_read_checkpoint(proof),
     )
     _bytes(proof, "rootHash")
-    for one in proof.texts("hashes", limit=_MAX_PATH) if proof.has("hashes") else ():
-        _decoded(proof, "hashes", one)
+    for digest in proof.texts("hashes", limit=_MAX_PATH) if proof.has("hashes") else ():
+        _decode(proof, "hashes", digest)
     proof.done()
     return entry
 
@@ -100,7 +102,7 @@ def _read_promise(fields: Fields) -> bool:
 
 
 def _read_checkpoint(proof: Fields) -> int:
-    """The tree size that the signed checkpoint gives. Source: C2SP tlog-checkpoint."""
+    """The tree size in the signed checkpoint. Source: C2SP tlog-checkpoint."""
     checkpoint = proof.object("checkpoint")
     lines = checkpoint.text("envelope", limit=_MAX_CHECKPOINT).split("\n")
     checkpoint.done()
@@ -110,19 +112,19 @@ def _read_checkpoint(proof: Fields) -> int:
 
 
 def _number(fields: Fields, name: str) -> int:
-    """A 64-bit integer, which protobuf writes as text in JSON."""
+    """A 64-bit integer, which is text in the JSON of protobuf."""
     return int(fields.text(name, pattern=_DECIMAL))
 
 
 def _bytes(fields: Fields, name: str) -> bytes:
-    return _decoded(fields, name, fields.text(name))
+    return _decode(fields, name, fields.text(name))
 
 
-def _decoded(fields: Fields, name: str, text: str) -> bytes:
+def _decode(fields: Fields, name: str, text: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
         raise fields.wrong(name, "is not base64") from None
     if not data or base64.b64encode(data).decode("ascii") != text:
-        raise fields.wrong(name, "is empty or not base64 as it is written (RFC 4648 4)")
+        raise fields.wrong(name, "is empty or not canonical base64 (RFC 4648 4)")
     return data

@@ -1,4 +1,4 @@
-"""Trusted roots and trust configurations: which Sigstore is believed, and which one signs."""
+"""Trusted roots (for verifying) and trust configurations (for signing) of Sigstore instances."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TRUST_CONFIG = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 
 @dataclass(frozen=True, slots=True)
 class TrustedRoot:
-    """The authorities and logs certificates are verified against, as a JSON document.
+    """The authorities and logs that certificates are verified against, as a JSON document.
 
-    `document` None stands for a root embedded in sigstore-python: the public-good instance's, or
-    staging's. `origin` is what people are shown.
+    `document` None means a root in sigstore-python: that of the public-good instance, or of
+    staging. `origin` names it in messages.
     """
 
     document: Mapping[str, Any] | None
@@ -39,8 +39,7 @@ class TrustedRoot:
         from sigstore._internal.tuf import DEFAULT_TUF_URL, STAGING_TUF_URL
         from sigstore._utils import read_embedded
 
-        # The public way to it, `ClientTrustConfig.production(offline=True)`, writes into the home
-        # folder and fails where that cannot be written.
+        # The public `ClientTrustConfig.production(offline=True)` requires a writable home folder.
         url = STAGING_TUF_URL if self.staging else DEFAULT_TUF_URL
         return read_embedded("trusted_root.json", url).decode("utf-8")
 
@@ -68,18 +67,18 @@ def read_trusted_root(path: Path) -> TrustedRoot:
 
 
 def read_trust_config(path: Path) -> str:
-    """The trust configuration in `path`, as JSON text. Raises as `read_trusted_root`."""
+    """The trust configuration in `path`, as JSON text."""
     document = _read(path)
     if document.get("mediaType") != TRUST_CONFIG:
         raise UsageError(
             f"{quoted(str(path))} is not a trust configuration",
-            hint=f"one has the mediaType {TRUST_CONFIG}",
+            hint=f"a trust configuration has the mediaType {TRUST_CONFIG}",
         )
     return json.dumps(document)
 
 
 def log_ids(document: Mapping[str, Any]) -> frozenset[bytes]:
-    """The ids of the transparency logs in a trusted root. Raises ValueError where it has none."""
+    """The ids of the transparency logs in a trusted root. Raises ValueError if it has none."""
     logs = document.get("tlogs")
     if not isinstance(logs, list):
         raise ValueError("no transparency logs")  # noqa: TRY004 (one class for a wrong document)
@@ -88,7 +87,7 @@ def log_ids(document: Mapping[str, Any]) -> frozenset[bytes]:
 
 def _read(path: Path) -> Any:
     def opener(name: str, flags: int) -> int:
-        # Without O_NONBLOCK a pipe in the file's place would hang instead of being refused.
+        # Without O_NONBLOCK a pipe in place of the file would hang instead of being refused.
         return os.open(name, flags | os.O_NONBLOCK)
 
     try:

@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     from sigstore.models import ClientTrustConfig
     from sigstore.sign import Signer
 
-# A certificate that ends sooner is not used for another signature: the log must still see it valid.
+# Minimum remaining validity of a certificate: it must still be valid when the log sees it.
 _MARGIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Which Sigstore signs: a private one by its trust configuration, staging, or public-good."""
+    """The instance that signs: private (by its trust configuration), staging or public-good."""
 
     trust_config: Path | None = None
     staging: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Certified:
-    """The library's signer, which holds a key in memory, and the certificate for that key."""
+class SigningSession:
+    """The library's signer, with a key in memory, and the certificate of that key."""
 
     signer: Signer
     certificate: Certificate
 
 
 class KeylessSigner:
-    """Signs with the identity that `tokens` gives, at `instance`. No call outlasts `limit` seconds.
+    """Signs with the identity of `tokens` at `instance`. Calls take at most `limit` seconds.
 
-    One certificate serves several signatures, as long as it lives.
+    A certificate is used for several signatures while it is valid.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class KeylessSigner:
         self._instance = instance
         self._tokens = tokens
         self._limit = limit
-        # Read at once: a wrong file is to be known before hours of hashing.
+        # Read at once, so that a wrong file is found before hours of hashing.
         self._config_text = (
             None if instance.trust_config is None else read_trust_config(instance.trust_config)
         )
-        self._certified: Certified | None = None
+        self._session: SigningSession | None = None
 
     @classmethod
     def load(
@@ -85,8 +85,9 @@ class KeylessSigner:
         """The signer with the identity in the file `token`, of the environment or of the CI job.
 
         It signs at the private instance of `trust_config`, at `staging`, or at public-good. Without
-        any of those identities, who listens to `person` is asked in a browser when it signs. Raises
-        UsageError without an identity and for both instances, as `read_trust_config`, StorageError.
+        these identities a browser opens when it signs, if `person`, which receives the warning, is
+        given. Raises UsageError without an identity and for both instances, StorageError, and as
+        `read_trust_config`.
         """
         if staging and trust_config is not None:
             raise UsageError("--staging and --trust-config contradict each other")
@@ -97,66 +98,66 @@ class KeylessSigner:
         return signer
 
     def require_identity(self) -> None:
-        """Raises now what `sign` would later, where there is no identity or no instance.
+        """Raises UsageError or StorageError early if there is no identity or no instance.
 
-        No person is asked. Raises UsageError and StorageError.
+        Opens no browser.
         """
         _ = self._config
         self._tokens.unattended(self._limit)
 
     def policy(self) -> Policy:
-        """The policy that trusts this signer alone. Fetches the certificate that says who it is."""
+        """The policy that trusts this signer alone. Requests a certificate for its identity."""
         return single_identity_policy(*identity_of(self._current().certificate))
 
     def sign(self, statement: bytes) -> bytes:
-        """A bundle over exactly the bytes of `statement`, which verifies.
+        """A verified bundle over exactly the bytes of `statement`.
 
-        Raises UsageError where there is no identity, StorageError where a service is down, slow or
-        unreadable, NotTrustedError (step 3) where what the services gave does not verify.
+        Raises UsageError without an identity, StorageError if a service is down, slow or
+        unreadable, NotTrustedError (step 3) if a response does not verify.
         """
         from sigstore.dsse import Statement
 
-        # What a lying authority certified is not used again: it is kept when all has verified.
-        certified, self._certified = self._current(), None
-        asked = f"{REKOR} or its timestamp authority" if self._stamps() else REKOR
-        made = call_with_timeout(
-            asked, self._limit, lambda: certified.signer.sign_dsse(Statement(statement))
+        # The session is reused only after the bundle verified.
+        session, self._session = self._current(), None
+        service = f"{REKOR} or its timestamp authority" if self._stamps() else REKOR
+        bundle = call_with_timeout(
+            service, self._limit, lambda: session.signer.sign_dsse(Statement(statement))
         )
-        data = canonical(json.loads(made.to_json()))
+        data = canonical(json.loads(bundle.to_json()))
         self._check(data, statement)
-        self._certified = certified
+        self._session = session
         return data
 
     def _check(self, data: bytes, statement: bytes) -> None:
-        """Nothing is handed out that verifiers would refuse: signing itself verifies no log."""
+        """Verifies a new bundle as verifiers do: signing itself does not verify the log."""
         root = TrustedRoot(json.loads(self._config.trusted_root._inner.to_json()), INSTANCE)
         try:
             bundle = parse_bundle(data)
             CertificateVerifier(root)(bundle)
         except NotTrustedError as error:
             raise NotTrustedError(
-                f"what {INSTANCE} made of the signature does not verify: {error.message}",
+                f"the bundle of {INSTANCE} does not verify: {error.message}",
                 step=3,
-                hint="nothing was published: ask who runs it, or use another instance",
+                hint="nothing was published: ask its operator, or use another instance",
             ) from None
         if bundle.payload != statement:
             raise NotTrustedError(f"{INSTANCE} signed another statement", step=3)
         if len(bundle.timestamps) != self._stamps():
-            # The library only logs it, and with a log that gives the time goes on.
-            raise StorageError("the timestamp authority gave no timestamp", hint=AGAIN)
+            # The library only logs a warning if the log has a time.
+            raise StorageError("the timestamp authority returned no timestamp", hint=AGAIN)
 
     def _stamps(self) -> int:
-        """How many timestamps a signature must have."""
+        """The required number of timestamps of a signature."""
         return len(self._config.signing_config.get_tsas())
 
-    def _current(self) -> Certified:
-        """A certificate that lives long enough for a signature, with the library's signer."""
+    def _current(self) -> SigningSession:
+        """A session whose certificate is valid long enough for a signature."""
         soon = datetime.now(UTC) + _MARGIN
-        if self._certified is None or self._certified.certificate.not_valid_after_utc < soon:
-            self._certified = self._certify()
-        return self._certified
+        if self._session is None or self._session.certificate.not_valid_after_utc < soon:
+            self._session = self._certify()
+        return self._session
 
-    def _certify(self) -> Certified:
+    def _certify(self) -> SigningSession:
         from sigstore.sign import SigningContext
 
         config = self._config
@@ -168,21 +169,21 @@ class KeylessSigner:
             INSTANCE, self._limit, lambda: SigningContext.from_trust_config(config)
         )
 
-        def request() -> Certified:
+        def request() -> SigningSession:
             with context.signer(token) as signer:
-                # Private, for the library does not say whose certificate it signs with.
-                return Certified(signer, signer._signing_cert())
+                # The library has no public access to its certificate.
+                return SigningSession(signer, signer._signing_cert())
 
-        certified = call_with_timeout(FULCIO, self._limit, request)
-        identity, issuer = identity_of(certified.certificate)
+        session = call_with_timeout(FULCIO, self._limit, request)
+        identity, issuer = identity_of(session.certificate)
         if issuer not in {token.issuer, token.federated_issuer}:
             raise NotTrustedError(
                 f"{FULCIO} vouches for {quoted(identity)} by {quoted(issuer)},"
                 f" but the token is by {quoted(token.issuer)}",
                 step=3,
-                hint="nothing was published: ask who runs this instance of Sigstore",
+                hint="nothing was published: ask the operator of this Sigstore instance",
             )
-        return certified
+        return session
 
     @cached_property
     def _config(self) -> ClientTrustConfig:
@@ -195,11 +196,11 @@ class KeylessSigner:
             return call_with_timeout(INSTANCE, self._limit, fetch)
         try:
             config = ClientTrustConfig.from_json(self._config_text)
-            # Both are checked when they are asked for, and not before.
+            # Both are checked at first access only.
             _ = config.signing_config, config.trusted_root
         except (Error, *UNREADABLE) as error:
             raise UsageError(
                 f"the trust configuration cannot be used: {quoted(str(error))}",
-                hint="ask who runs the instance for its configuration",
+                hint="ask the instance's operator for its configuration",
             ) from None
         return config

@@ -1,4 +1,4 @@
-"""Identity tokens: where they come from, in which order."""
+"""Identity tokens and their sources, in order."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ PUBLIC_WARNING = (
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """Where the identity is from: `file`, else the environment, else the CI service, else a person.
+    """The source of the identity: `file`, else the environment, the CI service, or a browser.
 
-    `warn` tells a person, who is asked in a browser; None where nobody is there to ask.
+    `warn` shows a warning before the browser opens; None means that no browser can be used.
     """
 
     file: Path | None
@@ -36,21 +36,21 @@ class TokenSource:
     warn: Callable[[str], None] | None
 
     def unattended(self, limit: float) -> IdentityToken | None:
-        """A token that needs no person, None where there is none.
+        """A token that needs no browser, None if there is none.
 
-        Raises UsageError for one that is expired, malformed or for another audience, and where none
-        exists and nobody can be asked; StorageError where the CI service does not give it.
+        Raises UsageError for a token that is expired, malformed or for another audience, and
+        without a token or browser; StorageError if the CI service returns none.
         """
         from sigstore.oidc import IdentityError, IdentityToken
 
-        raw = self._given()
+        raw = self._explicit_token()
         if raw is None:
             raw = call_with_timeout("the CI service's identity provider", limit, _detect)
         if raw is None and self.warn is None:
             raise UsageError(
                 "there is no identity to sign with",
-                hint=f"set {TOKEN_VARIABLES[0]}, write --sign keyless:FILE with a token in FILE,"
-                " give a CI job the right to identity tokens, or sign on a terminal",
+                hint=f"set {TOKEN_VARIABLES[0]}, pass --sign keyless:FILE with a token in FILE,"
+                " allow identity tokens in the CI job, or sign on a terminal",
             )
         if raw is None:
             return None
@@ -60,7 +60,7 @@ class TokenSource:
             raise refused_token(error) from None
 
     def by_browser(self, provider: str, limit: float) -> IdentityToken:
-        """Asks the person to sign in at the identity provider with the URL `provider`."""
+        """Lets the user sign in with a browser at the identity provider with the URL `provider`."""
         from sigstore.oidc import Issuer
 
         if self.warn is not None:
@@ -68,7 +68,7 @@ class TokenSource:
         issuer = call_with_timeout(ISSUER, limit, lambda: Issuer(provider))
         return call_with_timeout(f"{INSTANCE}'s sign-in page", BROWSER_LIMIT, issuer.identity_token)
 
-    def _given(self) -> str | None:
+    def _explicit_token(self) -> str | None:
         if self.file is not None:
             return _read(self.file)
         variable = next((name for name in TOKEN_VARIABLES if self.environment.get(name)), None)
@@ -76,14 +76,14 @@ class TokenSource:
 
 
 def _detect() -> str | None:
-    """The CI service's token, None outside of one."""
+    """The CI service's token, None outside of CI."""
     from id import GitHubOidcPermissionCredentialError
     from sigstore.oidc import IdentityError, detect_credential
 
     try:
         return detect_credential()
     except IdentityError as error:
-        why = f"the CI service gives no identity token: {quoted(str(error))}"
+        why = f"the CI service returned no identity token: {quoted(str(error))}"
         if isinstance(error.__cause__, GitHubOidcPermissionCredentialError):
             raise UsageError(why, hint="give the job `permissions: id-token: write`") from None
         raise StorageError(why, hint=AGAIN) from None

@@ -1,6 +1,6 @@
-"""Step 3 for bundles with a certificate: verified by sigstore-python, offline.
+"""Step 3 for bundles with a certificate: sigstore-python verifies them, offline.
 
-It is told in docs/guides/keyless.md.
+See docs/guides/keyless.md.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class CertificateVerifier:
-    """Verifies keyless bundles under one trusted root, without any network.
+    """Verifies keyless bundles under a trusted root, without network.
 
-    Loading sigstore-python and the root waits for the first bundle.
+    Loads sigstore-python and the root at the first bundle.
     """
 
     def __init__(self, root: TrustedRoot = PUBLIC_GOOD) -> None:
         self.root = root
 
     def __call__(self, bundle: Bundle) -> Signature:
-        """Who made `bundle` and when, by a certificate and log that the trusted root vouches for.
+        """The signer of `bundle` and its time, by a certificate and log under the trusted root.
 
-        Raises NotTrustedError (step 3; step 1 for a log entry of another form) for anything less,
-        UsageError where the trusted root itself is none.
+        Raises NotTrustedError (step 3; step 1 for a malformed log entry), UsageError for an invalid
+        trusted root.
         """
         from sigstore.errors import Error
         from sigstore.models import Bundle as SigstoreBundle
@@ -61,10 +61,10 @@ class CertificateVerifier:
                 f"the keyless signature does not verify under {self.root.origin}:"
                 f" {quoted(str(error) or type(error).__name__)}",
                 step=3,
-                hint="a private instance's trusted root is given with --trusted-root FILE",
+                hint="for a private instance, pass its trusted root with --trusted-root FILE",
             ) from None
         certificate = theirs.signing_certificate
-        # Two parsers have read the same bytes: what ours will go on with must be what theirs saw.
+        # Two parsers read the same bytes: both must have found the same.
         if (kind, payload, CertificateMaterial(certificate.public_bytes(Encoding.DER))) != (
             PAYLOAD_TYPE, bundle.payload, bundle.material,
         ):  # fmt: skip
@@ -99,12 +99,12 @@ class CertificateVerifier:
         except (Error, *UNREADABLE) as error:
             raise UsageError(
                 f"{self.root.origin} cannot be used: {quoted(str(error))}",
-                hint="ask who runs the instance for its trusted_root.json",
+                hint="ask the instance's operator for its trusted_root.json",
             ) from None
 
 
 class _AnyIdentity:
-    """The library's own policy is not used: whom to trust is decided by ours, in step 6."""
+    """Accepts every identity: provreg's policy decides in step 6."""
 
     def verify(self, cert: Certificate) -> None:
         identity_of(cert)
@@ -113,18 +113,18 @@ class _AnyIdentity:
 def _time(
     verifier: Verifier, bundle: SigstoreBundle, *, promised: bool
 ) -> tuple[datetime, Proof, bool]:
-    """When a verified bundle was signed, what vouches for it, and whether it has a timestamp.
+    """The time of a verified bundle, its proof, and whether it has a timestamp.
 
-    Where the log promised a time, it is the proof. Every timestamp must hold: the library lets a
-    bad one pass beside a good proof of time.
+    If the log promised a time, it is the proof. Every timestamp must verify: the library ignores an
+    invalid one beside another proof of time.
     """
     stamps = bundle.verification_material.timestamp_verification_data
-    asked = 0 if stamps is None else len(stamps.rfc3161_timestamps)
-    # Private, for the library returns no times; the promise itself was verified with the entry.
+    count = 0 if stamps is None else len(stamps.rfc3161_timestamps)
+    # The library has no public access to times; the promise was verified with the entry.
     times = verifier._establish_time(bundle)
-    if len(times) != asked + promised:
+    if len(times) != count + promised:
         raise NotTrustedError("a timestamp of the bundle does not verify", step=3)
     logged = times[-1].time
     if promised:
-        return logged.astimezone(UTC), "log", asked > 0
-    return min(one.time for one in times).astimezone(UTC), "tsa", True
+        return logged.astimezone(UTC), "log", count > 0
+    return min(moment.time for moment in times).astimezone(UTC), "tsa", True

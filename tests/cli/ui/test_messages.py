@@ -64,7 +64,7 @@ def test_version_is_said(provreg: Run) -> None:
         (["policy", "init", "--key", "ann.key.pub"], "'provreg.policy.toml' exists", "--out"),
         (["key", "generate", "--out", "k"], "without a terminal", "PROVREG_PASSWORD"),
         (["key", "generate", "--out", "ann.key", "--no-passphrase"], "'ann.key' exists", "another"),
-        (["verify", "pets", "--key", "ann.key"], "a private key stands where a public", ".pub"),
+        (["verify", "pets", "--key", "ann.key"], "found a private key", ".pub"),
     ],
 )  # fmt: skip
 def test_usage_errors_say_what_to_do(

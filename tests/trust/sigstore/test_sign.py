@@ -202,7 +202,7 @@ def test_bad_token_is_refused_before_anything_is_asked(
         signer = make()
     asked = len(loopback.server.calls)
     for use in (signer.require_identity, lambda: signer.sign(STATEMENT), signer.policy):
-        with pytest.raises(UsageError, match=f"identity token is not taken.*{why}"):
+        with pytest.raises(UsageError, match=f"identity token is refused.*{why}"):
             use()
     assert len(loopback.server.calls) == asked
 
@@ -279,7 +279,7 @@ def test_ci_job_without_the_right_to_tokens_is_told(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.delenv("ACTIONS_ID_TOKEN_REQUEST_URL", raising=False)
     monkeypatch.delenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", raising=False)
-    with pytest.raises(UsageError, match="CI service gives no identity token") as caught:
+    with pytest.raises(UsageError, match="CI service returned no identity token") as caught:
         make(environment={}).require_identity()
     assert "id-token: write" in caught.value.hint
 
@@ -320,7 +320,7 @@ def test_public_instance_that_cannot_be_reached_is_one_error(
     for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(variable, raising=False)
     environment = {"PROVREG_IDENTITY_TOKEN": loopback.oidc.token()}
-    for home, why in ((tmp_path, "cannot be reached"), (Path("/dev/null/x"), "cannot be asked")):
+    for home, why in ((tmp_path, "cannot be reached"), (Path("/dev/null/x"), "cannot be called")):
         monkeypatch.setenv("HOME", str(home))
         signer = KeylessSigner(
             Instance(staging=staging), TokenSource(None, environment, None), limit=20
