@@ -101,7 +101,7 @@ BUNDLES: tuple[tuple[str, str, int, str, Callable[[bytes], Made]], ...] = (
      lambda payload: bundle(payload, dsseEnvelope=envelope(payload, ("alice", "bob")))),
     ("no-signature", "with no signature", 2, "has 0 signatures",
      lambda payload: bundle(payload, dsseEnvelope=envelope(payload, ()))),
-    ("payload-type", "of another payload type", 2, "payload is of type",
+    ("payload-type", "of another payload type", 2, "payload has type",
      lambda payload: bundle(payload, dsseEnvelope=envelope(payload, kind="application/json"))),
     ("other-key", "by a key nobody trusts, with the hint of a trusted one", 3,
      "no trusted key made this signature",
