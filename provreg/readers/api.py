@@ -206,6 +206,23 @@ class ReadResult:
     fetched: FetchedList | None = None
 
 
+class Closing:
+    """A context manager that is closed at the end of the context."""
+
+    close: Callable[[], None]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 class SampleFiles(Protocol):
     """Samples whose bytes can be read one by one, by id. Serves one thread at a time."""
 

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +31,7 @@ from provreg.core.rows.row import hash_rows
 from provreg.errors import Finding, FormatError, InputError, NotFoundError, ProvregError, UsageError
 from provreg.readers.api import (
     SAMPLES,
+    Closing,
     Payloads,
     ReadContext,
     Reader,
@@ -213,7 +213,7 @@ class PluggedReader:
         )
 
 
-class _PluggedFiles:
+class _PluggedFiles(Closing):
     """The samples of a plugged reader by id."""
 
     def __init__(self, reader: PluggedReader, files: Any) -> None:
@@ -231,17 +231,6 @@ class _PluggedFiles:
     def close(self) -> None:
         with self._reader.held():
             self._files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def find_plugged(format_: str) -> PluggedReader | None:

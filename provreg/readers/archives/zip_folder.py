@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import compress, groupby, pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from blake3 import blake3
@@ -18,7 +18,7 @@ from blake3 import blake3
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST
 from provreg.errors import Finding, InputError, NotFoundError
-from provreg.readers.api import ReadContext, ReadResult, SampleKind
+from provreg.readers.api import Closing, ReadContext, ReadResult, SampleKind
 from provreg.readers.archives.zip_contents import Member, member_pieces, members_of
 from provreg.readers.data_files.source_file import SourceFile, display, open_source, stat_source
 from provreg.readers.data_files.table_files import all_files, chosen_files, files_at
@@ -38,7 +38,6 @@ from provreg.readers.files.walk import SYSTEM_FILES, ByteRun, excluded_folder_er
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from provreg.readers.api import ReadOptions
 
@@ -150,7 +149,7 @@ def listed_files(paths: Sequence[Path], _format: str, _label: str | None) -> set
     return set(archives(paths))
 
 
-class ZipFiles:
+class ZipFiles(Closing):
     """The members of the archives at `paths`, by their ids as samples.
 
     A context manager that keeps the archives open. It may cross a fork.
@@ -185,17 +184,6 @@ class ZipFiles:
     def close(self) -> None:
         """Closes the archives. Raises InputError for one that changed while it was open."""
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def archives(paths: Sequence[Path]) -> list[Path]:

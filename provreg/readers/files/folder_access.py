@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Self
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import InputError, NotFoundError
+from provreg.readers.api import Closing
 from provreg.readers.files.safe_open import READ_FILE, Descent, error_for, is_transient, resolve
 from provreg.readers.files.walk import ByteRun, starting_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 # What opening says where a link stands, at the end of a path and within it.
 _LINK_MET = frozenset({errno.ELOOP, errno.ENOTDIR})
@@ -28,7 +28,7 @@ _DELAYS = (0.05, 0.25, 1.0)
 _MOST_OPEN = 128
 
 
-class FolderFiles:
+class FolderFiles(Closing):
     """The files of the samples below `paths`, by the ids `readers.files.walk` gives them.
 
     A context manager that keeps folders open, so that reading samples is cheap; what is left open
@@ -112,17 +112,6 @@ class FolderFiles:
         if len(segments) == 1:
             return root, "", self._single[sample]
         return root, "/".join(segments[1:-1]), segments[-1]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Root:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, StorageError
+from provreg.readers.api import Closing
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    pass
 
 # Folders below folders: more would run into the limit of open files.
 DEEPEST = 200
@@ -40,7 +41,7 @@ _REASONS = {
 }
 
 
-class Descent:
+class Descent(Closing):
     """The folders below one root, the last one used kept open with all those above it.
 
     A context manager. Raises OSError as the system does: ELOOP or ENOTDIR where a link stands.
@@ -89,17 +90,6 @@ class Descent:
         self._close_below(0)
         while self._opened:
             os.close(self._opened.pop())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def reason_of(error: OSError) -> str:

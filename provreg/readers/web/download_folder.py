@@ -11,24 +11,24 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from stat import S_ISREG
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 from blake3 import blake3
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, StorageError
+from provreg.readers.api import Closing
 from provreg.readers.files.safe_open import READ_FILE, Descent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 
 
-class DownloadFolder:
+class DownloadFolder(Closing):
     """The files of the samples below `root`, by id. Several threads may use one.
 
     Its methods raise StorageError naming the sample, also where a link stands on the way.
@@ -93,17 +93,6 @@ class DownloadFolder:
             with suppress(StorageError):
                 self.discard(sample)
         self._descent.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _place(self, sample: str, *, make: bool) -> Iterator[tuple[int, str]]:
