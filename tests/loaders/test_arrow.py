@@ -233,7 +233,7 @@ def test_shards_that_no_type_holds_together_are_not_published(
     data.mkdir()
     pq.write_table(pa.table({"n": later}), data / "0.parquet")
     pq.write_table(pa.table({"n": first}), data / "1.parquet")
-    with pytest.raises(provreg.InputError, match="parquet', row 1: column 'n' holds a value"):
+    with pytest.raises(provreg.InputError, match="parquet', row 1: column 'n' has a value"):
         publish(data)
     assert not list(bench.registry.glob("datasets/*/versions/*"))
 
@@ -248,7 +248,7 @@ def test_a_later_version_is_handed_out_as_the_first_was(
     publish(path)
     assert provreg.loaders.arrow.table(load_data(path), ())["at"].type == pa.timestamp("us")
     pq.write_table(pa.table({"at": pa.array([1000, 2001], pa.timestamp("ns"))}), path)
-    with pytest.raises(provreg.InputError, match="row 2: column 'at' holds a value that does not"):
+    with pytest.raises(provreg.InputError, match="row 2: column 'at' has a value that does not"):
         publish(path)
 
 
