@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
     from provreg.flows.verify.freshness import Freshness
     from provreg.flows.verify.lineage import Ancestor
-    from provreg.flows.verify.signatures import Skipped, Waiting
+    from provreg.flows.verify.signatures import PendingProposal, Skipped
     from provreg.flows.verify.steps import Step, VerifiedVersion
     from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
@@ -197,14 +197,14 @@ class Registry:
 
         return proposals(self.workspace, self.require_trust())
 
-    def waiting(self, dataset: str) -> list[Waiting]:
+    def waiting(self, dataset: str) -> list[PendingProposal]:
         """The proposals above the newest number with a signature of a principal of the policy."""
-        from provreg.flows.verify.signatures import waiting
+        from provreg.flows.verify.signatures import signed_proposals
 
         if self.trust is None:
             return []
         newest = max(self.workspace.versions.numbers(dataset), default=0)
-        return waiting(self.workspace, dataset, self.trust, above=newest)
+        return signed_proposals(self.workspace, dataset, self.trust, above=newest)
 
     def only_proposed(self) -> list[str]:
         """The datasets that have proposals but no version yet."""
@@ -363,9 +363,9 @@ class Registry:
         `model` is the run's model, if it could not be read when the run ended. `confirm` is called
         with the digest and the receipt before anything is signed, and raises to cancel.
         """
-        from provreg.flows.receipts.publish import sign_kept
+        from provreg.flows.receipts.publish import sign_pending
 
-        return sign_kept(
+        return sign_pending(
             self.workspace, self.trust, path, signer, model=model, asked=confirm, progress=progress
         )
 
@@ -534,11 +534,11 @@ class Registry:
         return version
 
     def _judged(self, digests: Iterable[str]) -> list[Ancestor]:
-        from provreg.flows.verify.lineage import judged
+        from provreg.flows.verify.lineage import judge_versions
         from provreg.flows.verify.manifest import read_head
 
         heads = [(digest, read_head(self.workspace, digest)) for digest in digests]
-        return judged(self.workspace, heads, self.trust)
+        return judge_versions(self.workspace, heads, self.trust)
 
     def require_trust(self) -> Trust:
         """The trust in force; raises NotTrustedError without a policy or key."""

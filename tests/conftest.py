@@ -182,7 +182,7 @@ class Bench:
     def seen(self, name: str = "pets") -> Seen | None:
         """What this consumer has seen of a dataset here."""
         workspace = self.open().workspace
-        uids = set(workspace.known_here(name).values())
+        uids = set(workspace.uids_here(name).values())
         return workspace.seen(uids.pop()) if uids else None
 
     def forget(self, *variables: str) -> None:

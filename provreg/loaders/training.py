@@ -19,7 +19,7 @@ from provreg.core.statements.receipt import MAX_PARAMETERS, ModelFile, Receipt
 from provreg.errors import FormatError, ProvregError, UsageError
 from provreg.flows.receipts.code_state import code_revision, environment, running_script
 from provreg.flows.receipts.publish import (
-    kept_until_published,
+    pending_until_published,
     publish_receipt,
     trained_on,
     unsigned_receipt,
@@ -168,7 +168,7 @@ class TrainingRun:
             environment=environment(),
         )
         unsigned = unsigned_receipt(receipt, counts)
-        with kept_until_published(self._workspace, unsigned, allow_missing_model=not files):
+        with pending_until_published(self._workspace, unsigned, allow_missing_model=not files):
             if complaint is not None:
                 raise complaint
             oms = _oms_signature(path, files, self._signer) if self._oms else None

@@ -85,7 +85,7 @@ def proposal_key(dataset: str, number: int, head: str) -> str:
     return f"{proposals_prefix(dataset)}/{number:08d}-{segment}.json"
 
 
-def proposed_by(key: str) -> tuple[int, str] | None:
+def proposal_of_key(key: str) -> tuple[int, str] | None:
     """(number, head) that the proposal with this key is of; None where it is the key of none."""
     match = _PROPOSAL_NAME.fullmatch(key.rpartition("/")[2])
     return (int(match[1]), f"sha256:{match[2]}") if match and int(match[1]) else None

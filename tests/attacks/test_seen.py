@@ -310,7 +310,7 @@ def forked(bench: Bench) -> tuple[Outcome, str]:
 def test_what_history_refuses_is_trusted_nowhere(bench: Bench, known: str) -> None:
     """Signed as it should be: only who knows the other one can tell."""
     from provreg.core.statements.latest import Latest
-    from provreg.flows.verify.lineage import judged
+    from provreg.flows.verify.lineage import judge_versions
 
     second, other = forked(bench)
     assert second.head is not None
@@ -341,7 +341,7 @@ def test_what_history_refuses_is_trusted_nowhere(bench: Bench, known: str) -> No
     assert shown.trusted_because is None
     assert shown.refused_because == f"step 9: {error.message}"
     assert [one.trusted_because for one in registry.log("pets") if one.digest == other] == [None]
-    (listed,) = judged(registry.workspace, [(other, shown.head)], registry.trust)
+    (listed,) = judge_versions(registry.workspace, [(other, shown.head)], registry.trust)
     assert listed.standing == "distrusted"
 
 

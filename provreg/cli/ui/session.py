@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provreg.flows.index.sync import Damaged
     from provreg.flows.verify.gate import Gate
     from provreg.flows.verify.lineage import Ancestor
-    from provreg.flows.verify.signatures import Waiting
+    from provreg.flows.verify.signatures import PendingProposal
     from provreg.registry import Registry
     from provreg.trust.signers import Signer
 
@@ -156,7 +156,7 @@ def print_gate(gate: Gate, output: Output) -> bool:
     return bool(gate.refusals)
 
 
-def warn_waiting(dataset: str, waiting: Iterable[Waiting], output: Output) -> None:
+def warn_waiting(dataset: str, waiting: Iterable[PendingProposal], output: Output) -> None:
     """Warns of proposals that wait for signatures."""
     for proposal in waiting:
         output.warn(

@@ -135,7 +135,7 @@ def blame(
     """
     check_utf8("the id", *ids)
     head = version.head
-    entries = _named(workspace, head, ids) if ids else load_entries(workspace, head)
+    entries = _chosen_entries(workspace, head, ids) if ids else load_entries(workspace, head)
     line = lineage(workspace, version.digest, trust)
     changes = changes_to(workspace, line, ids) if ids else None
     if changes is None:
@@ -150,7 +150,7 @@ def blame(
     return Blamed(entries, line, blame_touched(changes), changes)
 
 
-def _named(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.Table:
+def _chosen_entries(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.Table:
     """The entries of `ids`, from the parts alone that these can be in."""
     wanted = pa.array(ids, pa.string())
     found = [

@@ -10,7 +10,7 @@ from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.flows.receipts.runs import RunJudge
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.lineage import judged
+from provreg.flows.verify.lineage import judge_versions
 from provreg.flows.verify.manifest import checked_part, read_head
 from provreg.store.index.index import uses_entries, with_part
 
@@ -27,7 +27,7 @@ def query(
     heads = [
         (indexed.head, read_head(workspace, indexed.head)) for indexed in workspace.index.versions()
     ]
-    because = [ancestor.trusted_because for ancestor in judged(workspace, heads, trust)]
+    because = [ancestor.trusted_because for ancestor in judge_versions(workspace, heads, trust)]
     trusted = pa.table(
         {
             "head": pa.array([digest for digest, _ in heads], pa.string()),

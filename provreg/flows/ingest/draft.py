@@ -125,7 +125,7 @@ class Draft:
     changes: Changes
     read: ReadResult
 
-    def says_nothing_new(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether a version of it would say what the parent says: of the samples, of what may lie
         in the data and is none, and of classes that no sample has."""
         if self.parent is None or len(self.changes):

@@ -23,7 +23,7 @@ from provreg.flows.ingest.request import Ingestion
 from provreg.flows.ingest.unchanged import check_for
 from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.signatures import Waiting, waiting
+from provreg.flows.verify.signatures import PendingProposal, signed_proposals
 from provreg.flows.verify.steps import Judge, VerifiedVersion
 from provreg.trust.signers import KeySigner, Signer
 
@@ -56,7 +56,7 @@ def ingest(
             workspace, dataset, trust, after_revoked=ingestion.after_revoked
         )
         newest = _newest(parent, passed_over)
-        waits = waiting(workspace, dataset, trust, above=newest)
+        waits = signed_proposals(workspace, dataset, trust, above=newest)
         if check is not None and parent is not None:
             left_out = check.left_out(parent.head, parent.digest)
             if left_out is not None:
@@ -69,7 +69,7 @@ def ingest(
         data = data or InputData(workspace, ingestion, progress)
         read = data.read(None if parent is None else parent.head.reading)
         drafted, made = draft(ingestion, read, Parent.of(parent)), None
-        if not drafted.says_nothing_new():
+        if not drafted.is_unchanged():
             sealed = seal(
                 drafted,
                 number=newest + 1,
@@ -112,7 +112,7 @@ def _unchanged(
     newest: VerifiedVersion,
     left_out: Mapping[str, int],
     passed_over: Sequence[RejectedVersion],
-    waits: Sequence[Waiting],
+    waits: Sequence[PendingProposal],
 ) -> Outcome:
     """That nothing is published: the files are known to be those that made `newest`."""
     return Outcome(
@@ -155,7 +155,7 @@ def dry_run(
     if trust is None:
         return outcome_of(drafted, passed_over)
     newest = _newest(parent, passed_over)
-    waits = waiting(workspace, ingestion.dataset, trust, above=newest)
+    waits = signed_proposals(workspace, ingestion.dataset, trust, above=newest)
     verdict = None if signer is None else _foreseen(signer, trust, ingestion.dataset, newest + 1)
     signers = len(verdict.approvals) if verdict is not None and verdict.trusted else None
     held = gate(

@@ -27,7 +27,7 @@ from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.history import known_of, remember
 from provreg.flows.verify.manifest import read_head
 from provreg.flows.verify.revocations import read_chain
-from provreg.flows.verify.signatures import Waiting, is_recorded, signers_of
+from provreg.flows.verify.signatures import PendingProposal, is_recorded, signers_of
 from provreg.flows.verify.steps import (
     Judge,
     VerifiedVersion,
@@ -87,7 +87,7 @@ class Outcome:
     newest: str | None
     passed_over: Sequence[RejectedVersion]
     proposed: Proposed | None = None
-    waiting: Sequence[Waiting] = ()
+    waiting: Sequence[PendingProposal] = ()
     gate: Gate | None = None
     lacks: NotTrustedError | None = None
     fetched: FetchedList | None = None
@@ -98,7 +98,7 @@ def outcome_of(
     passed_over: Sequence[RejectedVersion],
     made: Head | Proposed | None = None,
     *,
-    waiting: Sequence[Waiting] = (),
+    waiting: Sequence[PendingProposal] = (),
     gate: Gate | None = None,
     lacks: NotTrustedError | None = None,
 ) -> Outcome:
@@ -154,7 +154,7 @@ def find_parent(
     for number in reversed(numbers):
         reference = Reference(dataset, version=number)
         try:
-            version = verify(workspace, reference, trust, even_revoked=after_revoked)
+            version = verify(workspace, reference, trust, allow_revoked=after_revoked)
         except RevokedError as error:
             raise RevokedError(
                 error.message,
@@ -210,7 +210,7 @@ def publish(
     trust: Trust,
     *,
     propose: bool,
-    waits: Sequence[Waiting],
+    waits: Sequence[PendingProposal],
 ) -> Head | Proposed | None:
     """The head that is now a version, or is proposed as one; None where another took its number.
 
@@ -294,7 +294,9 @@ def _refusal(
     return None
 
 
-def _not_published(head: Head, lacks: NotTrustedError, waits: Sequence[Waiting]) -> NotTrustedError:
+def _not_published(
+    head: Head, lacks: NotTrustedError, waits: Sequence[PendingProposal]
+) -> NotTrustedError:
     hint = "--propose leaves it as a proposal, which others can sign (`provreg sign`)"
     if waits:
         hint += f"; one by {', '.join(waits[-1].by)} waits: {head.dataset}@{waits[-1].digest}"
@@ -327,7 +329,7 @@ def claim(workspace: Workspace, head: Head, digest: str, trust: Trust) -> bool:
 
 
 def _proposed_before(
-    workspace: Workspace, head: Head, own: Trust, waits: Sequence[Waiting]
+    workspace: Workspace, head: Head, own: Trust, waits: Sequence[PendingProposal]
 ) -> Proposed | None:
     """What the one whom `own` trusts proposed already, if that is `head` but for when it was made.
 

@@ -157,7 +157,7 @@ def _parts(
     # Forked workers have the entries already: only the places of the parts go through pipes.
     executor: Executor = local_processes() if new >= _WORTH_PROCESSES else IN_PROCESS
     made = executor.map(
-        partial(_made, drafted.entries, frozenset(stored)),
+        partial(_make_part, drafted.entries, frozenset(stored)),
         [(start, ends, list(islice(next_known, len(ends)))) for start, ends in places],
     )
     parts: list[tuple[PartRef, pa.Table]] = []
@@ -173,7 +173,7 @@ def _parts(
     return parts
 
 
-def _made(
+def _make_part(
     entries: pa.Table, stored: frozenset[str], place: tuple[int, Ints, list[bytes | None]]
 ) -> tuple[bytes, bytes | None]:
     """(block list, part file) of the part that starts at a row and has its blocks end so.

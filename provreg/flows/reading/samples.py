@@ -141,7 +141,7 @@ def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRo
     return stream
 
 
-def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> DataFields:
+def data_fields_of(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> DataFields:
     """What data read so say of their samples themselves: all but what a labels file said.
 
     `labels`, `splits`: the data speak of them at all. Raises FormatError for a reading that is
@@ -158,10 +158,10 @@ def told_by_data(reading: Mapping[str, Any], *, labels: bool, splits: bool) -> D
     )
 
 
-def told_by_stream(reading: Mapping[str, Any]) -> DataFields:
-    """As `told_by_data`, of data that have not been read yet: only columns say every split."""
+def streamed_data_fields_of(reading: Mapping[str, Any]) -> DataFields:
+    """As `data_fields_of`, of data that have not been read yet: only columns say every split."""
     rows = sample_kind(reading) is SampleKind.ROWS
-    return told_by_data(
+    return data_fields_of(
         reading,
         labels=reading.get("label") not in {None, "none"},
         splits=rows and reading.get("split") is not None,

@@ -70,7 +70,7 @@ def publish_receipt(workspace: Workspace, unsigned: UnsignedReceipt, signer: Sig
 
 
 @contextmanager
-def kept_until_published(
+def pending_until_published(
     workspace: Workspace, unsigned: UnsignedReceipt, *, allow_missing_model: bool = False
 ) -> Iterator[None]:
     """A block that signs and publishes `unsigned`; if it fails, the receipt is kept.
@@ -98,7 +98,7 @@ def kept_until_published(
     remove_pending(path)
 
 
-def sign_kept(
+def sign_pending(
     workspace: Workspace,
     trust: Trust | None,
     path: Path,

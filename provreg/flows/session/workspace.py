@@ -143,7 +143,7 @@ class Workspace:
         """The addresses of this registry: what was seen at either was seen here."""
         return self.store.places
 
-    def known_here(self, dataset: str) -> dict[str, str]:
+    def uids_here(self, dataset: str) -> dict[str, str]:
         """The uid that this user has seen under the name, by place."""
         places = map(state.load_place, self.places)
         return {
@@ -256,7 +256,7 @@ def open_as_asked(
     notice: Callable[[str], None] = no_report,
 ) -> Opened:
     """Raises NotFoundError without a registry, and as `find_trust`, `find_root` and `read_lock`."""
-    found = where.folder or _named(os.environ) or find(Path.cwd())
+    found = where.folder or _registry_variable(os.environ) or find(Path.cwd())
     if found is None:
         raise NotFoundError(
             "there is no registry here or in any folder above",
@@ -284,7 +284,7 @@ def open_as_asked(
     return Opened(workspace, trust, root)
 
 
-def _named(environ: Mapping[str, str]) -> Path | None:
+def _registry_variable(environ: Mapping[str, str]) -> Path | None:
     name = environ.get(REGISTRY_VARIABLE)
     return Path(name) if name else None
 

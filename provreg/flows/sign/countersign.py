@@ -21,7 +21,7 @@ from provreg.flows.session.trust import Trust, trust_signer
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.sign.proposals import Proposal, complete, find_proposal
 from provreg.flows.verify.history import check_history, known_of
-from provreg.flows.verify.lineage import Ancestor, judged, lineage
+from provreg.flows.verify.lineage import Ancestor, judge_versions, lineage
 from provreg.flows.verify.manifest import load_entries, locate, read_head
 from provreg.flows.verify.revocations import read_chain
 from provreg.flows.verify.signatures import check_bundles, is_recorded, no_version, over
@@ -114,7 +114,7 @@ def countersign(
         if trust is not None and proposal is not None and proposal.state == "complete":
             published = complete(workspace, head, digest, trust)
             proposal = _proposal(workspace, head, digest, trust, after_revoked=after_revoked)
-    version = judged(workspace, [(digest, head)], trust)[0]
+    version = judge_versions(workspace, [(digest, head)], trust)[0]
     return Countersigned(bundle, version, proposal, published)
 
 

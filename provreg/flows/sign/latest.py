@@ -43,7 +43,7 @@ def latest_of(
 
     Raises as `flows.verify.steps.verify`.
     """
-    version = verify(workspace, Reference(dataset), trust, even_stale=True)
+    version = verify(workspace, Reference(dataset), trust, allow_stale=True)
     return version, read_freshness(workspace, dataset, version.head.uid, trust)
 
 

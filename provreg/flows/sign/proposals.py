@@ -25,9 +25,15 @@ from provreg.errors import (
 from provreg.flows.ingest.publish import claim, find_parent
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.history import check_history, check_revocations_held, known_of
-from provreg.flows.verify.manifest import held_entries, load_entries, read_head
-from provreg.flows.verify.signatures import Waiting, is_proposal, is_recorded, proposed, signers_of
+from provreg.flows.verify.history import check_history, check_revocations_present, known_of
+from provreg.flows.verify.manifest import entries_of_checked, load_entries, read_head
+from provreg.flows.verify.signatures import (
+    PendingProposal,
+    is_proposal,
+    is_recorded,
+    list_proposals,
+    signers_of,
+)
 from provreg.flows.verify.steps import Judge, Step, check_named, read_signatures
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ class Proposal:
     """
 
     dataset: str
-    waiting: Waiting
+    waiting: PendingProposal
     head: Head | None
     state: State
     because: str
@@ -62,12 +68,14 @@ def proposals(workspace: Workspace, trust: Trust) -> list[Proposal]:
     return [
         found
         for dataset in workspace.versions.proposed()
-        for proposal in proposed(workspace, dataset, trust)
-        if (found := _judged(workspace, dataset, proposal, trust)) is not None
+        for proposal in list_proposals(workspace, dataset, trust)
+        if (found := _judge_proposal(workspace, dataset, proposal, trust)) is not None
     ]
 
 
-def _judged(workspace: Workspace, dataset: str, proposal: Waiting, trust: Trust) -> Proposal | None:
+def _judge_proposal(
+    workspace: Workspace, dataset: str, proposal: PendingProposal, trust: Trust
+) -> Proposal | None:
     if not proposal.by:
         why = "nobody whom the policy names has signed it"
         return Proposal(dataset, proposal, None, "unknown", why)
@@ -84,7 +92,7 @@ def _judged(workspace: Workspace, dataset: str, proposal: Waiting, trust: Trust)
 def judge_proposal(
     workspace: Workspace,
     head: Head,
-    proposal: Waiting,
+    proposal: PendingProposal,
     trust: Trust,
     *,
     after_revoked: bool = False,
@@ -169,7 +177,9 @@ def find_proposal(
     dataset, number, digest = reference.dataset, head.version, reference.head
     if dataset != head.dataset or not is_proposal(workspace, head, digest):
         return None
-    proposal = Waiting(number, digest, signers_of(workspace, dataset, number, digest, trust))
+    proposal = PendingProposal(
+        number, digest, signers_of(workspace, dataset, number, digest, trust)
+    )
     return judge_proposal(workspace, head, proposal, trust, after_revoked=after_revoked)
 
 
@@ -198,7 +208,7 @@ def verify_proposal(
             workspace, head.dataset, head.version, digest, trust, bundles, done, head=head
         )
         known = known_of(workspace, Reference(head.dataset), head.uid)
-        check_revocations_held(workspace, Judge.of(workspace, trust).chain, known)
+        check_revocations_present(workspace, Judge.of(workspace, trust).chain, known)
         reference = Reference(head.dataset, head=digest)
         check_history(workspace, reference, digest, head, known, done=done)
         load_entries(workspace, head)
@@ -207,7 +217,7 @@ def verify_proposal(
         if data:
             from provreg.flows.verify.data import verify_data
 
-            entries = held_entries(workspace, head)
+            entries = entries_of_checked(workspace, head)
             verify_data(workspace, head, entries, data, on_step=on_step, progress=progress)
         raise NotTrustedError(
             f"{proposal.reference} is a proposal of {head.dataset}@{head.version}, no version"

@@ -193,11 +193,15 @@ def rows_revoked(
     before: dict[int, NamedEntries | None] = dict.fromkeys(revoked.since for revoked in samples)
     # Oldest first: what is found of one version is where the next begins.
     for since, link, ancestor in reversed(found):
-        before[since] = _named(workspace, link, load_entries(workspace, ancestor), names)
-    return revoked_mask(_named(workspace, digest, entries, names), samples, head.version, before)
+        before[since] = _with_former_names(
+            workspace, link, load_entries(workspace, ancestor), names
+        )
+    return revoked_mask(
+        _with_former_names(workspace, digest, entries, names), samples, head.version, before
+    )
 
 
-def _named(
+def _with_former_names(
     workspace: Workspace, digest: str, entries: pa.Table, names: Sequence[Name]
 ) -> NamedEntries:
     """The entries of the head `digest`, and which of them had each of `names` before."""

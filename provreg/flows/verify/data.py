@@ -24,7 +24,7 @@ from provreg.core.manifest.data_fields import FINDING_KINDS, ORIGIN_FIELDS, Data
 from provreg.core.manifest.head import Head
 from provreg.errors import Finding, NotTrustedError
 from provreg.executors.api import no_report
-from provreg.flows.reading.samples import read_again, told_by_data
+from provreg.flows.reading.samples import data_fields_of, read_again
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.steps import Step
 from provreg.readers.api import ReadResult
@@ -70,7 +70,7 @@ def check_read(
 
     Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
     """
-    data_fields = told_by_data(head.reading, labels=read.labels_known, splits=read.splits_known)
+    data_fields = data_fields_of(head.reading, labels=read.labels_known, splits=read.splits_known)
     unread = {finding.id: finding for finding in read.findings}
     findings = [
         finding

@@ -94,7 +94,7 @@ def known_of(workspace: Workspace, reference: Reference, uid: str | None = None)
     which may have been seen elsewhere.
     """
     dataset = reference.dataset
-    here, pin = workspace.known_here(dataset), workspace.pins.get(dataset)
+    here, pin = workspace.uids_here(dataset), workspace.pins.get(dataset)
     uid_here = next(iter(here.values()), None)
     seen = None if uid_here is None else workspace.seen(uid_here)
     if uid_here is not None and seen is None:
@@ -205,7 +205,7 @@ def check_history(
     return remembered
 
 
-def check_revocations_held(
+def check_revocations_present(
     workspace: Workspace, chain: Chain, known: Known, attested: Sequence[Attested] = ()
 ) -> None:
     """Step 9: the registry still has the revocations that are known, and those of its dataset that

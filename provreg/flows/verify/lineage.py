@@ -73,10 +73,10 @@ def lineage(workspace: Workspace, digest: str, trust: Trust | None) -> list[Ance
     """
     line = list(history(workspace, digest))
     line.reverse()
-    return judged(workspace, line, trust)
+    return judge_versions(workspace, line, trust)
 
 
-def judged(
+def judge_versions(
     workspace: Workspace, heads: Iterable[tuple[str, Head]], trust: Trust | None
 ) -> list[Ancestor]:
     """`heads` with what the policy and what is known say of them (steps 1 to 9, limits)."""
@@ -84,10 +84,10 @@ def judged(
     heads = list(heads)
     if judge is not None:
         judge.lines.heads.update(heads)
-    return [_judged(workspace, judge, digest, head) for digest, head in heads]
+    return [_judge_version(workspace, judge, digest, head) for digest, head in heads]
 
 
-def _judged(workspace: Workspace, judge: Judge | None, digest: str, head: Head) -> Ancestor:
+def _judge_version(workspace: Workspace, judge: Judge | None, digest: str, head: Head) -> Ancestor:
     if judge is None:
         by = who_signed(workspace, head, digest, None)
         why = "no policy and no key says whom to trust"

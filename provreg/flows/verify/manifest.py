@@ -233,7 +233,7 @@ def long_label(objects: Objects, digest: bytes) -> str:
     return objects.get(written_digest(digest), limit=MAX_LABEL_BYTES).decode()
 
 
-def held_entries(workspace: Workspace, head: Head) -> pa.Table:
+def entries_of_checked(workspace: Workspace, head: Head) -> pa.Table:
     """The entries of a head that passed steps 10 and 11: its files are not read again."""
     import pyarrow as pa
 

@@ -98,7 +98,7 @@ def witness_of(workspace: Workspace, head: Head, digest: str, trust: Trust) -> W
     return Witness(seen, None if pin is None else pin.at)
 
 
-def signed_by_thieves(workspace: Workspace, digest: str, head: Head, trust: Trust) -> bool:
+def signed_with_stolen_keys(workspace: Workspace, digest: str, head: Head, trust: Trust) -> bool:
     """Whether all whom the policy knows of who signed a version did so with keys that may have been
     somebody else's by then."""
     signatures, _ = all_signatures(workspace, head, digest, trust)
@@ -120,8 +120,8 @@ def is_recorded(workspace: Workspace, head: Head, digest: str) -> bool:
 
 def is_proposal(workspace: Workspace, head: Head, digest: str) -> bool:
     """Whether the head `digest` was proposed and is no version (yet)."""
-    proposed = workspace.versions.is_proposed(head.dataset, head.version, digest)
-    return proposed and not is_recorded(workspace, head, digest)
+    list_proposals = workspace.versions.is_proposed(head.dataset, head.version, digest)
+    return list_proposals and not is_recorded(workspace, head, digest)
 
 
 def all_signatures(
@@ -201,7 +201,7 @@ def no_version(head: Head, digest: str) -> NotTrustedError:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingProposal:
     """A proposal of version `number` with this head digest; `by` are the principals who signed it,
     whether or not a rule lets them publish: none where the policy names nobody who did."""
 
@@ -210,18 +210,24 @@ class Waiting:
     by: tuple[str, ...]
 
 
-def proposed(workspace: Workspace, dataset: str, trust: Trust, *, above: int = 0) -> list[Waiting]:
+def list_proposals(
+    workspace: Workspace, dataset: str, trust: Trust, *, above: int = 0
+) -> list[PendingProposal]:
     """The proposals of numbers over `above`, ascending, with who signed them."""
     return [
-        Waiting(number, digest, signers_of(workspace, dataset, number, digest, trust))
+        PendingProposal(number, digest, signers_of(workspace, dataset, number, digest, trust))
         for number, digest in workspace.versions.proposals(dataset, above=above)
     ]
 
 
-def waiting(workspace: Workspace, dataset: str, trust: Trust, *, above: int) -> list[Waiting]:
-    """As `proposed`, but for those that nobody signed whom the policy names."""
+def signed_proposals(
+    workspace: Workspace, dataset: str, trust: Trust, *, above: int
+) -> list[PendingProposal]:
+    """As `list_proposals`, but for those that nobody signed whom the policy names."""
     return [
-        proposal for proposal in proposed(workspace, dataset, trust, above=above) if proposal.by
+        proposal
+        for proposal in list_proposals(workspace, dataset, trust, above=above)
+        if proposal.by
     ]
 
 

@@ -28,7 +28,7 @@ from provreg.flows.verify.history import (
     Known,
     Lines,
     check_history,
-    check_revocations_held,
+    check_revocations_present,
     known_of,
     remember,
 )
@@ -49,8 +49,8 @@ from provreg.flows.verify.signatures import (
     is_recorded,
     no_version,
     over_another,
-    signed_by_thieves,
     signed_when,
+    signed_with_stolen_keys,
     skipped,
     witness_of,
 )
@@ -114,9 +114,9 @@ class VerifiedVersion:
     @cached_property
     def entries(self) -> pa.Table:
         """The entries (schema `entry.ENTRY`), in order of their ids; loaded when asked for."""
-        from provreg.flows.verify.manifest import held_entries
+        from provreg.flows.verify.manifest import entries_of_checked
 
-        return held_entries(self.workspace, self.head)
+        return entries_of_checked(self.workspace, self.head)
 
     def revoked_samples(self) -> Mask:
         """One bool for each of `entries`, in their order: whether the sample is revoked.
@@ -140,13 +140,13 @@ def verify(
     trust: Trust,
     *,
     on_step: Callable[[Step], None] = no_report,
-    even_revoked: bool = False,
-    even_stale: bool = False,
+    allow_revoked: bool = False,
+    allow_stale: bool = False,
 ) -> VerifiedVersion:
     """Steps 1 to 11 for `reference`; remembers the version and what is revoked in the user's state.
 
-    Every finished step goes to `on_step`, also a failed one. `even_revoked` serves publishing a
-    clean version after a revoked one, `even_stale` signing the next *latest* statement.
+    Every finished step goes to `on_step`, also a failed one. `allow_revoked` serves publishing a
+    clean version after a revoked one, `allow_stale` signing the next *latest* statement.
     Raises NotTrustedError with the step that refused (RevokedError where that is a revocation),
     NotFoundError where there is no such dataset or version, StorageError where the registry cannot
     be read.
@@ -165,7 +165,7 @@ def verify(
         head, judge = signed.head, Judge.of(workspace, trust)
         facts = judge.facts_of(head, known)
         revoked = judge.check_revocation_and_expiry(
-            signed, done, even_revoked=even_revoked, even_stale=even_stale
+            signed, done, allow_revoked=allow_revoked, allow_stale=allow_stale
         )
         remembered = judge.check_history(signed, reference, done)
         _check_manifest(workspace, head, digest)
@@ -242,7 +242,7 @@ class Judge:
         signed = check_signatures(
             self.workspace, head.dataset, head.version, digest, self.trust, head=head
         )
-        self.check_revocation_and_expiry(signed, even_stale=not fresh)
+        self.check_revocation_and_expiry(signed, allow_stale=not fresh)
         self.check_history(signed, Reference(head.dataset, version=head.version))
         self.check_limits(signed)
         return signed
@@ -252,16 +252,16 @@ class Judge:
         signed: Signed,
         done: Report = no_report,
         *,
-        even_revoked: bool = False,
-        even_stale: bool = False,
+        allow_revoked: bool = False,
+        allow_stale: bool = False,
     ) -> InForce | None:
-        """Step 8: the revocation of the version, which is refused unless `even_revoked`, and the
+        """Step 8: the revocation of the version, which is refused unless `allow_revoked`, and the
         *latest* statement that the policy may ask for."""
         head, freshness = signed.head, self.facts_of(signed.head).freshness
         revoked = self.chain.revoking(head, signed.digest)
-        if not (even_revoked and revoked and self.chain.broken is None):
+        if not (allow_revoked and revoked and self.chain.broken is None):
             self.chain.check(head, signed.digest)
-        if not even_stale:
+        if not allow_stale:
             check_fresh(freshness, head, self.trust)
         standing = _standing(self.chain, revoked, freshness)
         done(8, f"{standing}; {signed_when(signed.signatures)}")
@@ -289,9 +289,9 @@ class Judge:
             return []
         from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
         from provreg.flows.verify.changes import changes_between
-        from provreg.flows.verify.manifest import held_entries, load_entries
+        from provreg.flows.verify.manifest import entries_of_checked, load_entries
 
-        entries = (held_entries if held else load_entries)(self.workspace, head)
+        entries = (entries_of_checked if held else load_entries)(self.workspace, head)
         refuse(rule, disallowed_origins(rule, entries))
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
@@ -347,7 +347,7 @@ class Judge:
             freshness = read_freshness(self.workspace, head.dataset, head.uid, self.trust)
             hidden = None
             try:
-                check_revocations_held(self.workspace, self.chain, known, freshness.attested)
+                check_revocations_present(self.workspace, self.chain, known, freshness.attested)
             except NotTrustedError as error:
                 hidden = error
             self._facts[dataset] = _Facts(known, freshness, hidden)
@@ -360,7 +360,7 @@ class Judge:
         """
         head, digest = version.head, version.digest
         if self.workspace.pinned(head, digest) is not None:
-            return not signed_by_thieves(self.workspace, digest, head, self.trust)
+            return not signed_with_stolen_keys(self.workspace, digest, head, self.trust)
         if not self.workspace.witnessed(head, digest, self.trust.name):
             return False
         try:
@@ -404,7 +404,7 @@ def check_signatures(
             raise _only_proposed(signed)
         raise no_version(head, digest)
     done(5, f"{head.dataset}@{head.version}, uid {head.uid}")
-    _say_counted(verdict, trust, done)
+    _report_principals(verdict, trust, done)
     verdict.require()
     return signed
 
@@ -528,7 +528,7 @@ def _judge(
     return verdict
 
 
-def _say_counted(verdict: Verdict, trust: Trust, done: Report) -> None:
+def _report_principals(verdict: Verdict, trust: Trust, done: Report) -> None:
     """Tells of those of steps 6 and 7 that passed."""
     names = [name for name, _ in verdict.approvals]
     if verdict.step == 8:

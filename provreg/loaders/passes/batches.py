@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import Head
-from provreg.flows.reading.samples import told_by_stream
+from provreg.flows.reading.samples import streamed_data_fields_of
 from provreg.flows.verify.manifest import long_label
 from provreg.loaders.passes.matching import Matching
 from provreg.readers.tables.samples import content_ids
@@ -89,7 +89,7 @@ class Pass:
             f"{head.dataset}@{head.version}",
             entries,
             ids_read=not _ids_are_contents(entries),
-            told=told_by_stream(head.reading),
+            told=streamed_data_fields_of(head.reading),
         )
         self._objects = objects
         self._wanted = wanted

@@ -8,7 +8,7 @@ from provreg.core.manifest.entry import ENTRY
 _HEX = ("content", "label_digest", "delivery", "content_sha256")
 
 
-def _shown(name: str, prefix: str = "") -> str:
+def _hex_column(name: str, prefix: str = "") -> str:
     column = prefix + name
     return f"lower(hex({column})) as {column}" if name in _HEX else column
 
@@ -16,8 +16,10 @@ def _shown(name: str, prefix: str = "") -> str:
 _KINDS_SQL = ", ".join(
     f"case when kinds & {bit} > 0 then '{kind}' end" for kind, bit in BIT.items()
 )
-ENTRY_COLUMNS = ", ".join(_shown(name) for name in ENTRY.names)
-_CHANGE_SQL = ", ".join(_shown(name, side) for side in ("old_", "new_") for name in ENTRY.names)
+ENTRY_COLUMNS = ", ".join(_hex_column(name) for name in ENTRY.names)
+_CHANGE_SQL = ", ".join(
+    _hex_column(name, side) for side in ("old_", "new_") for name in ENTRY.names
+)
 TABLES = ("versions", "entries", "changes", "runs", "models", "trained")
 VIEWS = f"""
 create view versions as

@@ -140,7 +140,8 @@ def _check_form(data: bytes, rows: int) -> Form:
         meta = chunk[3]
         _refuse_unless((meta[1], meta[3]) == (kind, path), "does not have the columns of an entry")
         _refuse_unless(
-            meta[4] in (_UNCOMPRESSED, _ZSTD), f"is compressed by {_named(meta[4])}, not by ZSTD"
+            meta[4] in (_UNCOMPRESSED, _ZSTD),
+            f"is compressed by {_codec_name(meta[4])}, not by ZSTD",
         )
         if len(path) == 1:
             _refuse_unless(meta[5] == rows, "has a column that is longer or shorter than others")
@@ -216,7 +217,7 @@ def _pages(data: bytes, footer: int, meta: dict[int, Any], taken: tuple[int, ...
     return unfolded
 
 
-def _named(codec: int) -> str:
+def _codec_name(codec: int) -> str:
     names = ("none", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
     return names[codec] if 0 <= codec < len(names) else f"codec {codec}"
 

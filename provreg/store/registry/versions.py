@@ -21,8 +21,8 @@ from provreg.store.layout import (
     DATASETS,
     check_head_digest,
     proposal_key,
+    proposal_of_key,
     proposals_prefix,
-    proposed_by,
 )
 from provreg.store.registry.statements import VERSIONS, StatementStore
 
@@ -119,14 +119,16 @@ class Versions(StatementStore):
         newest = max(self.numbers(dataset), default=0)
         keys = self._store.list(proposals_prefix(dataset))
         spent = sorted(
-            proposal for proposal in filter(None, map(proposed_by, keys)) if proposal[0] <= newest
+            proposal
+            for proposal in filter(None, map(proposal_of_key, keys))
+            if proposal[0] <= newest
         )
         for number, head in spent:
             self.withdraw(dataset, number, head)
         return spent
 
     def _proposed_by(self, key: str) -> tuple[int, str] | None:
-        found = proposed_by(key)
+        found = proposal_of_key(key)
         if found is None:
             self.report(f"{quoted(self._store.where(key))} is not a proposal: ignored")
         return found
