@@ -166,8 +166,7 @@ class RunJudge:
         if self._judge is None or not self._judge.chain.in_force:
             return 0
         head = read_head(self._workspace, on.head)
-        found = [revocation.revocation.samples for revocation in self._judge.chain.of(head)]
-        samples = [revoked for revoked in found if revoked is not None]
+        samples = self._judge.chain.samples_of(head)
         if not samples:
             return 0
         if on.head not in self._revoked:

@@ -144,8 +144,8 @@ def _differing(workspace: Workspace, batch: Sequence[_Pair]) -> tuple[pa.Table, 
         if same_ids(*spans):
             return drop_equal(*spans)
     before = combine_tables([old.rows(workspace) for old, _ in batch])
-    found = [new.rows(workspace) for _, new in batch if new is not None]
-    after = combine_tables([NO_ENTRIES, *found])
+    new_rows = [new.rows(workspace) for _, new in batch if new is not None]
+    after = combine_tables([NO_ENTRIES, *new_rows])
     if same_ids(before, after):
         return drop_equal(before, after)
     if len(batch) == 1:
@@ -184,15 +184,15 @@ def rows_revoked(
     names = list(dict.fromkeys(Name.of(revoked) for revoked in samples))
     # Newest first: a line is walked back once.
     wanted = sorted({revoked.since for revoked in samples if revoked.since > 1}, reverse=True)
-    found: list[tuple[int, str, Head]] = []
+    starts: list[tuple[int, str, Head]] = []
     for link, ancestor in history(workspace, digest) if wanted else ():
         if not wanted:
             break
         while wanted and ancestor.version < wanted[0]:
-            found.append((wanted.pop(0), link, ancestor))
+            starts.append((wanted.pop(0), link, ancestor))
     before: dict[int, NamedEntries | None] = dict.fromkeys(revoked.since for revoked in samples)
     # Oldest first: what is found of one version is where the next begins.
-    for since, link, ancestor in reversed(found):
+    for since, link, ancestor in reversed(starts):
         before[since] = _with_former_names(
             workspace, link, load_entries(workspace, ancestor), names
         )

@@ -21,6 +21,7 @@ from provreg.core.statements.latest import Latest
 from provreg.core.statements.revocation import (
     Revocation,
     RevocationLink,
+    RevokedSamples,
     is_revocation_claim,
     parse_revocation,
 )
@@ -143,6 +144,11 @@ class Chain:
             and counted.revocation.samples.since <= head.version
         )
 
+    def samples_of(self, head: Head) -> list[RevokedSamples]:
+        """The samples that the revocations of `of` name."""
+        names = (counted.revocation.samples for counted in self.of(head))
+        return [samples for samples in names if samples is not None]
+
     def revoking(self, head: Head, digest: str) -> InForce | None:
         """The first one of the version with the head `digest`."""
         version = (head.dataset, head.uid, digest)
@@ -159,10 +165,10 @@ class Chain:
         """Step 8: raises RevokedError for a revoked version, NotTrustedError for a broken chain."""
         if self.broken is not None:
             raise self.broken
-        found = self.revoking(head, digest)
-        if found is not None:
+        revocation = self.revoking(head, digest)
+        if revocation is not None:
             raise RevokedError(
-                f"{head.dataset}@{head.version} is {printable(str(found))}",
+                f"{head.dataset}@{head.version} is {printable(str(revocation))}",
                 step=8,
                 hint="use another version; models trained on this version are affected, too",
             )

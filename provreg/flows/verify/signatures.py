@@ -145,16 +145,16 @@ def who_signed(
 ) -> tuple[str, ...]:
     """Who signed this head by its bundles: the principal, the key or identity whose signature
     verifies, and otherwise who the bundle claims that it was."""
-    found: set[str] = set()
+    signers: set[str] = set()
     for _, data in workspace.versions.bundles(digest, head.dataset):
         try:
             bundle = parse_bundle(data)
         except NotTrustedError:
             continue
         if bundle.payload == statement_of(head):
-            found.add(_signer_of(bundle, trust))
-    shown = sorted(found)[:_SHOWN_SIGNERS]
-    more = len(found) - len(shown)
+            signers.add(_signer_of(bundle, trust))
+    shown = sorted(signers)[:_SHOWN_SIGNERS]
+    more = len(signers) - len(shown)
     return (*shown, f"{more:,} more") if more else tuple(shown)
 
 

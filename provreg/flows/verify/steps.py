@@ -125,8 +125,7 @@ class VerifiedVersion:
         """
         from provreg.flows.verify.changes import rows_revoked
 
-        found = [revocation.revocation.samples for revocation in self.chain.of(self.head)]
-        samples = [revoked for revoked in found if revoked is not None]
+        samples = self.chain.samples_of(self.head)
         return rows_revoked(self.workspace, self.digest, self.head, self.entries, samples)
 
     @property
@@ -316,23 +315,23 @@ class Judge:
         user has seen it under a policy. Or one that they pinned. Raises NotTrustedError (step 9)
         where the line is broken before one is found.
         """
-        found: Base | None = None
+        base: Base | None = None
         unsettled: list[Base] = []
         for link, head in history(self.workspace, digest):
             if link in self._bases:
-                found = self._bases[link]
+                base = self._bases[link]
                 break
-            here = Base(link, head)
-            if self._relied_on(here) and not self.chain.revoking(head, link):
-                found = self._bases[link] = here
+            candidate = Base(link, head)
+            if self._relied_on(candidate) and not self.chain.revoking(head, link):
+                base = self._bases[link] = candidate
                 break
-            unsettled.append(here)
+            unsettled.append(candidate)
         # From the oldest on, so that each is compared with a settled one.
-        for here in reversed(unsettled):
-            self._bases[here.digest] = found
-            if self._trusts(here):
-                found = self._bases[here.digest] = here
-        return found
+        for candidate in reversed(unsettled):
+            self._bases[candidate.digest] = base
+            if self._trusts(candidate):
+                base = self._bases[candidate.digest] = candidate
+        return base
 
     def facts_of(self, head: Head, known: Known | None = None) -> _Facts:
         """What is known and attested of the dataset of `head`, looked up once.

@@ -211,11 +211,11 @@ def memory_of(places: Sequence[str], dataset: str | None = None) -> PlaceMemory:
             continue
         link = place.revocation or link
         known |= dict.fromkeys(place.datasets.items())
-    found = [
+    forgettable = [
         _forgettable(name, uid, places) for name, uid in known if dataset is None or name == dataset
     ]
-    last = len(found) == len(known)
-    return PlaceMemory(tuple(places), tuple(found), link if last else None, unreadable)
+    last = len(forgettable) == len(known)
+    return PlaceMemory(tuple(places), tuple(forgettable), link if last else None, unreadable)
 
 
 def forget(memory: PlaceMemory, *, waiting: Callable[[str], None] = no_report) -> None:
