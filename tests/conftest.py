@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from command import run_command
 from hypothesis import settings
+from lines_package import Install, installer
 
 from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest.head import Head
@@ -271,3 +272,9 @@ def model_signing() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package with a reader of `lines`."""
+    return installer(tmp_path, monkeypatch)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lines_package import LINES, OF_LINES, Install, lines_file
 
 import provreg
 import provreg.loaders.arrow
 from provreg.errors import InputError, NotTrustedError
-from tests.readers.test_plugins import HOW, LINES, install, text
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
-
-__all__ = ["install"]
-
-Install = Callable[..., None]
 
 YIELD = "    yield [text for _, text in rows], _batch(rows)\n"
 # The lines as rows of a table, and as members of an archive; `hashed` says what they hash to.
@@ -66,7 +61,7 @@ def loaded(bench: Bench) -> provreg.VerifiedSamples:
 def publish_then(bench: Bench, install: Install, sound: str, evil: str) -> None:
     """A version by the sound reader, then another one of the same package."""
     install(sound)
-    bench.ingest(text(bench), options=HOW)
+    bench.ingest(lines_file(bench), options=OF_LINES)
     place = bench.folder / "site/provreg-lines/provreg_lines.py"
     place.write_text(evil)
     __import__("sys").modules.pop("provreg_lines", None)
@@ -75,7 +70,7 @@ def publish_then(bench: Bench, install: Install, sound: str, evil: str) -> None:
 @pytest.mark.parametrize("kind", CODE)
 def test_sound_payloads_of_every_kind_load(bench: Bench, install: Install, kind: str) -> None:
     install(CODE[kind])
-    bench.ingest(text(bench), options=HOW)
+    bench.ingest(lines_file(bench), options=OF_LINES)
     wanted = {"bytes": b"one", "rows": {"text": "one"}, "members": {"txt": b"one"}}[kind]
     assert {one.id: one.payload for one in loaded(bench)}["a"] == wanted
     if kind == "rows":
@@ -155,7 +150,7 @@ def test_bytes_that_the_reader_can_change_after_they_were_hashed_do_not_load(
 ) -> None:
     sound = LINES + FILES
     install(sound)
-    bench.ingest(text(bench), options=HOW)
+    bench.ingest(lines_file(bench), options=OF_LINES)
     assert [one.payload for one in loaded(bench)] == [b"one", b"two"]
     place = bench.folder / "site/provreg-lines/provreg_lines.py"
     for handed_on in (
@@ -195,7 +190,7 @@ def read(""",
         .replace("yield _rows_of(rows), _b", "yield _mapped(rows), _b")
     )
     install(mapped)
-    bench.ingest(text(bench), options=HOW)
+    bench.ingest(lines_file(bench), options=OF_LINES)
     for batch in loaded(bench).batches():
         held: Any = __import__("provreg_lines").HELD[0]
         held[:] = b"EVIL!!"
@@ -219,7 +214,7 @@ def _stats(paths):
     return FileStats(np.array([row], np.uint64), lie, time.time_ns() + 10**12)
 
 def read("""
-    looks = "\n    assert work.known is work.remember is None\n    table = pa"
+    looks = "\n    assert context.known_files is context.known_rows is None\n    table = pa"
     install(
         LINES.replace("def read(", stats)
         .replace("\n    table = pa", looks)
@@ -228,6 +223,6 @@ def read("""
     folder = bench.folder / "photos"
     (folder / "cat").mkdir(parents=True)
     (folder / "cat/a.txt").write_text("a one\n")
-    bench.ingest(folder / "cat/a.txt", options=HOW, name="lines")
+    bench.ingest(folder / "cat/a.txt", options=OF_LINES, name="lines")
     bench.ingest(folder, name="photos")
     bench.open().verify("photos", data=[folder])

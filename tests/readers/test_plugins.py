@@ -6,65 +6,19 @@ import base64
 import importlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from lines_package import LINES, OF_LINES, Install, lines_file
 
 from provreg.core.manifest.head import samples_are_files
 from provreg.errors import FormatError, InputError, NotFoundError, NotTrustedError, UsageError
-from provreg.readers.api import ReadOptions, SampleKind
+from provreg.readers.api import SampleKind
 from provreg.readers.catalog import reader_of, recorded_reader, sample_kind
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
-
-# A whole reader: one line of a text file is one sample, its id what precedes the first blank.
-LINES = """
-import pyarrow as pa
-from blake3 import blake3
-from provreg.core.manifest.entry import SAMPLE
-from provreg.errors import FormatError
-from provreg.readers.api import ReadResult
-
-OPTIONS = frozenset({"label"})
-
-def settle(format_, how, before):
-    return how.label or (before or {}).get("label") or "none"
-
-def options_from_reading(reading):
-    if set(reading) != {"reader", "label"}:
-        raise FormatError("head.reading: not of lines")
-    return reading["label"]
-
-def _rows(paths):
-    for path in paths:
-        for line in path.read_bytes().splitlines():
-            yield line.split(b" ", 1)
-
-def _batch(rows):
-    columns = {
-        "id": [key.decode() for key, _ in rows],
-        "content": [blake3(text).digest() for _, text in rows],
-        "size": [len(text) for _, text in rows],
-    }
-    names = [field.name for field in SAMPLE]
-    return pa.RecordBatch.from_pydict(
-        {name: columns.get(name, [None] * len(rows)) for name in names}, schema=SAMPLE
-    )
-
-def read(paths, format_, options, work):
-    table = pa.Table.from_batches([_batch(list(_rows(paths)))])
-    return ReadResult(table, {"reader": "lines", "label": options}, False, False)
-
-def files(paths, format_, options):
-    return None
-
-def stream(paths, format_, options, context):
-    rows = list(_rows(paths))
-    yield [text for _, text in rows], _batch(rows)
-"""
 
 # A reader whose samples are files: those of the folder, with both digests.
 FILES = """
@@ -118,40 +72,6 @@ def listed_files(paths, format_, label):
     return set(_paths(paths))
 """
 
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs a package with a reader of `lines`: a module and its dist-info on the path."""
-
-    def make(code: str = LINES, *, package: str = "provreg-lines", entry: str = "") -> None:
-        place = tmp_path / "site" / package
-        module = package.replace("-", "_")
-        information = place / f"{module}-1.2.dist-info"
-        information.mkdir(parents=True)
-        (place / f"{module}.py").write_text(code)
-        (information / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n"
-        )
-        (information / "entry_points.txt").write_text(
-            f"[provreg.readers]\nlines = {entry or module}\n"
-        )
-        monkeypatch.syspath_prepend(str(place))
-        monkeypatch.delitem(__import__("sys").modules, module, raising=False)
-        importlib.invalidate_caches()
-
-    return make
-
-
-HOW = ReadOptions(format="lines")
-
-
-def text(bench: Bench, data: str = "a one\nb two\n") -> Path:
-    path = bench.folder / "data.txt"
-    path.write_text(data)
-    return path
-
 
 def test_a_reader_of_another_package_reads_verifies_loads_and_is_named(
     bench: Bench, install: Install
@@ -159,8 +79,8 @@ def test_a_reader_of_another_package_reads_verifies_loads_and_is_named(
     import provreg
 
     install()
-    path = text(bench)
-    head = bench.ingest(path, options=HOW).head
+    path = lines_file(bench)
+    head = bench.ingest(path, options=OF_LINES).head
     assert head is not None
     assert head.reading == {
         "reader": "lines", "label": "none", "package": "provreg-lines", "package_version": "1.2",
@@ -169,19 +89,19 @@ def test_a_reader_of_another_package_reads_verifies_loads_and_is_named(
     key, place = bench.key_file(), bench.registry
     handed = provreg.load("pets", data=path, key=key, registry=place)
     assert {sample.id: sample.payload for sample in handed} == {"a": b"one", "b": b"two"}
-    assert bench.ingest(path, options=HOW).head is None
+    assert bench.ingest(path, options=OF_LINES).head is None
     with pytest.raises(NotTrustedError):
-        bench.open().verify("pets", data=[text(bench, "a one\nb poison\n")])
+        bench.open().verify("pets", data=[lines_file(bench, "a one\nb poison\n")])
 
 
 def test_who_lacks_the_package_is_told_its_name(bench: Bench, install: Install) -> None:
     with pytest.MonkeyPatch.context() as patch:
         site = bench.folder / "site/provreg-lines"
         install()
-        bench.ingest(text(bench), options=HOW)
+        bench.ingest(lines_file(bench), options=OF_LINES)
         patch.setattr("sys.path", [entry for entry in __import__("sys").path if entry != str(site)])
         with pytest.raises(NotFoundError, match="'provreg-lines', which is not installed"):
-            bench.open().verify("pets", data=[text(bench)])
+            bench.open().verify("pets", data=[lines_file(bench)])
 
 
 def test_another_package_of_the_same_format_is_not_taken_for_it(
@@ -244,7 +164,7 @@ def test_a_reader_that_cannot_be_loaded_is_one_clear_error(
         ('"reader": "lines"', '"reader": "zip"', "does not name its format"),
         ('"label": options}', '"package": "x"}', "does not name its format"),
         ('"label": options}', '"label": 1.5e400}', "canonical JSON"),
-        ("[key.decode() for key, _ in rows]", "['a' for _ in rows]", "stands twice"),
+        ("[key.decode() for key, _ in rows]", "['a' for _ in rows]", "is duplicated"),
         ("[key.decode() for key, _ in rows]", "[None for _ in rows]", "without ids"),
     ],
 )  # fmt: skip
@@ -254,7 +174,7 @@ def test_a_reader_that_breaks_its_promise_publishes_nothing(
     assert old in LINES
     install(LINES.replace(old, new, 1))
     with pytest.raises((InputError, FormatError)) as caught:
-        bench.ingest(text(bench), options=HOW)
+        bench.ingest(lines_file(bench), options=OF_LINES)
     assert says in caught.value.message
     assert not [name for name in bench.files() if "/versions/" in name]
 
@@ -288,7 +208,7 @@ def test_a_reader_whose_samples_are_files_has_what_folders_have(
 
     install(FILES)
     folder = blobs(bench)
-    head = bench.ingest(folder, options=HOW).head
+    head = bench.ingest(folder, options=OF_LINES).head
     assert head is not None
     assert head.reading == {
         "reader": "lines", "samples": "files", "package": "provreg-lines", "package_version": "1.2",
@@ -314,7 +234,7 @@ def test_a_reader_whose_samples_are_files_has_what_folders_have(
 
 def test_a_reader_that_does_not_say_so_has_no_files(bench: Bench, install: Install) -> None:
     install(FILES.replace("SAMPLES = SampleKind.FILES\n", ""))
-    head = bench.ingest(blobs(bench), options=HOW).head
+    head = bench.ingest(blobs(bench), options=OF_LINES).head
     assert head is not None
     assert "samples" not in head.reading
     with pytest.raises(UsageError, match="OMS signs files"):
@@ -324,7 +244,7 @@ def test_a_reader_that_does_not_say_so_has_no_files(bench: Bench, install: Insta
 def test_ids_of_files_are_paths_with_a_package_too(bench: Bench, install: Install) -> None:
     install(FILES.replace('"id": list(data)', '"id": ["../" + name for name in data]'))
     with pytest.raises(InputError, match="is not a path below"):
-        bench.ingest(blobs(bench), options=HOW)
+        bench.ingest(blobs(bench), options=OF_LINES)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +265,7 @@ def test_a_reader_with_wrong_capabilities_publishes_nothing(
     assert old in FILES
     install(FILES.replace(old, new, 1))
     with pytest.raises((InputError, UsageError, FormatError)) as caught:
-        bench.ingest(blobs(bench), options=HOW)
+        bench.ingest(blobs(bench), options=OF_LINES)
     assert message in caught.value.message
     assert not [name for name in bench.files() if "/versions/" in name]
 

@@ -227,7 +227,7 @@ NO_SAMPLES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
      b"t,l\nx,-inf\n", {"roles": {"label": "l"}}),
     ("csv-id-null", "a row without an id", {"t": "text", "k": "text"}, b"t,k\nx,\n",
      {"roles": {"id": "k"}}),
-    ("csv-id-twice", "an id that stands twice, spelled in two ways", {"t": "text", "k": "int"},
+    ("csv-id-twice", "an id that is duplicated, spelled in two ways", {"t": "text", "k": "int"},
      b"t,k\nx,7\ny,07\n", {"roles": {"id": "k"}}),
     ("csv-id-unsafe", "an id that holds what turns text around", {"t": "text", "k": "text"},
      "t,k\nx,a\u202eb\n".encode(), {"roles": {"id": "k"}}),

@@ -178,7 +178,7 @@ class _RowReader:
     label: Column | None
 
     def samples(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch of the schema SAMPLE. Raises MisfitError, InputError."""
+        """A batch of the schema SAMPLE. Raises ValueMismatchError, InputError."""
         options = TableOptions(
             id=None if self.id is None else self.id.name,
             label=None if self.label is None else self.label.name,

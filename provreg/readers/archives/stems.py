@@ -75,7 +75,7 @@ def samples(
     `place` names the archive in messages. Counts in `left_out` what WebDataset passes over too:
     `hidden`, `system`, and `unnamed` for names without a dot and those it keeps for itself. Raises
     InputError naming the file: for paths that are absolute or lead out, characters no id may hold,
-    what WebDataset takes for another sample or member, a member that stands twice (upper and lower
+    what WebDataset takes for another sample or member, a member that is duplicated (upper and lower
     case are one to it), files of one stem that do not stand together, samples of nothing but a
     label, of more than MAX_MEMBERS files or MAX_SAMPLE bytes, and labels that are none.
     """
@@ -101,7 +101,7 @@ def samples(
             seen.add(stem)
         name = placed[1]
         if name.lower() in lower:
-            raise InputError(f"{place}: {quoted(path)} stands twice", sample=stem)
+            raise InputError(f"{place}: {quoted(path)} is duplicated", sample=stem)
         if len(members) == MAX_MEMBERS:
             raise InputError(
                 f"{place}: {quoted(stem)} has more than {MAX_MEMBERS:,} files",

@@ -120,14 +120,14 @@ def _end(file: int, place: str) -> tuple[int, int, int]:
     last = os.pread(file, _END.size + _MOST_COMMENT, max(0, size - _END.size - _MOST_COMMENT))
     ends = [at for at in _all(_IS_END, last) if at + _END.size <= len(last)]
     if not ends:
-        raise _wrong(place, "no zip archive: it has no table of contents")
+        raise _wrong(place, "not a valid zip archive: it has no table of contents")
     whole = [at for at in ends if at + _END.size + _END.unpack_from(last, at)[-1] == len(last)]
     if whole != ends[-1:]:
         raise _wrong(place, "begins or ends with something else")
     _, disk, first_disk, here, count, length, begin, _ = _END.unpack_from(last, ends[-1])
     place_of_end = size - len(last) + ends[-1]
     if (disk, first_disk, here) != (0, 0, count):
-        raise _wrong(place, "no zip archive: it is one of several parts")
+        raise _wrong(place, "not a valid zip archive: it is one of several parts")
     locator = os.pread(file, _LOCATOR.size, max(0, place_of_end - _LOCATOR.size))
     if locator.startswith(_IS_LOCATOR) and place_of_end >= _LOCATOR.size + _END64.size:
         place_of_end -= _LOCATOR.size + _END64.size
@@ -136,14 +136,14 @@ def _end(file: int, place: str) -> tuple[int, int, int]:
         if (disk, at, fields[0], fields[1]) != (0, place_of_end, _IS_END64, _END64.size - 12) or (
             disks > 1 or fields[4:6] != (0, 0) or fields[6] != fields[7]
         ):
-            raise _wrong(place, "no zip archive: its ends say two things")
+            raise _wrong(place, "not a valid zip archive: its end records disagree")
         pairs = (
             (count, fields[7], _MANY),
             (length, fields[8], _IN_ZIP64),
             (begin, fields[9], _IN_ZIP64),
         )
         if any(narrow not in {wide, none} for narrow, wide, none in pairs):
-            raise _wrong(place, "no zip archive: its ends say two things")
+            raise _wrong(place, "not a valid zip archive: its end records disagree")
         count, length, begin = fields[7:10]
     # Something before the archive moves all that it tells.
     if begin + length != place_of_end:
@@ -163,13 +163,13 @@ def _entries(table: bytes, count: int, place: str) -> Iterator[_Entry]:
     at = found = 0
     while at < len(table):
         if len(table) - at < _ENTRY.size or not table.startswith(_IS_ENTRY, at):
-            raise _wrong(place, "no zip archive: its table of contents is damaged")
+            raise _wrong(place, "not a valid zip archive: its table of contents is damaged")
         header = _ENTRY.unpack_from(table, at)
         needed, flags, method, checksum, *sizes = header[2:5] + header[7:10]
         lengths, disk, attributes, offset = header[10:13], header[13], header[15], header[16]
         at += _ENTRY.size + sum(lengths)
         if at > len(table):
-            raise _wrong(place, "no zip archive: its table of contents is damaged")
+            raise _wrong(place, "not a valid zip archive: its table of contents is damaged")
         begin = at - sum(lengths)
         raw, extra = table[begin : begin + lengths[0]], table[begin + lengths[0] : at - lengths[2]]
         shown = raw.decode("utf-8", "replace")
@@ -185,7 +185,7 @@ def _entries(table: bytes, count: int, place: str) -> Iterator[_Entry]:
         found += 1
         yield row
     if found != count:
-        raise _wrong(place, "no zip archive: its table of contents is of another length")
+        raise _wrong(place, "not a valid zip archive: its table of contents is of another length")
 
 
 def _extra_fields(data: bytes, name: str, place: str) -> dict[int, bytes]:
@@ -279,14 +279,14 @@ def _wide(narrow: Sequence[int], extra: bytes | None) -> tuple[int, ...] | None:
 
 
 def _check_names(rows: Iterable[_Entry], place: str) -> None:
-    """No name stands twice, nor as a folder and a file, however names that are not marked are
+    """No name is duplicated, nor used for a folder and a file, however unmarked names are
     read: as UTF-8, as here, or in the characters of the IBM PC."""
     names: set[str] = set()
     above: dict[str, None] = {}
     for row in rows:
         for name in {row.name, row.name if row.flags & _UTF8 else row.raw.decode("cp437")}:
             if name in names:
-                raise InputError(f"{place}: {quoted(name)} stands twice", sample=name)
+                raise InputError(f"{place}: {quoted(name)} is duplicated", sample=name)
             names.add(name)
         if row.name.count("/") > DEEPEST:
             shown = quoted(row.name)

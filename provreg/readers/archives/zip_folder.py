@@ -261,7 +261,7 @@ def _chosen(
     for first, second in pairwise(visible):
         if first.id == second.id:
             raise InputError(
-                f"{quoted(first.id)} stands twice: in {display(first.file.path)} and"
+                f"{quoted(first.id)} is duplicated: in {display(first.file.path)} and"
                 f" {display(second.file.path)}",
                 sample=first.id,
                 hint="of several zip files each one's name comes first in ids: rename one",

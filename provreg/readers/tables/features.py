@@ -71,8 +71,8 @@ def holds_media(features: Mapping[str, Any]) -> bool:
 def plain_batch(batch: pa.RecordBatch, features: Mapping[str, Any]) -> pa.RecordBatch:
     """`batch`, without extension types (`rows.arrow_types`), with the names of classes as text.
 
-    Raises MisfitError for the first row whose class has no name, or whose image (sound …) is a path
-    without bytes, FormatError for features that are none.
+    Raises ValueMismatchError for the first row whose class has no name, or whose image (sound …) is
+    a path without bytes; FormatError for invalid features.
     """
     arrays = [
         _plain(array, features.get(name))

@@ -140,7 +140,7 @@ def _seen(expecting: tuple[ByteSlice, Columns], *, format_: str, options: TableO
 def _at_once(piece: ByteSlice, expected: Columns, format_: str, options: TableOptions) -> _Seen:
     """A slice whose rows are of the columns `expected` and those of its first rows.
 
-    Raises MisfitError or InputError where they are not, or that cannot be told.
+    Raises ValueMismatchError or InputError where they are not, or that cannot be told.
     """
     columns = dict(expected)
     samples: list[pa.RecordBatch] = []

@@ -77,8 +77,11 @@ def slices(file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]:
 
 
 def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
-    """The rows of a slice, with the columns of `options.columns`. Raises InputError, MisfitError
-    for a row whose class has no name or whose image has no bytes."""
+    """The rows of a slice, with the columns of `options.columns`.
+
+    Raises InputError, and ValueMismatchError for a row whose class has no name or whose image has
+    no bytes.
+    """
     columns = options.columns or ()
     types = {column.name: column.type for column in columns}
     names = [column.name for column in columns]

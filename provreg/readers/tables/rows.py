@@ -169,7 +169,7 @@ def _typed(
 def typed_batches(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
     """`batch` as `typed_batch`, in several where texts of a column would be too long together.
 
-    Raises MisfitError at the first row that does not fit.
+    Raises ValueMismatchError at the first row that does not fit.
     """
     try:
         typed = cast_batch(batch, columns)

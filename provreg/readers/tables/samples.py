@@ -55,7 +55,7 @@ def samples_of(
     """The samples that the rows of `batch` are, a batch of the schema SAMPLE, in the same order.
 
     Their ids are null where no column holds ids; `hash_` gives contents and sizes. Raises
-    MisfitError.
+    ValueMismatchError.
     """
     types = {column.name: column.type for column in options.columns or ()}
     content, size = hash_(batch, options.payload_columns())
@@ -98,7 +98,8 @@ def _timed(
 def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     """Text as it is, integers in decimal, true or false, floats as `canonical.format_number`.
 
-    Whatever the width of floats: one number is one text. Raises MisfitError for NaN and infinities.
+    The width of floats does not matter: equal numbers give equal texts. Raises ValueMismatchError
+    for NaN and infinities.
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -237,7 +238,7 @@ def check_unique(ids: pa.ChunkedArray, places: list[tuple[str, int]]) -> None:
     value = counted.field("values")[int(np.argmax(repeated))]
     first, second = pc.indices_nonzero(pc.equal(ids, value)).to_pylist()[:2]
     raise InputError(
-        f"the id {quoted(value.as_py())} stands twice: {_place(first, places)}"
+        f"the id {quoted(value.as_py())} is duplicated: {_place(first, places)}"
         f" and {_place(second, places)}",
         hint="ids must be unique: take another column, or none to use content digests",
         sample=value.as_py(),

@@ -24,7 +24,7 @@ _NAIVE = pa.timestamp("us")
 
 
 def times_of(array: pa.Array, logical: LogicalType) -> pa.Array:
-    """When each row is, as `moments_of`; MisfitError for a row without a time, too."""
+    """When each row is, as `moments_of`; ValueMismatchError for a row without a time, too."""
     if (row := pc.index(array.is_null(), pa.scalar(True)).as_py()) >= 0:
         raise ValueMismatchError("the row has no time", row=row)
     return moments_of(array, logical)
@@ -33,8 +33,8 @@ def times_of(array: pa.Array, logical: LogicalType) -> pa.Array:
 def moments_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     """Moments as timestamps in microseconds; without a zone they are taken as UTC.
 
-    Raises MisfitError for text that is none, for times between microseconds, which would be one to
-    whoever reads them, and for years beyond 1 to 9999.
+    Raises ValueMismatchError for text that is not a timestamp, for fractions of a microsecond,
+    which readers round to the same time, and for years outside 1 to 9999.
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()

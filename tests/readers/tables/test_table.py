@@ -292,7 +292,7 @@ def test_repeated_ids_are_refused_with_both_places(tmp_path: Path) -> None:
     _jsonl(tmp_path, {"k": "a", "x": 1}, {"k": "b", "x": 1}, name="1.jsonl")
     _jsonl(tmp_path, {"k": "c", "x": 1}, {"k": "b", "x": 2}, name="2.jsonl")
     with pytest.raises(
-        InputError, match=r"'b' stands twice: .*1\.jsonl', row 2 and .*2\.jsonl', row 2"
+        InputError, match=r"'b' is duplicated: .*1\.jsonl', row 2 and .*2\.jsonl', row 2"
     ):
         read_table([tmp_path], "jsonl", TableOptions(id="k"))
 

@@ -115,7 +115,7 @@ def test_text_that_is_no_time(tmp_path: Path) -> None:
 
 def test_one_thing_twice_at_one_moment(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", rows("2026-01-01", "2026-01-01T00:00:00Z"))
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="is duplicated"):
         read(path, id="meter", time="at")
 
 

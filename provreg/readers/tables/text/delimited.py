@@ -80,7 +80,7 @@ def _rows_at(
 ) -> tuple[bytes, Quoted]:
     """The whole rows in `size` bytes from `start` on, one at least, and what is quoted in them.
 
-    At `stop` the last one ends, or is cut off. Raises MisfitError.
+    At `stop` the last one ends, or is cut off. Raises ValueMismatchError.
     """
     while True:
         stream.seek(start)
@@ -108,7 +108,7 @@ def _delimiter(options: TableOptions) -> bytes:
 def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The rows, with the columns of `options.columns`, about 8 MiB at a time.
 
-    Raises InputError, and MisfitError for a value that does not fit its column's type.
+    Raises InputError, and ValueMismatchError for a value that does not fit its column's type.
     """
     columns = options.columns or ()
     for column in columns:
@@ -191,7 +191,7 @@ def _check_header(file: SourceFile, header: list[str], columns: tuple[Column, ..
 def _texts(
     piece: ByteSlice, header: list[str], begin: int, options: TableOptions
 ) -> Iterator[pa.RecordBatch]:
-    """The fields as texts. Raises MisfitError for what is not CSV, or not UTF-8."""
+    """The fields as texts. Raises ValueMismatchError for what is not CSV, or not UTF-8."""
     position = max(piece.start, begin)
     rows = 0
     with open_source(piece.file) as stream:
@@ -212,7 +212,7 @@ def _texts(
 def _divided(
     data: bytes, found: Quoted, header: list[str], options: TableOptions
 ) -> pa.RecordBatch | None:
-    """The fields of whole rows, None where there are none. Raises MisfitError."""
+    """The fields of whole rows, None where there are none. Raises ValueMismatchError."""
     if not data:
         return None
     if (fault := first_fault(data, found)) is not None:

@@ -42,7 +42,7 @@ def slices(
 def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The elements, with the columns of `options.columns`, about 8 MiB at a time.
 
-    Raises InputError, and MisfitError for an element that is not an object of these columns.
+    Raises InputError, and ValueMismatchError for an element that is not an object of these columns.
     """
     columns = options.columns or ()
     check_types(columns)

@@ -65,7 +65,10 @@ _NUMBERS: frozenset[LogicalType] = frozenset({INT, FLOAT16, FLOAT32, FLOAT64})
 
 
 def parsed_row(line: bytes, number: int) -> dict[str, Any]:
-    """The object on a line, its numbers as Number. Raises MisfitError, at the row `number`."""
+    """The object on a line, its numbers as Number.
+
+    Raises ValueMismatchError at the row `number`.
+    """
     try:
         row = _parsed(line.decode())
     except UnicodeDecodeError:
@@ -78,7 +81,7 @@ def parsed_row(line: bytes, number: int) -> dict[str, Any]:
 
 
 def parsed_texts(texts: pa.Array) -> pa.Array:
-    """Texts that are JSON, each as the canonical text of its value. Raises MisfitError."""
+    """Texts that are JSON, each as the canonical text of its value. Raises ValueMismatchError."""
     found: list[str | None] = []
     for row, text in enumerate(texts.to_pylist()):
         try:
@@ -113,7 +116,7 @@ def batches_of(
 ) -> Iterator[pa.RecordBatch]:
     """`rows` as values of `columns`, in as many batches as it takes.
 
-    Raises MisfitError at the first row that is not of these columns.
+    Raises ValueMismatchError at the first row that is not of these columns.
     """
     start, most = 0, most_rows(columns)
     size = most
@@ -141,8 +144,8 @@ def most_rows(columns: tuple[Column, ...]) -> int:
 
 
 def check_cells(lines: bytes, rows: int, columns: tuple[Column, ...]) -> None:
-    """Raises MisfitError where objects of so many fields stand for far more cells, values and gaps,
-    than the bytes of these `rows` hold: to read them would take the time and memory of all."""
+    """Raises ValueMismatchError where the objects of these `rows` make far more cells, empty ones
+    included, than their bytes can hold: each cell would take time and memory."""
     if few_cells(len(lines), rows, columns):
         return
     objects = lines.count(b"{") - rows + len(_NULL_ELEMENT.findall(lines))
@@ -201,7 +204,7 @@ def _check_keys(values: Sequence[Any], columns: tuple[Column, ...], path: Path) 
 
 
 def _built(values: list[Any], logical: LogicalType, path: Path) -> pa.Array:
-    """Raises ValueError, and MisfitError, at any row, with a hint."""
+    """Raises ValueError, and ValueMismatchError, at any row, with a hint."""
     match logical:
         case Struct():
             _require(values, dict, logical, path)

@@ -79,8 +79,8 @@ def json_lines_of(data: bytes) -> list[bytes]:
 def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
     """The rows of `data`: one JSON object a line, blank lines between them allowed.
 
-    One batch, or as many as it takes (`json_plain.batches_of`). Raises MisfitError at the first row
-    that is not an object of `columns`.
+    One batch, or as many as it takes (`json_plain.batches_of`). Raises ValueMismatchError at the
+    first row that is not an object of `columns`.
     """
     before = 0
     for lines, count, names in _parts(data, columns):
@@ -111,11 +111,10 @@ def _plainly(lines: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBat
 
 
 def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
-    """As `batches_of_lines`, where all rows can be seen to fit together; columns may have the type
-    NULL.
+    """As `batches_of_lines`, parsing all rows together; columns may have the type NULL.
 
-    Raises MisfitError, with no word on where, also for what only a closer look finds to be right,
-    and InputError as `check_types`.
+    Raises ValueMismatchError without a row, also for valid rows that only parsing line by line can
+    accept, and InputError as `check_types`.
     """
     check_types(columns)
     found = False
@@ -152,7 +151,7 @@ def _lines(data: bytes) -> tuple[bytes, int]:
     """`data` as lines that begin with `{` and end with `}`, and their number.
 
     A line can then only hold whole objects: after the `}` nothing but a new one could begin with a
-    `{`. As many objects as lines are one a line. Raises MisfitError.
+    `{`. As many objects as lines are one a line. Raises ValueMismatchError.
     """
     characters = np.frombuffer(data, np.uint8)
     breaks = np.flatnonzero(characters == ord("\n"))
@@ -178,7 +177,7 @@ def _parts(
     data: bytes, columns: tuple[Column, ...]
 ) -> Iterator[tuple[bytes, int, set[bytes] | None]]:
     """The lines of `data`, as many at a time as are to be in one batch, their number, and what may
-    be keys in them, None for anything. Raises MisfitError."""
+    be keys in them, None for anything. Raises ValueMismatchError."""
     lines, count = _lines(data)
     check_cells(lines, count, columns)
     step = most_rows(columns)
@@ -197,10 +196,10 @@ def _parts(
 def _by_arrow(
     lines: bytes, count: int, columns: tuple[Column, ...], names: set[bytes] | None
 ) -> pa.RecordBatch:
-    """The rows of `lines`, where Arrow's parser can be trusted with them.
+    """The rows of `lines`, by Arrow's parser.
 
-    Raises ArrowInvalid or MisfitError, with no word on where, also for what it cannot be trusted
-    with.
+    Raises ArrowInvalid or ValueMismatchError without a row, also where Arrow's parser cannot be
+    trusted with the lines.
     """
     schema = _schema(columns, names)
     _check_text(lines)
@@ -244,7 +243,7 @@ def _transport(logical: LogicalType, names: set[bytes] | None) -> pa.DataType:
     """The Arrow type to parse JSON into: text for what JSON has no values of its own for.
 
     Structs have only the fields of these `names`, where they are known.
-    Raises MisfitError for types whose values Arrow takes in forms that are none, or rounds twice.
+    Raises ValueMismatchError for types of which Arrow accepts invalid forms, or rounds twice.
     """
     match logical:
         case List():
@@ -261,7 +260,7 @@ def _transport(logical: LogicalType, names: set[bytes] | None) -> pa.DataType:
 
 
 def _finished(array: pa.Array, logical: LogicalType, lines: bytes) -> pa.Array:
-    """`array`, of the transport type, as values of `logical`. Raises MisfitError."""
+    """`array`, of the transport type, as values of `logical`. Raises ValueMismatchError."""
     match logical:
         case List():
             values = _finished(array.values, logical.element, lines)

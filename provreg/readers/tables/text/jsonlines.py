@@ -45,8 +45,8 @@ def take_in(
 ) -> None:
     """Adds what the rows of `data` say of columns; NULL where only nulls were seen.
 
-    Raises MisfitError at a row that is no object, and at the first whose values no type holds
-    together with those before it.
+    Raises ValueMismatchError at a row that is not an object, and at the first row whose values have
+    no type in common with those before it.
     """
     rows = _parsed_together(data)
     if rows is None:
@@ -126,7 +126,7 @@ def slices(
 def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]:
     """The rows of `piece`, with the columns of `options.columns`, in few batches.
 
-    Raises InputError, and MisfitError for a row that is not an object of these columns.
+    Raises InputError, and ValueMismatchError for a row that is not an object of these columns.
     """
     columns = options.columns or ()
     check_types(columns)

@@ -72,7 +72,7 @@ FIRST_ROUNDED: dict[LogicalType, float] = {FLOAT16: 2.0**11, FLOAT32: 2.0**24, F
 def parsed(texts: pa.Array, logical: Scalar | Decimal) -> pa.Array:
     """The values that `texts` (an Arrow string array) write; nulls stay null.
 
-    Raises MisfitError at the first text that is not a value of `logical`.
+    Raises ValueMismatchError at the first text that is not a value of `logical`.
     """
     if logical == TEXT:
         return texts
@@ -107,7 +107,7 @@ def _plain_numbers(texts: pa.Array, logical: LogicalType) -> pa.Array | None:
 def moments(texts: pa.Array) -> pa.Array:
     """ISO 8601 moments as timestamps in microseconds of UTC; those without a zone are UTC.
 
-    Raises MisfitError at the first text that is none.
+    Raises ValueMismatchError at the first text that is none.
     """
     _require(texts, _matches(texts, rf"{_DAY}|{_MOMENT}{_ZONE}?"), TIMESTAMP_UTC)
     whole = pc.replace_substring_regex(texts, rf"\A({_DAY})\z", r"\1T00:00")
