@@ -184,7 +184,7 @@ def test_nothing_is_published_upon_a_mirror_that_lags(bench: Bench) -> None:
     publish(bench)
     mirror = copy(bench, "mirror")
     publish(bench, 2)
-    with pytest.raises(NotTrustedError, match="pets@2 was seen or pinned here"):
+    with pytest.raises(NotTrustedError, match="pets@2 was seen, pinned or attested before"):
         at(bench, mirror).ingest(
             Ingestion("pets", (bench.pets("more", count=20),), source="shelter"),
             bench.signer("alice"),

@@ -91,7 +91,7 @@ def test_case(case: Path) -> None:
     if case in GOOD:
         assert isinstance(caught.value, NotTrustedError)
         assert caught.value.step == 1
-        assert any(why in caught.value.message for why in ("bundle is of type", "bare bytes"))
+        assert any(why in caught.value.message for why in ("the bundle has type", "bare bytes"))
 
 
 def is_ours(bundle: dict[str, Any]) -> bool:
