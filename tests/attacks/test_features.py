@@ -274,7 +274,7 @@ def test_pictures_of_a_folder_are_decoded_as_usual(bench: Bench) -> None:
     samples = load(bench, folder)
     made = hf.dataset(samples)
     hf.verify_dataset(made, samples)
-    with pytest.raises(NotTrustedError, match="the feature Image of .image. is not signed"):
+    with pytest.raises(NotTrustedError, match=r"the feature Image of .image. is not signed"):
         hf.verify_dataset(made.cast_column("image", datasets.Image(mode="1")), samples)
 
 
