@@ -159,5 +159,5 @@ def test_version_of_a_table_is_not_exported(bench: Bench) -> None:
 
 def test_ed25519_key_is_refused_with_what_to_do() -> None:
     statement = oms_statement("m", [("a", bytes(32))])
-    with pytest.raises(UsageError, match="kind ed25519"):
+    with pytest.raises(UsageError, match="type ed25519"):
         oms_bundle(statement, KeySigner(generate("ed25519")))
