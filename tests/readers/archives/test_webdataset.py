@@ -178,7 +178,7 @@ def test_without_any_label_none_is_recorded_and_a_named_one_is_missed(tmp_path: 
         ("cls", b"\xff", "not UTF-8"),
         ("json:y", b"{", "not valid JSON"),
         ("json:y", b'{"y": 1, "y": 2}', "not valid JSON"),
-        ("json:y", b"[]", "no object"),
+        ("json:y", b"[]", "not an object"),
         ("json:y", b'{"y": [1]}', "neither text nor a number"),
     ],
 )
