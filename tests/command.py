@@ -1,4 +1,4 @@
-"""The `provreg` command in a process of its own that is forked from this one.
+"""The `provreg` command in a process of its own, which is forked from this one if that is safe.
 
 A fresh interpreter takes half a second to import what this process has imported already. What
 starting costs, and that a command imports no more than it needs, is the subject of
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -27,19 +28,32 @@ from typing import IO, NoReturn
 import provreg
 from provreg.cli.app import command_line
 
+PACKAGE = Path(provreg.__file__).parent
+
 
 def run_command(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], seconds: float = 60
 ) -> subprocess.CompletedProcess[bytes]:
-    """`provreg ARGUMENTS` with an empty standard input.
+    """`provreg ARGUMENTS` with an empty standard input, `seconds` at most.
 
-    Raises TimeoutExpired.
+    A fresh interpreter beside other threads, such as a server's: one of them may hold a lock at the
+    moment of the fork, which nobody in the fork would ever release. Raises TimeoutExpired.
     """
-    _import_all()
     words = ["provreg", *arguments]
+    if threading.active_count() > 1:
+        return subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=folder,
+            env={**environment, "PYTHONPATH": str(PACKAGE.parent)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=seconds,
+        )
+    _import_all()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with warnings.catch_warnings():
-            # Of threads that serve a test, which are idle, and of those of native pools.
+            # Of the idle threads of native pools.
             warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
             process = os.fork()
         if not process:
