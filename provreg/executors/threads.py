@@ -85,8 +85,8 @@ def per_host(
 ) -> Generator[tuple[Task, Result]]:
     """(task, what `work` made of it) as they come; `tasks` are (host, task), taken as needed.
 
-    No more than `at_one_host` tasks of a host run at once. What `work` raises ends it; who wants no
-    more closes the generator. At the end `stop` is called, and tasks that still run waited for.
+    No more than `at_one_host` tasks of a host run at once. What `work` raises ends it, and so
+    does closing the generator. At the end `stop` is called, and running tasks are waited for.
     """
     left = iter(tasks)
     waiting: dict[str, deque[Task]] = {}

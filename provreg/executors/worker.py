@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # What one end can send without the other receiving: some systems give 8 KiB, others 200.
 _HOLDS = 128 * 1024
 _LENGTH = struct.Struct("=Q")
-# A fresh interpreter, with its end for standard input. Not with the modules of this one: who wants
-# a sample hashed wants no script run again.
+# A fresh interpreter, with its end of the socket as standard input. It does not import the modules
+# of this one: to hash a sample must not run the user's script again.
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from provreg.executors.worker import serve; serve()"
 )

@@ -269,7 +269,7 @@ class Reader(Protocol):
         ...
 
     def options_from_reading(self, reading: Mapping[str, Any], /) -> Any:
-        """The options that a head's `reading` was made with; FormatError where it is none."""
+        """The options that a head's `reading` was made with; FormatError if it is invalid."""
         ...
 
     def read(

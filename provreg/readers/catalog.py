@@ -44,7 +44,7 @@ _DETECTORS: tuple[Callable[[Sequence[Path]], str | None], ...] = (
 def reader_of(format_: str) -> Reader:
     """The reader of a format, of provreg or of an installed package (`find_plugged`).
 
-    Raises UsageError for a format that nobody reads, and for a reader that is none.
+    Raises UsageError for a format that nobody reads, and for an object that is not a reader.
     """
     reader = _READERS.get(format_) or _plugged_reader(format_)
     if reader is None:

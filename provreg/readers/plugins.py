@@ -97,8 +97,8 @@ class PluggedReader:
     def read(
         self, paths: Sequence[Path], format_: str, options: Any, context: ReadContext, /
     ) -> ReadResult:
-        """As the package's reader; the result names the package. Raises InputError for results that
-        are none.
+        """As the package's reader; the result names the package. Raises InputError for invalid
+        results.
 
         provreg's caches hold what provreg hashed: the reader neither sees them nor adds to them.
         """

@@ -126,8 +126,8 @@ class Draft:
     read: ReadResult
 
     def is_unchanged(self) -> bool:
-        """Whether a version of it would say what the parent says: of the samples, of what may lie
-        in the data and is none, and of classes that no sample has."""
+        """Whether a version of it would say what the parent says: of its samples, of the files
+        that are left out, and of classes without samples."""
         if self.parent is None or len(self.changes):
             return False
         before, now = self.parent.head.reading, self.read.reading
@@ -191,8 +191,8 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
 
 
 def _told_by_samples(entries: pa.Table, read: ReadResult) -> list[str]:
-    """The fields of which `entries` have just what the samples say of themselves: where
-    those say nothing, neither do they. A field of which they say nothing at all is none."""
+    """The fields in which `entries` have exactly the values that the samples have themselves, nulls
+    included. A field that is null in all samples does not count."""
     by_file = read.reading.get(LABELS_FILE, ())
     fields = tuple(
         name

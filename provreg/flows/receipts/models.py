@@ -15,9 +15,9 @@ from provreg.flows.session.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class ModelMatch:
-    """A run of which the files at hand came, and which of them are not as it left them.
+    """The run that made the files at hand, and which of them differ from what it left.
 
-    For a single file, which may have been given another name, `findings` are none.
+    For a single file, which may have been renamed, `findings` is empty.
     """
 
     run: TrainingRun

@@ -77,7 +77,7 @@ def samples(
     InputError naming the file: for paths that are absolute or lead out, characters no id may hold,
     what WebDataset takes for another sample or member, a member that is duplicated (upper and lower
     case are one to it), files of one stem that do not stand together, samples of nothing but a
-    label, of more than MAX_MEMBERS files or MAX_SAMPLE bytes, and labels that are none.
+    label, of more than MAX_MEMBERS files or MAX_SAMPLE bytes, and invalid labels.
     """
     seen: set[str] = set()
     stem, dots, members, size = "", "", dict[str, bytes](), 0
@@ -153,7 +153,7 @@ def _place(written: str, place: str, left_out: dict[str, int]) -> tuple[str, str
         return None
     if not base or file in SYSTEM_FILES:
         raise InputError(
-            f"{place}: WebDataset makes a sample of {quoted(path)}, which is none",
+            f"{place}: WebDataset would make a sample of {quoted(path)}, which is not one",
             hint="pack the shard again without it",
             sample=path,
         )

@@ -88,8 +88,7 @@ def read(
 ) -> ReadResult:
     """Every sample of the shards at `paths`, a shard a process.
 
-    Raises InputError naming shard and sample for archives that are none, and for ids that stand
-    twice.
+    Raises InputError naming shard and sample for invalid archives and for duplicate ids.
     """
     found = shards(paths)
     batches: list[pa.RecordBatch] = []

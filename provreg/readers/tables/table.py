@@ -139,8 +139,8 @@ def read_table(
     id column, ids are content digests (`numbered_ids`).
 
     Raises InputError, naming file and row (data rows, from 1), for data that is not the format or
-    not of the schema, for ids that are not unique, and for a table without rows; UsageError for a
-    format or an option that is none, NotFoundError, StorageError.
+    not of the schema, for ids that are not unique, and for a table without rows; UsageError for an
+    unknown format or option, NotFoundError, StorageError.
     """
     options = _with_delimiter(format_, options)
     found = [stat_source(path) for path in files_of_format(paths, format_)]
@@ -223,7 +223,7 @@ def iter_rows(
     digest without `#k`. Who checks looks `content` up, and then the remaining fields
     (`numbered_ids`).
 
-    Raises as `read_table`, and FormatError for a `reading` that is none.
+    Raises as `read_table`, and FormatError for an invalid `reading`.
     """
     options, format_ = options_from_reading(reading), reading["reader"]
     found = [stat_source(path) for path in files_of_format(paths, format_)]

@@ -125,7 +125,7 @@ class WebAddress:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL, empty where it is none that is fetched."""
+    """The host of a URL; empty for a URL that is not fetched."""
     try:
         return WebAddress.parse(url).host
     except FetchError:

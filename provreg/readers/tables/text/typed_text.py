@@ -107,7 +107,7 @@ def _plain_numbers(texts: pa.Array, logical: LogicalType) -> pa.Array | None:
 def moments(texts: pa.Array) -> pa.Array:
     """ISO 8601 moments as timestamps in microseconds of UTC; those without a zone are UTC.
 
-    Raises ValueMismatchError at the first text that is none.
+    Raises ValueMismatchError at the first text that is not a moment.
     """
     _require(texts, _matches(texts, rf"{_DAY}|{_MOMENT}{_ZONE}?"), TIMESTAMP_UTC)
     whole = pc.replace_substring_regex(texts, rf"\A({_DAY})\z", r"\1T00:00")
