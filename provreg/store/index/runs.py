@@ -41,11 +41,6 @@ class IndexedRuns:
         query = "select distinct receipt from models where sha256 in ? order by receipt"
         return self._ask(query, [list(digests)])
 
-    def on_datasets(self, heads: Sequence[str]) -> list[str]:
-        """Those of runs on one of the versions with these heads."""
-        query = "select distinct receipt from trained where head in ? order by receipt"
-        return self._ask(query, [list(heads)])
-
     def add(self, receipts: Mapping[str, Receipt]) -> None:
         """Takes in receipts whose integrity was checked."""
         with self._index.open(writing=True) as connection:
