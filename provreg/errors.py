@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A note with all fields of an error, for when only its class and text are passed on (`carry`).
 _CARRIED = re.compile(r"^\[provreg error\] (\{.*\})$\n?", re.MULTILINE)
+# Before the hint in an error's notes, which tracebacks show.
+_HINT = "hint: "
 # The beginning of the text from which PyTorch's DataLoader recreates an error of a worker.
 _RECREATED = re.compile(r"Caught \w+ in DataLoader worker process \d+\.\nOriginal ")
 
@@ -74,7 +76,8 @@ class ProvregError(Exception):
     recreated from the formatted text alone, as PyTorch's DataLoader does.
 
     Both are one line with escaped control characters: they quote data and other packages, which
-    could otherwise forge further lines.
+    could otherwise forge further lines. The hint is a note of the exception, so that a traceback
+    shows it.
     """
 
     exit_code: ClassVar[int] = 2
@@ -93,6 +96,15 @@ class ProvregError(Exception):
         facts |= {name: printable(facts[name]) for name in ("message", "hint")}
         super().__init__(facts["message"])
         vars(self).update(facts)
+        self._note_hint()
+
+    def _note_hint(self) -> None:
+        notes: list[str] = getattr(self, "__notes__", [])
+        notes = [note for note in notes if not note.startswith(_HINT)]
+        if self.hint:
+            notes.append(f"{_HINT}{self.hint}")
+        if notes:
+            self.__notes__ = notes
 
     def _carried(self, text: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """The `facts` that the worker's error carried, in the last line after its message.
@@ -113,6 +125,7 @@ class ProvregError(Exception):
         self.message = printable(f"{self.message}; {message}")
         self.hint = printable(f"{hint} ({self.hint})" if self.hint else hint)
         self.args = (self.message,)
+        self._note_hint()
 
     def carry(self) -> None:
         """Adds a note with all fields, from which the error can be recreated."""
@@ -124,6 +137,14 @@ class UsageError(ProvregError):
     """An invalid request: a missing option, or options that contradict each other."""
 
     kind = "usage"
+
+
+class NotInstalledError(UsageError, AttributeError):
+    """A library of an extra that is not installed.
+
+    For Python a loader without its framework is an attribute that is missing: `hasattr`, `help`
+    and tab completion go on.
+    """
 
 
 class InputError(ProvregError):
@@ -234,11 +255,11 @@ class NotFetchedError(StorageError):
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """For the import of a library of `provreg[extra]`: raises UsageError if it is not installed."""
+    """For imports of libraries of `provreg[extra]`; raises NotInstalledError without them."""
     try:
         yield
     except ImportError as error:
-        raise UsageError(
+        raise NotInstalledError(
             f"this needs {error.name or extra}, which is not installed",
             hint=f"pip install 'provreg[{extra}]'",
         ) from error
