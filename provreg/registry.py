@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify.lineage import Ancestor
     from provreg.flows.verify.signatures import PendingProposal, Skipped
     from provreg.flows.verify.steps import Step, VerifiedVersion
+    from provreg.readers.api import ReadOptions
     from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
@@ -503,18 +504,22 @@ class Registry:
         labeler: str | None = None,
         append: bool = False,
         replace: bool = False,
+        options: ReadOptions | None = None,
         progress: Progress | None = None,
     ) -> Diff:
         """The changes that ingesting `path`, read the way `old` was, would make to it.
 
-        The diff's `gate` says whether the policy would accept the result.
+        `options` say what is read otherwise. The diff's `gate` says whether the policy would accept
+        the result.
         """
         from provreg.flows.ingest.ingest import diff_data
         from provreg.flows.ingest.request import Ingestion
+        from provreg.readers.api import ReadOptions
 
         before = self.resolve(old)
         ingestion = Ingestion(before.head.dataset, (path,), source, labeler, labels=labels,
-                              append=append, replace=replace)  # fmt: skip
+                              append=append, replace=replace,
+                              options=options or ReadOptions())  # fmt: skip
         return diff_data(self.workspace, before, ingestion, self.trust, progress=progress)
 
     def resolve(self, reference: str) -> Ancestor:

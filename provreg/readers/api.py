@@ -59,7 +59,8 @@ class ReadOptions:
     `label` and `split` are `dir`, `file`, `none`, or what else the reader can take them from: a
     column, a member. `time` is the column that says when a row is, `split_at` the moments between
     splits. `types` declares columns of CSV files, whose `quoting` is `standard` or `none`. `sha256`
-    asks for that digest of every file as well.
+    asks for that digest of every file as well. `prefix` is the folder of a larger one that the data
+    stand for: ids begin with it.
     """
 
     format: str | None = None
@@ -78,6 +79,7 @@ class ReadOptions:
     time: str | None = None
     split_at: tuple[str, ...] = ()
     sha256: bool = False
+    prefix: str | None = None
 
     def explicitly_set(self) -> frozenset[str]:
         """The names of the fields that say something, but for `format`."""

@@ -58,6 +58,24 @@ def read_labels(path: Path) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
+def with_prefix(labels: pa.Table, prefix: str) -> pa.Table:
+    """`labels` whose ids all begin with `prefix`: as they are, or with it put before all of them.
+
+    Raises UsageError where only some begin with it: one file cannot name ids in both ways.
+    """
+    ids = labels["id"]
+    whole = pc.starts_with(ids, prefix)
+    if pc.all(whole).as_py():
+        return labels
+    if pc.any(whole).as_py():
+        example = ids.filter(whole)[0].as_py()
+        raise UsageError(
+            f"only some ids of the labels file begin with the prefix, such as {quoted(example)}",
+            hint="write all ids with the prefix, or all of them without it",
+        )
+    return labels.set_column(0, "id", pc.binary_join_element_wise(prefix, ids, ""))
+
+
 def apply_labels(samples: pa.Table, labels: pa.Table) -> pa.Table:
     """`samples` (schema SAMPLE) with what `labels` say put over what they had.
 

@@ -38,7 +38,8 @@ EXAMPLES = (
     "provreg diff cifar10@2 cifar10@3",
     "provreg diff cifar10 ./train --exit-code",
     "provreg diff cifar10 ./train --labels labels.csv",
-    "provreg diff cifar10 ./batch --append --source vendor --gate --policy policy.toml",
+    "provreg diff cifar10 ./night-002 --append --prefix night-002/ --source vendor --gate"
+    " --policy policy.toml",
     "provreg diff cifar10 ./fixed --append --replace --labeler ann --gate --policy policy.toml",
     "provreg diff cifar10@1 cifar10@10 --each",
     "provreg diff cifar10@1 cifar10@3 --json-lines",
@@ -78,13 +79,15 @@ def diff(
 
     NEW can be a path to data, to check a pull request: the data are read like OLD and compared as
     if they were ingested. A path contains a slash: write ./data for a folder here. --source,
-    --labeler, --append and --replace apply to a PATH and mean the same as for `ingest`. If the
-    policy has limits, sources or labelers, the output says whether it would accept the data.
+    --labeler, --append, --prefix and --replace apply to a PATH and mean the same as for `ingest`.
+    If the policy has limits, sources or labelers, the output says whether it would accept the data.
 
     Untrusted versions are compared too, and marked. If versions lie between OLD and NEW, a sample
     that was injected and relabeled later counts as injected, and a change that was reverted does
     not count. The output then has the counts version by version; --each lists these changes.
     """
+    from provreg.readers.api import ReadOptions
+
     output = replace(printing, json=printing.json or json_lines).output()
     path = Path(new) if "/" in new or new.startswith(".") else None
     outside = () if path is None else (path,)
@@ -101,11 +104,13 @@ def diff(
                 labeler=origin.labeler,
                 append=origin.append,
                 replace=origin.replace,
+                options=ReadOptions(prefix=origin.prefix),
                 progress=progress,
             )
         elif labels or gate or origin != Origin():
             raise UsageError(
-                "--labels, --source, --labeler, --append, --replace and --gate require a PATH",
+                "--labels, --source, --labeler, --append, --prefix, --replace and --gate require a"
+                " PATH",
                 hint="omit them: a version has its own labels and origins",
             )
         else:

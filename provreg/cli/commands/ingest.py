@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,8 @@ EXAMPLES = (
     " --sign key:my.key",
     "provreg ingest web/ --name web --label none --labels labels.csv --sign key:my.key",
     "provreg ingest model/ --name model --label none --sha256 --source us --sign key:my.key",
-    "provreg ingest new/ --name web --append --source web -m 'one night' --sign key:my.key",
+    "provreg ingest night-002/ --name web --append --prefix night-002/ --source web"
+    " -m 'one night' --sign key:my.key",
     "provreg ingest fixed/ --name web --append --replace --rehash --sign key:my.key",
     "provreg ingest clean/ --name web --after-revoked --source web --sign key:my.key",
     "provreg ingest batch/ --name web --append --source vendor --propose --sign key:my.key",
@@ -100,7 +102,7 @@ def ingest(
         paths=tuple(paths),
         source=origin.source,
         labeler=origin.labeler,
-        options=reading.options(),
+        options=replace(reading.options(), prefix=origin.prefix),
         labels=reading.labels,
         append=origin.append,
         replace=origin.replace,

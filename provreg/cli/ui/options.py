@@ -57,6 +57,14 @@ LabelerOption = Annotated[
 AppendOption = Annotated[
     bool, typer.Option("--append", help="Append only; keep samples that are missing from the data.")
 ]
+PrefixOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix",
+        metavar="FOLDER",
+        help="Folder that ids begin with, where PATH is one of many folders of files.",
+    ),
+]
 ReplaceOption = Annotated[
     bool,
     typer.Option("--replace", help="With --append: allow new content or labels for known ids."),
@@ -189,6 +197,7 @@ class Origin:
     source: SourceOption = None
     labeler: LabelerOption = None
     append: AppendOption = False
+    prefix: PrefixOption = None
     replace: ReplaceOption = False
 
 

@@ -25,7 +25,7 @@ from provreg.core.manifest.manifest import (
     check_path_ids,
     check_values,
 )
-from provreg.errors import FormatError, InputError
+from provreg.errors import FormatError, InputError, UsageError
 from provreg.executors.api import Progress
 from provreg.flows.reading.samples import (
     LABELS_FILE,
@@ -39,6 +39,7 @@ from provreg.flows.reading.samples import (
 from provreg.flows.session.workspace import Workspace
 from provreg.readers.api import ReadResult, SampleKind
 from provreg.readers.catalog import sample_kind
+from provreg.readers.files.walk import folder_prefix
 
 if TYPE_CHECKING:
     from provreg.flows.ingest.request import Ingestion
@@ -148,9 +149,12 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
     """The version that `ingestion` makes after `parent` of what was read.
 
     When it appends, nothing of the parent is removed, and an id that the parent has with other
-    content or another label is refused, unless it replaces. Raises InputError naming the sample.
+    content or another label is refused, unless it replaces. Raises InputError naming the sample,
+    UsageError where data for a prefix would remove all samples outside of it.
     """
     append = ingestion.append
+    if ingestion.options.prefix is not None and parent is not None and not append:
+        _check_inside(ingestion, folder_prefix(ingestion.options.prefix), parent)
     if append and parent is not None:
         read = replace(read, reading=appended(read.reading, parent.head.reading))
     before = NO_ENTRIES if parent is None else parent.entries
@@ -188,6 +192,18 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
     if says:
         read = replace(read, reading=read.reading | {SAYS: says})
     return Draft(ingestion.dataset, parent, entries, compare(before, entries), read)
+
+
+def _check_inside(ingestion: Ingestion, prefix: str, parent: Parent) -> None:
+    """UsageError where `parent` has samples outside of `prefix`: without --append they are gone."""
+    outside = pc.invert(pc.starts_with(parent.entries.column("id"), prefix))
+    if (count := pc.sum(outside).as_py()) > 0:
+        version = f"{ingestion.dataset}@{parent.head.version}"
+        raise UsageError(
+            f"{count:,} samples of {version} are not below {quoted(prefix)} and would be removed",
+            hint="pass --append to keep them, or the folder that holds all samples without"
+            " --prefix",
+        )
 
 
 def _told_by_samples(entries: pa.Table, read: ReadResult) -> list[str]:

@@ -34,7 +34,14 @@ from provreg.readers.api import (
 from provreg.readers.catalog import detect, reader_of, recorded_reader, sample_kind
 from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.files.globs import Excluded
-from provreg.readers.labels import LABEL_COLUMNS, apply_labels, long_labels, read_labels
+from provreg.readers.files.walk import folder_prefix
+from provreg.readers.labels import (
+    LABEL_COLUMNS,
+    apply_labels,
+    long_labels,
+    read_labels,
+    with_prefix,
+)
 
 LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
@@ -73,6 +80,8 @@ def read_new(
     if labels is None:
         return replace(read, reading=reading)
     labels_table = read_labels(labels)
+    if options.prefix is not None:
+        labels_table = with_prefix(labels_table, folder_prefix(options.prefix))
     columns = [name for name in LABEL_COLUMNS if name in labels_table.column_names]
     return replace(
         read,

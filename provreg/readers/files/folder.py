@@ -24,7 +24,7 @@ from provreg.readers.files.folder_access import FolderFiles
 from provreg.readers.files.globs import MOST_PATTERNS, Excluded, Globs
 from provreg.readers.files.hashing import hash_files, stat_files
 from provreg.readers.files.stats import STAT_FIELDS
-from provreg.readers.files.walk import ByteRun, list_samples
+from provreg.readers.files.walk import ByteRun, folder_prefix, list_samples
 
 if TYPE_CHECKING:
     import os
@@ -54,7 +54,7 @@ __all__ = [
 READER = "folder"
 SAMPLES = SampleKind.FILES
 READER_VERSION = 1
-OPTIONS = frozenset({"label", "split", "include", "exclude", "sha256"})
+OPTIONS = frozenset({"label", "split", "include", "exclude", "sha256", "prefix"})
 _WHAT = "head.reading"
 _FROM = r"dir|none"
 _LEFT_OUT = ("hidden", "system", "registry", "filtered", "empty")
@@ -85,6 +85,7 @@ def read_folder(
         include=options.include,
         exclude=options.exclude,
         leave_out=leave_out,
+        prefix=options.prefix,
         collect=collect,
     )
     labels, splits = names_of_folders(listing.runs, options, collect=collect)
@@ -209,7 +210,9 @@ class FolderOptions:
 
     `label`: `dir` (the name of the folder the file lies in) or `none`. `split`: `dir` (the first
     folder) or `none`. `include`, `exclude`: patterns over ids (`files.globs`). `sha256`: whether
-    the SHA-256 of every file is taken as well, in the same read. Raises UsageError.
+    the SHA-256 of every file is taken as well, in the same read. `prefix`: what ids begin with, as
+    `files.walk.folder_prefix` has it; no head has it, since all else goes by whole ids. Raises
+    UsageError.
     """
 
     label: str = "dir"
@@ -217,6 +220,7 @@ class FolderOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     sha256: bool = False
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         for name, value in (("label", self.label), ("split", self.split)):
@@ -236,6 +240,7 @@ def override_options(options: ReadOptions, old: FolderOptions) -> FolderOptions:
         include=options.include or old.include,
         exclude=options.exclude or old.exclude,
         sha256=options.sha256 or old.sha256,
+        prefix="" if options.prefix is None else folder_prefix(options.prefix),
     )
 
 

@@ -1,7 +1,8 @@
 """Listing folders: which files are samples, under which ids, and what is left out.
 
 One folder: ids are POSIX paths relative to it. One file: its name. Several paths: each one's own
-name comes first, so that ids stay apart. Ids come sorted by their UTF-8 bytes.
+name comes first, so that ids stay apart. Before all of that comes a prefix, where the paths stand
+for what lies in a folder of a larger one. Ids come sorted by their UTF-8 bytes.
 
 Links to files, and to folders, are followed where their target stays inside the path they were
 found under; a folder link below a followed folder link is refused (a few of them could stand for
@@ -57,12 +58,14 @@ def list_samples(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     leave_out: Iterable[str | os.PathLike[str]] = (),
+    prefix: str = "",
     collect: bool = False,
 ) -> Listing:
-    """The samples below `paths`.
+    """The samples below `paths`, as they would be listed from above the folders of `prefix`.
 
     `include` and `exclude` are patterns over ids (`files.globs`): taken is what matches one of
     `include`, if there are any, and none of `exclude`. Folders of `leave_out` are not entered.
+    `prefix` is as `folder_prefix` returns it.
 
     Raises NotFoundError for a path that does not exist, UsageError for paths or patterns that make
     no sense, StorageError when the disk fails, and InputError, naming the file: for links that
@@ -76,8 +79,9 @@ def list_samples(
         leave_out=frozenset(os.path.realpath(path) for path in leave_out),
         collect=collect,
     )
+    walk.check_prefix(prefix)
     runs: list[ByteRun] = []
-    for start in starting_points(paths, walk.leave_out):
+    for start in starting_points(paths, walk.leave_out, prefix):
         runs.extend(walk.runs_below(start))
     empty = _empty(walk.entered, runs)
     if empty:
@@ -107,10 +111,24 @@ class _Walk:
     entered: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
 
+    def check_prefix(self, prefix: str) -> None:
+        """Raises UsageError where the patterns leave out a folder of `prefix`: listed from above,
+        nothing in it would be a sample."""
+        if self.exclude is None:
+            return
+        folders = [prefix[:end] for end, character in enumerate(prefix) if character == "/"]
+        both = (self.exclude.folders(folders), self.exclude.mistaken(folders))
+        for folder in compress(folders, map(any, zip(*both, strict=True))):
+            raise UsageError(
+                f"the patterns of --exclude leave out the folder {quoted(folder)} of --prefix",
+                hint="pass another --prefix, or the --exclude patterns that shall hold from now on",
+            )
+
     def runs_below(self, start: Folder | ByteRun) -> list[ByteRun]:
         """The runs of one starting point, in the order of ids."""
         if isinstance(start, ByteRun):
-            kept = self._included("", self._kept("", start.names, self._excluded_files))
+            prefix, names = start.prefix, start.names
+            kept = self._included(prefix, self._kept(prefix, names, self._excluded_files))
             return [start] if kept else []
         runs: list[ByteRun] = []
         pending: list[Folder | ByteRun] = [start]
@@ -360,10 +378,36 @@ class Folder:
     linked: bool = False
 
 
+def folder_prefix(folder: str) -> str:
+    """What the ids of files in `folder` of a larger folder begin with: its path, and a slash.
+
+    Raises UsageError for a path that no listing of the larger folder would have: absolute, empty,
+    with `.` or `..`, hidden, or not to be in ids.
+    """
+    path = folder.removesuffix("/")
+    segments = path.split("/")
+    if not {"", ".", ".."}.isdisjoint(segments):
+        raise UsageError(
+            f"--prefix {quoted(folder)} is not a path below a folder",
+            hint="write it as ids begin, without `.` and `..`: --prefix night-002/images/",
+        )
+    for segment in segments:
+        if segment.startswith(".") or segment in SYSTEM_FILES:
+            raise UsageError(
+                f"--prefix {quoted(folder)} leads into {quoted(segment)}, which is always excluded",
+                hint="choose a name without a leading dot",
+            )
+    if len(segments) > DEEPEST:
+        raise UsageError(f"--prefix {quoted(folder)} is more than {DEEPEST} folders deep")
+    for problem in check_names("", [path]).values():
+        raise UsageError(f"--prefix {problem}")
+    return f"{path}/"
+
+
 def starting_points(
-    paths: Sequence[str | os.PathLike[str]], leave_out: frozenset[str]
+    paths: Sequence[str | os.PathLike[str]], leave_out: frozenset[str], prefix: str = ""
 ) -> list[Folder | ByteRun]:
-    """What each path stands for, in the order of ids.
+    """What each path stands for, in the order of ids; these begin with `prefix`.
 
     Raises NotFoundError, UsageError and InputError as `readers.files.walk.list_samples` says.
     """
@@ -384,19 +428,20 @@ def starting_points(
             raise UsageError(f"{quoted(path)} lies inside the registry")
         start: Folder | ByteRun
         if stat.S_ISDIR(mode):
-            prefix = f"{name}/" if len(paths) > 1 else ""
-            key, start = f"{name}/", Folder(real, prefix, "")
+            below = f"{prefix}{name}/" if len(paths) > 1 else prefix
+            key, start = f"{name}/", Folder(real, below, "")
         elif stat.S_ISREG(mode):
             folder, _, file = real.rpartition("/")
-            key, start = name, ByteRun(folder or "/", "", [name], "", [file])
+            key, start = name, ByteRun(folder or "/", prefix, [name], "", [file])
         else:
             raise InputError(f"{quoted(path)} is neither a folder nor a regular file", sample=path)
-        for problem in check_names("", [name] if len(paths) > 1 else []).values():
+        for problem in check_names(prefix, [name] if len(paths) > 1 else []).values():
             raise InputError(problem, sample=path)
         if key in starts:
             raise UsageError(
                 f"several paths are named {quoted(name)}",
-                hint="ids begin with the last name of each path: give paths whose names differ",
+                hint="ids begin with the last name of each path: give the folder that holds them"
+                " all; `ingest` can also add them one by one, with --append --prefix FOLDER",
             )
         starts[key] = start
     return [starts[key] for key in sorted(starts)]
