@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provreg.core.encoding.listing import Listing
 from provreg.core.encoding.names import Reference
+from provreg.core.encoding.text import quoted
 from provreg.errors import NotTrustedError
 
 if TYPE_CHECKING:
@@ -63,6 +65,10 @@ class Registry:
     root: TrustedRoot | None = None
     warnings: list[str] = field(default_factory=list)
     damaged: list[Damaged] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        trust = "no policy or key" if self.trust is None else self.trust.origin
+        return f"Registry({quoted(self.workspace.location)}, {trust})"
 
     @classmethod
     def init(cls, folder: Path) -> Path:
@@ -297,7 +303,9 @@ class Registry:
 
         return pin(lock, version.head, version.digest, version.chain.newest)
 
-    def runs(self, choose: Choose | None = None) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
+    def runs(
+        self, choose: Choose | None = None
+    ) -> tuple[Listing[Exposure], list[UnresolvedReceipt]]:
         """(runs that received any of the samples of `choose`, or all runs; unresolved receipts).
 
         The latest run is last. `choose` is, for example, `Selection(...).mask`. An unresolved
@@ -307,12 +315,13 @@ class Registry:
 
         with self._synced(None) as workspace:
             if choose is None:
-                return all_runs(workspace, self.trust), []
-            return exposures(workspace, self.trust, choose)
+                return Listing(all_runs(workspace, self.trust)), []
+            found, unresolved = exposures(workspace, self.trust, choose)
+            return Listing(found), unresolved
 
     def runs_of_sample(
         self, reference: str, sample: str
-    ) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
+    ) -> tuple[Listing[Exposure], list[UnresolvedReceipt]]:
         """As `runs`, for the runs that received `sample` of a version, or its content under any id.
 
         Raises NotFoundError if the version has no such sample.
@@ -460,18 +469,18 @@ class Registry:
             self.damaged[:] = sync(workspace, progress=progress)
             yield workspace
 
-    def log(self, dataset: str, *, progress: Progress | None = None) -> list[Ancestor]:
+    def log(self, dataset: str, *, progress: Progress | None = None) -> Listing[Ancestor]:
         """All versions of `dataset` whose integrity holds, newest first, trusted or not."""
         with self._synced(progress) as workspace:
             versions = workspace.index.versions(dataset)
-        return self._judged([one.head for one in reversed(versions)])
+        return Listing(self._judged([one.head for one in reversed(versions)]))
 
-    def newest(self, *, progress: Progress | None = None) -> list[Ancestor]:
+    def ls(self, *, progress: Progress | None = None) -> Listing[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not."""
         with self._synced(progress) as workspace:
             # Versions come by dataset and number: the last of each dataset stays.
             newest = {one.dataset: one.head for one in workspace.index.versions()}
-        return self._judged(newest.values())
+        return Listing(self._judged(newest.values()))
 
     def sql(
         self, query: str, *, progress: Progress | None = None

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.errors import InputError, UsageError
 from provreg.loaders import arrow
 
@@ -40,6 +40,13 @@ class Arrays:
     provenance: npt.NDArray[np.float32]
     origins: tuple[str | None, ...]
     classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        counts = (
+            counted(len(self.classes), "class", "classes"),
+            counted(len(self.origins), "origin"),
+        )
+        return f"Arrays(x {self.x.dtype} {self.x.shape}, y {self.y.shape}, {', '.join(counts)})"
 
     def one_hot(self) -> npt.NDArray[np.float32]:
         """`y` in the shape (n, number of classes); a row of zeros without a label."""

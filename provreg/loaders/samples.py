@@ -20,7 +20,7 @@ import pyarrow as pa
 from blake3 import blake3
 
 from provreg.core.encoding.digest import blake3_digest
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.head import Head
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
 from provreg.executors.api import no_report
@@ -40,6 +40,7 @@ from provreg.readers.api import SampleFiles
 
 _SHARED = "loading"
 _TOGETHER = 256
+_SHOWN = 2
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 
@@ -57,6 +58,16 @@ class Sample:
     source: str
     labeler: str | None
     split: str | None
+
+    def __repr__(self) -> str:
+        if isinstance(self.payload, bytes):
+            payload = counted(len(self.payload), "byte")
+        else:
+            payload = counted(len(self.payload), "column")
+        names = {"label": self.label, "source": self.source, "labeler": self.labeler,
+                 "split": self.split}  # fmt: skip
+        words = [f"{what} {quoted(name)}" for what, name in names.items() if name is not None]
+        return f"Sample({', '.join([quoted(self.id), payload, *words])})"
 
 
 class VerifiedSamples:
@@ -106,6 +117,9 @@ class VerifiedSamples:
             self._skips = Skips(shared, len(self._manifest), most)
         self._threads = threading.local()
 
+    def __repr__(self) -> str:
+        return f"VerifiedSamples({self.description})"
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_home": None, "_threads": None}
 
@@ -132,6 +146,15 @@ class VerifiedSamples:
     def reference(self) -> str:
         """The version's name: `cifar10@3`."""
         return f"{self.head.dataset}@{self.head.version}"
+
+    @property
+    def description(self) -> str:
+        """The version, how many of its samples are selected, and where its data are, in words."""
+        of = "" if self._chosen is None else f" of {len(self._manifest):,}"
+        samples = f"{len(self):,}{of} {'sample' if len(self._manifest) == 1 else 'samples'}"
+        places = ", ".join(quoted(str(path)) for path in self.paths[:_SHOWN])
+        more = ", …" if len(self.paths) > _SHOWN else ""
+        return f"{self.reference}, {samples} in {places}{more}"
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -49,6 +49,9 @@ class VerifiedDataset(Dataset[Any]):
                 hint="use provreg.loaders.torch.VerifiedIterableDataset",
             )
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.verified.description})"
+
     def __len__(self) -> int:
         return len(self.verified)
 
@@ -189,6 +192,10 @@ class VerifiedIterableDataset(IterableDataset[Any]):
     def world_size(self) -> int:
         """How many ranks there are."""
         return self._rank.now.of
+
+    def __repr__(self) -> str:
+        ranks = f", rank {self.rank} of {self.world_size}" if self.world_size > 1 else ""
+        return f"{type(self).__name__}({self.verified.description}{ranks})"
 
     def __len__(self) -> int:
         return len(range(self.rank, len(self.verified), self.world_size))

@@ -51,6 +51,9 @@ class VerifiedWebDataset(webdataset.DataPipeline, webdataset.FluidInterface):  #
         super().__init__(_Source(samples, shuffle_shards))
         self.verified = samples
 
+    def __repr__(self) -> str:
+        return f"VerifiedWebDataset({self.verified.description})"
+
     def verify_data(self) -> None:
         """Checks all data of the version now (step 12); raises as `VerifiedSamples.verify_data`."""
         self.verified.verify_data()

@@ -60,6 +60,9 @@ class PublicKey:
     der: bytes
     _key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey = field(repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"PublicKey({self.algorithm}, {self.fingerprint})"
+
     @property
     def fingerprint(self) -> str:
         """`sha256:` and the SHA-256 of the DER SubjectPublicKeyInfo in hex."""

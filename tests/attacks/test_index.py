@@ -137,7 +137,7 @@ def test_the_index_of_another_registry_adds_nothing(bench: Bench, synced: Path) 
         ).fetchall()
     registry = bench.open()
     assert registry.sync() == []
-    assert [one.head.dataset for one in registry.newest()] == ["pets"]
+    assert [one.head.dataset for one in registry.ls()] == ["pets"]
     assert len(registry.log("pets")) == 2
 
 

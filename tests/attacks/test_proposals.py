@@ -181,7 +181,7 @@ def test_proposal_is_no_version_for_anybody_who_asks_for_one(bench: Bench) -> No
     assert registry.verify("pets").head.version == 1
     assert registry.resolve("pets@latest").head.version == 1
     assert [one.head.version for one in registry.log("pets")] == [1]
-    assert [one.head.version for one in registry.newest()] == [1]
+    assert [one.head.version for one in registry.ls()] == [1]
     with pytest.raises(NotFoundError):
         registry.verify("pets@2")
     for trusting in (registry, bench.open(), bench.open("bob")):
@@ -209,7 +209,7 @@ def test_proposal_of_a_first_version_is_no_dataset(bench: Bench) -> None:
     data = bench.pets()
     reference = propose(bench, data)
     registry = two(bench)
-    assert registry.newest() == []
+    assert registry.ls() == []
     with pytest.raises(NotFoundError, match="only proposals"):
         registry.verify("pets")
     with pytest.raises(NotTrustedError, match="signed by 1 of 2"):

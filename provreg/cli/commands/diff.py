@@ -17,7 +17,6 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import (
-    counts_in_words,
     entry_to_json,
     gate_to_json,
     label_of,
@@ -27,6 +26,7 @@ from provreg.cli.ui.render import (
 )
 from provreg.cli.ui.session import open_registry, print_gate, warn_damaged, warn_untrusted
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.head import counts_in_words
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:

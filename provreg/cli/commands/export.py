@@ -15,8 +15,8 @@ from provreg.cli.ui.options import (
     SignOption,
     Sigstore,
 )
-from provreg.cli.ui.render import counted
 from provreg.cli.ui.session import open_registry, open_signer, print_warnings
+from provreg.core.encoding.text import counted
 from provreg.errors import UsageError
 
 EXAMPLES = (

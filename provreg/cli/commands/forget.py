@@ -12,9 +12,8 @@ from provreg.cli.ui.options import (
     YesOption,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted
 from provreg.cli.ui.session import confirm
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.errors import NotFoundError
 
 if TYPE_CHECKING:

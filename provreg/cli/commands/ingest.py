@@ -19,7 +19,7 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.reading_options import Reading
-from provreg.cli.ui.render import counted, counts_in_words, gate_to_json
+from provreg.cli.ui.render import gate_to_json
 from provreg.cli.ui.session import (
     open_registry,
     open_signer,
@@ -27,6 +27,8 @@ from provreg.cli.ui.session import (
     print_warnings,
     warn_waiting,
 )
+from provreg.core.encoding.text import counted
+from provreg.core.manifest.head import counts_in_words
 from provreg.errors import NotFetchedError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from provreg.cli.ui.options import (
     Opening,
     Printing,
 )
-from provreg.cli.ui.render import counts_in_words, signed_by, version_to_json, when
+from provreg.cli.ui.render import signed_by, version_to_json, when
 from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted, warn_waiting
 from provreg.core.encoding.names import check_dataset_name
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.head import counts_in_words
 from provreg.errors import NotFoundError
 
 EXAMPLES = (

@@ -11,8 +11,9 @@ from provreg.cli.ui.options import (
     Printing,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted, proposal_to_json, signed_by, version_to_json, when
+from provreg.cli.ui.render import proposal_to_json, signed_by, version_to_json, when
 from provreg.cli.ui.session import open_registry, print_warnings, warn_damaged, warn_untrusted
+from provreg.core.encoding.text import counted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def ls(
         _list_proposals(opened, output)
         return
     with output.progress("indexing") as progress:
-        newest = opened.newest(progress=progress)
+        newest = opened.ls(progress=progress)
     warn_damaged(opened.damaged, output)
     warn_untrusted(newest, output)
     output.document({"datasets": [version_to_json(version) for version in newest]})

@@ -14,8 +14,8 @@ from provreg.cli.ui.options import (
     YesOption,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted
 from provreg.cli.ui.session import confirm, open_registry, print_warnings, require_signer
+from provreg.core.encoding.text import counted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:

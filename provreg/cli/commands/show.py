@@ -15,8 +15,6 @@ from provreg.cli.ui.options import (
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import (
     attribution_to_json,
-    counted,
-    counts_in_words,
     entry_to_json,
     name_of,
     signed_by,
@@ -25,6 +23,8 @@ from provreg.cli.ui.render import (
 )
 from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
+from provreg.core.encoding.text import counted
+from provreg.core.manifest.head import counts_in_words
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:

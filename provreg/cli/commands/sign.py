@@ -18,7 +18,7 @@ from provreg.cli.ui.options import (
     path_after,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted, counts_in_words, name_of, proposal_to_json, when
+from provreg.cli.ui.render import name_of, proposal_to_json, when
 from provreg.cli.ui.runs import receipt_facts
 from provreg.cli.ui.session import (
     confirm,
@@ -27,6 +27,8 @@ from provreg.cli.ui.session import (
     require_signer,
     warn_untrusted,
 )
+from provreg.core.encoding.text import counted
+from provreg.core.manifest.head import counts_in_words
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:

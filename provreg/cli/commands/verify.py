@@ -19,8 +19,9 @@ from provreg.cli.ui.options import (
     Root,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted, error_to_json
+from provreg.cli.ui.render import error_to_json
 from provreg.cli.ui.session import open_registry, print_warnings
+from provreg.core.encoding.text import counted
 from provreg.errors import NotTrustedError, UsageError
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import typer
 from provreg.cli.ui.findings import list_findings
 from provreg.cli.ui.options import URLS
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.errors import NotFoundError, NotTrustedError, StorageError, UsageError
 
 if TYPE_CHECKING:

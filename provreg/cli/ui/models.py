@@ -10,10 +10,10 @@ import typer
 
 from provreg.cli.ui.options import path_after
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import counted, error_to_json
+from provreg.cli.ui.render import error_to_json
 from provreg.cli.ui.runs import run_facts, run_to_json
 from provreg.cli.ui.session import print_warnings, warn_damaged
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.errors import NotFoundError, NotTrustedError
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from provreg.core.manifest.head import KINDS
 from provreg.errors import NotFetchedError, NotTrustedError, ProvregError
 
 if TYPE_CHECKING:
@@ -30,17 +29,6 @@ def short(digest: str | None) -> str:
 def when(moment: datetime | None) -> str | None:
     """A moment in ISO 8601, UTC."""
     return None if moment is None else moment.isoformat().replace("+00:00", "Z")
-
-
-def counted(count: int, singular: str, plural: str = "") -> str:
-    """`1 sample`, `10,000 samples`."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
-def counts_in_words(counts: Mapping[str, int]) -> str:
-    """The kinds that occurred, with how often: `50 injected, 10 removed`."""
-    counts_of_kinds = [f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]]
-    return ", ".join(counts_of_kinds) or "no changes"
 
 
 def signers_to_json(version: Ancestor | TrainingRun) -> list[dict[str, str]]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from provreg.cli.ui.render import counted, short, signers_to_json, when
+from provreg.cli.ui.render import short, signers_to_json, when
 from provreg.core.encoding.canonical import canonical
+from provreg.core.encoding.text import counted
 
 if TYPE_CHECKING:
     from provreg.cli.ui.output import Output

@@ -41,6 +41,11 @@ def quoted_ascii(text: str) -> str:
     return ascii(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")
 
 
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """`1 sample`, `10,000 samples`."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def quoted(text: str) -> str:
     """`text` in quotes for a message: printable, truncated after 200 characters."""
     shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

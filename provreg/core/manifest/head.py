@@ -17,7 +17,7 @@ from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import parse_digest, sha256_digest
 from provreg.core.encoding.names import DATASET_NAME, is_class_name, twins_in_form_c
 from provreg.core.encoding.strict_fields import Fields
-from provreg.core.encoding.text import quoted, quoted_ascii
+from provreg.core.encoding.text import counted, quoted, quoted_ascii
 from provreg.core.encoding.times import format_time
 from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES
 from provreg.errors import FormatError
@@ -35,6 +35,11 @@ _MAX_PARTS = 1 << 20
 _MAX_MESSAGE = 4096
 # Features that a head can require of its readers; this version knows none.
 _CRITICAL: frozenset[str] = frozenset()
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """The kinds of change that occurred, with how often: `50 injected, 10 removed`."""
+    return ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind]) or "no changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,9 @@ class Head:
     reused_digests: int
     created: datetime
     message: str
+
+    def __repr__(self) -> str:
+        return f"Head({self.dataset}@{self.version}, {counted(self.samples, 'sample')})"
 
     def to_bytes(self) -> bytes:
         """The canonical JSON: it is stored, and its sha256 is signed."""

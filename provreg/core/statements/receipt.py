@@ -21,7 +21,7 @@ from provreg.core.encoding.canonical import canonical, parse_canonical, parse_js
 from provreg.core.encoding.digest import blake3_digest, parse_digest
 from provreg.core.encoding.names import DATASET_NAME
 from provreg.core.encoding.strict_fields import MAX_INTEGER, Fields
-from provreg.core.encoding.text import UNSAFE_CHARACTERS, quoted
+from provreg.core.encoding.text import UNSAFE_CHARACTERS, counted, quoted
 from provreg.core.encoding.times import format_time
 from provreg.core.statements.statement import STATEMENT_TYPE
 from provreg.errors import FormatError
@@ -33,6 +33,7 @@ MAX_PARAMETERS = 64 << 10  # bytes of canonical JSON
 MAX_MODEL_FILES = 500
 MAX_DATASETS = 64
 _MAX_ENVIRONMENT = 64
+_SHOWN = 3
 _MAX_NAME = 1024
 _MAX_VERSION = 99_999_999
 _UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
@@ -106,6 +107,12 @@ class Receipt:
     code: Code = Code()
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        versions = [f"{used.dataset}@{used.version}" for used in self.datasets[:_SHOWN]]
+        versions += ["…"] if len(self.datasets) > _SHOWN else []
+        files = counted(len(self.model), "model file")
+        return f"Receipt({files}, trained on {', '.join(versions)})"
 
     def statement(self, *, allow_missing_model: bool = False) -> bytes:
         """The signed bytes: canonical JSON. With `allow_missing_model` the model can be empty.

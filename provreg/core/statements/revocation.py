@@ -14,6 +14,7 @@ from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.strict_fields import Fields
+from provreg.core.encoding.text import quoted
 from provreg.core.encoding.times import format_time
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.statements.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
@@ -64,6 +65,9 @@ class Revocation:
     samples: RevokedSamples | None
     reason: str
     created: datetime
+
+    def __repr__(self) -> str:
+        return f"Revocation({self.number}, {quoted(self.what)}, {quoted(self.reason)})"
 
     @property
     def what(self) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from provreg.core.changes.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.changes.changes import compare
 from provreg.core.encoding.names import check_utf8
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.columns import take_rows, whole
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head, PartRef
@@ -46,6 +46,11 @@ class Attribution:
     attested: bool = False
     restated_in: Ancestor | None = None
 
+    def __repr__(self) -> str:
+        names = {"source": self.source, "labeler": self.labeler}
+        words = [f"{what} {quoted(name)}" for what, name in names.items() if name is not None]
+        return f"Attribution({', '.join([f'@{self.version.head.version}', *words])})"
+
 
 @dataclass(frozen=True, slots=True)
 class EarlierLife:
@@ -65,6 +70,9 @@ class SampleBlame:
     label: Attribution
     earlier: tuple[EarlierLife, ...]
 
+    def __repr__(self) -> str:
+        return f"SampleBlame({quoted(self.id)}, content={self.content}, label={self.label})"
+
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
@@ -78,6 +86,11 @@ class Blamed:
     line: Sequence[Ancestor]
     touched: dict[str, Blame]
     changes: pa.Table
+
+    def __repr__(self) -> str:
+        head = self.line[-1].head
+        samples = counted(self.entries.num_rows, "sample")
+        return f"Blamed({head.dataset}@{head.version}, {samples})"
 
     def __iter__(self) -> Iterator[SampleBlame]:
         columns = ("id", "source", "labeler", "labeled_at")

@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 
 from provreg.core.changes.blame import Blame, blame_touched
 from provreg.core.changes.changes import BIT, Changes
-from provreg.core.manifest.head import KINDS, Head
+from provreg.core.encoding.listing import html_table
+from provreg.core.encoding.text import quoted
+from provreg.core.manifest.head import KINDS, Head, counts_in_words
 from provreg.errors import NotTrustedError, UsageError
 from provreg.flows.reading.samples import adopted_files
 from provreg.flows.session.trust import Trust
@@ -58,6 +60,13 @@ class Change:
     old: dict[str, Any] | None
     new: dict[str, Any] | None
     attributions: Mapping[str, Hand]
+
+    def __repr__(self) -> str:
+        words = [quoted(self.id), *self.kinds]
+        if "relabeled" in self.kinds:
+            before, after = ((entry or {}).get("label") for entry in (self.old, self.new))
+            words.append(f"{quoted(before or '')} -> {quoted(after or '')}")
+        return f"Change({', '.join(words)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,14 @@ class Diff:
     broken: str | None = None
     reading: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        counts = counts_in_words(self.changes.counts())
+        return f"Diff({quoted(self.old_name)}, {quoted(self.new_name)}: {counts})"
+
+    def _repr_html_(self) -> str:
+        columns = ("kinds", "id", "old label", "label", "source", "labeler")
+        return html_table(columns, map(_cells, self), len(self))
+
     @property
     def beside(self) -> tuple[str, ...]:
         """The well-known files beside the data that are not the same in both; of data that are not
@@ -155,6 +172,13 @@ class Diff:
         """What the versions from the one to the other changed in all; None where one did, or where
         it is not known which."""
         return self.made_by.between(self.changes)
+
+
+def _cells(change: Change) -> tuple[object, ...]:
+    old, new = change.old or {}, change.new or {}
+    entry = new or old
+    labels = old.get("label"), new.get("label")
+    return (" ".join(change.kinds), change.id, *labels, entry["source"], entry["labeler"])
 
 
 class ChangeAttribution:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference
-from provreg.core.manifest.head import Head, left_out_of
+from provreg.core.manifest.head import Head, counts_in_words, left_out_of
 from provreg.errors import (
     DamagedError,
     NotFoundError,
@@ -91,6 +91,14 @@ class Outcome:
     gate: Gate | None = None
     lacks: NotTrustedError | None = None
     fetched: FetchedList | None = None
+
+    def __repr__(self) -> str:
+        result = "nothing published"
+        if self.head is not None:
+            result = f"published {self.head.dataset}@{self.head.version}"
+        elif self.proposed is not None:
+            result = f"proposed {self.dataset}@{self.proposed.head.version}"
+        return f"Outcome({self.dataset}: {result}, {counts_in_words(self.changes)})"
 
 
 def outcome_of(

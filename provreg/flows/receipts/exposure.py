@@ -33,6 +33,19 @@ class Exposure:
     chosen: int
     seen: int
 
+    @property
+    def summary(self) -> dict[str, object]:
+        """The facts of the run for a table."""
+        return {
+            "receipt": self.run.digest,
+            "finished": self.run.receipt.finished,
+            "model": ", ".join(file.name for file in self.run.receipt.model),
+            "trained on": ", ".join(version.name for version in self.run.versions),
+            "received": self.seen,
+            "of": self.chosen,
+            "signed by": ", ".join(signer.principal for signer in self.run.signers) or "UNTRUSTED",
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class UnresolvedReceipt:

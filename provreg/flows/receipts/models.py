@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.statements.receipt import ModelFile
 from provreg.errors import Finding, NotTrustedError
 from provreg.flows.receipts.runs import Refusal, RunJudge, TrainingRun
@@ -22,6 +22,9 @@ class ModelMatch:
 
     run: TrainingRun
     findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        return f"ModelMatch({self.run}, {counted(len(self.findings), 'finding')})"
 
     @property
     def refused(self) -> Refusal | None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from provreg.core.encoding.bitmap import max_bytes, unpack
 from provreg.core.encoding.digest import sha256_digest
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import printable, quoted
 from provreg.core.policy.counting import count_principals
 from provreg.core.policy.policy import Policy, Signature
 from provreg.core.statements.receipt import Receipt, TrainingInput, parse_receipt
@@ -72,6 +72,10 @@ class TrainingRun:
     signers: tuple[CountedSigner, ...]
     refused: Refusal | None
     versions: tuple[Standing, ...]
+
+    def __repr__(self) -> str:
+        signers = ", ".join(signer.principal for signer in self.signers) or "UNTRUSTED"
+        return f"TrainingRun({self.digest}, {self.receipt}, signed by {printable(signers)})"
 
 
 def read_receipt(workspace: Workspace, digest: str) -> Receipt:

@@ -53,6 +53,9 @@ class Trust:
         anchors = TrustAnchors.of(self.policy, self._check_certificate, self._check_timestamps)
         object.__setattr__(self, "anchors", anchors)
 
+    def __repr__(self) -> str:
+        return f"Trust({self.origin})"
+
     def _check_certificate(self, bundle: Bundle) -> Signature:
         # Late: most trust is in keys, and parsing certificates takes 30 ms to load.
         from provreg.trust.sigstore.verify import CertificateVerifier

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import NotFoundError
@@ -61,6 +62,9 @@ class Workspace:
     vouching: bool
     notice: Callable[[str], None]
     held_index: Index | None = None
+
+    def __repr__(self) -> str:
+        return f"Workspace({quoted(self.location)})"
 
     @property
     def location(self) -> str:

@@ -44,6 +44,9 @@ class Review:
     changes: Diff | None
     proposal: Proposal | None = None
 
+    def __repr__(self) -> str:
+        return f"Review({self.version})"
+
 
 @dataclass(frozen=True, slots=True)
 class Countersigned:

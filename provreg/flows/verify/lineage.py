@@ -12,7 +12,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from provreg.core.manifest.head import Head
+from provreg.core.encoding.text import counted, printable
+from provreg.core.manifest.head import Head, counts_in_words
 from provreg.core.policy.policy import Proof, Signature
 from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.session.trust import Trust
@@ -48,6 +49,26 @@ class Ancestor:
     refused_because: str | None
     standing: Standing
     signed_by: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        version = f"{self.head.dataset}@{self.head.version}"
+        signers = ", ".join(self.signed_by) or "nobody"
+        samples = counted(self.head.samples, "sample")
+        return f"Ancestor({version}, {samples}, {self.standing}, signed by {printable(signers)})"
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The facts of the version for a table."""
+        return {
+            "dataset": self.head.dataset,
+            "version": self.head.version,
+            "created": self.head.created,
+            "samples": self.head.samples,
+            "changes": counts_in_words(self.head.changes),
+            "standing": self.standing,
+            "signed by": ", ".join(self.signed_by),
+            "message": self.head.message,
+        }
 
     @property
     def signed_at(self) -> datetime:

@@ -50,6 +50,10 @@ class InForce:
     def link(self) -> RevocationLink:
         return RevocationLink(self.revocation.number, self.digest)
 
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.approvals)
+        return f"InForce({self.revocation!r}, signed by {printable(names)})"
+
     def __str__(self) -> str:
         """By whom and why."""
         names = [name for name, _ in self.approvals]
@@ -114,6 +118,10 @@ class Chain:
     passed_over: tuple[PassedOver, ...]
     read: Readable
     broken: NotTrustedError | None
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.in_force):,} in force, {len(self.passed_over):,} not"
+        return f"Chain({counts}{'' if self.broken is None else ', broken'})"
 
     @property
     def newest(self) -> RevocationLink | None:

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from provreg.core.encoding.names import Reference
-from provreg.core.encoding.text import printable, quoted
+from provreg.core.encoding.text import counted, printable, quoted
 from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import Verdict, judge
 from provreg.core.policy.policy import PublishRule, Signature
@@ -110,6 +110,11 @@ class VerifiedVersion:
     attested: tuple[Attested, ...]
     revoked: InForce | None
     workspace: Workspace = field(repr=False)
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.verdict.approvals)
+        samples = counted(self.head.samples, "sample")
+        return f"VerifiedVersion({self.reference}, {samples}, signed by {printable(names)})"
 
     @cached_property
     def entries(self) -> pa.Table:
