@@ -32,8 +32,8 @@ incident, the [runbook](../guides/incident.md).
 
 ## References
 
-`name@3` is a version. `name` and `name@latest` are the newest version. `name@sha256:…` is the version with this head, whatever
-its number. `NAME` is 1 to 128 of `a-z`, `0-9`, `.`, `_` and `-`. It begins with a letter or a digit and does not end with `.`.
+`name@3` is a version. `name` and `name@latest` are the newest version; with an [exact pin](#provreg-pin), `name` is the
+pinned one. `name@sha256:…` is the version with this head, whatever its number. `NAME` is 1 to 128 of `a-z`, `0-9`, `.`, `_` and `-`. It begins with a letter or a digit and does not end with `.`.
 
 ## Options of most commands
 

@@ -164,7 +164,7 @@ class Registry:
         from provreg.flows.verify.steps import verify
 
         listener = on_step or no_report
-        named, trust = Reference.parse(reference), self.require_trust()
+        named, trust = self._chosen(reference), self.require_trust()
         if named.head is not None:
             self._refuse_proposal(named, trust, data, listener, progress)
         version = verify(self.workspace, named, trust, on_step=listener)
@@ -180,6 +180,16 @@ class Registry:
                 progress=progress,
             )
         return version
+
+    def _chosen(self, reference: str) -> Reference:
+        """The version that `reference` means; reports where an exact pin set an older one."""
+        asked = Reference.parse(reference)
+        named = self.workspace.chosen(asked)
+        if named != asked:
+            newest = max(self.workspace.versions.numbers(named.dataset), default=0)
+            if newest > (named.version or 0):
+                self.workspace.notice(f"{named} is pinned exactly; the newest version is @{newest}")
+        return named
 
     def _refuse_proposal(
         self,
@@ -297,11 +307,17 @@ class Registry:
             return (), ()
         return all_signatures(self.workspace, version.head, version.digest, self.trust)
 
-    def pin(self, version: VerifiedVersion, lock: Path) -> Pin:
-        """Writes a verified version into the lock file `lock`; raises as `store.private.pins`."""
-        from provreg.flows.verify.history import pin
+    def pin(self, version: VerifiedVersion, lock: Path, *, exact: bool | None = None) -> Pin:
+        """Writes a verified version into the lock file `lock`; raises as `store.private.pins`.
 
-        return pin(lock, version.head, version.digest, version.chain.newest)
+        With `exact` the name of the dataset alone means this version until the pin moves; without,
+        this version and newer ones. By default it is as in the pin that is replaced.
+        """
+        from provreg.flows.verify.history import pin, seen_before_an_end
+
+        head, digest, trust = version.head, version.digest, self.require_trust()
+        seen = seen_before_an_end(self.workspace, head, digest, version.verdict, trust)
+        return pin(lock, head, digest, version.chain.newest, exact=exact, seen=seen)
 
     def runs(
         self, choose: Choose | None = None
@@ -539,7 +555,7 @@ class Registry:
         from provreg.flows.verify.manifest import locate
         from provreg.flows.verify.steps import check_named
 
-        named = Reference.parse(reference)
+        named = self._chosen(reference)
         number, digest = locate(self.workspace, named)
         version = self._judged([digest])[0]
         # A foreign head under a number is shown, and reported: somebody put it there.

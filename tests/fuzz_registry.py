@@ -367,7 +367,11 @@ def ours(case: Mapping[str, Any], registry: Registry, folder: Path) -> int | Non
     with mock.patch.dict(os.environ, variables):
         workspace = workspace_of(dict(case), folder / "registry", registry)
         try:
-            verify(workspace, Reference.parse(case["reference"]), trust_of(dict(case)))
+            verify(
+                workspace,
+                workspace.chosen(Reference.parse(case["reference"])),
+                trust_of(dict(case)),
+            )
         except NotTrustedError as error:
             return error.step
         except NotFoundError:

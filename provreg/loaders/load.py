@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, TypedDict
@@ -10,6 +11,8 @@ from provreg.loaders.passes.shared_state import MOST_BAD
 from provreg.loaders.samples import VerifiedSamples
 from provreg.loaders.selection import Selection
 from provreg.registry import Registry
+
+_LOG = logging.getLogger("provreg")
 
 Place: TypeAlias = Path | str
 OnBad: TypeAlias = Literal["raise", "skip"]
@@ -51,8 +54,9 @@ def load(
 
     `data` are the folders or tables that the version was made from. Trust comes from `policy`, from
     `key`, or from `identity` and `issuer`; `trusted_root`, `registry` and the pins in `lock` are
-    found as on the command line unless given. `select` is a `Selection`, or an SQL condition on the
-    signed columns (`"split = 'train'"`).
+    found as on the command line unless given. Where a pin is exact, the name alone is the pinned
+    version, and newer ones are reported to the logger `provreg`. `select` is a `Selection`, or an
+    SQL condition on the signed columns (`"split = 'train'"`).
 
     Revoked samples raise RevokedError (step 8), unless `exclude_revoked` says that they are
     excluded (True) or loaded (False).
@@ -73,6 +77,7 @@ def load(
         trusted_root=_path(trusted_root),
         lock=_path(lock),
         outside=paths,
+        notice=_LOG.warning,
     )
     version = opened.verify(reference)
     if opened.workspace.parts.drop_damaged(version.head.parts):

@@ -161,6 +161,24 @@ def test_without_any_version_to_rely_on_limits_fail_closed(bench: Bench) -> None
     assert under(bench, RELABELED, pins=pins).verify("pets").head.version == 2
 
 
+def test_a_pinned_version_is_taken_without_a_base_and_a_planted_pin_changes_nothing(
+    bench: Bench, data: Path
+) -> None:
+    """Whoever looked at a version and pinned it needs no earlier one; others may not say so."""
+    over = relabel(bench, data, "1.jpg", "2.jpg", "3.jpg")
+    assert over.head is not None
+    pins = {"pets": Pin(over.head.uid, 2, str(over.digest))}
+    pinned = under(bench, RELABELED, pins=pins)
+    assert pinned.verify("pets@2").head.version == 2
+    bench.forget()
+    planted = replace(pinned, workspace=replace(pinned.workspace, vouching=False))
+    assert "since pets@1: 3 samples" in refused(planted).message
+    # What is built on it is limited as ever.
+    more = relabel(bench, data, "4.jpg", "5.jpg", "6.jpg")
+    assert more.head is not None
+    assert "since pets@2: 3 samples" in refused(under(bench, RELABELED, pins=pins)).message
+
+
 def test_a_first_version_is_no_change(bench: Bench, data: Path) -> None:
     assert under(bench, Limit(count=0)).verify("pets").head.version == 1
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from provreg.flows.session.trust import POLICY_NAME
+from provreg.store.private.pins import write_lock
+from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,3 +107,25 @@ def test_a_planted_lock_file_vouches_for_nothing(bench: Bench) -> None:
     # The user's own is another matter.
     (work / "provreg.lock").chmod(0o644)
     assert bench.run("verify", "pets", "--policy", path, cwd=work).returncode == 0
+
+
+def test_a_planted_exact_pin_does_not_roll_back(bench: Bench) -> None:
+    """An exact pin chooses an old version: only the user may make one."""
+    first = bench.ingest(bench.pets())
+    bench.ingest(bench.pets(count=8))
+    assert first.head is not None
+    work = bench.folder / "work"
+    work.mkdir()
+    lock = work / "provreg.lock"
+    pin = Pin(first.head.uid, 1, str(first.digest), exact=True)
+    write_lock(lock, {"pets": pin})
+    lock.chmod(0o666)
+    key = bench.key_file("alice")
+    ran = bench.run("verify", "pets", "--key", key, cwd=work)
+    assert ran.returncode == 4
+    assert b"pinned to exactly version 1 by a lock file that others may have written" in ran.stderr
+    assert (
+        b"pets@2 is verified" in bench.run("verify", "pets@latest", "--key", key, cwd=work).stdout
+    )
+    lock.chmod(0o644)
+    assert b"pets@1 is verified" in bench.run("verify", "pets", "--key", key, cwd=work).stdout

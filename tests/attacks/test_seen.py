@@ -18,6 +18,7 @@ from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.session.trust import Trust, trust_key
 from provreg.flows.session.workspace import open_workspace
 from provreg.registry import Registry
+from provreg.store.private.pins import read_lock
 from provreg.store.private.state import Pin
 from provreg.store.registry.folder import open_registry
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from provreg.flows.ingest.publish import Outcome
     from tests.conftest import Bench
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 
 
@@ -549,3 +550,66 @@ def test_a_pin_is_no_reason_for_what_a_stolen_key_signed(bench: Bench) -> None:
         else:
             assert refused(registry).step == 8
         bench.forget()
+
+
+def test_a_pin_made_after_a_keys_end_vouches_for_what_was_seen_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way out of a key that ended: who saw its signatures in time pins what they saw."""
+    publish(bench)
+    bench.forget()
+    seen_at(monkeypatch, NOW - 3 * HOUR)
+    over, lock = policy(bench, valid_until=NOW - 2 * HOUR), bench.folder / "provreg.lock"
+    at(bench, bench.registry, policy(bench)).verify("pets")
+    seen_at(monkeypatch, NOW - HOUR)
+    registry = at(bench, bench.registry, over)
+    pin = registry.pin(registry.verify("pets"), lock)
+    assert pin.seen == {bench.signer("alice").key.public.fingerprint: NOW - 3 * HOUR}
+    bench.forget()
+    pinned = replace(bench.open(pins=read_lock(lock)), trust=over)
+    assert pinned.verify("pets").head.version == 1
+    # A thief has the key since it ended: what they sign upon the pinned version counts for nothing.
+    bench.forget()
+    bench.ingest(bench.pets(count=8))
+    bench.forget()
+    assert refused(replace(bench.open(pins=read_lock(lock)), trust=over), "pets@2").step == 8
+    assert refused(replace(bench.open(pins=read_lock(lock)), trust=over)).step == 8
+    planted = replace(pinned, workspace=replace(pinned.workspace, vouching=False))
+    assert refused(planted, "pets@1").step == 8
+
+
+def test_a_pin_does_not_date_what_was_seen_under_a_key_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thief's version that somebody looked at with --key gets no date that the policy takes."""
+    publish(bench)
+    bench.forget()
+    by_key = trust_key(bench.signer("alice").key.public, "--key")
+    seen_at(monkeypatch, NOW - 3 * HOUR)
+    at(bench, bench.registry, by_key).verify("pets")
+    seen_at(monkeypatch, NOW - HOUR)
+    lock, registry = bench.folder / "provreg.lock", at(bench, bench.registry, by_key)
+    assert not registry.pin(registry.verify("pets"), lock).seen
+    over = policy(bench, valid_until=NOW - 2 * HOUR)
+    assert refused(replace(bench.open(pins=read_lock(lock)), trust=over)).step == 8
+
+
+def test_pinned_again_after_a_theft_is_known_a_pin_says_what_was_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(bench)
+    bench.forget()
+    lock = bench.folder / "provreg.lock"
+    seen_at(monkeypatch, NOW - 3 * HOUR)
+    at(bench, bench.registry, policy(bench)).verify("pets")
+    seen_at(monkeypatch, NOW - HOUR)
+    registry = at(bench, bench.registry, policy(bench))
+    first = registry.pin(registry.verify("pets"), lock)
+    stolen = policy(bench, revoked=NOW - 2 * HOUR)
+    assert not first.seen
+    registry = replace(bench.open(pins=read_lock(lock)), trust=stolen)
+    again = registry.pin(registry.verify("pets"), lock)
+    assert (again.at, list(again.seen.values())) == (first.at, [NOW - 3 * HOUR])
+    bench.forget()
+    newcomer = replace(bench.open(pins=read_lock(lock)), trust=stolen)
+    assert newcomer.verify("pets").head.version == 1

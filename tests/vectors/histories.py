@@ -140,6 +140,8 @@ def _ended(kept: Kept) -> Iterator[Case]:
          {"policy": stolen, "seen": seen(v1=first, at=before)}),
         ("stolen-key-pinned-before", "What was pinned before its key was stolen stands.",
          {"policy": stolen, "pin": pin(1, first, at=before)}),
+        ("ended-key-seen-and-pinned-after", "A pin says when who made it had seen a signature.",
+         {"policy": over, "pin": pin(1, first, at=after, seen={fingerprint("alice"): before})}),
     ):  # fmt: skip
         yield Case(f"good-{name}", claim, forge.files, facts={"head": first}, **known)
     for name, claim, known in (
@@ -154,6 +156,8 @@ def _ended(kept: Kept) -> Iterator[Case]:
          {"policy": stolen, "pin": pin(1, first, at=after)}),
         ("ended-key-pinned-without-a-time", "A pin that does not say when dates nothing.",
          {"policy": over, "pin": pin(1, first)}),
+        ("ended-key-of-another-seen-and-pinned", "What a pin says was seen is of one signer each.",
+         {"policy": over, "pin": pin(1, first, at=after, seen={fingerprint("bob"): before})}),
     ):  # fmt: skip
         yield Case(f"history-{name}", claim, forge.files, 8, "its key is", **known)
 
@@ -222,6 +226,20 @@ def _lines(kept: Kept) -> Iterator[Case]:
     yield Case(
         "good-newest-on-the-line", "The newest version that descends from the pin is taken.",
         forge.files, facts={"head": second}, reference="pets@latest", pin=pin(1, first),
+    )  # fmt: skip
+    yield Case(
+        "good-exact-pin", "A name alone is the version that is pinned exactly.",
+        forge.files, facts={"head": first}, reference="pets", pin=pin(1, first, exact=True),
+    )  # fmt: skip
+    yield Case(
+        "good-exact-pin-and-latest", "The newest version can be asked for beside an exact pin.",
+        forge.files, facts={"head": second}, reference="pets@latest",
+        pin=pin(1, first, exact=True),
+    )  # fmt: skip
+    yield Case(
+        "history-exact-pin-of-another-head", "Another head at an exactly pinned number is refused.",
+        forge.files, 9, "does not descend from version 1", reference="pets",
+        pin=pin(1, OTHER, exact=True),
     )  # fmt: skip
     yield Case(
         "good-by-digest", "A head named by its digest need not be on any line.", forge.files,

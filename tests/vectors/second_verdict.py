@@ -49,6 +49,8 @@ def decide(
     taken = {int(key[-13:-5]) for key in registry
              if re.fullmatch(re.escape(prefix) + r"[0-9]{8}\.json", key)} - {0}  # fmt: skip
     number: int | None = None
+    if not selector and (pin or {}).get("exact"):
+        selector = str((pin or {})["version"])
     if selector.startswith("sha256:"):
         head_digest = selector
         proposed = [key for key in registry if key.startswith(f"datasets/{dataset}/proposals/")]
@@ -109,12 +111,13 @@ def count(
     version = known.of(head["uid"]).get("versions", {}).get(str(head["version"]), {})
     saw = version["seen"].get(known.trust, {}) if version.get("head") == head_digest else {}
     pin = known.pin or {}
-    pinned = (
-        pin.get("at") if (pin.get("uid"), pin.get("head")) == (head["uid"], head_digest) else None
-    )
+    is_pinned = (pin.get("uid"), pin.get("head")) == (head["uid"], head_digest)
+    pinned = pin.get("at") if is_pinned else None
 
     def seen(pem: str) -> datetime | None:
-        times = [when for when in (saw.get(fingerprint(pem)), pinned) if when is not None]
+        signer = fingerprint(pem)
+        vouched = pin.get("seen", {}).get(signer) if is_pinned else None
+        times = [when for when in (saw.get(signer), vouched, pinned) if when is not None]
         return min(map(moment, times), default=None)
 
     created = moment(head["created"])

@@ -75,7 +75,8 @@ def workspace_of(
     if "pin" in case:
         known = dict(case["pin"])
         at = datetime.fromisoformat(known["at"]) if "at" in known else None
-        pins["pets"] = Pin(**known | {"revocation": link_of(known), "at": at})
+        seen = {who: datetime.fromisoformat(when) for who, when in known.get("seen", {}).items()}
+        pins["pets"] = Pin(**known | {"revocation": link_of(known), "at": at, "seen": seen})
     workspace = open_workspace(LocalBackend(folder), pins, report=no_report)
     if "seen" in case:
         remember(workspace, case["seen"])
@@ -129,7 +130,12 @@ def run(path: Path, folder: Path, on_step: Callable[[Step], None] = no_report) -
     """What a vector asks for; raises what verification raises."""
     case = read(path)
     workspace = workspace_of(case, folder / "registry")
-    version = verify(workspace, Reference.parse(case["reference"]), trust_of(case), on_step=on_step)
+    version = verify(
+        workspace,
+        workspace.chosen(Reference.parse(case["reference"])),
+        trust_of(case),
+        on_step=on_step,
+    )
     if "data" in case:
         data = folder / "data"
         for name, text in case["data"].items():
@@ -192,8 +198,10 @@ def test_the_second_reader_shares_no_code() -> None:
 
 
 def number_of(case: dict[str, Any]) -> tuple[str, int]:
-    """The version that a vector's reference means by the names of records alone."""
+    """The version that a vector's reference means by its pin and the names of records alone."""
     dataset, _, selector = case["reference"].partition("@")
+    if not selector and case.get("pin", {}).get("exact"):
+        return dataset, case["pin"]["version"]
     if selector.isdecimal():
         return dataset, int(selector)
     records = [key for key in case["registry"] if key.startswith(f"datasets/{dataset}/versions/")]

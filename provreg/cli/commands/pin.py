@@ -17,6 +17,8 @@ from provreg.cli.ui.session import open_registry
 EXAMPLES = (
     "provreg pin cifar10@3 --policy policy.toml",
     "provreg pin cifar10 --lock train/provreg.lock",
+    "provreg pin cifar10@3 --exact",
+    "provreg pin cifar10 --floor",
 )
 
 
@@ -25,6 +27,15 @@ def pin(
     lock: Annotated[Path, typer.Option(metavar="FILE", help="Lock file to write.")] = Path(
         "provreg.lock"
     ),
+    exact: Annotated[
+        bool | None,
+        typer.Option(
+            "--exact/--floor",
+            help="Stay on exactly this version, or allow newer ones. Default: as before, else"
+            " --floor.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     opening: Opening,
     printing: Printing,
@@ -32,15 +43,21 @@ def pin(
     """Verify a version and pin it in provreg.lock.
 
     Commit the lock file with your code: verification and training there refuse older versions and
-    other histories. The pinned version stays trusted when the policy's dates end a key that signed
-    it, and the policy's limits compare new versions with it.
+    other histories. A pin is a floor: a name without a version still means the newest one. With
+    --exact it means the pinned one, until the pin moves. The pinned version stays trusted when the
+    policy's dates end a key that signed it, and the policy's limits compare new versions with it.
     """
     output = printing.output()
     opened = open_registry(opening, output)
-    version = opened.verify(reference)
-    opened.pin(version, lock)
-    head = version.head
-    pinned = {"dataset": head.dataset, "version": head.version, "head": version.digest}
+    # The name alone means the newest version here, also where an exact pin has chosen another.
+    version = opened.verify(reference if "@" in reference else f"{reference}@latest")
+    pin = opened.pin(version, lock, exact=exact)
+    name, number = version.head.dataset, version.head.version
+    pinned = {"dataset": name, "version": number, "head": version.digest, "exact": pin.exact}
     output.document({"lock": str(lock), **pinned})
-    output.line(f"{lock}: {version.reference} is pinned ({version.digest})")
-    output.note("commit this file: older versions and other histories are now refused here")
+    kind = "exactly" if pin.exact else "as the oldest allowed version"
+    output.line(f"{lock}: {version.reference} is pinned {kind} ({version.digest})")
+    meaning = f"{name} means {name}@{number} here until the pin moves"
+    if not pin.exact:
+        meaning = f"{name} still means its newest version; older ones, other histories are refused"
+    output.note(f"commit this file: {meaning}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.encoding.text import HIDDEN, quoted
@@ -37,12 +37,14 @@ def check_dataset_name(name: str) -> str:
 class Reference:
     """`name`, `name@latest`, `name@3` or `name@sha256:…`.
 
-    At most one of `version` and `head` is set; with neither, the newest version is meant.
+    At most one of `version` and `head` is set; with neither, the newest version is meant. `latest`
+    says that the newest was asked for explicitly, which an exact pin does not change.
     """
 
     dataset: str
     version: int | None = None
     head: str | None = None
+    latest: bool = field(default=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Reference:
@@ -52,7 +54,7 @@ class Reference:
             raise _not_a_reference(text)
         dataset, selector = check_dataset_name(match[1]), match[2]
         if selector is None or selector == "latest":
-            return cls(dataset)
+            return cls(dataset, latest=selector is not None)
         if re.fullmatch(r"[1-9][0-9]{0,7}", selector):
             return cls(dataset, version=int(selector))
         try:

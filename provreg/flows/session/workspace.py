@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.statements.revocation import RevocationLink
-from provreg.errors import NotFoundError
+from provreg.errors import NotFoundError, NotTrustedError
 from provreg.executors.api import no_report
 from provreg.flows.session.trust import Trust, find_root, find_trust, is_own
 from provreg.store.backends.api import Backend
@@ -181,6 +182,26 @@ class Workspace:
         pin = self.pins.get(head.dataset)
         mine = self.vouching and pin is not None and (pin.uid, pin.head) == (head.uid, digest)
         return pin if mine else None
+
+    def chosen(self, reference: Reference) -> Reference:
+        """`reference`, or the version that an exact pin sets for the name of a dataset alone.
+
+        Raises NotTrustedError (step 9) for an exact pin in a lock file that somebody else may have
+        planted: it could choose an old version.
+        """
+        pin = self.pins.get(reference.dataset)
+        named = reference.latest or reference.version is not None or reference.head is not None
+        if named or pin is None or not pin.exact:
+            return reference
+        if not self.vouching:
+            raise NotTrustedError(
+                f"{reference.dataset} is pinned to exactly version {pin.version} by a lock file"
+                " that others may have written",
+                step=9,
+                hint=f"ask for {reference.dataset}@{pin.version} or {reference.dataset}@latest, or"
+                " make the lock file and its folder yours (chmod go-w)",
+            )
+        return Reference(reference.dataset, version=pin.version)
 
     def remember(self, sighting: state.Sighting) -> None:
         """Remembers a version that was verified or published here."""

@@ -7,14 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
+from provreg.core.policy.counting import Verdict
 from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.executors.api import no_report
-from provreg.flows.session.trust import Trust
+from provreg.flows.session.trust import POLICY, Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.freshness import Attested
 from provreg.flows.verify.manifest import Report, history, locate, read_head
@@ -23,6 +25,8 @@ from provreg.flows.verify.signatures import Signed
 from provreg.store.private.pins import read_lock, write_lock
 from provreg.store.private.seen import Seen, forget_command, shown_place
 from provreg.store.private.state import Pin, Sighting, check_same, check_seen
+
+NOTHING_SEEN: Mapping[str, datetime] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,21 +259,54 @@ def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -
     )
 
 
-def pin(lock: Path, head: Head, digest: str, revocation: RevocationLink | None) -> Pin:
+def pin(
+    lock: Path,
+    head: Head,
+    digest: str,
+    revocation: RevocationLink | None,
+    *,
+    exact: bool | None = None,
+    seen: Mapping[str, datetime] = NOTHING_SEEN,
+) -> Pin:
     """Pins a version that verified in the file `lock`, which is made if it does not exist, with the
     newest revocation in force.
 
-    Raises FormatError for a malformed lock file, StorageError.
+    `exact` is by default as in the pin that is replaced. `seen` says when this user saw signatures
+    of keys that have an end; times before the pin are written. Raises FormatError for a malformed
+    lock file, StorageError.
     """
     pins = read_lock(lock) if lock.exists() else {}
-    now = _now()
-    new = Pin(head.uid, head.version, digest, revocation, now)
-    old = pins.get(head.dataset)
-    if old is not None and old.at is not None and new == replace(old, at=now):
-        # Pinned again it is as old as it was: the earlier time says more, and nothing is to commit.
-        new = old
+    old, at = pins.get(head.dataset), _now()
+    if exact is None:
+        exact = old is not None and old.exact
+    known: Mapping[str, datetime] = {}
+    if old is not None and old.at is not None and (old.uid, old.head) == (head.uid, digest):
+        known = old.seen
+        if old.revocation == revocation:
+            # Pinned again it is as old as it was: the earlier time says more.
+            at = old.at
+    times = dict(known) | {
+        signer: min(moment, known.get(signer, moment)) for signer, moment in seen.items()
+    }
+    before = {signer: moment for signer, moment in times.items() if moment < at}
+    new = Pin(head.uid, head.version, digest, revocation, at, exact, before)
     write_lock(lock, {**pins, head.dataset: new})
     return new
+
+
+def seen_before_an_end(
+    workspace: Workspace, head: Head, digest: str, verdict: Verdict, trust: Trust
+) -> dict[str, datetime]:
+    """When this user first saw, under their policy, the counted signatures of keys that have an end
+    and that nothing else dates."""
+    ends = {
+        key.fingerprint
+        for key in trust.policy.trusted_keys()
+        if key.valid_until is not None or key.revoked is not None
+    }
+    counted = {made.key for _, made in verdict.approvals if made.signed_at is None}
+    saw = workspace.witnessed(head, digest, POLICY) if trust.name == POLICY else {}
+    return {signer: moment for signer, moment in saw.items() if signer in ends & counted}
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,10 @@ class Signed:
 def witness_of(workspace: Workspace, head: Head, digest: str, trust: Trust) -> Witness:
     pin = workspace.pinned(head, digest)
     seen = workspace.witnessed(head, digest, trust.name)
-    return Witness(seen, None if pin is None else pin.at)
+    if pin is None:
+        return Witness(seen)
+    both = {signer: min(seen.get(signer, at), at) for signer, at in pin.seen.items()}
+    return Witness({**seen, **both}, pin.at)
 
 
 def signed_with_stolen_keys(workspace: Workspace, digest: str, head: Head, trust: Trust) -> bool:

@@ -300,8 +300,11 @@ class Judge:
         signers = len(signed.verdict.approvals)
         detail = "its sources and labelers are taken"
         limits = [limit for limit in rule.limits if not limit.is_waived(signers)]
-        # A first version changes nothing: its signers answer for all of it.
-        if limits and head.parent is not None:
+        # A first version changes nothing: its signers answer for all of it. So does who pinned one.
+        pinned = self.workspace.pinned(head, signed.digest) is not None
+        if limits and pinned:
+            detail = "you pinned it, so its changes are not limited"
+        elif limits and head.parent is not None:
             try:
                 base = self.base(head.parent)
                 if base is None:
@@ -588,5 +591,6 @@ def nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
         f"no version before {name} is trusted, seen or pinned, so nothing can be compared with the"
         f" limits of {rule}",
         step=11,
-        hint="verify or pin an earlier version that you rely on, trusting its signer with --key",
+        hint="pin a version that you rely on: `provreg pin NAME@N`, with --key FILE.pub for its"
+        " signer's key if your policy has it no more",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 from provreg.core.encoding.canonical import parse_json
@@ -26,6 +26,8 @@ from provreg.store.private.state import Pin
 LOCK_NAME = "provreg.lock"
 LOCK_FORMAT = "provreg.lock/v1"
 _MAX_LOCK_BYTES = 1 << 20
+_MAX_SIGNERS = 1024
+_MAX_SIGNER_BYTES = 4200
 
 
 def find_lock(start: Path) -> Path | None:
@@ -97,13 +99,37 @@ def _parse_pin(document: object, what: str) -> Pin:
         fields.integer("version", minimum=1, maximum=MAX_NUMBER),
         fields.digest("head", "sha256"),
         None if revocation is None else read_link(revocation),
-        fields.time("at").replace(tzinfo=UTC) if fields.has("at") else None,
+        _time(fields, "at") if fields.has("at") else None,
+        _parse_exact(fields) if fields.has("exact") else False,
+        _parse_seen(fields) if fields.has("seen") else {},
     )
     fields.done()
     return pin
 
 
+def _parse_exact(fields: Fields) -> bool:
+    exact = fields.raw("exact")
+    if not isinstance(exact, bool):
+        raise fields.wrong("exact", "is not true or false")
+    return exact
+
+
+def _parse_seen(fields: Fields) -> dict[str, datetime]:
+    signers = fields.raw("seen")
+    if not isinstance(signers, dict) or len(signers) > _MAX_SIGNERS:
+        raise fields.wrong("seen", f"is not an object with at most {_MAX_SIGNERS:,} signers")
+    if any(not 0 < len(signer.encode()) <= _MAX_SIGNER_BYTES for signer in signers):
+        raise fields.wrong("seen", f"has a signer that is empty or over {_MAX_SIGNER_BYTES} bytes")
+    times = Fields(signers, "seen")
+    return {signer: _time(times, signer) for signer in signers}
+
+
+def _time(fields: Fields, name: str) -> datetime:
+    return fields.time(name).replace(tzinfo=UTC)
+
+
 def _written(pin: Pin) -> dict[str, object]:
     """Of what a pin does not have nothing is said."""
-    written = asdict(pin) | {"at": None if pin.at is None else format_time(pin.at)}
-    return {name: value for name, value in written.items() if value is not None}
+    seen = {signer: format_time(at) for signer, at in sorted(pin.seen.items())}
+    written = asdict(pin) | {"at": None if pin.at is None else format_time(pin.at), "seen": seen}
+    return {name: value for name, value in written.items() if value not in (None, False, {})}

@@ -51,7 +51,8 @@ class Pin:
     """The version of a dataset that its user settled on; `head` is the digest of its head.
 
     `at` is when, None where the pin does not say. `revocation` is the newest one that counted in
-    the registry then.
+    the registry then. `exact`: the dataset's name alone means this version, not the newest. `seen`
+    has signers whose signatures over the head the user saw before `at`, and when.
     """
 
     uid: str
@@ -59,6 +60,8 @@ class Pin:
     head: str
     revocation: RevocationLink | None = None
     at: datetime | None = None
+    exact: bool = False
+    seen: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

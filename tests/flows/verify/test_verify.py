@@ -12,6 +12,7 @@ from provreg.core.policy.policy import Policy, PublishRule
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.verify.steps import STEPS, Step, Trust
 from provreg.registry import Registry
+from provreg.store.private.pins import write_lock
 from provreg.store.private.state import Pin
 
 if TYPE_CHECKING:
@@ -128,6 +129,33 @@ def test_step_9_pin_and_memory_must_both_hold(bench: Bench) -> None:
             bench.open(pins={"pets": wrong}).verify(reference)
         assert caught.value.step == 9
     assert bench.open(pins={"pets": Pin(one.head.uid, 2, two.digest)}).verify("pets")
+
+
+def test_an_exact_pin_is_what_the_name_alone_means(bench: Bench) -> None:
+    one, two = publish(bench, 2)
+    registry = bench.open(pins={"pets": Pin(one.head.uid, 1, one.digest, exact=True)})
+    assert registry.verify("pets").digest == registry.resolve("pets").digest == one.digest
+    for reference in ("pets@latest", "pets@2", f"pets@{two.digest}"):
+        assert registry.verify(reference).digest == two.digest
+
+
+def test_an_exact_pin_reports_a_newer_version(bench: Bench) -> None:
+    one, two = publish(bench, 2)
+    lock, notices = bench.folder / "provreg.lock", list[str]()
+    key = bench.key_file("alice")
+
+    def opened() -> Registry:
+        return Registry.open(bench.registry, key=key, lock=lock, notice=notices.append)
+
+    write_lock(lock, {})
+    opened().pin(opened().verify("pets@1"), lock, exact=True)
+    assert opened().verify("pets").digest == one.digest
+    assert notices == ["pets@1 is pinned exactly; the newest version is @2"]
+    # It moves, and stays exact until told otherwise.
+    assert opened().pin(opened().verify("pets@latest"), lock).exact
+    assert not opened().pin(opened().verify("pets@latest"), lock, exact=False).exact
+    assert opened().verify("pets").digest == two.digest
+    assert len(notices) == 1
 
 
 def test_older_versions_are_to_be_had_by_number_and_by_digest(bench: Bench) -> None:

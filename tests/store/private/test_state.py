@@ -412,6 +412,21 @@ def test_pins_are_read_as_written(tmp_path: Path) -> None:
     assert read_lock(path) == {}
 
 
+def test_an_exact_pin_and_what_it_saw_are_read_as_written(tmp_path: Path) -> None:
+    path = tmp_path / "provreg.lock"
+    pins = {"cats": Pin(UID, 3, HEADS[3], at=NOON, exact=True, seen={"sha256:" + "a" * 64: NOON})}
+    write_lock(path, pins)
+    assert read_lock(path) == pins
+    schema = json.loads((SCHEMAS / "lock.v1.json").read_text())
+    jsonschema.validate(json.loads(path.read_bytes()), schema)
+    text = path.read_text()
+    for old, new in (("true", '"true"'), ("true", "1"), ("12:00:00Z", "noon"),
+                     ('"sha256:' + "a" * 64, '"')):  # fmt: skip
+        path.write_text(text.replace(old, new))
+        with pytest.raises(FormatError):
+            read_lock(path)
+
+
 def test_a_lock_file_reads_well_in_a_review(tmp_path: Path) -> None:
     path = tmp_path / "provreg.lock"
     write_lock(path, PINS)
