@@ -151,7 +151,10 @@ def whole_history(registry: str, public: str) -> dict[str, Any]:
         "blame": blame_,
         "versions": len(line),
         "descends": all(a.head.parent == b.digest for a, b in pairwise(line)),
-        "attributed": all(change.version is not None for change in changes),
+        "attributed": all(
+            change.attributions and all(hand.version for hand in change.attributions.values())
+            for change in changes
+        ),
         "samples": len(blamed),
         "changes": len(changes),
     }

@@ -1,6 +1,7 @@
 """Compiled from files.c; absent without a C compiler."""
 
 from collections.abc import Callable
+from mmap import mmap
 
 fstats: Callable[[int, bytes], bytes] | None
 """A row of `files.stats.STAT` for each name in an open folder; names end with a zero byte.
@@ -9,7 +10,7 @@ Rows of missing or other than regular files are zero. Releases the GIL. Raises V
 last name does not end.
 """
 
-read_small: Callable[[int, str, int, bytearray], tuple[int, bytes] | None] | None
+read_small: Callable[[int, str, int, bytearray | mmap], tuple[int, bytes] | None] | None
 """Reads a whole small file into the buffer: its size and stat (`STAT`), or None.
 
 `read_small(folder, name, flags, buffer)` opens `name` in an open folder with `flags`. None means

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import printable, quoted
-from provreg.core.manifest.columns import without_dictionary
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import NotFoundError, RevokedError, UsageError
 from provreg.flows.verify.steps import VerifiedVersion
 from provreg.store.private.shared import SharedMemory

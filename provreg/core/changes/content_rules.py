@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.columns import without_dictionary
 from provreg.core.policy.policy import Limit, NameList, Origin, PublishRule
+from provreg.core.rows.row_hash import without_dictionary
 
 _MAX_SHOWN = 3
 

@@ -28,10 +28,10 @@ from provreg.core.manifest.columns import (
     take_rows,
     unequal,
     whole,
-    without_dictionary,
 )
 from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
 from provreg.core.manifest.limits import LIMITS
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import InputError
 
 # Samples that become entries at once: a bound on memory.

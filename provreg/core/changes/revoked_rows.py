@@ -19,8 +19,8 @@ from provreg.core.manifest.columns import (
     take_entries,
     unequal,
     whole,
-    without_dictionary,
 )
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.revocation import RevokedSamples
 
 # The fields that a source and a labeler are responsible for.

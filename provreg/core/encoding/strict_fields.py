@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -39,6 +40,14 @@ class Fields:
         if pattern is not None and re.fullmatch(pattern, value) is None:
             raise self.wrong(name, f"is {quoted(value)}, expected the form {pattern}")
         return value
+
+    def binary(self, name: str) -> bytes:
+        """Canonical base64 only, and not empty: parsers can read any other spelling differently."""
+        return self._decoded(name, self.text(name))
+
+    def binaries(self, name: str, *, limit: int) -> tuple[bytes, ...]:
+        """An array of at most `limit` such values."""
+        return tuple(self._decoded(name, text) for text in self.texts(name, limit=limit))
 
     def optional_text(self, name: str, *, limit: int = _MAX_TEXT) -> str | None:
         return None if self._null(name) else self.text(name, limit=limit)
@@ -115,6 +124,15 @@ class Fields:
 
     def wrong(self, name: str, complaint: str) -> FormatError:
         return FormatError(f"{self._what}: {name} {complaint}")
+
+    def _decoded(self, name: str, text: str) -> bytes:
+        try:
+            data = base64.b64decode(text, validate=True)
+        except ValueError:
+            raise self.wrong(name, "is not base64") from None
+        if not data or base64.b64encode(data).decode("ascii") != text:
+            raise self.wrong(name, "is empty or not canonical base64 (RFC 4648 4)")
+        return data
 
     def _array(self, name: str, limit: int) -> list[Any]:
         value = self._take(name)

@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from provreg.core.manifest.entry import DIGEST
 from provreg.core.manifest.limits import LIMITS, PART_MAX_ENTRIES, UNSAFE_IN_IDS
+from provreg.core.rows.row_hash import without_dictionary
 
 RowNumbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -65,11 +66,6 @@ def take_entries(entries: pa.Table, rows: RowNumbers) -> pa.Table:
 def take(entries: pa.Table, name: str, rows: RowNumbers) -> pa.Array:
     """A column of `entries` at `rows`, as one decoded array; -1 gives null."""
     return whole(take_entries(entries.select([name]), rows).column(name))
-
-
-def without_dictionary(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """`column` with dictionaries decoded."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def byte_lengths(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:

@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from provreg.core.manifest.columns import (
-    Mask,
-    split_long_labels,
-    unequal,
-    whole,
-    without_dictionary,
-)
+from provreg.core.manifest.columns import Mask, split_long_labels, unequal, whole
+from provreg.core.rows.row_hash import without_dictionary
 
 if TYPE_CHECKING:
     import pyarrow as pa

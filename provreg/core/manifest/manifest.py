@@ -17,13 +17,7 @@ from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.columns import (
-    ascending,
-    byte_lengths,
-    reorder,
-    unsafe_ids,
-    without_dictionary,
-)
+from provreg.core.manifest.columns import ascending, byte_lengths, reorder, unsafe_ids
 from provreg.core.manifest.entry import ENTRY, TIMESTAMP
 from provreg.core.manifest.head import (
     LABEL_TYPES,
@@ -41,6 +35,7 @@ from provreg.core.manifest.limits import (
     PART_MAX_ENTRIES,
 )
 from provreg.core.manifest.tree import Ints, block_list, closes_part, cut
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import FormatError, InputError
 
 _SLICE = 1 << 16

@@ -45,7 +45,7 @@ from provreg.core.rows.column import (
     Struct,
     with_form,
 )
-from provreg.core.rows.row_hash import plain
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import InputError
 
 # The Arrow types of scalars in their default form.
@@ -228,7 +228,7 @@ def cast_array(  # noqa: PLR0911 - a case for each type
 
     Raises ArrowException for a value that does not fit.
     """
-    array = plain(array)
+    array = without_dictionary(array)
     target = to_arrow(logical)
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), target)

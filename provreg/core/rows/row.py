@@ -50,10 +50,10 @@ from provreg.core.rows.row_hash import (
     large_binary,
     numbers_of,
     offsets_of,
-    plain,
     thin,
     thin_pieces,
     validity,
+    without_dictionary,
 )
 from provreg.errors import InputError
 
@@ -185,7 +185,7 @@ def _struct(arrays: dict[str, pa.Array], fields: tuple[Column, ...], rows: int) 
     counts = np.zeros(rows, np.uint32)
     pieces: list[Piece] = []
     for field in sorted(fields, key=lambda field: field.name.encode()):
-        array = plain(arrays[field.name])
+        array = without_dictionary(arrays[field.name])
         if array.null_count == rows:
             continue
         valid = validity(array)
@@ -239,7 +239,7 @@ def _present(array: pa.Array, logical: Struct) -> tuple[dict[str, pa.Array], tup
 
 def _elements(array: pa.Array, logical: LogicalType) -> list[Piece]:
     """The values, 0x00 for null."""
-    array = plain(array)
+    array = without_dictionary(array)
     if len(array) == 0:
         return []
     valid = validity(array)

@@ -36,9 +36,14 @@ _MAX_LENGTH = 2**32 - 1
 _NOTHING = pa.scalar(b"", pa.large_binary())
 
 
-def plain(array: pa.Array) -> pa.Array:
-    """`array` with a decoded dictionary."""
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+def without_dictionary(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """`column` with dictionaries decoded."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    if isinstance(column, pa.ChunkedArray):
+        chunks = [chunk.dictionary_decode() for chunk in column.chunks]
+        return pa.chunked_array(chunks, column.type.value_type)
+    return column.dictionary_decode()
 
 
 def validity(array: pa.Array) -> Mask | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from provreg.core.encoding.digest import sha256_digest
-from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import Head, PartRef
 from provreg.core.manifest.manifest import check_part
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.latest import parse_latest
 from provreg.core.statements.revocation import Revocation, parse_revocation
 from provreg.errors import FormatError, ProvregError

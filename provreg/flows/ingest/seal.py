@@ -17,7 +17,7 @@ from provreg.core.changes.changes import Changes
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.names import is_class_name, twins_in_form_c
 from provreg.core.encoding.text import quoted, quoted_ascii
-from provreg.core.manifest.columns import RowNumbers, without_dictionary
+from provreg.core.manifest.columns import RowNumbers
 from provreg.core.manifest.head import (
     LABEL_TYPES,
     TOP_NAMES,
@@ -38,6 +38,7 @@ from provreg.core.manifest.manifest import (
     name_table,
 )
 from provreg.core.manifest.tree import BlockList, Ints, block_list
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.statement import statement_of
 from provreg.errors import FormatError, InputError
 from provreg.executors.api import Executor

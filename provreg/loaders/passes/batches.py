@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from provreg.core.manifest.columns import without_dictionary
 from provreg.core.manifest.head import Head
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.flows.reading.samples import streamed_data_fields_of
 from provreg.flows.verify.manifest import long_label
 from provreg.loaders.passes.matching import Matching

@@ -20,13 +20,9 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.digest import written_digest
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.columns import (
-    format_utc_times,
-    split_long_labels,
-    unequal,
-    without_dictionary,
-)
+from provreg.core.manifest.columns import format_utc_times, split_long_labels, unequal
 from provreg.core.manifest.data_fields import FINDING_KINDS, DataFields
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import Finding, NotTrustedError, SampleError
 
 Rows: TypeAlias = "npt.NDArray[np.int64]"

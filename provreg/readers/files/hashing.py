@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import accumulate
+from mmap import mmap
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
@@ -325,8 +326,9 @@ def _reader(with_sha256: bool, threads: int) -> Callable[[int, str], _Found]:
     A closure and not an object, and one hasher: at 8 microseconds a file, looking up attributes
     and making objects shows.
     """
-    buffer = bytearray(_BUFFER)
-    block = bytearray(_BLOCK) if threads > 1 else buffer
+    # Whole pages: the kernel copies twice as fast to where a page begins as to 16 bytes behind it.
+    buffer = mmap(-1, _BUFFER)
+    block = mmap(-1, _BLOCK) if threads > 1 else buffer
     hashed = blake3()
     fstat, readv = os.fstat, os.readv
 

@@ -7,7 +7,6 @@ the signatures.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def _read_entry(fields: Fields) -> LogEntry:
     kind = kind_version.text("kind", limit=64), kind_version.text("version", limit=64)
     kind_version.done()
     log = fields.object("logId")
-    log_id = _bytes(log, "keyId")
+    log_id = log.binary("keyId")
     log.done()
     index = _number(fields, "logIndex")
     # Rekor 2 leaves the time out, or writes zero.
@@ -74,7 +73,7 @@ def _read_entry(fields: Fields) -> LogEntry:
     promised = _read_promise(fields)
     if timed != promised:
         raise fields.wrong("inclusionPromise", "and integratedTime are not both present")
-    _bytes(fields, "canonicalizedBody")
+    fields.binary("canonicalizedBody")
     proof = fields.object("inclusionProof")
     entry = LogEntry(
         kind=kind,
@@ -85,9 +84,9 @@ def _read_entry(fields: Fields) -> LogEntry:
         tree_size=_number(proof, "treeSize"),
         checkpoint_size=_read_checkpoint(proof),
     )
-    _bytes(proof, "rootHash")
-    for digest in proof.texts("hashes", limit=_MAX_PATH) if proof.has("hashes") else ():
-        _decode(proof, "hashes", digest)
+    proof.binary("rootHash")
+    if proof.has("hashes"):
+        proof.binaries("hashes", limit=_MAX_PATH)
     proof.done()
     return entry
 
@@ -96,7 +95,7 @@ def _read_promise(fields: Fields) -> bool:
     if not fields.has("inclusionPromise"):
         return False
     promise = fields.object("inclusionPromise")
-    _bytes(promise, "signedEntryTimestamp")
+    promise.binary("signedEntryTimestamp")
     promise.done()
     return True
 
@@ -114,17 +113,3 @@ def _read_checkpoint(proof: Fields) -> int:
 def _number(fields: Fields, name: str) -> int:
     """A 64-bit integer, which is text in the JSON of protobuf."""
     return int(fields.text(name, pattern=_DECIMAL))
-
-
-def _bytes(fields: Fields, name: str) -> bytes:
-    return _decode(fields, name, fields.text(name))
-
-
-def _decode(fields: Fields, name: str, text: str) -> bytes:
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError:
-        raise fields.wrong(name, "is not base64") from None
-    if not data or base64.b64encode(data).decode("ascii") != text:
-        raise fields.wrong(name, "is empty or not canonical base64 (RFC 4648 4)")
-    return data
