@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 from provreg.core.encoding.text import quoted
 from provreg.core.rows.column import LogicalType
 from provreg.errors import UsageError
+from provreg.executors.api import no_report
 from provreg.executors.processes import IN_PROCESS
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class ReadContext:
     Folders of `leave_out` (the registry) are not entered. Files with a digest in `known_files` need
     not be read; verification passes none. With `collect`, samples that cannot be read become
     findings if the reader can tell them apart. `progress` is called with the number of samples
-    done. `known_rows` has the digests of rows: `read` only adds to it, `stream` looks them up.
+    done, `total` before that, by readers that know how many there will be. `known_rows` has the
+    digests of rows: `read` only adds to it, `stream` looks them up.
     """
 
     leave_out: Iterable[Path] = ()
@@ -157,6 +159,7 @@ class ReadContext:
     known_files: KnownDigests | None = None
     collect: bool = False
     progress: Callable[[int], None] | None = None
+    total: Callable[[int], None] = no_report
     known_rows: KnownRows | None = None
 
 

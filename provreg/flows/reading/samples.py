@@ -6,7 +6,7 @@ and verification reads in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from provreg.core.manifest.data_fields import ORIGIN_FIELDS, ROW_ORIGIN_FIELDS, 
 from provreg.core.manifest.head import left_out_of
 from provreg.core.manifest.manifest import sort_entries
 from provreg.errors import Finding, FormatError, UsageError
-from provreg.executors.api import Progress
+from provreg.executors.api import Progress, no_report
 from provreg.executors.processes import local_processes
 from provreg.readers.api import (
     KnownDigests,
@@ -74,7 +74,14 @@ def read_new(
     beside, options = _beside(paths, format_, options, inherited, leave_out)
     check_options(options, reader, format_)
     settings = reader.settle(format_, options, before)
-    context = ReadContext(leave_out, local_processes(), known, progress=_counted(progress))
+    meter = None if progress is None else _Meter(progress)
+    context = ReadContext(
+        leave_out,
+        local_processes(),
+        known,
+        progress=None if meter is None else meter.advance,
+        total=no_report if meter is None else meter.expect,
+    )
     read = _read(reader, paths, format_, settings, context)
     reading = read.reading | beside
     if labels is None:
@@ -98,24 +105,28 @@ def read_again(
     sha256: bool = False,
     leave_out: Iterable[Path] = (),
     remember: KnownRows | None = None,
+    samples: int = 0,
     progress: Progress | None = None,
 ) -> ReadResult:
     """Reads `paths` the way a head says; unreadable samples become findings where they can.
 
     `sha256`: of files that digest is taken, whatever the head says. Believes no cache; `remember`
-    is left what rows hash to. Raises as `read_new`, and FormatError for a malformed reading.
+    is left what rows hash to. `samples` is how many the head has, for `progress`. Raises as
+    `read_new`, and FormatError for a malformed reading.
     """
     settings = reader_settings(reading)
     reader, format_ = recorded_reader(settings)
     if sha256 and "sha256" in reader.OPTIONS:
         settings = {"sha256": True} | settings
     options = reader.options_from_reading(settings)
+    meter = None if progress is None else _Meter(progress, samples)
     context = ReadContext(
         leave_out,
         local_processes(),
         collect=True,
         known_rows=remember,
-        progress=_counted(progress),
+        progress=None if meter is None else meter.advance,
+        total=no_report if meter is None else meter.expect,
     )
     read = _read(reader, paths, format_, options, context)
     findings = [*read.findings, *_unseen(read, settings)]
@@ -300,8 +311,18 @@ def _read(
     return replace(found, table=sort_entries(found.table))
 
 
-def _counted(progress: Progress | None) -> Callable[[int], None] | None:
-    return None if progress is None else lambda done: progress(done, 0)
+class _Meter:
+    """Reports samples to `progress` with their total; 0 if it is unknown."""
+
+    def __init__(self, progress: Progress, total: int = 0) -> None:
+        self._progress, self._total = progress, total
+
+    def expect(self, total: int) -> None:
+        self._total = total
+
+    def advance(self, done: int) -> None:
+        # There can be more samples than a head says.
+        self._progress(done, self._total and max(done, self._total))
 
 
 def reader_settings(reading: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import Finding, FormatError, InputError, UsageError
+from provreg.executors.api import no_report
 from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import FileStats, ReadContext, ReadResult, SampleKind
 from provreg.readers.files.folder_access import FolderFiles
@@ -69,12 +70,14 @@ def read_folder(
     known: KnownDigests | None = None,
     collect: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    announce: Callable[[int], None] = no_report,
 ) -> ReadResult:
     """Lists and hashes the samples below `paths`, by `executor`.
 
     Folders of `leave_out` (the registry) are not entered. With `known`, files it has a digest for
     are not read; verification passes none. With `collect`, files that cannot be samples or cannot
-    be read become findings. `progress` hears (files, bytes) done so far.
+    be read become findings. `progress` hears (files, bytes) done so far, `announce` before that how
+    many files there are.
 
     Raises what `readers.files.walk.list_samples` and `readers.files.hashing.hash_files` raise, and
     InputError for a sample without the folder its label or split is to come from.
@@ -90,6 +93,7 @@ def read_folder(
     )
     labels, splits = names_of_folders(listing.runs, options, collect=collect)
     total = len(listing)
+    announce(total)
     digests = np.zeros((total, DIGEST.byte_width * (1 + options.sha256)), np.uint8)
     found = np.zeros(total, np.bool_)
     stats = np.zeros((total, STAT_FIELDS), np.uint64)
@@ -160,6 +164,7 @@ def read(
         known=context.known_files,
         collect=context.collect,
         progress=None if progress is None else lambda files, _bytes: progress(files),
+        announce=context.total,
     )
 
 
