@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from provreg.cli import command_table
-from provreg.cli.ui.output import json_text
+from provreg.cli.completion import VARIABLE, print_candidates
+from provreg.cli.ui.output import folded, json_text
 from provreg.cli.ui.render import error_to_json
 from provreg.core.encoding.text import printable, quoted
 from provreg.errors import NotTrustedError, ProvregError, StorageError
@@ -77,15 +78,15 @@ def run() -> NoReturn:
         name = "" if error.filename is None else f" {quoted(str(error.filename))}"
         code = _report(StorageError(f"{error.strerror or error}{name}"), as_json=False)
     if code == INTERRUPTED:
-        print(
-            "provreg: interrupted; publishing is atomic, `provreg log` shows whether it completed",
-            file=sys.stderr,
-        )
+        _print_error(_interrupted(sys.argv[1:2]), "")
     sys.exit(code)
 
 
 def _run(*, as_json: bool) -> int:
     words = sys.argv[1:]
+    if shell := os.environ.get(VARIABLE):
+        print_candidates(shell, words, os.environ, command_line)
+        return 0
     command = command_line(words[0] if words else "")
     try:
         # Not `app()`, which exits with code 1 when the reader of our output went away.
@@ -100,6 +101,12 @@ def _run(*, as_json: bool) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return 0
+
+
+def _interrupted(command: list[str]) -> str:
+    if command in (["ingest"], ["sign"]):
+        return "interrupted; `provreg log` shows whether a version was published"
+    return "interrupted"
 
 
 def _silence_output() -> None:
@@ -138,6 +145,6 @@ def _report_usage(error: typer.TyperException, *, as_json: bool) -> int:
 
 
 def _print_error(message: str, hint: str) -> None:
-    print(f"provreg: {printable(message)}", file=sys.stderr)
+    print(folded(f"provreg: {printable(message)}", sys.stderr), file=sys.stderr)
     if hint:
-        print(f"  {printable(hint)}", file=sys.stderr)
+        print(folded(f"  {printable(hint)}", sys.stderr), file=sys.stderr)

@@ -8,6 +8,7 @@ and summary.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
@@ -16,6 +17,9 @@ from typing import Any, NoReturn, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+# Words of a command line, with their quotes.
+_SHELL_WORDS = re.compile(r"""(?:[^\s'"]|'[^']*'|"[^"]*")+""")
+_HELP_WIDTH = 78
 _GROUPS = {
     "key": "Create signing keys, for use without an identity provider.",
     "policy": "Write and explain the trust policy (docs/reference/policy.md).",
@@ -23,7 +27,7 @@ _GROUPS = {
 }
 # Words and summary (the first line of its docstring), in the order people meet them. The function
 # of `key generate` is `commands.key.generate`, that of `ls` is `commands.ls.ls`.
-_SUMMARIES = {
+SUMMARIES = {
     "init": "Create an empty registry in a folder.",
     "key generate": "Generate a key pair for signing.",
     "policy init": "Write a starter policy: one principal, all datasets.",
@@ -44,6 +48,7 @@ _SUMMARIES = {
     "sql": "Query the index with SQL, read-only.",
     "export oms": "Write an OpenSSF Model Signing bundle for a version.",
     "check": "Read all objects again and report damage.",
+    "completion": "Print a script for completion by your shell.",
     "demo": "Run a demonstration: sign, poison, refuse, investigate.",
 }
 
@@ -53,9 +58,9 @@ def register(app: typer.Typer, first_word: str | None = None) -> None:
 
     If none does, all are listed, and none can be run.
     """
-    loaded = [words for words in _SUMMARIES if first_word in (None, words.partition(" ")[0])]
+    loaded = [words for words in SUMMARIES if first_word in (None, words.partition(" ")[0])]
     groups: dict[str, typer.Typer] = {}
-    for words in loaded or _SUMMARIES:
+    for words in loaded or SUMMARIES:
         first, _, second = words.partition(" ")
         if second and first not in groups:
             groups[first] = typer.Typer(help=_GROUPS[first])
@@ -67,7 +72,7 @@ def register(app: typer.Typer, first_word: str | None = None) -> None:
             add = group.command(second or first, cls=Command, epilog=_epilog(shown))
             add(with_groups(function))
         else:
-            group.command(second or first, help=_SUMMARIES[words])(_not_loaded)
+            group.command(second or first, help=SUMMARIES[words])(_not_loaded)
     for name, group in groups.items():
         app.add_typer(group, name=name)
 
@@ -88,7 +93,20 @@ def _group() -> None:
 
 def _epilog(examples: list[str]) -> str:
     # \b keeps click from joining the lines into one paragraph.
-    return "\n".join(["\b", "Examples:", *(f"  {example}" for example in examples)])
+    lines = [line for example in examples for line in _folded_command(example)]
+    return "\n".join(["\b", "Examples:", *lines])
+
+
+def _folded_command(command: str) -> list[str]:
+    """A command line in lines that fit the help and can be pasted."""
+    lines: list[str] = []
+    line = "  "
+    for word in _SHELL_WORDS.findall(command):
+        if len(f"{line}{word} \\") > _HELP_WIDTH and line.strip():
+            lines.append(f"{line}\\")
+            line = "      "
+        line += f"{word} "
+    return [*lines, line.rstrip()]
 
 
 class Command(TyperCommand):

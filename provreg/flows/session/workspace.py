@@ -26,7 +26,7 @@ from provreg.store.private.folders import cache_folder, locked, private_folder
 from provreg.store.private.pins import find_lock, read_lock
 from provreg.store.private.seen import Seen
 from provreg.store.private.state import PlaceMemory, memory_of
-from provreg.store.registry.folder import find, open_registry
+from provreg.store.registry.folder import find, find_registry, open_registry
 from provreg.store.registry.objects import Objects
 from provreg.store.registry.statements import LATEST, RECEIPTS, REVOCATIONS, StatementStore
 from provreg.store.registry.versions import Versions
@@ -239,9 +239,6 @@ def open_workspace(
     )
 
 
-REGISTRY_VARIABLE = "PROVREG_REGISTRY"
-
-
 @dataclass(frozen=True, slots=True)
 class Where:
     """The registry's folder, None for PROVREG_REGISTRY or the nearest upward; the file of pins,
@@ -281,7 +278,7 @@ def open_as_asked(
     notice: Callable[[str], None] = no_report,
 ) -> Opened:
     """Raises NotFoundError without a registry, and as `find_trust`, `find_root` and `read_lock`."""
-    found = where.folder or _registry_variable(os.environ) or find(Path.cwd())
+    found = where.folder or find_registry(os.environ)
     if found is None:
         raise NotFoundError(
             "there is no registry here or in any folder above",
@@ -307,11 +304,6 @@ def open_as_asked(
         root=root,
     )
     return Opened(workspace, trust, root)
-
-
-def _registry_variable(environ: Mapping[str, str]) -> Path | None:
-    name = environ.get(REGISTRY_VARIABLE)
-    return Path(name) if name else None
 
 
 def memory_at(folder: Path | None, dataset: str | None) -> PlaceMemory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from provreg.core.encoding.canonical import canonical, parse_json
@@ -23,6 +24,7 @@ from provreg.store.layout import (
 )
 
 FOLDER_NAME = ".provreg"
+_REGISTRY_VARIABLE = "PROVREG_REGISTRY"
 REGISTRY_FORMAT = "provreg.registry/v1"
 _MAX_HINT_BYTES = 4096
 _OWN_NAMES = frozenset({REGISTRY_KEY, OBJECTS, DATASETS, REVOCATIONS, LATEST, RUNS, STAGING})
@@ -58,6 +60,12 @@ def find(start: Path) -> Path | None:
     here = Path(os.path.realpath(start))
     candidates = (folder / FOLDER_NAME for folder in (here, *here.parents))
     return next(filter(_is_folder, candidates), None)
+
+
+def find_registry(environ: Mapping[str, str]) -> Path | None:
+    """The registry that PROVREG_REGISTRY names, or the nearest `.provreg` upward; None if none."""
+    name = environ.get(_REGISTRY_VARIABLE)
+    return Path(name) if name else find(Path.cwd())
 
 
 def open_registry(folder: Path, *, writing: bool = False) -> Backend:
