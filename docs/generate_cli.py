@@ -44,8 +44,8 @@ pinned one. `name@sha256:…` is the version with this head, whatever its number
 ## Output
 
 Results go to standard output. Warnings, notes, progress and errors go to standard error. On a terminal, long work shows
-progress, and tables are folded to the width of the terminal (ids are not). In a pipe there is no progress, and a table is as
-wide as its content. `NO_COLOR` is respected. Control characters in names, labels and messages are always escaped, in JSON too.
+progress, and text is folded between words to the width of the terminal (ids are not). In a pipe there is no progress, and
+nothing is folded. `NO_COLOR` is respected. Control characters in names, labels and messages are always escaped, in JSON too.
 
 An error is one line. Usually a second line says what to do:
 
@@ -60,11 +60,25 @@ With `--json` a command prints one JSON document and nothing else. Each document
 early and the exit code gives the reason.
 
 **Untrusted versions.** `ls`, `log`, `show`, `diff`, `blame` and `sql` show every version whose objects are intact, whoever
-signed it, because an incident consists of such versions. A version that the policy does not trust is marked `UNTRUSTED`, with
-the reason, its signers and its status: `waiting` for more signatures of the same kind, `revoked`, `unsigned`, or
-`distrusted`. For a signature by an unknown signer, the output shows the claimed signer and *not verified*. `verify`, `pin`,
+signed it, because an incident consists of such versions. For a version that the policy does not trust, the output has the
+reason, its signers and a mark: `waiting` for more signatures, `REVOKED`, `proposed`, or `UNTRUSTED` for any other reason.
+For a signature by an unknown signer, the output shows the claimed signer and *not verified*. `verify`, `pin`,
 `ingest` and the loaders use trusted versions only. A [proposal](policy.md#proposals) is not yet a version. `diff`, `show`,
 `verify` and `sign` accept it as `name@sha256:…`.
+
+## Completion
+
+`provreg completion SHELL` prints a script for Bash, Zsh or fish. With it the tab key completes commands, options, files,
+and the names and versions of the datasets in the registry. It reads no signatures and no entries, and uses no network.
+
+```sh
+provreg completion bash > ~/.local/share/bash-completion/completions/provreg
+provreg completion zsh > ~/.zfunc/_provreg
+provreg completion fish > ~/.config/fish/completions/provreg.fish
+```
+
+Use the line for your shell, and open a new one. Bash needs the package `bash-completion`; without it, add
+`source <(provreg completion bash)` to `~/.bashrc`. Zsh needs `fpath=(~/.zfunc $fpath)` before `compinit` in `~/.zshrc`.
 
 ## Exit codes
 
@@ -107,7 +121,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 def examples(command: Any) -> list[str]:
     """The command lines shown in a command's help."""
-    lines = (command.epilog or "").splitlines()
+    lines = re.sub(r" \\\n +", " ", command.epilog or "").splitlines()
     return [line.strip() for line in lines if line.startswith("  provreg ")]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from provreg.executors.api import Progress
     from provreg.flows.history.blame import Blamed
     from provreg.flows.history.diff import Diff
+    from provreg.flows.history.log import LogEntry
     from provreg.flows.history.refetch import Refetched
     from provreg.flows.index.check import Problem
     from provreg.flows.index.sync import Damaged
@@ -166,7 +167,9 @@ class Registry:
         listener = on_step or no_report
         named, trust = self._chosen(reference), self.require_trust()
         if named.head is not None:
-            self._refuse_proposal(named, trust, data, listener, progress)
+            from provreg.flows.sign.proposals import refuse_proposal
+
+            refuse_proposal(self.workspace, named, trust, data, on_step=listener, progress=progress)
         version = verify(self.workspace, named, trust, on_step=listener)
         if data:
             from provreg.flows.verify.data import verify_data
@@ -190,23 +193,6 @@ class Registry:
             if newest > (named.version or 0):
                 self.workspace.notice(f"{named} is pinned exactly; the newest version is @{newest}")
         return named
-
-    def _refuse_proposal(
-        self,
-        named: Reference,
-        trust: Trust,
-        data: Sequence[Path],
-        on_step: Callable[[Step], None],
-        progress: Progress | None,
-    ) -> None:
-        """Raises NotTrustedError if `named` is a proposal."""
-        from provreg.flows.sign.proposals import find_proposal, verify_proposal
-
-        proposal = find_proposal(self.workspace, named, trust)
-        if proposal is not None:
-            verify_proposal(
-                self.workspace, proposal, trust, data, on_step=on_step, progress=progress
-            )
 
     def proposals(self) -> list[Proposal]:
         """The proposals that are not versions, with what each lacks."""
@@ -395,12 +381,11 @@ class Registry:
             self.workspace, self.trust, path, signer, model=model, asked=confirm, progress=progress
         )
 
-    @staticmethod
-    def unsigned_receipts() -> list[Path]:
-        """This user's receipts that wait for a signature."""
-        from provreg.store.private.pending_receipts import list_pending
+    def unsigned_receipts(self) -> list[Path]:
+        """This user's receipts that wait for a signature and name a version of this registry."""
+        from provreg.flows.receipts.publish import pending_receipts
 
-        return list_pending()
+        return pending_receipts(self.workspace)
 
     def latest(self, dataset: str) -> Freshness:
         """The *latest* statements of `dataset` that count."""
@@ -485,18 +470,43 @@ class Registry:
             self.damaged[:] = sync(workspace, progress=progress)
             yield workspace
 
-    def log(self, dataset: str, *, progress: Progress | None = None) -> Listing[Ancestor]:
-        """All versions of `dataset` whose integrity holds, newest first, trusted or not."""
+    def log(
+        self, dataset: str, *, newest: int | None = None, progress: Progress | None = None
+    ) -> Listing[Ancestor]:
+        """The versions of `dataset` whose integrity holds, newest first, trusted or not.
+
+        `newest` is how many are returned, None for all.
+        """
         with self._synced(progress) as workspace:
             versions = workspace.index.versions(dataset)
-        return Listing(self._judged([one.head for one in reversed(versions)]))
+        return Listing(self._judged([one.head for one in versions[::-1][:newest]]))
 
-    def ls(self, *, progress: Progress | None = None) -> Listing[Ancestor]:
-        """The newest version of every dataset in the index, by name; trusted or not."""
+    def log_entries(self, versions: Sequence[Ancestor]) -> list[LogEntry]:
+        """`versions`, as `log` returns them, with the sources and labelers of their changes."""
+        from provreg.flows.history.log import log_entries
+
+        with self.workspace.holding_index() as workspace:
+            return log_entries(workspace, versions)
+
+    def ids(self, reference: str, *, where: str | None = None) -> pa.ChunkedArray:
+        """The ids of a version, trusted or not, in order; raises as `flows.history.ids.list_ids`.
+
+        With `where`, an SQL condition, only those of samples that meet it (docs/reference/sql.md).
+        """
+        from provreg.flows.history.ids import list_ids
+
+        return list_ids(self.workspace, self.resolve(reference).head, where)
+
+    def ls(self, *, versions: bool = False, progress: Progress | None = None) -> Listing[Ancestor]:
+        """The newest version of every dataset in the index, by name; trusted or not.
+
+        With `versions`, all versions, by name and number.
+        """
         with self._synced(progress) as workspace:
-            # Versions come by dataset and number: the last of each dataset stays.
-            newest = {one.dataset: one.head for one in workspace.index.versions()}
-        return Listing(self._judged(newest.values()))
+            found = workspace.index.versions()
+        # Versions come by dataset and number: the last of each dataset stays.
+        newest = {one.dataset: one.head for one in found}
+        return Listing(self._judged([one.head for one in found] if versions else newest.values()))
 
     def sql(
         self, query: str, *, progress: Progress | None = None

@@ -54,7 +54,7 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("ingest", "index"),
         ("sign",),
     ),
-    "cli": (("startup",), ("ui",), ("commands",), ("command_table",), ("app",)),
+    "cli": (("startup",), ("ui",), ("commands",), ("command_table",), ("completion",), ("app",)),
 }
 MOST_MODULES = 16
 OWNERS = {"duckdb": "store.index", "sigstore": "trust.sigstore", "typer": "cli", "rich": "cli"}
@@ -62,9 +62,9 @@ OWNERS = {"duckdb": "store.index", "sigstore": "trust.sigstore", "typer": "cli",
 PURE_LIBRARIES = frozenset(
     {
         "__future__", "abc", "base64", "binascii", "bisect", "blake3", "collections", "contextlib",
-        "dataclasses", "datetime", "decimal", "enum", "fnmatch", "functools", "hashlib", "heapq",
-        "itertools", "json", "math", "numpy", "operator", "provreg", "pyarrow", "re", "rfc8785",
-        "html", "string", "struct", "types", "typing", "unicodedata", "zlib",
+        "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "functools", "hashlib",
+        "heapq", "html", "itertools", "json", "math", "numpy", "operator", "provreg", "pyarrow",
+        "re", "rfc8785", "string", "struct", "types", "typing", "unicodedata", "zlib",
     }
 )  # fmt: skip
 PURE_PARTS = frozenset({"io.BytesIO"})  # memory alone (ADR 19)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from provreg.cli.ui.render import (
     entry_to_json,
     gate_to_json,
     label_of,
+    short,
     signed_by,
     signers_to_json,
     when,
@@ -81,10 +82,12 @@ def diff(
     if they were ingested. A path contains a slash: write ./data for a folder here. --source,
     --labeler, --append, --prefix and --replace apply to a PATH and mean the same as for `ingest`.
     If the policy has limits, sources or labelers, the output says whether it would accept the data.
+    Samples that differ are shown with the source and labeler that are signed.
 
     Untrusted versions are compared too, and marked. If versions lie between OLD and NEW, a sample
     that was injected and relabeled later counts as injected, and a change that was reverted does
-    not count. The output then has the counts version by version; --each lists these changes.
+    not count. The output then has the counts version by version, and who relabeled what was
+    injected; --each lists these changes.
     """
     from provreg.readers.api import ReadOptions
 
@@ -159,7 +162,7 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
     for path in found.beside:
         output.line(f"{quoted(path)}, a file beside the data, has changed")
     if between is not None:
-        _print_between(between, counts, output, each=each)
+        _print_between(found, between, output, each=each)
     for diff in diffs:
         if each:
             words = counts_in_words(diff.changes.counts())
@@ -180,6 +183,7 @@ def show_changes(found: Diff, output: Output) -> None:
     """A table of the changes; of more than 25 it is grouped, unless all are asked for."""
     if not len(found):
         return
+    published = found.is_published
     if len(found) <= _LISTED or output.verbose:
         output.table(
             ("change", "id", "was", "label", "source", "labeler", "by"),
@@ -189,8 +193,8 @@ def show_changes(found: Diff, output: Output) -> None:
                     change.id,
                     change.old["id"] if change.old and change.old["id"] != change.id else None,
                     _labels(change),
-                    (change.new or {}).get("source"),
-                    (change.new or {}).get("labeler"),
+                    _origin(change, "source", is_published=published),
+                    _origin(change, "labeler", is_published=published),
                     _by(change),
                 )
                 for change in found
@@ -202,8 +206,11 @@ def show_changes(found: Diff, output: Output) -> None:
     totals: Counter[tuple[str | None, ...]] = Counter()
     pairs: Counter[tuple[str | None, ...]] = Counter()
     for change in found:
-        entry = change.new or {}
-        origin = (entry.get("source"), entry.get("labeler"), _by(change))
+        origin = (
+            _origin(change, "source", is_published=published),
+            _origin(change, "labeler", is_published=published),
+            _by(change),
+        )
         group = (" ".join(change.kinds), *origin)
         totals[group] += 1
         examples = groups.setdefault(group, [])
@@ -233,6 +240,28 @@ def _count(columns: Sequence[str], rows: Sequence[tuple[Any, ...]], output: Outp
         output.line(f"… and {sum(row[0] for row in left):,} in {len(left):,} more groups")
 
 
+def _origin(
+    change: Change, name: Literal["source", "labeler"], *, is_published: bool
+) -> str | None:
+    """The source or labeler of a changed sample: what was signed, and what is now said instead.
+
+    Of bytes or labels that changed, a version names those of the new ones. Data that are not
+    published name nobody unless the command did: what was signed is shown.
+    """
+    from provreg.flows.history.diff import NOT_PUBLISHED
+
+    before: str | None = change.old[name] if change.old else None
+    after: str | None = change.new[name] if change.new else None
+    if not is_published and after == NOT_PUBLISHED:
+        after = None
+    if change.new is None or (after is None and not is_published):
+        return before
+    replaced = is_published and {"source": "modified", "labeler": "relabeled"}[name] in change.kinds
+    if change.old is None or before == after or replaced:
+        return after
+    return f"{before or 'nobody'} -> {after or 'nobody'}"
+
+
 def _labels(change: Change) -> str | None:
     before = label_of(change.old) if change.old else None
     after = label_of(change.new) if change.new else None
@@ -254,17 +283,40 @@ def _labels_to_json(found: Relabeling) -> dict[str, Any]:
     return {"old": found.old_type, "new": found.new_type, "moved": moved}
 
 
-def _print_between(
-    found: Between, counts: Mapping[str, int], output: Output, *, each: bool
-) -> None:
+def _print_between(found: Diff, between: Between, output: Output, *, each: bool) -> None:
     """Prints the changes that OLD and NEW alone do not show."""
-    since = {kind: count for kind, count in found.injected_since.items() if count}
+    counts = found.changes.counts()
+    since = {kind: count for kind, count in between.injected_since.items() if count}
     if since:
         later_changes = ", ".join(f"{count:,} were {kind}" for kind, count in since.items())
         output.line(f"of the injected samples, {later_changes} later; they count only as injected")
-    if dict(found.counts) != dict(counts):
-        hint = "" if each else "; --each lists them"
-        output.line(f"version by version: {counts_in_words(found.counts)}{hint}")
+    if dict(between.counts) != counts:
+        output.line(f"version by version: {counts_in_words(between.counts)}")
+    if not each and (since or dict(between.counts) != counts):
+        command = f"provreg diff {found.old_name} {found.new_name} --each"
+        output.line(f"`{command}` lists the changes of each version")
+    if between.relabeled:
+        output.line()
+        _count(
+            ("relabeled later", "label", "labeler", "by"),
+            [
+                (
+                    later.samples,
+                    f"{_shown_label(later.old)} -> {_shown_label(later.new)}",
+                    later.labeler,
+                    f"{signed_by(later.version)} in @{later.version.head.version}",
+                )
+                for later in between.relabeled
+            ],
+            output,
+        )
+
+
+def _shown_label(label: str | None) -> str:
+    """A label, or enough of the digest of a long one."""
+    if label is None:
+        return "-"
+    return short(label) if label.startswith("blake3:") else label
 
 
 def _by(change: Change) -> str | None:
@@ -280,7 +332,21 @@ def _by(change: Change) -> str | None:
 
 
 def _between_to_json(found: Between) -> dict[str, Any]:
-    return {"counts": dict(found.counts), "injected_since": dict(found.injected_since)}
+    relabeled = [
+        {
+            "samples": later.samples,
+            "old": later.old,
+            "new": later.new,
+            "labeler": later.labeler,
+            "version": later.version.head.version,
+        }
+        for later in found.relabeled
+    ]
+    return {
+        "counts": dict(found.counts),
+        "injected_since": dict(found.injected_since),
+        "relabeled_since": relabeled,
+    }
 
 
 def _change_to_json(change: Change) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "provreg ls",
+    "provreg ls --versions --policy without-mallory.toml",
     "provreg ls --proposals --policy policy.toml",
     "provreg ls --proposals --tidy",
     "provreg ls --registry /srv/registry --policy policy.toml --json",
@@ -31,6 +32,9 @@ _SHOWN = 5
 
 
 def ls(
+    versions: Annotated[
+        bool, typer.Option("--versions", help="List all versions, not only the newest.")
+    ] = False,
     proposals: Annotated[
         bool, typer.Option("--proposals", help="List proposals that wait for signatures instead.")
     ] = False,
@@ -44,12 +48,17 @@ def ls(
 ) -> None:
     """List the datasets, each with its newest version.
 
+    With --versions, list all versions of all datasets: under another policy it shows which lose
+    their trust.
+
     With --proposals, list what waits for signatures: a proposal becomes a version when enough
     principals have signed it (`provreg sign`). A proposal is stale if its version number has been
     used since, so that nobody can complete it. --tidy deletes stale proposals, whoever made them.
     """
     if tidy and not proposals:
         raise UsageError("--tidy requires --proposals", hint="run `provreg ls --proposals --tidy`")
+    if versions and proposals:
+        raise UsageError("--versions and --proposals exclude each other")
     output = printing.output()
     opened = open_registry(opening, output)
     if proposals:
@@ -58,10 +67,12 @@ def ls(
         _list_proposals(opened, output)
         return
     with output.progress("indexing") as progress:
-        newest = opened.ls(progress=progress)
+        listed = opened.ls(versions=versions, progress=progress)
     warn_damaged(opened.damaged, output)
-    warn_untrusted(newest, output)
-    output.document({"datasets": [version_to_json(version) for version in newest]})
+    warn_untrusted(listed, output)
+    output.document(
+        {"versions" if versions else "datasets": [version_to_json(version) for version in listed]}
+    )
     waits = opened.only_proposed()
     if waits:
         output.note(
@@ -69,12 +80,12 @@ def ls(
             + (f" and {len(waits) - _SHOWN:,} more" if len(waits) > _SHOWN else "")
             + "; `provreg ls --proposals` shows what each lacks"
         )
-    if not newest:
+    if not listed:
         if not waits:
             output.note("no datasets yet; `provreg ingest PATH --name NAME …` creates the first")
         return
     output.table(
-        ("dataset", "newest", "samples", "created", "signed by"),
+        ("dataset", "version" if versions else "newest", "samples", "created", "signed by"),
         [
             (
                 version.head.dataset,
@@ -83,7 +94,7 @@ def ls(
                 when(version.head.created),
                 signed_by(version),
             )
-            for version in newest
+            for version in listed
         ],
         whole=("dataset", "created"),
     )

@@ -108,7 +108,19 @@ def _show(plan: RevocationPlan, output: Output) -> None:
             others_in_words += [f"{unnamed:,} now name nobody"] if unnamed else []
             output.line(f"  of these, {', '.join(others_in_words)}: their origin was changed later")
         if not plan.revoked:
-            output.warn(f"{revocation.dataset}@{revocation.version} has no {revocation.samples}")
+            _warn_of_none(plan, output)
+
+
+def _warn_of_none(plan: RevocationPlan, output: Output) -> None:
+    """Warns that the newest version has no such sample, and says which earlier ones have."""
+    revocation, earlier = plan.revocation, plan.earlier
+    nothing = f"{revocation.dataset}@{revocation.version} has no {revocation.samples}"
+    if not earlier:
+        output.warn(f"{nothing}, nor has any version before it: check the spelling of the name")
+        return
+    first, last, most = earlier[0][0], earlier[-1][0], max(count for _, count in earlier)
+    where = f"@{first}" if first == last else f"{len(earlier):,} versions from @{first} to @{last}"
+    output.warn(f"{nothing}, but {where} {'has' if first == last else 'have'} up to {most:,}")
 
 
 def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:

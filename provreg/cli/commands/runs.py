@@ -9,6 +9,7 @@ import typer
 from provreg.cli.ui.options import (
     Opening,
     Printing,
+    WhereOption,
 )
 from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, print_warnings, warn_damaged
@@ -33,10 +34,7 @@ def runs(
             help="source, labeler, label or split of received samples.",
         ),
     ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option("--where", metavar="SQL", help="Condition on received samples."),
-    ] = None,
+    where: WhereOption = None,
     *,
     opening: Opening,
     printing: Printing,
@@ -54,7 +52,7 @@ def runs(
         opened.sync(progress=progress)
     warn_damaged(opened.damaged, output)
     for path in opened.unsigned_receipts():
-        output.warn(f"a receipt is not signed yet: provreg sign receipt:{path} --sign …")
+        output.warn(f"a receipt is not signed yet: `provreg sign receipt:{path} --sign …`")
     from provreg.loaders.selection import Selection
 
     selected = values or where is not None
@@ -71,8 +69,14 @@ def runs(
     )
     if found:
         runs_table(found, output)
+    elif unresolved or (selected and opened.runs()[0]):
+        output.line("no run received such a sample")
     else:
-        output.line("no run received such a sample" if selected else "no training runs")
+        output.line("there are no receipts in this registry yet")
+        output.note(
+            "`provreg.training_run` in a training script writes one (docs/guides/receipts.md);"
+            " a run without a receipt is not listed"
+        )
 
 
 def _parse_conditions(conditions: list[str]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from provreg.cli.ui.options import (
     ModelArgument,
     Opening,
     Printing,
+    WhereOption,
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import (
@@ -25,21 +27,28 @@ from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
 from provreg.core.encoding.text import counted
 from provreg.core.manifest.head import counts_in_words
-from provreg.errors import UsageError
+from provreg.errors import NotTrustedError, UsageError
 
 if TYPE_CHECKING:
+    from pyarrow import Array
+
+    from provreg.core.manifest.head import Head
     from provreg.core.policy.policy import Signature
+    from provreg.flows.history.blame import Attribution
     from provreg.flows.verify.lineage import Ancestor
     from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg show cifar10@3",
     "provreg show cifar10@3 train/cat/1042.jpg",
+    "provreg show cifar10@3 --ids",
+    "provreg show cifar10@3 --ids --print0 --where \"labeler = 'mallory'\"",
     "provreg show model:out/",
     "provreg show model:out/model.safetensors --samples",
 )
 
 _SHOWN = 10
+_BATCH = 1 << 14
 _PROOFS = {"log": "log", "tsa": "timestamp authority", "claimed": "signer's claim"}
 
 
@@ -48,6 +57,16 @@ def show(
     sample: Annotated[str | None, typer.Argument(metavar="[ID]", help="Id of a sample.")] = None,
     samples: Annotated[
         bool, typer.Option("--samples", help="For a model: list the samples its run received.")
+    ] = False,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="List the ids of the version's samples, one per line.")
+    ] = False,
+    where: WhereOption = None,
+    print0: Annotated[
+        bool,
+        typer.Option(
+            "--print0", "-0", help="With --ids: unescaped, each followed by a NUL, as for xargs -0."
+        ),
     ] = False,
     *,
     opening: Opening,
@@ -58,27 +77,73 @@ def show(
     For a version: signers, counts and reading settings. For a sample: its origin, and the runs that
     received it. For a model (a file or a folder): the training runs whose receipts name its files.
     Nothing is verified: untrusted versions and runs are shown too, and marked.
+
+    --ids lists ids in their order, with control and hidden characters escaped; with --where, those
+    of samples that meet an SQL condition (docs/reference/sql.md). --json and --print0 print the ids
+    exactly.
     """
     output = printing.output()
+    _check_options(ids=ids, where=where, print0=print0, sample=sample, json=output.json)
     path = model_path(reference)
     outside = () if path is None else (path,)
     opened = open_registry(opening, output, outside=outside)
     if path is not None:
+        if ids:
+            raise UsageError(
+                "--ids requires a version", hint="list a model's samples with --samples"
+            )
         if sample is not None:
             raise UsageError(
                 "an ID requires a version", hint="list a model's samples with --samples"
             )
         show_model(opened, path, output, samples=samples)
     elif samples:
-        raise UsageError("--samples requires a model", hint="write provreg show model:PATH")
+        raise UsageError(
+            "--samples requires a model",
+            hint="write provreg show model:PATH; --ids lists the ids of a version",
+        )
+    elif ids:
+        _list_ids(opened, reference, output, where=where, print0=print0)
     elif sample is None:
         _show_version(opened, reference, output)
     else:
         _show_sample(opened, reference, sample, output)
 
 
+def _check_options(
+    *, ids: bool, where: str | None, print0: bool, sample: str | None, json: bool
+) -> None:
+    if not ids and (where is not None or print0):
+        raise UsageError("--where and --print0 require --ids")
+    if ids and sample is not None:
+        raise UsageError("an ID and --ids exclude each other")
+    if print0 and json:
+        raise UsageError("--print0 and --json exclude each other")
+
+
+def _list_ids(
+    opened: Registry, reference: str, output: Output, *, where: str | None, print0: bool
+) -> None:
+    warn_untrusted([opened.resolve(reference)], output)
+    found = opened.ids(reference, where=where)
+    ids = (identity for chunk in found.chunks for identity in _texts(chunk))
+    if output.json:
+        output.stream({"ref": reference}, "ids", ids)
+    elif print0:
+        output.null_terminated(ids)
+    else:
+        for identity in ids:
+            output.value(identity)
+
+
+def _texts(chunk: Array) -> Iterator[str]:
+    for start in range(0, len(chunk), _BATCH):
+        yield from chunk.slice(start, _BATCH).to_pylist()
+
+
 def _show_version(opened: Registry, reference: str, output: Output) -> None:
     version = opened.resolve(reference)
+    parent = _parent_number(opened, version.head)
     head = version.head
     warn_untrusted([version], output)
     signatures, skipped = opened.signatures(version)
@@ -95,6 +160,7 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "reading": head.reading,
         "reused_digests": head.reused_digests,
         "parts": len(head.parts),
+        "parent_version": parent,
     }
     output.document(document)
     facts = {
@@ -103,7 +169,7 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "head": version.digest,
         "root": head.root,
         "dataset uid": head.uid,
-        "parent": head.parent,
+        "parent": _parent(head, parent, verbose=output.verbose),
         "created": f"{when(head.created)} (as claimed by the signer)",
         "samples": f"{head.samples:,} in {counted(len(head.parts), 'part')}",
         "changes": counts_in_words(head.changes),
@@ -133,6 +199,22 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         )
     for bundle in skipped:
         output.warn(f"bundle {bundle.bundle} is not counted (step {bundle.step}): {bundle.reason}")
+
+
+def _parent_number(opened: Registry, head: Head) -> int | None:
+    if head.parent is None:
+        return None
+    try:
+        return opened.resolve(f"{head.dataset}@{head.parent}").head.version
+    except NotTrustedError:
+        return None
+
+
+def _parent(head: Head, number: int | None, *, verbose: bool) -> str | None:
+    """The parent by its number; by its digest where it cannot be read."""
+    if number is None:
+        return head.parent
+    return f"{head.dataset}@{number}" + (f" ({head.parent})" if verbose else "")
 
 
 def _principal(signature: Signature, opened: Registry) -> str | None:
@@ -168,23 +250,31 @@ def _show_sample(opened: Registry, reference: str, sample: str, output: Output) 
     attributions = (("content", answer.content), ("label", answer.label))
     versions = {attribution.version.digest: attribution.version for _, attribution in attributions}
     warn_untrusted(versions.values(), output)
-    content, label = attribution_to_json(answer.content), attribution_to_json(answer.label)
+    content = attribution_to_json(answer.content, "source")
+    label = attribution_to_json(answer.label, "labeler")
     found, unresolved = opened.runs_of_sample(reference, sample)
     warn_unresolved(unresolved, output)
     runs = [run_to_json(exposure.run) for exposure in found]
     output.document(
         {"ref": reference, "entry": entry, "content": content, "label": label, "runs": runs}
     )
-    since = {
-        f"{what} since": f"{name_of(attribution.version)},"
-        f" {when(attribution.version.head.created)}, signed by {signed_by(attribution.version)}"
-        for what, attribution in attributions
-    }
+    since = {f"{what} since": _since(attribution, what) for what, attribution in attributions}
     output.facts(entry | since)
     if found:
         output.line()
         output.line("runs that received this id, or the same content under another id:")
         runs_table(found, output)
+
+
+def _since(attribution: Attribution, what: str) -> str:
+    version = attribution.version
+    words = f"{name_of(version)}, {when(version.head.created)}, signed by {signed_by(version)}"
+    if attribution.restated_in is None:
+        return words
+    name = attribution.source if what == "content" else attribution.labeler
+    return (
+        f"{words}; then by {name or 'nobody'}, rewritten in @{attribution.restated_in.head.version}"
+    )
 
 
 def _labels(label_type: str, classes: tuple[str, ...]) -> str:

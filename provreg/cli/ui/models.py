@@ -61,7 +61,7 @@ def verify_model(opened: Registry, path: Path, output: Output) -> None:
         print_warnings(opened, output)
         if not output.json:
             for finding in error.findings:
-                output.line(f"{finding.kind}: {finding.id}")
+                output.value(f"{finding.kind}: {finding.id}")
             raise
         why = error_to_json(error)
         findings = why.pop("findings", [])
@@ -100,7 +100,7 @@ def _show_samples(
         output.stream(document, "samples", found)
         return
     for sample in found:
-        output.line(f"{sample['dataset']}@{sample['version']} {sample['id']}")
+        output.value(f"{sample['dataset']}@{sample['version']} {sample['id']}")
 
 
 def _samples(opened: Registry, matches: list[ModelMatch]) -> Iterator[dict[str, Any]]:

@@ -136,6 +136,9 @@ DataOption = Annotated[
         help="Also check every sample in this folder or table. Repeatable.",
     ),
 ]
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="SQL", help="Condition on samples.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")]
 ModelArgument = Annotated[

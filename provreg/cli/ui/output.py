@@ -8,9 +8,9 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-from provreg.cli.ui.table import NOTHING, lay_out, records
+from provreg.cli.ui.table import NOTHING, fold_text, lay_out, records
 from provreg.core.encoding.text import UNSEEN, printable
 
 
@@ -24,20 +24,25 @@ class Output:
         self._warnings: list[str] = []
 
     def line(self, text: str = "") -> None:
-        """A line of the result."""
+        """A line of the result, folded to the terminal's width."""
+        if not self.json:
+            print(folded(_printable(text), sys.stdout))
+
+    def value(self, text: str) -> None:
+        """A line of the result that is a value, such as an id: never folded."""
         if not self.json:
             print(_printable(text))
 
     def note(self, text: str) -> None:
         """A line that helps a person and is no result: what was left out, what to do next."""
         if not self.json and not self._quiet:
-            print(_printable(text), file=sys.stderr)
+            print(folded(_printable(text), sys.stderr), file=sys.stderr)
 
     def warn(self, text: str) -> None:
         """A warning: on standard error, or in the JSON document's `warnings`."""
         self._warnings.append(text)
         if not self.json:
-            print(f"warning: {_printable(text)}", file=sys.stderr)
+            print(folded(f"warning: {_printable(text)}", sys.stderr), file=sys.stderr)
 
     def document(self, document: Mapping[str, Any]) -> None:
         """The result for machines."""
@@ -68,6 +73,13 @@ class Output:
         for item in items:
             print(json_text(item))
 
+    def null_terminated(self, texts: Iterable[str]) -> None:
+        """The result for programs: each text as it is, in UTF-8 and followed by a NUL byte."""
+        sys.stdout.flush()
+        for text in texts:
+            sys.stdout.buffer.write(text.encode() + b"\0")
+        sys.stdout.buffer.flush()
+
     def table(
         self,
         columns: Sequence[str],
@@ -83,7 +95,7 @@ class Output:
             return
         shown = [[_cell(value) for value in row] for row in rows]
         names = [printable(column) for column in columns]
-        heading, lines = lay_out(names, shown, width=_terminal_width(), whole=whole)
+        heading, lines = lay_out(names, shown, width=terminal_width(sys.stdout), whole=whole)
         for line in heading:
             print(_bold(line))
         for line in lines:
@@ -93,7 +105,7 @@ class Output:
         """Names and values, a line each; without those that have no value."""
         if not self.json:
             pairs = [(name, _cell(value)) for name, value in facts.items() if value is not None]
-            for line in records(pairs):
+            for line in records(pairs, width=terminal_width(sys.stdout), whole=("id",)):
                 print(line)
 
     @contextmanager
@@ -105,16 +117,25 @@ class Output:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
-            MofNCompleteColumn,
             Progress,
+            ProgressColumn,
+            Task,
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.text import Text
+
+        class Count(ProgressColumn):
+            """How many are done, and of how many, if that is known."""
+
+            def render(self, task: Task) -> Text:
+                of = "" if task.total is None else f" of {task.total:,.0f}"
+                return Text(f"{task.completed:,.0f}{of}")
 
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            Count(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
@@ -155,8 +176,17 @@ def _cell(value: object) -> str:
     return printable(str(value))
 
 
-def _terminal_width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def folded(text: str, stream: TextIO) -> str:
+    """Each line of `text` in lines that fit the terminal behind `stream`, broken between words."""
+    width = terminal_width(stream)
+    if width is None:
+        return text
+    return "\n".join(part for line in text.split("\n") for part in fold_text(line, width))
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """The width of the terminal behind `stream`, None if it is no terminal."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _bold(line: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from provreg.errors import NotFetchedError, NotTrustedError, ProvregError
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from provreg.flows.receipts.runs import TrainingRun
     from provreg.flows.sign.proposals import Proposal
     from provreg.flows.verify.gate import Gate
-    from provreg.flows.verify.lineage import Ancestor
+    from provreg.flows.verify.lineage import Ancestor, Standing
 
 _SHORT = 12
+_MOST_NAMES = 3
 
 
 def short(digest: str | None) -> str:
@@ -49,12 +50,51 @@ def name_of(version: Ancestor) -> str:
     return f"{version.head.dataset}@{version.head.version}"
 
 
-def signed_by(version: Ancestor) -> str:
-    """Who signed a version; where it is not trusted, that and how it stands."""
-    names = ", ".join(version.signed_by)
-    if version.standing == "trusted":
-        return names
-    return f"UNTRUSTED, {version.standing}" + (f": {names}" if names else "")
+# How a version stands that the policy does not trust.
+_STANDINGS: Mapping[Standing, str] = {
+    "waiting": "waiting",
+    "revoked": "REVOKED",
+    "proposed": "proposed",
+    "distrusted": "UNTRUSTED",
+    "unsigned": "UNTRUSTED",
+}
+
+
+def signed_by(*versions: Ancestor) -> str:
+    """Who signed these versions, each name once; of those that are not trusted, how they stand."""
+    names: dict[str, None] = {}
+    for version in versions:
+        if version.standing == "trusted":
+            names |= dict.fromkeys(version.signed_by)
+        else:
+            signers = ", ".join(version.signed_by) or "nobody"
+            names[f"{signers} ({_STANDINGS[version.standing]})"] = None
+    return ", ".join(names)
+
+
+def refusal_of(version: Ancestor) -> str:
+    """How a version stands that is not trusted, for a sentence: `revoked: step 8: …`."""
+    stands = {
+        "waiting": "waiting for signatures",
+        "revoked": "revoked",
+        "proposed": "only proposed",
+    }
+    words = f"{stands.get(version.standing, 'UNTRUSTED')}: {version.refused_because}"
+    return f"{words} ({version.needed})" if version.needed else words
+
+
+def counts_of_names(counts: Mapping[str, int]) -> str | None:
+    """Names with how often each occurs, `vendor-b 300, vendor-c 12`; a single one without."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_NAMES]
+    more = f" and {len(counts) - _MOST_NAMES:,} more" if len(counts) > _MOST_NAMES else ""
+    return ", ".join(f"{name} {count:,}" for name, count in shown) + more or None
+
+
+def day(moment: datetime) -> str:
+    """A moment to the minute, UTC."""
+    return f"{moment:%Y-%m-%d %H:%M}Z"
 
 
 def version_to_json(version: Ancestor) -> dict[str, Any]:
@@ -81,8 +121,10 @@ def version_to_json(version: Ancestor) -> dict[str, Any]:
     }
 
 
-def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
-    """Who answers for the bytes or the label of a sample."""
+def attribution_to_json(
+    attribution: Attribution, name: Literal["source", "labeler"]
+) -> dict[str, Any]:
+    """Who answers for the bytes (by the `source`) or the label (by the `labeler`) of a sample."""
     version = attribution.version
     found: dict[str, Any] = {
         "version": version.head.version,
@@ -97,6 +139,7 @@ def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
     }
     if attribution.restated_in is not None:
         found["origin_rewritten_in"] = attribution.restated_in.head.version
+        found["now"] = {name: attribution.present}
     return found
 
 

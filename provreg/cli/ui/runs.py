@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 _MOST_TEXT = 400
+# Checkpoints of one run have the same.
+_RUN_DIGITS = 8
 
 
 def run_to_json(run: TrainingRun) -> dict[str, Any]:
@@ -88,13 +90,19 @@ def _claims(receipt: Receipt) -> dict[str, object]:
 
 
 def runs_table(exposures: Iterable[Exposure], output: Output) -> None:
-    """A line for each run: its model and versions, and how many chosen samples it received."""
+    """A line for each receipt: its run, model and versions, and how many chosen samples the run
+    received."""
     output.table(
-        ("receipt", "finished", "model", "trained on", "received", "of", "signed by"),
+        (
+            "receipt", "finished", "run", "script", "model", "trained on", "received", "of",
+            "signed by",
+        ),
         [
             (
                 short(exposure.run.digest),
                 when(exposure.run.receipt.finished),
+                exposure.run.receipt.run[:_RUN_DIGITS],
+                _script(exposure.run.receipt.code),
                 _files(exposure.run.receipt),
                 ", ".join(
                     version.name + ("" if version.refused is None else " (UNTRUSTED)")
@@ -107,7 +115,7 @@ def runs_table(exposures: Iterable[Exposure], output: Output) -> None:
             for exposure in exposures
         ],
         whole=("receipt", "finished"),
-    )
+    )  # fmt: skip
 
 
 def warn_unresolved(unresolved: Iterable[UnresolvedReceipt], output: Output) -> None:
@@ -128,6 +136,10 @@ def _files(receipt: Receipt) -> str:
     names = [file.name for file in receipt.model]
     more = f", … ({len(names)} files)" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def _script(code: Code) -> str | None:
+    return None if code.script is None else code.script.name
 
 
 def _code(code: Code) -> str | None:

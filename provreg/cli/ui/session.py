@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from provreg.cli.ui.options import Opening, Root, Signing, Sigstore
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.render import name_of
-from provreg.core.encoding.text import quoted
+from provreg.cli.ui.render import name_of, refusal_of
+from provreg.core.encoding.text import counted, quoted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,10 +170,12 @@ def warn_untrusted(versions: Iterable[Ancestor], output: Output) -> None:
     reasons: dict[str, list[str]] = {}
     for version in versions:
         if version.trusted_because is None:
-            reasons.setdefault(version.refused_because or "", []).append(name_of(version))
+            reasons.setdefault(refusal_of(version), []).append(name_of(version))
     for reason, names in list(reasons.items())[:_SHOWN]:
         more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
         are = "is" if len(names) == 1 else "are"
-        output.warn(f"{', '.join(names[:_SHOWN])}{more} {are} UNTRUSTED: {reason}")
-    if len(reasons) > _SHOWN:
-        output.warn(f"{len(reasons) - _SHOWN:,} more versions are UNTRUSTED, for other reasons")
+        output.warn(f"{', '.join(names[:_SHOWN])}{more} {are} {reason}")
+    left = sum(map(len, reasons.values())) - sum(map(len, list(reasons.values())[:_SHOWN]))
+    if left:
+        more = f"{counted(left, 'more version')} {'is' if left == 1 else 'are'}"
+        output.warn(f"{more} UNTRUSTED, for other reasons; --json has all of them")

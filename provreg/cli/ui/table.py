@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Sequence
 
 _GAP = "  "
+# Words, and texts in backticks with all that touches them.
+_WORDS = re.compile(r"(?:`[^`]*`|[^\s`]|`(?![^`]*`))+")
 NOTHING = "-"
 
 
@@ -34,17 +37,58 @@ def lay_out(
             for name, full, cells in zip(columns, widths, _transpose(columns, rows), strict=True)
         ]
         if _total(least) > width:
-            return [], _records(columns, rows)
+            return [], _records(columns, rows, width, whole)
         widths = _shrink(widths, least, width)
     right = [bool(rows) and all(map(_is_number, cells)) for cells in _transpose(columns, rows)]
     lines = [line for row in rows for line in _row_lines(row, widths, right)]
     return _row_lines(columns, widths, right), lines
 
 
-def records(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Names and values, a line each; values are never folded."""
-    width = max((cells(name) for name, _ in pairs), default=0)
-    return [f"{_pad(name, width)}{_GAP}{value}" for name, value in pairs]
+def records(
+    pairs: Sequence[tuple[str, str]], *, width: int | None = None, whole: Collection[str] = ()
+) -> list[str]:
+    """Names and values, a line each; None is no limit for `width`.
+
+    Values that do not fit are folded between words, beside their name or, if a word only fits a
+    line of its own, below it. The values `whole`, and those with a longer word, are not folded.
+    """
+    indent = max((cells(name) for name, _ in pairs), default=0) + len(_GAP)
+    lines: list[str] = []
+    for name, value in pairs:
+        fits = width is None or indent + cells(value) <= width
+        if width is None or fits or name in whole or len(_GAP) + _longest_word(value) > width:
+            lines.append(_pad(name, indent) + value)
+            continue
+        if indent + _longest_word(value) <= width:
+            folded = _fold(value, width - indent)
+            lines += [
+                _pad(name if at == 0 else "", indent) + part for at, part in enumerate(folded)
+            ]
+        else:
+            lines += [name, *(_GAP + part for part in _fold(value, width - len(_GAP)))]
+    return lines
+
+
+def fold_text(text: str, width: int) -> list[str]:
+    """A sentence in lines of at most `width`, broken between words; later lines are indented.
+
+    A command in backticks is not broken if it fits a line, so that it can be copied.
+    """
+    if cells(text) <= width:
+        return [text]
+    start = text[: len(text) - len(text.lstrip())]
+    words: list[str] = []
+    for word in _WORDS.findall(text):
+        words += [word] if len(start) + len(_GAP) + cells(word) <= width else word.split()
+    lines: list[str] = []
+    line = start + words[0]
+    for word in words[1:]:
+        if cells(line) + 1 + cells(word) <= width:
+            line += f" {word}"
+        else:
+            lines.append(line)
+            line = start + _GAP + word
+    return [*lines, line]
 
 
 def cells(text: str) -> int:
@@ -55,11 +99,13 @@ def cells(text: str) -> int:
     return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
-def _records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _records(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, whole: Collection[str]
+) -> list[str]:
     lines: list[str] = []
     for row in rows:
         filled = [pair for pair in zip(columns, row, strict=True) if pair[1] != NOTHING]
-        lines += [*([""] if lines else []), *records(filled)]
+        lines += [*([""] if lines else []), *records(filled, width=width, whole=whole)]
     return lines
 
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.names import name_complaint
+from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import ascending, byte_lengths, reorder, unsafe_ids
 from provreg.core.manifest.entry import ENTRY, TIMESTAMP
@@ -123,6 +124,20 @@ def name_counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
 def name_table(counts: list[tuple[str, int]]) -> bytes:
     """The object that lists all sources or labelers (docs/format/head.md, "Name tables")."""
     return canonical([{"name": name, "samples": samples} for name, samples in counts])
+
+
+def parse_name_table(data: bytes) -> list[tuple[str, int]]:
+    """The inverse of `name_table`. Raises FormatError for any other bytes."""
+    what = "the name table"
+    table = parse_canonical(data, what=what, limit=len(data))
+    if not isinstance(table, list):
+        raise FormatError(f"{what} is not a list")
+    counts = []
+    for entry in table:
+        fields = Fields(entry, what)
+        counts.append((fields.text("name", limit=LIMITS["source"]), fields.integer("samples")))
+        fields.done()
+    return counts
 
 
 def label_type_of(labels: Collection[str], *, long: bool) -> str:

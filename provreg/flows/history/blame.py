@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +18,11 @@ from provreg.core.changes.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.changes.changes import compare
 from provreg.core.encoding.names import check_utf8
 from provreg.core.encoding.text import counted, quoted
-from provreg.core.manifest.columns import take_rows, whole
+from provreg.core.manifest.columns import take_rows, whole, without_dictionary
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head, PartRef
-from provreg.errors import DamagedError, NotFoundError
+from provreg.errors import DamagedError
+from provreg.flows.history.ids import LazyTexts, missing_id
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.lineage import Ancestor, changes_on, lineage
@@ -36,7 +38,8 @@ class Attribution:
 
     `source`, `labeler` and `labeled_at` are as that version signed them; `attested` is true only
     where the labeler's own signature stands behind it. `restated_in` is a later version that
-    rewrote this while the bytes or the label stayed.
+    rewrote this while the bytes or the label stayed, and `present` the source (of bytes) or labeler
+    (of a label) that the blamed version has.
     """
 
     version: Ancestor
@@ -45,6 +48,7 @@ class Attribution:
     labeled_at: datetime | None
     attested: bool = False
     restated_in: Ancestor | None = None
+    present: str | None = None
 
     def __repr__(self) -> str:
         names = {"source": self.source, "labeler": self.labeler}
@@ -75,6 +79,61 @@ class SampleBlame:
 
 
 @dataclass(frozen=True, slots=True)
+class BlameGroup:
+    """How many samples have this blame, whenever they were labeled (`labeled_at` is None)."""
+
+    samples: int
+    content: Attribution
+    label: Attribution
+
+    def __repr__(self) -> str:
+        samples = counted(self.samples, "sample")
+        return f"BlameGroup({samples}, content={self.content}, label={self.label})"
+
+
+Responsible = Literal["labeler", "source", "version", "signer"]
+# The attributions of a sample for which each of them answers.
+_PARTS: Mapping[Responsible, tuple[Literal["content", "label"], ...]] = {
+    "labeler": ("label",),
+    "source": ("content",),
+    "version": ("content", "label"),
+    "signer": ("content", "label"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The samples for which a source, labeler, version or signer answers.
+
+    `name` is the source or labeler, None for no labeler; `version` is a version that it answers for
+    them with. `content` and `label` count samples by the number of the version since which they
+    have their bytes and their label. `renamed` counts them by the source or labeler that a later
+    version gave them.
+    """
+
+    name: str | None
+    version: Ancestor
+    content: Counter[int] = field(default_factory=Counter)
+    label: Counter[int] = field(default_factory=Counter)
+    renamed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def samples(self) -> int:
+        """How many samples: of a version or signer, those with its bytes or those with its labels,
+        whichever are more."""
+        return max(self.content.total(), self.label.total())
+
+    def __repr__(self) -> str:
+        name = quoted(self.name) if self.name is not None else f"@{self.version.head.version}"
+        return f"Tally({name}, {counted(self.samples, 'sample')})"
+
+    @property
+    def since(self) -> list[int]:
+        """The numbers of the versions, ascending."""
+        return sorted({*self.content, *self.label})
+
+
+@dataclass(frozen=True, slots=True)
 class Blamed:
     """The blame of a version's samples: `line` is its history, oldest first.
 
@@ -97,6 +156,59 @@ class Blamed:
         for batch in self.entries.select(columns).to_batches(max_chunksize=_BATCH):
             for row in batch.to_pylist():
                 yield self._sample(row)
+
+    def groups(self) -> list[BlameGroup]:
+        """The samples counted by their blame, the largest group first."""
+        counts: Counter[tuple[object, ...]] = Counter()
+        examples: dict[tuple[object, ...], SampleBlame] = {}
+        for sample, samples in self._counted():
+            key = (*_group_key(sample.content, "source"), *_group_key(sample.label, "labeler"))
+            counts[key] += samples
+            examples.setdefault(key, sample)
+        return [
+            BlameGroup(
+                samples,
+                replace(examples[key].content, labeled_at=None),
+                replace(examples[key].label, labeled_at=None),
+            )
+            for key, samples in counts.most_common()
+        ]
+
+    def by(self, responsible: Responsible) -> list[Tally]:
+        """The samples by who answers for them: most samples first, versions newest first."""
+        tallies: dict[object, Tally] = {}
+        for group in self.groups():
+            for part in _PARTS[responsible]:
+                attribution: Attribution = getattr(group, part)
+                version, number = attribution.version, attribution.version.head.version
+                name = None
+                key: object = version.digest
+                if responsible == "signer":
+                    key = (version.standing, version.signed_by)
+                elif responsible != "version":
+                    key = name = getattr(attribution, responsible)
+                tally = tallies.setdefault(key, Tally(name, version))
+                getattr(tally, part)[number] += group.samples
+                if attribution.present is not None and attribution.present != name is not None:
+                    tally.renamed[attribution.present] += group.samples
+        if responsible == "version":
+            return sorted(tallies.values(), key=lambda tally: -tally.version.head.version)
+        return sorted(tallies.values(), key=lambda tally: -tally.samples)
+
+    def _counted(self) -> Iterator[tuple[SampleBlame, int]]:
+        """Blames, and how many samples have them: one by one only where a change touched them."""
+        entries = self.entries.select(["id", "source", "labeler", "labeled_at"])
+        changed = pc.is_in(entries.column("id"), value_set=pa.array([*self.touched], pa.string()))
+        for batch in entries.filter(changed).to_batches(max_chunksize=_BATCH):
+            for row in batch.to_pylist():
+                yield self._sample(row), 1
+        unchanged = entries.filter(pc.invert(changed))
+        names = pa.table(
+            {name: without_dictionary(unchanged.column(name)) for name in ("source", "labeler")}
+        )
+        for origin in names.group_by(names.column_names).aggregate([([], "count_all")]).to_pylist():
+            samples = origin.pop("count_all")
+            yield self._sample({"id": "", "labeled_at": None} | origin), samples
 
     def _sample(self, now: dict[str, Any]) -> SampleBlame:
         blame = self.touched.get(now["id"], UNTOUCHED)
@@ -130,7 +242,19 @@ class Blamed:
             origin["labeler"],
             origin["labeled_at"],
             restated_in=self.line[fact.restated_in] if changed and fact.restated_in else None,
+            present=now[decisive[0]],
         )
+
+
+def _group_key(attribution: Attribution, decisive: str) -> tuple[object, ...]:
+    restated = attribution.restated_in
+    return (
+        attribution.version.digest,
+        getattr(attribution, decisive),
+        None if restated is None else restated.digest,
+        attribution.present,
+        attribution.attested,
+    )
 
 
 def blame(
@@ -173,11 +297,7 @@ def _chosen_entries(workspace: Workspace, head: Head, ids: Sequence[str]) -> pa.
     entries = pa.concat_tables([NO_ENTRIES, *found])
     missing = set(ids) - set(entries.column("id").to_pylist())
     if missing:
-        raise NotFoundError(
-            f"{head.dataset}@{head.version} has no sample {quoted(min(missing))}",
-            sample=min(missing),
-            hint=f"`provreg show {head.dataset}@{head.version}` shows what it has",
-        )
+        raise missing_id(workspace, head, min(missing))
     return entries
 
 
@@ -227,20 +347,7 @@ def _rows(
     """The entries of those of `wanted`, which are ascending, that each part has."""
     for part in parts:
         entries = checked_part(workspace, part)
-        ids = _Texts(whole(entries.column("id")))
+        ids = LazyTexts(whole(entries.column("id")))
         places = [(bisect_left(ids, identity), identity) for identity in wanted]
         rows = [row for row, identity in places if row < len(ids) and ids[row] == identity]
         yield take_rows(entries, np.array(rows, np.int64))
-
-
-class _Texts(Sequence[str]):
-    """A text column to look something up in, of which few values are looked at."""
-
-    def __init__(self, column: pa.Array) -> None:
-        self._column = column
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, row: Any) -> Any:
-        return self._column[row].as_py()

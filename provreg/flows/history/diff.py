@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from provreg.core.changes.blame import Blame, blame_touched
+from provreg.core.changes.blame import Blame, Fact, blame_touched
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.encoding.listing import html_table
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.head import KINDS, Head, counts_in_words
 from provreg.errors import NotTrustedError, UsageError
 from provreg.flows.reading.samples import adopted_files
@@ -28,6 +29,8 @@ from provreg.flows.verify.lineage import Ancestor, changes_on, lineage, place_of
 
 _BATCH = 1 << 12
 _ORIGIN = ("source", "labeler", "labeled_at")
+# The source of data that are compared only, where nobody names another.
+NOT_PUBLISHED = "(not published)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,31 @@ class Between:
     """What several versions changed, one after the other, of which their ends show less.
 
     `counts` sums up the changes of each version by kind. `injected_since` says how many of the
-    samples that are injected between the ends were changed after that, by kind.
+    samples that are injected between the ends were changed after that, by kind, and `relabeled`
+    who last relabeled these, most samples first.
     """
 
     counts: Mapping[str, int]
     injected_since: Mapping[str, int]
+    relabeled: Sequence[LaterLabel]
+
+
+@dataclass(frozen=True, slots=True)
+class LaterLabel:
+    """How many injected samples `version` relabeled from `old` to `new` after they were injected.
+
+    Labels are None for no label, and the hex digest of a long one.
+    """
+
+    samples: int
+    old: str | None
+    new: str | None
+    labeler: str | None
+    version: Ancestor
+
+    def __repr__(self) -> str:
+        labels = " -> ".join(quoted(label or "-") for label in (self.old, self.new))
+        return f"LaterLabel({counted(self.samples, 'sample')}, {labels})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +156,11 @@ class Diff:
     def _repr_html_(self) -> str:
         columns = ("kinds", "id", "old label", "label", "source", "labeler")
         return html_table(columns, map(_cells, self), len(self))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether two versions are compared, rather than a version and data."""
+        return len(self.versions) == 2
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -216,12 +244,35 @@ class ChangeAttribution:
         counts = {kind: int(np.count_nonzero(kinds & bit)) for kind, bit in BIT.items()}
         injected = changes.ids().filter(pa.array((changes.kinds & BIT["injected"]) > 0))
         since = dict.fromkeys(("relabeled", "modified", "renamed", "reattributed", "resplit"), 0)
+        relabelings: list[Fact] = []
         for identity in injected.to_pylist():
             blame = self._touched.get(identity)
             if blame is not None:
-                for kind in _since_born(blame):
+                found = list(_since_born(blame))
+                for kind in found:
                     since[kind] += 1
-        return Between(counts, since)
+                if "relabeled" in found:
+                    relabelings.append(blame.label)
+        return Between(counts, since, self._later_labels(relabelings))
+
+    def _later_labels(self, facts: Sequence[Fact]) -> list[LaterLabel]:
+        """The changes that gave samples the labels of `facts`, counted."""
+        if self._changes is None:
+            return []
+        rows = pa.array([fact.record.row for fact in facts if fact.record is not None], pa.int64())
+        names = ["old_label", "old_label_digest", "new_label", "new_label_digest", "new_labeler"]
+        changes = self._changes.select([*names, "version"]).take(rows)
+        counts: Counter[tuple[str | None, str | None, str | None, int]] = Counter()
+        for old, old_digest, new, new_digest, labeler, place in zip(
+            *(column.to_pylist() for column in changes.columns), strict=True
+        ):
+            counts[_label(old, old_digest), _label(new, new_digest), labeler, place] += 1
+        found = []
+        for (old_label, new_label, labeler, place), samples in counts.most_common():
+            version = self._version(place)
+            if version is not None:
+                found.append(LaterLabel(samples, old_label, new_label, labeler, version))
+        return found
 
     def _version(self, place: int) -> Ancestor | None:
         return self._line[place] if place else None
@@ -272,6 +323,10 @@ def _parts(bits: int, new: Mapping[str, Any]) -> Iterator[str]:
         yield "origin"
     if bits & BIT["resplit"] or (injected and new["split"] is not None):
         yield "split"
+
+
+def _label(text: str | None, digest: bytes | None) -> str | None:
+    return text if digest is None else f"blake3:{digest.hex()}"
 
 
 def _since_born(blame: Blame) -> Iterator[str]:

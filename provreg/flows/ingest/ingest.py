@@ -183,10 +183,6 @@ def _foreseen(signer: Signer, trust: Trust, dataset: str, number: int) -> Verdic
     return judge(trust.policy, dataset, number, [made], now=now, created=now)
 
 
-# The source of what is compared only, where nobody names another.
-_NOT_PUBLISHED = "(not published)"
-
-
 def diff_data(
     workspace: Workspace,
     before: Ancestor,
@@ -200,13 +196,13 @@ def diff_data(
 
     Raises as `ingest`, NotTrustedError where `before` does not hold together.
     """
-    from provreg.flows.history.diff import ChangeAttribution, Diff
+    from provreg.flows.history.diff import NOT_PUBLISHED, ChangeAttribution, Diff
     from provreg.flows.ingest.draft import InputData, Parent, draft
     from provreg.flows.verify.gate import gate
     from provreg.flows.verify.manifest import load_entries
 
     parent = Parent(before.digest, before.head, load_entries(workspace, before.head))
-    ingestion = replace(ingestion, source=ingestion.source or _NOT_PUBLISHED)
+    ingestion = replace(ingestion, source=ingestion.source or NOT_PUBLISHED)
     read = InputData(workspace, ingestion, progress).read(before.head.reading)
     drafted, held = draft(ingestion, read, parent), None
     if trust is not None:

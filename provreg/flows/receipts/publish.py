@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,18 @@ from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
 from provreg.core.statements.receipt import Receipt, TrainingInput, UnsignedReceipt, parse_receipt
-from provreg.errors import ProvregError, UsageError
+from provreg.errors import NotTrustedError, ProvregError, UsageError
 from provreg.flows.receipts.runs import RunJudge, TrainingRun
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.manifest import read_head
 from provreg.readers.files.model import hash_model
-from provreg.store.private.pending_receipts import add_pending, read_pending, remove_pending
+from provreg.store.private.pending_receipts import (
+    add_pending,
+    list_pending,
+    read_pending,
+    remove_pending,
+)
 from provreg.trust.signers import Signer
 
 Counts = Mapping[str, npt.NDArray[np.uint8]]
@@ -96,6 +102,26 @@ def pending_until_published(
         error.add_note(f"the receipt is kept: {later}")
         raise
     remove_pending(path)
+
+
+def pending_receipts(workspace: Workspace) -> list[Path]:
+    """This user's pending receipts that name a version of this registry.
+
+    A receipt that cannot be read is of no registry: signing it says why.
+    """
+    found = []
+    for path in list_pending():
+        with suppress(ProvregError):
+            _, receipt = read_pending(path)
+            if any(_has_version(workspace, on) for on in receipt.datasets):
+                found.append(path)
+    return found
+
+
+def _has_version(workspace: Workspace, on: TrainingInput) -> bool:
+    with suppress(NotTrustedError):
+        return read_head(workspace, on.head).uid == on.uid
+    return False
 
 
 def sign_pending(

@@ -183,6 +183,21 @@ def find_proposal(
     return judge_proposal(workspace, head, proposal, trust, after_revoked=after_revoked)
 
 
+def refuse_proposal(
+    workspace: Workspace,
+    reference: Reference,
+    trust: Trust,
+    data: Sequence[Path],
+    *,
+    on_step: Callable[[Step], None],
+    progress: Progress | None = None,
+) -> None:
+    """Raises NotTrustedError, as `verify_proposal`, if `reference` names a proposal."""
+    proposal = find_proposal(workspace, reference, trust)
+    if proposal is not None:
+        verify_proposal(workspace, proposal, trust, data, on_step=on_step, progress=progress)
+
+
 def verify_proposal(
     workspace: Workspace,
     proposal: Proposal,

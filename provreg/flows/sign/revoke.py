@@ -7,16 +7,19 @@ statement names its number and the revocation before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 
 import pyarrow as pa
 
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference, check_utf8
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.manifest import name_counts
+from provreg.core.manifest.head import Head
+from provreg.core.manifest.manifest import name_counts, parse_name_table
 from provreg.core.statements.revocation import (
     MAX_REASON_BYTES,
     MAX_REVOCATION,
@@ -34,13 +37,14 @@ from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.changes import rows_revoked
 from provreg.flows.verify.history import check_known, known_of
-from provreg.flows.verify.manifest import load_entries, locate, read_head
+from provreg.flows.verify.manifest import history, load_entries, locate, read_head
 from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.flows.verify.signatures import is_recorded
 from provreg.flows.verify.steps import check_named, check_signatures
 from provreg.trust.signers import Signer
 
 _MOST_RACES = 100
+_MAX_NAME_TABLE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,15 @@ class RevocationPlan:
 
     `samples` counts those of the version that it names, `revoked` those of them that are meant, and
     `names` these by the name that they have now: another one than is revoked where a reattribution
-    gave it to them since. `proposed`: it is no version, nobody could train on it.
+    gave it to them since. `earlier` are the numbers of earlier versions, and how many samples of
+    each have the revoked name. `proposed`: it is no version, nobody could train on it.
     """
 
     revocation: Revocation
     samples: int
     revoked: int
     names: tuple[tuple[str, int], ...] = ()
+    earlier: tuple[tuple[int, int], ...] = ()
     proposed: bool = False
 
 
@@ -126,7 +132,29 @@ def plan_revocation(
     entries = load_entries(workspace, head)
     mask = rows_revoked(workspace, digest, head, entries, [samples])
     names = name_counts(entries.column(samples.by).filter(pa.array(mask)))
-    return RevocationPlan(revocation, head.samples, int(mask.sum()), tuple(names))
+    earlier = tuple(_earlier(workspace, head, samples))
+    return RevocationPlan(revocation, head.samples, int(mask.sum()), tuple(names), earlier)
+
+
+def _earlier(
+    workspace: Workspace, head: Head, samples: RevokedSamples
+) -> Iterator[tuple[int, int]]:
+    """(number, samples with the name) of each version before `head`, ascending, that has any.
+
+    By the name tables of the heads; a version that cannot be read is skipped.
+    """
+    found = []
+    with suppress(NotTrustedError):
+        for _, before in islice(history(workspace, head.digest()), 1, None):
+            if before.version < samples.since:
+                break
+            counts = before.sources if samples.by == "source" else before.labelers
+            with suppress(DamagedError, NotFoundError):
+                table = workspace.objects.get(counts.table, limit=_MAX_NAME_TABLE)
+                count = dict(parse_name_table(table)).get(samples.name)
+                if count:
+                    found.append((before.version, count))
+    return reversed(found)
 
 
 def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Trust) -> Revoked:

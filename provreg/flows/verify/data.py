@@ -55,6 +55,7 @@ def verify_data(
         sha256=sha256,
         leave_out=workspace.never_data,
         remember=workspace.rows,
+        samples=head.samples,
         progress=progress,
     )
     check_read(head, entries, read, on_step=on_step)
@@ -95,12 +96,14 @@ def check_read(
     counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
     reference = f"{head.dataset}@{head.version}"
     count = len({finding.id for finding in findings})
-    detail = f"{count:,} samples are not as {reference} signs them: {counted}"
+    samples = "1 sample is" if count == 1 else f"{count:,} samples are"
+    detail = f"{samples} not as {reference} signs: {counted}"
     on_step(Step(12, False, detail))
     raise NotTrustedError(
         detail,
         step=12,
-        hint="do not train on these data; `provreg diff` against them shows who answers for what",
+        hint=f"do not train on these data; `provreg diff {reference} PATH` shows whose the signed"
+        f" samples are, `provreg blame {reference} ID` who signed them",
         findings=tuple(findings),
     )
 

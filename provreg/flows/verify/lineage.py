@@ -39,7 +39,8 @@ class Ancestor:
 
     `standing` is how it stands then: it is *waiting* for signatures where those that it has count
     and are too few, a mere *proposal*, *distrusted* for any other reason. `signed_by` names who
-    signed it, whether or not that counts, and says of whom it is only claimed.
+    signed it, whether or not that counts, and says of whom it is only claimed. `needed` says what a
+    *waiting* version lacks.
     """
 
     digest: str
@@ -49,6 +50,7 @@ class Ancestor:
     refused_because: str | None
     standing: Standing
     signed_by: tuple[str, ...]
+    needed: str = ""
 
     def __repr__(self) -> str:
         version = f"{self.head.dataset}@{self.head.version}"
@@ -119,7 +121,8 @@ def _judge_version(workspace: Workspace, judge: Judge | None, digest: str, head:
         by = who_signed(workspace, head, digest, judge.trust)
         standing = _standing(judge, digest, head, error) if by else "unsigned"
         why = f"step {error.step}: {error.message}"
-        return Ancestor(digest, head, (), None, why, standing, by)
+        needed = error.hint if standing == "waiting" else ""
+        return Ancestor(digest, head, (), None, why, standing, by, needed)
     approvals = signed.verdict.approvals
     signers = tuple(CountedSigner(name, made) for name, made in approvals)
     names = tuple(name for name, _ in approvals)

@@ -7,6 +7,7 @@ entries are asked for.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from provreg.core.encoding.digest import written_digest
 from provreg.core.encoding.names import Reference
+from provreg.core.encoding.similar import did_you_mean, similar_names
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import MAX_HEAD_BYTES, Head, PartRef, check_parent, parse_head
 from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError, ProvregError
@@ -74,9 +76,11 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
                 f"{reference.dataset} has no version yet, only proposals",
                 hint="`provreg ls --proposals` lists them, and what each lacks",
             )
+        alternatives = similar_names(reference.dataset, workspace.versions.datasets())
         raise NotFoundError(
             f"there is no dataset {quoted(reference.dataset)} in {quoted(workspace.location)}",
-            hint="`provreg ls` lists the datasets; `--registry` chooses another registry",
+            hint=f"{did_you_mean(alternatives)}`provreg ls` lists the datasets; `--registry`"
+            " chooses another registry",
         )
     number = numbers[-1] if reference.version is None else reference.version
     if number not in numbers:
@@ -86,9 +90,16 @@ def locate(workspace: Workspace, reference: Reference) -> tuple[int | None, str]
             f"{reference.dataset} has no version {number}, its newest is {numbers[-1]}",
             hint="a proposal of it waits: `provreg ls --proposals` names it"
             if waits
-            else f"`provreg log {reference.dataset}` lists the versions",
+            else f"{_nearest(reference.dataset, number, numbers)}`provreg log {reference.dataset}`"
+            " lists the versions",
         )
     return number, read_version_record(workspace, reference.dataset, number)
+
+
+def _nearest(dataset: str, number: int, numbers: Sequence[int]) -> str:
+    """The beginning of a hint that names the versions beside a missing one."""
+    place = bisect_left(numbers, number)
+    return did_you_mean(f"{dataset}@{near}" for near in numbers[max(0, place - 1) : place + 1])
 
 
 def read_head(workspace: Workspace, digest: str) -> Head:

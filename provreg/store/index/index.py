@@ -7,7 +7,7 @@ are scanned from the mapped parts (docs/adr/0003-entries-stay-in-arrow.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -202,6 +202,28 @@ class Index:
             connection.register("wanted", wanted)
             table: pa.Table = connection.sql(query).to_arrow_table()
         return table
+
+    def origins_of_changes(
+        self, heads: Sequence[str], kinds: Mapping[int, str], *, most: int
+    ) -> list[tuple[str, int, str | None, int]]:
+        """(head, kind, name, changes): who is named for the changes of these versions.
+
+        `kinds` has the column of an entry that names them for each kind, a bit of `changes.BIT`. Of
+        the names of one version and kind, those with the `most` changes.
+        """
+        parts = [
+            f"select head, {bit} as kind, new_{column} as name from changes"
+            f" where head in (select unnest(?)) and kinds & {bit} > 0"
+            for bit, column in kinds.items()
+        ]
+        query = (
+            f"select head, kind, name, count(*) as n from ({' union all '.join(parts)})"
+            " group by head, kind, name"
+            f" qualify row_number() over (partition by head, kind order by n desc, name) <= {most}"
+            " order by head, kind, n desc, name"
+        )
+        with self.reading() as connection:
+            return connection.execute(query, [list(heads)] * len(parts)).fetchall()
 
     def parts(self, head: str) -> list[tuple[str, int]]:
         """(logical digest, entries) of each part of a version, in order."""

@@ -88,7 +88,7 @@ def test_ctrl_c_on_a_terminal_publishes_nothing(big: Path, environment: dict[str
     code, shown = on_a_terminal(INGEST, environment, interrupt=b"hashing")
     assert code == 130
     assert shown.splitlines()[-1].endswith(
-        "provreg: interrupted; publishing is atomic, `provreg log` shows whether it completed"
+        "provreg: interrupted; `provreg log` shows whether a version was published"
     )
     assert "Traceback" not in shown
     assert not published(big)
@@ -119,7 +119,7 @@ def test_ctrl_c_without_a_terminal_publishes_nothing(
     assert process.returncode == 130
     assert (out, err) == (
         "",
-        "provreg: interrupted; publishing is atomic, `provreg log` shows whether it completed\n",
+        "provreg: interrupted; `provreg log` shows whether a version was published\n",
     )
     assert not published(big)
 

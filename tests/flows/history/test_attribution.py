@@ -340,7 +340,8 @@ def test_bytes_by_one_and_the_label_by_another_are_two_attributions(story: Story
     assert (content.source, label.labeler) == ("bob's source", "carol's labeler")
     assert content.labeler == "alice's labeler"  # as bob's version has it
     shown = story.bench.run("diff", "pets@1", "pets@3", "--key", story.bench.key_file("carol"))
-    assert b"content: UNTRUSTED, distrusted: a key with the hint" in shown.stdout
+    assert b"content: a key with the hint" in shown.stdout
+    assert b"not verified (UNTRUSTED) in @2" in shown.stdout
 
 
 def test_every_part_of_a_change_has_its_own_version(story: Story, tmp_path: Path) -> None:
@@ -407,7 +408,13 @@ def test_flips_of_samples_injected_since_are_counted_and_listed(story: Story) ->
     words = story.bench.run("diff", "pets@1", "pets@4", "--key", key).stdout.decode()
     assert "of the injected samples, 8 were relabeled later; they count only as injected" in words
     assert "version by version: 8 injected, 11 relabeled" in words
-    assert "--each lists them" in words
+    assert "`provreg diff pets@1 pets@4 --each` lists the changes of each version" in words
+    [later] = diff.between.relabeled
+    assert (later.samples, later.old, later.new, later.labeler, later.version.head.version) == (
+        8, "cat", "dog", "carol's labeler", 3,
+    )  # fmt: skip
+    assert "8  cat -> dog  carol's labeler" in words
+    assert " in @3" in words
     listed = story.bench.run("diff", "pets@1", "pets@4", "--each", "--json", "--key", key)
     document = json.loads(listed.stdout)
     assert len(document["changes"]) == sum(document["between"]["counts"].values()) == 19
