@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from provreg.errors import Finding
     from provreg.executors.api import Executor
 
+# Bytes: the files of one sample are in memory together.
+MAX_SAMPLE = 1024 * 1024 * 1024
 # The field of a head's reading that records the SampleKind of another package's reader.
 SAMPLES = "samples"
 
@@ -61,7 +63,8 @@ class ReadOptions:
     column, a member. `time` is the column that says when a row is, `split_at` the moments between
     splits. `types` declares columns of CSV files, whose `quoting` is `standard` or `none`. `sha256`
     asks for that digest of every file as well. `prefix` is the folder of a larger one that the data
-    stand for: ids begin with it.
+    stand for: ids begin with it. `file_columns` name files, relative to `files_root` from the
+    folder of the table; `text_columns` may look as if they did, and are only text.
     """
 
     format: str | None = None
@@ -81,6 +84,9 @@ class ReadOptions:
     split_at: tuple[str, ...] = ()
     sha256: bool = False
     prefix: str | None = None
+    file_columns: tuple[str, ...] = ()
+    files_root: str | None = None
+    text_columns: tuple[str, ...] = ()
 
     def explicitly_set(self) -> frozenset[str]:
         """The names of the fields that say something, but for `format`."""
@@ -194,6 +200,10 @@ class ReadResult:
     by the reason in `left_out`, what other programs read for all that. `classes`: the classes in
     the order that the data give them, where they do, with those that no sample has.
 
+    `warnings` are of data that are read all the same. `named_files` are the absolute paths of
+    files that rows name and that belong to them, `files_of` says in words which ones samples name,
+    by their ids.
+
     Readers leave the last two alone. `long_labels` are texts over 1,024 bytes that no data hold,
     because a labels file gave them. `fetched` is what came of a list of URLs.
     """
@@ -205,7 +215,10 @@ class ReadResult:
     classes: tuple[str, ...] = ()
     reused: int = 0
     findings: tuple[Finding, ...] = ()
+    named_files: Set[str] = frozenset()
+    files_of: Callable[[Sequence[str]], Mapping[str, str]] | None = None
     files: FileStats | None = None
+    warnings: tuple[str, ...] = ()
     unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     long_labels: Sequence[bytes] = ()
     fetched: FetchedList | None = None
@@ -310,7 +323,9 @@ class Reader(Protocol):
 
 def option_name(name: str) -> str:
     """A field of ReadOptions as the command line calls it."""
-    return {"types": "--column", "null_words": "--null"}.get(name, "--" + name.replace("_", "-"))
+    names = {"types": "--column", "null_words": "--null", "file_columns": "--file-column"}
+    names["text_columns"] = "--text-column"
+    return names.get(name, "--" + name.replace("_", "-"))
 
 
 def check_options(options: ReadOptions, reader: Reader, format_: str) -> None:

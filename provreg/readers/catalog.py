@@ -89,6 +89,16 @@ def sample_kind(reading: Mapping[str, Any]) -> SampleKind:
     return SampleKind(kind) if kind in tuple(SampleKind) else SampleKind.OTHER
 
 
+def names_files(reading: Mapping[str, Any]) -> bool:
+    """Whether the rows of data read so name files, which belong to them.
+
+    Raises FormatError for an invalid reading.
+    """
+    if _READERS.get(reading["reader"]) is not _TABLE:
+        return False
+    return table.options_from_reading(reading).has_files
+
+
 def _plugged_reader(format_: str) -> Reader | None:
     # Late: what knows the installed packages takes as long to import as all our readers.
     from provreg.readers.plugins import find_plugged

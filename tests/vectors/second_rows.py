@@ -12,7 +12,7 @@ from typing import Any
 
 from second_conventions import Refused, canonical, digest, refuse_unless
 from second_manifest import EPOCH, FIRST, LAST, UNSAFE
-from second_table import payload, read_rows, typed
+from second_table import NamedFile, payload, read_rows, typed, with_files
 
 ORDER = ("label", "split", "source", "labeler", "labeled_at")
 FLOATS = {"float16": "<e", "float32": "<f", "float64": "<d"}
@@ -23,12 +23,18 @@ def samples(data: bytes, table: dict[str, Any]) -> list[dict[str, Any]]:
     """The samples that the rows of a file are, in their order; `labeled_at` in microseconds."""
     types = {column["name"]: column["type"] for column in table["columns"]}
     roles, time = table.get("roles", {}), table.get("time")
-    kept = [column for column in table["columns"] if column["name"] not in roles.values()]
+    by_id = roles.get("id") if types.get(roles.get("id")) == "file" else None
+    gone = {*roles.values()} - {by_id}
+    kept = [column for column in table["columns"] if column["name"] not in gone]
     found = []
     for row in read_rows(data, table):
         refuse_unless(row.keys() <= types.keys(), "a column that is not in the schema")
+        row |= {name: with_files(value, types[name], table.get("files", {}))
+                for name, value in row.items()}  # fmt: skip
         sample = {role: _said(role, row.get(name), types[name]) for role, name in roles.items()}
-        rest = {name: value for name, value in row.items() if name not in roles.values()}
+        rest = {name: value for name, value in row.items() if name not in gone}
+        if by_id is not None:
+            rest[by_id] = NamedFile("", rest[by_id].data)
         sample["content"] = digest("blake3", payload(rest, kept))
         if time is not None:
             moment, written = _when(row.get(time), types[time])
@@ -49,7 +55,10 @@ def samples(data: bytes, table: dict[str, Any]) -> list[dict[str, Any]]:
 def _said(role: str, value: Any, kind: Any) -> Any:
     if role == "labeled_at":
         return None if value is None else _microseconds(value, kind)
+    refuse_unless(role == "id" or kind != "file", "a type that no such column has")
     allowed = NAMED | ({"bool", *FLOATS} if role == "label" else set())
+    if kind == "file":
+        return None if value is None else str(value)
     made = typed(value, kind)
     kind = "int" if kind == {"int": "uint64"} else kind
     refuse_unless(isinstance(kind, str) and kind in allowed, "a type that no such column has")

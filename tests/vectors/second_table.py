@@ -14,7 +14,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from blake3 import blake3
 from second_conventions import Refused, canonical, refuse_unless
+from second_manifest import UNSAFE
 
 MOST_TEXT = 2**32 - 1
 
@@ -211,6 +213,52 @@ def typed(value: Any, kind: Any) -> bytes | None:
         refuse_unless(key is not None, "a key is null")
         pairs += key + (typed(pair.get("value"), inner[1]) or b"\x00")
     return b"\x11" + struct.pack("<I", len(value)) + pairs
+
+
+# Files
+
+
+class NamedFile(str):
+    """The name of a file, and its bytes."""
+
+    __slots__ = ("data",)
+    data: bytes
+
+    def __new__(cls, name: str, data: bytes) -> NamedFile:
+        made = super().__new__(cls, name)
+        made.data = data
+        return made
+
+
+def with_files(value: Any, kind: Any, files: dict[str, str]) -> Any:
+    """A value with the bytes of the files that it names; `files` are by name, in hexadecimal."""
+    if value is None or isinstance(kind, str):
+        return _file_called(value, files) if kind == "file" and value is not None else value
+    ((name, inner),) = kind.items()
+    if name == "list" and type(value) is list:
+        return [with_files(element, inner, files) for element in value]
+    if name == "struct" and type(value) is dict:
+        types = {field["name"]: field["type"] for field in inner}
+        refuse_unless(value.keys() <= types.keys(), "a field that is not in the schema")
+        return {key: with_files(one, types[key], files) for key, one in value.items()}
+    return value
+
+
+def _file_called(value: Any, files: dict[str, str]) -> NamedFile:
+    name = _is_text(value)
+    path = re.sub(r"\A(\./)+", "", name)
+    segments = path.split("/")
+    refuse_unless({"", ".", ".."}.isdisjoint(segments), "no path to a file")
+    refuse_unless(len(segments) <= 201 and len(path.encode()) <= 4096, "too long")
+    refuse_unless("\\" not in path and not UNSAFE.search(path), "no name of a file")
+    refuse_unless(path in files, "no such file")
+    return NamedFile(name, bytes.fromhex(files[path]))
+
+
+def _file(value: Any) -> bytes:
+    refuse_unless(type(value) is NamedFile, "no file")
+    digest = blake3(value.data).digest()
+    return b"\x13" + struct.pack("<Q", len(value.data)) + digest + _text(value)
 
 
 def _form(value: Any, form: str) -> str:
@@ -417,6 +465,7 @@ _SCALARS: dict[str, Any] = {
     "date": _date,
     "time": _time,
     "json": _json,
+    "file": _file,
     "binary": _unwritten,
     "duration": _unwritten,
 }

@@ -220,6 +220,39 @@ SAMPLES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
      {"roles": {"id": "k"}, "time": "t",
       "split_at": ["2024-01-02T00:00:00Z", "2024-01-02T00:00:00.000001Z"]}),
 ]  # fmt: skip
+JPEG, PNG = "ffd8ffe0", "89504e47"
+# (name, what it shows, the columns, the file, roles and the files beside it)
+FILES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
+    ("jsonl-files", "files in lists and structs, one named twice, an empty one, and none",
+     {"k": "int", "images": {"list": "file"},
+      "parts": {"list": {"struct": [{"name": "image", "type": "file"}]}}},
+     b'{"k":1,"images":["a.jpg","m/b.png",null],"parts":[{"image":"a.jpg"},{}]}\n'
+     b'{"k":2,"images":["./a.jpg"]}\n{"k":3,"images":[]}\n{"k":4,"images":["empty"]}\n',
+     {"roles": {"id": "k"}, "files": {"a.jpg": JPEG, "m/b.png": PNG, "empty": ""}}),
+    ("csv-file-as-id", "files that are named by the ids", {"file_name": "file", "text": "text"},
+     b"file_name,text\nb/2.jpg,a dog\nb/1.jpg,a cat\n",
+     {"roles": {"id": "file_name"}, "files": {"b/1.jpg": JPEG, "b/2.jpg": PNG}}),
+    ("csv-file-without-id", "rows of equal files and texts, told apart by numbers",
+     {"image": "file", "label": "text"}, b"image,label\na.jpg,cat\na.jpg,cat\na.jpg,\n,cat\n",
+     {"roles": {"label": "label"}, "files": {"a.jpg": JPEG}}),
+]  # fmt: skip
+NO_FILES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
+    (f"csv-file-{name}", claim, {"k": "text", "image": "file"},
+     f"k,image\n1,a.jpg\n2,{path}\n".encode(),
+     {"roles": {"id": "k"}, "files": {"a.jpg": JPEG, "b/c.jpg": JPEG}})
+    for name, claim, path in [
+        ("missing", "a file that is not there", "b.jpg"),
+        ("absolute", "an absolute path", "/etc/passwd"),
+        ("parent", "a name that leads out of its folder", "b/../../a.jpg"),
+        ("parent-inside", "a name with a segment .., though it stays inside", "b/../a.jpg"),
+        ("url", "a URL", "https://example.org/a.jpg"),
+        ("file-url", "a URL of a file", "file:///a.jpg"),
+        ("folder", "a folder", "b"),
+        ("empty-segment", "an empty segment", "b//c.jpg"),
+        ("backslash", "a backslash", "b\\c.jpg"),
+        ("bidirectional", "a name that turns text around", "a\u202e.jpg"),
+    ]
+]  # fmt: skip
 NO_SAMPLES: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
     ("csv-label-nan", "NaN is no label", {"t": "text", "l": "float64"}, b"t,l\nx,nan\n",
      {"roles": {"label": "l"}}),
@@ -260,12 +293,12 @@ def tables() -> Iterator[tuple[str, bytes]]:
         said = _said(name, types, {})
         assert read(data, said) is None, name
         yield name, _written(claim, said, data, "refused")
-    for name, claim, types, data, roles in SAMPLES:
+    for name, claim, types, data, roles in (*SAMPLES, *FILES):
         said = _said(name, types, roles)
         found = samples(data, said)
         assert found is not None, name
         yield f"good-{name}", _written(claim, said, data, {"samples": found})
-    for name, claim, types, data, roles in NO_SAMPLES:
+    for name, claim, types, data, roles in (*NO_SAMPLES, *NO_FILES):
         said = _said(name, types, roles)
         assert samples(data, said) is None, name
         yield name, _written(claim, said, data, "refused")
@@ -284,6 +317,9 @@ def samples(data: bytes, said: dict[str, Any]) -> list[dict[str, Any]] | None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"table.{said['format']}")
         file.write_bytes(data)
+        for name, content in said.get("files", {}).items():
+            Path(folder, name).parent.mkdir(exist_ok=True)
+            Path(folder, name).write_bytes(bytes.fromhex(content))
         try:
             found = read_table([file], said["format"], options).table
         except InputError:

@@ -22,7 +22,7 @@ TABLES = sorted((VECTORS / "tables").glob("*.json"))
 
 def has_roles(path: Path) -> bool:
     case = json.loads(path.read_bytes())
-    return "roles" in case or "time" in case
+    return "roles" in case or "time" in case or "files" in case
 
 
 CASES = [path for path in TABLES if not has_roles(path)]

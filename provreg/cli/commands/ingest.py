@@ -57,6 +57,11 @@ EXAMPLES = (
     " --timestamp https://timestamp.sigstore.dev/api/v1/timestamp",
     "provreg ingest meters.parquet --name meters --id meter --time at --split-at 2026-01-01"
     " --source grid --sign key:my.key",
+    "provreg ingest photos/ --name photos --id image --file-column image --label class"
+    " --source camera --sign key:my.key",
+    "provreg ingest notes/chats.jsonl pictures/ --name chats --file-column images"
+    " --files-root .. --source crowd --sign key:my.key",
+    "provreg ingest urls.csv --name list --text-column file --source web --sign key:my.key",
     "provreg ingest shards/ --name web --label json:class --split file --source crawl"
     " --sign key:my.key",
     "provreg ingest urls.csv --name laion --fetch laion/ --url-column URL --id key --label caption"
@@ -153,6 +158,8 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         output.warn(
             f"skipped {outcome.dataset}@{skipped.number}, which does not verify: {skipped.reason}"
         )
+    for warning in outcome.warnings:
+        output.warn(warning)
     own = None if proposed is None else proposed.digest
     others = [waiting for waiting in outcome.waiting if waiting.digest != own]
     warn_waiting(outcome.dataset, others, output)

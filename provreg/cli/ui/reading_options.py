@@ -72,6 +72,24 @@ class Reading:
             "With --time: earlier rows are train, later ones test. Twice: also validation.", "TIME"
         ),
     ] = None
+    file_column: Annotated[
+        list[str] | None,
+        _reading(
+            "Column of file names; the files become part of their rows. Repeatable.",
+            "COLUMN[.FIELD]",
+        ),
+    ] = None
+    files_root: Annotated[
+        str | None,
+        _reading(
+            "Folder that file names are relative to, from the table's folder (default: itself).",
+            "FOLDER",
+        ),
+    ] = None
+    text_column: Annotated[
+        list[str] | None,
+        _reading("Column of file names that are only text. Repeatable.", "COLUMN[.FIELD]"),
+    ] = None
     labels: Annotated[Path | None, _origin("File of labels and origins by id.", "FILE")] = None
     include: Annotated[
         list[str] | None, _reading("Read only files whose id matches. Repeatable.", "GLOB")
@@ -108,6 +126,9 @@ class Reading:
             time=self.time,
             split_at=tuple(self.split_at or ()),
             sha256=self.sha256,
+            file_columns=tuple(self.file_column or ()),
+            files_root=self.files_root,
+            text_columns=tuple(self.text_column or ()),
         )
 
 

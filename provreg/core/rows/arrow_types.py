@@ -21,6 +21,7 @@ from provreg.core.rows.column import (
     BOOL,
     DATE,
     DURATION,
+    FILE,
     FLOAT16,
     FLOAT32,
     FLOAT64,
@@ -45,6 +46,7 @@ from provreg.core.rows.column import (
     Struct,
     with_form,
 )
+from provreg.core.rows.files import as_named
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import InputError
 
@@ -54,6 +56,7 @@ _ARROW = {
     FLOAT16: pa.float16(), FLOAT32: pa.float32(), FLOAT64: pa.float64(),
     TIMESTAMP: pa.timestamp("us"), TIMESTAMP_UTC: pa.timestamp("us", tz="UTC"),
     DATE: pa.date32(), TIME: pa.time64("ns"), DURATION: pa.duration("ns"), JSON: pa.string(),
+    FILE: pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
 }  # fmt: skip
 
 
@@ -226,19 +229,19 @@ def cast_array(  # noqa: PLR0911 - a case for each type
 ) -> pa.Array:
     """The values of `array`, which are of `logical`, in the Arrow type `to_arrow(logical)`.
 
-    Raises ArrowException for a value that does not fit.
+    Names of files stay texts. Raises ArrowException for a value that does not fit.
     """
     array = without_dictionary(array)
     target = to_arrow(logical)
     if pa.types.is_null(array.type):
-        return pa.nulls(len(array), target)
+        return pa.nulls(len(array), to_arrow(as_named(logical)))
     if array.type.equals(target) and not _has_floats(logical):
         return array
     match logical:
         case Scalar() if logical in NAN_BITS:
             return _with_canonical_nan(array, logical)
         case Scalar() | Decimal():
-            return array.cast(target)
+            return array.cast(pa.string() if logical == FILE else target)
         case Struct():
             return _struct(array, logical)
         case List():

@@ -4,6 +4,8 @@ A logical type is independent of the stored width: int8 and uint64 are both `int
 JSON: the name of a scalar, or an object with one key: `{"decimal": scale}`, `{"list": T}`,
 `{"struct": [{"name": …, "type": T}, …]}` or `{"map": [K, V]}`.
 
+A `file` is stored as text, the name of a file; its value is the file's bytes and that name.
+
 The type, which is signed, also determines the Arrow type in which values are delivered: the default
 form of the scalar, or a wider one: `{"int": "uint64"}`, `{"timestamp": "ns"}`.
 """
@@ -82,6 +84,10 @@ FLOAT16, FLOAT32, FLOAT64 = Scalar("float16"), Scalar("float32"), Scalar("float6
 TIMESTAMP, TIMESTAMP_UTC = Scalar("timestamp"), Scalar("timestamp-utc")
 DATE, TIME, DURATION = Scalar("date"), Scalar("time"), Scalar("duration")
 JSON = Scalar("json")  # any JSON value, as its canonical text
+FILE = Scalar("file")  # the bytes of a file that the data name, and the name
+# Files in Arrow: as they are delivered, and as they are hashed once their bytes have been read.
+FILE_BYTES = Struct((Column("bytes", BINARY), Column("path", TEXT)))
+FILE_DIGESTS = Struct((Column("blake3", BINARY), Column("path", TEXT), Column("size", INT)))
 
 # Only nulls so far. It fits every type and is never written.
 NULL = Scalar("null")
@@ -107,7 +113,7 @@ _SCALARS = {
     scalar.name: scalar
     for scalar in (
         BOOL, INT, TEXT, BINARY, FLOAT16, FLOAT32, FLOAT64,
-        TIMESTAMP, TIMESTAMP_UTC, DATE, TIME, DURATION, JSON,
+        TIMESTAMP, TIMESTAMP_UTC, DATE, TIME, DURATION, JSON, FILE,
     )
 }  # fmt: skip
 
@@ -188,7 +194,10 @@ class _Parser:
             case {"struct": fields, **rest} if not rest:
                 return Struct(self.columns(fields, depth))
             case {"map": [key, value], **rest} if not rest:
-                return Map(self.type(key, depth + 1), self.type(value, depth + 1))
+                found = Map(self.type(key, depth + 1), self.type(value, depth + 1))
+                if has_files(found):
+                    raise self._wrong("a map holds files")
+                return found
         return self._with_form(document)
 
     def _with_form(self, document: Any) -> Scalar | Decimal:
@@ -229,6 +238,8 @@ def common_type(  # noqa: PLR0911 - a case for each type
             return with_form(
                 left, max(map(form_of, (left, right)), key=DELIVERY_FORMS[left.name].index)
             )
+        case (Scalar(), Struct()) if left == FILE and right in (FILE_BYTES, FILE_DIGESTS):
+            return left
         case (Decimal(), Decimal()) if left == right:
             return Decimal(left.scale, short=left.short and right.short)
         case List(), List():
@@ -280,6 +291,18 @@ def json_as_text(logical: LogicalType) -> LogicalType:
         case Map():
             return Map(json_as_text(logical.key), json_as_text(logical.value))
     return TEXT if logical == JSON else logical
+
+
+def has_files(logical: LogicalType) -> bool:
+    """Whether values of `logical` name files."""
+    match logical:
+        case List():
+            return has_files(logical.element)
+        case Struct():
+            return any(has_files(field.type) for field in logical.fields)
+        case Map():
+            return has_files(logical.key) or has_files(logical.value)
+    return logical == FILE
 
 
 def final_type(logical: LogicalType) -> LogicalType:

@@ -20,6 +20,7 @@ from provreg.core.rows.column import (
     BOOL,
     DATE,
     DURATION,
+    FILE,
     FLOAT16,
     FLOAT32,
     FLOAT64,
@@ -67,7 +68,7 @@ INT_BEYOND = 0x03  # of 2**63 and more
 TAGS = {
     BOOL: 0x01, INT: 0x02, FLOAT16: 0x04, FLOAT32: 0x05, FLOAT64: 0x06, TEXT: 0x07, BINARY: 0x08,
     TIMESTAMP: 0x0A, TIMESTAMP_UTC: 0x0B, DATE: 0x0C, TIME: 0x0D, DURATION: 0x0E,
-    JSON: 0x12,
+    JSON: 0x12, FILE: 0x13,
 }  # fmt: skip
 TAG_DECIMAL, TAG_LIST, TAG_STRUCT, TAG_MAP = 0x09, 0x0F, 0x10, 0x11
 
@@ -199,6 +200,8 @@ def _struct(arrays: dict[str, pa.Array], fields: tuple[Column, ...], rows: int) 
 def _value(array: pa.Array, logical: LogicalType) -> list[Piece]:
     """Tag and body of every value. Where `array` is null, fixed pieces have arbitrary bytes."""
     match logical:
+        case Scalar() if logical == FILE:
+            return _file(array)
         case Scalar():
             return _scalar(array, logical)
         case Decimal():
@@ -278,6 +281,29 @@ def _scalar(array: pa.Array, logical: Scalar) -> list[Piece]:
     if logical == BOOL:
         return [tag, bytes_of(numbers_of(array.cast(pa.uint8())))]
     return [tag, bytes_of(_days(array) if logical == DATE else _time_of_day(array))]
+
+
+def _file(array: pa.StructArray) -> list[Piece]:
+    """Tag, size and digest of each file's bytes, and its name: empty where `path` is null."""
+    children = dict(zip(array.type.names, array.flatten(), strict=True))
+    data = children.get("bytes", children.get("blake3"))
+    if data is None or data.null_count > array.null_count:
+        raise InputError("a file has a name and no bytes")
+    if "bytes" in children:
+        contents, sizes = hash_pieces([data.cast(pa.large_binary())], len(array))
+        digests = np.frombuffer(contents, np.uint8).reshape(-1, 32)
+    else:
+        sizes = numbers_of(children["size"])
+        digests = np.frombuffer(data.buffers()[1], np.uint8)
+        digests = digests[data.offset * 32 : (data.offset + len(data)) * 32].reshape(-1, 32)
+    tag = constant(bytes([TAGS[FILE]]), len(array))
+    pieces: list[Piece] = [tag, bytes_of(sizes.astype(np.uint64)), digests]
+    if "path" not in children:
+        return [*pieces, constant(bytes(4), len(array))]
+    names = children["path"].fill_null("").cast(pa.large_binary())
+    lengths = np.diff(offsets_of(names))
+    check_lengths(lengths)
+    return [*pieces, bytes_of(lengths.astype(np.uint32)), names]
 
 
 def _integers(array: pa.Array, tag: Fixed) -> list[Piece]:

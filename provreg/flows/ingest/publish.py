@@ -74,7 +74,7 @@ class Outcome:
     one now. `proposed` is what was left as a proposal instead, `waiting` are those of others.
     `gate` is what its rule would say of what was not published, None where it sets no bounds;
     `lacks` is why the policy would not trust it, signed as it would be. `fetched` is what became of
-    a list of URLs.
+    a list of URLs, `warnings` are of the data.
     """
 
     dataset: str
@@ -91,6 +91,7 @@ class Outcome:
     gate: Gate | None = None
     lacks: NotTrustedError | None = None
     fetched: FetchedList | None = None
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         result = "nothing published"
@@ -131,6 +132,7 @@ def outcome_of(
         gate=gate,
         lacks=lacks,
         fetched=drafted.read.fetched,
+        warnings=drafted.read.warnings,
     )
 
 

@@ -16,7 +16,7 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.data_fields import ORIGIN_FIELDS, ROW_ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.head import left_out_of
 from provreg.core.manifest.manifest import sort_entries
-from provreg.errors import Finding, FormatError, UsageError
+from provreg.errors import Finding, FormatError, InputError, UsageError
 from provreg.executors.api import Progress, no_report
 from provreg.executors.processes import local_processes
 from provreg.readers.api import (
@@ -31,7 +31,14 @@ from provreg.readers.api import (
     SampleStream,
     check_options,
 )
-from provreg.readers.catalog import detect, reader_of, recorded_reader, sample_kind
+from provreg.readers.catalog import (
+    detect,
+    names_files,
+    reader_of,
+    recorded_reader,
+    sample_kind,
+)
+from provreg.readers.data_files.table_files import format_of_tables
 from provreg.readers.files.beside import MOST_ADOPTED, Adopted, Beside, look_beside
 from provreg.readers.files.globs import Excluded
 from provreg.readers.files.walk import folder_prefix
@@ -42,6 +49,10 @@ from provreg.readers.labels import (
     read_labels,
     with_prefix,
 )
+from provreg.readers.tables.folder_metadata import with_folder_metadata
+from provreg.readers.tables.options import READERS as TABLES
+from provreg.readers.tables.options import TableOptions
+from provreg.readers.tables.texts_of_files import texts_of_files
 
 LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 
@@ -64,16 +75,34 @@ def read_new(
     fit the data or the parent, NotFoundError, StorageError.
     """
     before = None if inherited is None else reader_settings(inherited)
-    format_ = options.format or detect(paths, None if before is None else before["reader"])
+    if before is None:
+        options = with_folder_metadata(paths, options)
+    parent_format = None if before is None else before["reader"]
+    # Files that rows name lie beside the tables, and only reading them tells which.
+    named = bool(options.file_columns) or (before is not None and names_files(before))
+    if options.format is not None:
+        format_ = options.format
+    elif named:
+        format_ = format_of_tables(paths, parent_format)
+    else:
+        format_ = detect(paths, parent_format)
     reader = reader_of(format_)
     if before is not None and recorded_reader(before)[0] != reader:
         raise UsageError(
             f"this dataset is read as {before['reader']}, the data look like {format_}",
             hint="give data of the same kind, or another --name for a new dataset",
         )
-    beside, options = _beside(paths, format_, options, inherited, leave_out)
-    check_options(options, reader, format_)
-    settings = reader.settle(format_, options, before)
+    beside: dict[str, Any] = {}
+    if not named:
+        beside = _beside(paths, format_, options, inherited, leave_out)
+    elif format_ not in TABLES:
+        raise UsageError(f"--file-column means nothing to the reader of {quoted(format_)}")
+    settled = _about_data(options, reader, paths, format_)
+    check_options(settled, reader, format_)
+    settings = reader.settle(format_, settled, before)
+    unsigned = _only_named(paths, format_, settings) if format_ in TABLES else None
+    if unsigned is not None and before is None:
+        raise unsigned
     meter = None if progress is None else _Meter(progress)
     context = ReadContext(
         leave_out,
@@ -83,6 +112,10 @@ def read_new(
         total=no_report if meter is None else meter.expect,
     )
     read = _read(reader, paths, format_, settings, context)
+    if named:
+        beside = _beside(paths, format_, options, inherited, leave_out, read.named_files)
+    if unsigned is not None:
+        read = replace(read, warnings=(f"{unsigned.message} ({unsigned.hint})",))
     reading = read.reading | beside
     if labels is None:
         return replace(read, reading=reading)
@@ -131,7 +164,9 @@ def read_again(
     read = _read(reader, paths, format_, options, context)
     findings = [*read.findings, *_unseen(read, settings)]
     if (files := reader.listed_files(paths, format_, settings.get("label"))) is not None:
-        beside = look_beside(paths, files, _patterns(reading), leave_out=leave_out)
+        beside = look_beside(
+            paths, files, _patterns(reading), leave_out=leave_out, named=read.named_files
+        )
         findings += _strangers(beside, _adopted(reading))
     return replace(read, findings=tuple(findings))
 
@@ -211,31 +246,63 @@ def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
     return columns
 
 
+def _only_named(paths: Sequence[Path], format_: str, options: TableOptions) -> InputError | None:
+    """The error for data that name files whose bytes would not be signed, None if they do not."""
+    known = {*options.text_columns, *options.file_columns, *options.columns_of_files()}
+    found = [
+        texts for texts in texts_of_files(paths, format_, options) if texts.column not in known
+    ]
+    if not found:
+        return None
+    first = found[0]
+    names = [quoted(texts.column) for texts in found]
+    files = " ".join(f"--file-column {name}" for name in names)
+    texts_only = " ".join(f"--text-column {name}" for name in names)
+    return InputError(
+        f"column {names[0]} names files, such as {quoted(first.example)}, and only their names"
+        " would be signed",
+        hint=(
+            f"write names relative to the table's folder, then pass {files}; or "
+            if first.absolute
+            else f"{files} signs their bytes too; "
+        )
+        + f"{texts_only} signs the text alone",
+    )
+
+
+def _about_data(
+    options: ReadOptions, reader: Reader, paths: Sequence[Path], format_: str
+) -> ReadOptions:
+    """`options` without those that are about the files beside the data alone."""
+    label = options.label
+    if "exclude" in reader.OPTIONS or reader.listed_files(paths, format_, label) is None:
+        return options
+    return replace(options, exclude=())
+
+
 def _beside(
     paths: Sequence[Path],
     format_: str,
     options: ReadOptions,
     inherited: Mapping[str, Any] | None,
     leave_out: Iterable[Path],
-) -> tuple[dict[str, Any], ReadOptions]:
-    """What the head records of the files beside the data, and the options without those that are
-    about these files alone.
+    named: Collection[str] = (),
+) -> dict[str, Any]:
+    """What the head records of the files beside the data, but for those that rows have `named`.
 
     Raises InputError for a file that nobody left out.
     """
     label = options.label or (None if inherited is None else inherited.get("label"))
     files = reader_of(format_).listed_files(paths, format_, label)
     if files is None:
-        return {}, options
+        return {}
     patterns = options.exclude or (() if inherited is None else _patterns(inherited))
-    beside = look_beside(paths, files, patterns, leave_out=leave_out, new=True)
+    beside = look_beside(paths, files, patterns, leave_out=leave_out, new=True, named=named)
     beside.refuse(format_)
     values: dict[str, Any] = {BESIDE: list(patterns)} if patterns else {}
     if beside.adopted:
         values[ADOPTED] = _adopted_to_json(beside.adopted)
-    return values, options if "exclude" in reader_of(format_).OPTIONS else replace(
-        options, exclude=()
-    )
+    return values
 
 
 def _strangers(beside: Beside, signed: Collection[Adopted]) -> Iterator[Finding]:

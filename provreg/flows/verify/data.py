@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ def verify_data(
     check_read(head, entries, read, on_step=on_step)
 
 
+# Of so many changed samples the files are looked up.
+_MOST_NAMED = 10_000
 _COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGIN_FIELDS)
 
 
@@ -88,6 +91,7 @@ def check_read(
             and any(identity.startswith(finding.id) for identity in missing)
         )
     )
+    findings = _with_files(findings, read)
     findings.sort(key=lambda finding: finding.id.encode())
     if not findings:
         on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
@@ -106,6 +110,21 @@ def check_read(
         f" samples are, `provreg blame {reference} ID` who signed them",
         findings=tuple(findings),
     )
+
+
+def _with_files(findings: list[Finding], read: ReadResult) -> list[Finding]:
+    """`findings`, the changed samples with the files that they name: one of these may have changed,
+    or what their row says beside."""
+    changed = [finding.id for finding in findings if finding.kind == "changed"][:_MOST_NAMED]
+    if read.files_of is None or not changed:
+        return findings
+    files = read.files_of(changed)
+    return [
+        replace(finding, detail=f"its row, or {files[finding.id]}")
+        if finding.kind == "changed" and finding.id in files
+        else finding
+        for finding in findings
+    ]
 
 
 def compare_with_data(

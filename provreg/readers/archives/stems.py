@@ -21,13 +21,12 @@ from provreg.core.manifest.limits import LIMITS, UNSAFE_IN_IDS
 from provreg.core.rows.column import BINARY
 from provreg.core.rows.row import TAG_STRUCT, TAGS
 from provreg.errors import FormatError, InputError
+from provreg.readers.api import MAX_SAMPLE
 from provreg.readers.files.walk import SYSTEM_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-# The files of one sample are in memory together.
-MAX_SAMPLE = 1024 * 1024 * 1024
 MAX_MEMBERS = 1024
 _MAX_LABEL = 16 * 1024 * 1024
 _BINARY = bytes([TAGS[BINARY]])

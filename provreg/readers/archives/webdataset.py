@@ -16,8 +16,15 @@ from provreg.core.encoding.text import quoted
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.manifest.limits import LIMITS
 from provreg.errors import FormatError, InputError, UsageError
-from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream, override
-from provreg.readers.archives.stems import MAX_SAMPLE, LabelMember, StemSample, samples
+from provreg.readers.api import (
+    MAX_SAMPLE,
+    ReadContext,
+    ReadResult,
+    SampleKind,
+    SampleStream,
+    override,
+)
+from provreg.readers.archives.stems import LabelMember, StemSample, samples
 from provreg.readers.archives.tar_stream import tar_members
 from provreg.readers.data_files.shard_files import Shard, looks_like_shards, shards, unpacked
 from provreg.readers.data_files.source_file import display

@@ -57,6 +57,25 @@ def detect_format(paths: Sequence[Path]) -> str | None:
     return kinds.pop() if kinds else None
 
 
+def format_of_tables(paths: Sequence[Path], before: str | None) -> str:
+    """The format of the tables at `paths`, whatever other files are there; that of `before`, the
+    version they continue, where there are several.
+
+    Raises InputError where there are no tables, UsageError for tables of several formats.
+    """
+    kinds = {kind for file in files_at(paths) if (kind := format_of(file)) is not None}
+    if not kinds:
+        raise InputError("there is no table that could name files")
+    if before in kinds:
+        return before
+    if len(kinds) > 1:
+        raise UsageError(
+            "there are tables of several formats: " + ", ".join(sorted(kinds)),
+            hint="choose one: --format " + min(kinds),
+        )
+    return kinds.pop()
+
+
 def files_of_format(paths: Sequence[Path], format_: str) -> list[Path]:
     """The files to read: those named, and those of the format in the folders named, by path.
 

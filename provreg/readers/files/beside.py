@@ -84,6 +84,7 @@ def look_beside(
     *,
     leave_out: Iterable[Path] = (),
     new: bool = False,
+    named: Collection[str] = (),
 ) -> Beside:
     """What is in the folders among `paths` and not among the files that are `read`, or read under a
     name with values.
@@ -91,7 +92,8 @@ def look_beside(
     `patterns` say what is left out. Well-known files that hold no data (README, `_SUCCESS`) are
     adopted: 256 of them. Folders of `leave_out` (the registry) are not entered. What was named
     itself has nothing beside it. `new` data must not be named by a folder with values either, which
-    stands in the path that others see. Raises InputError for a well-known file that cannot be read.
+    stands in the path that others see. `named` are absolute paths of files that belong to what is
+    read. Raises InputError for a well-known file that cannot be read.
     """
     aside = frozenset(os.path.realpath(path) for path in leave_out)
     files: list[tuple[str, Path]] = []
@@ -102,6 +104,7 @@ def look_beside(
         if not folder.is_dir():
             continue
         own = [folder.absolute().name] if new else []
+        root = os.path.realpath(folder) if named else ""
         for path, linked in files_and_links(folder, aside):
             inside = path.relative_to(folder).as_posix()
             if linked:
@@ -109,7 +112,7 @@ def look_beside(
             elif path in read:
                 if any(map(_PARTITION.fullmatch, own + inside.split("/")[:-1])):
                     values[inside] = _VALUES
-            elif _counts(inside):
+            elif not (named and f"{root}/{inside}" in named) and _counts(inside):
                 files.append((inside, path))
     excluded = Excluded(patterns)
     links = _without(links, excluded.folders(links))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from provreg.errors import StorageError
     from provreg.executors.api import Executor
     from provreg.readers.api import KnownDigests, ReadOptions
     from provreg.readers.files.walk import ByteRun
@@ -94,26 +95,19 @@ def read_folder(
     labels, splits = names_of_folders(listing.runs, options, collect=collect)
     total = len(listing)
     announce(total)
-    digests = np.zeros((total, DIGEST.byte_width * (1 + options.sha256)), np.uint8)
-    found = np.zeros(total, np.bool_)
-    stats = np.zeros((total, STAT_FIELDS), np.uint64)
-    if known is not None:
-        stats = _as_stats(stat_files(listing.runs, executor=executor)).copy()
-        found, digests = known.lookup(stats)
-    hashes = hash_files(
-        _without(listing.runs, found) if found.any() else listing.runs,
+    hashed = hash_runs(
+        listing.runs,
         executor=executor,
-        with_sha256=options.sha256,
+        known=known,
+        sha256=options.sha256,
         collect=collect,
-        progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
+        progress=progress,
     )
-    columns = [hashes.content, hashes.sha256] if options.sha256 else [hashes.content]
-    digests[~found] = np.hstack([_as_digests(column) for column in columns])
-    stats[~found] = _as_stats(hashes.stats)
+    digests, stats = hashed.digests, hashed.stats
     table = table_of(listing.runs, digests, stats[:, 2], labels, splits)
     findings = listing.findings
-    if hashes.failures:
-        failed = np.flatnonzero(~found)[list(hashes.failures)]
+    if hashed.failures:
+        failed = np.array(list(hashed.failures))
         findings += [Finding("unreadable", table["id"][row].as_py()) for row in failed]
         readable = np.ones(total, np.bool_)
         readable[failed] = False
@@ -124,7 +118,7 @@ def read_folder(
         reading_of(READER, options, listing.left_out),
         labels_known=options.label == "dir",
         splits_known=options.split == "dir",
-        reused=int(found.sum()),
+        reused=hashed.reused,
         findings=tuple(sorted(findings, key=lambda finding: finding.id)),
         files=FileStats(stats, digests, read_at_ns),
         # Where folders are no labels, an empty one is no class.
@@ -134,6 +128,55 @@ def read_folder(
             if reason != "empty" or options.label == "dir"
         },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HashedRuns:
+    """What was read of `n` files, in the order of their runs.
+
+    `digests` has shape (n, 32), or (n, 64) with SHA-256, `stats` (n, 5) as in `FileStats`; both are
+    zero for `failures`, by row. `reused` is how many digests were known.
+    """
+
+    digests: npt.NDArray[np.uint8]
+    stats: npt.NDArray[np.uint64]
+    failures: Mapping[int, InputError | StorageError]
+    reused: int
+
+
+def hash_runs(
+    runs: Sequence[ByteRun],
+    *,
+    executor: Executor,
+    known: KnownDigests | None,
+    sha256: bool = False,
+    collect: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> HashedRuns:
+    """The digests and stats of the files of `runs`; those that are `known` are not read.
+
+    The rest as `hash_files`.
+    """
+    total = sum(len(run.names) for run in runs)
+    digests = np.zeros((total, DIGEST.byte_width * (1 + sha256)), np.uint8)
+    found = np.zeros(total, np.bool_)
+    stats = np.zeros((total, STAT_FIELDS), np.uint64)
+    if known is not None:
+        stats = _as_stats(stat_files(runs, executor=executor)).copy()
+        found, digests = known.lookup(stats)
+    hashes = hash_files(
+        _without(runs, found) if found.any() else runs,
+        executor=executor,
+        with_sha256=sha256,
+        collect=collect,
+        progress=progress and _offset(progress, int(found.sum()), int(stats[found, 2].sum())),
+    )
+    columns = [hashes.content, hashes.sha256] if sha256 else [hashes.content]
+    digests[~found] = np.hstack([_as_digests(column) for column in columns])
+    stats[~found] = _as_stats(hashes.stats)
+    left = np.flatnonzero(~found)
+    failures = {int(left[row]): failure for row, failure in hashes.failures.items()}
+    return HashedRuns(digests, stats, failures, int(found.sum()))
 
 
 def _as_stats(stats: bytes) -> npt.NDArray[np.uint64]:

@@ -37,11 +37,12 @@ def check_names(prefix: str, names: Sequence[str]) -> dict[str, str]:
     joined = "".join(names)
     if len(prefix) < _SHORT_PREFIX and joined.isprintable() and "\\" not in joined:
         return {}
-    problems = ((name, _problem(prefix + name)) for name in names)
+    problems = ((name, problem_of(prefix + name)) for name in names)
     return {name: f"{quoted(prefix + name)} {problem}" for name, problem in problems if problem}
 
 
-def _problem(sample: str) -> str:
+def problem_of(sample: str) -> str:
+    """Why `sample` cannot be an id, as what follows it in a sentence; empty if it can."""
     try:
         size = len(sample.encode())
     except UnicodeEncodeError:

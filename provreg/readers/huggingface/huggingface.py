@@ -98,9 +98,8 @@ def read(
         files_,
         READER,
         table_options,
+        context=context,
         splits=splits,
-        executor=context.executor,
-        progress=context.progress,
     )
     return ReadResult(
         table,

@@ -115,6 +115,23 @@ def first_samples(
     return options, _completed(slices, columns, format_, options, executor)
 
 
+def first_columns(
+    files: list[SourceFile], format_: str, options: TableOptions, *, executor: Executor
+) -> tuple[Column, ...]:
+    """The columns of all rows, without samples; as `first_samples`."""
+    # Roles are checked once it is known which columns name files.
+    shape = TableOptions(
+        types=options.types,
+        null_words=options.null_words,
+        delimiter=options.delimiter,
+        quoting=options.quoting,
+    )
+    settled, found = first_samples(files, format_, shape, executor=executor, progress=None)
+    for _ in found:
+        pass
+    return settled.columns or ()
+
+
 def _completed(
     slices: list[_Seen], columns: Columns, format_: str, options: TableOptions, executor: Executor
 ) -> Iterator[tuple[ByteSlice, list[pa.RecordBatch]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from provreg.core.encoding.text import quoted, quoted_ascii
 from provreg.core.rows.column import (
     BOOL,
     DATE,
+    FILE,
     FLOAT16,
     FLOAT32,
     FLOAT64,
     INT,
+    MAX_FIELDS,
+    MAX_NAME,
     TEXT,
     TIMESTAMP,
     TIMESTAMP_UTC,
@@ -22,7 +26,9 @@ from provreg.core.rows.column import (
     LogicalType,
     columns_from_json,
     columns_to_json,
+    has_files,
 )
+from provreg.core.rows.files import as_named, file_paths, text_paths, with_files
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.api import override
 from provreg.readers.files.names import folded
@@ -42,7 +48,7 @@ _WHAT = "head.reading"
 _NAMES = (TEXT, INT)
 # The roles, by the name of their option, and the types their columns may have.
 ROLES: dict[str, tuple[LogicalType, ...]] = {
-    "id": _NAMES,
+    "id": (*_NAMES, FILE),
     "label": (TEXT, INT, BOOL, FLOAT16, FLOAT32, FLOAT64),
     "split": _NAMES,
     "source": _NAMES,
@@ -63,6 +69,9 @@ class TableOptions:
     `time` is the column that says when a row is; it is part of the id and stays in the payload.
     `split_at` are the moments between splits (`times.boundaries`). `columns` is the schema of all
     columns, those with roles too: of the dataset's first version, or None when this is the first.
+    `file_columns` are then the columns whose texts name files, as `column` or `column.field`.
+    `files_root` is the folder that these names are relative to, from the folder of the table.
+    `text_columns` are columns whose texts may be names of files and are only text.
     """
 
     id: str | None = None
@@ -78,6 +87,29 @@ class TableOptions:
     time: str | None = None
     split_at: tuple[str, ...] = ()
     columns: tuple[Column, ...] | None = None
+    file_columns: tuple[str, ...] = ()
+    files_root: str = ""
+    text_columns: tuple[str, ...] = ()
+
+    @property
+    def has_files(self) -> bool:
+        """Whether rows name files, whose bytes belong to them."""
+        return any(has_files(column.type) for column in self.columns or ())
+
+    def columns_of_files(self) -> tuple[str, ...]:
+        """The columns that name files, as `column` or `column.field`."""
+        return tuple(
+            ".".join((column.name, *path))
+            for column in self.columns or ()
+            for path in file_paths(column.type)
+        )
+
+    def as_stored(self) -> TableOptions:
+        """These options for reading the table alone: names of files are text."""
+        if not self.has_files:
+            return self
+        columns = tuple(Column(one.name, as_named(one.type)) for one in self.columns or ())
+        return replace(self, columns=columns)
 
     @property
     def has_ids(self) -> bool:
@@ -90,9 +122,16 @@ class TableOptions:
         return {role: name for role, name in named.items() if name is not None}
 
     def payload_columns(self) -> tuple[Column, ...]:
-        """The columns that are hashed: those without a role. `columns` must be known."""
+        """The columns that are hashed: those without a role, and files that are named by the id.
+
+        `columns` must be known.
+        """
         role_columns = set(self.roles().values())
-        return tuple(column for column in self.columns or () if column.name not in role_columns)
+        return tuple(
+            column
+            for column in self.columns or ()
+            if column.name not in role_columns or column.type == FILE
+        )
 
 
 def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
@@ -105,6 +144,9 @@ def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
     for name, value in (("label", options.label), ("split", options.split)):
         if value == "dir":
             raise UsageError(f"--{name} dir is for folders of files: name a column, or none")
+    if any(has_files(logical) for logical in options.types.values()):
+        raise UsageError("--column declares no files", hint="name the column with --file-column")
+    _check_inherited_files(options, old)
     null_words, delimiter = options.null_words, options.delimiter
     time = override(options.time, old.time)
     at = boundaries(options.split_at) if options.split_at else () if options.split else old.split_at
@@ -127,7 +169,76 @@ def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
         time=time,
         split_at=at,
         columns=old.columns,
+        file_columns=options.file_columns,
+        files_root=old.files_root if options.files_root is None else _root(options.files_root),
+        text_columns=tuple(sorted({*old.text_columns, *options.text_columns})),
     )
+
+
+def check_root(options: TableOptions) -> None:
+    """UsageError for a folder of files where no column names files."""
+    if options.files_root and not options.has_files:
+        raise UsageError("--files-root is for columns of files", hint="name them: --file-column")
+
+
+def _check_inherited_files(options: ReadOptions, old: TableOptions) -> None:
+    """UsageError for columns of files other than those of the first version."""
+    if old.columns is None or not (options.file_columns or options.files_root is not None):
+        return
+    types = {column.name: column.type for column in old.columns}
+    for name in options.file_columns:
+        column, path = _column_at(name, types)
+        if column is None or with_files(types[column], path) != types[column]:
+            raise UsageError(
+                f"in this dataset {quoted(name)} is text: the first version determines the columns"
+                " of files",
+                hint="start a new dataset with another --name",
+            )
+    if options.files_root is not None and _root(options.files_root) != old.files_root:
+        raise UsageError(
+            f"names of files are relative to {quoted(old.files_root or '.')} since the first"
+            " version",
+            hint="omit --files-root, or start a new dataset with another --name",
+        )
+
+
+def _root(folder: str) -> str:
+    """`folder`, relative to that of a table, in its one form: parents, then folders.
+
+    Raises UsageError.
+    """
+    root = posixpath.normpath(folder)
+    if folder == "" or root.startswith("/") or "\\" in root or not root.isprintable():
+        raise UsageError(
+            f"{quoted(folder)} is not a folder relative to the table's own",
+            hint="for example --files-root .. or --files-root ../images",
+        )
+    return "" if root == "." else root
+
+
+def _column_at(name: str, types: Mapping[str, LogicalType]) -> tuple[str | None, tuple[str, ...]]:
+    """The column and the path of fields that `name` stands for: a column, or `column.field`."""
+    if name in types:
+        return name, ()
+    column, *path = name.split(".")
+    return (column if path and column in types else None), tuple(path)
+
+
+def _with_files(options: TableOptions, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """`columns` with the type `file` where `options.file_columns` says so. Raises InputError."""
+    types = {column.name: column.type for column in columns}
+    for name in (*options.file_columns, *options.text_columns):
+        column, path = _column_at(name, types)
+        found = None if column is None else with_files(types[column], path)
+        if column is None or found is None:
+            texts = (".".join((at, *path)) for at in types for path in text_paths(types[at]))
+            raise InputError(
+                f"there is no column of names {quoted(name)}",
+                hint="columns of text: " + ", ".join(quoted(text) for text in list(texts)[:20]),
+            )
+        if name in options.file_columns:
+            types[column] = found
+    return tuple(Column(name, logical) for name, logical in types.items())
 
 
 def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOptions:
@@ -136,6 +247,7 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
     Raises InputError when a role's or a declared column is not there or has a type that the role
     cannot have, and when no column is left to be the payload.
     """
+    columns = _with_files(options, columns)
     types = {column.name: column.type for column in columns}
     times = [] if options.time is None else [options.time]
     for name in (*options.roles().values(), *options.types, *times):
@@ -161,7 +273,7 @@ def with_schema(options: TableOptions, columns: tuple[Column, ...]) -> TableOpti
                 hint="types are fixed by the first version, and by files that carry their own",
             )
     _check_alike([column.name for column in columns], {*options.roles().values(), *times})
-    settled = replace(options, columns=columns)
+    settled = replace(options, columns=columns, file_columns=())
     if not settled.payload_columns():
         raise InputError("every column is an id, label or origin: nothing is left to be the sample")
     return settled
@@ -218,8 +330,13 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
         **({} if options.quoting else {"quoting": "none"}),
     }
     # As in the first heads where rows have no time.
-    timed = {"time": options.time, "split_at": list(options.split_at)}
-    return reading if options.time is None else reading | timed
+    if options.time is not None:
+        reading |= {"time": options.time, "split_at": list(options.split_at)}
+    if options.files_root:
+        reading["files_root"] = options.files_root
+    if options.text_columns:
+        reading["text_columns"] = list(options.text_columns)
+    return reading
 
 
 def options_from_reading(reading: Any) -> TableOptions:
@@ -240,8 +357,16 @@ def options_from_reading(reading: Any) -> TableOptions:
     at: tuple[str, ...] = ()
     if fields.has("time"):
         time, at = fields.text("time"), fields.texts("split_at", limit=max(SPLITS))
+    root = fields.text("files_root", limit=MAX_NAME) if fields.has("files_root") else ""
+    texts: tuple[str, ...] = ()
+    if fields.has("text_columns"):
+        texts = fields.texts("text_columns", limit=MAX_FIELDS)
+        if not texts or list(texts) != sorted(set(texts)):
+            raise fields.wrong("text_columns", "is empty, or not ascending")
     fields.done()
     try:
+        if root and _root(root) != root:
+            raise UsageError("files_root is not in its canonical form")
         if at and (boundaries(at) != at or roles["split"] is not None):
             raise UsageError("split_at is not in its canonical form, or beside a split column")
         if delimiter is not None:
@@ -253,7 +378,11 @@ def options_from_reading(reading: Any) -> TableOptions:
             quoting=quoting,
             time=time,
             split_at=at,
+            files_root=root,
+            text_columns=texts,
         )
-        return with_schema(options, columns)
+        settled = with_schema(options, columns)
+        check_root(settled)
     except (InputError, UsageError) as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
+    return settled

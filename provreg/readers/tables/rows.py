@@ -139,7 +139,7 @@ def slice_rows(
     names = [column.name for column in payload]
     rows = 0
     try:
-        for batch in _typed(batches, payload):
+        for batch in typed_rows(batches, payload):
             try:
                 samples = samples_of(batch, options, hash_)
             except ValueMismatchError as misfit:
@@ -153,7 +153,7 @@ def slice_rows(
         raise misfit.in_file(piece.file.path, before) from None
 
 
-def _typed(
+def typed_rows(
     batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...]
 ) -> Iterator[pa.RecordBatch]:
     """All of `batches`, as `typed_batches`; misfits are at their row in all of them."""

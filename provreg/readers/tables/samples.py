@@ -22,7 +22,7 @@ from provreg.core.manifest.columns import (
 )
 from provreg.core.manifest.entry import SAMPLE, TIMESTAMP
 from provreg.core.manifest.limits import LIMITS
-from provreg.core.rows.column import BOOL, INT, TEXT, LogicalType
+from provreg.core.rows.column import BOOL, FILE, INT, TEXT, LogicalType
 from provreg.core.rows.row import hash_rows
 from provreg.core.rows.row_hash import iter_value_bytes
 from provreg.errors import InputError
@@ -62,6 +62,8 @@ def samples_of(
     arrays: dict[str, pa.Array] = {"content": content, "size": size}
     for role, name in options.roles().items():
         column = batch.column(name)
+        if types[name] == FILE and pa.types.is_struct(column.type):
+            column = column.field("path")
         try:
             if role == "labeled_at":
                 arrays[role] = moments_of(column, types[name]).cast(TIMESTAMP)
@@ -103,7 +105,7 @@ def texts_of(array: pa.Array, logical: LogicalType) -> pa.Array:
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if logical in (TEXT, INT, BOOL):
+    if logical in (TEXT, INT, BOOL, FILE):
         return array.cast(pa.string())
     distinct = array.dictionary_encode()
     numbers = distinct.dictionary.cast(pa.float64())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,11 +15,15 @@ from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, changed_error, display, stat_source
 from provreg.readers.data_files.table_files import detect_format, files_of_format
-from provreg.readers.tables.first_rows import VALUED, first_samples
+from provreg.readers.tables.file_places import FilePlaces
+from provreg.readers.tables.first_rows import VALUED, first_columns, first_samples
+from provreg.readers.tables.named_files import NamedFiles, files_of, named_samples
+from provreg.readers.tables.named_rows import file_rows_with_files
 from provreg.readers.tables.options import (
     DELIMITED,
     TableOptions,
     check_delimiter,
+    check_root,
     check_schema,
     options_from_reading,
     override_options,
@@ -37,11 +42,13 @@ from provreg.readers.tables.rows import (
 from provreg.readers.tables.samples import Chunks, check_unique, content_ids, with_numbered_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from provreg.core.rows.column import Column
     from provreg.executors.api import Executor
     from provreg.readers.api import KnownRows, ReadOptions
+    from provreg.readers.data_files.source_file import ByteSlice
 
 __all__ = [
     "OPTIONS",
@@ -62,9 +69,15 @@ __all__ = [
 
 
 SAMPLES = SampleKind.ROWS
-OPTIONS = frozenset(
-    {"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"}
-) | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
+OPTIONS = (
+    frozenset({"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"})
+    | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
+    | {
+        "file_columns",
+        "files_root",
+        "text_columns",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +103,22 @@ def read(
     paths: Sequence[Path], format_: str, options: TableOptions, context: ReadContext
 ) -> ReadResult:
     """As `read_table`."""
-    found = read_table(
-        paths,
-        format_,
-        options,
-        executor=context.executor,
-        remember=context.known_rows,
-        progress=context.progress,
-    )
+    options = _with_delimiter(format_, options)
+    found = [stat_source(path) for path in files_of_format(paths, format_)]
+    named = NamedFiles()
+    table, settled = read_files(found, format_, options, context=context, paths=paths, named=named)
     return ReadResult(
-        found.table,
-        found.reading,
+        table,
+        reading_of(format_, settled),
         labels_known=options.label is not None,
         splits_known=options.split is not None or bool(options.split_at),
+        reused=named.reused,
+        findings=tuple(named.findings),
+        files=named.stats,
+        named_files=named.files,
+        files_of=partial(files_of, found, format_, settled)
+        if settled.has_files and settled.has_ids
+        else None,
     )
 
 
@@ -120,7 +136,7 @@ def stream(
 ) -> SampleStream:
     """The rows, as `iter_rows`. Files with known rows are not hashed row by row."""
     found = [stat_source(path) for path in files_of_format(paths, format_)]
-    return stream_files(found, format_, options, known=context.known_rows)
+    return stream_files(found, format_, options, known=context.known_rows, paths=paths)
 
 
 def read_table(
@@ -142,12 +158,9 @@ def read_table(
     not of the schema, for ids that are not unique, and for a table without rows; UsageError for an
     unknown format or option, NotFoundError, StorageError.
     """
-    options = _with_delimiter(format_, options)
-    found = [stat_source(path) for path in files_of_format(paths, format_)]
-    table, options = read_files(
-        found, format_, options, executor=executor, remember=remember, progress=progress
-    )
-    return TableSamples(table, reading_of(format_, options))
+    context = ReadContext(executor=executor, known_rows=remember, progress=progress)
+    found = read(paths, format_, options, context)
+    return TableSamples(found.table, found.reading)
 
 
 def read_files(
@@ -155,52 +168,78 @@ def read_files(
     format_: str,
     options: TableOptions,
     *,
+    context: ReadContext,
     splits: Mapping[Path, str | None] | None = None,
-    executor: Executor = IN_PROCESS,
-    remember: KnownRows | None = None,
-    progress: Callable[[int], None] | None = None,
+    paths: Sequence[Path] = (),
+    named: NamedFiles | None = None,
 ) -> tuple[pa.Table, TableOptions]:
     """The samples of all rows of `files`, and the options with their columns settled.
 
-    `splits` are those of whole files, where files and not rows have them. The rest, and what is
-    raised, as `read_table`.
+    `splits` are those of whole files, where files and not rows have them. `named` is told of the
+    files that rows name, which lie below `paths`. The rest, and what is raised, as `read_table`.
     """
     new = options.columns is None
-    if new and format_ in VALUED:
+    named = named or NamedFiles()
+    executor, progress, remember = context.executor, context.progress, context.known_rows
+    if new and format_ in VALUED and not options.file_columns:
         options, found = first_samples(
             files, format_, options, executor=executor, progress=progress
         )
         progress = None  # has been told
     else:
-        columns = options.columns
-        if columns is None:
-            columns = HEADED[format_].columns_of(files, options)
-        options = with_schema(options, columns)
-        pieces = slices_of(files, format_, options)
-        if remember is not None and format_ == "parquet":
+        options = with_schema(options, _columns_of(files, format_, options, executor))
+        check_root(options)
+        pieces = slices_of(files, format_, options.as_stored())
+        if options.has_files:
+            places = FilePlaces(paths, options.files_root)
+            found = named_samples(pieces, format_, options, places, context, named)
+            progress = None  # is told by files
+        elif remember is not None and format_ == "parquet":
             found = remembered_rows.read_recording(pieces, options, executor, remember)
         else:
             found = slice_samples(pieces, format_, options, executor)
     if new:
         check_schema(options)
+    table, rows_of = _joined(found, splits, progress)
+    _check_unchanged(files)
+    if not rows_of and named.findings:
+        return SAMPLE.empty_table(), options
+    if not rows_of:
+        raise InputError("the table has no rows")
+    if not options.has_ids:
+        return with_numbered_ids(table), options
+    check_unique(table["id"], [(display(path), count) for path, count in rows_of.items()])
+    return table, options
+
+
+def _columns_of(
+    files: list[SourceFile], format_: str, options: TableOptions, executor: Executor
+) -> tuple[Column, ...]:
+    """The columns of a first version's files, or those that are settled."""
+    if options.columns is not None:
+        return options.columns
+    if format_ in VALUED:
+        return first_columns(files, format_, options, executor=executor)
+    return HEADED[format_].columns_of(files, options)
+
+
+def _joined(
+    found: Iterable[tuple[ByteSlice, list[pa.RecordBatch]]],
+    splits: Mapping[Path, str | None] | None,
+    progress: Callable[[int], None] | None,
+) -> tuple[pa.Table, dict[Path, int]]:
+    """(all samples, the number of rows of each file that has some)."""
     chunks = Chunks()
-    places: dict[Path, int] = {}
+    rows_of: dict[Path, int] = {}
     for piece, batches in found:
         for batch in map(all_columns, batches):
             if batch.num_rows == 0:
                 continue
             chunks.add(_in_split(batch, piece.file.path, splits))
-            places[piece.file.path] = places.get(piece.file.path, 0) + batch.num_rows
+            rows_of[piece.file.path] = rows_of.get(piece.file.path, 0) + batch.num_rows
             if progress is not None:
                 progress(chunks.rows)
-    _check_unchanged(files)
-    if not chunks.rows:
-        raise InputError("the table has no rows")
-    if not options.has_ids:
-        return with_numbered_ids(chunks.to_table()), options
-    table = chunks.to_table()
-    check_unique(table["id"], [(display(path), count) for path, count in places.items()])
-    return table, options
+    return (chunks.to_table() if rows_of else SAMPLE.empty_table()), rows_of
 
 
 def _check_unchanged(files: list[SourceFile]) -> None:
@@ -227,7 +266,7 @@ def iter_rows(
     """
     options, format_ = options_from_reading(reading), reading["reader"]
     found = [stat_source(path) for path in files_of_format(paths, format_)]
-    return stream_files(found, format_, options)
+    return stream_files(found, format_, options, paths=paths)
 
 
 def stream_files(
@@ -237,12 +276,16 @@ def stream_files(
     *,
     splits: Mapping[Path, str | None] | None = None,
     known: KnownRows | None = None,
+    paths: Sequence[Path] = (),
 ) -> SampleStream:
-    """The rows of `files` as `iter_rows` gives them; `splits` as in `read_files`, `known` as in
-    `stream`."""
+    """The rows of `files` as `iter_rows` gives them; `splits` and `paths` as in `read_files`,
+    `known` as in `stream`."""
     for file in files:
         # Other formats take so long to parse that the hash makes no difference.
-        if known is not None and format_ == "parquet":
+        if options.has_files:
+            places = FilePlaces(paths, options.files_root)
+            read = file_rows_with_files(file, format_, options, places)
+        elif known is not None and format_ == "parquet":
             read = remembered_rows.stream_known(file, options, known)
         else:
             read = file_rows(file, format_, options)

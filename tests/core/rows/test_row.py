@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provreg.core.rows.arrow_types import columns_from_arrow
-from provreg.core.rows.column import columns_from_json
+from provreg.core.rows.column import FILE, Column, columns_from_json
 from provreg.core.rows.row import encode_rows, hash_payloads, hash_rows
-from provreg.errors import InputError
+from provreg.errors import FormatError, InputError
 from provreg.readers.tables.table import TableOptions, read_table
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "format" / "row.md"
@@ -467,3 +467,54 @@ def test_the_examples_of_the_specification_hold(example: dict[str, str], tmp_pat
     decode(payload)
     assert content.as_py() == blake3(payload).digest()
     assert content.as_py().hex().startswith(example["digest"].strip())
+
+
+def test_the_example_of_files_holds(tmp_path: Path) -> None:
+    block = re.search(r"```files\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert block is not None
+    example = dict(line.split(None, 1) for line in block[1].strip().splitlines())
+    columns = columns_from_json(json.loads(example["schema"]), "schema")
+    (tmp_path / "m").mkdir()
+    for name, data in json.loads(example["files"]).items():
+        (tmp_path / name).write_bytes(bytes.fromhex(data))
+    file = tmp_path / "row.jsonl"
+    file.write_text(example["row"], "utf-8")
+    [content] = read_table([file], "jsonl", TableOptions(columns=columns)).table["content"]
+    assert content.as_py() == blake3(bytes.fromhex(example["payload"])).digest()
+    assert content.as_py().hex().startswith(example["digest"].strip())
+
+
+def _files(rows: list[dict[str, Any] | None], *names: str) -> pa.RecordBatch:
+    kinds = {
+        "bytes": pa.binary(),
+        "path": pa.string(),
+        "blake3": pa.binary(32),
+        "size": pa.uint64(),
+    }
+    kind = pa.struct([(name, kinds[name]) for name in names])
+    return pa.record_batch({"f": pa.array(rows, kind)})
+
+
+def test_files_hash_alike_with_their_bytes_and_with_their_digests() -> None:
+    columns = (Column("f", FILE),)
+    contents = [b"", b"x" * 3000, b"y"]
+    paths = ["a", None, "c"]
+    delivered = [{"bytes": data, "path": path} for data, path in zip(contents, paths, strict=True)]
+    hashed = [
+        {"blake3": blake3(data).digest(), "path": path, "size": len(data)}
+        for data, path in zip(contents, paths, strict=True)
+    ]
+    one = hash_rows(_files([*delivered, None], "bytes", "path"), columns)
+    two = hash_rows(_files([*hashed, None], "blake3", "path", "size"), columns)
+    assert [array.to_pylist() for array in one] == [array.to_pylist() for array in two]
+
+
+@pytest.mark.parametrize("rows", [[{"path": "a"}], [{"path": "a"}, {"bytes": b"x", "path": "a"}]])
+def test_file_without_bytes_has_no_payload(rows: list[dict[str, Any] | None]) -> None:
+    with pytest.raises(InputError, match="a name and no bytes"):
+        hash_rows(_files(rows, "bytes", "path"), (Column("f", FILE),))
+
+
+def test_maps_hold_no_files() -> None:
+    with pytest.raises(FormatError, match="a map holds files"):
+        columns_from_json([{"name": "m", "type": {"map": ["text", {"list": "file"}]}}], "schema")
