@@ -274,10 +274,10 @@ def _about_data(
     options: ReadOptions, reader: Reader, paths: Sequence[Path], format_: str
 ) -> ReadOptions:
     """`options` without those that are about the files beside the data alone."""
-    label = options.label
-    if "exclude" in reader.OPTIONS or reader.listed_files(paths, format_, label) is None:
+    if not options.exclude or "exclude" in reader.OPTIONS:
         return options
-    return replace(options, exclude=())
+    listed = reader.listed_files(paths, format_, options.label)
+    return options if listed is None else replace(options, exclude=())
 
 
 def _beside(

@@ -63,7 +63,8 @@ def format_of_tables(paths: Sequence[Path], before: str | None) -> str:
 
     Raises InputError where there are no tables, UsageError for tables of several formats.
     """
-    kinds = {kind for file in files_at(paths) if (kind := format_of(file)) is not None}
+    tables = files_at(paths, lambda name: _format_of_name(name) is not None)
+    kinds = {kind for file in tables if (kind := format_of(file)) is not None}
     if not kinds:
         raise InputError("there is no table that could name files")
     if before in kinds:
@@ -82,7 +83,13 @@ def files_of_format(paths: Sequence[Path], format_: str) -> list[Path]:
     Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
     StorageError.
     """
-    return chosen_files(paths, lambda file: format_of(file) == format_, format_)
+    # By their names: beside them may lie any number of files that rows name.
+    found = [
+        file
+        for path in paths
+        for file in files_at([path], lambda name: _format_of_name(name) == format_)
+    ]
+    return _in_order(found, format_)
 
 
 def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: str) -> list[Path]:
@@ -91,9 +98,14 @@ def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: st
     Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
     StorageError.
     """
-    found = [
-        file for path in paths for file in files_at([path]) if not path.is_dir() or wanted(file)
-    ]
+    found: list[Path] = []
+    for path in paths:
+        is_named = not path.is_dir()
+        found += (file for file in files_at([path]) if is_named or wanted(file))
+    return _in_order(found, what)
+
+
+def _in_order(found: list[Path], what: str) -> list[Path]:
     if len(set(found)) != len(found):
         raise UsageError("a file is named twice")
     if not found:
@@ -121,7 +133,12 @@ def data_at(paths: Sequence[Path]) -> Iterator[Path]:
 
 def format_of(path: Path) -> str | None:
     """The format that a file's name stands for."""
-    return _FORMATS.get(path.suffix.lower())
+    return _format_of_name(path.name)
+
+
+def _format_of_name(name: str) -> str | None:
+    dot = name.rfind(".")
+    return _FORMATS.get(name[dot:].lower()) if dot > 0 else None
 
 
 def is_tar(path: Path) -> bool:
@@ -129,9 +146,9 @@ def is_tar(path: Path) -> bool:
     return TAR.fullmatch(path.name) is not None
 
 
-def files_at(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files at `paths` and, but for hidden ones, in the folders there. Links to folders are
-    not followed."""
+def files_at(paths: Sequence[Path], wanted: Callable[[str], bool] | None = None) -> Iterator[Path]:
+    """The files at `paths` and, but for hidden ones, in the folders there, those whose names are
+    `wanted`. Links to folders are not followed."""
     for path in paths:
         if not path.exists():
             raise NotFoundError(f"there is no file or folder {display(path)}")
@@ -141,11 +158,13 @@ def files_at(paths: Sequence[Path]) -> Iterator[Path]:
         for folder, below, names in os.walk(path, onerror=_raise_storage_error):
             below[:] = sorted(name for name in below if not name.startswith("."))
             for name in sorted(names):
-                if not name.startswith(".") and name != _LEFT_OUT:
+                if name.startswith(".") or name == _LEFT_OUT:
+                    continue
+                if wanted is None or wanted(name):
                     yield Path(folder, name)
 
 
-def files_and_links(folder: Path, leave_out: Container[str]) -> Iterator[tuple[Path, bool]]:
+def files_and_links(folder: Path, leave_out: Container[str]) -> Iterator[tuple[str, bool]]:
     """All files in `folder` and below, hidden ones too, and links to folders: (path, whether it is
     such a link). Folders of `leave_out`, real paths, are not entered."""
     for place, below, names in os.walk(folder, onerror=_raise_storage_error):
@@ -156,8 +175,8 @@ def files_and_links(folder: Path, leave_out: Container[str]) -> Iterator[tuple[P
             if name not in links
             and (not leave_out or os.path.realpath(f"{place}/{name}") not in leave_out)
         )
-        yield from ((Path(place, name), True) for name in sorted(links))
-        yield from ((Path(place, name), False) for name in sorted(names))
+        yield from ((f"{place}/{name}", True) for name in sorted(links))
+        yield from ((f"{place}/{name}", False) for name in sorted(names))
 
 
 def _raise_storage_error(error: OSError) -> NoReturn:

@@ -105,14 +105,18 @@ def look_beside(
             continue
         own = [folder.absolute().name] if new else []
         root = os.path.realpath(folder) if named else ""
-        for path, linked in files_and_links(folder, aside):
-            inside = path.relative_to(folder).as_posix()
+        for place, linked in files_and_links(folder, aside):
+            inside = place[len(os.fspath(folder)) :].lstrip("/")
             if linked:
                 links.append(inside)
-            elif path in read:
+                continue
+            if named and f"{root}/{inside}" in named:
+                continue
+            path = folder / inside
+            if path in read:
                 if any(map(_PARTITION.fullmatch, own + inside.split("/")[:-1])):
                     values[inside] = _VALUES
-            elif not (named and f"{root}/{inside}" in named) and _counts(inside):
+            elif _counts(inside):
                 files.append((inside, path))
     excluded = Excluded(patterns)
     links = _without(links, excluded.folders(links))
