@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provreg.core.changes.changes import pair_renames, same_id
 from provreg.core.encoding.digest import written_digest
@@ -75,7 +76,7 @@ def check_read(
     Raises NotTrustedError (step 12) with a finding for every sample that is not as signed.
     """
     data_fields = data_fields_of(head.reading, labels=read.labels_known, splits=read.splits_known)
-    unread = {finding.id: finding for finding in read.findings}
+    unread = {finding.id: finding for finding in _with_origins(read.findings, entries)}
     findings = [
         finding
         for finding in compare_with_data(entries, read.table, data_fields)
@@ -112,6 +113,23 @@ def check_read(
     )
 
 
+def _with_origins(findings: Sequence[Finding], entries: pa.Table) -> Iterator[Finding]:
+    """`findings`, those of signed samples with what is signed of them."""
+    ids = pa.array([finding.id for finding in findings], pa.string())
+    rows = pc.index_in(ids, value_set=entries["id"].combine_chunks()) if len(ids) else ids
+    for finding, row in zip(findings, rows.to_pylist(), strict=True):
+        if row is None:
+            yield finding
+            continue
+        [signed] = entries.slice(row, 1).select(["content", "source", "labeler"]).to_pylist()
+        yield replace(
+            finding,
+            expected=written_digest(signed["content"]),
+            source=signed["source"],
+            labeler=signed["labeler"],
+        )
+
+
 def _with_files(findings: list[Finding], read: ReadResult) -> list[Finding]:
     """`findings`, the changed samples with the files that they name: one of these may have changed,
     or what their row says beside."""
@@ -120,7 +138,7 @@ def _with_files(findings: list[Finding], read: ReadResult) -> list[Finding]:
         return findings
     files = read.files_of(changed)
     return [
-        replace(finding, detail=f"its row, or {files[finding.id]}")
+        replace(finding, detail=f"the row differs, or {files[finding.id]} does")
         if finding.kind == "changed" and finding.id in files
         else finding
         for finding in findings

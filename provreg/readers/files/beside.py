@@ -64,7 +64,7 @@ class Beside:
                 sample=printable(path),
                 hint=f"move it elsewhere, or leave it out: --format {format_}"
                 f" --exclude {quoted(_exactly(path))}, its folder with --exclude 'FOLDER/'"
-                if why == _NO_DATA
+                if why in (_NO_DATA, _NOT_NAMED)
                 else "write the values into a column: the names of folders are not signed"
                 if why == _VALUES
                 else "move its files into the folder, or leave it out:"
@@ -73,6 +73,7 @@ class Beside:
 
 
 _NO_DATA = "lies beside the data and is not read"
+_NOT_NAMED = "lies beside the data, and no row names it"
 _VALUES = "has values in the name of a folder, which other programs read as a column"
 _LINK = "is a link to a folder, which is not followed"
 
@@ -126,7 +127,8 @@ def look_beside(
     known = known if len(known) <= MOST_ADOPTED else []
     adopted = {Adopted(inside, _digest(path)) for inside, path in known}
     ours = set(known)
-    strangers = {inside: _NO_DATA for inside, path in files if (inside, path) not in ours}
+    why = _NOT_NAMED if named else _NO_DATA
+    strangers = {inside: why for inside, path in files if (inside, path) not in ours}
     return Beside(
         tuple(sorted(adopted, key=lambda file: (file.path, file.content))),
         strangers | dict.fromkeys(links, _LINK) | values,
