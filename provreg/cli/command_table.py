@@ -22,16 +22,23 @@ _SHELL_WORDS = re.compile(r"""(?:[^\s'"]|'[^']*'|"[^"]*")+""")
 _HELP_WIDTH = 78
 _GROUPS = {
     "key": "Create signing keys, for use without an identity provider.",
+    "policy add": "Add a principal, key or rule to a policy file.",
     "policy": "Write and explain the trust policy (docs/reference/policy.md).",
     "export": "Export a version for other software (docs/guides/interop.md).",
 }
 # Words and summary (the first line of its docstring), in the order people meet them. The function
-# of `key generate` is `commands.key.generate`, that of `ls` is `commands.ls.ls`.
+# of `policy add key` is `commands.policy_add.key`, that of `key generate` `commands.key.generate`,
+# and that of `ls` is `commands.ls.ls`.
 SUMMARIES = {
     "init": "Create an empty registry in a folder.",
     "key generate": "Generate a key pair for signing.",
-    "policy init": "Write a starter policy: one principal, all datasets.",
+    "key show": "Show a key's fingerprint and the lines for a policy.",
+    "policy init": "Write a starter policy for all datasets.",
     "policy check": "Explain in words what the policy in force allows.",
+    "policy add principal": "Add a person or pipeline to a policy.",
+    "policy add key": "Add a key of a principal to a policy.",
+    "policy add rule": "Add a rule to a policy.",
+    "policy end": "Give a key in a policy an end.",
     "ingest": "Ingest data as the next version and sign it.",
     "sign": "Review and sign a proposal or a version.",
     "verify": "Verify a version, its data (--data), or a model.",
@@ -59,22 +66,28 @@ def register(app: typer.Typer, first_word: str | None = None) -> None:
     If none does, all are listed, and none can be run.
     """
     loaded = [words for words in SUMMARIES if first_word in (None, words.partition(" ")[0])]
-    groups: dict[str, typer.Typer] = {}
+    groups = {"": app}
     for words in loaded or SUMMARIES:
-        first, _, second = words.partition(" ")
-        if second and first not in groups:
-            groups[first] = typer.Typer(help=_GROUPS[first])
-            groups[first].callback(no_args_is_help=True)(_group)
-        group = groups[first] if second else app
+        path, _, name = words.rpartition(" ")
+        group = _group_at(path, groups)
         if loaded:
-            function, examples = _load(first, second or first)
-            shown = [line for line in examples if line.startswith(f"provreg {words}")]
-            add = group.command(second or first, cls=Command, epilog=_epilog(shown))
+            function, examples = _load(path.replace(" ", "_") or name, name)
+            shown = [line for line in examples if line.startswith(f"provreg {words} ")]
+            shown += [line for line in examples if line == f"provreg {words}"]
+            add = group.command(name, cls=Command, epilog=_epilog(shown))
             add(with_groups(function))
         else:
-            group.command(second or first, help=SUMMARIES[words])(_not_loaded)
-    for name, group in groups.items():
-        app.add_typer(group, name=name)
+            group.command(name, help=SUMMARIES[words])(_not_loaded)
+
+
+def _group_at(path: str, groups: dict[str, typer.Typer]) -> typer.Typer:
+    """The group of commands with these words, made in the one above it if `groups` lacks it."""
+    if path not in groups:
+        above, _, name = path.rpartition(" ")
+        groups[path] = typer.Typer(help=_GROUPS[path])
+        groups[path].callback(no_args_is_help=True)(_group)
+        _group_at(above, groups).add_typer(groups[path], name=name)
+    return groups[path]
 
 
 def _load(module: str, function: str) -> tuple[Callable[..., Any], tuple[str, ...]]:

@@ -49,26 +49,22 @@ def print_candidates(
 
 def candidates(words: Sequence[str], current: str, command_line: CommandLine) -> Iterator[str]:
     """The candidates for `current`, which follows `words`, all of them without `provreg`."""
-    groups = {name.split()[0] for name in SUMMARIES if " " in name}
-    if not words:
-        summaries = {name.split()[0]: summary for name, summary in SUMMARIES.items()}
-        yield from _matching(summaries | dict.fromkeys(groups, "") | _GLOBAL, current)
-        return
-    first, rest = words[0], list(words[1:])
-    if first in groups and not rest:
-        subcommands = {
-            name.split()[1]: summary
-            for name, summary in SUMMARIES.items()
-            if name.startswith(f"{first} ")
-        }
-        yield from _matching(subcommands, current)
-        return
-    name = f"{first} {rest.pop(0)}" if first in groups else first
-    if name in SUMMARIES:
-        command = command_line(first)
-        for word in name.split():
+    path, rest = list[str](), list(words)
+    while rest and " ".join(path) not in SUMMARIES:
+        path.append(rest.pop(0))
+    if " ".join(path) in SUMMARIES:
+        command = command_line(path[0])
+        for word in path:
             command = command.commands[word]
         yield from _of_command(command, rest, current)
+        return
+    prefix = "".join(f"{word} " for word in path)
+    following: dict[str, str | None] = {}
+    for name, summary in SUMMARIES.items():
+        if name.startswith(prefix):
+            word, _, subcommand = name.removeprefix(prefix).partition(" ")
+            following[word] = None if subcommand else summary
+    yield from _matching(following | ({} if path else _GLOBAL), current)
 
 
 _GLOBAL = {"--help": "Show all commands.", "--version": "Show the version."}

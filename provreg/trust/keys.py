@@ -296,12 +296,20 @@ def load_private(path: Path, passphrase: Callable[[], str | None]) -> PrivateKey
     """
     pem = _read(path, private=True)
     try:
+        if _block(pem)[0] == _PUBLIC:
+            raise UsageError(
+                f"{quoted(str(path))} is a public key, and signing needs the private key",
+                hint=f"pass {quoted(str(path.with_suffix('')))}"
+                if path.suffix == ".pub"
+                else "pass the file without .pub",
+            )
         if not is_encrypted(pem):
             return load_private_pem(pem, None)
         secret = passphrase()
         if not secret:
             raise UsageError(
-                f"the key {quoted(str(path))} is encrypted and no passphrase was given"
+                f"the key {quoted(str(path))} is encrypted and no passphrase was given",
+                hint="set PROVREG_PASSWORD, or run the command on a terminal",
             )
         return load_private_pem(pem, _encode(secret))
     except FormatError as error:
@@ -314,6 +322,39 @@ def load_public_file(path: Path) -> PublicKey:
         return load_public(_read(path, private=False))
     except FormatError as error:
         raise UsageError(f"the key {quoted(str(path))}: {error.message}", hint=error.hint) from None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A key file: its public key, whether it is `private`, and encrypted.
+
+    `source` is the file that the public key of an encrypted private key was read from.
+    """
+
+    public: PublicKey
+    kind: Literal["public", "private"]
+    encrypted: bool = False
+    source: Path | None = None
+
+
+def describe_key(path: Path, passphrase: Callable[[], str | None]) -> KeyFile:
+    """The key in `path`; `passphrase` is called for an encrypted one without a file of its public
+    part beside it.
+
+    Raises as `load_private`, but for files that others can read.
+    """
+    pem = _read(path, private=False)
+    try:
+        if _block(pem)[0] == _PUBLIC:
+            return KeyFile(load_public(pem), "public")
+        if not is_encrypted(pem):
+            return KeyFile(load_private_pem(pem, None).public, "private")
+    except FormatError as error:
+        raise UsageError(f"the key {quoted(str(path))}: {error.message}", hint=error.hint) from None
+    beside = public_path(path)
+    if beside.is_file():
+        return KeyFile(load_public_file(beside), "private", encrypted=True, source=beside)
+    return KeyFile(load_private(path, passphrase).public, "private", encrypted=True)
 
 
 def _create(path: Path, data: bytes, mode: int, undo: ExitStack) -> None:
@@ -339,12 +380,14 @@ def _read(path: Path, *, private: bool) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise UsageError(f"{quoted(str(path))} is not a file")
-            if private and mode & 0o077:
+            pem = file.read(KEY_LIMIT + 1)
+            # Who passes the public key is told so, and not to protect it.
+            if private and mode & 0o077 and f"BEGIN {_PUBLIC}-".encode() not in pem:
                 raise UsageError(
                     f"others can read the private key {quoted(str(path))} (mode {mode & 0o777:o})",
                     hint=f"chmod 600 {quoted(str(path))}",
                 )
-            return file.read(KEY_LIMIT + 1)
+            return pem
     except IsADirectoryError:
         raise UsageError(f"{quoted(str(path))} is not a file") from None
     except FileNotFoundError:

@@ -64,7 +64,7 @@ PURE_LIBRARIES = frozenset(
         "__future__", "abc", "base64", "binascii", "bisect", "blake3", "collections", "contextlib",
         "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "functools", "hashlib",
         "heapq", "html", "itertools", "json", "math", "numpy", "operator", "provreg", "pyarrow",
-        "re", "rfc8785", "string", "struct", "types", "typing", "unicodedata", "zlib",
+        "re", "rfc8785", "string", "struct", "tomllib", "types", "typing", "unicodedata", "zlib",
     }
 )  # fmt: skip
 PURE_PARTS = frozenset({"io.BytesIO"})  # memory alone (ADR 19)

@@ -73,8 +73,11 @@ def complete(
     ("words", "found"),
     [
         (["b"], ["blame"]),
-        (["key", ""], ["generate"]),
+        (["key", ""], ["generate", "show"]),
         (["policy", "c"], ["check"]),
+        (["policy", "a"], ["add"]),
+        (["policy", "add", ""], ["principal", "key", "rule"]),
+        (["policy", "add", "rule", "fr"], ["freshness"]),
         (["verify", ""], ["pets", ":nospace"]),
         (["verify", "p"], ["pets", ":nospace"]),
         (["verify", "pets@"], ["pets@2", "pets@1", ":nospace"]),

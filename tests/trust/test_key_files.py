@@ -112,7 +112,7 @@ def test_a_wrong_or_missing_passphrase_is_said(p256: PrivateKey, tmp_path: Path)
 def test_a_public_key_is_not_taken_for_a_private_one(p256: PrivateKey, tmp_path: Path) -> None:
     public = write_key(p256, tmp_path / "k", "pass")
     public.chmod(0o600)
-    with pytest.raises(UsageError, match="not a PKCS#8 private key"):
+    with pytest.raises(UsageError, match="is a public key, and signing needs the private key"):
         load_private(public, never)
 
 

@@ -20,6 +20,8 @@ EXAMPLES = (
     "provreg key generate --out my.key",
     "provreg key generate --out ci.key --no-passphrase",
     "provreg key generate --out my.key --algorithm ed25519",
+    "provreg key show my.key.pub",
+    "provreg key show my.key --json",
 )
 
 
@@ -74,3 +76,43 @@ def _new_passphrase() -> str:
     if interactive and sys.stdin.isatty() and passphrase("repeat the passphrase: ") != chosen:
         raise UsageError("the passphrases differ", hint="run the command again")
     return chosen
+
+
+def show(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Public or private key; a private part is not shown."),
+    ],
+    *,
+    printing: Printing,
+) -> None:
+    """Show a key's fingerprint and the lines for a policy.
+
+    The fingerprint identifies the key in messages, policies and states. Of an encrypted private key
+    the public part is read from FILE.pub beside it, or with the passphrase.
+    """
+    from provreg.core.policy.template import key_lines
+    from provreg.trust.keys import describe_key
+
+    output = printing.output()
+    key = describe_key(file, lambda: passphrase("passphrase of the key: "))
+    lines = key_lines(key.public.pem)
+    output.document(
+        {
+            "file": str(file),
+            "fingerprint": key.public.fingerprint,
+            "algorithm": key.public.algorithm,
+            "kind": key.kind,
+            "encrypted": key.encrypted,
+            "pem": key.public.pem,
+        }
+    )
+    kind = f"{key.kind}{', encrypted' if key.encrypted else ''} ({key.public.algorithm})"
+    output.facts({"file": str(file), "kind": kind, "fingerprint": key.public.fingerprint})
+    if key.source is not None:
+        output.note(f"read from {key.source}: whether it belongs to the private key is not checked")
+    if key.kind == "private" and not key.encrypted:
+        output.warn(f"the private key in {file} is not encrypted")
+    output.line("in a policy, under [[principal]]:")
+    for line in lines:
+        output.line(line)

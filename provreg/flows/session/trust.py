@@ -190,20 +190,25 @@ def find_policy(
     folder = configuration or config_folder()
     path = folder / CONFIGURED_NAME
     if (data := _read_checked(path, _check_configured)) is not None:
-        return _load(path, data)
+        return parse_policy_file(path, data)
     here = cwd.resolve()
     for path in (folder / POLICY_NAME for folder in (here, *here.parents)):
         if (data := _read_checked(path, _check_found, os.O_NOFOLLOW)) is not None:
             _check_outside(path, outside)
-            return _load(path, data)
+            return parse_policy_file(path, data)
     return None
 
 
 def load_policy(path: Path) -> PolicyFile:
     """The policy in `path`, a file the user named. Raises as `find_policy` for a named file."""
+    return parse_policy_file(path, read_policy_file(path))
+
+
+def read_policy_file(path: Path) -> bytes:
+    """The bytes of a file the user named, at most one more than the limit, which is refused."""
     try:
         with path.open("rb") as file:
-            return _load(path, file.read(POLICY_LIMIT + 1))
+            return file.read(POLICY_LIMIT + 1)
     except FileNotFoundError:
         raise NotFoundError(f"there is no policy {quoted(str(path))}") from None
     except OSError as error:
@@ -226,7 +231,8 @@ def is_own(path: Path, outside: Sequence[Path]) -> bool:
     return stat.S_ISREG(status.st_mode)
 
 
-def _load(path: Path, data: bytes) -> PolicyFile:
+def parse_policy_file(path: Path, data: bytes) -> PolicyFile:
+    """The policy in `data`, the bytes of `path`; raises UsageError."""
     if len(data) > POLICY_LIMIT:
         raise UsageError(f"the policy {quoted(str(path))} has more than {POLICY_LIMIT} bytes")
     # Here: where there is no policy nothing of it is loaded.

@@ -28,7 +28,7 @@ from provreg.core.policy.policy import (
     RevokeRule,
     TrainRule,
 )
-from provreg.core.policy.template import starter_policy
+from provreg.core.policy.template import principal_table, starter_policy
 from provreg.errors import FormatError, ProvregError, UsageError
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "policy.v1.json").read_text("utf-8"))
@@ -313,7 +313,9 @@ def test_hostile_documents_raise_our_errors_only(document: dict[str, Any]) -> No
 
 def test_starter_policy_parses_back_to_what_it_says() -> None:
     for text in (pem("A"), pem("A").replace("\n", "\r\n"), pem("A").strip()):
-        parsed = policy(tomllib.loads(starter_policy("alice", pem=text)))
+        parsed = policy(
+            tomllib.loads(starter_policy({"alice": principal_table("alice", pem=text)}))
+        )
         rule = parsed.publish_rule("cifar10")
         assert rule is not None
         assert (rule.principals, rule.threshold) == (("alice",), 1)
@@ -326,20 +328,24 @@ def test_starter_policy_parses_back_to_what_it_says() -> None:
 )
 def test_starter_policy_refuses_a_name_that_writes_into_the_file(name: str) -> None:
     with pytest.raises(UsageError):
-        starter_policy(name, pem=pem("A"))
+        principal_table(name, pem=pem("A"))
 
 
 @pytest.mark.parametrize("text", ["", "'''\n[[publish]]", pem("A") + "'''", pem("A") + pem("B")])
 def test_starter_policy_refuses_a_key_that_writes_into_the_file(text: str) -> None:
     with pytest.raises(UsageError):
-        starter_policy("alice", pem=text)
+        starter_policy({"alice": principal_table("alice", pem=text)})
 
 
 @pytest.mark.parametrize("identity", [MAIN, "a\"b\\u0041'''", "#[[publish]]", "\u03b1@b.example"])
 def test_starter_policy_of_an_identity_says_just_that(identity: str) -> None:
     for key in (None, pem("A")):
         parsed = policy(
-            tomllib.loads(starter_policy("ann", pem=key, identity=identity, issuer=ISSUER))
+            tomllib.loads(
+                starter_policy(
+                    {"ann": principal_table("ann", pem=key, identity=identity, issuer=ISSUER)}
+                )
+            )
         )
         assert parsed.principals[0].identities == (Identity(identity, ISSUER),)
         assert len(parsed.trusted_keys()) == (key is not None)
@@ -357,12 +363,12 @@ def test_starter_policy_refuses_an_identity_that_a_policy_could_not_hold(
     identity: str | None, issuer: str | None
 ) -> None:
     with pytest.raises(UsageError):
-        starter_policy("ann", identity=identity, issuer=issuer)
+        principal_table("ann", identity=identity, issuer=issuer)
 
 
 def test_starter_policy_of_nobody_is_refused() -> None:
     with pytest.raises(UsageError, match="needs a key or an identity"):
-        starter_policy("ann")
+        principal_table("ann")
 
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "policy.v1.json").read_text("utf-8"))

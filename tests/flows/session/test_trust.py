@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provreg.core.policy.explain import explain
-from provreg.core.policy.template import starter_policy
+from provreg.core.policy.template import principal_table, starter_policy
 from provreg.errors import NotFoundError, NotTrustedError, ProvregError, StorageError, UsageError
 from provreg.flows.session.trust import POLICY_LIMIT, PolicyFile, find_policy, load_policy
 from provreg.trust.keys import generate
@@ -19,7 +19,7 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away nee
 
 
 def text(name: str) -> str:
-    return starter_policy(name, pem=KEY.pem)
+    return starter_policy({name: principal_table(name, pem=KEY.pem)})
 
 
 class Place:
