@@ -321,3 +321,44 @@ def test_picture_that_is_swapped_between_check_and_use_is_refused(bench: Bench, 
     (data / "images/0.jpg").write_bytes(b"swapped")
     with pytest.raises(SampleError):
         list(samples)
+
+
+def test_pictures_of_several_folders_have_ids_of_their_own(bench: Bench) -> None:
+    folder = bench.write("data", {"train/1.jpg": b"a", "test/1.jpg": b"b"})
+    for part in ("train", "test"):
+        (folder / part / "metadata.csv").write_text("file_name,text\n1.jpg,one\n")
+    bench.ingest(folder)
+    bench.open().verify("pets", data=[folder])
+    assert {row["id"] for row in loaded(bench, folder)} == {"train/1.jpg", "test/1.jpg"}
+    (folder / "test/1.jpg").write_bytes(b"swapped")
+    assert findings(bench, folder) == [
+        ("changed", "test/1.jpg", "the row differs, or file_name '1.jpg' does")
+    ]
+
+
+def test_name_that_is_an_id_has_one_form(bench: Bench) -> None:
+    folder = bench.write("data", FILES)
+    table = write(folder, [{"image": "./images/1.jpg", "text": "a"}])
+    with pytest.raises(InputError, match="an id that names a file begins with"):
+        bench.ingest(table, options=ReadOptions(id="image", file_columns=("image",)))
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "parquet"])
+def test_metadata_of_an_image_folder_is_recognized(bench: Bench, format_: str) -> None:
+    """As `datasets` reads it: ImageFolder with `metadata.csv` and so on."""
+    folder = bench.write("data", {"1.jpg": b"a", "2.jpg": b"b", "m/2.png": b"c"})
+    rows = [
+        {"file_name": "1.jpg", "mask_file_name": None, "text": "one"},
+        {"file_name": "2.jpg", "mask_file_name": "m/2.png", "text": "two"},
+    ]
+    made = write(folder, [{k: v or "" for k, v in row.items()} if format_ == "csv" else row
+                          for row in rows], format_)  # fmt: skip
+    made.rename(folder / f"metadata.{format_}")
+    bench.ingest(folder)
+    [two] = [row for row in loaded(bench, folder) if row["id"] == "2.jpg"]
+    assert two["file_name"] == {"bytes": b"b", "path": "2.jpg"}
+    assert two["mask_file_name"] == {"bytes": b"c", "path": "m/2.png"}
+    (folder / "3.jpg").write_bytes(b"d")
+    assert findings(bench, folder) == [
+        ("stranger", "3.jpg", "lies beside the data, and no row names it")
+    ]

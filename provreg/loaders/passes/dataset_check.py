@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.data_fields import DataFields
 from provreg.core.manifest.entry import DIGEST, SAMPLE
 from provreg.core.rows.arrow_types import columns_from_arrow, to_storage_types
-from provreg.core.rows.column import Column, columns_from_json
+from provreg.core.rows.column import FILE, Column, columns_from_json
 from provreg.errors import Finding, InputError, NotTrustedError, RevokedError, UsageError
 from provreg.flows.reading.samples import reader_settings
 from provreg.flows.verify.steps import VerifiedVersion
@@ -24,6 +25,7 @@ from provreg.loaders.selection import why_revoked
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.huggingface.huggingface import signed_features
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
+from provreg.readers.tables.named_rows import hash_delivered
 from provreg.readers.tables.options import ROLES, TableOptions
 from provreg.readers.tables.samples import content_ids, samples_of
 from provreg.readers.tables.signed_features import (
@@ -179,12 +181,13 @@ class _RowReader:
 
     def samples(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A batch of the schema SAMPLE. Raises ValueMismatchError, InputError."""
+        columns = dict.fromkeys((*self.payload, *(one for one in (self.id, self.label) if one)))
         options = TableOptions(
             id=None if self.id is None else self.id.name,
             label=None if self.label is None else self.label.name,
-            columns=(*self.payload, *(one for one in (self.id, self.label) if one)),
+            columns=tuple(columns),
         )
-        samples = samples_of(batch, options)
+        samples = samples_of(batch, options, partial(hash_delivered, named_by=options.id))
         if self.are_files:
             contents, sizes = _hash_files(batch.column(self.payload[0].name))
             samples = samples.set_column(1, SAMPLE.field("content"), contents)
@@ -206,13 +209,15 @@ def _reader(
     if "columns" in reading:
         roles = {reading.get(role) for role in ROLES}
         columns = columns_from_json(reading["columns"], "head.reading.columns")
-        signed = tuple(column for column in columns if column.name not in roles)
+        signed = tuple(one for one in columns if one.name not in roles or one.type == FILE)
     payload = {column.name for column in signed}
     chosen: dict[str, Column | None] = {}
     for role in ("id", "label"):
         names = (given.get(role), reading.get(role), role)
         there = (found[name] for name in names if name in found and name not in payload)
         chosen[role] = next(there, None)
+    if chosen["id"] is None:  # files may be named by their ids
+        chosen["id"] = next((one for one in signed if one.name == reading.get("id")), None)
     taken = {column.name for column in chosen.values() if column}
     others = [column for name, column in found.items() if name not in taken | payload]
     if not signed and len(others) == 1:

@@ -47,6 +47,7 @@ class FilePlaces:
     """The places of files that tables at `paths` name, relative to `root` from their folders."""
 
     def __init__(self, paths: Sequence[Path], root: str) -> None:
+        self._folders = [os.path.realpath(path) for path in paths if path.is_dir()]
         folders = (path if path.is_dir() else path.parent for path in paths)
         self.roots = sorted({os.path.realpath(folder) for folder in folders}, key=len, reverse=True)
         self._root = root
@@ -55,6 +56,17 @@ class FilePlaces:
         """The places of the files that the table in the file `table` names."""
         folder = posixpath.normpath(posixpath.join(os.path.realpath(table.parent), self._root))
         return TablePlaces(self.roots, folder)
+
+    def id_prefix(self, table: Path) -> str:
+        """What comes before a name in `table` where names are ids: the folder that they are
+        relative to, from the folder that was named."""
+        inside = os.path.realpath(table.parent)
+        folder = next(
+            (root for root in self._folders if f"{inside}/".startswith(f"{root}/")), inside
+        )
+        path = posixpath.normpath(posixpath.join(inside[len(folder) + 1 :], self._root))
+        segments = [segment for segment in path.split("/") if segment not in ("..", ".")]
+        return "".join(f"{segment}/" for segment in segments)
 
 
 class TablePlaces:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -94,7 +94,10 @@ def named_samples(
     executor = context.executor
     names = list(map_slices(partial(_names, format_=format_, options=options), pieces, executor))
     hashed = _hash_named(names, places, context, found)
-    tasks = ((piece, hashed.of_slice(number)) for number, (piece, _) in enumerate(names))
+    tasks = (
+        (piece, hashed.of_slice(number), places.id_prefix(piece.file.path))
+        for number, (piece, _) in enumerate(names)
+    )
     task = partial(_samples, format_=format_, options=options, collect=context.collect)
     for piece, batches, findings in executor.map(task, tasks):
         found.findings += findings
@@ -269,10 +272,15 @@ def _link_target(place: FilePlace, failure: InputError | StorageError) -> ByteRu
 
 
 def _samples(
-    task: tuple[ByteSlice, pa.RecordBatch], *, format_: str, options: TableOptions, collect: bool
+    task: tuple[ByteSlice, pa.RecordBatch, str],
+    *,
+    format_: str,
+    options: TableOptions,
+    collect: bool,
 ) -> tuple[ByteSlice, list[pa.RecordBatch], list[Finding]]:
     """A slice with its samples in batches of `drop_null_columns`, and those that lack a file."""
-    piece, files = task
+    piece, files, prefix = task
+    options = replace(options, id_prefix=prefix)
     rows = _RowHash(files, options, collect)
     samples: list[pa.RecordBatch] = []
     findings: list[Finding] = []
@@ -375,12 +383,17 @@ _TOLD = 3
 
 
 def files_of(
-    files: Sequence[SourceFile], format_: str, options: TableOptions, ids: Sequence[str]
+    files: Sequence[SourceFile],
+    format_: str,
+    options: TableOptions,
+    places: FilePlaces,
+    ids: Sequence[str],
 ) -> dict[str, str]:
     """Which files the rows with these `ids` name, in words, by id. Raises as reading the rows."""
     wanted = pa.array(ids, pa.string())
     told: dict[str, str] = {}
     for file in files:
+        options = replace(options, id_prefix=places.id_prefix(file.path))
         for piece in READERS[format_].slices(file, options.as_stored()):
             batches = READERS[format_].batches(piece, options.as_stored())
             for rows, samples in slice_rows(piece, batches, options, _unhashed, format_=format_):

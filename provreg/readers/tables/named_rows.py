@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def file_rows_with_files(
     Raises InputError, naming file and row, for a file that cannot be read.
     """
     reader, table = READERS[format_], places.of_table(file.path)
+    options = replace(options, id_prefix=places.id_prefix(file.path))
     with ExitStack() as opened:
         files = NamedFileReader(table, opened)
         for piece in reader.slices(file, options.as_stored()):

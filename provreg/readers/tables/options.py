@@ -71,7 +71,8 @@ class TableOptions:
     columns, those with roles too: of the dataset's first version, or None when this is the first.
     `file_columns` are then the columns whose texts name files, as `column` or `column.field`.
     `files_root` is the folder that these names are relative to, from the folder of the table.
-    `text_columns` are columns whose texts may be names of files and are only text.
+    `text_columns` are columns whose texts may be names of files and are only text. `id_prefix`
+    comes before ids that name files: the folder of the table's file, as far as it was not named.
     """
 
     id: str | None = None
@@ -90,6 +91,7 @@ class TableOptions:
     file_columns: tuple[str, ...] = ()
     files_root: str = ""
     text_columns: tuple[str, ...] = ()
+    id_prefix: str = ""
 
     @property
     def has_files(self) -> bool:

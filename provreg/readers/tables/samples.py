@@ -65,10 +65,16 @@ def samples_of(
         if types[name] == FILE and pa.types.is_struct(column.type):
             column = column.field("path")
         try:
+            if types[name] == FILE:
+                _refuse_first(
+                    pc.starts_with(column, "./"), "an id that names a file begins with ./"
+                )
             if role == "labeled_at":
                 arrays[role] = moments_of(column, types[name]).cast(TIMESTAMP)
             else:
                 arrays[role] = texts_of(column, types[name])
+            if types[name] == FILE and options.id_prefix:
+                arrays[role] = pc.binary_join_element_wise(options.id_prefix, arrays[role], "")
             _check(role, arrays[role])
         except ValueMismatchError as misfit:
             complaint = f"column {quoted(name)}: {misfit.complaint}"

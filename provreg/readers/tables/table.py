@@ -116,7 +116,7 @@ def read(
         findings=tuple(named.findings),
         files=named.stats,
         named_files=named.files,
-        files_of=partial(files_of, found, format_, settled)
+        files_of=partial(files_of, found, format_, settled, FilePlaces(paths, settled.files_root))
         if settled.has_files and settled.has_ids
         else None,
     )
