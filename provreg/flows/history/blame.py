@@ -18,9 +18,10 @@ from provreg.core.changes.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.changes.changes import compare
 from provreg.core.encoding.names import check_utf8
 from provreg.core.encoding.text import counted, quoted
-from provreg.core.manifest.columns import take_rows, whole, without_dictionary
+from provreg.core.manifest.columns import take_rows, whole
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head, PartRef
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import DamagedError
 from provreg.flows.history.ids import LazyTexts, missing_id
 from provreg.flows.session.trust import Trust
