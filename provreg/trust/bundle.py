@@ -9,6 +9,7 @@ Source: sigstore protobuf-specs, sigstore_bundle.proto, v0.3; DSSE v1.
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -163,7 +164,7 @@ def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
 def claimed_signer(bundle: Bundle) -> str:
     """The unverified signer that `bundle` claims, in words."""
     if isinstance(bundle.material, KeyMaterial):
-        return f"a key with the hint {quoted(bundle.material.hint)}"
+        return named_key(bundle.material.hint)
     # Imported late: most signatures are by keys.
     from provreg.trust.sigstore.certificate import claimed_identity
 
@@ -184,10 +185,23 @@ def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
         if key.verifies(bundle.signature, message):
             return fingerprint
     raise NotTrustedError(
-        f"no trusted key made this signature (tried {len(keys)}, its hint is {quoted(hint)})",
+        f"no trusted key made this signature (tried {len(keys)}); it names {named_key(hint)}",
         step=3,
-        hint="add the signer's public key to the policy if you trust it",
+        hint="add the signer's public key to the policy if you trust it; `provreg key show FILE`"
+        " shows a key's fingerprint",
     )
+
+
+def named_key(hint: str) -> str:
+    """The key that a signature names, which proves nothing: its fingerprint, if it is cosign's hint
+    (the base64 of the same digest)."""
+    try:
+        digest = base64.b64decode(hint, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) == hashlib.sha256().digest_size:
+        return f"the key sha256:{digest.hex()}"
+    return f"a key with the hint {quoted(hint)}"
 
 
 def _parse(data: bytes) -> Bundle:

@@ -596,12 +596,12 @@ def test_log_tells_waiting_revoked_distrusted_and_unsigned_apart_and_names_the_s
     trust = bench.trust("alice", "bob", threshold=2, revoke=("chief",))
     registry = replace(two(bench), trust=trust)
     registry.revoke("pets@1", "poison", bench.signer("chief"))
-    hint = bench.signer("mallory").key.public.hint
+    key = bench.signer("mallory").key.public.fingerprint
     found = {one.head.version: (one.standing, one.signed_by) for one in registry.log("pets")}
     assert found == {
         1: ("revoked", ("alice", "bob")),
         2: ("waiting", ("alice",)),
-        3: ("distrusted", (f"a key with the hint {hint!r}, not verified",)),
+        3: ("distrusted", (f"the key {key}, not verified",)),
         4: ("unsigned", ()),
     }
     # A principal of the policy, and one whom no publish rule names.

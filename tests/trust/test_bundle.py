@@ -22,6 +22,7 @@ from provreg.trust.bundle import (
     KeyMaterial,
     TrustAnchors,
     key_bundle,
+    named_key,
     parse_bundle,
     verify_bundle,
     verify_key_bundle,
@@ -356,3 +357,11 @@ def test_sigstores_own_models_read_a_key_bundle(p256: PrivateKey) -> None:
     assert p256.public.verifies(envelope.signature, envelope.pae())
     with pytest.raises(client.InvalidBundle, match="expected certificate"):
         client.Bundle.from_json(data)
+
+
+def test_an_unknown_signer_is_named_as_everywhere_else(p256: PrivateKey) -> None:
+    """The hint is the same digest as the fingerprint, in another spelling: it is shown as one."""
+    assert named_key(p256.public.hint) == f"the key {p256.public.fingerprint}"
+    for hint in ("", "my key", "AAAA", "\x1b[2J"):
+        assert named_key(hint).startswith("a key with the hint '")
+        assert "\x1b" not in named_key(hint)

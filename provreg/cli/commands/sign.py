@@ -34,6 +34,7 @@ from provreg.errors import UsageError
 if TYPE_CHECKING:
     from provreg.core.statements.receipt import Receipt
     from provreg.flows.sign.countersign import Countersigned, Review
+    from provreg.flows.verify.lineage import Ancestor
     from provreg.registry import Registry
     from provreg.trust.signers import Signer
 
@@ -101,7 +102,7 @@ def sign(
     if signed.published:
         output.line(f"{name} published")
     if signed.proposal is None:
-        output.line(f"  now {_verdict(version.trusted_because, version.refused_because)}")
+        output.line(f"  now {_verdict(version)}")
     else:
         output.line(f"  it still waits for signatures: {signed.proposal.because}")
         output.line(f"  {signed.proposal.needed}")
@@ -125,6 +126,7 @@ def _show(review: Review, output: Output) -> None:
     output.line(f"  {version.digest}")
     if head.message:
         output.line(f"  {head.message}")
+    output.line(f"  signed by {', '.join(version.signed_by) or 'nobody yet'}")
     if review.changes is None:
         output.line("this is the first version: all samples are new")
         output.table(("source", "samples"), head.sources.top)
@@ -134,11 +136,17 @@ def _show(review: Review, output: Output) -> None:
         output.line(f"compared with {review.changes.old_name}: {counts_in_words(counts)}")
         show_changes(review.changes, output)
     warn_untrusted(review.before, output)
-    output.line(_verdict(version.trusted_because, version.refused_because))
+    output.line(_verdict(version))
+    if review.proposal is not None and review.proposal.needed:
+        output.line(f"  {review.proposal.needed}")
 
 
-def _verdict(trusted: str | None, refused: str | None) -> str:
-    return f"trusted here: {trusted}" if trusted is not None else f"UNTRUSTED here: {refused}"
+def _verdict(version: Ancestor) -> str:
+    if version.trusted_because is not None:
+        return f"trusted here: {version.trusted_because}"
+    if version.standing in {"waiting", "proposed"}:
+        return f"waits for signatures: {version.refused_because}"
+    return f"UNTRUSTED here: {version.refused_because}"
 
 
 def _document(review: Review, bundle: str | None) -> dict[str, Any]:

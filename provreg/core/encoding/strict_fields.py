@@ -88,11 +88,19 @@ class Fields:
     def optional_object(self, name: str) -> Fields | None:
         return None if self._null(name) else self.object(name)
 
-    def items(self, name: str, read: Callable[[Fields], T], *, limit: int) -> tuple[T, ...]:
-        """An array of objects, each read by `read`, which must read all fields."""
+    def items(
+        self, name: str, read: Callable[[Fields], T], *, limit: int, item_name: str | None = None
+    ) -> tuple[T, ...]:
+        """An array of objects, each read by `read`, which must read all fields.
+
+        `item_name` names them for people, who count from 1: `publish rule 1`.
+        """
         values = []
         for place, item in enumerate(self._array(name, limit)):
-            fields = Fields(item, f"{self._what}.{name}[{place}]")
+            what = f"{self._what}.{name}[{place}]"
+            if item_name is not None:
+                what = f"{self._what}, {item_name} {place + 1}"
+            fields = Fields(item, what)
             values.append(read(fields))
             fields.done()
         return tuple(values)

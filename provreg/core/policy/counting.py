@@ -287,7 +287,11 @@ def _reason(rule: PublishRule, count: Count) -> str:
     if count.approvals:
         signers = ", ".join(f"{name} ({signature})" for name, signature in count.approvals)
         by_rule = f" by {rule}" if rule.place else ""
-        reason = f"signed by {len(count.approvals)} of {rule.threshold} needed{by_rule}: {signers}"
+        signed = len(count.approvals)
+        share = f"{signed} of {rule.threshold} needed"
+        if signed > rule.threshold:
+            share = f"{signed} ({rule.threshold} needed)"
+        reason = f"signed by {share}{by_rule}: {signers}"
     elif count.is_met_ignoring_time:
         reason = f"{rule} counts none of the signatures of this version"
     else:

@@ -67,7 +67,10 @@ def parse_policy(document: Any, fingerprint: Callable[[str], str]) -> Policy:
     principals: tuple[Principal, ...] = ()
     if fields.has("principal"):
         principals = fields.items(
-            "principal", lambda item: _read_principal(item, fingerprint), limit=_MAX_PRINCIPALS
+            "principal",
+            lambda item: _read_principal(item, fingerprint),
+            limit=_MAX_PRINCIPALS,
+            item_name="principal",
         )
     policy = Policy(
         principals,
@@ -85,7 +88,7 @@ def _read_principal(fields: Fields, fingerprint: Callable[[str], str]) -> Princi
     name = fields.text("name", pattern=PRINCIPAL_NAME)
     keys = _read_keys(fields, name, fingerprint) if fields.has("keys") else ()
     identities = (
-        fields.items("identities", read_identity, limit=_MAX_KEYS)
+        fields.items("identities", read_identity, limit=_MAX_KEYS, item_name="identity")
         if fields.has("identities")
         else ()
     )
@@ -142,7 +145,7 @@ def _read_moment(fields: Fields, name: str) -> datetime | None:
 def _read_rules(fields: Fields, name: str, read: Callable[[Fields], _Rule]) -> tuple[_Rule, ...]:
     if not fields.has(name):
         return ()
-    rules = fields.items(name, read, limit=_MAX_RULES)
+    rules = fields.items(name, read, limit=_MAX_RULES, item_name=f"{name} rule")
     return tuple(replace(rule, place=place) for place, rule in enumerate(rules, start=1))
 
 
@@ -293,7 +296,10 @@ def read_limits(fields: Fields, threshold: int, signers: int) -> tuple[Limit, ..
     if not fields.has("limits"):
         return ()
     return fields.items(
-        "limits", lambda item: _read_limit(item, threshold, signers), limit=_MAX_LIMITS
+        "limits",
+        lambda item: _read_limit(item, threshold, signers),
+        limit=_MAX_LIMITS,
+        item_name="limit",
     )
 
 

@@ -72,6 +72,11 @@ def one_rule(*principals: str, **rule: Any) -> Policy:
     return Policy(PRINCIPALS, (PublishRule(("*",), principals, place=1, **rule),))
 
 
+def test_more_signers_than_needed_are_said_as_such() -> None:
+    reason = verdict([CI, ALICE], one_rule("ci", "alice")).reason
+    assert reason.startswith("signed by 2 (1 needed) by publish rule 1 (*): ci")
+
+
 def test_threshold_is_met_by_two_principals() -> None:
     found = verdict([CI, ALICE])
     found.require()

@@ -463,6 +463,11 @@ def test_parser_refuses_a_limit_that_means_nothing(written: dict[str, Any], thre
         parse_policy(document(limits=[written], threshold=threshold), lambda pem: pem)
 
 
+def test_rules_and_limits_are_counted_as_in_other_messages() -> None:
+    with pytest.raises(FormatError, match=r"^policy, publish rule 1, limit 2: share and count"):
+        parse_policy(document(limits=[{"count": 1}, {}]), lambda pem: pem)
+
+
 def test_a_share_is_what_is_written_and_not_a_little_less() -> None:
     for hundredths in range(1, 100):
         limit = read(limits=[{"share": hundredths / 100}]).limits[0]

@@ -105,6 +105,27 @@ def test_review_shows_changes_and_untrusted_versions_before(bench: Bench) -> Non
     assert (first.changes, list(first.before)) == (None, [])
 
 
+def test_countersigner_is_told_who_made_the_version_and_what_it_waits_for(bench: Bench) -> None:
+    bench.ingest(bench.pets())
+    policy = bench.write("p", {"p.toml": _two_of_two(bench)}) / "p.toml"
+    bench.key_file("bob")
+    ran = bench.run("sign", "pets@1", "--sign", f"key:{bench.folder / 'bob.key'}",
+                    "--policy", policy, "--yes")  # fmt: skip
+    lines = ran.stdout.decode().splitlines()
+    assert "  signed by alice" in lines
+    assert any(line.startswith("waits for signatures: step 7: signed by 1 of 2") for line in lines)
+    assert lines[-1].startswith("  now trusted here: signed by 2 of 2 needed")
+
+
+def _two_of_two(bench: Bench) -> str:
+    keys = {name: bench.signer(name).key.public.pem for name in ("alice", "bob")}
+    principals = "".join(
+        f"[[principal]]\nname='{name}'\nkeys=['''{pem}''']\n" for name, pem in keys.items()
+    )
+    rule = "[[publish]]\ndatasets=['*']\nprincipals=['alice', 'bob']\nthreshold=2\n"
+    return f"format='provreg.policy/v1'\n{principals}{rule}"
+
+
 def test_damaged_version_is_not_signed(bench: Bench) -> None:
     first = bench.ingest(bench.pets())
     second = bench.ingest(bench.pets(count=8))
