@@ -30,7 +30,7 @@ def print_candidates(
 ) -> None:
     """Prints the candidates for the last of `arguments`, or of the line that Bash passes.
 
-    Bash splits words not only at blanks (`pets`, `@`, `3`) and wants what follows the last split.
+    Bash splits words not only at blanks (`pets`, `@3`) and wants what follows the last split.
     """
     words, breaks = list(arguments), ""
     if shell == "bash":
@@ -42,7 +42,9 @@ def print_candidates(
     if not words:
         return
     *before, current = words
-    cut = max((current.rfind(character) + 1 for character in breaks), default=0)
+    # An at sign belongs to what follows it.
+    cut = max((current.rfind(sign) + (sign != "@") for sign in breaks), default=-1)
+    cut = max(cut, 0)
     for candidate in candidates(before, current, command_line):
         print(candidate if candidate in {FILES, NO_SPACE} else candidate[cut:])
 

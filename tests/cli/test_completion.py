@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
+FLAGS = {"bash": ["--norc", "--noprofile"], "zsh": ["-f"], "fish": ["--no-config"]}
 # Bash hands its words to the function as the tab key would, by its own rules of splitting.
 BASH = r"""
 source <(provreg completion bash)
@@ -23,28 +26,16 @@ read -ra COMP_WORDS <<< "$LINE"
 _provreg provreg
 printf '%s\n' "${COMPREPLY[@]}"
 """
-# A terminal is needed for readline: what the keys leave on the line is read back.
-PRESS_TAB = r"""
-source <(provreg completion bash)
-bind 'set enable-bracketed-paste off' 'set bell-style none'
-"""
 
 
 def run_shell(
     shell: str, script: str, folder: Path, environment: dict[str, str], **more: str
 ) -> str:
     """What `script` prints, with `provreg` on the path."""
-    programs = folder / ".programs"
-    programs.mkdir(exist_ok=True)
-    program = programs / "provreg"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m provreg "$@"\n')
-    program.chmod(0o755)
-    path = f"{programs}:{environment['PATH']}"
-    flags = {"bash": ["--norc", "--noprofile"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
     ran = subprocess.run(
-        [shell, *flags, "-c", script],
+        [shell, *FLAGS[shell], "-c", script],
         cwd=folder,
-        env=environment | more | {"PATH": path},
+        env=environment | more | path_with_provreg(folder, environment),
         capture_output=True,
         check=False,
         text=True,
@@ -52,6 +43,71 @@ def run_shell(
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
+
+
+def path_with_provreg(folder: Path, environment: dict[str, str]) -> dict[str, str]:
+    programs = folder / ".programs"
+    programs.mkdir(exist_ok=True)
+    program = programs / "provreg"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m provreg "$@"\n')
+    program.chmod(0o755)
+    return {"PATH": f"{programs}:{environment['PATH']}"}
+
+
+def press_tab(
+    shell: str, start: str, lines: Sequence[str], folder: Path, environment: dict[str, str]
+) -> list[str]:
+    """What is left on the line of a shell in a terminal when each of `lines` and then the tab key
+    are typed. The line is made an argument of printf, which shows it."""
+    leader, follower = pty.openpty()
+    left = []
+    with subprocess.Popen(
+        [shell, *FLAGS[shell], "-i"],
+        cwd=folder,
+        env=environment | path_with_provreg(folder, environment) | {"PS1": "", "TERM": "dumb"},
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    ) as process:
+        os.close(follower)
+        os.write(leader, f"{start}; echo rea''dy\r".encode())
+        read_until(leader, "ready")
+        for line in lines:
+            # Zsh takes a tab among what was typed before its prompt for a blank.
+            time.sleep(0.5)
+            os.write(leader, line.encode())
+            time.sleep(0.3)
+            os.read(leader, 1 << 16)
+            os.write(leader, b"\t")
+            wait_for_echo(leader)
+            # At the beginning of the line, which becomes an argument.
+            os.write(leader, b"'\x01printf '<%s>\\n' '\r")
+            shown = read_until(leader, "\n<", ">\r\n")
+            left.append(shown.rpartition("\n<")[2].partition(">")[0].rstrip())
+        process.kill()
+    os.close(leader)
+    return left
+
+
+def wait_for_echo(leader: int) -> None:
+    """Waits until something was shown, and then nothing more."""
+    seconds = 30.0
+    while select.select([leader], [], [], seconds)[0]:
+        os.read(leader, 1 << 16)
+        seconds = 1
+
+
+def read_until(leader: int, *texts: str) -> str:
+    """What a terminal shows until all of `texts` were shown, one after the other."""
+    shown, place = "", 0
+    for text in texts:
+        while (found := shown.find(text, place)) < 0:
+            if not select.select([leader], [], [], 60)[0]:
+                raise TimeoutError(shown)
+            shown += os.read(leader, 1 << 16).decode(errors="replace")
+        place = found + len(text)
+    return shown
 
 
 @pytest.fixture
@@ -152,9 +208,9 @@ def test_a_registry_that_is_far_or_broken_gives_no_candidates(
     [
         ("provreg ver", ["verify"]),
         ("provreg verify pe", ["pets"]),
-        # Bash splits at the sign: what follows it is completed.
-        ("provreg verify pets@", ["2", "1"]),
-        ("provreg verify pets@1", ["1"]),
+        # Bash splits at the sign, which it wants back.
+        ("provreg verify pets@", ["@2", "@1"]),
+        ("provreg verify pets@1", ["@1"]),
         ("provreg blame pets --by=ver", ["version"]),
         ("provreg verify --poli", ["--policy"]),
         ("provreg verify --data 'a folder' pe", ["pets"]),
@@ -174,22 +230,28 @@ def test_bash_completes_names_of_files_where_a_file_is_wanted(
     assert shown.splitlines()[0] == "-o default"
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_completes(pets: Path, environment: dict[str, str]) -> None:
-    script = """
-    eval "$(provreg completion zsh | sed '/^if/,$d')"
-    _describe() { print -l -- "${(@P)4}"; }
-    _files() { print files; }
-    compset() { : }
-    words=(provreg ${=LINE} ${LAST-}) CURRENT=$#words
-    [[ -n $ADD ]] && words+=('') && CURRENT=$#words
-    _provreg
-    """
-    shown = run_shell("zsh", script, pets, environment, LINE="verify pets@", ADD="")
-    assert shown.split() == ["pets@2", "pets@1"]
-    shown = run_shell("zsh", script, pets, environment, LINE="ver", ADD="")
-    assert shown.startswith("verify:Verify a version")
-    assert "files" in run_shell("zsh", script, pets, environment, LINE="ingest", ADD="1")
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_tab_key_completes_in_a_terminal(
+    pets: Path, provreg: Run, environment: dict[str, str], shell: str
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    ingest = ("ingest", "data", "--name", "other", "--source", "s", "--sign", "key:ann.key")
+    assert provreg(*ingest).code == 0
+    zsh = "autoload -Uz compinit && compinit -u -d .zcompdump"
+    start = f"{zsh}; source <(provreg completion zsh)"
+    if shell == "bash":
+        start = "source <(provreg completion bash)"
+    lines = {
+        "provreg poli": "provreg policy",
+        "provreg verify pe": "provreg verify pets",
+        "provreg verify other@": "provreg verify other@1",
+        "provreg blame pets --by=ver": "provreg blame pets --by=version",
+        "provreg verify pets --data da": "provreg verify pets --data data/",
+        "provreg sign pets --sign key:ann.key.p": "provreg sign pets --sign key:ann.key.pub",
+    }
+    left = press_tab(shell, start, list(lines), pets, environment)
+    assert left == list(lines.values())
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")

@@ -108,8 +108,7 @@ def _show_by(by: By, tallies: Sequence[Tally], reference: str, output: Output) -
     if by in {By.LABELER, By.SOURCE}:
         columns = ("samples", by.value, "now", "since")
         rows = [
-            (tally.samples, tally.name, counts_of_names(tally.renamed), _versions(tally))
-            for tally in tallies
+            (tally.samples, tally.name, _new_names(tally), _versions(tally)) for tally in tallies
         ]
     else:
         first = ("version", "created") if by is By.VERSION else ("signed by",)
@@ -125,6 +124,14 @@ def _row_of_version(by: By, tally: Tally) -> tuple[object, ...]:
     if by is By.SIGNER:
         return (signers, *counts, _versions(tally))
     return (tally.version.head.version, day(tally.version.head.created), *counts, signers)
+
+
+def _new_names(tally: Tally) -> str | None:
+    """The names that a later version gave: `fay.miller 400`."""
+    names = counts_of_names(tally.renamed)
+    if len(tally.renamed) == 1 and tally.renamed.total() < tally.samples:
+        return f"{names} {tally.renamed.total():,}"
+    return names
 
 
 def _versions(tally: Tally) -> str:

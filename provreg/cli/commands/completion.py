@@ -34,16 +34,16 @@ _ZSH = """\
 # Completion of provreg for Zsh: a file _provreg in a folder of $fpath.
 _provreg() {
     local line files
-    local -a found options
+    local -a found suffix
     while IFS= read -r line; do
         case $line in
             :files) files=1 ;;
-            :nospace) options=(-S '') ;;
+            :nospace) suffix=(-S '') ;;
             *$'\\t'*) found+=("${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}") ;;
             *) found+=("${line//:/\\\\:}") ;;
         esac
     done < <(_PROVREG_COMPLETE=zsh "${words[1]}" "${(@Q)words[2,CURRENT]}" 2>/dev/null)
-    (( $#found )) && _describe -V provreg found $options
+    (( $#found )) && _describe -V provreg found "${suffix[@]}"
     if [[ -n $files ]]; then
         compset -P '*[:=]'
         _files

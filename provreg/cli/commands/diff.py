@@ -168,6 +168,7 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
             words = counts_in_words(diff.changes.counts())
             output.line(f"\n{diff.old_name} -> {diff.new_name}: {words}")
         show_changes(diff, output)
+    _print_later_labels(None if each else between, output)
 
 
 def _between(opened: Registry, old: str, new: str, progress: Progress | None) -> Diff:
@@ -295,7 +296,11 @@ def _print_between(found: Diff, between: Between, output: Output, *, each: bool)
     if not each and (since or dict(between.counts) != counts):
         command = f"provreg diff {found.old_name} {found.new_name} --each"
         output.line(f"`{command}` lists the changes of each version")
-    if between.relabeled:
+
+
+def _print_later_labels(between: Between | None, output: Output) -> None:
+    """Prints who relabeled what counts as injected."""
+    if between is not None and between.relabeled:
         output.line()
         _count(
             ("relabeled later", "label", "labeler", "by"),
