@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.annotations import annotated_by
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import NotFoundError, RevokedError, UsageError
 from provreg.flows.verify.steps import VerifiedVersion
@@ -31,8 +32,9 @@ class Selection:
     """The samples that meet all conditions; None is no condition.
 
     `split`, `label`, `source` and `labeler` are a string or several, one of which must be the
-    sample's; `ids` are ids of samples. `where` is an SQL condition on the columns of an entry
-    (docs/reference/sql.md), or a SELECT from `entries` with a column `id`.
+    sample's; the labelers of its annotations are labelers of it, too. `ids` are ids of samples.
+    `where` is an SQL condition on the columns of an entry (docs/reference/sql.md), or a SELECT from
+    `entries` with a column `id`.
     """
 
     split: Names | None = None
@@ -83,7 +85,10 @@ class Selection:
         for name in ("split", "label", "source", "labeler"):
             wanted = _texts(getattr(self, name), name)
             if wanted is not None:
-                mask &= _is_one_of(entries.column(name), wanted)
+                named = _is_one_of(entries.column(name), wanted)
+                if name == "labeler":
+                    named |= annotated_by(entries.column("annotations"), wanted)
+                mask &= named
         ids = _texts(self.ids, "ids")
         if ids is not None:
             mask &= _with_ids(entries, ids)

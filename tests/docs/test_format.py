@@ -423,7 +423,13 @@ def test_the_fields_of_a_reading_are_those_of_its_schema(
     schema = HEAD_SCHEMA["$defs"][name]
     optional = {field for field, form in said.items() if "Absent where" in form}
     assert set(said) - optional == set(schema["required"])
-    assert set(said) == set(schema["properties"]) - {"labels_file", "beside", "adopted", "says"}
+    assert set(said) == set(schema["properties"]) - {
+        "labels_file",
+        "aggregation",
+        "beside",
+        "adopted",
+        "says",
+    }
 
 
 def test_the_fields_of_what_lies_beside_the_data_are_those_of_the_schema() -> None:

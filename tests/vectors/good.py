@@ -68,6 +68,21 @@ def _annotated() -> list[dict[str, Any]]:
     ]
 
 
+def _aggregated() -> list[dict[str, Any]]:
+    def notes(*labels: str | None) -> list[dict[str, Any]]:
+        names = zip(labels, "abc", strict=False)
+        return [{"label": label, "labeler": name, "labeled_at": None} for label, name in names]
+
+    return [
+        entry("1", label="cat", annotations=notes("cat", "dog", "cat")),
+        entry("2", annotations=notes("cat", "dog")),
+        entry("3", annotations=notes(None)),
+        entry("4", label="cat", annotations=notes(None, "cat")),
+        entry("5", label="dog", labeler="ann"),
+        entry("6", annotations=[]),
+    ]
+
+
 IDS = (
     "Zebra", "a b", "a/b", "cafe\u0301", "caf\u00e9", "e\u0301", "stra\u00dfe", "\u0394",
     "\u6f22\u5b57", "\uff5e", "\U0001f600", "\U0010ffff",
@@ -89,6 +104,8 @@ ROWS: tuple[tuple[str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
      {"reading": TABLE}),
     ("annotations", "Several people's labels; no annotations and an empty list are two things.",
      _annotated(), {"reading": TABLE}),
+    ("aggregation", "The label is that of most annotations, and none where they are tied.",
+     _aggregated(), {"reading": TABLE | {"aggregation": "majority"}}),
     ("long-labels", "Labels of more than 1,024 bytes are kept as digests.",
      [entry("1", label="short"), entry("2", label_digest=blake3(LONG.encode()).digest())],
      {"label_type": "text", "classes": [], "reading": TABLE}),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from case import Case
-from forge import INSIDE, Forge, Kept, document, entry, many, pets, table, uncut
+from forge import FOLDER, INSIDE, Forge, Kept, document, entry, many, pets, table, uncut
 
 from provreg.core.manifest.limits import LIMITS
 
@@ -26,8 +26,13 @@ def _ids(*ids: str) -> list[dict[str, Any]]:
     return [entry(identity) for identity in ids]
 
 
+def _notes(*labels: str | None) -> list[dict[str, Any]]:
+    return [{"label": label, "labeler": name} for label, name in zip(labels, "abc", strict=False)]
+
+
 # (name, what is wrong, what the message says, rows, facts of the head). A head cannot say a name
 # that is too long; it says none then, which is looked at later.
+MAJORITY = FOLDER | {"aggregation": "majority"}
 PACKAGE = {"reader": "lines", "package": "provreg-lines", "package_version": "1.2",
            "samples": "files"}  # fmt: skip
 ROWS: tuple[tuple[str, str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
@@ -108,6 +113,18 @@ ROWS: tuple[tuple[str, str, str, list[dict[str, Any]], dict[str, Any]], ...] = (
      "is not in Unicode's normalization form C", _pets(labeler="rene\u0301"), {}),
     ("annotation-labeler-zero-width", "an annotation's labeler that holds a character of no width",
      "of an annotation has a hidden character", _pets(annotations=[{"labeler": "ann\u200b"}]), {}),
+    ("label-not-the-majority", "a label that is not that of most annotations",
+     "the label is not the majority of its annotations",
+     _pets(label="cat", annotations=_notes("dog", "dog", "cat")), {"reading": MAJORITY}),
+    ("label-of-tied-annotations", "a label though the annotations are tied",
+     "the label is not the majority of its annotations",
+     _pets(label="cat", annotations=_notes("dog", "cat", None)), {"reading": MAJORITY}),
+    ("label-of-empty-annotations", "a label though nobody annotated",
+     "the label is not the majority of its annotations",
+     _pets(label="cat", annotations=[]), {"reading": MAJORITY}),
+    ("aggregation-unknown", "a rule of aggregation that nobody knows",
+     "'mean' is not a rule of aggregation", pets(),
+     {"reading": MAJORITY | {"aggregation": "mean"}}),
     ("sources-miscounted", "a false number of sources", "counts of sources are wrong", pets(),
      {"sources": {"distinct": 2}}),
     ("sources-false-top", "a false count for a source", "counts of sources are wrong", pets(),

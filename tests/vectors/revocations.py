@@ -102,6 +102,7 @@ def latest(
 def cases(kept: Kept) -> Iterator[Case]:
     yield from _revoked(kept)
     yield from _samples(kept)
+    yield from _annotated_samples(kept)
     yield from _lapsing(kept)
     yield from _hidden(kept)
     yield from _latest(kept)
@@ -149,6 +150,30 @@ def _samples(kept: Kept) -> Iterator[Case]:
         asked = first if reference == "pets@1" else digest
         yield Case(f"good-samples-of-{name}", claim, forge.files, reference=reference,
                    facts={"head": asked, "revoked": ids}, policy=trust())  # fmt: skip
+
+
+def _annotated_samples(kept: Kept) -> Iterator[Case]:
+    """An annotator of three samples: of one still, of one no longer, of one with a new label."""
+    notes = [{"label": "cat", "labeler": name, "labeled_at": None} for name in ("cho", "fay")]
+    rows = {row["id"]: row for row in table(pets()).to_pylist()}
+    for identity in ("cat/1.jpg", "cat/2.jpg", "cat/3.jpg"):
+        rows[identity] |= {"labeler": None, "annotations": notes}
+    before = table([rows[identity] for identity in sorted(rows)])
+    rows["cat/2.jpg"] |= {"labeler": "ann", "annotations": None}
+    rows["cat/3.jpg"] |= {"label": "dog", "labeler": "ann", "annotations": None}
+    after = table([rows[identity] for identity in sorted(rows)])
+    forge = Forge(kept)
+    first = forge.version(before, forge.parts("pets-annotated", before))
+    digest = forge.version(
+        after, forge.parts("pets-annotated-again", after), parent=first, version=2,
+        changes=compare(before, after).counts(),
+    )  # fmt: skip
+    revocation(forge, digest, 2, samples={"by": "labeler", "name": "fay", "since": 1})
+    yield Case(
+        "good-samples-of-an-annotator", "A label has the labelers of its annotations.",
+        forge.files, reference="pets", policy=trust(),
+        facts={"head": digest, "revoked": ["cat/1.jpg", "cat/2.jpg"]},
+    )  # fmt: skip
 
 
 def _good(name: str, claim: str, forge: Forge, head: str, **known: Any) -> Case:

@@ -125,6 +125,14 @@ def name_counts(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, 
     }
 
 
+def majority(annotations: Sequence[Mapping[str, Any]]) -> str | None:
+    """docs/format/manifest.md, "Entry"."""
+    votes = Counter(note["label"] for note in annotations if note["label"] is not None)
+    most = max(votes.values(), default=0)
+    first = [label for label, count in votes.items() if count == most]
+    return first[0] if len(first) == 1 else None
+
+
 def check_bearing(head: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> None:
     for field, column in (("sources", "source"), ("labelers", "labeler")):
         refuse_unless(head[field] == name_counts(entries, column), field)
@@ -134,6 +142,12 @@ def check_bearing(head: Mapping[str, Any], entries: Sequence[Mapping[str, Any]])
     kind = ("none", "class", "text").index(head["label_type"])
     refuse_unless(needed <= kind, "label type")
     refuse_unless(kind != 1 or labels <= set(head["classes"]), "class")
+    rule = head["reading"].get("aggregation")
+    refuse_unless(rule in (None, "majority"), "aggregation")
+    for entry in entries if rule else ():
+        if entry["annotations"] is not None:
+            refuse_unless(entry["label"] == majority(entry["annotations"]), "majority")
+            refuse_unless(entry["label_digest"] is None, "long majority")
     if head["reading"]["reader"] == "folder" or head["reading"].get("samples") == "files":
         check_paths([entry["id"] for entry in entries])
 

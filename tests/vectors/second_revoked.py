@@ -65,7 +65,7 @@ def bearers(line: Sequence[Entries], by: str, name: str) -> list[set[str]]:
     """Of each version of a line the ids that have the name or had it."""
     found: list[set[str]] = []
     for place, now in enumerate(line):
-        has = {identity for identity, entry in now.items() if entry[by] == name}
+        has = {identity for identity, entry in now.items() if name in names(entry, by)}
         if place:
             old, bore = line[place - 1], found[-1]
             has |= {
@@ -79,6 +79,12 @@ def bearers(line: Sequence[Entries], by: str, name: str) -> list[set[str]]:
             }
         found.append(has)
     return found
+
+
+def names(entry: Mapping[str, Any], by: str) -> set[str | None]:
+    if by == "source":
+        return {entry["source"]}
+    return {entry["labeler"], *(note["labeler"] for note in entry["annotations"] or ())}
 
 
 def stands(here: Entries, there: Entries, one: str, by: str) -> bool:

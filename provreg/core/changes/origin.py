@@ -29,7 +29,7 @@ from provreg.core.manifest.columns import (
     unequal,
     whole,
 )
-from provreg.core.manifest.entry import ENTRY, NO_ENTRIES
+from provreg.core.manifest.entry import ANNOTATIONS, ENTRY, NO_ENTRIES
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import InputError
@@ -54,24 +54,31 @@ def assign_origin(
     *,
     labels_known: bool,
     splits_known: bool,
+    annotations: pa.ChunkedArray | None = None,
 ) -> pa.Table:
     """The entries (schema ENTRY) of a version with these `samples` (schema SAMPLE, in order).
 
     If the data has no labels (`labels_known` is False) or splits, samples keep those of the parent.
+    `annotations` has those of each sample, null for samples without; the labels of the others are
+    their result, which can be that there is none.
     Raises InputError that names the first sample without a source, or with a text that is too long.
     """
     continuation = (
         None if parent is None else _find_continued(parent, samples, labels_known=labels_known)
     )
+    if annotations is None:
+        annotations = chunked_nulls(ANNOTATIONS, samples.num_rows)
     entries = [NO_ENTRIES]
     for at in range(0, samples.num_rows, _SLICE):
         batch = samples.slice(at, _SLICE)
+        annotated = annotations.slice(at, _SLICE)
         if parent is None or continuation is None:
-            columns = _new_columns(batch, defaults)
+            columns = _new_columns(batch, annotated, defaults)
         else:
             rows = continuation.rows[at : at + _SLICE]
             columns = _successor_columns(
                 batch,
+                annotated,
                 take_rows(parent, rows),
                 rows >= 0,
                 None
@@ -141,7 +148,7 @@ def _find_continued(parent: pa.Table, samples: pa.Table, *, labels_known: bool) 
 
 
 def _new_columns(
-    samples: pa.Table, defaults: OriginDefaults
+    samples: pa.Table, annotations: pa.ChunkedArray, defaults: OriginDefaults
 ) -> dict[str, pa.Array | pa.ChunkedArray]:
     """The columns of entries without a parent."""
     label, label_digest = split_long_labels(samples.column("label"))
@@ -151,12 +158,16 @@ def _new_columns(
         "label": label,
         "label_digest": label_digest,
         "source": _with_default(samples.column("source"), defaults.source),
-        "labeler": _with_default(samples.column("labeler"), defaults.labeler),
+        "labeler": _unless_annotated(
+            _with_default(samples.column("labeler"), defaults.labeler), annotations
+        ),
+        "annotations": annotations,
     }
 
 
 def _successor_columns(
     samples: pa.Table,
+    annotations: pa.ChunkedArray,
     before: pa.Table,
     continues: Mask,
     moved: tuple[pa.Table, Mask] | None,
@@ -182,8 +193,11 @@ def _successor_columns(
 
     same_content = continues & ~unequal(samples.column("content"), before.column("content"))
     label, label_digest = split_long_labels(samples.column("label"))
+    annotated = whole(annotations)
     if not labels_known:
         no_label = pc.and_(label.is_null(), label_digest.is_null())
+        # Of people who disagree no label may follow: that is a result, too.
+        no_label = pc.and_(no_label, annotated.is_null())
         label = pc.if_else(no_label, inherited("label", continues), label)
         label_digest = pc.if_else(no_label, inherited("label_digest", continues), label_digest)
     same_label = continues & ~unequal(label, old("label"))
@@ -218,13 +232,25 @@ def _successor_columns(
         "labeler": pc.coalesce(whole(samples.column("labeler")), labeler),
         "split": split if splits_known else pc.coalesce(split, inherited("split", continues)),
         "delivery": inherited("delivery", same_content & same_label),
-        "annotations": inherited("annotations", same_label),
+        "annotations": pc.coalesce(annotated, inherited("annotations", same_label)),
     }
+    for name in ("labeler", "labeled_at"):
+        columns[name] = _unless_annotated(columns[name], annotated)
     for name in ("label", "source", "labeler", "split"):
         # Reuse the parent's dictionaries, which are already mapped.
         if not unequal(columns[name], old(name)).any():
             columns[name] = before.column(name)
     return columns
+
+
+def _unless_annotated(
+    column: pa.Array | pa.ChunkedArray, annotations: pa.Array | pa.ChunkedArray
+) -> pa.Array | pa.ChunkedArray:
+    """`column`, with null where new annotations name people and times of their own."""
+    if annotations.null_count == len(annotations):
+        return column
+    column = without_dictionary(column)
+    return pc.if_else(whole(annotations).is_null(), column, pa.scalar(None, column.type))
 
 
 def _as_entries(columns: dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.changes.changes import Changes
+from provreg.core.manifest.annotations import annotated_by
 from provreg.core.manifest.columns import (
     Mask,
     RowNumbers,
@@ -60,7 +61,7 @@ class NamedEntries:
 
     def mask(self, name: Name) -> Mask:
         """Which entries have the name, or had it earlier."""
-        return _is(self.entries.column(name.by), name.name) | self.former[name]
+        return _has(self.entries, name) | self.former[name]
 
 
 def revoked_mask(
@@ -96,7 +97,8 @@ def former_after(changes: Changes, name: Name, former: pa.Array) -> pa.Array:
     id: equal bytes cannot be told apart.
     """
     old_ids = take(changes.old, "id", changes.old_rows)
-    has_name = _is(take(changes.old, name.by, changes.old_rows), name.name)
+    columns = changes.old.select([name.by, "annotations"])
+    has_name = _has(take_entries(columns, changes.old_rows), name)
     named = has_name | _mask(pc.is_in(old_ids, value_set=former))
     if not named.any():
         return former
@@ -144,8 +146,13 @@ def _keys(entries: pa.Table, rows: RowNumbers, columns: Sequence[str]) -> pa.Arr
     return values[0] if len(values) == 1 else claim_keys(*values)
 
 
-def _is(column: pa.Array | pa.ChunkedArray, text: str) -> Mask:
-    return _mask(pc.fill_null(pc.equal(without_dictionary(column), text), False))
+def _has(entries: pa.Table, name: Name) -> Mask:
+    """Which entries have the name: as source or labeler, or as labeler of an annotation."""
+    column = without_dictionary(entries.column(name.by))
+    found = _mask(pc.fill_null(pc.equal(column, name.name), False))
+    if name.by == "labeler":
+        found = found | annotated_by(entries.column("annotations"), pa.array([name.name]))
+    return found
 
 
 def _mask(found: pa.Array | pa.ChunkedArray) -> Mask:

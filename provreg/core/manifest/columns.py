@@ -115,13 +115,28 @@ def unequal(a: pa.ChunkedArray | pa.Array, b: pa.ChunkedArray | pa.Array) -> Mas
 
 def _differ(a: pa.Array, b: pa.Array) -> Mask:
     if pa.types.is_list(a.type):
-        pairs = zip(a.to_pylist(), b.to_pylist(), strict=True)
-        return np.fromiter((x != y for x, y in pairs), np.bool_, len(a))
+        return _lists_differ(a, b)
+    if pa.types.is_struct(a.type):
+        fields = range(a.type.num_fields)
+        masks = [_differ(pc.struct_field(a, [at]), pc.struct_field(b, [at])) for at in fields]
+        return np.asarray(np.logical_or.reduce(masks), np.bool_)
     if not a.null_count and not b.null_count:
         return ~np.asarray(pc.equal(a, b).to_numpy(zero_copy_only=False), np.bool_)
     both_null = pc.and_(a.is_null(), b.is_null())
     same = pc.or_(pc.fill_null(pc.equal(a, b), False), both_null)
     return ~np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _lists_differ(a: pa.Array, b: pa.Array) -> Mask:
+    """Where two lists have another length, or other items."""
+    lengths, others = (pc.fill_null(pc.list_value_length(lists), -1).to_numpy() for lists in (a, b))
+    differ = lengths != others
+    alike = np.flatnonzero(~differ & (lengths > 0))
+    if len(alike):
+        rows = pa.array(alike)
+        items = _differ(a.take(rows).flatten(), b.take(rows).flatten())
+        differ[np.repeat(alike, lengths[alike])[items]] = True
+    return np.asarray(differ, np.bool_)
 
 
 def claim_keys(content: pa.Array, label: pa.Array, label_digest: pa.Array) -> pa.Array:

@@ -18,6 +18,7 @@ from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.annotations import check_aggregation
 from provreg.core.manifest.columns import ascending, byte_lengths, reorder, unsafe_ids
 from provreg.core.manifest.entry import ENTRY, TIMESTAMP
 from provreg.core.manifest.head import (
@@ -109,6 +110,7 @@ def check_version(head: Head, entries: pa.Table) -> None:
         raise FormatError(f"the label {quoted(stranger)} is not one of the head's classes")
     if samples_are_files(head.reading):
         check_path_ids(entries.column("id"))
+    check_aggregation(head.reading, entries)
 
 
 def name_counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:

@@ -9,6 +9,8 @@ from provreg.core.encoding.text import quoted
 from provreg.core.encoding.times import format_duration
 from provreg.core.policy.policy import (
     FreshnessRule,
+    LabelRule,
+    NameList,
     Policy,
     Principal,
     PublishRule,
@@ -89,8 +91,23 @@ def _describe_content(rule: PublishRule) -> Iterator[str]:
             yield f"  {origin}: not {_list(names.forbid)}"
         if origin == "labelers":
             yield f"  a sample without a labeler is {'allowed' if names.absent else 'refused'}"
+    if rule.labels is not None:
+        yield from _describe_labels(rule.labels)
     for limit in rule.limits:
         yield f"  {limit}"
+
+
+def _describe_labels(labels: LabelRule) -> Iterator[str]:
+    if labels.allow is not None:
+        yield f"  labels: {_list(labels.allow)} and no other"
+    if labels.forbid:
+        yield f"  labels: not {_list(labels.forbid)}"
+    if not labels.absent and labels.share is None and labels.count is None:
+        yield "  a sample without a label is refused"
+    else:
+        yield f"  samples without a label: {labels.absent_in_words}"
+    if labels.signers_for_new is not None:
+        yield f"  a new label needs {labels.signers_for_new} of them to sign"
 
 
 def _list(names: Sequence[str]) -> str:
@@ -101,11 +118,18 @@ def _ineffective(policy: Policy, rule: Rule, earlier: Sequence[Rule]) -> Iterato
     for name in rule.datasets:
         if any(other.covers(name) for other in earlier):
             yield f"{name} has no effect here: an earlier rule covers it"
-    has_waiver = isinstance(rule, PublishRule) and any(limit.unless for limit in rule.limits)
+    has_waiver = isinstance(rule, PublishRule) and (
+        any(limit.unless for limit in rule.limits)
+        or (rule.labels is not None and rule.labels.signers_for_new is not None)
+    )
     if rule.countersigners and rule.threshold == 1 and not has_waiver:
         yield "its countersigners have no effect: one signature of a principal is enough"
     if isinstance(rule, PublishRule):
-        for names in filter(None, (rule.sources, rule.labelers)):
+        bounds: tuple[NameList | LabelRule | None, ...]
+        bounds = (rule.sources, rule.labelers, rule.labels)
+        for names in bounds:
+            if names is None:
+                continue
             for name in names.allow or ():
                 if not names.allows(name):
                     yield f"{quoted(name)} is both allowed and forbidden: it is refused"

@@ -18,6 +18,7 @@ from provreg.core.manifest.head import KINDS
 from provreg.core.policy.identities import check_disjoint, read_identity
 from provreg.core.policy.policy import (
     FreshnessRule,
+    LabelRule,
     Limit,
     NameList,
     Origin,
@@ -166,6 +167,7 @@ def _read_publish(fields: Fields) -> PublishRule:
         minimum_version=minimum,
         sources=read_names(fields, "source"),
         labelers=read_names(fields, "labeler"),
+        labels=_read_labels(fields, threshold, len(principals) + len(countersigners)),
         limits=read_limits(fields, threshold, len(principals) + len(countersigners)),
         maximum_age=_read_age(fields),
         required=_read_required(fields),
@@ -291,6 +293,37 @@ def read_names(fields: Fields, origin: Origin) -> NameList | None:
     return NameList(allow, forbid, absent)
 
 
+def _read_labels(fields: Fields, threshold: int, signers: int) -> LabelRule | None:
+    """`labels` of a publish rule with this threshold and number of signers; None if absent."""
+    if not fields.has("labels"):
+        return None
+    labels = fields.object("labels")
+    allow = _read_list(labels, "allow") if labels.has("allow") else None
+    forbid = _read_list(labels, "forbid") if labels.has("forbid") else ()
+    absent, share, count = False, None, None
+    bounds_absent = labels.has("absent")
+    if bounds_absent:
+        value = labels.raw("absent")
+        if isinstance(value, bool):
+            absent = value
+        elif isinstance(value, Mapping):
+            bounds = Fields(value, "policy: absent of labels")
+            share = _read_share(bounds) if bounds.has("share") else None
+            count = bounds.integer("count") if bounds.has("count") else None
+            bounds.done()
+            if share is None and count is None:
+                raise labels.wrong("absent", "has neither share nor count")
+        else:
+            raise labels.wrong("absent", "is neither a boolean nor a table of share and count")
+    new = None
+    if labels.has("signers_for_new"):
+        new = _read_unless(labels, "signers_for_new", threshold, signers)
+    labels.done()
+    if allow is None and not forbid and new is None and not bounds_absent:
+        raise fields.wrong("labels", "has none of allow, forbid, absent and signers_for_new")
+    return LabelRule(allow, forbid, absent, share, count, new)
+
+
 def read_limits(fields: Fields, threshold: int, signers: int) -> tuple[Limit, ...]:
     """The `limits` of a publish rule with this threshold and number of signers."""
     if not fields.has("limits"):
@@ -315,15 +348,18 @@ def _read_limit(fields: Fields, threshold: int, signers: int) -> Limit:
     each = _read_each(fields) if fields.has("each") else None
     if each is not None and kinds == ("removed",):
         raise fields.wrong("each", f"has no effect: a removal has no {each}")
-    unless = None
-    if fields.has("unless"):
-        unless = fields.integer("unless", minimum=1)
-        if not threshold < unless <= signers:
-            raise fields.wrong(
-                "unless",
-                f"is {unless}, expected more than the threshold {threshold}, at most {signers}",
-            )
+    unless = _read_unless(fields, "unless", threshold, signers) if fields.has("unless") else None
     return Limit(() if kinds == KINDS else kinds, share, count, each, unless)
+
+
+def _read_unless(fields: Fields, name: str, threshold: int, signers: int) -> int:
+    """A number of principals above the threshold, of which there are as many."""
+    number = fields.integer(name, minimum=1)
+    if not threshold < number <= signers:
+        raise fields.wrong(
+            name, f"is {number}, expected more than the threshold {threshold}, at most {signers}"
+        )
+    return number
 
 
 def _read_share(fields: Fields) -> Decimal:
@@ -347,7 +383,7 @@ def _read_list(fields: Fields, name: str) -> tuple[str, ...]:
     names = fields.texts(name, limit=_MAX_NAMES)
     for pattern in names:
         if not 0 < len(pattern) <= _MAX_NAME or name_complaint(pattern) is not None:
-            raise fields.wrong(name, f"has an invalid source or labeler: {quoted(pattern)}")
+            raise fields.wrong(name, f"has an invalid name: {quoted(pattern)}")
     if not names:
         raise fields.wrong(name, "is empty")
     return names

@@ -168,6 +168,52 @@ class NameList:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRule:
+    """The allowed labels of a version's samples, as names or patterns, and how many have none.
+
+    Without `allow`, all that `forbid` does not cover. At most `share` of the samples and at most
+    `count` may have no label; without both none may, or with `absent` all may. A label that is new
+    since the base needs at least `signers_for_new` principals.
+    """
+
+    allow: tuple[str, ...] | None = None
+    forbid: tuple[str, ...] = ()
+    absent: bool = False
+    share: Decimal | None = None
+    count: int | None = None
+    signers_for_new: int | None = None
+
+    def allows(self, label: str) -> bool:
+        """Whether a sample can have this label; `forbid` takes precedence over `allow`."""
+        if covers(self.forbid, label):
+            return False
+        return self.allow is None or covers(self.allow, label)
+
+    def max_absent(self, samples: int) -> int:
+        """How many of this number of samples may have no label."""
+        if self.absent:
+            return samples
+        bounds = [] if self.count is None else [self.count]
+        if self.share is not None:
+            bounds.append(int(self.share * samples))
+        return min(bounds, default=0)
+
+    def bounds_new(self, signed: int) -> bool:
+        """Whether new labels are refused with this number of signing principals."""
+        return self.signers_for_new is not None and signed < self.signers_for_new
+
+    @property
+    def absent_in_words(self) -> str:
+        """How many samples may have no label: "at most 1 %"."""
+        bounds = [] if self.share is None else [f"{float(self.share * 100):g} %"]
+        if self.count is not None:
+            bounds.append(f"{self.count:,}")
+        if bounds:
+            return f"at most {' and '.join(bounds)}"
+        return "any number" if self.absent else "none"
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """How much a version may change: at most `share` of the parent's samples and at most `count`.
 
@@ -253,12 +299,27 @@ class PublishRule(Rule):
     minimum_version: int = field(default=1, kw_only=True)
     sources: NameList | None = field(default=None, kw_only=True)
     labelers: NameList | None = field(default=None, kw_only=True)
+    labels: LabelRule | None = field(default=None, kw_only=True)
     limits: tuple[Limit, ...] = field(default=(), kw_only=True)
 
     @property
     def checks_content(self) -> bool:
         """Whether the rule restricts contents or changes."""
-        return bool(self.limits or self.sources or self.labelers)
+        return bool(self.limits or self.sources or self.labelers or self.labels)
+
+    def bounds_changes(self, signed: int) -> bool:
+        """Whether changes are restricted with this number of signing principals."""
+        if self.labels is not None and self.labels.bounds_new(signed):
+            return True
+        return not all(limit.is_waived(signed) for limit in self.limits)
+
+    def is_lifted_above(self, signed: int) -> bool:
+        """Whether more than this number of signing principals lift a restriction of changes."""
+        if self.labels is not None and self.labels.bounds_new(signed):
+            return True
+        return any(
+            limit.unless is not None and not limit.is_waived(signed) for limit in self.limits
+        )
 
 
 @dataclass(frozen=True, slots=True)

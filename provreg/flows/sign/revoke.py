@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference, check_utf8
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.annotations import annotated_by
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.manifest import name_counts, parse_name_table
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.revocation import (
     MAX_REASON_BYTES,
     MAX_REVOCATION,
@@ -131,7 +134,11 @@ def plan_revocation(
         return RevocationPlan(revocation, head.samples, head.samples, proposed=proposed)
     entries = load_entries(workspace, head)
     mask = rows_revoked(workspace, digest, head, entries, [samples])
-    names = name_counts(entries.column(samples.by).filter(pa.array(mask)))
+    current = without_dictionary(entries.column(samples.by))
+    if samples.by == "labeler":
+        annotated = annotated_by(entries.column("annotations"), pa.array([samples.name]))
+        current = pc.if_else(pa.chunked_array([annotated]), samples.name, current)
+    names = name_counts(current.filter(pa.array(mask)))
     earlier = tuple(_earlier(workspace, head, samples))
     return RevocationPlan(revocation, head.samples, int(mask.sum()), tuple(names), earlier)
 

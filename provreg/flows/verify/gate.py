@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
 from provreg.core.changes.changes import Changes, compare
-from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
+from provreg.core.changes.content_rules import change_refusals, content_refusals
 from provreg.core.policy.policy import PublishRule
 from provreg.flows.verify.manifest import load_entries
 from provreg.flows.verify.steps import Base, Judge, nothing_before
@@ -44,13 +45,14 @@ def gate(
     rule = judge.trust.policy.publish_rule(dataset)
     if rule is None or not rule.checks_content:
         return None
-    refusals, signed = disallowed_origins(rule, entries), signers or rule.threshold
-    if parent is None or all(limit.is_waived(signed) for limit in rule.limits):
+    refusals, signed = content_refusals(rule, entries), signers or rule.threshold
+    if parent is None or not rule.bounds_changes(signed):
         return Gate(rule, None, tuple(refusals))
     base = judge.base(parent)
     if base is None:
         return Gate(rule, None, (*refusals, nothing_before(rule, dataset).message))
+    load_base = partial(load_entries, judge.workspace, base.head)
     if base.digest != parent:
-        changes = compare(load_entries(judge.workspace, base.head), entries)
-    refusals += exceeded_limits(rule, changes, base.head.samples, signed)
+        changes = compare(load_base(), entries)
+    refusals += change_refusals(rule, changes, base.head, signed, load_base)
     return Gate(rule, base, tuple(refusals))

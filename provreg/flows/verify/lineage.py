@@ -144,10 +144,8 @@ def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -
         return "distrusted"
     if not verdict.trusted:
         return "waiting" if verdict.approvals else "distrusted"
-    limits = () if verdict.rule is None else verdict.rule.limits
-    signers = len(verdict.approvals)
-    lifts = any(limit.unless is not None and not limit.is_waived(signers) for limit in limits)
-    return "waiting" if lifts else "distrusted"
+    rule, signers = verdict.rule, len(verdict.approvals)
+    return "waiting" if rule is not None and rule.is_lifted_above(signers) else "distrusted"
 
 
 def changes_on(workspace: Workspace, line: Sequence[Ancestor]) -> pa.Table | None:

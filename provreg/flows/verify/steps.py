@@ -291,20 +291,19 @@ class Judge:
         rule, head = signed.verdict.rule, signed.head
         if rule is None or not rule.checks_content:
             return []
-        from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
+        from provreg.core.changes.content_rules import change_refusals, content_refusals
         from provreg.flows.verify.changes import changes_between
         from provreg.flows.verify.manifest import entries_of_checked, load_entries
 
         entries = (entries_of_checked if held else load_entries)(self.workspace, head)
-        refuse(rule, disallowed_origins(rule, entries))
+        refuse(rule, content_refusals(rule, entries))
         signers = len(signed.verdict.approvals)
-        detail = "its sources and labelers are taken"
-        limits = [limit for limit in rule.limits if not limit.is_waived(signers)]
+        detail = "its sources, labelers and labels are taken"
         # A first version changes nothing: its signers answer for all of it. So does who pinned one.
         pinned = self.workspace.pinned(head, signed.digest) is not None
-        if limits and pinned:
+        if rule.bounds_changes(signers) and pinned:
             detail = "you pinned it, so its changes are not limited"
-        elif limits and head.parent is not None:
+        elif rule.bounds_changes(signers) and head.parent is not None:
             try:
                 base = self.base(head.parent)
                 if base is None:
@@ -312,7 +311,8 @@ class Judge:
                 changes = changes_between(self.workspace, base.head, head)
             except (NotTrustedError, DamagedError, NotFoundError) as error:
                 raise step_error(11, error) from None
-            refuse(rule, exceeded_limits(rule, changes, base.head.samples, signers), base)
+            load_base = partial(load_entries, self.workspace, base.head)
+            refuse(rule, change_refusals(rule, changes, base.head, signers, load_base), base)
             detail = f"{len(changes):,} changes since {base} are within its limits"
         return [f"{detail}, by {rule}"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pyarrow as pa
 from blake3 import blake3
@@ -11,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provreg.core.changes.changes import BIT, compare
-from provreg.core.changes.content_rules import disallowed_origins, exceeded_limits
+from provreg.core.changes.content_rules import (
+    disallowed_labels,
+    disallowed_origins,
+    exceeded_limits,
+    new_labels,
+)
 from provreg.core.manifest.entry import ENTRY
-from provreg.core.manifest.head import KINDS
-from provreg.core.policy.policy import Limit, NameList, PublishRule
+from provreg.core.manifest.head import KINDS, Head
+from provreg.core.policy.policy import LabelRule, Limit, NameList, PublishRule
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -163,3 +169,95 @@ def test_a_limit_holds_exactly_when_no_count_is_above_it(
             groups[name] = groups.get(name, 0) + 1
     beyond = max(groups.values(), default=0) > (limit.count or 0)
     assert bool(exceeded_limits(rule(limit), changes, old.num_rows, 1)) is beyond
+
+
+def notes(*people: str) -> list[dict[str, Any]]:
+    return [{"label": "cat", "labeler": name} for name in people]
+
+
+ANNOTATED = {"labeler": None, "annotations": notes("ben", "cho")}
+
+
+def test_people_who_annotate_are_labelers_of_the_rule() -> None:
+    entries = pets(2, _001=ANNOTATED, _002={"labeler": None})
+    allowed = rule(labelers=NameList(("ann", "ben", "cho")))
+    assert disallowed_origins(allowed, entries) == ["1 sample has no labeler"]
+    allowed = rule(labelers=NameList(("ann", "ben"), absent=True))
+    assert disallowed_origins(allowed, entries) == ["annotations have the labeler 'cho'"]
+
+
+def test_an_empty_list_of_annotations_names_no_labeler() -> None:
+    entries = pets(2, _001={"labeler": None, "annotations": []})
+    assert disallowed_origins(rule(labelers=NameList(("ann",))), entries) == [
+        "1 sample has no labeler"
+    ]
+
+
+def test_a_limit_for_each_labeler_counts_everybody_who_annotated() -> None:
+    each = Limit(count=1, each="labeler")
+    new = pets(10, a=ANNOTATED, b=ANNOTATED | {"annotations": notes("cho", "cho")})
+    (words,) = said(each, new)
+    assert words.startswith("2 samples from the labeler 'cho' are changed in any way")
+    assert said(Limit(count=2, each="labeler"), new) == []
+    # Nobody hides among the annotators: who sets labels alone is counted with nobody.
+    nobody = pets(10, a={"labeler": None}, b={"labeler": None, "annotations": []})
+    assert "no labeler" in said(each, nobody)[0]
+
+
+def test_labels_are_allowed_by_name_and_counted_where_absent() -> None:
+    entries = pets(8, _001={"label": "catt"}, _002={"label": None}, _003={"label": None})
+    labels = LabelRule(("cat", "dog"))
+    assert disallowed_labels(rule(labels=labels), entries) == [
+        "1 sample has the label 'catt'",
+        "2 samples have no label",
+    ]
+    some = LabelRule(("cat*",), share=Decimal("0.25"), count=5)
+    assert disallowed_labels(rule(labels=some), entries) == []
+    fewer = LabelRule(("cat*",), share=Decimal("0.24"))
+    assert disallowed_labels(rule(labels=fewer), entries) == [
+        "2 samples have no label, at most 24 % may have none"
+    ]
+    assert disallowed_labels(rule(labels=LabelRule(None, ("cat",), absent=True)), entries) == [
+        "5 samples have the label 'cat'"
+    ]
+    assert disallowed_labels(rule(), entries) == []
+
+
+def test_a_long_label_is_a_label_and_none_that_a_name_allows() -> None:
+    long = pets(2, _001={"label": None, "label_digest": b"d" * 32})
+    assert disallowed_labels(rule(labels=LabelRule()), long) == []
+    assert disallowed_labels(rule(labels=LabelRule(("*",))), long) == [
+        "1 sample has a label of more than 1,024 bytes"
+    ]
+
+
+def new(before: pa.Table, after: pa.Table, signed: int = 1, **head: Any) -> list[str]:
+    base = SimpleNamespace(**({"classes": ("cat",), "label_type": "class"} | head))
+    return new_labels(
+        rule(labels=LabelRule(signers_for_new=2)),
+        compare(before, after),
+        cast(Head, base),
+        signed,
+        lambda: before,
+    )
+
+
+def test_a_new_label_needs_more_signers() -> None:
+    after = pets(_001={"label": "catt"}, x={"label": "dog"}, y={"label": "dog"}, z={"label": None})
+    assert new(pets(), after) == [
+        "2 samples have the new label 'dog', 2 principals must sign a new label",
+        "1 sample has the new label 'catt', 2 principals must sign a new label",
+    ]
+    assert new(pets(), after, signed=2) == []
+    assert new(pets(), after, classes=("cat", "catt", "dog")) == []
+    assert new(pets(), pets(_000={"gone": True})) == []
+
+
+def test_a_new_text_is_a_new_label_and_a_known_one_is_not() -> None:
+    text = {"classes": (), "label_type": "text"}
+    before = pets(_001={"label": "a dog", "label_digest": None})
+    assert new(before, pets(12, _001={"label": "a dog"}), **text) == []
+    assert new(before, pets(_001={"label": None, "label_digest": b"d" * 32}), **text) == [
+        "1 labels are new, 2 principals must sign a new label"
+    ]
+    assert "'a cat'" in new(before, pets(_002={"label": "a cat"}), **text)[0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from provreg.core.policy.explain import explain
 from provreg.core.policy.policy import (
     FreshnessRule,
     Identity,
+    LabelRule,
     Policy,
     Principal,
     PublishRule,
@@ -109,3 +111,23 @@ def test_what_can_never_apply_is_pointed_at() -> None:
         rule("alice", countersigners=("ci",), required="log"),
     ):
         assert "it can never be met" in notes(never)
+
+
+def test_bounds_of_labels_are_told() -> None:
+    labels = LabelRule(("cat", "dog"), ("catt",), share=Decimal("0.02"), signers_for_new=2)
+    rule = PublishRule(("*",), ("alice",), countersigners=("ci",), labels=labels, place=1)
+    lines = told(rule)
+    assert lines[lines.index("publish rule 1 (*): 1 of alice, ci") + 1 :][:5] == [
+        "  at least one of them of alice",
+        "  labels: 'cat', 'dog' and no other",
+        "  labels: not 'catt'",
+        "  samples without a label: at most 2 %",
+        "  a new label needs 2 of them to sign",
+    ]
+    assert not any("no effect" in line for line in lines)
+    assert "  a sample without a label is refused" in told(
+        PublishRule(("*",), ("alice",), labels=LabelRule(("cat",)))
+    )
+    odd = PublishRule(("*",), ("alice",), labels=LabelRule(("cat",), ("c*",), absent=True))
+    assert "  samples without a label: any number" in told(odd)
+    assert "  'cat' is both allowed and forbidden: it is refused" in told(odd)

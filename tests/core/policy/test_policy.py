@@ -21,6 +21,7 @@ from provreg.core.policy.parser import parse_policy
 from provreg.core.policy.policy import (
     FreshnessRule,
     Identity,
+    LabelRule,
     Limit,
     NameList,
     Policy,
@@ -518,3 +519,63 @@ def test_schema_and_parser_refuse_names(rule: dict[str, Any]) -> None:
     assert not Draft202012Validator(SCHEMA).is_valid(document(**rule))
     with pytest.raises(FormatError):
         parse_policy(document(**rule), lambda pem: pem)
+
+
+@pytest.mark.parametrize(
+    ("written", "rule", "allowed"),
+    [
+        ({"allow": ["cat", "d*"]}, LabelRule(("cat", "d*")), 0),
+        ({"forbid": ["catt"], "absent": True}, LabelRule(None, ("catt",), absent=True), 200),
+        ({"absent": False}, LabelRule(), 0),
+        ({"absent": {"share": 0.01}}, LabelRule(share=Decimal("0.01")), 2),
+        (
+            {"absent": {"share": 0.29, "count": 50}, "signers_for_new": 2},
+            LabelRule(share=Decimal("0.29"), count=50, signers_for_new=2),
+            50,
+        ),
+        ({"absent": {"count": 0}}, LabelRule(count=0), 0),
+    ],
+)
+def test_labels_are_read(written: dict[str, Any], rule: LabelRule, allowed: int) -> None:
+    found = read(labels=written)
+    assert found.labels == rule
+    assert found.checks_content
+    assert rule.max_absent(200) == allowed
+
+
+def test_a_forbidden_label_is_forbidden_where_a_pattern_allows_it() -> None:
+    labels = read(labels={"allow": ["cat*"], "forbid": ["catt"]}).labels
+    assert labels is not None
+    assert [labels.allows(name) for name in ("cat", "catt", "dog")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        ["cat"],
+        {"allow": []},
+        {"allow": "cat"},
+        {"absent": "true"},
+        {"absent": 1},
+        {"absent": {}},
+        {"absent": {"share": 1.0}},
+        {"absent": {"count": -1}},
+        {"absent": {"count": 1, "most": 2}},
+        {"signers_for_new": 1},
+        {"signers_for_new": True},
+        {"new": 2},
+    ],
+)
+def test_schema_and_parser_refuse_labels(labels: Any) -> None:
+    assert not Draft202012Validator(SCHEMA).is_valid(document(labels=labels))
+    with pytest.raises(FormatError):
+        parse_policy(document(labels=labels), lambda pem: pem)
+
+
+def test_parser_refuses_signers_for_new_labels_that_mean_nothing() -> None:
+    """As many as must sign anyway, or more than there are."""
+    for number, threshold in ((2, 2), (4, 1)):
+        bad = document(labels={"signers_for_new": number}, threshold=threshold)
+        with pytest.raises(FormatError, match="expected more than the threshold"):
+            parse_policy(bad, lambda pem: pem)
