@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from provreg.loaders.selection import Selection as Selection
     from provreg.loaders.training import TrainingRun as TrainingRun
     from provreg.loaders.training import training_run as training_run
+    from provreg.readers.api import LabelsOptions as LabelsOptions
     from provreg.readers.api import ReadOptions as ReadOptions
     from provreg.registry import Registry as Registry
     from provreg.trust.signers import KeySigner as KeySigner
@@ -63,7 +64,7 @@ _HOMES = {
     "provreg.loaders.load": ("load",),
     "provreg.loaders.samples": ("Sample", "VerifiedSamples"),
     "provreg.loaders.selection": ("Selection",),
-    "provreg.readers.api": ("ReadOptions",),
+    "provreg.readers.api": ("LabelsOptions", "ReadOptions"),
     "provreg.loaders.training": ("TrainingRun", "training_run"),
     "provreg.registry": ("Registry",),
     "provreg.trust.signers": ("KeySigner",),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from provreg.executors.api import Progress
     from provreg.flows.history.blame import Blamed
     from provreg.flows.history.diff import Diff
+    from provreg.flows.history.label_counts import LabelCounts
     from provreg.flows.history.log import LogEntry
     from provreg.flows.history.refetch import Refetched
     from provreg.flows.index.check import Problem
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify.lineage import Ancestor
     from provreg.flows.verify.signatures import PendingProposal, Skipped
     from provreg.flows.verify.steps import Step, VerifiedVersion
-    from provreg.readers.api import ReadOptions
+    from provreg.readers.api import LabelsOptions, ReadOptions
     from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
@@ -497,6 +498,12 @@ class Registry:
 
         return list_ids(self.workspace, self.resolve(reference).head, where)
 
+    def label_counts(self, version: Ancestor) -> LabelCounts | None:
+        """Samples of `version` without a label, and its annotators; None if it is damaged."""
+        from provreg.flows.history.label_counts import count_labels
+
+        return count_labels(self.workspace, version.head)
+
     def ls(self, *, versions: bool = False, progress: Progress | None = None) -> Listing[Ancestor]:
         """The newest version of every dataset in the index, by name; trusted or not.
 
@@ -535,26 +542,25 @@ class Registry:
         path: Path,
         *,
         labels: Path | None = None,
+        labels_options: LabelsOptions | None = None,
         source: str | None = None,
         labeler: str | None = None,
         append: bool = False,
         replace: bool = False,
         options: ReadOptions | None = None,
+        check_media: bool = False,
         progress: Progress | None = None,
     ) -> Diff:
-        """The changes that ingesting `path`, read the way `old` was, would make to it.
-
-        `options` say what is read otherwise. The diff's `gate` says whether the policy would accept
-        the result.
-        """
+        """The changes that ingesting `path`, read as `old` but for `options`, would make to it."""
         from provreg.flows.ingest.ingest import diff_data
         from provreg.flows.ingest.request import Ingestion
-        from provreg.readers.api import ReadOptions
+        from provreg.readers.api import LabelsOptions, ReadOptions
 
         before = self.resolve(old)
-        ingestion = Ingestion(before.head.dataset, (path,), source, labeler, labels=labels,
-                              append=append, replace=replace,
-                              options=options or ReadOptions())  # fmt: skip
+        ingestion = Ingestion(
+            before.head.dataset, (path,), source, labeler, options or ReadOptions(), labels,
+            labels_options or LabelsOptions(), append, replace, check_media=check_media,
+        )  # fmt: skip
         return diff_data(self.workspace, before, ingestion, self.trust, progress=progress)
 
     def resolve(self, reference: str) -> Ancestor:
@@ -583,11 +589,8 @@ class Registry:
     def require_trust(self) -> Trust:
         """The trust in force; raises NotTrustedError without a policy or key."""
         if self.trust is None:
-            raise NotTrustedError(
-                "no policy or key was given",
-                step=6,
-                hint="pass a policy (--policy FILE) or a public key (--key FILE.pub)",
-            )
+            hint = "pass a policy (--policy FILE) or a public key (--key FILE.pub)"
+            raise NotTrustedError("no policy or key was given", step=6, hint=hint)
         return self.trust
 
     def _own_trust(self, signer: Signer) -> Trust:

@@ -94,6 +94,21 @@ class ReadOptions:
         return frozenset(name for name in names if getattr(self, name) not in (None, (), {}, False))
 
 
+@dataclass(frozen=True, slots=True)
+class LabelsOptions:
+    """How to read a labels file.
+
+    `delimiter` separates the columns of CSV. Columns of `exclude` are not read. `timezone` is that
+    of times without one: `UTC`, an offset, or a name such as `Europe/Berlin`. `aggregate` is the
+    rule that makes one label of several people's.
+    """
+
+    delimiter: str | None = None
+    exclude: tuple[str, ...] = ()
+    timezone: str | None = None
+    aggregate: str | None = None
+
+
 class KnownDigests(Protocol):
     """Digests of files that have not changed since they were read last (the stat cache).
 
@@ -204,8 +219,9 @@ class ReadResult:
     files that rows name and that belong to them, `files_of` says in words which ones samples name,
     by their ids.
 
-    Readers leave the last two alone. `long_labels` are texts over 1,024 bytes that no data hold,
-    because a labels file gave them. `fetched` is what came of a list of URLs.
+    Readers leave the last three alone. `long_labels` are texts over 1,024 bytes that no data hold,
+    because a labels file gave them, `annotations` several people's labels of each sample, null for
+    samples without. `fetched` is what came of a list of URLs.
     """
 
     table: pa.Table
@@ -221,6 +237,7 @@ class ReadResult:
     warnings: tuple[str, ...] = ()
     unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     long_labels: Sequence[bytes] = ()
+    annotations: pa.ChunkedArray | None = None
     fetched: FetchedList | None = None
 
 

@@ -18,7 +18,8 @@ def test_nightly_deliveries_are_appended_with_their_own_labels(person: Person) -
         for number in range(10):
             name = f"{night}-{number}.wav"
             ci.write(f"night{night}/{name}", f"sound {night} {number}")
-            rows.append(f"{name},{'yes' if number % 3 else 'no'},desk{night},dora,2026-01-0{night}")
+            label = "yes" if number % 3 else "no"
+            rows.append(f"{name},{label},desk{night},dora,2026-01-0{night}T12:00:00Z")
         ci.write(f"night{night}.csv", "\n".join(rows) + "\n")
         more = "" if night == 1 else "--append"
         ingested = ci(f"ingest night{night} {sign} --labels night{night}.csv {more}").json
@@ -84,3 +85,50 @@ def test_gate_reads_labels_from_the_pull_requests_file(person: Person) -> None:
     assert (change["old"]["label"], change["new"]["label"]) == ("yes", "no")
     assert change["attributions"]["label"]["labeler"] == "mallory"
     assert change["attributions"]["label"]["version"] is None
+
+
+def test_nights_labeled_by_three_people_each(person: Person) -> None:
+    """Semicolons, remarks, times without a zone, ties; and one of the three is bribed."""
+    ci = person("ci")
+    ci.trusts(ci)
+    read = (
+        "--aggregate majority --labels-delimiter ; --labels-exclude remark"
+        " --labels-timezone Europe/Berlin"
+    )
+    people = ("ann", "ben", "cho")
+    for night in (1, 2, 3):
+        rows = ["id;label;labeler;labeled_at;remark"]
+        for number in range(6):
+            name = f"night-{night}/{number}.jpg"
+            ci.write(f"lake/{name}", f"picture {night} {number}")
+            for place, who in enumerate(people):
+                label = "cat" if number % 2 and place else "dog"
+                if number == 4:
+                    label = ("dog", "cat", "fox")[place]
+                rows.append(f"{name};{label};{who};2026-11-0{night} 10:00:00;ok")
+        ci.write(f"night{night}.csv", "\n".join(rows) + "\n")
+        ingested = ci(
+            f"ingest lake --name pets --label none --source vendor --sign key:my.key"
+            f" --labels night{night}.csv {read} --json"
+        ).json
+        assert (ingested["version"], ingested["samples"]) == (night, 6 * night)
+        (tied,) = (one for one in ingested["notices"] if one["kind"] == "no-label")
+        assert tied["ids"] == [f"night-{night}/4.jpg"]
+    shown = ci("show pets --json").json
+    assert (shown["unlabeled"], shown["annotators"]["top"]) == (3, dict.fromkeys(people, 18))
+    assert "verified" in ci("verify pets --data lake").out
+    notes = ci("show pets night-2/1.jpg --json").json["entry"]["annotations"]
+    assert [(note["labeler"], note["label"]) for note in notes] == [
+        ("ann", "dog"), ("ben", "cat"), ("cho", "cat"),
+    ]  # fmt: skip
+    assert notes[0]["labeled_at"] == "2026-11-02T09:00:00Z"
+    # A night whose labels were forgotten, and a class that is a typing error.
+    ci.write("lake/night-4/1.jpg", "picture 4 1")
+    dry = ci("ingest lake --name pets --source vendor --sign key:my.key --dry-run").out
+    assert "now there is none (--labels FILE)" in dry
+    ci.write("night4.csv", "id,label,labeler\nnight-4/1.jpg,catt,dora\n")
+    gate = ci("diff pets ./lake --source vendor --labels night4.csv --json").json
+    kinds = {notice["kind"] for notice in gate["notices"]}
+    assert kinds >= {"new-class", "similar-classes"}
+    revoked = ci("revoke pets --labeler ben --reason bribed --sign key:my.key --yes --json").json
+    assert revoked["revoked"] == 18

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from provreg.cli.ui.options import (
+    CheckMediaOption,
     Opening,
     Origin,
     Printing,
 )
 from provreg.cli.ui.output import Output
+from provreg.cli.ui.reading_options import LabelsFile
 from provreg.cli.ui.render import (
     entry_to_json,
     gate_to_json,
@@ -25,7 +27,13 @@ from provreg.cli.ui.render import (
     signers_to_json,
     when,
 )
-from provreg.cli.ui.session import open_registry, print_gate, warn_damaged, warn_untrusted
+from provreg.cli.ui.session import (
+    open_registry,
+    print_gate,
+    print_notices,
+    warn_damaged,
+    warn_untrusted,
+)
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import counts_in_words
 from provreg.errors import NotFoundError, NotTrustedError, UsageError
@@ -38,7 +46,9 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "provreg diff cifar10@2 cifar10@3",
     "provreg diff cifar10 ./train --exit-code",
-    "provreg diff cifar10 ./train --labels labels.csv",
+    "provreg diff cifar10 ./train --labels labels.csv --check-media",
+    "provreg diff web ./night --append --labels crowd.csv --aggregate majority"
+    " --labels-delimiter ';' --labels-exclude comment --labels-timezone UTC",
     "provreg diff cifar10 ./night-002 --append --prefix night-002/ --source vendor --gate"
     " --policy policy.toml",
     "provreg diff cifar10 ./fixed --append --replace --labeler ann --gate --policy policy.toml",
@@ -67,22 +77,21 @@ def diff(
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Print counts, then a change per line.")
     ] = False,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With a PATH: file of its labels and origins by id."),
-    ] = None,
     *,
+    check_media: CheckMediaOption = False,
     opening: Opening,
     origin: Origin,
+    labels_file: LabelsFile,
     printing: Printing,
 ) -> None:
     """Show what changed between two versions, and who changed it.
 
     NEW can be a path to data, to check a pull request: the data are read like OLD and compared as
     if they were ingested. A path contains a slash: write ./data for a folder here. --source,
-    --labeler, --append, --prefix and --replace apply to a PATH and mean the same as for `ingest`.
-    If the policy has limits, sources or labelers, the output says whether it would accept the data.
-    Samples that differ are shown with the source and labeler that are signed.
+    --labeler, --labels, --append, --prefix and --replace apply to a PATH and mean the same as for
+    `ingest`. If the policy has limits, labels, sources or labelers, the output says whether it
+    would accept the data. Notices name what deserves a look, such as new classes and samples
+    without a label. Samples that differ are shown with the source and labeler that are signed.
 
     Untrusted versions are compared too, and marked. If versions lie between OLD and NEW, a sample
     that was injected and relabeled later counts as injected, and a change that was reverted does
@@ -102,18 +111,20 @@ def diff(
             found = opened.diff_path(
                 old,
                 path,
-                labels=labels,
+                labels=labels_file.labels,
+                labels_options=labels_file.options(),
                 source=origin.source,
                 labeler=origin.labeler,
                 append=origin.append,
                 replace=origin.replace,
                 options=ReadOptions(prefix=origin.prefix),
+                check_media=check_media,
                 progress=progress,
             )
-        elif labels or gate or origin != Origin():
+        elif labels_file != LabelsFile() or gate or check_media or origin != Origin():
             raise UsageError(
-                "--labels, --source, --labeler, --append, --prefix, --replace and --gate require a"
-                " PATH",
+                "--labels, --source, --labeler, --append, --prefix, --replace, --check-media and"
+                " --gate require a PATH",
                 hint="omit them: a version has its own labels and origins",
             )
         else:
@@ -123,7 +134,7 @@ def diff(
     if gate and found.gate is None:
         raise UsageError(
             "no rule restricts this dataset, so --gate cannot fail",
-            hint="use a policy whose rule for it has limits, sources or labelers "
+            hint="use a policy whose rule for it has limits, labels, sources or labelers "
             "(docs/reference/policy.md)",
         )
     if found.broken is not None:
@@ -141,15 +152,7 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
     """Prints how two versions differ, and the changes of `diffs`."""
     counts, moved, between = found.changes.counts(), found.relabeling, found.between
     if output.json:
-        head: dict[str, Any] = {"old": found.old_name, "new": found.new_name, "counts": counts}
-        if between is not None:
-            head["between"] = _between_to_json(between)
-        if moved is not None:
-            head["labels"] = _labels_to_json(moved)
-        if found.beside:
-            head["beside"] = list(found.beside)
-        if found.gate is not None:
-            head["policy"] = gate_to_json(found.gate)
+        head = _diff_to_json(found)
         changes = (_change_to_json(change) for diff in diffs for change in diff)
         if lines:
             output.lines(head, changes)
@@ -169,6 +172,27 @@ def _show(found: Diff, diffs: Iterator[Diff], output: Output, *, lines: bool, ea
             output.line(f"\n{diff.old_name} -> {diff.new_name}: {words}")
         show_changes(diff, output)
     _print_later_labels(None if each else between, output)
+    print_notices(found.notices, output)
+
+
+def _diff_to_json(found: Diff) -> dict[str, Any]:
+    """How two versions differ, without the changes."""
+    head: dict[str, Any] = {
+        "old": found.old_name,
+        "new": found.new_name,
+        "counts": found.changes.counts(),
+    }
+    if found.between is not None:
+        head["between"] = _between_to_json(found.between)
+    if found.relabeling is not None:
+        head["labels"] = _labels_to_json(found.relabeling)
+    if found.beside:
+        head["beside"] = list(found.beside)
+    if found.gate is not None:
+        head["policy"] = gate_to_json(found.gate)
+    if found.notices:
+        head["notices"] = [notice.to_json() for notice in found.notices]
+    return head
 
 
 def _between(opened: Registry, old: str, new: str, progress: Progress | None) -> Diff:

@@ -12,18 +12,20 @@ from provreg.cli.ui.fetching import Fetching, fetched_to_json, warn_failed_urls
 from provreg.cli.ui.findings import list_findings
 from provreg.cli.ui.options import (
     AfterRevokedOption,
+    CheckMediaOption,
     Opening,
     Origin,
     Printing,
     Signing,
 )
 from provreg.cli.ui.output import Output
-from provreg.cli.ui.reading_options import Reading
+from provreg.cli.ui.reading_options import LabelsFile, Reading
 from provreg.cli.ui.render import gate_to_json
 from provreg.cli.ui.session import (
     open_registry,
     open_signer,
     print_gate,
+    print_notices,
     print_warnings,
     warn_waiting,
 )
@@ -40,6 +42,9 @@ EXAMPLES = (
     "provreg ingest web/ --name web --split dir --include '*.jpg' --exclude old/ --source web"
     " --sign key:my.key",
     "provreg ingest web/ --name web --label none --labels labels.csv --sign key:my.key",
+    "provreg ingest web/ --name web --label none --labels crowd.csv --aggregate majority"
+    " --labels-delimiter ';' --labels-exclude comment --labels-timezone UTC --sign key:my.key",
+    "provreg ingest web/ --name web --dry-run --check-media",
     "provreg ingest model/ --name model --label none --sha256 --source us --sign key:my.key",
     "provreg ingest night-002/ --name web --append --prefix night-002/ --source web"
     " -m 'one night' --sign key:my.key",
@@ -84,7 +89,9 @@ def ingest(
         str, typer.Option("--message", "-m", metavar="TEXT", help="Message for the log.")
     ] = "",
     reading: Reading,
+    labels_file: LabelsFile,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do not publish.")] = False,
+    check_media: CheckMediaOption = False,
     after_revoked: AfterRevokedOption = False,
     propose: Annotated[
         bool,
@@ -110,12 +117,14 @@ def ingest(
         source=origin.source,
         labeler=origin.labeler,
         options=replace(reading.options(), prefix=origin.prefix),
-        labels=reading.labels,
+        labels=labels_file.labels,
+        labels_options=labels_file.options(),
         append=origin.append,
         replace=origin.replace,
         rehash=reading.rehash,
         after_revoked=after_revoked,
         propose=propose,
+        check_media=check_media,
         message=message,
         fetch=fetching.request(),
     )
@@ -191,6 +200,8 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         document["lacks"] = {"because": outcome.lacks.message, "needed": outcome.lacks.hint}
     if outcome.gate is not None:
         document["policy"] = gate_to_json(outcome.gate)
+    if outcome.notices:
+        document["notices"] = [notice.to_json() for notice in outcome.notices]
     output.document(document)
     changed = f"{counted(outcome.samples, 'sample')}, {counts_in_words(outcome.changes)}"
     if head is not None:
@@ -206,3 +217,4 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
         output.line(f"{outcome.dataset} would have {changed}")
     else:
         output.line(f"{outcome.dataset}: nothing changed, nothing published")
+    print_notices(outcome.notices, output)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from provreg.core.manifest.head import Head
     from provreg.core.policy.policy import Signature
     from provreg.flows.history.blame import Attribution
+    from provreg.flows.history.label_counts import LabelCounts
     from provreg.flows.verify.lineage import Ancestor
     from provreg.registry import Registry
 
@@ -48,6 +49,7 @@ EXAMPLES = (
 )
 
 _SHOWN = 10
+_TOP = 20
 _BATCH = 1 << 14
 _PROOFS = {"log": "log", "tsa": "timestamp authority", "claimed": "signer's claim"}
 
@@ -162,6 +164,10 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "parts": len(head.parts),
         "parent_version": parent,
     }
+    counts = opened.label_counts(version)
+    if counts is not None:
+        annotators = {"distinct": len(counts.annotators), "top": dict(counts.annotators[:_TOP])}
+        document |= {"unlabeled": counts.unlabeled, "annotators": annotators}
     output.document(document)
     facts = {
         "version": name_of(version),
@@ -174,8 +180,10 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "samples": f"{head.samples:,} in {counted(len(head.parts), 'part')}",
         "changes": counts_in_words(head.changes),
         "labels": _labels(head.label_type, head.classes),
+        "unlabeled": counts.unlabeled if counts is not None and counts.unlabeled else None,
         "sources": _names(head.sources.top, head.sources.distinct),
         "labelers": _names(head.labelers.top, head.labelers.distinct),
+        "annotators": _annotators(counts),
         "reader": head.reading["reader"],
         "signed by": signed_by(version),
         "because": version.trusted_because or version.refused_because,
@@ -284,6 +292,13 @@ def _labels(label_type: str, classes: tuple[str, ...]) -> str:
     return f"{counted(len(classes), 'class', 'classes')}: {shown}" + (
         ", …" if len(classes) > _SHOWN else ""
     )
+
+
+def _annotators(counts: LabelCounts | None) -> str | None:
+    """Who annotated how many samples; None if nobody did."""
+    if counts is None or not counts.annotators:
+        return None
+    return _names(counts.annotators[:_SHOWN], len(counts.annotators))
 
 
 def _names(top: tuple[tuple[str, int], ...], distinct: int) -> str:

@@ -94,6 +94,10 @@ AfterRevokedOption = Annotated[
         "--after-revoked", help="Continue a revoked version; you confirm the data are clean."
     ),
 ]
+CheckMediaOption = Annotated[
+    bool,
+    typer.Option("--check-media", help="Decode new pictures; list those that are damaged."),
+]
 TimestampOption = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,7 @@ from provreg.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from provreg.core.rows.column import LogicalType
-    from provreg.readers.api import ReadOptions
+    from provreg.readers.api import LabelsOptions, ReadOptions
 
 _MAX_TYPE = 1 << 16
 
@@ -30,8 +30,38 @@ def _origin(help: str, metavar: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelsFile:
+    """A file of labels and origins, and how it is read."""
+
+    labels: Annotated[Path | None, _origin("File of labels and origins by id.", "FILE")] = None
+    labels_delimiter: Annotated[
+        str | None, _origin("Separator of the labels file's columns.", "CHARACTER")
+    ] = None
+    labels_exclude: Annotated[
+        list[str] | None, _origin("Column of the labels file to exclude. Repeatable.", "COLUMN")
+    ] = None
+    labels_timezone: Annotated[
+        str | None, _origin("Zone of times without one in the labels file.", "ZONE")
+    ] = None
+    aggregate: Annotated[
+        str | None, _origin("Make one label of several people's labels of an id.", "majority")
+    ] = None
+
+    def options(self) -> LabelsOptions:
+        """How the file is read."""
+        from provreg.readers.api import LabelsOptions
+
+        return LabelsOptions(
+            self.labels_delimiter,
+            tuple(self.labels_exclude or ()),
+            self.labels_timezone,
+            self.aggregate,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """How the data, their labels and their origin are read."""
+    """How the data and their origin are read."""
 
     format: Annotated[
         str | None, _reading("Format of the data (docs/reference/readers.md).", "FORMAT")
@@ -90,7 +120,6 @@ class Reading:
         list[str] | None,
         _reading("Column of file names that are only text. Repeatable.", "COLUMN[.FIELD]"),
     ] = None
-    labels: Annotated[Path | None, _origin("File of labels and origins by id.", "FILE")] = None
     include: Annotated[
         list[str] | None, _reading("Read only files whose id matches. Repeatable.", "GLOB")
     ] = None

@@ -15,6 +15,7 @@ from provreg.core.encoding.text import counted, quoted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
+    from provreg.core.changes.notices import Notice
     from provreg.flows.index.sync import Damaged
     from provreg.flows.verify.gate import Gate
     from provreg.flows.verify.lineage import Ancestor
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Of very many untrusted versions the first ones are named.
 _SHOWN = 5
+# Samples that stand for those of a notice.
+_EXAMPLES = 3
 
 
 def open_registry(
@@ -154,6 +157,15 @@ def print_gate(gate: Gate, output: Output) -> bool:
     for refusal in gate.refusals:
         output.line(f"  {refusal}")
     return bool(gate.refusals)
+
+
+def print_notices(notices: Iterable[Notice], output: Output) -> None:
+    """Prints what deserves a look, with the first samples of each."""
+    for notice in notices:
+        output.line(f"notice: {notice.message}")
+        if notice.ids:
+            more = ", …" if notice.samples > _EXAMPLES else ""
+            output.line(f"  {', '.join(quoted(sample) for sample in notice.ids[:_EXAMPLES])}{more}")
 
 
 def warn_waiting(dataset: str, waiting: Iterable[PendingProposal], output: Output) -> None:

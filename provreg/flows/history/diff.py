@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from provreg.core.changes.blame import Blame, Fact, blame_touched
 from provreg.core.changes.changes import BIT, Changes
+from provreg.core.changes.notices import Notice
 from provreg.core.encoding.listing import html_table
 from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.head import KINDS, Head, counts_in_words
@@ -137,7 +138,7 @@ class Diff:
     `versions` are those compared, with what the policy says of them. `gate` is what its rule would
     say of data that are not published, None for versions and where the rule sets no bounds.
     `broken` says why it is not known by whose hand versions differ. `reading` is how data that are
-    not published were read.
+    not published were read, `notices` what of them deserves a look.
     """
 
     changes: Changes
@@ -148,6 +149,7 @@ class Diff:
     gate: Gate | None = None
     broken: str | None = None
     reading: Mapping[str, Any] | None = None
+    notices: Sequence[Notice] = ()
 
     def __repr__(self) -> str:
         counts = counts_in_words(self.changes.counts())

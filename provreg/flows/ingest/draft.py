@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.changes.changes import Changes, compare
+from provreg.core.changes.notices import Notice, notices
 from provreg.core.changes.origin import (
     OriginDefaults,
     assign_origin,
@@ -18,6 +19,7 @@ from provreg.core.changes.origin import (
 )
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.annotations import AGGREGATION
 from provreg.core.manifest.data_fields import ROW_ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head, left_out_of, samples_are_files
@@ -94,6 +96,7 @@ class InputData:
             ingestion.options,
             inherited,
             labels=ingestion.labels,
+            labels_options=ingestion.labels_options,
             leave_out=self._workspace.never_data,
             known=cache if useful else None,
             progress=self._progress,
@@ -118,13 +121,15 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The entries of a version to be, and how they differ from its parent's."""
+    """The entries of a version to be, how they differ from its parent's, and what of that deserves
+    a look."""
 
     dataset: str
     parent: Parent | None
     entries: pa.Table
     changes: Changes
     read: ReadResult
+    notices: Sequence[Notice] = ()
 
     def is_unchanged(self) -> bool:
         """Whether a version of it would say what the parent says: of its samples, of the files
@@ -145,7 +150,13 @@ def _lies_beside(reading: Mapping[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
-def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draft:
+def draft(
+    ingestion: Ingestion,
+    read: ReadResult,
+    parent: Parent | None,
+    *,
+    progress: Progress | None = None,
+) -> Draft:
     """The version that `ingestion` makes after `parent` of what was read.
 
     When it appends, nothing of the parent is removed, and an id that the parent has with other
@@ -169,6 +180,7 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
         OriginDefaults(ingestion.source, ingestion.labeler),
         labels_known=read.labels_known,
         splits_known=read.splits_known,
+        annotations=read.annotations,
     )
     says = _told_by_samples(entries, read)
     if append and parent is not None:
@@ -191,7 +203,23 @@ def draft(ingestion: Ingestion, read: ReadResult, parent: Parent | None) -> Draf
         raise InputError(error.message, sample=error.sample) from None
     if says:
         read = replace(read, reading=read.reading | {SAYS: says})
-    return Draft(ingestion.dataset, parent, entries, compare(before, entries), read)
+    if parent is not None and AGGREGATION in parent.head.reading:
+        # Its annotations, and the labels that follow from them, are inherited.
+        rule = {AGGREGATION: parent.head.reading[AGGREGATION]}
+        read = replace(read, reading=rule | read.reading)
+    changes = compare(before, entries)
+    earlier = {} if parent is None else parent.head.reading
+    found = notices(
+        changes,
+        labels_file_before="label" in earlier.get(LABELS_FILE, ()),
+        labels_file=ingestion.labels is not None,
+        are_files=sample_kind(read.reading) in {SampleKind.FILES, SampleKind.MEMBERS},
+    )
+    if ingestion.check_media:
+        from provreg.flows.ingest.media import media_notices
+
+        found += media_notices(ingestion.paths, read.reading, changes, progress=progress)
+    return Draft(ingestion.dataset, parent, entries, changes, read, found)
 
 
 def _check_inside(ingestion: Ingestion, prefix: str, parent: Parent) -> None:

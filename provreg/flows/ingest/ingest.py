@@ -68,7 +68,7 @@ def ingest(
 
         data = data or InputData(workspace, ingestion, progress)
         read = data.read(None if parent is None else parent.head.reading)
-        drafted, made = draft(ingestion, read, Parent.of(parent)), None
+        drafted, made = draft(ingestion, read, Parent.of(parent), progress=progress), None
         if not drafted.is_unchanged():
             sealed = seal(
                 drafted,
@@ -151,7 +151,7 @@ def dry_run(
     )
     data = InputData(workspace, ingestion, progress)
     read = data.read(None if parent is None else parent.head.reading)
-    drafted = draft(ingestion, read, Parent.of(parent))
+    drafted = draft(ingestion, read, Parent.of(parent), progress=progress)
     if trust is None:
         return outcome_of(drafted, passed_over)
     newest = _newest(parent, passed_over)
@@ -204,7 +204,7 @@ def diff_data(
     parent = Parent(before.digest, before.head, load_entries(workspace, before.head))
     ingestion = replace(ingestion, source=ingestion.source or NOT_PUBLISHED)
     read = InputData(workspace, ingestion, progress).read(before.head.reading)
-    drafted, held = draft(ingestion, read, parent), None
+    drafted, held = draft(ingestion, read, parent, progress=progress), None
     if trust is not None:
         held = gate(
             Judge.of(workspace, trust),
@@ -223,4 +223,5 @@ def diff_data(
         (before,),
         held,
         reading=read.reading,
+        notices=drafted.notices,
     )

@@ -38,6 +38,7 @@ from provreg.flows.verify.steps import (
 )
 
 if TYPE_CHECKING:
+    from provreg.core.changes.notices import Notice
     from provreg.flows.ingest.draft import Draft
     from provreg.flows.ingest.seal import Sealed
     from provreg.flows.verify.gate import Gate
@@ -74,7 +75,7 @@ class Outcome:
     one now. `proposed` is what was left as a proposal instead, `waiting` are those of others.
     `gate` is what its rule would say of what was not published, None where it sets no bounds;
     `lacks` is why the policy would not trust it, signed as it would be. `fetched` is what became of
-    a list of URLs, `warnings` are of the data.
+    a list of URLs, `warnings` are of the data, `notices` say what of the changes deserves a look.
     """
 
     dataset: str
@@ -92,6 +93,7 @@ class Outcome:
     lacks: NotTrustedError | None = None
     fetched: FetchedList | None = None
     warnings: tuple[str, ...] = ()
+    notices: Sequence[Notice] = ()
 
     def __repr__(self) -> str:
         result = "nothing published"
@@ -133,6 +135,7 @@ def outcome_of(
         lacks=lacks,
         fetched=drafted.read.fetched,
         warnings=drafted.read.warnings,
+        notices=drafted.notices,
     )
 
 

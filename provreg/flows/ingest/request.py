@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provreg.core.encoding.names import check_dataset_name, check_utf8
 from provreg.errors import UsageError
-from provreg.readers.api import ReadOptions, option_name
+from provreg.readers.api import LabelsOptions, ReadOptions, option_name
 from provreg.readers.web.bounds import Bounds
 
 
@@ -29,10 +29,10 @@ class Ingestion:
     """Data to ingest, for which dataset, and their origin.
 
     `source` and `labeler` are of what this ingestion brings or changes; `labels` is a file that
-    says more, sample by sample. `rehash` ignores the stat cache. `after_revoked`: the data are
-    clean, and may continue a version that was revoked. `propose`: what the policy would not take
-    yet is left as a proposal, for others to sign. With `fetch` the paths are a list of URLs, whose
-    files are the data.
+    says more, sample by sample, and is read with `labels_options`. `rehash` ignores the stat cache.
+    `after_revoked`: the data are clean, and may continue a version that was revoked. `propose`:
+    what the policy would not take yet is left as a proposal, for others to sign. `check_media`: new
+    pictures are decoded. With `fetch` the paths are a list of URLs, whose files are the data.
     """
 
     dataset: str
@@ -41,11 +41,13 @@ class Ingestion:
     labeler: str | None = None
     options: ReadOptions = field(default_factory=ReadOptions)
     labels: Path | None = None
+    labels_options: LabelsOptions = field(default_factory=LabelsOptions)
     append: bool = False
     replace: bool = False
     rehash: bool = False
     after_revoked: bool = False
     propose: bool = False
+    check_media: bool = False
     message: str = ""
     fetch: Fetch | None = None
 
@@ -59,9 +61,19 @@ class Ingestion:
             value = getattr(self.options, name)
             if isinstance(value, str | tuple):
                 check_utf8(option_name(name), *([value] if isinstance(value, str) else value))
+        if self.labels is None and self.labels_options != LabelsOptions():
+            raise UsageError(
+                "--labels-delimiter, --labels-exclude, --labels-timezone and --aggregate are for a"
+                " labels file",
+                hint="name it with --labels FILE",
+            )
         if self.replace and not self.append:
             raise UsageError(
                 "--replace is for --append", hint="without --append PATH is everything"
+            )
+        if self.fetch is not None and self.check_media:
+            raise UsageError(
+                "--check-media is not for --fetch", hint="ingest the downloaded folder with it"
             )
         if self.fetch is not None and self.labels is not None:
             raise UsageError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.annotations import AGGREGATION
 from provreg.core.manifest.data_fields import ORIGIN_FIELDS, ROW_ORIGIN_FIELDS, DataFields
 from provreg.core.manifest.head import left_out_of
 from provreg.core.manifest.manifest import sort_entries
@@ -22,6 +23,7 @@ from provreg.executors.processes import local_processes
 from provreg.readers.api import (
     KnownDigests,
     KnownRows,
+    LabelsOptions,
     ReadContext,
     Reader,
     ReadOptions,
@@ -63,6 +65,7 @@ def read_new(
     inherited: Mapping[str, Any] | None,
     *,
     labels: Path | None = None,
+    labels_options: LabelsOptions | None = None,
     leave_out: Iterable[Path] = (),
     known: KnownDigests | None = None,
     progress: Progress | None = None,
@@ -98,6 +101,8 @@ def read_new(
     elif format_ not in TABLES:
         raise UsageError(f"--file-column means nothing to the reader of {quoted(format_)}")
     settled = _about_data(options, reader, paths, format_)
+    if labels is not None:
+        _check_delimiter(settled, reader, format_)
     check_options(settled, reader, format_)
     settings = reader.settle(format_, settled, before)
     unsigned = _only_named(paths, format_, settings) if format_ in TABLES else None
@@ -116,19 +121,40 @@ def read_new(
         beside = _beside(paths, format_, options, inherited, leave_out, read.named_files)
     if unsigned is not None:
         read = replace(read, warnings=(f"{unsigned.message} ({unsigned.hint})",))
-    reading = read.reading | beside
+    read = replace(read, reading=read.reading | beside)
     if labels is None:
-        return replace(read, reading=reading)
-    labels_table = read_labels(labels)
-    if options.prefix is not None:
-        labels_table = with_prefix(labels_table, folder_prefix(options.prefix))
-    columns = [name for name in LABEL_COLUMNS if name in labels_table.column_names]
+        return read
+    return _with_labels(read, labels, labels_options or LabelsOptions(), options.prefix)
+
+
+def _with_labels(
+    read: ReadResult, labels: Path, options: LabelsOptions, prefix: str | None
+) -> ReadResult:
+    """What was read, with what the file `labels` says of its samples."""
+    table = read_labels(labels, options)
+    if prefix is not None:
+        table = with_prefix(table, folder_prefix(prefix))
+    columns = [name for name in LABEL_COLUMNS if name in table.column_names]
+    reading = read.reading | {LABELS_FILE: columns}
+    if options.aggregate is not None:
+        reading |= {AGGREGATION: options.aggregate}
+    samples, annotations = apply_labels(read.table, table, labels)
     return replace(
         read,
-        table=apply_labels(read.table, labels_table),
-        reading=reading | {LABELS_FILE: columns},
-        long_labels=long_labels(labels_table),
+        table=samples,
+        reading=reading,
+        long_labels=long_labels(table),
+        annotations=annotations,
     )
+
+
+def _check_delimiter(options: ReadOptions, reader: Reader, format_: str) -> None:
+    """Raises UsageError for a delimiter that can only be meant for the labels file."""
+    if "delimiter" in options.explicitly_set() - reader.OPTIONS:
+        raise UsageError(
+            f"--delimiter means nothing to the reader of {quoted(format_)}",
+            hint="for the labels file, pass --labels-delimiter",
+        )
 
 
 def read_again(
@@ -394,7 +420,7 @@ class _Meter:
 
 def reader_settings(reading: Mapping[str, Any]) -> dict[str, Any]:
     """What the reader itself said; without what a labels file said, and what lies beside."""
-    others = (LABELS_FILE, BESIDE, ADOPTED, SAYS)
+    others = (LABELS_FILE, BESIDE, ADOPTED, SAYS, AGGREGATION)
     return {name: value for name, value in reading.items() if name not in others}
 
 
@@ -402,7 +428,7 @@ def inheritable_settings(reading: Mapping[str, Any] | None) -> Mapping[str, Any]
     """What of a head's reading its successor inherits: how to read, and not what came of it."""
     if reading is None:
         return None
-    results = (LABELS_FILE, ADOPTED, SAYS, "left_out")
+    results = (LABELS_FILE, ADOPTED, SAYS, AGGREGATION, "left_out")
     return {name: value for name, value in reading.items() if name not in results}
 
 
