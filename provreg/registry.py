@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provreg.core.encoding.listing import Listing
 from provreg.core.encoding.names import Reference
-from provreg.core.encoding.text import quoted
 from provreg.errors import NotTrustedError
+from provreg.queries import RegistryQueries
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,57 +19,38 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from provreg.core.policy.policy import Signature
     from provreg.core.statements.receipt import Receipt, TrainingInput
     from provreg.core.statements.revocation import RevokedSamples
     from provreg.executors.api import Progress
-    from provreg.flows.history.blame import Blamed
     from provreg.flows.history.diff import Diff
-    from provreg.flows.history.label_counts import LabelCounts
-    from provreg.flows.history.log import LogEntry
     from provreg.flows.history.refetch import Refetched
-    from provreg.flows.index.check import Problem
-    from provreg.flows.index.sync import Damaged
     from provreg.flows.ingest.publish import Outcome
     from provreg.flows.ingest.request import Ingestion
     from provreg.flows.receipts.exposure import Choose, Exposure, UnresolvedReceipt
     from provreg.flows.receipts.models import ModelMatch
     from provreg.flows.receipts.runs import TrainingRun
     from provreg.flows.session.trust import Trust
-    from provreg.flows.session.workspace import Workspace
     from provreg.flows.sign.countersign import Countersigned, Review
     from provreg.flows.sign.latest import SignedLatest
     from provreg.flows.sign.proposals import Proposal
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
     from provreg.flows.verify.freshness import Freshness
-    from provreg.flows.verify.lineage import Ancestor
-    from provreg.flows.verify.signatures import PendingProposal, Skipped
+    from provreg.flows.verify.signatures import PendingProposal
     from provreg.flows.verify.steps import Step, VerifiedVersion
     from provreg.readers.api import LabelsOptions, ReadOptions
     from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.signers import Signer
-    from provreg.trust.sigstore.root import TrustedRoot
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(RegistryQueries):
     """A registry and the trust in force.
 
     Returned by `Registry.open`. `warnings` collects files of the registry that were ignored because
     they do not match their names. `damaged` lists the version numbers whose integrity did not hold
     when the index was last synchronized.
     """
-
-    workspace: Workspace
-    trust: Trust | None
-    root: TrustedRoot | None = None
-    warnings: list[str] = field(default_factory=list)
-    damaged: list[Damaged] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        trust = "no policy or key" if self.trust is None else self.trust.origin
-        return f"Registry({quoted(self.workspace.location)}, {trust})"
 
     @classmethod
     def init(cls, folder: Path) -> Path:
@@ -185,16 +165,6 @@ class Registry:
             )
         return version
 
-    def _chosen(self, reference: str) -> Reference:
-        """The version that `reference` means; reports where an exact pin set an older one."""
-        asked = Reference.parse(reference)
-        named = self.workspace.chosen(asked)
-        if named != asked:
-            newest = max(self.workspace.versions.numbers(named.dataset), default=0)
-            if newest > (named.version or 0):
-                self.workspace.notice(f"{named} is pinned exactly; the newest version is @{newest}")
-        return named
-
     def proposals(self) -> list[Proposal]:
         """The proposals that are not versions, with what each lacks."""
         from provreg.flows.sign.proposals import proposals
@@ -285,14 +255,6 @@ class Registry:
     def revoked_samples(self, version: VerifiedVersion) -> npt.NDArray[np.bool_]:
         """Which samples of a verified version are revoked, in the order of its entries."""
         return version.revoked_samples()
-
-    def signatures(self, version: Ancestor) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
-        """The signatures of `version`, counted or not, and the bundles that do not verify."""
-        from provreg.flows.verify.signatures import all_signatures
-
-        if self.trust is None:
-            return (), ()
-        return all_signatures(self.workspace, version.head, version.digest, self.trust)
 
     def pin(self, version: VerifiedVersion, lock: Path, *, exact: bool | None = None) -> Pin:
         """Writes a verified version into the lock file `lock`; raises as `store.private.pins`.
@@ -432,110 +394,6 @@ class Registry:
         trust = self.trust or self._own_trust(signer)
         return sign_latest(self.workspace, dataset, signer, trust, valid=valid)
 
-    def diff(self, old: str, new: str, *, progress: Progress | None = None) -> Diff:
-        """The changes from `old` to `new`, attributed; untrusted versions are compared as well."""
-        from provreg.flows.history.diff import diff_versions
-
-        before, after = self.resolve(old), self.resolve(new)
-        return diff_versions(
-            self.workspace, before, after, self.trust, lambda: self._synced(progress)
-        )
-
-    def diff_each(self, old: str, new: str) -> Iterator[Diff]:
-        """The changes of every version after `old` up to `new`, version by version."""
-        from provreg.flows.history.diff import diff_each_version
-
-        before, after = self.resolve(old), self.resolve(new)
-        return diff_each_version(self.workspace, before, after, self.trust)
-
-    def blame(
-        self, reference: str, ids: Sequence[str] = (), *, progress: Progress | None = None
-    ) -> Blamed:
-        """Origin, labeler, signer and first version of `ids` of a version, or of all samples."""
-        from provreg.flows.history.blame import blame
-
-        version = self.resolve(reference)
-        return blame(self.workspace, version, self.trust, ids, lambda: self._synced(progress))
-
-    def sync(self, *, progress: Progress | None = None) -> list[Damaged]:
-        """Synchronizes the index, as every query does first; returns `damaged`."""
-        with self._synced(progress):
-            return self.damaged
-
-    @contextmanager
-    def _synced(self, progress: Progress | None) -> Iterator[Workspace]:
-        """The workspace, with its index synchronized and held open."""
-        from provreg.flows.index.sync import sync
-
-        with self.workspace.holding_index() as workspace:
-            self.damaged[:] = sync(workspace, progress=progress)
-            yield workspace
-
-    def log(
-        self, dataset: str, *, newest: int | None = None, progress: Progress | None = None
-    ) -> Listing[Ancestor]:
-        """The versions of `dataset` whose integrity holds, newest first, trusted or not.
-
-        `newest` is how many are returned, None for all.
-        """
-        with self._synced(progress) as workspace:
-            versions = workspace.index.versions(dataset)
-        return Listing(self._judged([one.head for one in versions[::-1][:newest]]))
-
-    def log_entries(self, versions: Sequence[Ancestor]) -> list[LogEntry]:
-        """`versions`, as `log` returns them, with the sources and labelers of their changes."""
-        from provreg.flows.history.log import log_entries
-
-        with self.workspace.holding_index() as workspace:
-            return log_entries(workspace, versions)
-
-    def ids(self, reference: str, *, where: str | None = None) -> pa.ChunkedArray:
-        """The ids of a version, trusted or not, in order; raises as `flows.history.ids.list_ids`.
-
-        With `where`, an SQL condition, only those of samples that meet it (docs/reference/sql.md).
-        """
-        from provreg.flows.history.ids import list_ids
-
-        return list_ids(self.workspace, self.resolve(reference).head, where)
-
-    def label_counts(self, version: Ancestor) -> LabelCounts | None:
-        """Samples of `version` without a label, and its annotators; None if it is damaged."""
-        from provreg.flows.history.label_counts import count_labels
-
-        return count_labels(self.workspace, version.head)
-
-    def ls(self, *, versions: bool = False, progress: Progress | None = None) -> Listing[Ancestor]:
-        """The newest version of every dataset in the index, by name; trusted or not.
-
-        With `versions`, all versions, by name and number.
-        """
-        with self._synced(progress) as workspace:
-            found = workspace.index.versions()
-        # Versions come by dataset and number: the last of each dataset stays.
-        newest = {one.dataset: one.head for one in found}
-        return Listing(self._judged([one.head for one in found] if versions else newest.values()))
-
-    def sql(
-        self, query: str, *, progress: Progress | None = None
-    ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """(column names, rows) of one SELECT over `versions`, `entries` and `changes`.
-
-        Raises UsageError for a wrong query or one that would write, read files or use the network.
-        """
-        from provreg.flows.index.query import query as ask
-
-        with self._synced(progress) as workspace:
-            return ask(workspace, query, self.trust)
-
-    def check(self, *, index: bool = False, progress: Progress | None = None) -> Iterator[Problem]:
-        """The problems of the registry, or with `index` those of its index."""
-        from provreg.flows.index.check import check_index, check_objects
-
-        if not index:
-            return check_objects(self.workspace, progress=progress)
-        self.sync()
-        return check_index(self.workspace, progress=progress)
-
     def diff_path(
         self,
         old: str,
@@ -562,29 +420,6 @@ class Registry:
             labels_options or LabelsOptions(), append, replace, check_media=check_media,
         )  # fmt: skip
         return diff_data(self.workspace, before, ingestion, self.trust, progress=progress)
-
-    def resolve(self, reference: str) -> Ancestor:
-        """The head that `reference` names, with the policy's verdict on its signatures.
-
-        Raises NotTrustedError for the digest of another dataset's head.
-        """
-        from provreg.flows.verify.manifest import locate
-        from provreg.flows.verify.steps import check_named
-
-        named = self._chosen(reference)
-        number, digest = locate(self.workspace, named)
-        version = self._judged([digest])[0]
-        # A foreign head under a number is shown, and reported: somebody put it there.
-        if number is None:
-            check_named(version.head, named.dataset, None)
-        return version
-
-    def _judged(self, digests: Iterable[str]) -> list[Ancestor]:
-        from provreg.flows.verify.lineage import judge_versions
-        from provreg.flows.verify.manifest import read_head
-
-        heads = [(digest, read_head(self.workspace, digest)) for digest in digests]
-        return judge_versions(self.workspace, heads, self.trust)
 
     def require_trust(self) -> Trust:
         """The trust in force; raises NotTrustedError without a policy or key."""

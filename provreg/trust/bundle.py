@@ -161,14 +161,35 @@ def verify_bundle(bundle: Bundle, trust: TrustAnchors) -> Signature:
     return trust.certificates(bundle)
 
 
-def claimed_signer(bundle: Bundle) -> str:
-    """The unverified signer that `bundle` claims, in words."""
+@dataclass(frozen=True, slots=True)
+class ClaimedSigner:
+    """The signer that a bundle names, not verified: anybody can write one into a bundle.
+
+    `signer` is the fingerprint of a key, or the identity in a certificate and its `issuer`; None
+    for what cannot be read.
+    """
+
+    signer: str | None
+    issuer: str | None
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def claimed_signer(bundle: Bundle) -> ClaimedSigner:
+    """The unverified signer that `bundle` claims."""
     if isinstance(bundle.material, KeyMaterial):
-        return named_key(bundle.material.hint)
+        hint = bundle.material.hint
+        return ClaimedSigner(_hinted_key(hint), None, named_key(hint))
     # Imported late: most signatures are by keys.
     from provreg.trust.sigstore.certificate import claimed_identity
 
-    return claimed_identity(bundle.material.certificate)
+    claimed = claimed_identity(bundle.material.certificate)
+    if claimed is None:
+        return ClaimedSigner(None, None, "an unreadable certificate")
+    identity, issuer = claimed
+    return ClaimedSigner(identity, issuer, f"{quoted(identity)} by {quoted(issuer)}")
 
 
 def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
@@ -193,15 +214,19 @@ def verify_key_bundle(bundle: Bundle, keys: Mapping[str, PublicKey]) -> str:
 
 
 def named_key(hint: str) -> str:
-    """The key that a signature names, which proves nothing: its fingerprint, if it is cosign's hint
-    (the base64 of the same digest)."""
+    """The key that a signature names, which proves nothing: its fingerprint, or its hint."""
+    key = _hinted_key(hint)
+    return f"a key with the hint {quoted(hint)}" if key is None else f"the key {key}"
+
+
+def _hinted_key(hint: str) -> str | None:
+    """The fingerprint in cosign's hint, the base64 of the same digest; None for another hint."""
     try:
         digest = base64.b64decode(hint, validate=True)
     except ValueError:
-        digest = b""
-    if len(digest) == hashlib.sha256().digest_size:
-        return f"the key sha256:{digest.hex()}"
-    return f"a key with the hint {quoted(hint)}"
+        return None
+    is_digest = len(digest) == hashlib.sha256().digest_size
+    return f"sha256:{digest.hex()}" if is_digest else None
 
 
 def _parse(data: bytes) -> Bundle:

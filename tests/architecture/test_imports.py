@@ -27,6 +27,7 @@ FLOORS = (
     ("core",),
     ("readers", "store", "trust"),
     ("flows",),
+    ("queries",),
     ("registry",),
     ("loaders", "reports"),
     ("",),

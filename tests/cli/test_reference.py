@@ -115,5 +115,6 @@ def test_shared_options_mean_the_same_everywhere() -> None:
             if one.param_type_name != "argument" and path[0] not in {"policy", "key"}:
                 helps.setdefault(one.opts[0], set()).add(one.help)
     differ = {name for name, said in helps.items() if len(said) > 1}
-    # Labels are of what is taken in, or of the path compared; names of what is taken in or revoked.
-    assert differ <= {"--labels", "--source", "--labeler"}
+    # Labels are of what is taken in, or of the path compared; names of what is taken in or revoked;
+    # lines of changes, or of rows.
+    assert differ <= {"--labels", "--source", "--labeler", "--json-lines"}

@@ -13,34 +13,56 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.render import when
 from provreg.cli.ui.session import open_registry, print_warnings, warn_damaged
+from provreg.errors import UsageError
 
 EXAMPLES = (
     'provreg sql "select dataset, version, samples, trusted from versions"',
     "provreg sql --json \"select id, label from entries where labeler = 'mallory'\"",
+    "provreg sql --csv \"select id, 'fay.miller' as labeler from entries where labeler = 'fay'\"",
+    "provreg sql --json-lines \"select id, 'cat' as label from entries where label = 'Cat'\"",
 )
 
 
 def sql(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT statement.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="One SELECT statement, or one PIVOT.")
+    ],
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV (RFC 4180), as for `ingest --labels`.")
+    ] = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json-lines", help="Print an object per row and line, as for `ingest --labels`."
+        ),
+    ] = False,
     *,
     opening: Opening,
     printing: Printing,
 ) -> None:
     """Query the index with SQL, read-only.
 
-    The tables are versions, entries and changes (docs/reference/sql.md).
+    The tables are versions, entries, changes, signatures, revocations, runs, models and trained
+    (docs/reference/sql.md).
     """
+    if csv + json_lines + printing.json > 1:
+        raise UsageError("--csv, --json and --json-lines exclude each other", hint="pass one")
     output = printing.output()
     opened = open_registry(opening, output)
     with output.progress("indexing") as progress:
-        columns, rows = opened.sql(query, progress=progress)
+        answer = opened.sql(query, progress=progress)
     warn_damaged(opened.damaged, output)
     print_warnings(opened, output)
-    answer = ([_plain(cell) for cell in row] for row in rows)
-    if output.json:
-        output.stream({"columns": columns}, "rows", answer)
+    if json_lines:
+        output.objects(_plain(row) for row in answer.objects())
+        return
+    rows = ([_plain(cell) for cell in row] for row in answer.rows)
+    if csv:
+        output.csv(answer.columns, rows)
+    elif output.json:
+        output.stream({"columns": answer.columns}, "rows", rows)
     else:
-        output.table(columns, list(answer), whole=columns)
+        output.table(answer.columns, list(rows), whole=answer.columns)
 
 
 def _plain(cell: Any) -> Any:

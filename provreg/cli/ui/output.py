@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TextIO
 
 from provreg.cli.ui.table import NOTHING, fold_text, lay_out, records
 from provreg.core.encoding.text import UNSEEN, printable
+
+# In a field of CSV, these need quotes; blanks at its ends get them for other readers' sake.
+_CSV_SPECIAL = re.compile(r'[",\r\n]|^\s|\s$')
 
 
 class Output:
@@ -78,6 +83,27 @@ class Output:
         sys.stdout.flush()
         for text in texts:
             sys.stdout.buffer.write(text.encode() + b"\0")
+        sys.stdout.buffer.flush()
+
+    def objects(self, items: Iterable[Any]) -> None:
+        """The result for machines as JSON Lines, an item a line and nothing else."""
+        for item in items:
+            print(json_text(item))
+
+    def csv(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """The result for machines as CSV (RFC 4180), exact and in UTF-8.
+
+        Null is an empty field, an empty text is quoted; lists and objects are JSON. On a terminal
+        control and hidden characters are escaped.
+        """
+        lines = (",".join(map(_csv_field, row)) for row in chain([columns], rows))
+        if sys.stdout.isatty():
+            for line in lines:
+                print(_printable(line))
+            return
+        sys.stdout.flush()
+        for line in lines:
+            sys.stdout.buffer.write(line.encode() + b"\r\n")
         sys.stdout.buffer.flush()
 
     def table(
@@ -162,6 +188,17 @@ def _escaped(character: str) -> str:
     """`character` as JSON writes it with escapes alone."""
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _csv_field(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    if text and not _CSV_SPECIAL.search(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _printable(text: str) -> str:

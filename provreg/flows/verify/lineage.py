@@ -15,11 +15,18 @@ import pyarrow as pa
 from provreg.core.encoding.text import counted, printable
 from provreg.core.manifest.head import Head, counts_in_words
 from provreg.core.policy.policy import Proof, Signature
+from provreg.core.statements.statement import statement_of
 from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import history
-from provreg.flows.verify.signatures import is_proposal, who_signed
+from provreg.flows.verify.signatures import (
+    BundleSigner,
+    bundle_signers,
+    is_proposal,
+    names_of,
+    verified_signer,
+)
 from provreg.flows.verify.steps import Judge, read_signatures
 
 Standing = Literal["trusted", "waiting", "revoked", "distrusted", "unsigned", "proposed"]
@@ -39,8 +46,8 @@ class Ancestor:
 
     `standing` is how it stands then: it is *waiting* for signatures where those that it has count
     and are too few, a mere *proposal*, *distrusted* for any other reason. `signed_by` names who
-    signed it, whether or not that counts, and says of whom it is only claimed. `needed` says what a
-    *waiting* version lacks.
+    signed it, whether or not that counts, and says of whom it is only claimed; `signatures` has
+    each of their signatures. `needed` says what a *waiting* version lacks.
     """
 
     digest: str
@@ -50,6 +57,7 @@ class Ancestor:
     refused_because: str | None
     standing: Standing
     signed_by: tuple[str, ...]
+    signatures: tuple[BundleSigner, ...]
     needed: str = ""
 
     def __repr__(self) -> str:
@@ -111,22 +119,32 @@ def judge_versions(
 
 
 def _judge_version(workspace: Workspace, judge: Judge | None, digest: str, head: Head) -> Ancestor:
+    def signed_by_bundles() -> tuple[BundleSigner, ...]:
+        bundles = workspace.versions.bundles(digest, head.dataset)
+        trust = None if judge is None else judge.trust
+        return bundle_signers(bundles, statement_of(head), trust)
+
     if judge is None:
-        by = who_signed(workspace, head, digest, None)
+        made = signed_by_bundles()
         why = "no policy and no key says whom to trust"
-        return Ancestor(digest, head, (), None, why, "distrusted" if by else "unsigned", by)
+        standing: Standing = "distrusted" if made else "unsigned"
+        return Ancestor(digest, head, (), None, why, standing, names_of(made), made)
     try:
         signed = judge.check(digest, head)
     except NotTrustedError as error:
-        by = who_signed(workspace, head, digest, judge.trust)
-        standing = _standing(judge, digest, head, error) if by else "unsigned"
+        made = signed_by_bundles()
+        standing = _standing(judge, digest, head, error) if made else "unsigned"
         why = f"step {error.step}: {error.message}"
         needed = error.hint if standing == "waiting" else ""
-        return Ancestor(digest, head, (), None, why, standing, by, needed)
+        return Ancestor(digest, head, (), None, why, standing, names_of(made), made, needed)
     approvals = signed.verdict.approvals
-    signers = tuple(CountedSigner(name, made) for name, made in approvals)
+    signers = tuple(CountedSigner(name, signature) for name, signature in approvals)
     names = tuple(name for name, _ in approvals)
-    return Ancestor(digest, head, signers, signed.verdict.reason, None, "trusted", names)
+    if signed.skipped:
+        made = signed_by_bundles()
+    else:
+        made = tuple(verified_signer(signature, judge.trust) for signature in signed.signatures)
+    return Ancestor(digest, head, signers, signed.verdict.reason, None, "trusted", names, made)
 
 
 def _standing(judge: Judge, digest: str, head: Head, refusal: NotTrustedError) -> Standing:

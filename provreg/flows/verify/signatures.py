@@ -24,7 +24,13 @@ from provreg.errors import FormatError, NotFoundError, NotTrustedError
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import read_version_record
-from provreg.trust.bundle import Bundle, claimed_signer, parse_bundle, verify_bundle
+from provreg.trust.bundle import (
+    Bundle,
+    ClaimedSigner,
+    claimed_signer,
+    parse_bundle,
+    verify_bundle,
+)
 
 _SHOWN_SIGNERS = 5
 
@@ -143,34 +149,68 @@ def all_signatures(
     )
 
 
-def who_signed(
-    workspace: Workspace, head: Head, digest: str, trust: Trust | None
-) -> tuple[str, ...]:
-    """Who signed this head by its bundles: the principal, the key or identity whose signature
-    verifies, and otherwise who the bundle claims that it was."""
-    signers: set[str] = set()
-    for _, data in workspace.versions.bundles(digest, head.dataset):
+@dataclass(frozen=True, slots=True)
+class BundleSigner:
+    """Who made a bundle: its verified signer, or the one it only claims.
+
+    `principal` is whose key or identity that is by the policy, None if it names nobody.
+    """
+
+    by: Signature | ClaimedSigner
+    principal: str | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        return isinstance(self.by, Signature)
+
+    @property
+    def signer(self) -> str | None:
+        """The full fingerprint of the key, or the identity; None if it cannot be read."""
+        return (
+            (self.by.key or self.by.identity) if isinstance(self.by, Signature) else self.by.signer
+        )
+
+    def __str__(self) -> str:
+        if self.principal is not None:
+            return self.principal
+        # Quoted: no identity may look like a principal's name, or like several of them.
+        return quoted(str(self.by)) if self.is_verified else f"{self.by}, not verified"
+
+
+def bundle_signers(
+    bundles: Iterable[tuple[str, bytes]], statement: bytes, trust: Trust | None
+) -> tuple[BundleSigner, ...]:
+    """Who made each of `bundles`, (written SHA-256, bytes), over just this statement."""
+    signers = []
+    for _, data in bundles:
         try:
             bundle = parse_bundle(data)
         except NotTrustedError:
             continue
-        if bundle.payload == statement_of(head):
-            signers.add(_signer_of(bundle, trust))
-    shown = sorted(signers)[:_SHOWN_SIGNERS]
-    more = len(signers) - len(shown)
-    return (*shown, f"{more:,} more") if more else tuple(shown)
+        if bundle.payload == statement:
+            signers.append(_signer_of(bundle, trust))
+    return tuple(signers)
 
 
-def _signer_of(bundle: Bundle, trust: Trust | None) -> str:
+def _signer_of(bundle: Bundle, trust: Trust | None) -> BundleSigner:
     try:
         if trust is not None:
-            made = verify_bundle(bundle, trust.anchors)
-            principal = trust.policy.signer_of(made)
-            # Quoted: no identity may look like a principal's name, or like several of them.
-            return quoted(str(made)) if principal is None else principal.name
+            return verified_signer(verify_bundle(bundle, trust.anchors), trust)
     except NotTrustedError:
         pass
-    return f"{claimed_signer(bundle)}, not verified"
+    return BundleSigner(claimed_signer(bundle))
+
+
+def verified_signer(signature: Signature, trust: Trust) -> BundleSigner:
+    principal = trust.policy.signer_of(signature)
+    return BundleSigner(signature, None if principal is None else principal.name)
+
+
+def names_of(signers: Iterable[BundleSigner]) -> tuple[str, ...]:
+    """Each signer once, in words; of many the first."""
+    names = sorted({str(signer) for signer in signers})
+    more = len(names) - _SHOWN_SIGNERS
+    return (*names[:_SHOWN_SIGNERS], f"{more:,} more") if more > 0 else tuple(names)
 
 
 def skipped(checked: CheckedBundles) -> list[Skipped]:

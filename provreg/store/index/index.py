@@ -240,14 +240,13 @@ class Index:
             connection.execute("commit")
 
     def query(
-        self, sql: str, *, entries: pa.Table, trusted: pa.Table, trusted_runs: pa.Table
+        self, sql: str, tables: Mapping[str, pa.Table]
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of one SELECT by the user.
 
-        `entries` has the columns of ENTRY and `part` (logical digest); `trusted` has `head` and
-        `trusted_because`, null where the policy does not trust it, `trusted_runs` the same by
-        `receipt`. Raises UsageError for a wrong
-        query and for anything that would write, read files or reach the network.
+        `tables` are what the views need beside the index: `part_entries` has the columns of ENTRY
+        and `part` (logical digest), the others have the policy's verdicts. Raises UsageError for a
+        wrong query and for anything that would write, read files or reach the network.
         """
         with self.reading():
             pass  # makes the file, and shows early that it cannot be opened
@@ -255,15 +254,14 @@ class Index:
         connection = duckdb.connect(config={"python_enable_replacements": False})
         with closing(connection), self._locked(writing=False):
             with self._failures():
-                connection.register("part_entries", entries)
-                connection.register("trust", trusted)
-                connection.register("run_trust", trusted_runs)
+                for name, table in tables.items():
+                    connection.register(name, table)
                 connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
                 connection.execute(VIEWS)
                 _shut_in(connection)
-            table = _select(connection, sql, hint=f"tables: {', '.join(TABLES)}")
-        columns = [_values(table, place) for place in range(table.num_columns)]
-        return table.column_names, list(zip(*columns, strict=True))
+            answer = _select(connection, sql, hint=f"tables: {', '.join(TABLES)}")
+        columns = [_values(answer, place) for place in range(answer.num_columns)]
+        return answer.column_names, list(zip(*columns, strict=True))
 
 
 def select_ids(sql: str, entries: pa.Table) -> pa.ChunkedArray:
@@ -298,12 +296,27 @@ def _shut_in(connection: duckdb.DuckDBPyConnection) -> None:
 def _select(connection: duckdb.DuckDBPyConnection, sql: str, *, hint: str) -> pa.Table:
     check_utf8("the question", sql)
     try:
-        statements = connection.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        if not _is_query(connection.extract_statements(sql)):
             raise UsageError("exactly one SELECT statement is allowed", hint=hint)
+        connection.execute("begin transaction read only")
         return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"the query failed: {_complaint(error)}", hint=hint) from None
+
+
+def _is_query(statements: Sequence[duckdb.Statement]) -> bool:
+    """Whether this is one SELECT, or one PIVOT without the list of its values.
+
+    DuckDB runs such a PIVOT as several statements. Others of that type can write: the transaction
+    is read-only.
+    """
+    if len(statements) != 1:
+        return False
+    try:
+        kind = statements[0].type
+    except ValueError:  # DuckDB has kinds of statements that its Python types lack
+        return False
+    return kind in {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}
 
 
 def _values(table: pa.Table, place: int) -> list[Any]:
@@ -322,11 +335,6 @@ def _values(table: pa.Table, place: int) -> list[Any]:
 def _complaint(error: duckdb.Error) -> str:
     """Without the place in the query, which DuckDB shows after a blank line, over several lines."""
     return str(error).split("\n\n")[0].replace("\n", " ")
-
-
-def uses_entries(sql: str) -> bool:
-    """Whether a query may look at the entries, which need not be mapped otherwise."""
-    return "entries" in sql.lower()
 
 
 def with_part(entries: pa.Table, part: str) -> pa.Table:

@@ -58,13 +58,12 @@ def run_of(certificate: Certificate) -> WorkflowRun:
     )
 
 
-def claimed_identity(certificate: bytes) -> str:
-    """The unverified identity in a certificate, in words."""
+def claimed_identity(certificate: bytes) -> tuple[str, str] | None:
+    """(identity, issuer) of a certificate that is not verified; None if it is unreadable."""
     try:
-        identity, issuer = identity_of(x509.load_der_x509_certificate(certificate))
+        return identity_of(x509.load_der_x509_certificate(certificate))
     except (NotTrustedError, ValueError):
-        return "an unreadable certificate"
-    return f"{quoted(identity)} by {quoted(issuer)}"
+        return None
 
 
 def _subject(certificate: Certificate) -> str:

@@ -58,17 +58,19 @@ def test_queries_in_documents_run(pets: Path, provreg: Callable[..., Any]) -> No
     text = (ROOT / "docs/reference/sql.md").read_text("utf-8")
     queries = re.findall(r"^```sql\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     answers = [provreg("sql", query, "--json").json["rows"] for query in queries]
-    labeled, flipped, twice, vendor, bad = answers
+    labeled, flipped, twice, vendor, signers, pivot, bad = answers
     assert ["mallory", "dog", 2] in labeled
     assert flipped == [[2, "cat", "dog", "mallory", 1]]
     assert twice == []
     assert [(row[0], row[1], row[3], row[4]) for row in vendor] == [("pets", 2, False, 2)]
+    assert [row[1:] for row in signers] == [[None, False, ["pets@2"]]]
+    assert pivot == [["ann", 4, 4], ["mallory", 0, 2]]
     assert [row[:2] for row in bad] == [["pets", 2]]
 
 
 def test_columns_of_the_tables_are_documented(pets: Path, provreg: Callable[..., Any]) -> None:
     text = (ROOT / "docs/reference/sql.md").read_text("utf-8")
-    for query in ("select * from versions", "select * from entries"):
+    for query in ("from versions", "from entries", "from signatures", "from revocations"):
         for column in provreg("sql", query, "--json").json["columns"]:
             assert f"`{column}`" in text
     for column in provreg("sql", "select * from changes", "--json").json["columns"]:

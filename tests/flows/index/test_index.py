@@ -51,10 +51,16 @@ def test_the_columns_of_the_tables(registry: Registry) -> None:
              "split", "delivery", "annotations", "uri", "content_sha256", "attrs"]  # fmt: skip
     tables = {
         "versions": ["dataset", "version", "head", "parent", "root", "samples", "created",
-                     "message", "counts_true", "trusted", "trusted_because"],
+                     "message", "counts_true", "trusted", "trusted_because", "standing",
+                     "untrusted_because", "signers", "principals"],
         "entries": ["dataset", "version", *entry],
         "changes": ["dataset", "version", "kinds",
                     *(f"{side}_{name}" for side in ("old", "new") for name in entry)],
+        "signatures": ["dataset", "version", "head", "signer", "issuer", "principal", "verified",
+                       "counts", "signed_at", "proof"],
+        "revocations": ["revocation", "digest", "dataset", "uid", "version", "head", "revokes",
+                        "name", "since", "reason", "created", "in_force", "because", "signers",
+                        "principals"],
     }  # fmt: skip
     for table, columns in tables.items():
         assert registry.sql(f"from {table}")[0] == columns
@@ -63,7 +69,7 @@ def test_the_columns_of_the_tables(registry: Registry) -> None:
 def test_entries_and_changes_hold_what_the_versions_do(registry: Registry) -> None:
     count = "select version, count(*) from {} group by 1 order by 1"
     assert registry.sql(count.format("entries"))[1] == [(1, 6), (2, 6), (3, 7)]
-    assert registry.sql(count.format("changes"))[1] == [(2, 1), (3, 1)]
+    assert registry.sql(count.format("changes"))[1] == [(1, 6), (2, 1), (3, 1)]
     _, rows = registry.sql(
         "select kinds, old_id, new_id, old_label, new_label, new_labeler from changes"
         " where version = 2"
@@ -74,6 +80,74 @@ def test_entries_and_changes_hold_what_the_versions_do(registry: Registry) -> No
     assert rows == [
         ("cat/3.jpg", "shelter", 64), ("cat/5.jpg", "shelter", 64), ("cat/evil.jpg", "web", 64),
     ]  # fmt: skip
+
+
+def test_first_version_injected_all_that_it_has(registry: Registry) -> None:
+    """What a source brought at first must not be missing from what it brought."""
+    _, rows = registry.sql("select kinds, old_id, new_id, new_label, new_labeler, old_content,"
+                           " length(new_content) from changes where version = 1 order by new_id"
+                           " limit 1")  # fmt: skip
+    assert rows == [(["injected"], None, "cat/1.jpg", "cat", "ann", None, 64)]
+    _, injected = registry.sql("select columns('new_(.*)') from changes where version = 1"
+                               " order by new_id")  # fmt: skip
+    _, entries = registry.sql("select * exclude (dataset, version) from entries where version = 1"
+                              " order by id")  # fmt: skip
+    assert injected == entries
+    _, brought = registry.sql("select version, count(*) from changes where new_source = 'shelter'"
+                              " group by all order by 1")  # fmt: skip
+    assert brought == [(1, 6), (2, 1)]
+
+
+def test_signers_of_untrusted_versions_do_not_disappear(bench: Bench, registry: Registry) -> None:
+    alice, mallory = (bench.signer(name).key.public.fingerprint for name in ("alice", "mallory"))
+    ask = "select version, signers, principals, standing from versions order by 1"
+    claimed = [f"the key {mallory}, not verified"]
+    assert registry.sql(ask)[1] == [
+        (1, [alice], ["alice"], "trusted"),
+        (2, [alice], ["alice"], "trusted"),
+        (3, claimed, [], "distrusted"),
+    ]
+    knows = bench.open("alice", revoke=["mallory"])
+    assert knows.sql(ask)[1][2] == (3, [mallory], ["mallory"], "distrusted")
+    ask = "select version, signer, principal, verified, counts from signatures order by 1"
+    assert knows.sql(ask)[1] == [
+        (1, alice, "alice", True, True),
+        (2, alice, "alice", True, True),
+        (3, mallory, "mallory", True, False),
+    ]
+    assert registry.sql(ask)[1][2] == (3, mallory, None, False, False)
+    assert replace(registry, trust=None).sql(ask)[1][0] == (1, alice, None, False, False)
+
+
+def test_signer_of_a_revoked_version_does_not_disappear(bench: Bench, registry: Registry) -> None:
+    chief = bench.open("alice", revoke=["chief"])
+    chief.revoke("pets@2", "poison", bench.signer("chief"))
+    ask = "select version, principals, standing, untrusted_because from versions where version = 2"
+    ((version, principals, standing, because),) = chief.sql(ask)[1]
+    assert (version, principals, standing) == (2, ["alice"], "revoked")
+    assert "revoked by chief" in because
+    ask = "select revocation, dataset, version, revokes, name, reason, in_force, principals"
+    assert chief.sql(f"{ask} from revocations")[1] == [
+        (1, "pets", 2, "version", None, "poison", True, ["chief"])
+    ]
+
+
+def test_pivot_finds_its_columns_itself(registry: Registry) -> None:
+    asked = "pivot (from entries where version = 3) on label using count(*) group by source"
+    columns, rows = registry.sql(asked)
+    assert columns == ["source", "cat", "dog"]
+    assert sorted(rows) == [("shelter", 2, 4), ("web", 1, 0)]
+    listed = "pivot entries on label in ('cat') using count(*) group by version order by version"
+    assert registry.sql(listed)[1] == [(1, 3), (2, 2), (3, 3)]
+
+
+def test_answer_has_objects_by_column_name(registry: Registry) -> None:
+    answer = registry.sql("select version, trusted from versions order by 1")
+    assert [*answer.objects()][2] == {"version": 3, "trusted": False}
+    assert repr(answer) == "Answer(2 columns, 3 rows)"
+    assert "<th>trusted</th>" in answer._repr_html_()
+    with pytest.raises(UsageError, match="duplicate column name 'version'"):
+        registry.sql("select version, version from versions").objects()
 
 
 def test_a_wrong_query_is_a_usage_error(registry: Registry) -> None:
