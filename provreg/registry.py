@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from provreg.trust.signers import Signer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Registry(RegistryQueries):
     """A registry and the trust in force.
 
