@@ -109,7 +109,7 @@ def _read(
     samples: VerifiedSamples, names: dict[str, str], given: dict[str, Any]
 ) -> tuple[datasets.Features, _Batches]:
     """(features of the dataset, its samples in batches with these columns)."""
-    if samples.random_access:
+    if samples.are_files:
         given = given or {"image": datasets.Image()}
         schema, batches = _read_files(samples, names, given)
     else:

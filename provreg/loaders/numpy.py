@@ -70,7 +70,7 @@ def arrays(
     Raises SampleError and NotTrustedError (step 12) before anything is returned, InputError for a
     sample that cannot be decoded or differs in shape or type, UsageError for other columns.
     """
-    if decode is None and not samples.random_access:
+    if decode is None and not samples.are_files:
         x, signed = _of_columns(samples)
     else:
         x, signed = _decoded(samples, decode)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,17 @@ from blake3 import blake3
 
 from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.text import counted, quoted
+from provreg.core.manifest.data_fields import DataFields
 from provreg.core.manifest.head import Head
+from provreg.core.rows.column import FILE, columns_from_json
 from provreg.errors import InputError, NotFoundError, SampleError, UsageError
 from provreg.executors.api import no_report
-from provreg.flows.reading.samples import files_again, rows_again
+from provreg.flows.reading.samples import (
+    files_again,
+    row_access,
+    rows_again,
+    streamed_data_fields_of,
+)
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.data import verify_data
 from provreg.flows.verify.manifest import long_label
@@ -37,10 +44,16 @@ from provreg.loaders.passes.recast import python_rows
 from provreg.loaders.passes.shared_state import MOST_BAD, DeliveryCounts, Skips
 from provreg.loaders.selection import Selection, SharedRows, choose
 from provreg.readers.api import SampleFiles
+from provreg.readers.tables.row_access import RowAccess
+
+# The bytes of a file, or a row's columns by name.
+Payload: TypeAlias = bytes | Mapping[str, Any]
 
 _SHARED = "loading"
 _TOGETHER = 256
 _SHOWN = 2
+# What rows may say of themselves, of what loaders deliver.
+_IN_ROWS = ("label", "split", "source", "labeler")
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 
@@ -53,7 +66,7 @@ class Sample:
     """
 
     id: str
-    payload: bytes | Mapping[str, Any]
+    payload: Payload
     label: str | None
     source: str
     labeler: str | None
@@ -70,10 +83,27 @@ class Sample:
         return f"Sample({', '.join([quoted(self.id), payload, *words])})"
 
 
+def _difference(entry: Entry, sample: Mapping[str, Any], fields: DataFields) -> str | None:
+    """Why a row that was read is not as its entry signs it, None if it is."""
+    if sample["content"] != entry.content:
+        return "its bytes differ from the signed ones"
+    for name in _IN_ROWS:
+        value = sample[name]
+        signed = getattr(entry, name)
+        if name == "label" and entry.label_digest is not None:
+            signed = entry.label_digest
+            value = None if value is None else blake3(value.encode()).digest()
+        is_said = name in fields.always or (name in fields.if_present and value is not None)
+        if is_said and value != signed:
+            return f"its {name} differs from the signed one"
+    return None
+
+
 class VerifiedSamples:
     """The samples of a verified version, or those selected of it, in the order of their ids.
 
-    A sequence if single samples can be read (`random_access`: folders of files), else an iterable
+    A sequence if single samples can be read (`random_access`: files, and rows that name files and
+    have ids), else an iterable
     in the order of the data. Every read checks again; a sample that is not as signed raises
     SampleError, or is skipped with `on_bad="skip"`.
 
@@ -197,6 +227,18 @@ class VerifiedSamples:
     @property
     def random_access(self) -> bool:
         """Whether one sample can be read alone, by its index."""
+        return self.are_files or self._rows_by_id() is not None
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """The columns of rows whose values are files: `{"bytes": …, "path": …}` in payloads."""
+        documents = self.head.reading.get("columns", [])
+        columns = columns_from_json(documents, "head.reading.columns")
+        return tuple(column.name for column in columns if column.type == FILE)
+
+    @property
+    def are_files(self) -> bool:
+        """Whether a payload is the bytes of a file."""
         return self._files() is not None
 
     def __len__(self) -> int:
@@ -220,26 +262,57 @@ class VerifiedSamples:
         """Sample `index`, which is never skipped: raises SampleError if it is not as signed."""
         return self.sample(*self.read(index))
 
-    def read(self, index: int) -> tuple[Entry, bytes]:
-        """The signed entry of sample `index`, and its verified bytes. Raises as `[index]`."""
+    def read(self, index: int) -> tuple[Entry, Payload]:
+        """The signed entry of sample `index`, and its verified payload. Raises as `[index]`."""
         row = self._row(index)
-        entry = self._manifest[row]
-        return entry, self._payload(row, entry)
+        [(entry, payload)] = self._payloads([row], [self._manifest[row]])
+        if isinstance(payload, SampleError):
+            raise payload
+        return entry, payload
 
-    def read_all(self, indices: Iterable[int]) -> Iterator[tuple[Entry, bytes]]:
+    def read_all(self, indices: Iterable[int]) -> Iterator[tuple[Entry, Payload]]:
         """`read` of each of `indices`, without skipped samples."""
         remaining = iter(indices)
         # Looked up together, while the columns are in the processor's caches.
         while rows := [self._row(index) for index in islice(remaining, _TOGETHER)]:
-            for row, entry in zip(rows, [self._manifest[row] for row in rows], strict=True):
-                try:
-                    payload = self._payload(row, entry)
-                except SampleError as error:
-                    if self._skips is None:
-                        raise
-                    self._skips.add(row, error, ranks=self.ranks)
-                else:
+            read = self._payloads(rows, [self._manifest[row] for row in rows])
+            for row, (entry, payload) in zip(rows, read, strict=True):
+                if not isinstance(payload, SampleError):
                     yield entry, payload
+                elif self._skips is None:
+                    raise payload
+                else:
+                    self._skips.add(row, payload, ranks=self.ranks)
+
+    def _payloads(
+        self, rows: Sequence[int], entries: Sequence[Entry]
+    ) -> Iterator[tuple[Entry, Payload | SampleError]]:
+        """The verified payload of each of `entries`, in these `rows` of the manifest, or why it is
+        not as signed."""
+        read: Iterator[Payload | SampleError]
+        if not self.are_files and (access := self._rows_by_id()) is not None:
+            read = self._rows_as_signed(access, entries)
+        else:
+            read = (self._file_as_signed(entry) for entry in entries)
+        for row, entry, payload in zip(rows, entries, read, strict=True):
+            if not isinstance(payload, SampleError):
+                self.deliveries.add(row)
+            yield entry, payload
+
+    def _rows_as_signed(
+        self, access: RowAccess, entries: Sequence[Entry]
+    ) -> Iterator[Mapping[str, Any] | SampleError]:
+        fields = streamed_data_fields_of(self.head.reading)
+        remaining = iter(entries)
+        for read in access.read([entry.id for entry in entries]):
+            if isinstance(read, str):
+                yield self._error(next(remaining), None, read)
+                continue
+            samples = read.samples.to_pylist()
+            for payload, sample in zip(python_rows(read.payloads), samples, strict=True):
+                entry = next(remaining)
+                why = _difference(entry, sample, fields)
+                yield payload if why is None else self._error(entry, sample["content"], why)
 
     def batches(self) -> Iterator[VerifiedBatch]:
         """All samples once in batches, in the order of data that can only be streamed.
@@ -274,8 +347,8 @@ class VerifiedSamples:
         index %= count
         return index if self._chosen is None else int(self._chosen.rows[index])
 
-    def _payload(self, row: int, entry: Entry) -> bytes:
-        """A sample's bytes, exactly those that were hashed."""
+    def _file_as_signed(self, entry: Entry) -> bytes | SampleError:
+        """A sample's bytes, exactly those that were hashed; or why they are not as signed."""
         files = self._files()
         if files is None:
             raise UsageError(
@@ -286,14 +359,21 @@ class VerifiedSamples:
         try:
             payload = files.read(entry.id, limit=size)
         except (NotFoundError, InputError) as error:
-            raise self._error(entry, None, error.message) from None
+            return self._error(entry, None, error.message)
         if len(payload) > size:
-            raise self._error(entry, None, f"it is longer than the signed {size:,} bytes")
+            return self._error(entry, None, f"it is longer than the signed {size:,} bytes")
         content = blake3(payload).digest()
         if content != entry.content:
-            raise self._error(entry, content, "its bytes differ from the signed ones")
-        self.deliveries.add(row)
+            return self._error(entry, content, "its bytes differ from the signed ones")
         return payload
+
+    def _rows_by_id(self) -> RowAccess | None:
+        """The rows by id, if they name files and are not too many; each thread has its own."""
+        try:
+            access: RowAccess | None = self._threads.rows
+        except AttributeError:
+            access = self._threads.rows = row_access(self.paths, self.head.reading)
+        return access
 
     def _files(self) -> SampleFiles | None:
         """The samples by id, None if they can only be streamed.
@@ -343,7 +423,7 @@ class VerifiedSamples:
         signed = {name: getattr(entry, name) for name in ("id", "content", "source", "labeler")}
         return sample_error(self.reference, signed, found, why)
 
-    def sample(self, entry: Entry, payload: bytes) -> Sample:
+    def sample(self, entry: Entry, payload: Payload) -> Sample:
         """The delivered sample for an entry whose `payload` was checked."""
         label = entry.label
         if entry.label_digest is not None:

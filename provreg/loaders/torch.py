@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Unpack
 
-from provreg.errors import NotTrustedError, ProvregError, UsageError, needs_extra
+from provreg.core.encoding.text import quoted
+from provreg.errors import InputError, NotTrustedError, ProvregError, UsageError, needs_extra
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import LoadOptions, Place, load
 from provreg.loaders.passes.manifest import Entry
 from provreg.loaders.passes.ranks import OwnRank, Ranks
-from provreg.loaders.samples import Sample
+from provreg.loaders.samples import Payload, Sample
 
 with needs_extra("torch"):
     from torch.utils.data import Dataset, IterableDataset, get_worker_info
@@ -84,7 +85,7 @@ class VerifiedDataset(Dataset[Any]):
         """
         self.verified.verify_data()
 
-    def _item(self, entry: Entry, payload: bytes) -> Any:
+    def _item(self, entry: Entry, payload: Payload) -> Any:
         sample = self.verified.sample(entry, payload)
         return sample if self.transform is None else self.transform(sample)
 
@@ -94,7 +95,8 @@ class ImageDataset(VerifiedDataset):
 
     `classes` and `class_to_idx` are those of the version, independent of the selection and of the
     folders; later versions only append. `transform` receives the image (RGB), `target_transform`
-    the index. `reference` and `options` are those of `provreg.load`.
+    the index. `reference` and `options` are those of `provreg.load`. Of rows that name files,
+    `column` is the one with the images, by default the only one.
     """
 
     def __init__(
@@ -104,12 +106,14 @@ class ImageDataset(VerifiedDataset):
         data: Place | Sequence[Place],
         transform: Callable[[Image], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
+        column: str | None = None,
         **options: Unpack[LoadOptions],
     ) -> None:
         """Verifies the version (steps 1 to 11); raises as `provreg.load`, and UsageError for a
-        version or selection with samples that have no class."""
+        version or selection with samples that have no class, and for a `column` of no files."""
         super().__init__(reference, data=data, transform=transform, **options)
         self.target_transform = target_transform
+        self._column = None if self.verified.are_files else self._column_of_images(column)
         unlabeled = int((self.verified.targets < 0).sum())
         if unlabeled:
             raise UsageError(
@@ -148,8 +152,36 @@ class ImageDataset(VerifiedDataset):
         derived = ("classes", "class_to_idx", "targets")
         return {name: value for name, value in vars(self).items() if name not in derived}
 
-    def _item(self, entry: Entry, payload: bytes) -> tuple[Any, Any]:
-        image: Any = decode_rgb(payload, entry.id)
+    def _column_of_images(self, column: str | None) -> str:
+        names = self.verified.file_columns
+        if column is None and len(names) == 1:
+            return names[0]
+        if column is None or column not in names:
+            raise UsageError(
+                f"{self.verified.reference} has several columns of files"
+                if column is None
+                else f"{quoted(column)} is not a column of files",
+                hint=f"pass column=, one of {', '.join(map(quoted, names))}"
+                if names
+                else "use VerifiedDataset, whose transform gets the whole row",
+            )
+        return column
+
+    def _image_bytes(self, payload: Payload, sample: str) -> bytes:
+        if isinstance(payload, bytes):
+            return payload
+        file: dict[str, Any] | None = payload[self._column or ""]
+        if file is None:
+            raise InputError(
+                f"{quoted(sample)} names no file in the column {quoted(self._column or '')}",
+                hint="select the samples that do",
+                sample=sample,
+            )
+        data: bytes = file["bytes"]
+        return data
+
+    def _item(self, entry: Entry, payload: Payload) -> tuple[Any, Any]:
+        image: Any = decode_rgb(self._image_bytes(payload, entry.id), entry.id)
         target: Any = entry.class_index
         if self.transform is not None:
             image = self.transform(image)

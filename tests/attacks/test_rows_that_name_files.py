@@ -83,7 +83,7 @@ def test_deleted_picture_is_missing(bench: Bench, data: Path) -> None:
     assert findings(bench, data) == [
         ("missing", "3", "column 'image': 'images/3.jpg' does not exist")
     ]
-    with pytest.raises(InputError, match=r"row 4: column 'image': 'images/3\.jpg' has no file"):
+    with pytest.raises(SampleError, match=r"column 'image': 'images/3\.jpg' has no file"):
         loaded(bench, data)
 
 

@@ -54,6 +54,7 @@ from provreg.readers.labels import (
 from provreg.readers.tables.folder_metadata import with_folder_metadata
 from provreg.readers.tables.options import READERS as TABLES
 from provreg.readers.tables.options import TableOptions
+from provreg.readers.tables.row_access import RowAccess
 from provreg.readers.tables.texts_of_files import texts_of_files
 
 LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
@@ -205,6 +206,15 @@ def files_again(paths: Sequence[Path], reading: Mapping[str, Any]) -> SampleFile
     settings = reader_settings(reading)
     reader, format_ = recorded_reader(settings)
     return reader.files(paths, format_, reader.options_from_reading(settings))
+
+
+def row_access(paths: Sequence[Path], reading: Mapping[str, Any]) -> RowAccess | None:
+    """The rows of data read so, by id, where they name files and fit into memory; else None.
+
+    Raises as `read_again`.
+    """
+    settings = reader_settings(reading)
+    return RowAccess.of(paths, settings) if names_files(settings) else None
 
 
 def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows) -> SampleStream:

@@ -396,7 +396,7 @@ def files_of(
         options = replace(options, id_prefix=places.id_prefix(file.path))
         for piece in READERS[format_].slices(file, options.as_stored()):
             batches = READERS[format_].batches(piece, options.as_stored())
-            for rows, samples in slice_rows(piece, batches, options, _unhashed, format_=format_):
+            for rows, samples in slice_rows(piece, batches, options, unhashed, format_=format_):
                 found = pc.is_in(samples.column("id"), value_set=wanted)
                 if pc.any(found).as_py():
                     named = rows.filter(found), samples.column("id").filter(found).to_pylist()
@@ -419,7 +419,7 @@ def _told(rows: pa.RecordBatch, ids: list[str], options: TableOptions) -> dict[s
     }
 
 
-def _unhashed(
+def unhashed(
     batch: pa.RecordBatch, _columns: tuple[Column, ...]
 ) -> tuple[pa.FixedSizeBinaryArray, pa.UInt64Array]:
     """In place of hashes, where nobody asks for them."""

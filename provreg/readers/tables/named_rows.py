@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from provreg.readers.tables.rows import Rows
 
 # Limits of a batch of rows with their files: their number, the bytes of the files.
-_BATCH, _BATCH_BYTES = 1024, 64 << 20
+_BATCH, MOST_BYTES = 1024, 64 << 20
 
 
 def file_rows_with_files(
@@ -44,7 +44,7 @@ def file_rows_with_files(
         files = NamedFileReader(table, opened)
         for piece in reader.slices(file, options.as_stored()):
             named = reader.batches(piece, options.as_stored())
-            batches = _with_bytes(named, options.payload_columns(), files)
+            batches = _batches_with_bytes(named, options.payload_columns(), files)
             hash_ = partial(hash_delivered, named_by=options.id)
             yield from slice_rows(piece, batches, options, hash_, format_=format_)
 
@@ -88,8 +88,24 @@ class NamedFileReader:
             raise InputError(f"{quoted(name)} has more than {MAX_SAMPLE:,} bytes")
         return data
 
+    def read_all(self, named: Iterable[tuple[str, str]], data: dict[str, bytes]) -> int:
+        """Adds to `data`, by name, the bytes of the files that a row names in its columns; their
+        size. Raises InputError, NotFoundError and StorageError, with the column."""
+        size = 0
+        for column, name in named:
+            if name not in data:
+                try:
+                    data[name] = self.read(name)
+                except (InputError, NotFoundError) as error:
+                    complaint = f"column {quoted(column)}: {error.message}"
+                    raise type(error)(complaint, hint=error.hint) from None
+            size += len(data[name])
+            if size > MAX_SAMPLE:
+                raise InputError(f"its files have more than {MAX_SAMPLE:,} bytes")
+        return size
 
-def _with_bytes(
+
+def _batches_with_bytes(
     batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...], files: NamedFileReader
 ) -> Iterator[pa.RecordBatch]:
     """`batches` with the bytes of the files that `columns` name, in batches of limited size.
@@ -102,7 +118,7 @@ def _with_bytes(
         while start < batch.num_rows:
             some = batch.slice(start, _BATCH)
             taken, data = _read_files(some, columns, files, done + start)
-            yield _replaced(some.slice(0, taken), columns, data)
+            yield with_bytes(some.slice(0, taken), columns, data)
             start += taken
         done += batch.num_rows
 
@@ -114,35 +130,30 @@ def _read_files(
 
     `before` rows precede them. A row whose files alone are too large is refused.
     """
+    data: dict[str, bytes] = {}
+    total = 0
+    for row, named in enumerate(names_by_row(batch, columns)):
+        try:
+            total += files.read_all(named, data)
+        except (InputError, NotFoundError) as error:
+            raise ValueMismatchError(error.message, row=before + row, hint=error.hint) from None
+        if total > MOST_BYTES and row:
+            return row, data
+    return batch.num_rows, data
+
+
+def names_by_row(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> list[list[tuple[str, str]]]:
+    """The (column, name) of each file that a row of `batch` names."""
     named: list[list[tuple[str, str]]] = [[] for _ in range(batch.num_rows)]
     for column in columns:
         for names, rows in names_in(batch.column(column.name), column.type):
             for row, name in zip(rows.tolist(), names.to_pylist(), strict=True):
                 if name is not None:
                     named[row].append((column.name, name))
-    data: dict[str, bytes] = {}
-    total = 0
-    for row, pairs in enumerate(named):
-        size = 0
-        for column_name, name in pairs:
-            if name not in data:
-                try:
-                    data[name] = files.read(name)
-                except (InputError, NotFoundError) as error:
-                    complaint = f"column {quoted(column_name)}: {error.message}"
-                    raise ValueMismatchError(complaint, row=before + row, hint=error.hint) from None
-            size += len(data[name])
-            if size > MAX_SAMPLE:
-                raise ValueMismatchError(
-                    f"its files have more than {MAX_SAMPLE:,} bytes", row=before + row
-                )
-        total += size
-        if total > _BATCH_BYTES and row:
-            return row, data
-    return batch.num_rows, data
+    return named
 
 
-def _replaced(
+def with_bytes(
     batch: pa.RecordBatch, columns: tuple[Column, ...], data: dict[str, bytes]
 ) -> pa.RecordBatch:
     """`batch` with the bytes and names of files in place of the names."""
