@@ -44,7 +44,7 @@ from provreg.loaders.passes.recast import python_rows
 from provreg.loaders.passes.shared_state import MOST_BAD, DeliveryCounts, Skips
 from provreg.loaders.selection import Selection, SharedRows, choose
 from provreg.readers.api import SampleFiles
-from provreg.readers.tables.row_access import RowAccess
+from provreg.readers.tables.named_files.row_access import RowAccess
 
 # The bytes of a file, or a row's columns by name.
 Payload: TypeAlias = bytes | Mapping[str, Any]

@@ -25,7 +25,7 @@ from provreg.loaders.selection import why_revoked
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.huggingface.huggingface import signed_features
 from provreg.readers.tables.features import features_of, plain_batch, plain_schema
-from provreg.readers.tables.named_rows import hash_delivered
+from provreg.readers.tables.named_files.delivered import hash_delivered
 from provreg.readers.tables.options import ROLES, TableOptions
 from provreg.readers.tables.samples import content_ids, samples_of
 from provreg.readers.tables.signed_features import (

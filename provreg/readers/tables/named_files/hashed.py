@@ -28,7 +28,7 @@ from provreg.readers.files.folder import hash_runs
 from provreg.readers.files.names import check_twins
 from provreg.readers.files.safe_open import resolve
 from provreg.readers.files.walk import ByteRun
-from provreg.readers.tables.file_places import BadNameError, FilePlace, FilePlaces
+from provreg.readers.tables.named_files.places import BadNameError, FilePlace, FilePlaces
 from provreg.readers.tables.rows import (
     READERS,
     drop_null_columns,

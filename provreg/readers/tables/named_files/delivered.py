@@ -16,7 +16,7 @@ from provreg.errors import InputError, NotFoundError
 from provreg.readers.api import MAX_SAMPLE
 from provreg.readers.data_files.source_file import ValueMismatchError
 from provreg.readers.files.folder_access import FolderFiles
-from provreg.readers.tables.file_places import BadNameError, FilePlaces, TablePlaces
+from provreg.readers.tables.named_files.places import BadNameError, FilePlaces, TablePlaces
 from provreg.readers.tables.rows import READERS, slice_rows, typed_rows
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from provreg.errors import InputError, NotFoundError
 from provreg.readers.api import Closing
 from provreg.readers.data_files.source_file import SourceFile, stat_source
 from provreg.readers.data_files.table_files import files_of_format
-from provreg.readers.tables.file_places import FilePlaces
-from provreg.readers.tables.named_files import unhashed
-from provreg.readers.tables.named_rows import (
+from provreg.readers.tables.named_files.places import FilePlaces
+from provreg.readers.tables.named_files.hashed import unhashed
+from provreg.readers.tables.named_files.delivered import (
     MOST_BYTES,
     NamedFileReader,
     hash_delivered,
