@@ -52,10 +52,10 @@ from provreg.readers.labels import (
     with_prefix,
 )
 from provreg.readers.tables.named_files.folder_metadata import with_folder_metadata
-from provreg.readers.tables.options import READERS as TABLES
-from provreg.readers.tables.options import TableOptions
 from provreg.readers.tables.named_files.row_access import RowAccess
 from provreg.readers.tables.named_files.undeclared import texts_of_files
+from provreg.readers.tables.options import READERS as TABLES
+from provreg.readers.tables.options import TableOptions
 
 LABELS_FILE, BESIDE, ADOPTED, SAYS = "labels_file", "beside", "adopted", "says"
 

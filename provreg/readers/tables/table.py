@@ -15,10 +15,10 @@ from provreg.executors.processes import IN_PROCESS
 from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, changed_error, display, stat_source
 from provreg.readers.data_files.table_files import detect_format, files_of_format
-from provreg.readers.tables.named_files.places import FilePlaces
 from provreg.readers.tables.first_rows import VALUED, first_columns, first_samples
-from provreg.readers.tables.named_files.hashed import NamedFiles, files_of, named_samples
 from provreg.readers.tables.named_files.delivered import file_rows_with_files
+from provreg.readers.tables.named_files.hashed import NamedFiles, files_of, named_samples
+from provreg.readers.tables.named_files.places import FilePlaces
 from provreg.readers.tables.options import (
     DELIMITED,
     TableOptions,

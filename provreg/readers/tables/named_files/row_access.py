@@ -18,8 +18,6 @@ from provreg.errors import InputError, NotFoundError
 from provreg.readers.api import Closing
 from provreg.readers.data_files.source_file import SourceFile, stat_source
 from provreg.readers.data_files.table_files import files_of_format
-from provreg.readers.tables.named_files.places import FilePlaces
-from provreg.readers.tables.named_files.hashed import unhashed
 from provreg.readers.tables.named_files.delivered import (
     MOST_BYTES,
     NamedFileReader,
@@ -27,6 +25,8 @@ from provreg.readers.tables.named_files.delivered import (
     names_by_row,
     with_bytes,
 )
+from provreg.readers.tables.named_files.hashed import unhashed
+from provreg.readers.tables.named_files.places import FilePlaces
 from provreg.readers.tables.options import TableOptions, options_from_reading
 from provreg.readers.tables.rows import READERS, slice_rows
 from provreg.readers.tables.samples import samples_of
