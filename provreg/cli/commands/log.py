@@ -15,7 +15,7 @@ from provreg.cli.ui.options import (
 from provreg.cli.ui.render import counts_of_names, day, signed_by, version_to_json
 from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted, warn_waiting
 from provreg.core.encoding.names import check_dataset_name
-from provreg.core.manifest.head import KINDS
+from provreg.core.manifest.head import KINDS, TOP_NAMES
 from provreg.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def _changes(entry: LogEntry) -> str:
             names = entry.origins.get(kind, {})
             named = {name or "nobody": count for name, count in names.items()}
             by = "by" if kind == "relabeled" else "from"
-            origin = f" {by} {counts_of_names(named)}" if named else ""
+            # A version can name more than are counted.
+            others = len(named) == TOP_NAMES
+            origin = f" {by} {counts_of_names(named, others=others)}" if named else ""
             words.append(f"{counts[kind]:,} {kind}{origin}")
     return ", ".join(words) or "no changes"
 

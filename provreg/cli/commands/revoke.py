@@ -119,8 +119,10 @@ def _warn_of_none(plan: RevocationPlan, output: Output) -> None:
         output.warn(f"{nothing}, nor has any version before it: check the spelling of the name")
         return
     first, last, most = earlier[0][0], earlier[-1][0], max(count for _, count in earlier)
-    where = f"@{first}" if first == last else f"{len(earlier):,} versions from @{first} to @{last}"
-    output.warn(f"{nothing}, but {where} {'has' if first == last else 'have'} up to {most:,}")
+    where = f"@{first} has {most:,}"
+    if first != last:
+        where = f"{len(earlier):,} versions from @{first} to @{last} have up to {most:,}"
+    output.warn(f"{nothing}, but {where}")
 
 
 def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:

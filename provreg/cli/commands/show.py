@@ -134,8 +134,7 @@ def _list_ids(
     elif print0:
         output.null_terminated(ids)
     else:
-        for identity in ids:
-            output.value(identity)
+        output.values(ids)
 
 
 def _texts(chunk: Array) -> Iterator[str]:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TextIO
 
 from provreg.cli.ui.table import NOTHING, fold_text, lay_out, records
@@ -17,6 +17,7 @@ from provreg.core.encoding.text import UNSEEN, printable
 
 # In a field of CSV, these need quotes; blanks at its ends get them for other readers' sake.
 _CSV_SPECIAL = re.compile(r'[",\r\n]|^\s|\s$')
+_BATCH = 4096
 
 
 class Output:
@@ -78,11 +79,17 @@ class Output:
         for item in items:
             print(json_text(item))
 
+    def values(self, texts: Iterable[str]) -> None:
+        """As `value`, for very many."""
+        if not self.json:
+            for batch in _batches(texts):
+                print("\n".join(map(_printable, batch)))
+
     def null_terminated(self, texts: Iterable[str]) -> None:
         """The result for programs: each text as it is, in UTF-8 and followed by a NUL byte."""
         sys.stdout.flush()
-        for text in texts:
-            sys.stdout.buffer.write(text.encode() + b"\0")
+        for batch in _batches(texts):
+            sys.stdout.buffer.write("".join(f"{text}\0" for text in batch).encode())
         sys.stdout.buffer.flush()
 
     def objects(self, items: Iterable[Any]) -> None:
@@ -211,6 +218,13 @@ def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return printable(str(value))
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """`texts` in lists that are written at once: a system call for each takes longer than it."""
+    left = iter(texts)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
 
 
 def folded(text: str, stream: TextIO) -> str:

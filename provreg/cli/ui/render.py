@@ -83,12 +83,17 @@ def refusal_of(version: Ancestor) -> str:
     return f"{words} ({version.needed})" if version.needed else words
 
 
-def counts_of_names(counts: Mapping[str, int]) -> str | None:
-    """Names with how often each occurs, `vendor-b 300, vendor-c 12`; a single one without."""
+def counts_of_names(counts: Mapping[str, int], *, others: bool = False) -> str | None:
+    """Names with how often each occurs, `vendor-b 300, vendor-c 12`; a single one without.
+
+    `others`: there can be names that are not in `counts`.
+    """
     if len(counts) == 1:
         return next(iter(counts))
     shown = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_NAMES]
     more = f" and {len(counts) - _MOST_NAMES:,} more" if len(counts) > _MOST_NAMES else ""
+    if more and others:
+        more = " and others"
     return ", ".join(f"{name} {count:,}" for name, count in shown) + more or None
 
 

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from provreg.core.changes.changes import BIT
+from provreg.core.manifest.head import TOP_NAMES
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.lineage import Ancestor
 
 # Whom a change of this kind is of: who provided the bytes, or who set the label.
 _RESPONSIBLE = {"injected": "source", "modified": "source", "relabeled": "labeler"}
-# As many as a head counts.
-_MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def log_entries(indexed: Workspace, versions: Sequence[Ancestor]) -> list[LogEnt
     kinds = {BIT[kind]: kind for kind in _RESPONSIBLE}
     digests = [version.digest for version in versions]
     for head, bit, name, count in indexed.index.origins_of_changes(
-        digests, columns, most=_MOST_NAMES
+        digests, columns, most=TOP_NAMES
     ):
         origins.setdefault(head, {}).setdefault(kinds[bit], {})[name] = count
     for version in versions:

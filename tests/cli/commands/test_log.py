@@ -60,3 +60,20 @@ def test_all_versions_are_listed_under_a_policy_without_a_signer(pets: Path, pro
     assert lines[1].endswith("ann")
     assert "UNTRUSTED" in lines[2]
     assert provreg("ls", "--versions", "--proposals").code == 2
+
+
+def test_names_beyond_the_counted_ones_are_not_counted_out(pets: Path, provreg: Run) -> None:
+    rows = [f"{number},x,s{number:02}" for number in range(30)]
+    (pets / "rows.csv").write_text("\n".join(["id,text,source", *rows]) + "\n")
+    ingest = ("ingest", "rows.csv", "--name", "rows", "--id", "id", "--source-column", "source")
+    assert provreg(*ingest, "--sign", "key:ann.key").code == 0
+    assert "30 injected from s00 1, s01 1, s02 1 and others" in provreg("log", "rows").out
+    [version] = provreg("log", "rows", "--json").json["versions"]
+    assert len(version["origins"]["injected"]) == 20
+
+
+def test_the_signer_of_a_waiting_version_is_shown_to_the_countersigner(
+    pets: Path, provreg: Run
+) -> None:
+    shown = provreg("sign", "pets@2", "--sign", "key:ann.key", "--yes", "--policy", "two.toml")
+    assert "mallory (waiting) in @2" in shown.out

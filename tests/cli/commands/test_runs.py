@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import provreg as library
+from provreg.errors import ProvregError
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas/output"
 Run = Callable[..., Any]
@@ -197,3 +198,32 @@ def test_samples_of_a_revoked_labeler_are_counted_in_what_a_model_was_handed(
     assert ran.json["warnings"][-1] == "2 samples of pets@2 that the run received are revoked"
     assert "2 of them are revoked" in provreg("show", "model:out2").out
     assert provreg("show", "model:out1", "--json").json["runs"][0]["datasets"][0]["revoked"] == 0
+
+
+def test_a_registry_without_receipts_says_so_and_how_to_get_one(pets: Path, provreg: Run) -> None:
+    for arguments in (["runs"], ["runs", "labeler=zoe"]):
+        ran = provreg(*arguments)
+        assert (ran.code, ran.out) == (0, "there are no receipts in this registry yet\n")
+        assert "`provreg.training_run`" in ran.err
+
+
+def test_unsigned_receipts_are_those_of_this_registry(model: Path, provreg: Run) -> None:
+    """A user with several registries was warned in each of what is not signed in any."""
+    samples = library.load("pets@1", data="data", policy="provreg.policy.toml")
+    (model / "out3").mkdir()
+    with (
+        pytest.raises(ProvregError),
+        library.training_run(samples, model=model / "out3", sign="key:ann.key"),
+    ):
+        list(samples)
+    assert "a receipt is not signed yet" in provreg("runs").err
+    assert provreg("init", "other").code == 0
+    assert "receipt is not signed" not in provreg("runs", "--registry", "other").err
+
+
+def test_runs_are_told_apart_by_run_and_script(model: Path, provreg: Run) -> None:
+    runs = provreg("runs", "--json").json["runs"]
+    words = provreg("runs").out
+    for run in runs:
+        assert run["run"][:8] in words
+    assert words.splitlines()[0].split()[:4] == ["receipt", "finished", "run", "script"]

@@ -11,6 +11,7 @@ import pytest
 from provreg.core.policy.policy import Policy, PublishRule
 from provreg.errors import NotFoundError, NotTrustedError
 from provreg.flows.verify.steps import STEPS, Step, Trust
+from provreg.readers.api import ReadOptions
 from provreg.registry import Registry
 from provreg.store.private.pins import write_lock
 from provreg.store.private.state import Pin
@@ -210,3 +211,18 @@ def test_another_hostile_signature_does_not_hide_the_good_one(bench: Bench) -> N
     version = bench.open().verify("pets")
     assert [skipped.step for skipped in version.skipped] == [3, 3]
     assert any("ignored" in warning for warning in bench.warnings)
+
+
+@pytest.mark.parametrize("name", ["pets", "rows"])
+def test_progress_has_the_total_of_samples(bench: Bench, name: str) -> None:
+    """Of folders, whose files are counted first, and of rows, by the head."""
+    rows = b"id,x\n" + b"".join(b"%d,1\n" % number for number in range(9))
+    data, options = bench.pets(), ReadOptions()
+    if name == "rows":
+        data, options = bench.write("rows", {"rows.csv": rows}) / "rows.csv", ReadOptions(id="id")
+    head = bench.ingest(data, name=name, options=options).head
+    assert head is not None
+    told: list[tuple[int, int]] = []
+    bench.open().verify(name, data=[data], progress=lambda *done: told.append(done))
+    assert told[-1] == (head.samples, head.samples)
+    assert {total for _, total in told} == {head.samples}
