@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from provreg.flows.sign.latest import SignedLatest
     from provreg.flows.sign.proposals import Proposal
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
+    from provreg.flows.sign.succession import SigningPlan
     from provreg.flows.verify.freshness import Freshness
+    from provreg.flows.verify.lineage import Ancestor
     from provreg.flows.verify.signatures import PendingProposal
     from provreg.flows.verify.steps import Step, VerifiedVersion
     from provreg.readers.api import LabelsOptions, ReadOptions
     from provreg.readers.web.bounds import Bounds
     from provreg.store.private.state import Pin, PlaceMemory
+    from provreg.trust.keys import PublicKey
     from provreg.trust.signers import Signer
 
 
@@ -209,6 +212,35 @@ class Registry(RegistryQueries):
         return countersign(
             self.workspace, reviewed, signer, self.trust, self.root, after_revoked=after_revoked
         )
+
+    def plan_signing(
+        self,
+        dataset: str,
+        signer: Signer,
+        *,
+        signed_by: PublicKey | None = None,
+        progress: Progress | None = None,
+    ) -> SigningPlan:
+        """The trusted versions of `dataset` that `signer` has not signed; for `sign_versions`.
+
+        With `signed_by` only those that this key has signed. Raises as
+        `flows.sign.succession.plan_signing`.
+        """
+        from provreg.flows.sign.succession import plan_signing
+
+        return plan_signing(
+            self.workspace, dataset, signer, self.require_trust(), self.root,
+            signed_by=signed_by, progress=progress,
+        )  # fmt: skip
+
+    def sign_versions(
+        self, plan: SigningPlan, signer: Signer, *, progress: Progress | None = None
+    ) -> list[Ancestor]:
+        """Signs the versions of a plan, oldest first; a new plan continues an interrupted one."""
+        from provreg.flows.sign.succession import sign_versions
+
+        trust = self.require_trust()
+        return sign_versions(self.workspace, plan, signer, trust, self.root, progress=progress)
 
     def revoke(
         self,

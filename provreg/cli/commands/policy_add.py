@@ -171,8 +171,8 @@ def key(
 ) -> None:
     """Add a key of a principal to a policy.
 
-    All keys of a principal count once. TIME is a day or a time with an offset (2027-01-01,
-    2027-01-01T12:00:00Z), or now.
+    All keys of a principal count once; docs/guides/keys.md has the steps of a rotation. TIME is a
+    day or a time with an offset (2027-01-01, 2027-01-01T12:00:00Z), or now.
     """
     from provreg.core.policy.edit import add_key
     from provreg.flows.session.policy_edit import check_new_key, edit_policy, principal_index

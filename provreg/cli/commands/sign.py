@@ -47,6 +47,8 @@ EXAMPLES = (
     "provreg sign trial@2 --sign keyless --staging --trusted-root root.json",
     "provreg sign cifar10@sha256:8d02…f1 --sign key:bob.key",
     "provreg sign cifar10@sha256:8d02…f1 --sign key:bob.key --after-revoked",
+    "provreg sign cifar10 --all --sign key:new.key",
+    "provreg sign cifar10 --all --signed-by old.key.pub --sign key:new.key --yes",
     "provreg sign receipt:FILE --sign keyless",
     "provreg sign receipt:FILE --model out/ --sign keyless",
 )
@@ -58,6 +60,18 @@ def sign(
         Path | None,
         typer.Option(
             "--model", metavar="PATH", help="With receipt:FILE: the model, if the receipt lacks it."
+        ),
+    ] = None,
+    all_versions: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Sign every trusted version of the dataset NAME, as a new key does."
+        ),
+    ] = False,
+    signed_by_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signed-by", metavar="FILE", help="With --all: only versions that this key signed."
         ),
     ] = None,
     after_revoked: AfterRevokedOption = False,
@@ -73,18 +87,32 @@ def sign(
     you are asked. Signing only adds your signature, over the same statement. A proposal is named by
     its digest (`provreg ls --proposals`); the signature that completes it also publishes it.
 
+    --all is for the successor of a key that is about to end (docs/guides/keys.md). It lists the
+    versions, asks once, and passes over those that the policy does not trust. If it is interrupted,
+    run it again: no version is signed twice.
+
     receipt:FILE is the receipt of a training run that could not be signed when the run ended; the
     error message named the file (docs/guides/receipts.md). If the model could not be read then,
     pass it with --model.
     """
     output = printing.output()
     receipt = path_after("receipt:", reference, hint="write receipt:FILE")
+    if signed_by_key is not None and not all_versions:
+        raise UsageError("--signed-by requires --all")
+    if all_versions and (model is not None or after_revoked or not _is_name(reference)):
+        raise UsageError(
+            "--all signs the versions of a dataset, without --model and --after-revoked",
+            hint="write the name alone: provreg sign NAME --all --sign key:FILE",
+        )
     if model is not None and receipt is None:
         raise UsageError("--model requires receipt:FILE", hint="sign a version without --model")
     opened = open_registry(opening, output, root=signing)
     signer = require_signer(signing, opened, output)
     if receipt is not None:
         _sign_receipt(opened, receipt, model, signer, output, yes=yes)
+        return
+    if all_versions:
+        _sign_all(opened, reference, signed_by_key, signer, output, yes=yes)
         return
     review = opened.review(reference, after_revoked=after_revoked)
     print_warnings(opened, output)
@@ -106,6 +134,67 @@ def sign(
     else:
         output.line(f"  it still waits for signatures: {signed.proposal.because}")
         output.line(f"  {signed.proposal.needed}")
+
+
+def _is_name(reference: str) -> bool:
+    return "@" not in reference and ":" not in reference
+
+
+def _sign_all(
+    opened: Registry,
+    dataset: str,
+    signed_by_key: Path | None,
+    signer: Signer,
+    output: Output,
+    *,
+    yes: bool,
+) -> None:
+    """Lists the versions that a new key is to sign, and signs them."""
+    from provreg.trust.keys import load_public_file
+
+    old = None if signed_by_key is None else load_public_file(signed_by_key)
+    with output.progress("verifying versions") as progress:
+        plan = opened.plan_signing(dataset, signer, signed_by=old, progress=progress)
+    print_warnings(opened, output)
+    if not plan.known:
+        output.warn(
+            "the policy in force does not have this signer: its signatures count for nobody who"
+            " uses it (`provreg policy add key`)"
+        )
+    output.table(
+        ("version", "created", "samples", "changes", "signed by"),
+        [
+            (
+                name_of(version),
+                when(version.head.created),
+                version.head.samples,
+                counts_in_words(version.head.changes),
+                ", ".join(version.signed_by),
+            )
+            for version in plan.versions
+        ],
+        whole=("version",),
+    )
+    for passed in plan.passed_over:
+        output.note(f"not signed: {name_of(passed.version)}: {passed.because}")
+    signed = []
+    if plan.versions:
+        confirm(f"sign {counted(len(plan.versions), 'version')} as listed?", yes=yes)
+        with output.progress("signing versions") as progress:
+            signed = opened.sign_versions(plan, signer, progress=progress)
+    output.document(
+        {
+            "dataset": dataset,
+            "signed": [name_of(version) for version in signed],
+            "signed_before": [name_of(version) for version in plan.signed],
+            "passed_over": [
+                {"ref": name_of(passed.version), "because": passed.because}
+                for passed in plan.passed_over
+            ],
+        }
+    )
+    before = f"; {len(plan.signed):,} were signed before" if plan.signed else ""
+    output.line(f"{dataset}: {counted(len(signed), 'version')} signed{before}")
 
 
 def _outcome(signed: Countersigned) -> dict[str, Any]:

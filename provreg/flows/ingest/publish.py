@@ -24,7 +24,7 @@ from provreg.errors import (
 )
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.history import known_of, remember
+from provreg.flows.verify.history import Known, known_of, remember
 from provreg.flows.verify.manifest import read_head
 from provreg.flows.verify.revocations import read_chain
 from provreg.flows.verify.signatures import PendingProposal, is_recorded, signers_of
@@ -36,6 +36,7 @@ from provreg.flows.verify.steps import (
     refuse,
     verify,
 )
+from provreg.store.private.seen import forget_command, shown_place
 
 if TYPE_CHECKING:
     from provreg.core.changes.notices import Notice
@@ -156,7 +157,7 @@ def find_parent(
     skipped: list[RejectedVersion] = []
     if not numbers:
         if known.newest:
-            raise _rollback_error(dataset, known.newest, skipped)
+            raise _rollback_error(workspace, known, known.newest, dataset, skipped)
         return None, skipped
     if trust is None:
         raise NotTrustedError(
@@ -180,14 +181,12 @@ def find_parent(
         except NotFoundError as error:
             skipped.append(RejectedVersion(number, error.message, 1, error.hint))
             continue
+        known = known.of(workspace, version.head.uid)
         newest = max(
-            [
-                known.of(workspace, version.head.uid).newest,
-                *(attestation.latest.version for attestation in version.attested),
-            ]
+            [known.newest, *(attestation.latest.version for attestation in version.attested)]
         )
         if newest > number:
-            raise _rollback_error(dataset, newest, skipped)
+            raise _rollback_error(workspace, known, newest, dataset, skipped)
         return version, skipped
     # The newest of those that came furthest: what is wrong with a squatted number helps nobody.
     last = max(skipped, key=lambda rejected: rejected.step)
@@ -202,15 +201,27 @@ def find_parent(
 
 
 def _rollback_error(
-    dataset: str, known: int, skipped: Sequence[RejectedVersion]
+    workspace: Workspace,
+    known: Known,
+    newest: int,
+    dataset: str,
+    skipped: Sequence[RejectedVersion],
 ) -> NotTrustedError:
     reason = next(
-        (rejected.reason for rejected in skipped if rejected.number == known), "it is gone"
+        (rejected.reason for rejected in skipped if rejected.number == newest), "it is gone"
     )
+    hint = "find out what happened to it before publishing anything"
+    seen = None if known.seen is None else known.seen.versions.get(newest)
+    if seen is not None:
+        place = shown_place(seen.places, workspace.places)
+        hint += (
+            "; if the dataset was made anew or a stolen key signed it, pin a version that you rely"
+            f" on, and forget what was seen: {forget_command(dataset, place)}"
+        )
     return NotTrustedError(
-        f"{dataset}@{known} was seen, pinned or attested before, but no longer verifies: {reason}",
+        f"{dataset}@{newest} was seen, pinned or attested before, but no longer verifies: {reason}",
         step=9,
-        hint="find out what happened to it before publishing anything",
+        hint=hint,
     )
 
 

@@ -108,7 +108,7 @@ def countersign(
         # Between what was shown and the answer of a person much can happen.
         _proposal(workspace, head, digest, trust, after_revoked=after_revoked)
     bundle = None
-    if not _signed_before(workspace, head, digest, signer, root):
+    if not signed_before(workspace, head, digest, signer, root):
         made = signer.sign(statement_of(head))
         bundle = workspace.versions.add(digest, made, head.dataset)
     proposal, published = None, False
@@ -149,7 +149,7 @@ def _proposal(
     return proposal
 
 
-def _signed_before(
+def signed_before(
     workspace: Workspace, head: Head, digest: str, signer: Signer, root: TrustedRoot | None
 ) -> bool:
     """Whether there is a bundle of `signer` that says no less than another one would."""

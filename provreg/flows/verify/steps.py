@@ -172,7 +172,7 @@ def verify(
             signed, done, allow_revoked=allow_revoked, allow_stale=allow_stale
         )
         remembered = judge.check_history(signed, reference, done)
-        _check_manifest(workspace, head, digest)
+        check_manifest(workspace, head, digest)
         done(10, f"{len(head.parts)} part files, {sum(part.size for part in head.parts):,} bytes")
         limits = judge.check_limits(signed, held=True)
         done(11, "; ".join([f"{head.samples:,} samples, root {head.root}", *limits]))
@@ -560,7 +560,7 @@ def _standing(chain: Chain, revoked: InForce | None, freshness: Freshness) -> st
     return standing
 
 
-def _check_manifest(workspace: Workspace, head: Head, digest: str) -> None:
+def check_manifest(workspace: Workspace, head: Head, digest: str) -> None:
     """Steps 10 and 11, part by part. Where the entries were checked before only the files are read,
     and no Arrow is loaded: every command that relies on a version begins so, and many need no more.
     """
@@ -592,5 +592,6 @@ def nothing_before(rule: PublishRule, name: str) -> NotTrustedError:
         f" limits of {rule}",
         step=11,
         hint="pin a version that you rely on: `provreg pin NAME@N`, with --key FILE.pub for its"
-        " signer's key if your policy has it no more",
+        " signer's key if your policy has it no more. If a key ended, its successor signs the"
+        " earlier versions too: `provreg sign NAME --all` (docs/guides/keys.md)",
     )
