@@ -80,6 +80,23 @@ def test_tables(desk: Any) -> None:
     )
 
 
+def test_rows_that_name_files(desk: Any) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    lines = ["file_name,kind,caption"]
+    for number in range(3):
+        path = Path("captions", "p", f"{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), number).save(path)
+        lines.append(f"p/{number}.png,{'cat' if number else 'dog'},number {number}")
+    Path("captions/metadata.csv").write_text("\n".join(lines) + "\n")
+    desk.publish("captions", "captions", label="kind")
+    assert desk.run("Rows that name files").splitlines() == [
+        "3 (8, 8) ['cat', 'dog']",
+        "['caption', 'file_name'] p/0.png",
+        "(8, 8) number 0",
+    ]
+
+
 @pytest.fixture
 def pets(desk: Any) -> Any:
     for split, name, shade in (("train", "cat/1", 1), ("train", "dog/2", 2), ("test", "cat/3", 3)):
