@@ -362,3 +362,89 @@ def test_metadata_of_an_image_folder_is_recognized(bench: Bench, format_: str) -
     assert findings(bench, folder) == [
         ("stranger", "3.jpg", "lies beside the data, and no row names it")
     ]
+
+
+def test_dataset_from_before_is_warned(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = bench.write("data", FILES)
+    table = write(folder, ROWS)
+    with monkeypatch.context() as before:
+        before.setattr("provreg.flows.reading.samples.texts_of_files", lambda *_: [])
+        bench.ingest(table, options=ReadOptions(id="k", label="label"))
+    [warning] = bench.ingest(table).warnings
+    assert "column 'image' names files" in warning
+    assert bench.ingest(table, options=ReadOptions(text_columns=("image",))).warnings == ()
+
+
+def test_absolute_names_of_files_are_noticed(bench: Bench) -> None:
+    """As in manifests of audio, which hold the paths of one machine."""
+    folder = bench.write("data", {"1.wav": b"sound"})
+    table = write(folder / "manifests", [{"audio_filepath": str(folder / "1.wav"), "text": "a"}])
+    with pytest.raises(InputError, match="column 'audio_filepath' names files") as refused:
+        bench.ingest(table)
+    assert "relative to the table's folder" in refused.value.hint
+
+
+def test_texts_that_are_seldom_files_are_texts(bench: Bench) -> None:
+    folder = bench.write("data", {"cat": b"a picture of nothing"})
+    table = write(folder, [{"k": 1, "t": "cat"}, {"k": 2, "t": "dog"}])
+    bench.ingest(table, options=ReadOptions(id="k"))
+
+
+def test_file_root_is_for_columns_of_files(bench: Bench) -> None:
+    folder = bench.write("data", FILES)
+    table = write(folder, [{"k": 1, "text": "a"}])
+    with pytest.raises(UsageError, match="--files-root is for columns of files"):
+        bench.ingest(table, options=ReadOptions(id="k", files_root=".."))
+    for root in ("/etc", "a\\b", ""):
+        with pytest.raises(UsageError, match="is not a folder relative to the table's own"):
+            bench.ingest(table, options=ReadOptions(file_columns=("text",), files_root=root))
+
+
+def test_column_that_cannot_name_files_is_refused_with_those_that_can(bench: Bench) -> None:
+    table = write(bench.folder / "data", CHATS)
+    for name in ("k", "messages", "nothing", "images.path"):
+        with pytest.raises(InputError, match="there is no column of names") as refused:
+            bench.ingest(table, options=ReadOptions(file_columns=(name,)))
+        assert "'messages.role', 'messages.content', 'images'" in refused.value.hint
+
+
+def test_readers_of_files_take_no_columns(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="--file-column means nothing to the reader of 'folder'"):
+        bench.ingest(
+            bench.write("data", FILES),
+            options=ReadOptions(format="folder", file_columns=("image",)),
+        )
+
+
+def test_rows_of_too_many_bytes_are_refused(bench: Bench) -> None:
+    """A sparse file costs nothing on disk, and a row may name it often."""
+    folder = bench.write("data", {})
+    folder.mkdir(exist_ok=True)
+    with (folder / "large").open("wb") as file:
+        file.truncate(40 << 20)
+    table = write(folder, [{"k": 1, "f": ["large"] * 25}, {"k": 2, "f": ["large"] * 26}])
+    with pytest.raises(InputError, match="row 2: its files have more than 1,073,741,824 bytes"):
+        bench.ingest(table, options=ReadOptions(id="k", file_columns=("f",)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("files_root", "a/../b"), ("files_root", "/etc"), ("files_root", ""), ("files_root", 1),
+        ("text_columns", []), ("text_columns", ["b", "a"]), ("text_columns", ["nothing"]),
+    ],
+)  # fmt: skip
+def test_reading_of_files_has_one_form(field: str, value: Any) -> None:
+    from provreg.errors import FormatError
+    from provreg.readers.tables.options import options_from_reading
+
+    roles = dict.fromkeys(("id", "label", "split", "source", "labeler", "labeled_at"))
+    columns = [{"name": "image", "type": "file"}, {"name": "a", "type": "text"}]
+    columns.append({"name": "b", "type": "text"})
+    reading = {
+        "reader": "jsonl", "reader_version": 1, "columns": columns, **roles, "null_words": [""],
+        "delimiter": None,
+    }  # fmt: skip
+    assert options_from_reading(reading | {"files_root": "../b", "text_columns": ["a", "b"]})
+    with pytest.raises(FormatError):
+        options_from_reading(reading | {field: value})

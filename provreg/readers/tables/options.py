@@ -359,7 +359,8 @@ def options_from_reading(reading: Any) -> TableOptions:
     at: tuple[str, ...] = ()
     if fields.has("time"):
         time, at = fields.text("time"), fields.texts("split_at", limit=max(SPLITS))
-    root = fields.text("files_root", limit=MAX_NAME) if fields.has("files_root") else ""
+    has_root = fields.has("files_root")
+    root = fields.text("files_root", limit=MAX_NAME) if has_root else ""
     texts: tuple[str, ...] = ()
     if fields.has("text_columns"):
         texts = fields.texts("text_columns", limit=MAX_FIELDS)
@@ -367,7 +368,7 @@ def options_from_reading(reading: Any) -> TableOptions:
             raise fields.wrong("text_columns", "is empty, or not ascending")
     fields.done()
     try:
-        if root and _root(root) != root:
+        if has_root and _root(root) != (root or None):
             raise UsageError("files_root is not in its canonical form")
         if at and (boundaries(at) != at or roles["split"] is not None):
             raise UsageError("split_at is not in its canonical form, or beside a split column")

@@ -188,7 +188,6 @@ def read_files(
         progress = None  # has been told
     else:
         options = with_schema(options, _columns_of(files, format_, options, executor))
-        check_root(options)
         pieces = slices_of(files, format_, options.as_stored())
         if options.has_files:
             places = FilePlaces(paths, options.files_root)
@@ -198,6 +197,7 @@ def read_files(
             found = remembered_rows.read_recording(pieces, options, executor, remember)
         else:
             found = slice_samples(pieces, format_, options, executor)
+    check_root(options)
     if new:
         check_schema(options)
     table, rows_of = _joined(found, splits, progress)
