@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,11 @@ _RARE, _MEDIAN = 0.02, 100
 # A new name is taken for a misspelled one if it has at most this share of the other's samples.
 _MISSPELLED = 0.2
 # Files are unlike the others if so large a share is of another kind.
-_USUAL, _ENOUGH_FILES = 0.9, 20
+_USUAL, _ENOUGH_FILES, _SAMPLE = 0.9, 20, 1000
 _KINDS = {
-    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"), "picture"),
-    **dict.fromkeys(("wav", "mp3", "flac", "ogg", "opus", "m4a", "aac"), "sound"),
-    **dict.fromkeys(("mp4", "m4v", "avi", "mov", "mkv", "webm"), "film"),
+    **dict.fromkeys((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"), "picture"),
+    **dict.fromkeys((".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac"), "sound"),
+    **dict.fromkeys((".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm"), "film"),
 }  # fmt: skip
 
 
@@ -67,7 +69,7 @@ def notices(
     `labels_file_before`: the parent's labels came from a labels file; `labels_file`: there is one
     now. `are_files`: ids are paths of files.
     """
-    touched = np.unique(changes.new_rows[changes.new_rows >= 0])
+    touched = np.sort(changes.new_rows[changes.new_rows >= 0])
     if not len(touched):
         return []
     entries = changes.new
@@ -270,24 +272,41 @@ def _empty(entries: pa.Table, touched: RowNumbers) -> Iterator[Notice]:
 
 def _unusual_files(entries: pa.Table, touched: RowNumbers) -> Iterator[Notice]:
     """Files of another kind than nearly all others, by the end of their names."""
-    ends = pc.replace_substring_regex(
-        entries.column("id"), r"^(?:.*/)?[^/]*?(?:\.([^./]*))?$", r"\1"
-    )
-    coded = pc.utf8_lower(ends).combine_chunks().dictionary_encode()
-    kinds = pa.array([_KINDS.get(end, end) for end in coded.dictionary.to_pylist()])
-    kind = kinds.take(coded.indices).dictionary_encode()
-    sizes = np.bincount(kind.indices.to_numpy())
-    usual = int(np.argmax(sizes))
-    if len(entries) < _ENOUGH_FILES or len(sizes) < 2 or sizes[usual] < _USUAL * len(entries):
+    ids = entries.column("id")
+    if len(ids) < _ENOUGH_FILES:
         return
-    rows = touched[kind.indices.to_numpy()[touched] != usual]
-    if len(rows):
-        name = kind.dictionary[usual].as_py()
-        what = f"named *.{name}" if name else "without an ending"
-        if name in _KINDS.values():
-            what = f"{name}s"
-        text = f"{_count(len(rows))} of another kind: {sizes[usual] / len(entries):.0%} are {what}"
-        yield Notice("unusual-file", text, len(rows), _ids(entries, rows))
+    # What nearly all files are, a sample of them is, too.
+    sample = ids.take(pa.array(np.arange(0, len(ids), max(1, len(ids) // _SAMPLE))))
+    endings = Counter(PurePosixPath(path).suffix for path in sample.to_pylist())
+    kinds: Counter[str] = Counter()
+    for ending, count in endings.items():
+        kinds[_kind_of(ending)] += count
+    usual = kinds.most_common(1)[0][0]
+    # As they are written; the few others are looked at one by one.
+    written = [ending for ending in endings if ending and _kind_of(ending) == usual]
+    masks = [pc.ends_with(ids, ending) for ending in written]
+    if not usual:
+        masks = [pc.match_substring_regex(ids, r"(^|/)\.?[^./]*$")]
+    mask = np.array(reduce(pc.or_, masks).to_numpy(), np.bool_)
+    left = np.flatnonzero(~mask)
+    if len(left) > 2 * (1 - _USUAL) * len(ids):
+        return
+    paths = ids.take(pa.array(left)).to_pylist()
+    mask[left] = [_kind_of(PurePosixPath(path).suffix) == usual for path in paths]
+    share = np.count_nonzero(mask) / len(ids)
+    rows = touched[~mask[touched]]
+    if share < _USUAL or not len(rows):
+        return
+    what = f"named *{usual}" if usual else "without an ending"
+    if usual in _KINDS.values():
+        what = f"{usual}s"
+    text = f"{_count(len(rows))} of another kind: {share:.0%} are {what}"
+    yield Notice("unusual-file", text, len(rows), _ids(entries, rows))
+
+
+def _kind_of(ending: str) -> str:
+    """The kind of files with this ending, by default the ending itself."""
+    return _KINDS.get(ending.lower(), ending.lower())
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

@@ -95,12 +95,17 @@ def test_equal_bytes_are_noticed_where_they_are_new() -> None:
 
 
 def test_empty_and_unusual_files_are_noticed() -> None:
-    files = many(60) | {"readme.txt": {}, "e.png": {"payload": ""}}
+    files = many(60) | {"readme.txt": {}, "e.png": {"payload": ""}, "F.JPG": {}}
     noted = found({}, files)
     assert noted["empty"].ids == ("e.png",)
     assert noted["unusual-file"].ids == ("readme.txt",)
     assert "pictures" in noted["unusual-file"].message
     assert "unusual-file" not in found({}, files, are_files=False)
+    models = {f"part{n}": {} for n in range(30)} | {"a.b/part": {}, "notes.md": {}}
+    assert found({}, models)["unusual-file"].ids == ("notes.md",)
+    assert "unusual-file" not in found(
+        {}, many(20) | many(20, "dog") | {"a.b": {}} | {f"{n}.wav": {} for n in range(20)}
+    )
 
 
 ROW = st.fixed_dictionaries(
