@@ -111,3 +111,16 @@ def test_a_selection_that_is_none_is_refused(load: Load, select: Any, complaint:
 def test_an_id_that_is_not_in_the_version_is_refused(load: Load) -> None:
     with pytest.raises(provreg.NotFoundError, match="nobody"):
         load(select=Selection(ids="nobody"))
+
+
+def test_people_are_selected_by_what_they_annotated() -> None:
+    notes = [[{"label": "cat", "labeler": "ann"}, {"label": "cat", "labeler": "ben"}], [], None]
+    columns = {"id": ["1", "2", "3"], "labeler": [None, "ben", "ann"], "annotations": notes}
+    columns |= {"content": [bytes(32)] * 3, "size": [0] * 3, "source": ["web"] * 3}
+    table = pa.Table.from_pylist(
+        [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], ENTRY
+    )
+    for labeler, rows in (("ann", [0, 2]), ("ben", [0, 1]), (("ann", "cho"), [0, 2])):
+        found = Selection(labeler=labeler).rows(table)
+        assert found is not None
+        assert found.tolist() == rows

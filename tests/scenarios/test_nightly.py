@@ -122,6 +122,11 @@ def test_nights_labeled_by_three_people_each(person: Person) -> None:
         ("ann", "dog"), ("ben", "cat"), ("cho", "cat"),
     ]  # fmt: skip
     assert notes[0]["labeled_at"] == "2026-11-02T09:00:00Z"
+    (group, *_) = ci("blame pets --by labeler --json").json["groups"]
+    assert (group["labeler"], group["samples"]) == ("ann", 18)
+    assert "ann, ben, cho" in ci("blame pets night-2/1.jpg").out
+    (blamed,) = ci("blame pets night-2/1.jpg --json").json["samples"]
+    assert blamed["label"]["annotators"] == ["ann", "ben", "cho"]
     # A night whose labels were forgotten, and a class that is a typing error.
     ci.write("lake/night-4/1.jpg", "picture 4 1")
     dry = ci("ingest lake --name pets --source vendor --sign key:my.key --dry-run").out

@@ -29,6 +29,7 @@ EXAMPLES = (
 
 _LISTED = 50
 _MOST_GROUPS = 20
+_MOST_NAMES = 5
 _MOST_VERSIONS = 8
 
 
@@ -168,7 +169,7 @@ def _row(content: Attribution, label: Attribution) -> tuple[object, ...]:
         _since(content),
         _name(content.source, content),
         _since(label),
-        None if label.labeler is None else f"{_name(label.labeler, label)} ({_word(label)})",
+        _labeler(label),
         signed_by(content.version, label.version),
     )
 
@@ -179,6 +180,16 @@ def _since(attribution: Attribution) -> str:
     if attribution.restated_in is not None:
         rewritten = f", origin rewritten in @{attribution.restated_in.head.version}"
     return f"@{head.version} {head.created.date()}{rewritten}"
+
+
+def _labeler(label: Attribution) -> str | None:
+    """The labeler, or the people who annotated, and who says so; None for nobody."""
+    name = _name(label.labeler, label)
+    if label.labeler is None:
+        name = ", ".join(label.annotators[:_MOST_NAMES])
+        left = len(label.annotators) - _MOST_NAMES
+        name += f" and {left:,} more" if left > 0 else ""
+    return f"{name} ({_word(label)})" if name else None
 
 
 def _name(name: str | None, attribution: Attribution) -> str | None:

@@ -145,6 +145,8 @@ def attribution_to_json(
     if attribution.restated_in is not None:
         found["origin_rewritten_in"] = attribution.restated_in.head.version
         found["now"] = {name: attribution.present}
+    if attribution.annotators:
+        found["annotators"] = list(attribution.annotators)
     return found
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -277,7 +276,7 @@ def _unusual_files(entries: pa.Table, touched: RowNumbers) -> Iterator[Notice]:
         return
     # What nearly all files are, a sample of them is, too.
     sample = ids.take(pa.array(np.arange(0, len(ids), max(1, len(ids) // _SAMPLE))))
-    endings = Counter(PurePosixPath(path).suffix for path in sample.to_pylist())
+    endings = Counter(map(_ending, sample.to_pylist()))
     kinds: Counter[str] = Counter()
     for ending, count in endings.items():
         kinds[_kind_of(ending)] += count
@@ -292,7 +291,7 @@ def _unusual_files(entries: pa.Table, touched: RowNumbers) -> Iterator[Notice]:
     if len(left) > 2 * (1 - _USUAL) * len(ids):
         return
     paths = ids.take(pa.array(left)).to_pylist()
-    mask[left] = [_kind_of(PurePosixPath(path).suffix) == usual for path in paths]
+    mask[left] = [_kind_of(_ending(path)) == usual for path in paths]
     share = np.count_nonzero(mask) / len(ids)
     rows = touched[~mask[touched]]
     if share < _USUAL or not len(rows):
@@ -302,6 +301,13 @@ def _unusual_files(entries: pa.Table, touched: RowNumbers) -> Iterator[Notice]:
         what = f"{usual}s"
     text = f"{_count(len(rows))} of another kind: {share:.0%} are {what}"
     yield Notice("unusual-file", text, len(rows), _ids(entries, rows))
+
+
+def _ending(path: str) -> str:
+    """The end of a file's name with its dot; empty without one."""
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[dot:] if dot > 0 else ""
 
 
 def _kind_of(ending: str) -> str:

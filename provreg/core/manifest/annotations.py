@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.columns import Mask
+from provreg.core.manifest.columns import Mask, chunked_nulls
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import FormatError
 
@@ -61,6 +61,24 @@ def are_annotated(annotations: pa.ChunkedArray | pa.Array) -> Mask:
     """Which lists have an annotation at all."""
     counts = pc.fill_null(pc.list_value_length(annotations), 0)
     return np.asarray(counts.to_numpy(), np.int64) > 0
+
+
+def annotator_names(annotations: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The labelers of each list in its order, a line for each; null for lists without any.
+
+    Names have no line breaks.
+    """
+    if annotations.null_count == len(annotations):
+        return chunked_nulls(pa.string(), len(annotations))
+    return pa.chunked_array([_joined_names(chunk) for chunk in annotations.chunks], pa.string())
+
+
+def _joined_names(annotations: pa.ListArray) -> pa.Array:
+    lengths = pc.fill_null(pc.list_value_length(annotations), 0).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    labelers = pc.fill_null(pc.struct_field(annotations.flatten(), "labeler"), "")
+    names = pc.binary_join(pa.ListArray.from_arrays(offsets, labelers), "\n")
+    return pc.if_else(pa.array(lengths > 0), names, pa.scalar(None, pa.string()))
 
 
 def check_aggregation(reading: Mapping[str, Any], entries: pa.Table) -> None:

@@ -18,6 +18,7 @@ from provreg.core.changes.blame import UNTOUCHED, Blame, Fact, blame_touched
 from provreg.core.changes.changes import compare
 from provreg.core.encoding.names import check_utf8
 from provreg.core.encoding.text import counted, quoted
+from provreg.core.manifest.annotations import annotator_names
 from provreg.core.manifest.columns import take_rows, whole
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import Head, PartRef
@@ -31,16 +32,18 @@ from provreg.flows.verify.manifest import checked_part, load_entries
 from provreg.store.index.rows import change_rows
 
 _BATCH = 1 << 14
+Responsible = Literal["labeler", "source", "version", "signer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """Who answers for a sample's bytes or label, by the version that first said so.
 
-    `source`, `labeler` and `labeled_at` are as that version signed them; `attested` is true only
-    where the labeler's own signature stands behind it. `restated_in` is a later version that
-    rewrote this while the bytes or the label stayed, and `present` the source (of bytes) or labeler
-    (of a label) that the blamed version has.
+    `source`, `labeler` and `labeled_at` are as that version signed them; a label that follows from
+    annotations has `annotators` in place of a labeler. `attested` is true only where the labeler's
+    own signature stands behind it. `restated_in` is a later version that rewrote this while the
+    bytes or the label stayed, and `present` the source (of bytes) or labeler (of a label) that the
+    blamed version has.
     """
 
     version: Ancestor
@@ -50,6 +53,18 @@ class Attribution:
     attested: bool = False
     restated_in: Ancestor | None = None
     present: str | None = None
+    annotators: tuple[str, ...] = ()
+
+    def responsible(self, kind: Responsible) -> Iterator[tuple[object, str | None]]:
+        """(key, name) of each who answers; the name is that of a source or labeler."""
+        if kind == "version":
+            yield self.version.digest, None
+        elif kind == "signer":
+            yield (self.version.standing, self.version.signed_by), None
+        elif kind == "labeler" and self.labeler is None and self.annotators:
+            yield from ((name, name) for name in self.annotators)
+        else:
+            yield getattr(self, kind), getattr(self, kind)
 
     def __repr__(self) -> str:
         names = {"source": self.source, "labeler": self.labeler}
@@ -92,7 +107,6 @@ class BlameGroup:
         return f"BlameGroup({samples}, content={self.content}, label={self.label})"
 
 
-Responsible = Literal["labeler", "source", "version", "signer"]
 # The attributions of a sample for which each of them answers.
 _PARTS: Mapping[Responsible, tuple[Literal["content", "label"], ...]] = {
     "labeler": ("label",),
@@ -153,8 +167,7 @@ class Blamed:
         return f"Blamed({head.dataset}@{head.version}, {samples})"
 
     def __iter__(self) -> Iterator[SampleBlame]:
-        columns = ("id", "source", "labeler", "labeled_at")
-        for batch in self.entries.select(columns).to_batches(max_chunksize=_BATCH):
+        for batch in self._origins().to_batches(max_chunksize=_BATCH):
             for row in batch.to_pylist():
                 yield self._sample(row)
 
@@ -182,30 +195,34 @@ class Blamed:
             for part in _PARTS[responsible]:
                 attribution: Attribution = getattr(group, part)
                 version, number = attribution.version, attribution.version.head.version
-                name = None
-                key: object = version.digest
-                if responsible == "signer":
-                    key = (version.standing, version.signed_by)
-                elif responsible != "version":
-                    key = name = getattr(attribution, responsible)
-                tally = tallies.setdefault(key, Tally(name, version))
-                getattr(tally, part)[number] += group.samples
-                if attribution.present is not None and attribution.present != name is not None:
-                    tally.renamed[attribution.present] += group.samples
+                for key, name in attribution.responsible(responsible):
+                    tally = tallies.setdefault(key, Tally(name, version))
+                    getattr(tally, part)[number] += group.samples
+                    if attribution.present is not None and attribution.present != name is not None:
+                        tally.renamed[attribution.present] += group.samples
         if responsible == "version":
             return sorted(tallies.values(), key=lambda tally: -tally.version.head.version)
         return sorted(tallies.values(), key=lambda tally: -tally.samples)
 
+    def _origins(self) -> pa.Table:
+        """What blame asks of each entry."""
+        names = annotator_names(self.entries.column("annotations"))
+        origins = self.entries.select(["id", "source", "labeler", "labeled_at"])
+        return origins.append_column("annotators", names)
+
     def _counted(self) -> Iterator[tuple[SampleBlame, int]]:
         """Blames, and how many samples have them: one by one only where a change touched them."""
-        entries = self.entries.select(["id", "source", "labeler", "labeled_at"])
+        entries = self._origins()
         changed = pc.is_in(entries.column("id"), value_set=pa.array([*self.touched], pa.string()))
         for batch in entries.filter(changed).to_batches(max_chunksize=_BATCH):
             for row in batch.to_pylist():
                 yield self._sample(row), 1
         unchanged = entries.filter(pc.invert(changed))
         names = pa.table(
-            {name: without_dictionary(unchanged.column(name)) for name in ("source", "labeler")}
+            {
+                name: without_dictionary(unchanged.column(name))
+                for name in ("source", "labeler", "annotators")
+            }
         )
         for origin in names.group_by(names.column_names).aggregate([([], "count_all")]).to_pylist():
             samples = origin.pop("count_all")
@@ -244,7 +261,14 @@ class Blamed:
             origin["labeled_at"],
             restated_in=self.line[fact.restated_in] if changed and fact.restated_in else None,
             present=now[decisive[0]],
+            annotators=_annotators(now) if "labeler" in decisive else (),
         )
+
+
+def _annotators(now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Who annotated a sample, each once."""
+    names = now["annotators"]
+    return () if names is None else tuple(dict.fromkeys(names.split("\n")))
 
 
 def _group_key(attribution: Attribution, decisive: str) -> tuple[object, ...]:
@@ -255,6 +279,7 @@ def _group_key(attribution: Attribution, decisive: str) -> tuple[object, ...]:
         None if restated is None else restated.digest,
         attribution.present,
         attribution.attested,
+        attribution.annotators,
     )
 
 

@@ -9,7 +9,12 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provreg.core.manifest.annotations import annotated_by, are_annotated, majority
+from provreg.core.manifest.annotations import (
+    annotated_by,
+    annotator_names,
+    are_annotated,
+    majority,
+)
 from provreg.core.manifest.columns import unequal
 from provreg.core.manifest.entry import ANNOTATIONS
 
@@ -44,6 +49,10 @@ def test_people_are_found_in_annotations(lists: list) -> None:
     column = pa.chunked_array([pa.array(lists[:3], ANNOTATIONS), pa.array(lists[3:], ANNOTATIONS)])
     named = [any(note["labeler"] == "ann" for note in notes or ()) for notes in lists]
     assert annotated_by(column, pa.array(["ann"])).tolist() == named
+    names = [
+        "\n".join(note["labeler"] or "" for note in notes) if notes else None for notes in lists
+    ]
+    assert annotator_names(column).to_pylist() == names
     assert are_annotated(column).tolist() == [bool(notes) for notes in lists]
 
 
