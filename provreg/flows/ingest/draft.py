@@ -34,6 +34,7 @@ from provreg.flows.reading.samples import (
     SAYS,
     adopted_files,
     appended,
+    given_by_file,
     inheritable_settings,
     read_new,
     takes_sha256,
@@ -208,10 +209,10 @@ def draft(
         rule = {AGGREGATION: parent.head.reading[AGGREGATION]}
         read = replace(read, reading=rule | read.reading)
     changes = compare(before, entries)
-    earlier = {} if parent is None else parent.head.reading
+    by_file = () if parent is None else given_by_file(parent.head.reading)
     found = notices(
         changes,
-        labels_file_before="label" in earlier.get(LABELS_FILE, ()),
+        labels_file_before="label" in by_file,
         labels_file=ingestion.labels is not None,
         are_files=sample_kind(read.reading) in {SampleKind.FILES, SampleKind.MEMBERS},
     )

@@ -238,7 +238,7 @@ def data_fields_of(reading: Mapping[str, Any], *, labels: bool, splits: bool) ->
     `labels`, `splits`: the data speak of them at all. Raises FormatError for a reading that is
     none.
     """
-    overridden = _given_by_file(reading)
+    overridden = given_by_file(reading)
     says = reading.get(SAYS, [])
     if not isinstance(says, list) or not all(name in ROW_ORIGIN_FIELDS for name in says):
         raise FormatError(f"head.reading: {SAYS} does not list source, labeler or labeled_at")
@@ -265,7 +265,7 @@ def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str,
 
     Raises FormatError for a malformed inherited reading.
     """
-    columns = {*_given_by_file(inherited), *_given_by_file(reading)}
+    columns = {*given_by_file(inherited), *given_by_file(reading)}
     if columns:
         reading = reading | {LABELS_FILE: [name for name in LABEL_COLUMNS if name in columns]}
     if adopted := {*_adopted(inherited), *_adopted(reading)}:
@@ -275,7 +275,8 @@ def appended(reading: dict[str, Any], inherited: Mapping[str, Any]) -> dict[str,
     return reading
 
 
-def _given_by_file(reading: Mapping[str, Any]) -> list[str]:
+def given_by_file(reading: Mapping[str, Any]) -> list[str]:
+    """The columns of the labels file of a reading. Raises FormatError."""
     columns = reading.get(LABELS_FILE, [])
     if not isinstance(columns, list) or not all(name in LABEL_COLUMNS for name in columns):
         raise FormatError(f"head.reading: {LABELS_FILE} does not list columns of a labels file")
