@@ -219,6 +219,20 @@ def test_who_tried_something_out_in_a_copy_has_a_way_back(bench: Bench) -> None:
     assert not bench.open().verify("pets").first_use
 
 
+def test_who_starts_over_in_the_same_place_is_told_how(bench: Bench) -> None:
+    """`rm -rf` of a registry and `init` look like a rollback: refused, with the way out."""
+    publish(bench, 2)
+    shutil.rmtree(bench.registry)
+    Registry.init(bench.registry)
+    with pytest.raises(NotTrustedError, match=r"pets@2 was seen, .* it is gone") as caught:
+        bench.ingest(bench.pets())
+    assert caught.value.step == 9
+    command = caught.value.hint.rpartition(": ")[2]
+    assert command == f"provreg forget pets --registry {bench.registry}"
+    assert bench.run(*command.split()[1:], "--yes").returncode == 0
+    assert bench.ingest(bench.pets()).head is not None
+
+
 def test_forgetting_an_old_place_does_not_open_the_new_one(bench: Bench) -> None:
     """Seen at both: what the old one goes with is the old one."""
     publish(bench)

@@ -264,11 +264,14 @@ def judge(
             rule=rule,
         )
     count = count_principals(policy, rule, signatures, now=now, created=created, witness=witness)
+    step = _step(count)
     return Verdict(
         count.is_met,
-        step=_step(count),
+        step=step,
         reason=_reason(rule, count),
-        needed=count.needed,
+        needed=f"{count.needed}; a key that ended: docs/guides/keys.md"
+        if step == 8
+        else count.needed,
         rule=rule,
         approvals=count.approvals,
         uncounted=count.uncounted,
