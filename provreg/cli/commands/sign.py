@@ -161,20 +161,21 @@ def _sign_all(
             "the policy in force does not have this signer: its signatures count for nobody who"
             " uses it (`provreg policy add key`)"
         )
-    output.table(
-        ("version", "created", "samples", "changes", "signed by"),
-        [
-            (
-                name_of(version),
-                when(version.head.created),
-                version.head.samples,
-                counts_in_words(version.head.changes),
-                ", ".join(version.signed_by),
-            )
-            for version in plan.versions
-        ],
-        whole=("version",),
-    )
+    if plan.versions:
+        output.table(
+            ("version", "created", "samples", "changes", "signed by"),
+            [
+                (
+                    name_of(version),
+                    when(version.head.created),
+                    version.head.samples,
+                    counts_in_words(version.head.changes),
+                    ", ".join(version.signed_by),
+                )
+                for version in plan.versions
+            ],
+            whole=("version",),
+        )
     for passed in plan.passed_over:
         output.note(f"not signed: {name_of(passed.version)}: {passed.because}")
     signed = []
