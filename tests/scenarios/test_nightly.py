@@ -114,6 +114,9 @@ def test_nights_labeled_by_three_people_each(person: Person) -> None:
         assert (ingested["version"], ingested["samples"]) == (night, 6 * night)
         (tied,) = (one for one in ingested["notices"] if one["kind"] == "no-label")
         assert tied["ids"] == [f"night-{night}/4.jpg"]
+    other = "ingest lake --name pets --source vendor --sign key:my.key --labels night3.csv --json"
+    hint = ci(f"{other} --delimiter ;", code=2).json["error"]["hint"]
+    assert "--labels-delimiter" in hint
     shown = ci("show pets --json").json
     assert (shown["unlabeled"], shown["annotators"]["top"]) == (3, dict.fromkeys(people, 18))
     assert "verified" in ci("verify pets --data lake").out
