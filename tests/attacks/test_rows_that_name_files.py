@@ -336,6 +336,19 @@ def test_pictures_of_several_folders_have_ids_of_their_own(bench: Bench) -> None
     ]
 
 
+def test_nightly_batches_have_ids_of_the_whole_lake(bench: Bench) -> None:
+    lake = bench.folder / "lake"
+    for night in ("night-1", "night-2"):
+        batch = bench.write(f"lake/{night}", {"1.jpg": night})
+        (batch / "metadata.csv").write_text("file_name,text\n1.jpg,one\n")
+        bench.ingest(batch, append=True, options=ReadOptions(prefix=night))
+    bench.open().verify("pets", data=[lake])
+    assert {row["id"] for row in loaded(bench, lake)} == {"night-1/1.jpg", "night-2/1.jpg"}
+    table = write(bench.folder / "plain", [{"k": 1, "text": "a"}])
+    with pytest.raises(UsageError, match="--prefix is for ids that are paths of files"):
+        bench.ingest(table, name="plain", options=ReadOptions(id="k", prefix="night-1"))
+
+
 def test_name_that_is_an_id_has_one_form(bench: Bench) -> None:
     folder = bench.write("data", FILES)
     table = write(folder, [{"image": "./images/1.jpg", "text": "a"}])

@@ -78,6 +78,20 @@ BESIDE: tuple[tuple[str, str, Mapping[str, str], Findings], ...] = (
 )  # fmt: skip
 
 
+NAMED = "file_name,text\na/1.jpg,one\na/2.jpg,two\n"
+PICTURES = {"a/1.jpg": "first", "a/2.jpg": "second"}
+# (name, what is shown, what lies beside the table, what is found)
+OF_ROWS: tuple[tuple[str, str, Mapping[str, str], Findings], ...] = (
+    ("good-data-files", "Files that rows name are as signed.", PICTURES, ()),
+    ("data-file-changed", "A file that a row names has other bytes.",
+     PICTURES | {"a/2.jpg": "other"}, (("changed", "a/2.jpg"),)),
+    ("data-file-missing", "A file that a row names is not there.", {"a/1.jpg": "first"},
+     (("missing", "a/2.jpg"),)),
+    ("data-file-stranger", "A file that no row names lies beside the table.",
+     PICTURES | {"a/3.jpg": "third"}, (("stranger", "a/3.jpg"),)),
+)  # fmt: skip
+
+
 def cases(kept: Kept) -> Iterator[Case]:
     rows = table(pets())
     for name, claim, said, files, findings in FILES:
@@ -97,6 +111,24 @@ def cases(kept: Kept) -> Iterator[Case]:
     forge.version(rows, forge.parts("beside", rows), reading=samples.reading | SAID)
     for name, claim, files, findings in BESIDE:
         yield _case(name, claim, forge, {"rows.csv": SIGNED} | files, findings)
+    yield from _cases_of_files(kept)
+
+
+def _cases_of_files(kept: Kept) -> Iterator[Case]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in {"metadata.csv": NAMED, **PICTURES}.items():
+            path = Path(folder) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
+        samples = read_new([Path(folder)], ReadOptions(), None)
+    entries = assign_origin(
+        samples.table, None, OriginDefaults("web", None), labels_known=False, splits_known=False
+    )
+    rows = pa.Table.from_pylist(entries.to_pylist(), schema=entries.schema)
+    forge = Forge(kept)
+    forge.version(rows, forge.parts("files", rows), reading=samples.reading)
+    for name, claim, files, findings in OF_ROWS:
+        yield _case(name, claim, forge, {"metadata.csv": NAMED} | files, findings)
 
 
 def _case(

@@ -32,6 +32,7 @@ from provreg.core.rows.files import as_named, file_paths, text_paths, with_files
 from provreg.errors import FormatError, InputError, UsageError
 from provreg.readers.api import override
 from provreg.readers.files.names import folded
+from provreg.readers.files.walk import folder_prefix
 from provreg.readers.tables.times import SPLITS, boundaries
 
 if TYPE_CHECKING:
@@ -71,8 +72,9 @@ class TableOptions:
     columns, those with roles too: of the dataset's first version, or None when this is the first.
     `file_columns` are then the columns whose texts name files, as `column` or `column.field`.
     `files_root` is the folder that these names are relative to, from the folder of the table.
-    `text_columns` are columns whose texts may be names of files and are only text. `id_prefix`
-    comes before ids that name files: the folder of the table's file, as far as it was not named.
+    `text_columns` are columns whose texts may be names of files and are only text. `prefix` comes
+    before ids that name files, in a batch of a larger folder; no head has it. `id_prefix` is that
+    and the folder of the table's file, as far as it was not named.
     """
 
     id: str | None = None
@@ -91,6 +93,7 @@ class TableOptions:
     file_columns: tuple[str, ...] = ()
     files_root: str = ""
     text_columns: tuple[str, ...] = ()
+    prefix: str = ""
     id_prefix: str = ""
 
     @property
@@ -174,11 +177,19 @@ def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
         file_columns=options.file_columns,
         files_root=old.files_root if options.files_root is None else _root(options.files_root),
         text_columns=tuple(sorted({*old.text_columns, *options.text_columns})),
+        prefix="" if options.prefix is None else folder_prefix(options.prefix),
     )
 
 
 def check_root(options: TableOptions) -> None:
-    """UsageError for a folder of files where no column names files."""
+    """UsageError for a folder of files where no column names files, and for a prefix where the ids
+    are not names of files."""
+    types = {column.name: column.type for column in options.columns or ()}
+    if options.prefix and types.get(options.id or "") != FILE:
+        raise UsageError(
+            "--prefix is for ids that are paths of files",
+            hint="make the column of ids unique in all batches",
+        )
     if options.files_root and not options.has_files:
         raise UsageError("--files-root is for columns of files", hint="name them: --file-column")
 

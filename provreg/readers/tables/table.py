@@ -72,11 +72,7 @@ SAMPLES = SampleKind.ROWS
 OPTIONS = (
     frozenset({"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"})
     | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
-    | {
-        "file_columns",
-        "files_root",
-        "text_columns",
-    }
+    | {"file_columns", "files_root", "text_columns", "prefix"}
 )
 
 
@@ -190,7 +186,7 @@ def read_files(
         options = with_schema(options, _columns_of(files, format_, options, executor))
         pieces = slices_of(files, format_, options.as_stored())
         if options.has_files:
-            places = FilePlaces(paths, options.files_root)
+            places = FilePlaces(paths, options.files_root, options.prefix)
             found = named_samples(pieces, format_, options, places, context, named)
             progress = None  # is told by files
         elif remember is not None and format_ == "parquet":

@@ -184,7 +184,7 @@ def test_ids_with_the_prefix_that_are_too_long_are_refused(bench: Bench) -> None
 def test_only_files_have_a_prefix(bench: Bench) -> None:
     table = bench.folder / "t.csv"
     table.write_text("id,x\n1,2\n")
-    with pytest.raises(UsageError, match="--prefix means nothing to the reader of 'csv'"):
+    with pytest.raises(UsageError, match="--prefix is for ids that are paths of files"):
         bench.ingest(table, options=ReadOptions(prefix="n1"))
 
 

@@ -44,9 +44,13 @@ class BadNameError(Exception):
 
 
 class FilePlaces:
-    """The places of files that tables at `paths` name, relative to `root` from their folders."""
+    """The places of files that tables at `paths` name, relative to `root` from their folders.
 
-    def __init__(self, paths: Sequence[Path], root: str) -> None:
+    `prefix` comes before their paths where these are ids.
+    """
+
+    def __init__(self, paths: Sequence[Path], root: str, prefix: str = "") -> None:
+        self._prefix = prefix
         self._folders = [os.path.realpath(path) for path in paths if path.is_dir()]
         folders = (path if path.is_dir() else path.parent for path in paths)
         self.roots = sorted({os.path.realpath(folder) for folder in folders}, key=len, reverse=True)
@@ -66,7 +70,7 @@ class FilePlaces:
         )
         path = posixpath.normpath(posixpath.join(inside[len(folder) + 1 :], self._root))
         segments = [segment for segment in path.split("/") if segment not in ("..", ".")]
-        return "".join(f"{segment}/" for segment in segments)
+        return self._prefix + "".join(f"{segment}/" for segment in segments)
 
 
 class TablePlaces:
