@@ -245,3 +245,17 @@ def test_long_labels_of_a_labels_file_are_kept_in_the_registry(place: Path) -> N
     publish(place / "data", options=provreg.ReadOptions(label="none"), labels=labels)
     labels.unlink()
     assert [one.label for one in load(place / "data")] == [long]
+
+
+def test_a_name_that_is_pinned_exactly_stays_and_the_log_names_the_newer_version(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry.open(key=Path("k.pub"))
+    registry.pin(registry.verify("d@1"), Path("provreg.lock"), exact=True)
+    (folder / "dog/4").write_bytes(b"four")
+    key = KeySigner.load("k")
+    Registry.open().ingest(provreg.Ingestion("d", (folder,), source="s", labeler="ann"), key)
+    assert len(provreg.load("d", data=folder, key="k.pub")) == 3
+    assert caplog.messages == ["d@1 is pinned exactly; the newest version is @2"]
+    assert len(provreg.load("d@latest", data=folder, key="k.pub")) == 4
+    assert len(caplog.messages) == 1

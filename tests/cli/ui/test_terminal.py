@@ -95,6 +95,15 @@ def test_ctrl_c_on_a_terminal_publishes_nothing(big: Path, environment: dict[str
     assert piped(["check"], environment).returncode == 0
 
 
+def test_ctrl_c_at_the_passphrase_makes_no_key(pets: Path, environment: dict[str, str]) -> None:
+    """No version is mentioned where none could have been published."""
+    command = ["key", "generate", "--out", "new.key"]
+    code, shown = on_a_terminal(command, environment, interrupt=b"new passphrase")
+    assert code == 130
+    assert shown.splitlines()[-1].endswith("provreg: interrupted")
+    assert not list(pets.glob("**/new.key*"))
+
+
 def wait_for_workers(process: subprocess.Popen[str]) -> None:
     """Waits until `process` does nothing but hash, which other processes do for it."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
