@@ -154,7 +154,7 @@ def check_history(
     known = known.of(workspace, head.uid)
     check_known(known, head, digest, here)
     seen = known.seen
-    anchors = [] if pin is None else [_Anchor(pin.version, pin.head, "is pinned", "")]
+    anchors = [] if pin is None else [_Anchor(pin.version, pin.head, "is pinned")]
     if seen is not None:
         anchors += _anchor_of(workspace, reference, head, seen)
     # A list: pin and memory can name the same number, and both must hold.
@@ -171,9 +171,7 @@ def check_history(
                 hint="find out who writes to the registry; ask for an older version by number if"
                 " you mean it",
             )
-        anchors.append(
-            _Anchor(attestation.latest.version, attestation.latest.head, "is attested", "")
-        )
+        anchors.append(_Anchor(attestation.latest.version, attestation.latest.head, "is attested"))
     for anchor in sorted(anchors, key=lambda attestation: (attestation.number, attestation.head)):
         older, newer = sorted([(head.version, digest), (anchor.number, anchor.head)])
         if reference.version is None and head.version < anchor.number:
@@ -181,8 +179,10 @@ def check_history(
                 f"{head.dataset} went back: version {anchor.number} {anchor.evidence}, the newest"
                 f" in {quoted(here)} is {head.version}",
                 step=9,
-                hint=f"ask for {head.dataset}@{head.version} by number if you mean it"
-                + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
+                hint=f"ask for {head.dataset}@{head.version} by number if you mean it, or forget"
+                f" what was seen: {anchor.forget}"
+                if anchor.elsewhere
+                else anchor.way_out(),
             )
         try:
             descends = lines.descend(newer[1], older)
@@ -191,9 +191,7 @@ def check_history(
                 f"{error.message}; version {anchor.number} {anchor.evidence}, this is"
                 f" {quoted(here)}",
                 step=9,
-                hint=error.hint
-                or "put it back from a copy of the registry; find out who writes to it"
-                + (anchor.forget and f", or forget what was seen: {anchor.forget}"),
+                hint=anchor.way_out(),
             ) from None
         if not descends:
             raise NotTrustedError(
@@ -312,12 +310,21 @@ def seen_before_an_end(
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
-    """A version that another must be on one line with, how it is known, how to forget it."""
+    """A version that another must be on one line with, how it is known, how to forget it.
+
+    `elsewhere`: it was seen at other addresses only, so a registry without it may be a mirror.
+    """
 
     number: int
     head: str
     evidence: str
-    forget: str
+    forget: str = ""
+    elsewhere: bool = False
+
+    def way_out(self) -> str:
+        """What to do about a registry that lacks this version."""
+        forget = self.forget and f"; if you went back to an old copy on purpose: {self.forget}"
+        return f"put it back from a copy of the registry; find out who writes to it{forget}"
 
 
 def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: Seen) -> list[_Anchor]:
@@ -326,10 +333,11 @@ def _anchor_of(workspace: Workspace, reference: Reference, head: Head, seen: See
     for number, version in reversed(list(seen.versions.items())):
         lags = reference.version is not None and head.version < number
         place = shown_place(version.places, workspace.places)
-        if lags and place not in workspace.places and not _has_head(workspace, version.head):
+        elsewhere = place not in workspace.places
+        if lags and elsewhere and not _has_head(workspace, version.head):
             continue
-        evidence = f"was seen in {quoted(place)}"
-        return [_Anchor(number, version.head, evidence, forget_command(head.dataset, place))]
+        evidence, forget = f"was seen in {quoted(place)}", forget_command(head.dataset, place)
+        return [_Anchor(number, version.head, evidence, forget, elsewhere)]
     return []
 
 
