@@ -461,3 +461,13 @@ def test_reading_of_files_has_one_form(field: str, value: Any) -> None:
     assert options_from_reading(reading | {"files_root": "../b", "text_columns": ["a", "b"]})
     with pytest.raises(FormatError):
         options_from_reading(reading | {field: value})
+
+
+def test_show_says_which_columns_are_files_and_which_are_only_text(bench: Bench) -> None:
+    folder = bench.write("data", FILES)
+    rows = [{**row, "thumbnail": row["image"]} for row in ROWS]
+    options = ReadOptions(id="k", file_columns=("image",), text_columns=("thumbnail",))
+    bench.ingest(write(folder, rows), options=options)
+    shown = bench.run("show", "pets", "--key", bench.key_file()).stdout.decode()
+    assert "files in     image\n" in shown
+    assert "only text    thumbnail\n" in shown

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
 from provreg.core.encoding.text import counted
 from provreg.core.manifest.head import counts_in_words
-from provreg.errors import NotTrustedError, UsageError
+from provreg.errors import FormatError, NotTrustedError, UsageError
 
 if TYPE_CHECKING:
     from pyarrow import Array
@@ -184,6 +184,8 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "labelers": _names(head.labelers.top, head.labelers.distinct),
         "annotators": _annotators(counts),
         "reader": head.reading["reader"],
+        "files in": _columns_of_files(head.reading),
+        "only text": ", ".join(map(str, head.reading.get("text_columns", ()))) or None,
         "signed by": signed_by(version),
         "because": version.trusted_because or version.refused_because,
     }
@@ -298,6 +300,19 @@ def _annotators(counts: LabelCounts | None) -> str | None:
     if counts is None or not counts.annotators:
         return None
     return _names(counts.annotators[:_SHOWN], len(counts.annotators))
+
+
+def _columns_of_files(reading: Mapping[str, Any]) -> str | None:
+    """The columns of a table that name files, which are signed with their rows."""
+    from provreg.core.rows.column import columns_from_json
+    from provreg.core.rows.files import file_paths
+
+    try:
+        columns = columns_from_json(reading.get("columns", []), "head.reading.columns")
+    except FormatError:  # of a head that nobody can read the data of
+        return None
+    paths = ((column.name, *path) for column in columns for path in file_paths(column.type))
+    return ", ".join(map(".".join, paths)) or None
 
 
 def _names(top: tuple[tuple[str, int], ...], distinct: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from provreg.core.encoding.strict_fields import Fields
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.limits import LIMITS
-from provreg.core.rows.column import columns_from_json, columns_to_json
+from provreg.core.rows.column import columns_from_json, columns_to_json, has_files
 from provreg.errors import Finding, FormatError, InputError
 from provreg.readers.api import ReadContext, ReadResult, SampleKind, SampleStream
 from provreg.readers.data_files.source_file import SourceFile, display
@@ -139,6 +139,8 @@ def options_from_reading(reading: Any) -> DatasetOptions:
     if fields.integer("reader_version") != READER_VERSION:
         raise fields.wrong("reader_version", f"is not {READER_VERSION}: a newer provreg is needed")
     columns = columns_from_json(fields.raw("columns"), f"{_WHAT}.columns")
+    if any(has_files(column.type) for column in columns):
+        raise fields.wrong("columns", "name files, which datasets hold themselves")
     roles: dict[str, Any] = {role: fields.optional_text(role) for role in ROLES}
     by_file = fields.text("split_from", pattern="file|column") == "file"
     if by_file and roles["split"] is not None:
