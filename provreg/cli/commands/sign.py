@@ -114,6 +114,13 @@ def sign(
     if all_versions:
         _sign_all(opened, reference, signed_by_key, signer, output, yes=yes)
         return
+    if opened.trust is not None:
+        from provreg.flows.session.trust import POLICY
+        from provreg.flows.sign.succession import is_known
+
+        # Under --key somebody looks at another's version before they sign it: no policy is asked.
+        unknown = opened.trust.name == POLICY and not is_known(signer, opened.trust)
+        _warn_unknown(known=not unknown, output=output)
     review = opened.review(reference, after_revoked=after_revoked)
     print_warnings(opened, output)
     _show(review, output)
@@ -136,6 +143,15 @@ def sign(
         output.line(f"  {signed.proposal.needed}")
 
 
+def _warn_unknown(*, known: bool, output: Output) -> None:
+    """Warns of a signature that will not count."""
+    if not known:
+        output.warn(
+            "the policy in force does not have this signer: its signature counts for nobody who"
+            " uses it (`provreg policy add key`)"
+        )
+
+
 def _is_name(reference: str) -> bool:
     return "@" not in reference and ":" not in reference
 
@@ -156,11 +172,7 @@ def _sign_all(
     with output.progress("verifying versions") as progress:
         plan = opened.plan_signing(dataset, signer, signed_by=old, progress=progress)
     print_warnings(opened, output)
-    if not plan.known:
-        output.warn(
-            "the policy in force does not have this signer: its signatures count for nobody who"
-            " uses it (`provreg policy add key`)"
-        )
+    _warn_unknown(known=plan.known, output=output)
     if plan.versions:
         output.table(
             ("version", "created", "samples", "changes", "signed by"),

@@ -90,7 +90,7 @@ def plan_signing(
             found.append(version)
         if progress is not None:
             progress(place + 1, len(judged))
-    return SigningPlan(dataset, found, signed, passed_over, _is_known(signer, trust))
+    return SigningPlan(dataset, found, signed, passed_over, is_known(signer, trust))
 
 
 def sign_versions(
@@ -147,7 +147,7 @@ def _objection(
     return None
 
 
-def _is_known(signer: Signer, trust: Trust) -> bool:
+def is_known(signer: Signer, trust: Trust) -> bool:
     """Whether the policy has the key of `signer`, or one of its identities."""
     own = signer.policy()
     keys = {key.fingerprint for key in trust.policy.trusted_keys()}

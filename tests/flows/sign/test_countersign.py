@@ -115,6 +115,11 @@ def test_countersigner_is_told_who_made_the_version_and_what_it_waits_for(bench:
     assert "  signed by alice" in lines
     assert any(line.startswith("waits for signatures: step 7: signed by 1 of 2") for line in lines)
     assert lines[-1].startswith("  now trusted here: signed by 2 of 2 needed")
+    assert b"warning" not in ran.stderr
+    bench.key_file("carol")
+    ran = bench.run("sign", "pets@1", "--sign", f"key:{bench.folder / 'carol.key'}",
+                    "--policy", policy, "--yes")  # fmt: skip
+    assert b"warning: the policy in force does not have this signer" in ran.stderr
 
 
 def _two_of_two(bench: Bench) -> str:
