@@ -6,6 +6,8 @@ import tomllib
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provreg.core.policy.edit import add_key, add_principal, add_rule, add_to_rule, end_key
 from provreg.errors import UsageError
@@ -151,3 +153,42 @@ def test_a_text_that_looks_like_a_table_misleads_nobody() -> None:
     new = add_key(trap, 0, OTHER)
     assert tomllib.loads(new)["principal"][0]["keys"] == [PEM, OTHER]
     assert len(tomllib.loads(add_principal(trap, BOB))["principal"]) == 2
+
+
+_NOISE = st.sampled_from(
+    ["", "\n", "# a ] comment\n", "  # [[publish]]\n", "\n\n# keys = [ \"''' \n\n", "\t\n"]
+)
+_KEYS = st.sampled_from(
+    [
+        f"keys = ['''\n{PEM}''']",
+        f'keys = ["""\n{PEM}""" ,# [\n]',
+        f"keys=[\n\t{{pem='''\n{PEM}''',valid_from=2020-01-01T00:00:00Z}},\n]",
+        "identities = [{ identity = 'a]b@example.org', issuer = \"https://x.example/'''\" }]",
+    ]
+)
+
+
+@given(st.lists(st.tuples(_NOISE, _KEYS, _NOISE), min_size=1, max_size=3), _NOISE, st.booleans())
+def test_additions_say_what_was_there_and_the_addition_in_any_layout(
+    principals: list[tuple[str, str, str]], noise: str, windows: bool
+) -> None:
+    tables = "".join(
+        f'{before}[[principal]]\nname = "p{number}"\n{keys}\n{after}'
+        for number, (before, keys, after) in enumerate(principals)
+    )
+    rule = f'[[publish]]\ndatasets = ["*"]\nprincipals = [ "p0",\n{noise}]'
+    text = f'format = "provreg.policy/v1"\n{tables}{noise}{rule}'
+    text = text.replace("\n", "\r\n") if windows else text
+    before = tomllib.loads(text)
+    for index in range(len(principals)):
+        added = tomllib.loads(new := add_key(text, index, OTHER))
+        assert added["principal"][index]["keys"].pop() == OTHER
+        assert comments(new) == comments(text)
+    last = tomllib.loads(add_principal(text, BOB))
+    assert last["principal"].pop() == BOB
+    assert last == before
+    joined = tomllib.loads(add_to_rule(text, "publish", 1, "bob"))
+    assert joined["publish"][0]["principals"] == ["p0", "bob"]
+    new_rule = {"datasets": ["x"], "principals": ["p0"]}
+    ruled = tomllib.loads(add_rule(text, "publish", new_rule, 1))
+    assert ruled["publish"] == [new_rule, *before["publish"]]
