@@ -63,7 +63,8 @@ def format_of_tables(paths: Sequence[Path], before: str | None) -> str:
 
     Raises InputError where there are no tables, UsageError for tables of several formats.
     """
-    tables = files_at(paths, lambda name: _format_of_name(name) is not None)
+    endings = tuple(_FORMATS)
+    tables = files_at(paths, lambda name: name.lower().endswith(endings))
     kinds = {kind for file in tables if (kind := format_of(file)) is not None}
     if not kinds:
         raise InputError("there is no table that could name files")
@@ -84,10 +85,11 @@ def files_of_format(paths: Sequence[Path], format_: str) -> list[Path]:
     StorageError.
     """
     # By their names: beside them may lie any number of files that rows name.
+    endings = tuple(ending for ending, known in _FORMATS.items() if known == format_)
     found = [
         file
         for path in paths
-        for file in files_at([path], lambda name: _format_of_name(name) == format_)
+        for file in files_at([path], lambda name: name.lower().endswith(endings))
     ]
     return _in_order(found, format_)
 
@@ -133,12 +135,7 @@ def data_at(paths: Sequence[Path]) -> Iterator[Path]:
 
 def format_of(path: Path) -> str | None:
     """The format that a file's name stands for."""
-    return _format_of_name(path.name)
-
-
-def _format_of_name(name: str) -> str | None:
-    dot = name.rfind(".")
-    return _FORMATS.get(name[dot:].lower()) if dot > 0 else None
+    return _FORMATS.get(path.suffix.lower())
 
 
 def is_tar(path: Path) -> bool:
@@ -157,10 +154,8 @@ def files_at(paths: Sequence[Path], wanted: Callable[[str], bool] | None = None)
             continue
         for folder, below, names in os.walk(path, onerror=_raise_storage_error):
             below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in sorted(names):
-                if name.startswith(".") or name == _LEFT_OUT:
-                    continue
-                if wanted is None or wanted(name):
+            for name in sorted(names if wanted is None else filter(wanted, names)):
+                if not name.startswith(".") and name != _LEFT_OUT:
                     yield Path(folder, name)
 
 

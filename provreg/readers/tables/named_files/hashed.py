@@ -174,11 +174,12 @@ def _hash_named(
         table = places.of_table(piece.file.path)
         files = np.full(len(named), -1, np.int64)
         bad: dict[int, _Problem] = {}
-        for at, name in enumerate(named.to_pylist()):
-            try:
-                files[at] = numbers.setdefault(table.place(name), len(numbers))
-            except BadNameError as error:
-                bad[at] = _Problem(f"{quoted(name)} {error.complaint}", error.hint)
+        texts = named.to_pylist()
+        for at, place in enumerate(table.place_all(texts)):
+            if isinstance(place, BadNameError):
+                bad[at] = _Problem(f"{quoted(texts[at])} {place.complaint}", place.hint)
+            else:
+                files[at] = numbers.setdefault(place, len(numbers))
         slices.append(_NamedSlice(named, files, bad))
     # One file more, for names that stand for none.
     contents, sizes = (

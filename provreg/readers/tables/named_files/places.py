@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 from provreg.readers.files.names import problem_of
 from provreg.readers.files.safe_open import DEEPEST
@@ -25,13 +25,12 @@ _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 # What no plain relative path holds; a colon may begin with a scheme.
 _SPECIAL = re.compile(r"^/|//|/$|(?:^|/)\.\.?(?:/|$)|\\|:|^$")
 _SHORT = 1000
+# The same where names stand on lines of their own.
+_SPECIALS = ("\n/", "//", "/\n", "/.", "\n.", "\\", ":", "\n\n")
 
 
-class FilePlace(NamedTuple):
-    """A file at `path` below the folder `root`, which is a path without links."""
-
-    root: str
-    path: str
+# (a folder by a path without links, the path of a file below it)
+FilePlace: TypeAlias = tuple[str, str]
 
 
 class BadNameError(Exception):
@@ -81,6 +80,20 @@ class TablePlaces:
         self._folder = folder
         self._known = self._below(folder)
 
+    def place_all(self, names: Sequence[str]) -> list[FilePlace | BadNameError]:
+        """`place` of each of `names`, or what is wrong with it."""
+        if self._known is not None and _all_plain(names):
+            root, folder = self._known
+            prefix = f"{folder}/" if folder else ""
+            return [(root, prefix + name) for name in names]
+        found: list[FilePlace | BadNameError] = []
+        for name in names:
+            try:
+                found.append(self.place(name))
+            except BadNameError as error:
+                found.append(error)
+        return found
+
     def place(self, name: str) -> FilePlace:
         """Where the file called `name` is to be. Raises BadNameError."""
         if _SPECIAL.search(name) or not name.isprintable() or len(name) > _SHORT:
@@ -89,7 +102,7 @@ class TablePlaces:
             raise BadNameError(f"lies more than {DEEPEST} folders deep")
         if self._known is not None:
             root, folder = self._known
-            return FilePlace(root, f"{folder}/{name}" if folder else name)
+            return root, f"{folder}/{name}" if folder else name
         if (found := self._below(f"{self._folder}/{name}")) is None:
             raise BadNameError(
                 "lies outside of the folders that were named",
@@ -101,8 +114,20 @@ class TablePlaces:
         """`path` below one of the roots, if it is."""
         for root in self._roots:
             if f"{path}/".startswith(f"{root}/"):
-                return FilePlace(root, path[len(root) + 1 :])
+                return root, path[len(root) + 1 :]
         return None
+
+
+def _all_plain(names: Sequence[str]) -> bool:
+    """Whether no name needs a closer look, seen for all of them at once."""
+    joined = "\n".join(["", *names, ""])
+    return (
+        joined.count("\n") == len(names) + 1
+        and joined.replace("\n", "").isprintable()
+        and not any(special in joined for special in _SPECIALS)
+        and max(map(len, names), default=0) <= _SHORT
+        and max((name.count("/") for name in names), default=0) <= DEEPEST
+    )
 
 
 def _plain(name: str) -> str:
