@@ -49,6 +49,24 @@ def test_operations_do_what_they_say(person: Callable[[str], Any]) -> None:
         assert said in ran.stdout[at:], ran.stdout
         at = ran.stdout.index(said, at) + len(said)
     assert "pets went back" in ran.stderr
+    # The dataset is known at the new place, and stays so when the old one is forgotten.
+    moved = ran.stdout.split("the index agrees")[0]
+    assert moved.count("pets@2 is verified") == 3
+    assert ran.stderr.count("warning: first use") == 1
+
+
+def test_keys_do_what_they_say(person: Callable[[str], Any]) -> None:
+    ran = _type_guide("keys", person("ann").folder)
+    for said in (
+        "pets: 2 versions signed",
+        "newcomers: exit code 4",
+        "the newest version: exit code 4",
+        "pets@2 is verified",
+        "pets@4 is verified",
+    ):
+        assert said in ran.stdout
+    assert len(re.findall("pets: [12] versions signed", ran.stdout)) == 3
+    assert "not signed: pets@3: step 8" in ran.stderr
 
 
 def _type_guide(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -65,5 +83,5 @@ def _type_guide(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=100,
     )
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran
