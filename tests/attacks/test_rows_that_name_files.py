@@ -471,3 +471,20 @@ def test_show_says_which_columns_are_files_and_which_are_only_text(bench: Bench)
     shown = bench.run("show", "pets", "--key", bench.key_file()).stdout.decode()
     assert "files in     image\n" in shown
     assert "only text    thumbnail\n" in shown
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+def test_rows_without_ids_are_streamed_with_their_files(bench: Bench, format_: str) -> None:
+    folder = bench.write("data", FILES)
+    rows = [{"image": row["image"], "label": row["label"]} for row in ROWS]
+    table = write(folder, [*rows, rows[0]], format_)
+    bench.ingest(table, options=ReadOptions(label="label", file_columns=("image",)))
+    bench.open().verify("pets", data=[table])
+    samples = provreg.load("pets", data=table, key=bench.key_file(), registry=bench.registry)
+    assert not samples.random_access
+    delivered = sorted(row["image"]["bytes"] for row in loaded(bench, table))
+    assert delivered == [b"picture 0", b"picture 0", b"picture 1", b"picture 2", b"picture 3"]
+    (folder / "images/0.jpg").write_bytes(b"swapped")
+    assert {one[0] for one in findings(bench, table)} == {"missing", "stranger"}
+    with pytest.raises(SampleError):
+        loaded(bench, table)
