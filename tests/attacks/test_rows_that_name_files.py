@@ -488,3 +488,20 @@ def test_rows_without_ids_are_streamed_with_their_files(bench: Bench, format_: s
     assert {one[0] for one in findings(bench, table)} == {"missing", "stranger"}
     with pytest.raises(SampleError):
         loaded(bench, table)
+
+
+def test_names_in_a_table_with_another_ending_are_noticed(bench: Bench) -> None:
+    folder = bench.write("data", FILES)
+    table = write(folder, ROWS, "csv").rename(folder / "table.txt")
+    with pytest.raises(InputError, match="column 'image' names files"):
+        bench.ingest(table, options=ReadOptions(id="k", format="csv"))
+
+
+@pytest.mark.parametrize("caption", ["short", '"of\nmany\nlines\n"'])
+def test_first_rows_of_a_large_table_tell(bench: Bench, caption: str) -> None:
+    folder = bench.write("data", FILES)
+    rows = [{**row, "k": f"{row['k']}-{n}", "t": caption} for n in range(3000) for row in ROWS]
+    table = write(folder, rows, "csv")
+    assert table.stat().st_size > 1 << 18
+    with pytest.raises(InputError, match="column 'image' names files"):
+        bench.ingest(table, options=ReadOptions(id="k"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -127,16 +128,27 @@ def _first_batch(
 ) -> pa.RecordBatch | None:
     if format_ == "parquet":
         return _first_of_parquet(file, columns)
-    with open_source(file) as stream:
-        stop = file.size if file.size <= _BYTES else stream.read(_BYTES).rfind(b"\n") + 1
     table = TableOptions(
         columns=tuple(Column(one.name, as_named(one.type)) for one in columns),
         null_words=options.null_words,
         delimiter=options.delimiter,
         quoting=options.quoting,
     )
-    batches = READERS[format_].batches(ByteSlice(file, 0, stop), table)
-    return next(iter(batches), None)
+    batches = partial(READERS[format_].batches, options=table)
+    if file.path.suffix.lower() == f".{format_}":
+        try:
+            return next(iter(batches(_first_lines(file))), None)
+        except (InputError, ValueMismatchError):
+            pass  # cut within a field that holds line ends
+    first = next(iter(READERS[format_].slices(file, table)), None)
+    return None if first is None else next(iter(batches(first)), None)
+
+
+def _first_lines(file: SourceFile) -> ByteSlice:
+    """The first whole lines of a file of plain text, which are read faster than a whole slice."""
+    with open_source(file) as stream:
+        stop = file.size if file.size <= _BYTES else stream.read(_BYTES).rfind(b"\n") + 1
+    return ByteSlice(file, 0, stop)
 
 
 def _first_of_parquet(file: SourceFile, columns: tuple[Column, ...]) -> pa.RecordBatch | None:
