@@ -114,3 +114,26 @@ def test_row_that_was_changed_is_refused(
     with pytest.raises(SampleError, match=why):
         samples[place]
     assert samples[(place + 1) % 20].id
+
+
+def test_hugging_face_dataset_of_files_is_as_signed(bench: Bench, data: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    from provreg.loaders.huggingface import dataset, verify_dataset
+
+    samples = opened(bench, data)
+    made = dataset(samples, features={"file_name": datasets.Image()})
+    place = samples.entries["id"].to_pylist().index("p/7.png")
+    assert made[place]["file_name"].getpixel((0, 0)) == (7, 0, 0)
+    verify_dataset(made, samples)
+    plain = made.cast_column("file_name", datasets.Image(decode=False))
+
+    def changed(row: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        if row["file_name"]["path"] == "p/7.png":
+            row["file_name"] |= fields
+        return row
+
+    for fields in ({"bytes": picture(8)}, {"path": "p/8.png"}):
+        other = plain.map(changed, fn_kwargs=fields, load_from_cache_file=False)
+        with pytest.raises(provreg.NotTrustedError) as refused:
+            verify_dataset(other, samples)
+        assert f"row {place}" in {finding.found_id for finding in refused.value.findings}
