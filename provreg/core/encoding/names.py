@@ -71,10 +71,12 @@ class Reference:
 
 
 def _not_a_reference(text: str) -> UsageError:
-    return UsageError(
-        f"{quoted(text)} is not a reference",
-        hint="write name, name@3, name@latest or name@sha256:…",
-    )
+    hint = "write name, name@3, name@latest or name@sha256:…"
+    if number := re.fullmatch(r"([^@]+)@v?0*([1-9][0-9]{0,7})", text):
+        hint = f"did you mean {quoted(f'{number[1]}@{number[2]}')}? {hint}"
+    elif digits := re.search(r"@sha256:([0-9a-f]{1,63})$", text):
+        hint = f"a digest has 64 digits, this one has {len(digits[1])}: copy all of it"
+    return UsageError(f"{quoted(text)} is not a reference", hint=hint)
 
 
 def check_utf8(what: str, *texts: str | None) -> None:

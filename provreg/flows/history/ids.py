@@ -14,6 +14,7 @@ from provreg.core.encoding.similar import did_you_mean, similar_names
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import whole
 from provreg.core.manifest.head import Head
+from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import NotFoundError, ProvregError
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import checked_part, load_entries
@@ -33,7 +34,8 @@ def list_ids(workspace: Workspace, head: Head, where: str | None) -> pa.ChunkedA
         return ids
     from provreg.store.index.index import select_ids
 
-    return ids.filter(pc.is_in(ids, value_set=select_ids(where, entries)))
+    columns = {name: without_dictionary(entries.column(name)) for name in entries.column_names}
+    return ids.filter(pc.is_in(ids, value_set=select_ids(where, pa.table(columns))))
 
 
 def missing_id(workspace: Workspace, head: Head, identity: str) -> NotFoundError:

@@ -49,6 +49,8 @@ def test_version_is_said(provreg: Run) -> None:
         (["key", "generate", "--out", "k", "--algorithm", "rsa"], "ed25519", "--help"),
         (["pin", "pets", "--key", "ann.key.pub", "--policy", "both.toml"], "contradict", "one of"),
         (["show", "pets@0"], "'pets@0' is not a reference", "name@3"),
+        (["show", "pets@v02"], "'pets@v02' is not a reference", "did you mean 'pets@2'?"),
+        (["show", "pets@sha256:ab12"], "is not a reference", "64 digits, this one has 4"),
         (["verify", "../x"], "'../x' is not a dataset name", "a-z"),
         (["verify", "pets."], "'pets.' is not a dataset name", "ending with '.'"),
         (["log", "pets@1"], "'pets@1' is not a dataset name", "a-z"),
