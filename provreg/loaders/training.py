@@ -15,7 +15,7 @@ from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.statements.oms import oms_statement
-from provreg.core.statements.receipt import MAX_PARAMETERS, ModelFile, Receipt
+from provreg.core.statements.receipt import MAX_PARAMETERS, MODEL_PATH, ModelFile, Receipt
 from provreg.errors import FormatError, ProvregError, UsageError
 from provreg.flows.receipts.code_state import code_revision, environment, running_script
 from provreg.flows.receipts.publish import (
@@ -164,7 +164,7 @@ class TrainingRun:
             started=self._started,
             finished=_now(),
             code=code_revision(running_script(), Path.cwd()),
-            parameters=parameters,
+            parameters=_with_model_path(parameters, path),
             environment=environment(),
         )
         unsigned = unsigned_receipt(receipt, counts)
@@ -194,6 +194,19 @@ def _verified(dataset: VerifiedSamples | WrappedDataset) -> VerifiedSamples:
             hint="pass the result of provreg.load, or a dataset of provreg.loaders",
         )
     return found
+
+
+def _with_model_path(parameters: dict[str, Any], model: Path) -> dict[str, Any]:
+    """`parameters` with the last part of the model's path, by which people tell checkpoints apart.
+
+    Without it if it cannot be recorded, or if they have an entry of that name.
+    """
+    extended = {MODEL_PATH: model.resolve().name} | parameters
+    try:
+        _check_parameters(extended)
+    except UsageError:
+        return parameters
+    return extended
 
 
 def _workspace(datasets: tuple[VerifiedSamples, ...], registry: Path | None) -> Workspace:

@@ -62,7 +62,9 @@ def seen(bench: Any, digest: str | None, number: int = 0) -> list[str]:
     return found
 
 
-def test_a_receipt_names_exactly_what_was_handed_out(bench: Any, load: Load, train: Any) -> None:
+def test_a_receipt_names_exactly_what_was_handed_out(
+    bench: Any, load: Load, train: Any, model: Path
+) -> None:
     samples = load()
     _ = samples[7]  # before the run: not of it
     with train(samples, parameters={"lr": 0.5}) as run:
@@ -77,7 +79,7 @@ def test_a_receipt_names_exactly_what_was_handed_out(bench: Any, load: Load, tra
     )  # fmt: skip
     assert (on.samples, on.seen, on.handed_out) == (8, 2, 3)
     assert [file.name for file in receipt.model] == ["weights.bin"]
-    assert receipt.parameters == {"lr": 0.5, "epochs": 2}
+    assert receipt.parameters == {"lr": 0.5, "epochs": 2, "model_path": model.name}
     assert receipt.started <= receipt.finished
     assert receipt.environment["python"].startswith("3.")
     assert receipt.code == code_revision(running_script(), Path.cwd())

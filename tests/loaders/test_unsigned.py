@@ -154,7 +154,7 @@ def test_a_parameter_that_cannot_be_recorded_in_the_end_loses_nothing_else(
     with pytest.raises(UsageError, match=r"'loss' cannot be recorded.* is kept, unsigned, in"):
         diverged()
     [path] = list_pending()
-    assert read_pending(path)[1].parameters == {"lr": 0.1}
+    assert read_pending(path)[1].parameters == {"lr": 0.1, "model_path": model.name}
     assert sign(bench, path, "--yes").returncode == 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from provreg.cli.ui.render import short, signers_to_json, when
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import counted
+from provreg.core.statements.receipt import MODEL_PATH
 
 if TYPE_CHECKING:
     from provreg.cli.ui.output import Output
@@ -133,9 +134,14 @@ def signed_by(run: TrainingRun) -> str:
 
 
 def _files(receipt: Receipt) -> str:
+    """The model's files, behind the name of their folder if it was recorded."""
     names = [file.name for file in receipt.model]
     more = f", … ({len(names)} files)" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    files = ", ".join(names[:_SHOWN]) + more
+    folder = receipt.parameters.get(MODEL_PATH)
+    if not isinstance(folder, str) or not folder or folder == files:
+        return files
+    return f"{_shortened(folder)}: {files}"
 
 
 def _script(code: Code) -> str | None:

@@ -31,6 +31,8 @@ RUN_PREDICATE = "https://provreg/training-run/v1"
 MAX_RECEIPT_BYTES = 128 << 10
 MAX_PARAMETERS = 64 << 10  # bytes of canonical JSON
 MAX_MODEL_FILES = 500
+# The parameter that names the model's folder or file, as provreg records it.
+MODEL_PATH = "model_path"
 MAX_DATASETS = 64
 _MAX_ENVIRONMENT = 64
 _SHOWN = 3

@@ -227,3 +227,5 @@ def test_runs_are_told_apart_by_run_and_script(model: Path, provreg: Run) -> Non
     for run in runs:
         assert run["run"][:8] in words
     assert words.splitlines()[0].split()[:4] == ["receipt", "finished", "run", "script"]
+    assert "out1: weights.bin" in words
+    assert "out2: weights.bin" in words
