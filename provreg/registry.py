@@ -72,7 +72,7 @@ class Registry(RegistryQueries):
         folder: Path | None = None,
         *,
         policy: Path | None = None,
-        key: Path | None = None,
+        key: Path | bytes | None = None,
         identity: str | None = None,
         issuer: str | None = None,
         trusted_root: Path | None = None,
@@ -83,13 +83,13 @@ class Registry(RegistryQueries):
     ) -> Registry:
         """The registry in `folder`, by default PROVREG_REGISTRY or the nearest `.provreg` upward.
 
-        Trust comes from `key` (a public key file), from `identity` and `issuer`, from `policy`, or
-        from a policy that is found as in docs/reference/policy.md; data folders in `outside` are
-        never searched for one. Keyless signatures are verified against `trusted_root`, by default
-        PROVREG_TRUSTED_ROOT or the one in sigstore-python (docs/guides/keyless.md). `lock` is a
-        file of pins, by default the nearest `provreg.lock` upward. `notice` is called with a text
-        before a long wait. Raises NotFoundError without a registry, NotTrustedError (step 6) for a
-        policy that somebody else may have planted.
+        Trust comes from `key` (a public key: a file, or PEM), from `identity` and `issuer`, from
+        `policy`, or from a policy that is found as in docs/reference/policy.md; data folders in
+        `outside` are never searched for one. Keyless signatures are verified against
+        `trusted_root`, by default PROVREG_TRUSTED_ROOT or the one in sigstore-python
+        (docs/guides/keyless.md). `lock` is a file of pins, by default the nearest `provreg.lock`
+        upward. `notice` is called with a text before a long wait. Raises NotFoundError without a
+        registry, NotTrustedError (step 6) for a policy that somebody else may have planted.
         """
         from provreg.executors.api import no_report
         from provreg.flows.session.workspace import Where, Whom, open_as_asked

@@ -22,7 +22,7 @@ class LoadOptions(TypedDict, total=False):
     """The options of `load`, for loaders that pass them on."""
 
     policy: Place | None
-    key: Place | None
+    key: Place | bytes | None
     identity: str | None
     issuer: str | None
     trusted_root: Place | None
@@ -39,7 +39,7 @@ def load(
     *,
     data: Place | Sequence[Place],
     policy: Place | None = None,
-    key: Place | None = None,
+    key: Place | bytes | None = None,
     identity: str | None = None,
     issuer: str | None = None,
     trusted_root: Place | None = None,
@@ -53,10 +53,11 @@ def load(
     """Verifies `reference` (steps 1 to 11) and returns its samples, which are checked when read.
 
     `data` are the folders or tables that the version was made from. Trust comes from `policy`, from
-    `key`, or from `identity` and `issuer`; `trusted_root`, `registry` and the pins in `lock` are
-    found as on the command line unless given. Where a pin is exact, the name alone is the pinned
-    version, and newer ones are reported to the logger `provreg`. `select` is a `Selection`, or an
-    SQL condition on the signed columns (`"split = 'train'"`).
+    `key` (the file of a public key, or its PEM), or from `identity` and `issuer`; `trusted_root`,
+    `registry` and the pins in `lock` are found as on the command line unless given. Where a pin is
+    exact, the name alone is the pinned version, and newer ones are reported to the logger
+    `provreg`. `select` is a `Selection`, or an SQL condition on the signed columns
+    (`"split = 'train'"`).
 
     Revoked samples raise RevokedError (step 8), unless `exclude_revoked` says that they are
     excluded (True) or loaded (False).
@@ -71,7 +72,7 @@ def load(
     opened = Registry.open(
         _path(registry),
         policy=_path(policy),
-        key=_path(key),
+        key=_key(key),
         identity=identity,
         issuer=issuer,
         trusted_root=_path(trusted_root),
@@ -92,6 +93,13 @@ def load(
         on_bad=on_bad,
         most_bad=most_bad,
     )
+
+
+def _key(key: Place | bytes | None) -> Path | bytes | None:
+    """A public key: PEM, also as a text, or the path of its file."""
+    if isinstance(key, str) and key.lstrip().startswith("-----BEGIN "):
+        return key.encode()
+    return key if isinstance(key, bytes) else _path(key)
 
 
 def _path(place: Place | None) -> Path | None:

@@ -54,6 +54,14 @@ def test_a_folder_streams_its_samples_as_signed(folder: Path) -> None:
     assert {(one.source, one.labeler) for one in samples} == {("s", "ann")}
 
 
+def test_a_public_key_is_given_as_text(folder: Path) -> None:
+    pem = Path("k.pub").read_text("utf-8")
+    for key in (pem, pem.encode()):
+        assert len(provreg.load("d@1", data=folder, key=key)) == 3
+    with pytest.raises(provreg.FormatError):
+        provreg.load("d@1", data=folder, key=Path("k").read_text("utf-8"))
+
+
 def test_a_stream_knows_its_length_and_classes_and_can_be_read_again(folder: Path) -> None:
     stream = load(folder)
     assert (len(stream), stream.classes) == (3, ("cat", "dog"))

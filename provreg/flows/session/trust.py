@@ -70,7 +70,7 @@ class Trust:
 
 def find_trust(
     policy: Path | None,
-    key: Path | None,
+    key: Path | bytes | None,
     environment: Mapping[str, str],
     cwd: Path,
     outside: Sequence[Path],
@@ -81,6 +81,8 @@ def find_trust(
 ) -> Trust | None:
     """The trust that `key`, `identity` by `issuer`, or a policy gives; None without any of them.
 
+    `key` is a public key: a file, or its PEM.
+
     Certificates are verified against `root`. Raises UsageError for two of them and for an identity
     without an issuer, and as `flows.session.trust.find_policy`.
     """
@@ -88,6 +90,8 @@ def find_trust(
         raise UsageError(
             "--policy, --key and --identity contradict each other", hint="give one of them"
         )
+    if isinstance(key, bytes):
+        return trust_key(load_public(key), "the key given", root)
     if key is not None:
         return trust_key(load_public_file(key), f"--key {printable(str(key))}", root)
     if identity is not None or issuer is not None:

@@ -254,7 +254,7 @@ class Whom:
     """Whom to trust, as `flows.session.trust.find_trust` and `find_root` take it."""
 
     policy: Path | None
-    key: Path | None
+    key: Path | bytes | None
     identity: str | None
     issuer: str | None
     trusted_root: Path | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,6 +28,8 @@ FOLDER_NAME = ".provreg"
 _REGISTRY_VARIABLE = "PROVREG_REGISTRY"
 REGISTRY_FORMAT = "provreg.registry/v1"
 _MAX_HINT_BYTES = 4096
+# A scheme has at least two letters. In a path, the two slashes of a URL are one.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _OWN_NAMES = frozenset({REGISTRY_KEY, OBJECTS, DATASETS, REVOCATIONS, LATEST, RUNS, STAGING})
 
 
@@ -36,6 +39,7 @@ def init(folder: Path) -> Backend:
     Raises UsageError for a folder that holds anything else, FormatError for a registry in a format
     this provreg does not write, StorageError.
     """
+    _check_no_url(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         strangers = sorted({entry.name for entry in folder.iterdir()} - _OWN_NAMES)
@@ -78,6 +82,7 @@ def open_registry(folder: Path, *, writing: bool = False) -> Backend:
     except OSError as error:
         raise storage_error("open the registry", str(folder), error) from error
     if not found:
+        _check_no_url(folder)
         raise NotFoundError(
             f"there is no registry in {quoted(str(folder))}",
             hint=f"make one with: provreg init {printable(str(folder))}",
@@ -86,6 +91,15 @@ def open_registry(folder: Path, *, writing: bool = False) -> Backend:
     if writing:
         check_writable(store)
     return store
+
+
+def _check_no_url(folder: Path) -> None:
+    """Raises UsageError for a URL: as a path it would be a folder below the working folder."""
+    if _URL.match(str(folder)) and not folder.exists():
+        raise UsageError(
+            f"a registry is a folder, and {quoted(str(folder))} looks like a URL",
+            hint="copy or mount the registry, and name its folder as a path",
+        )
 
 
 def check_writable(store: Backend) -> None:

@@ -226,6 +226,15 @@ def test_head_that_is_not_there_is_no_path_of_an_object(pets: Path, provreg: Run
     assert "copy the digest whole" in second
 
 
+def test_registry_behind_a_url_is_no_folder(provreg: Run, tmp_path: Path) -> None:
+    for command in (("ls", "--registry"), ("init",)):
+        for url in ("https://data.example.org/registry", "s3://bucket/registry"):
+            ran = provreg(*command, url)
+            assert ran.code == 2
+            assert "a registry is a folder" in ran.err
+    assert not (tmp_path / "https:").exists()
+
+
 def test_spent_proposals_are_taken_away_by_one_command(pets: Path, provreg: Run) -> None:
     assert provreg("ls", "--tidy").code == 2
     ingest = ("ingest", "data", "--name", "other", "--source", "s")
