@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from provreg.cli.ui.render import short, signers_to_json, when
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.text import counted
-from provreg.core.statements.receipt import MODEL_PATH
 
 if TYPE_CHECKING:
     from provreg.cli.ui.output import Output
@@ -138,10 +137,8 @@ def _files(receipt: Receipt) -> str:
     names = [file.name for file in receipt.model]
     more = f", … ({len(names)} files)" if len(names) > _SHOWN else ""
     files = ", ".join(names[:_SHOWN]) + more
-    folder = receipt.parameters.get(MODEL_PATH)
-    if not isinstance(folder, str) or not folder or folder == files:
-        return files
-    return f"{_shortened(folder)}: {files}"
+    path = receipt.model_path()
+    return files if path in ("", files) else f"{_shortened(path)}: {files}"
 
 
 def _script(code: Code) -> str | None:

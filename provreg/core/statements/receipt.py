@@ -116,6 +116,11 @@ class Receipt:
         files = counted(len(self.model), "model file")
         return f"Receipt({files}, trained on {', '.join(versions)})"
 
+    def model_path(self) -> str:
+        """The last part of the path of the model's folder or file, as claimed; empty if unknown."""
+        path = self.parameters.get(MODEL_PATH)
+        return path if isinstance(path, str) else ""
+
     def statement(self, *, allow_missing_model: bool = False) -> bytes:
         """The signed bytes: canonical JSON. With `allow_missing_model` the model can be empty.
 
