@@ -341,7 +341,7 @@ def test_a_sample_that_says_several_things_else_is_one_sample(bench: Bench) -> N
     many = rows()
     many[3] |= {"origin": "x", "by": "y", "part": "train", "y": "dog"}
     as_parquet(data, many)
-    with pytest.raises(NotTrustedError, match="1 samples are not as") as caught:
+    with pytest.raises(NotTrustedError, match="1 sample is not as") as caught:
         bench.open().verify("pets", data=[data])
     assert [(finding.kind, finding.detail) for finding in caught.value.findings] == [
         ("relabeled", None), ("resplit", None), ("reattributed", "source"),

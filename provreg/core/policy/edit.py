@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from provreg.core.encoding.names import check_utf8
 from provreg.core.encoding.times import format_time
 from provreg.errors import UsageError
 
@@ -267,6 +268,7 @@ def _value(value: Any) -> str:
         if "\n" in value:
             return f"'''\n{value}'''"
         # The same in TOML, but for U+007F, which no field of a policy can hold.
+        check_utf8("the text", value)
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, datetime):
         return format_time(value)
