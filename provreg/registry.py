@@ -301,32 +301,35 @@ class Registry(RegistryQueries):
         return pin(lock, head, digest, version.chain.newest, exact=exact, seen=seen)
 
     def runs(
-        self, choose: Choose | None = None
+        self, choose: Choose | None = None, *, uid: str | None = None
     ) -> tuple[Listing[Exposure], list[UnresolvedReceipt]]:
         """(runs that received any of the samples of `choose`, or all runs; unresolved receipts).
 
-        The latest run is last. `choose` is, for example, `Selection(...).mask`. An unresolved
-        receipt does not tell which samples its run received. The index is synchronized first.
+        The latest run is last. `choose` is, for example, `Selection(...).mask`; with `uid` only
+        samples of that dataset count. An unresolved receipt does not tell which samples of a
+        version its run received. The index is synchronized first.
         """
         from provreg.flows.receipts.exposure import all_runs, exposures
 
         with self._synced(None) as workspace:
             if choose is None:
                 return Listing(all_runs(workspace, self.trust)), []
-            found, unresolved = exposures(workspace, self.trust, choose)
+            found, unresolved = exposures(workspace, self.trust, choose, uid)
             return Listing(found), unresolved
 
     def runs_of_sample(
         self, reference: str, sample: str
     ) -> tuple[Listing[Exposure], list[UnresolvedReceipt]]:
-        """As `runs`, for the runs that received `sample` of a version, or its content under any id.
+        """As `runs`, for the runs that received the content of `sample` of a version, under any id
+        that it has in versions of this dataset.
 
         Raises NotFoundError if the version has no such sample.
         """
-        from provreg.flows.receipts.exposure import same_sample
+        from provreg.flows.receipts.exposure import same_content
 
-        entries = self.blame(reference, (sample,)).entries
-        return self.runs(same_sample(sample, entries.column("content")[0].as_py()))
+        uid = self.resolve(reference).head.uid
+        content = self.blame(reference, (sample,)).entries.column("content")[0].as_py()
+        return self.runs(same_content(content), uid=uid)
 
     def samples_of_run(self, run: TrainingRun) -> Iterator[tuple[TrainingInput, pa.ChunkedArray]]:
         """(version, ids of its samples that the run received), version by version."""

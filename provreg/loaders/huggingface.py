@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +22,7 @@ from provreg.core.manifest.columns import whole
 from provreg.errors import InputError, StorageError, UsageError, needs_extra
 from provreg.flows.reading.samples import reader_settings
 from provreg.loaders import arrow
+from provreg.loaders.passes.conversion import Conversion, Mark, remember_conversion
 from provreg.loaders.passes.dataset_check import verify_dataset
 from provreg.readers.huggingface.huggingface import signed_features
 from provreg.readers.tables.signed_features import MEDIA, Feature, written
@@ -47,6 +48,13 @@ _Parts: TypeAlias = "Iterator[tuple[str | None, Rows, pa.RecordBatch]]"
 # Limits of a batch of files: their number, their bytes.
 _BATCH, _BATCH_BYTES = 256, 64 << 20
 _OF_FILES = ("id", "label", "source", "labeler", "split")
+
+
+@dataclass
+class SignedInfo(datasets.DatasetInfo):  # type: ignore[misc]
+    """The information of a dataset and, for receipts, which samples it was made of."""
+
+    conversion: str | None = field(default=None, repr=False)
 
 
 def dataset(
@@ -75,7 +83,8 @@ def dataset(
     others could replace, StorageError, and as `provreg.loaders.arrow.reader`.
     """
     features, batches = _read(samples, arrow.column_names(signed), dict(features or {}))
-    return _datasets(features, ((None, rows, batch) for rows, _, batch in batches), folder)[None]
+    parts = ((None, rows, batch) for rows, _, batch in batches)
+    return _datasets(samples, features, parts, folder)[None]
 
 
 def dataset_dict(
@@ -102,7 +111,7 @@ def dataset_dict(
         for split in splits.unique().to_pylist()
         for found in [pc.equal(splits, split)]
     )
-    return datasets.DatasetDict(_datasets(features, parts, folder))
+    return datasets.DatasetDict(_datasets(samples, features, parts, folder))
 
 
 def _read(
@@ -145,15 +154,16 @@ def _signed_media(samples: VerifiedSamples) -> dict[str, Any]:
     }
 
 
-def _feature(said: Feature) -> Any:
-    known = getattr(datasets.features, said.kind, None)
-    if known is None or not set(said.parameters) <= {field.name for field in fields(known)}:
+def _feature(signed: Feature) -> Any:
+    known = getattr(datasets.features, signed.kind, None)
+    names = set() if known is None else {parameter.name for parameter in fields(known)}
+    if known is None or not set(signed.parameters) <= names:
         raise UsageError(
-            f"this version of datasets does not support the signed feature {said.kind} of"
-            f" {written(said.at)}",
+            f"this version of datasets does not support the signed feature {signed.kind} of"
+            f" {written(signed.at)}",
             hint="install a newer version, or pass features= for the column",
         )
-    return known(**said.parameters)
+    return known(**signed.parameters)
 
 
 def _features(
@@ -228,29 +238,30 @@ def _read_files(
     schema = pa.schema([payload, *((name, pa.string()) for name in names.values())])
     arrow.check_unique(schema.names)
 
-    def batch_of(some: list[Sample]) -> tuple[pa.Array, pa.RecordBatch]:
-        payloads: list[Any] = [one.payload for one in some]
+    def batch_of(run: list[Sample]) -> tuple[pa.Array, pa.RecordBatch]:
+        payloads: list[Any] = [sample.payload for sample in run]
         if pa.types.is_struct(payload.type):
-            payloads = [{"bytes": one.payload, "path": one.id} for one in some]
-        signed = ([getattr(one, column) for one in some] for column in names)
-        arrays = [pa.array(payloads, payload.type), *(pa.array(one, pa.string()) for one in signed)]
-        splits = pa.array([one.split for one in some], pa.string())
+            payloads = [{"bytes": sample.payload, "path": sample.id} for sample in run]
+        signed = ([getattr(sample, column) for sample in run] for column in names)
+        texts = (pa.array(values, pa.string()) for values in signed)
+        arrays = [pa.array(payloads, payload.type), *texts]
+        splits = pa.array([sample.split for sample in run], pa.string())
         return splits, pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def batches() -> _Batches:
-        place = 0  # Files are read in the order of the manifest.
         for run in _runs(samples):
-            yield np.arange(place, place + len(run)), *batch_of(run)
-            place += len(run)
+            rows = np.array([row for row, _ in run])
+            yield rows, *batch_of([sample for _, sample in run])
 
     return schema, batches()
 
 
-def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:
-    run: list[Sample] = []
+def _runs(samples: VerifiedSamples) -> Iterator[list[tuple[int, Sample]]]:
+    """All samples of files with their manifest rows, in order, as many at a time as fit a batch."""
+    run: list[tuple[int, Sample]] = []
     size = 0
-    for sample in samples:
-        run.append(sample)
+    for row, sample in samples.numbered():
+        run.append((row, sample))
         size += len(sample.payload)
         if len(run) == _BATCH or size > _BATCH_BYTES:
             yield run
@@ -260,26 +271,36 @@ def _runs(samples: VerifiedSamples) -> Iterator[list[Sample]]:
 
 
 def _datasets(
+    samples: VerifiedSamples,
     features: datasets.Features,
     parts: _Parts,
     folder: Path | str | None,
 ) -> dict[Any, datasets.Dataset]:
     """A dataset for each split, in the order of the manifest."""
-    places: dict[str | None, list[Rows]] = {}
+    rows_of: dict[str | None, list[Rows]] = {}
 
-    def noted() -> Iterator[tuple[str | None, pa.RecordBatch]]:
+    def with_rows_noted() -> Iterator[tuple[str | None, pa.RecordBatch]]:
         for split, rows, batch in parts:
-            places.setdefault(split, []).append(rows)
+            rows_of.setdefault(split, []).append(rows)
             yield split, batch
 
-    made = _in_data_order(features, noted(), folder)
-    return {split: _in_order(one, np.concatenate(places[split])) for split, one in made.items()}
+    unordered = _in_data_order(features, with_rows_noted(), folder)
+    ordered = {}
+    for split, dataset in unordered.items():
+        rows = np.concatenate(rows_of[split])
+        remember_conversion(dataset.info.conversion, Conversion(samples, rows), dataset.data.table)
+        ordered[split] = _in_order(dataset, rows)
+    return ordered
 
 
-def _in_order(made: datasets.Dataset, places: Rows) -> datasets.Dataset:
-    if (places[1:] >= places[:-1]).all():
-        return made
-    return made.select(np.argsort(places, kind="stable"))
+def _in_order(dataset: datasets.Dataset, rows: Rows) -> datasets.Dataset:
+    if (rows[1:] >= rows[:-1]).all():
+        return dataset
+    return dataset.select(np.argsort(rows, kind="stable"))
+
+
+def _info(features: datasets.Features) -> SignedInfo:
+    return SignedInfo(features=features, conversion=Mark())
 
 
 def _in_data_order(
@@ -288,14 +309,15 @@ def _in_data_order(
     folder: Path | str | None,
 ) -> dict[Any, datasets.Dataset]:
     schema = features.arrow_schema
-    info = datasets.DatasetInfo(features=features)
     if folder is None:
-        kept: dict[str | None, list[pa.RecordBatch]] = {}
+        batches_of: dict[str | None, list[pa.RecordBatch]] = {}
         for split, batch in parts:
-            kept.setdefault(split, []).append(_cast(batch, schema))
+            batches_of.setdefault(split, []).append(_cast(batch, schema))
         return {
-            split: datasets.Dataset(InMemoryTable(pa.Table.from_batches(some, schema)), info)
-            for split, some in kept.items()
+            split: datasets.Dataset(
+                InMemoryTable(pa.Table.from_batches(batches, schema)), _info(features)
+            )
+            for split, batches in batches_of.items()
         }
     root = Path(folder).absolute()
     # Other processes open it again by its path: no link may lead elsewhere.
@@ -311,7 +333,7 @@ def _in_data_order(
     except OSError as error:
         raise StorageError(f"{quoted(str(root))} cannot be created: {error.strerror}") from error
     try:
-        return _write(schema, info, parts, root)
+        return _write(features, parts, root)
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         raise
@@ -329,11 +351,11 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _write(
-    schema: pa.Schema,
-    info: datasets.DatasetInfo,
+    features: datasets.Features,
     parts: Iterator[tuple[str | None, pa.RecordBatch]],
     root: Path,
 ) -> dict[Any, datasets.Dataset]:
+    schema = features.arrow_schema
     writers: dict[str | None, tuple[Path, Any]] = {}
     try:
         with ExitStack() as opened:
@@ -348,5 +370,6 @@ def _write(
     except OSError as error:
         raise StorageError(f"{quoted(str(root))} cannot be written: {error}") from error
     return {
-        split: datasets.Dataset.from_file(str(path), info) for split, (path, _) in writers.items()
+        split: datasets.Dataset.from_file(str(path), _info(features))
+        for split, (path, _) in writers.items()
     }

@@ -42,7 +42,7 @@ from provreg.loaders.passes.matching import Mask, sample_error
 from provreg.loaders.passes.ranks import Ranks
 from provreg.loaders.passes.recast import python_rows
 from provreg.loaders.passes.shared_state import MOST_BAD, DeliveryCounts, Skips
-from provreg.loaders.selection import Selection, SharedRows, choose
+from provreg.loaders.selection import Selection, SharedRows, choose, chosen_classes
 from provreg.readers.api import SampleFiles
 from provreg.readers.tables.named_files.row_access import RowAccess
 
@@ -54,6 +54,7 @@ _TOGETHER = 256
 _SHOWN = 2
 # What rows may say of themselves, of what loaders deliver.
 _IN_ROWS = ("label", "split", "source", "labeler")
+_MOST_IDS = 1000
 _SIGNED = ("id", "label", "source", "labeler", "split")
 
 
@@ -120,6 +121,7 @@ class VerifiedSamples:
         *,
         select: Selection | str | None = None,
         exclude_revoked: bool | None = None,
+        classes: Sequence[str] | None = None,
         on_bad: str = "raise",
         most_bad: float = MOST_BAD,
     ) -> None:
@@ -134,9 +136,10 @@ class VerifiedSamples:
         self._objects = workspace.objects
         self._rows = workspace.rows
         self.paths = [path.absolute() for path in paths]
-        self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest)
+        chosen = None if classes is None else chosen_classes(version.head, classes)
+        self._manifest = SignedManifest(workspace.parts, workspace.checked, version.digest, chosen)
         shared = workspace.cache / _SHARED
-        rows, self.left_out = choose(version, select, exclude_revoked)
+        rows, self.left_out = choose(version, select, exclude_revoked, chosen)
         self._chosen = None if rows is None else SharedRows(shared, rows)
         self.deliveries = DeliveryCounts(shared, len(self._manifest))
         # How many processes share what is read by index, each with skips of its own.
@@ -188,8 +191,9 @@ class VerifiedSamples:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """All classes of the version, in the order of their indices; later versions only append."""
-        return self.head.classes
+        """The classes in the order of their indices: those that were chosen, or all of the version,
+        to which later versions only append."""
+        return self._manifest.classes
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -223,6 +227,37 @@ class VerifiedSamples:
     def skipped(self) -> int:
         """The number of distinct samples skipped so far by all processes together."""
         return 0 if self._skips is None else len(self._skips)
+
+    @property
+    def skipped_ids(self) -> list[str]:
+        """The ids of the samples skipped so far, in order; at most the first 1,000."""
+        if self._skips is None:
+            return []
+        return self.ids(np.flatnonzero(self._skips.marks())[:_MOST_IDS])
+
+    def skipped_in_run(self) -> npt.NDArray[np.uint8]:
+        """Which samples of the manifest were skipped since `start_run`, 0 or 1."""
+        if self._skips is None:
+            return np.zeros(len(self._manifest), np.uint8)
+        return self._skips.marks_of_run()
+
+    def start_run(self) -> npt.NDArray[np.uint8]:
+        """Counts deliveries and skips anew; returns the deliveries counted so far."""
+        before = self.deliveries.counts()
+        self.deliveries.reset()
+        if self._skips is not None:
+            self._skips.start_run()
+        return before
+
+    def some_ids(self, most: int) -> list[str]:
+        """The ids of up to `most` samples, evenly spread."""
+        return self.ids(
+            np.array([self._row(k) for k in range(0, len(self), -(-len(self) // most))])
+        )
+
+    def ids(self, rows: npt.NDArray[np.integer[Any]]) -> list[str]:
+        """The ids in these rows of the manifest."""
+        return self._manifest.ids(rows)
 
     @property
     def random_access(self) -> bool:
@@ -272,13 +307,21 @@ class VerifiedSamples:
 
     def read_all(self, indices: Iterable[int]) -> Iterator[tuple[Entry, Payload]]:
         """`read` of each of `indices`, without skipped samples."""
+        return ((entry, payload) for _, entry, payload in self._read_rows(indices))
+
+    def numbered(self) -> Iterator[tuple[int, Sample]]:
+        """(row of the manifest, sample) of all samples of files, without skipped ones."""
+        for row, entry, payload in self._read_rows(range(len(self))):
+            yield row, self.sample(entry, payload)
+
+    def _read_rows(self, indices: Iterable[int]) -> Iterator[tuple[int, Entry, Payload]]:
         remaining = iter(indices)
         # Looked up together, while the columns are in the processor's caches.
         while rows := [self._row(index) for index in islice(remaining, _TOGETHER)]:
             read = self._payloads(rows, [self._manifest[row] for row in rows])
             for row, (entry, payload) in zip(rows, read, strict=True):
                 if not isinstance(payload, SampleError):
-                    yield entry, payload
+                    yield row, entry, payload
                 elif self._skips is None:
                     raise payload
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from provreg.core.encoding.text import printable, quoted
 from provreg.core.manifest.annotations import annotated_by
+from provreg.core.manifest.head import Head
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.errors import NotFoundError, RevokedError, UsageError
 from provreg.flows.verify.steps import VerifiedVersion
@@ -25,6 +26,7 @@ SelectedRows: TypeAlias = npt.NDArray[np.uint32]
 
 # Rows are numbered in 32 bits: a version cannot have more samples than that.
 _MOST_ROWS = 2**32
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,31 @@ def _where(entries: pa.Table, sql: str) -> npt.NDArray[np.bool_]:
     return _with_ids(entries, ids.unique())
 
 
+def chosen_classes(head: Head, classes: Sequence[str]) -> tuple[str, ...]:
+    """`classes`, which are some of the version with `head`. Raises UsageError."""
+    chosen = () if isinstance(classes, str) else tuple(classes)
+    if not chosen or not all(isinstance(name, str) for name in chosen):
+        raise UsageError(
+            "classes is not a list of names", hint="pass for example classes=['cat', 'dog']"
+        )
+    reference = f"{head.dataset}@{head.version}"
+    if head.label_type != "class":
+        raise UsageError(
+            f"the labels of {reference} are not classes",
+            hint="select samples by their labels: select=provreg.Selection(label=…)",
+        )
+    for place, name in enumerate(chosen):
+        if name in chosen[:place]:
+            raise UsageError(f"duplicate class {quoted(name)} in classes")
+        if name not in head.classes:
+            more = ", …" if len(head.classes) > _SHOWN else ""
+            raise UsageError(
+                f"{reference} has no class {quoted(name)}",
+                hint=f"its classes are {', '.join(map(quoted, head.classes[:_SHOWN]))}{more}",
+            )
+    return chosen
+
+
 class Choice(NamedTuple):
     """The `rows` to load, ascending, None for all; how many are `left_out` as revoked."""
 
@@ -146,14 +173,17 @@ def choose(
     version: VerifiedVersion,
     select: Selection | str | None,
     exclude_revoked: bool | None,
+    classes: Sequence[str] | None = None,
 ) -> Choice:
-    """The selected samples, without revoked ones if `exclude_revoked`.
+    """The selected samples, of `classes` alone if given, without revoked ones if `exclude_revoked`.
 
     Raises RevokedError (step 8) if some are revoked and `exclude_revoked` is None, or if all are;
     UsageError and NotFoundError for an invalid selection; NotTrustedError if an earlier version
     that is needed to find the revoked samples is damaged.
     """
     rows = Selection.of(select).rows(version.entries)
+    if classes is not None:
+        rows = _of_classes(version, rows, classes)
     if exclude_revoked is False or not version.chain.of(version.head):
         return Choice(rows, 0)
     revoked = version.revoked_samples()
@@ -165,6 +195,19 @@ def choose(
     if exclude_revoked is None or not len(remaining):
         raise _refusal(version, wanted[is_revoked], len(wanted))
     return Choice(remaining, len(wanted) - len(remaining))
+
+
+def _of_classes(
+    version: VerifiedVersion, rows: SelectedRows | None, classes: Sequence[str]
+) -> SelectedRows:
+    mask = _is_one_of(version.entries.column("label"), pa.array(classes, pa.string()))
+    remaining = np.flatnonzero(mask).astype(np.uint32) if rows is None else rows[mask[rows]]
+    if not len(remaining):
+        raise UsageError(
+            f"no selected sample of {version.reference} is of the chosen classes",
+            hint="`provreg sql` lists the splits, labels and sources of the version",
+        )
+    return remaining
 
 
 def _refusal(version: VerifiedVersion, revoked: SelectedRows, selected: int) -> RevokedError:

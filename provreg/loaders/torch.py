@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, NotTrustedError, ProvregError, UsageError, needs_extra
+from provreg.loaders.composition import check_class_indices
 from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import LoadOptions, Place, load
 from provreg.loaders.passes.manifest import Entry
@@ -47,7 +48,8 @@ class VerifiedDataset(Dataset[Any]):
         if not self.verified.random_access:
             raise UsageError(
                 f"the samples of {self.verified.reference} cannot be read one by one",
-                hint="use provreg.loaders.torch.VerifiedIterableDataset",
+                hint="provreg.loaders.huggingface.dataset(provreg.load(…), folder=…) can be"
+                " shuffled, and a DataLoader takes it; VerifiedIterableDataset streams them",
             )
 
     def __repr__(self) -> str:
@@ -94,9 +96,10 @@ class ImageDataset(VerifiedDataset):
     """Verified images with the index of their class, in place of torchvision's ImageFolder.
 
     `classes` and `class_to_idx` are those of the version, independent of the selection and of the
-    folders; later versions only append. `transform` receives the image (RGB), `target_transform`
-    the index. `reference` and `options` are those of `provreg.load`. Of rows that name files,
-    `column` is the one with the images, by default the only one.
+    folders; later versions only append. The option `classes` chooses and orders them. `transform`
+    receives the image (RGB), `target_transform` the index. `reference` and `options` are those of
+    `provreg.load`. Of rows that name files, `column` is the one with the images, by default the
+    only one.
     """
 
     def __init__(
@@ -124,7 +127,7 @@ class ImageDataset(VerifiedDataset):
 
     @cached_property
     def classes(self) -> list[str]:
-        """The version's classes, in the order of their indices."""
+        """The classes in the order of their indices."""
         return list(self.verified.classes)
 
     @cached_property
@@ -147,6 +150,11 @@ class ImageDataset(VerifiedDataset):
     def imgs(self) -> list[tuple[str, int]]:
         """`samples`, by ImageFolder's other name for them."""
         return self.samples
+
+    def __add__(self, other: Any) -> Any:
+        """Both, one after the other. Raises UsageError if their class indices differ."""
+        check_class_indices(self, other)
+        return super().__add__(other)
 
     def __getstate__(self) -> dict[str, Any]:
         derived = ("classes", "class_to_idx", "targets")

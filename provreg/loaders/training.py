@@ -7,15 +7,26 @@ import secrets
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from provreg.core.encoding.canonical import canonical, parse_canonical
 from provreg.core.encoding.digest import parse_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.statements.oms import oms_statement
-from provreg.core.statements.receipt import MAX_PARAMETERS, MODEL_PATH, ModelFile, Receipt
+from provreg.core.statements.receipt import (
+    MAX_PARAMETERS,
+    MAX_SKIPPED_IDS,
+    MODEL_PATH,
+    ModelFile,
+    Receipt,
+    SkippedSamples,
+)
 from provreg.errors import FormatError, ProvregError, UsageError
 from provreg.flows.receipts.code_state import code_revision, environment, running_script
 from provreg.flows.receipts.publish import (
@@ -25,6 +36,7 @@ from provreg.flows.receipts.publish import (
     unsigned_receipt,
 )
 from provreg.flows.session.workspace import Workspace
+from provreg.loaders.composition import RunInput, inputs_of
 from provreg.loaders.passes.ranks import Counts, Ranks
 from provreg.loaders.passes.shared_state import add_counts
 from provreg.loaders.samples import VerifiedSamples
@@ -34,18 +46,14 @@ from provreg.trust.signers import KeySigner, Signer, oms_bundle
 
 Place: TypeAlias = Path | str
 
+# The ids of skipped samples in one receipt, in bytes.
+_ID_BYTES = 16 << 10
 # model_signing excludes these from a folder by default; a receipt names them.
 _GIT = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 
 
-class WrappedDataset(Protocol):
-    """A dataset of a framework, which reads through `verified`."""
-
-    verified: VerifiedSamples
-
-
 def training_run(
-    *datasets: VerifiedSamples | WrappedDataset,
+    *datasets: Any,
     model: Place,
     sign: Signer | str,
     parameters: Mapping[str, Any] | None = None,
@@ -54,17 +62,25 @@ def training_run(
 ) -> TrainingRun:
     """A training run, as a context manager: `with provreg.training_run(ds, …) as run:`.
 
-    The receipt records the samples that `datasets` deliver inside the block, in this process and in
-    its workers, with `parameters`, the code's revision, and the digests of `model`, a file or a
-    folder, at the end of the block. It is signed by `sign` (a signer, `key:FILE` or `keyless`) and
-    stored in `registry`, by default that of the datasets. A model's folder also gets an OMS
-    signature, `model.sig`, unless `oms` is off.
+    `datasets` are results of `provreg.load`, datasets of `provreg.loaders`, and what PyTorch
+    composes of them (`Subset`, `random_split`, `ConcatDataset`, a `DataLoader`), however nested.
+
+    The receipt records the samples that they deliver inside the block, in this process and in its
+    workers, with `parameters`, the code's revision, and the digests of `model`, a file or a folder,
+    at the end of the block. Samples of a `datasets.Dataset` that was made by provreg are recorded
+    when the block begins, once each. If a dataset delivers nothing inside the block, the samples it
+    delivered before are recorded: it was converted, into arrays for example.
+
+    The receipt is signed by `sign` (a signer, `key:FILE` or `keyless`) and stored in `registry`, by
+    default that of the datasets. A model's folder also gets an OMS signature, `model.sig`, unless
+    `oms` is off.
 
     An exception inside the block records nothing. Raises UsageError before training begins for
-    datasets and parameters that a receipt cannot record, and for a signer that cannot sign.
+    datasets and parameters that a receipt cannot record, for concatenated datasets with different
+    class indices, and for a signer that cannot sign.
     """
     return TrainingRun(
-        tuple(_verified(dataset) for dataset in datasets),
+        tuple(found for dataset in datasets for found in inputs_of(dataset)),
         Path(model),
         sign,
         dict(parameters or {}),
@@ -83,7 +99,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        datasets: tuple[VerifiedSamples, ...],
+        inputs: tuple[RunInput, ...],
         model: Path,
         sign: Signer | str,
         parameters: dict[str, Any],
@@ -91,16 +107,17 @@ class TrainingRun:
         *,
         oms: bool,
     ) -> None:
-        if not datasets:
+        if not inputs:
             raise UsageError(
                 "a training run needs a dataset", hint="pass the result of provreg.load"
             )
         self.parameters = parameters
         self.receipt: str | None = None
-        self._datasets = datasets
+        self._inputs = inputs
+        self._datasets = tuple({id(samples): samples for samples, _ in inputs}.values())
         self._model = model
         self._sign = sign
-        self._workspace = _workspace(datasets, registry)
+        self._workspace = _workspace(self._datasets, registry)
         self._oms = oms
 
     def __enter__(self) -> Self:
@@ -113,8 +130,10 @@ class TrainingRun:
         if self._ranks.first:
             self._signer = _signer(self._sign)
             _check_oms(self._signer, wanted=self._oms)
-        for dataset in self._datasets:
-            dataset.deliveries.reset()
+        self._before = [dataset.start_run() for dataset in self._datasets]
+        for samples, held in self._inputs:
+            if held is not None:
+                samples.deliveries.add_all(held)
         self._run = secrets.token_hex(16)
         self._started = _now()
         return self
@@ -137,12 +156,21 @@ class TrainingRun:
         model), and UsageError for parameters that cannot be recorded (it then has the initial
         ones).
         """
-        counts = self._ranks.gather(_counts(self._datasets))
-        if counts is None:
+        counts = self._ranks.gather(self._counts())
+        skips = self._ranks.gather(self._skips())
+        if counts is None or skips is None:
             return None
         path = self._model if model is None else Path(model)
-        heads = {dataset.version.digest: dataset.head for dataset in self._datasets}
-        inputs = [trained_on(heads[digest], digest, found) for digest, found in counts.items()]
+        of_head = {dataset.version.digest: dataset for dataset in self._datasets}
+        inputs = [
+            trained_on(
+                of_head[digest].head,
+                digest,
+                found,
+                _skipped_samples(of_head[digest], skips[digest], _ID_BYTES // len(counts)),
+            )
+            for digest, found in counts.items()
+        ]
         datasets = [dataset for dataset in inputs if dataset.seen]
         if not datasets:
             raise UsageError(
@@ -177,6 +205,24 @@ class TrainingRun:
             replace_file(path / OMS_SIGNATURE, oms, 0o644)
         return published
 
+    def _counts(self) -> Counts:
+        """How often each sample was delivered, by head digest: a version can be loaded twice."""
+        counts: Counts = {}
+        for dataset, before in zip(self._datasets, self._before, strict=True):
+            digest, found = dataset.version.digest, dataset.deliveries.counts()
+            if not found.any():
+                found = before
+            counts[digest] = add_counts(counts[digest], found) if digest in counts else found
+        return counts
+
+    def _skips(self) -> Counts:
+        """Which samples were skipped, not 0, by head digest."""
+        skips: Counts = {}
+        for dataset in self._datasets:
+            digest, found = dataset.version.digest, dataset.skipped_in_run()
+            skips[digest] = add_counts(skips[digest], found) if digest in skips else found
+        return skips
+
     def _recordable(self) -> tuple[dict[str, Any], UsageError | None]:
         """(the parameters, None), or (the initial ones, why the current cannot be recorded)."""
         try:
@@ -184,16 +230,6 @@ class TrainingRun:
         except UsageError as error:
             return self._initial_parameters, error
         return self.parameters, None
-
-
-def _verified(dataset: VerifiedSamples | WrappedDataset) -> VerifiedSamples:
-    found = dataset if isinstance(dataset, VerifiedSamples) else getattr(dataset, "verified", None)
-    if not isinstance(found, VerifiedSamples):
-        raise UsageError(
-            f"{quoted(type(dataset).__name__)} is not a dataset that provreg verifies",
-            hint="pass the result of provreg.load, or a dataset of provreg.loaders",
-        )
-    return found
 
 
 def _with_model_path(parameters: dict[str, Any], model: Path) -> dict[str, Any]:
@@ -234,13 +270,17 @@ def _left_out(samples: VerifiedSamples) -> dict[str, Any]:
     }
 
 
-def _counts(datasets: tuple[VerifiedSamples, ...]) -> Counts:
-    """How often each sample was delivered, by head digest: a version can be loaded twice."""
-    counts: Counts = {}
-    for dataset in {id(dataset): dataset for dataset in datasets}.values():
-        digest, found = dataset.version.digest, dataset.deliveries.counts()
-        counts[digest] = add_counts(counts[digest], found) if digest in counts else found
-    return counts
+def _skipped_samples(
+    samples: VerifiedSamples, skips: npt.NDArray[np.uint8], limit: int
+) -> SkippedSamples | None:
+    """The skipped samples, with ids of at most `limit` bytes together; None if there are none."""
+    rows = np.flatnonzero(skips)
+    if not len(rows):
+        return None
+    ids = samples.ids(rows[:MAX_SKIPPED_IDS])
+    sizes = accumulate(len(sample.encode()) for sample in ids)
+    listed = (sample for sample, size in zip(ids, sizes, strict=True) if size <= limit)
+    return SkippedSamples(len(rows), tuple(listed))
 
 
 def _files(model: Path) -> tuple[tuple[ModelFile, ...], ProvregError | None]:

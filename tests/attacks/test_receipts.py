@@ -18,7 +18,7 @@ from provreg.core.policy.policy import NameList, TrainRule
 from provreg.core.statements.receipt import Receipt
 from provreg.errors import DamagedError, NotTrustedError
 from provreg.flows.index.query import query
-from provreg.flows.receipts.exposure import all_runs, exposures, same_sample
+from provreg.flows.receipts.exposure import all_runs, exposures, same_content
 from provreg.flows.receipts.models import runs_of_model, verify_model
 from provreg.flows.receipts.publish import publish_receipt, trained_on, unsigned_receipt
 from provreg.flows.receipts.runs import RunJudge, TrainingRun, members
@@ -104,7 +104,7 @@ def test_a_receipt_leads_from_the_model_to_its_samples_and_back(
     assert members(workspace, receipt.datasets[0]).tolist() == [True, True] + [False] * 4
     entries = bench.open().verify("pets@1").entries.to_pylist()
     for place, entry in enumerate(entries):
-        saw, untold = exposures(workspace, None, same_sample(entry["id"], entry["content"]))
+        saw, untold = exposures(workspace, None, same_content(entry["content"]))
         assert ([one.run.digest for one in saw] == [digest]) == (place < 2)
         assert untold == []
 
@@ -163,7 +163,7 @@ def test_a_receipt_that_breaks_after_it_was_indexed_hides_no_other_run(
     workspace, by = registry.workspace, trust(bench, "alice")
     assert [one.run.digest for one in all_runs(workspace, by)] == [true]
     entry = registry.verify("pets@1").entries.to_pylist()[0]
-    saw, _ = exposures(workspace, by, same_sample(entry["id"], entry["content"]))
+    saw, _ = exposures(workspace, by, same_content(entry["content"]))
     assert [one.run.digest for one in saw] == [true]
     _, rows = query(workspace, "select receipt from runs where trusted", by)
     assert rows == [(true,)]
@@ -236,7 +236,7 @@ def test_bitmap_of_wrong_length_hides_no_other_run(
     registry = bench.open()
     registry.sync()
     entry = registry.verify("pets@1").entries.to_pylist()[0]
-    saw, untold = exposures(registry.workspace, None, same_sample(entry["id"], entry["content"]))
+    saw, untold = exposures(registry.workspace, None, same_content(entry["content"]))
     assert [one.run.digest for one in saw] == [true]
     assert [one.receipt for one in untold] == [bad]
     assert any(bad in problem.where for problem in registry.check())
@@ -258,6 +258,50 @@ def test_receipt_replayed_under_another_registry_is_not_of_its_datasets(
     assert standing.refused is not None
     with pytest.raises(NotTrustedError, match="pets@1, which is not trusted"):
         verify(bench, model)
+
+
+def test_equal_ids_of_another_dataset_accuse_no_model(
+    bench: Bench, receipt: Receipt, publish: Any
+) -> None:
+    """An unrelated dataset has the same names, and even bytes of the poisoned sample."""
+    publish(receipt)
+    bench.ingest(bench.pets("cats", 7), name="cats")
+    registry = bench.open()
+    ids = registry.verify("pets@1").entries.column("id").to_pylist()
+    assert set(ids) < set(registry.verify("cats@1").entries.column("id").to_pylist())
+    assert len(registry.runs_of_sample("pets@1", ids[0])[0]) == 1
+    assert registry.runs_of_sample("cats@1", ids[0]) == ([], [])
+
+
+def test_a_changed_sample_under_an_old_id_accuses_no_model(
+    bench: Bench, receipt: Receipt, publish: Any
+) -> None:
+    publish(receipt)
+    sample = bench.open().verify("pets@1").entries.column("id")[0].as_py()
+    (bench.folder / "pets" / sample).write_bytes(b"poison, since version 2")
+    bench.ingest(bench.folder / "pets")
+    registry = bench.open()
+    assert registry.runs_of_sample("pets@2", sample) == ([], [])
+    assert len(registry.runs_of_sample("pets@1", sample)[0]) == 1
+
+
+def test_a_receipt_of_other_registries_too_hides_no_run(
+    bench: Bench, receipt: Receipt, publish: Any
+) -> None:
+    """It names a version that is not here, beside one that is."""
+    [on] = receipt.datasets
+    elsewhere = replace(on, dataset="tools", uid="0" * 32, head=f"sha256:{'1' * 64}")
+    both = publish(replace(receipt, datasets=(on, elsewhere)))
+    registry = bench.open()
+    sample, content = (
+        registry.verify("pets@1").entries.column(name)[0].as_py() for name in ("id", "content")
+    )
+    found, unresolved = registry.runs(same_content(content))
+    assert [exposure.run.digest for exposure in found] == [both]
+    assert [one.receipt for one in unresolved] == [both]
+    assert "tools@1" in unresolved[0].reason
+    assert "not in this registry" in unresolved[0].reason
+    assert [len(part) for part in registry.runs_of_sample("pets@1", sample)] == [1, 0]
 
 
 def test_a_version_that_is_not_trusted_any_more_is_told_with_the_run(

@@ -146,7 +146,8 @@ def test_there_is_no_way_around_verification(load: Load) -> None:
         with pytest.raises(TypeError):
             load(**{name: False})
     allowed = {"reference", "data", "policy", "key", "identity", "issuer", "trusted_root",
-               "registry", "lock", "select", "exclude_revoked", "on_bad", "most_bad"}  # fmt: skip
+               "registry", "lock", "select", "classes", "exclude_revoked", "on_bad",
+               "most_bad"}  # fmt: skip
     assert set(inspect.signature(provreg.load).parameters) == allowed
 
 

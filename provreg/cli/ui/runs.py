@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from provreg.cli.ui.render import short, signers_to_json, when
 from provreg.core.encoding.canonical import canonical
-from provreg.core.encoding.text import counted
+from provreg.core.encoding.text import counted, quoted
 
 if TYPE_CHECKING:
     from provreg.cli.ui.output import Output
@@ -75,7 +75,12 @@ def receipt_facts(digest: str, receipt: Receipt) -> dict[str, object]:
 
 
 def _deliveries(on: TrainingInput) -> str:
-    return f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} deliveries in total"
+    text = f"{on.seen:,} of {counted(on.samples, 'sample')}, {on.handed_out:,} deliveries in total"
+    if on.skipped is None:
+        return text
+    ids = ", ".join(map(quoted, on.skipped.ids[:_SHOWN]))
+    more = ", …" if on.skipped.samples > _SHOWN else ""
+    return f"{text}; skipped, not as signed: {on.skipped.samples:,} ({ids}{more})"
 
 
 def _claims(receipt: Receipt) -> dict[str, object]:

@@ -23,6 +23,7 @@ from provreg.core.encoding.names import DATASET_NAME
 from provreg.core.encoding.strict_fields import MAX_INTEGER, Fields
 from provreg.core.encoding.text import UNSAFE_CHARACTERS, counted, quoted
 from provreg.core.encoding.times import format_time
+from provreg.core.manifest.limits import LIMITS
 from provreg.core.statements.statement import STATEMENT_TYPE
 from provreg.errors import FormatError
 
@@ -34,6 +35,7 @@ MAX_MODEL_FILES = 500
 # The parameter that names the model's folder or file, as provreg records it.
 MODEL_PATH = "model_path"
 MAX_DATASETS = 64
+MAX_SKIPPED_IDS = 100
 _MAX_ENVIRONMENT = 64
 _SHOWN = 3
 _MAX_NAME = 1024
@@ -42,6 +44,15 @@ _UNSAFE = re.compile(f"[{UNSAFE_CHARACTERS}\ud800-\udfff]")
 _RUN = "[0-9a-f]{32}"
 _COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
 _LIBRARY = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedSamples:
+    """The samples of a version that were skipped because they were not as signed: how many, and the
+    ids of the first of them, in order."""
+
+    samples: int
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class TrainingInput:
     seen: int
     handed_out: int
     bitmap: str
+    skipped: SkippedSamples | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,7 +149,7 @@ class Receipt:
                 ],
                 "predicate": {
                     "run": self.run,
-                    "datasets": [asdict(used) for used in self.datasets],
+                    "datasets": [_dataset_to_json(used) for used in self.datasets],
                     "files": [{"size": file.size, "blake3": file.blake3} for file in self.model],
                     "started": format_time(self.started),
                     "finished": format_time(self.finished),
@@ -212,8 +224,20 @@ def _check_consistent(receipt: Receipt) -> None:
             raise FormatError(f"{quoted(used.dataset)} is not a dataset name")
         if not used.seen <= used.samples or not used.seen <= used.handed_out <= 255 * used.seen:
             raise FormatError(f"the receipt's counts for {used.dataset} contradict each other")
+        if used.skipped is not None:
+            _check_skipped(used, used.skipped)
     if receipt.finished < receipt.started:
         raise FormatError("the receipt's run finished before it started")
+
+
+def _check_skipped(used: TrainingInput, skipped: SkippedSamples) -> None:
+    if not len(skipped.ids) <= skipped.samples <= used.samples:
+        raise FormatError(f"the receipt's counts for {used.dataset} contradict each other")
+    for sample in skipped.ids:
+        if not sample or _UNSAFE.search(sample) is not None:
+            raise FormatError(f"{quoted(sample)} is not the id of a sample")
+    if any(a.encode() >= b.encode() for a, b in pairwise(skipped.ids)):
+        raise FormatError("the receipt's skipped samples are not in order, or duplicate")
 
 
 def _read_subject(fields: Fields) -> tuple[str, str]:
@@ -228,6 +252,22 @@ def _read_file(fields: Fields) -> tuple[int, str]:
     return fields.integer("size"), fields.digest("blake3", "blake3")
 
 
+def _dataset_to_json(used: TrainingInput) -> dict[str, Any]:
+    document = asdict(used)
+    if used.skipped is None:
+        del document["skipped"]
+    return document
+
+
+def _read_skipped(fields: Fields) -> SkippedSamples:
+    skipped = SkippedSamples(
+        fields.integer("samples", minimum=1),
+        fields.texts("ids", limit=MAX_SKIPPED_IDS, size=LIMITS["id"]),
+    )
+    fields.done()
+    return skipped
+
+
 def _read_dataset(fields: Fields) -> TrainingInput:
     return TrainingInput(
         dataset=fields.text("dataset", pattern=DATASET_NAME),
@@ -238,6 +278,7 @@ def _read_dataset(fields: Fields) -> TrainingInput:
         seen=fields.integer("seen", minimum=1),
         handed_out=fields.integer("handed_out", minimum=1, maximum=MAX_INTEGER),
         bitmap=fields.digest("bitmap", "blake3"),
+        skipped=_read_skipped(fields.object("skipped")) if fields.has("skipped") else None,
     )
 
 

@@ -217,6 +217,21 @@ def row_access(paths: Sequence[Path], reading: Mapping[str, Any]) -> RowAccess |
     return RowAccess.of(paths, settings) if names_files(settings) else None
 
 
+def listed_files_again(
+    paths: Sequence[Path], reading: Mapping[str, Any]
+) -> Collection[Path] | None:
+    """The files at `paths` that are read; None for rows that name files, which are listed in their
+    rows, and for a reader that lists what it leaves out itself.
+
+    Raises InputError where there are none, and as `read_again`.
+    """
+    settings = reader_settings(reading)
+    if names_files(settings):
+        return None
+    reader, format_ = recorded_reader(settings)
+    return reader.listed_files(paths, format_, settings.get("label"))
+
+
 def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows) -> SampleStream:
     """(payloads, samples of schema SAMPLE) in batches, in their order, of data that are streamed.
 

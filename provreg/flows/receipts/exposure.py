@@ -11,8 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.statements.receipt import Receipt, TrainingInput
-from provreg.errors import DamagedError, NotFoundError, NotTrustedError
-from provreg.flows.receipts.runs import RunJudge, TrainingRun, members, read_receipt
+from provreg.errors import DamagedError, NotFoundError, NotTrustedError, ProvregError
+from provreg.flows.receipts.runs import (
+    RunJudge,
+    TrainingRun,
+    has_version,
+    members,
+    read_receipt,
+)
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import load_entries, read_head
@@ -69,34 +75,67 @@ def all_runs(workspace: Workspace, trust: Trust | None) -> list[Exposure]:
 
 
 def exposures(
-    workspace: Workspace, trust: Trust | None, choose: Choose
+    workspace: Workspace, trust: Trust | None, choose: Choose, uid: str | None = None
 ) -> tuple[list[Exposure], list[UnresolvedReceipt]]:
-    """The runs that were handed any of the samples that `choose` picks, the latest last.
+    """The runs that were handed any of the samples that `choose` picks, the latest last; with `uid`
+    only samples of that dataset are.
 
-    Second, those of which it cannot be told: anybody can store a receipt that names what is not in
-    this registry, and must not keep the others from being found. Raises as `choose`.
+    Second, receipts of which that cannot be told of one of their versions: anybody can store one
+    that names what is not in this registry, and must not keep the others from being found. Raises
+    as `choose`.
     """
     chosen: dict[str, Mask] = {}
-    found, untold = [], []
+    found, unresolved = [], []
     judge = RunJudge(workspace, trust)
     for digest in workspace.indexed_runs.receipts():
         counts = np.zeros(2, np.int64)
         try:
-            for on in read_receipt(workspace, digest).datasets:
-                entries = None if on.head in chosen else _entries(workspace, on)
-                seen = members(workspace, on)
-                if entries is not None:
-                    mask = choose(entries)
-                    chosen[on.head] = np.ones(len(entries), np.bool_) if mask is None else mask
-                mask = chosen[on.head]
-                counts += (np.count_nonzero(mask), np.count_nonzero(mask & seen))
+            versions = read_receipt(workspace, digest).datasets
+        except (DamagedError, NotTrustedError, NotFoundError) as error:
+            unresolved.append(UnresolvedReceipt(digest, error.message))
+            continue
+        for on in versions:
+            if uid is not None and on.uid != uid:
+                continue
+            try:
+                counts += _count_chosen(workspace, on, choose, chosen)
+            except (DamagedError, NotTrustedError, NotFoundError) as error:
+                unresolved.append(UnresolvedReceipt(digest, _reason(workspace, on, error)))
+        try:
             run = judge.run(digest) if counts[1] else None
         except (DamagedError, NotTrustedError, NotFoundError) as error:
-            untold.append(UnresolvedReceipt(digest, error.message))
+            unresolved.append(UnresolvedReceipt(digest, error.message))
             continue
         if run is not None:
             found.append(Exposure(run, int(counts[0]), int(counts[1])))
-    return found, untold
+    return found, unresolved
+
+
+def _count_chosen(
+    workspace: Workspace, on: TrainingInput, choose: Choose, chosen: dict[str, Mask]
+) -> tuple[int, int]:
+    """(chosen samples of a version, those of them that the run was handed).
+
+    `chosen` remembers what `choose` picks, by head. Raises NotTrustedError, NotFoundError and
+    DamagedError where that cannot be told.
+    """
+    entries = None if on.head in chosen else _entries(workspace, on)
+    seen = members(workspace, on)
+    if entries is not None:
+        mask = choose(entries)
+        chosen[on.head] = np.ones(len(entries), np.bool_) if mask is None else mask
+    mask = chosen[on.head]
+    return int(np.count_nonzero(mask)), int(np.count_nonzero(mask & seen))
+
+
+def _reason(workspace: Workspace, on: TrainingInput, error: ProvregError) -> str:
+    """Why it cannot be told what a run was handed of a version."""
+    if has_version(workspace, on):
+        return error.message
+    return (
+        f"{on.dataset}@{on.version} (uid {on.uid}) is not in this registry; ask the registry that"
+        " has it"
+    )
 
 
 def handed(
@@ -111,13 +150,12 @@ def handed(
         yield on, ids.filter(pa.array(members(workspace, on)))
 
 
-def same_sample(sample: str, content: bytes) -> Choose:
-    """The samples with that id, or with those bytes under any."""
+def same_content(content: bytes) -> Choose:
+    """The samples with those bytes, under any id."""
 
     def choose(entries: pa.Table) -> Mask:
-        same_id = pc.equal(entries.column("id"), sample)
-        same_bytes = pc.equal(entries.column("content"), pa.scalar(content, pa.binary(32)))
-        mask: Mask = pc.or_(same_id, same_bytes).to_numpy()
+        same = pc.equal(entries.column("content"), pa.scalar(content, pa.binary(32)))
+        mask: Mask = same.to_numpy()
         return mask
 
     return choose

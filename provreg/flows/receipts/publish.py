@@ -20,7 +20,13 @@ from provreg.core.encoding.bitmap import pack
 from provreg.core.encoding.digest import blake3_digest, sha256_digest
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.head import Head
-from provreg.core.statements.receipt import Receipt, TrainingInput, UnsignedReceipt, parse_receipt
+from provreg.core.statements.receipt import (
+    Receipt,
+    SkippedSamples,
+    TrainingInput,
+    UnsignedReceipt,
+    parse_receipt,
+)
 from provreg.errors import NotTrustedError, ProvregError, UsageError
 from provreg.flows.receipts.runs import RunJudge, TrainingRun
 from provreg.flows.session.trust import Trust
@@ -38,7 +44,12 @@ from provreg.trust.signers import Signer
 Counts = Mapping[str, npt.NDArray[np.uint8]]
 
 
-def trained_on(head: Head, digest: str, counts: npt.NDArray[np.uint8]) -> TrainingInput:
+def trained_on(
+    head: Head,
+    digest: str,
+    counts: npt.NDArray[np.uint8],
+    skipped: SkippedSamples | None = None,
+) -> TrainingInput:
     """What `counts`, how often each sample was handed out in order of ids, say of a version."""
     members = counts > 0
     return TrainingInput(
@@ -50,6 +61,7 @@ def trained_on(head: Head, digest: str, counts: npt.NDArray[np.uint8]) -> Traini
         seen=int(np.count_nonzero(members)),
         handed_out=int(counts.sum(dtype=np.uint64)),
         bitmap=blake3_digest(pack(members)),
+        skipped=skipped,
     )
 
 

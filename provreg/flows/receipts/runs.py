@@ -16,6 +16,7 @@ import numpy.typing as npt
 from provreg.core.encoding.bitmap import max_bytes, unpack
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.text import printable, quoted
+from provreg.core.manifest.head import MAX_HEAD_BYTES
 from provreg.core.policy.counting import count_principals
 from provreg.core.policy.policy import Policy, Signature
 from provreg.core.statements.receipt import Receipt, TrainingInput, parse_receipt
@@ -96,6 +97,17 @@ def members(workspace: Workspace, on: TrainingInput) -> npt.NDArray[np.bool_]:
     if np.count_nonzero(found) != on.seen:
         raise FormatError(f"the bitmap {on.bitmap} does not hold {on.seen:,} samples")
     return found
+
+
+def has_version(workspace: Workspace, on: TrainingInput) -> bool:
+    """Whether this registry has the head of a version, sound or not."""
+    try:
+        workspace.objects.get(on.head, limit=MAX_HEAD_BYTES)
+    except NotFoundError:
+        return False
+    except DamagedError:
+        return True
+    return True
 
 
 class RunJudge:

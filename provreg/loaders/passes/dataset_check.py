@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,10 @@ def verify_dataset(
     if isinstance(signed, VerifiedVersion):
         _refuse_revoked(signed)
     reader = _reader(found, signed.head.reading, dict(columns or {}))
-    _check_features(extra_features(schema, features), signed.reference, signed.head, reader)
+    classes = signed.head.classes if isinstance(signed, VerifiedVersion) else signed.classes
+    _check_features(
+        extra_features(schema, features), signed.reference, signed.head, classes, reader
+    )
     matching = Matching(
         signed.reference,
         signed.entries,
@@ -116,13 +119,17 @@ def _refuse_revoked(version: VerifiedVersion) -> None:
 
 
 def _check_features(
-    said: Iterable[Feature], reference: str, head: Head, reader: _RowReader
+    features: Iterable[Feature],
+    reference: str,
+    head: Head,
+    classes: Sequence[str],
+    reader: _RowReader,
 ) -> None:
     """Raises NotTrustedError if features of the dataset decode to other than the signed values."""
-    why = ((one, _unsigned(one, head, reader)) for one in said)
+    compared = ((feature, _difference(feature, head, classes, reader)) for feature in features)
     findings = [
-        Finding("changed", printable(one.at[0] or ""), detail=complaint)
-        for one, complaint in why
+        Finding("changed", printable(feature.at[0] or ""), detail=complaint)
+        for feature, complaint in compared
         if complaint is not None
     ]
     if findings:
@@ -135,24 +142,27 @@ def _check_features(
         )
 
 
-def _unsigned(one: Feature, head: Head, reader: _RowReader) -> str | None:
+def _difference(
+    feature: Feature, head: Head, classes: Sequence[str], reader: _RowReader
+) -> str | None:
     """How a feature of the dataset differs from the signed one, None if it does not."""
-    if one.kind in MEDIA and one.parameters.get("decode") is False:
+    if feature.kind in MEDIA and feature.parameters.get("decode") is False:
         return None  # their bytes
-    column = one.at[0]
+    column = feature.at[0]
     reading: Mapping[str, Any] = head.reading
     for role, own in (("id", reader.id), ("label", reader.label)):
         if own is not None and own.name == column:
             column = reading.get(role)
             if role == "label" and head.label_type == "class":
-                return difference([replace(one, parameters={"names": list(head.classes)})], [one])
-    signed = signed_features(reader_settings(reading))
-    here = [said for said in signed if said.at == (column, *one.at[1:])]
-    if here:
-        return difference(here, [replace(one, at=here[0].at)])
-    if one.kind in {"Json", *MEDIA} and not one.parameters:
+                names = replace(feature, parameters={"names": list(classes)})
+                return difference([names], [feature])
+    place = (column, *feature.at[1:])
+    signed = [each for each in signed_features(reader_settings(reading)) if each.at == place]
+    if signed:
+        return difference(signed, [replace(feature, at=signed[0].at)])
+    if feature.kind in {"Json", *MEDIA} and not feature.parameters:
         return None  # as usual
-    return f"the feature {one.kind} of {written(one.at)} is not signed"
+    return f"the feature {feature.kind} of {written(feature.at)} is not signed"
 
 
 def _differs(reference: str, findings: list[Finding]) -> NotTrustedError:
@@ -161,9 +171,9 @@ def _differs(reference: str, findings: list[Finding]) -> NotTrustedError:
         " ".join(filter(None, (finding.found_id, finding.kind, quoted(finding.id))))
         for finding in findings[:_SHOWN]
     )
-    said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
     return NotTrustedError(
-        f"the dataset differs from {reference}: {said} (first: {first})",
+        f"the dataset differs from {reference}: {counts} (first: {first})",
         step=12,
         hint="do not train on it; load the version with provreg.loaders.huggingface.dataset",
         findings=tuple(findings),

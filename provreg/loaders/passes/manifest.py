@@ -15,6 +15,8 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,18 +30,29 @@ from provreg.store.private.mapped_parts import MappedParts
 class SignedManifest:
     """The entries of the version whose head has the digest `head`, by row in order of their ids.
 
-    The version must have been verified on this machine by this user. Raises StorageError if the
-    cache lacks it.
+    `classes` are in the order of their indices, by default those of the head. The version must have
+    been verified on this machine by this user. Raises StorageError if the cache lacks it.
     """
 
-    def __init__(self, parts: MappedParts, checked: CheckedHeads, head: str) -> None:
+    def __init__(
+        self,
+        parts: MappedParts,
+        checked: CheckedHeads,
+        head: str,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
         self.digest = head
+        self._chosen_classes = classes
         self._parts = parts
         self._checked = checked
         self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._parts, self._checked, self.digest)
+        return type(self), (self._parts, self._checked, self.digest, self._chosen_classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.head.classes if self._chosen_classes is None else self._chosen_classes
 
     @cached_property
     def head(self) -> Head:
@@ -65,12 +78,17 @@ class SignedManifest:
         part = self._opened[number] or self._open(number)
         return Entry(part, row - self._ends[number] + part.rows)
 
+    def ids(self, rows: npt.NDArray[np.integer[Any]]) -> list[str]:
+        """The ids of the entries at `rows`. Opens no part: workers do that, once forked."""
+        ids: list[str] = self.table().column("id").take(pa.array(rows)).to_pylist()
+        return ids
+
     def _open(self, number: int) -> MappedPart:
         if self._process != os.getpid():
             # A forked worker: a collection would touch, and so copy, all inherited pages.
             gc.freeze()
             self._process = os.getpid()
-        part = MappedPart(self._table(self.head.parts[number]), self.head.classes)
+        part = MappedPart(self._table(self.head.parts[number]), self.classes)
         self._opened[number] = part
         return part
 
@@ -128,7 +146,7 @@ class Entry:
 
     @property
     def class_index(self) -> int:
-        """The label's index in the version's classes, -1 without one."""
+        """The label's index in the classes, -1 without one."""
         return self._part.class_index(self._at)
 
     @property

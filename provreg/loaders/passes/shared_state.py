@@ -10,6 +10,7 @@ has its own part of the memory, for one DataLoader at a time.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,11 +76,17 @@ def add_counts(
     return total
 
 
+class SkippedSampleWarning(UserWarning):
+    """A sample that is not as signed was skipped, the first of its dataset."""
+
+
 # One in a thousand: enough for a failing disk, too few for most poisoning.
 MOST_BAD = 0.001
 # Each stranger takes memory.
 _MOST_STRANGERS = 1 << 20
 _COUNT, _NAME = 8, 16  # bytes
+# The mark of a skipped sample: skipped in the present run, or before.
+_IN_RUN, _BEFORE = 1, 2
 
 
 class Skips:
@@ -93,12 +100,27 @@ class Skips:
     def __init__(self, folder: Path, rows: int, most: int) -> None:
         # A byte a row and not a bit: two processes that set bits of one byte could lose one.
         self._marks = SharedMemory(folder, rows)
+        self._rows = rows
         self._most = most
         self._filter = min(most, _MOST_STRANGERS)
         self._strangers = SharedMemory(folder, _COUNT + self._filter * _NAME)
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(np.frombuffer(self._marks.map, np.uint8)))
+        return int(np.count_nonzero(self.marks()))
+
+    def marks(self) -> npt.NDArray[np.uint8]:
+        """Not 0 for each sample that was skipped, shape (rows,)."""
+        marks: npt.NDArray[np.uint8] = np.frombuffer(self._marks.map, np.uint8, self._rows)
+        return marks
+
+    def start_run(self) -> None:
+        """The samples skipped so far are no longer those of the present run."""
+        marks = self.marks()
+        marks[marks != 0] = _BEFORE
+
+    def marks_of_run(self) -> npt.NDArray[np.uint8]:
+        """1 for each sample skipped in the present run, else 0, shape (rows,)."""
+        return np.asarray(self.marks() == _IN_RUN, np.uint8)
 
     def add(self, row: int, error: SampleError, *, ranks: int = 1) -> None:
         """Counts a sample; raises NotTrustedError (step 12) if there are too many.
@@ -106,8 +128,11 @@ class Skips:
         `ranks` that share the samples do not know what the others skip: each may skip its part of
         the limit, at least one.
         """
-        self._marks.map[row] = 1
+        is_first = len(self) == 0
+        self._marks.map[row] = _IN_RUN
         self._check(len(self), error, -(-self._most // ranks))
+        if is_first:
+            self._warn(error)
 
     def pass_over(self, names: Iterable[bytes], error: SampleError) -> None:
         """Counts unsigned samples of a stream, by digest; raises as `add`."""
@@ -121,8 +146,19 @@ class Skips:
             for name in {name[:_NAME] for name in names} - known:
                 count += 1
                 self._check(count, error, self._filter)
+                if count == 1:
+                    self._warn(error)
                 memory[_COUNT + (count - 1) * _NAME : _COUNT + count * _NAME] = name
                 memory[:_COUNT] = count.to_bytes(_COUNT, "little")
+
+    @staticmethod
+    def _warn(error: SampleError) -> None:
+        """Warns of the first skipped sample; a loop should not print a line for each."""
+        warnings.warn(
+            f"skipped a sample: {error.message}; `skipped_ids` and the receipt list all",
+            SkippedSampleWarning,
+            stacklevel=2,
+        )
 
     def check(self, count: int, error: SampleError | NotTrustedError) -> None:
         """Raises NotTrustedError (step 12) if `count` is too large; `error` is the last."""
