@@ -91,11 +91,8 @@ def read_new(
     else:
         format_ = detect(paths, parent_format)
     reader = reader_of(format_)
-    if before is not None and recorded_reader(before)[0] != reader:
-        raise UsageError(
-            f"this dataset is read as {before['reader']}, the data look like {format_}",
-            hint="give data of the same kind, or another --name for a new dataset",
-        )
+    if before is not None:
+        _check_continues(before, reader, format_, options.id)
     beside: dict[str, Any] = {}
     if not named:
         beside = _beside(paths, format_, options, inherited, leave_out)
@@ -126,6 +123,24 @@ def read_new(
     if labels is None:
         return read
     return _with_labels(read, labels, labels_options or LabelsOptions(), options.prefix)
+
+
+def _check_continues(
+    before: Mapping[str, Any], reader: Reader, format_: str, id_: str | None
+) -> None:
+    """Raises UsageError for data that cannot continue a version that was read as `before`."""
+    if recorded_reader(before)[0] != reader:
+        raise UsageError(
+            f"this dataset is read as {before['reader']}, the data look like {format_}",
+            hint="give data of the same kind, or another --name for a new dataset",
+        )
+    if id_ is not None and id_ != before.get("id"):
+        ids = "content digests" if before.get("id") is None else f"from {quoted(before['id'])}"
+        raise UsageError(
+            f"the ids of this dataset are {ids}: with --id {printable(id_)} every sample would be"
+            " removed and injected again",
+            hint="omit --id to keep the ids, or give another --name for a new dataset",
+        )
 
 
 def _with_labels(

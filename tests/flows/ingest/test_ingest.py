@@ -84,6 +84,22 @@ def test_nothing_changed_publishes_nothing(bench: Bench) -> None:
     assert bench.files() == before
 
 
+@pytest.mark.parametrize(("first", "then"), [(None, "key"), ("key", "text")])
+def test_ids_from_elsewhere_do_not_replace_every_sample(
+    bench: Bench, first: str | None, then: str
+) -> None:
+    data = bench.folder / "chats.jsonl"
+    data.write_text('{"key": "a", "text": "x"}\n{"key": "b", "text": "y"}\n')
+    bench.ingest(data, name="chats", options=ReadOptions(id=first))
+    with pytest.raises(UsageError, match="every sample would be removed and injected") as caught:
+        bench.ingest(data, name="chats", options=ReadOptions(id=then))
+    assert "omit --id" in caught.value.hint
+    assert "another --name" in caught.value.hint
+    data.write_text('{"key": "a", "text": "x"}\n{"key": "b", "text": "z"}\n')
+    outcome = bench.ingest(data, name="chats")
+    assert outcome.head is not None
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(bench: Bench) -> None:
     bench.ingest(bench.pets())
     before = bench.files()
