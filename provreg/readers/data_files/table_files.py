@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, NotFoundError, StorageError, UsageError
+from provreg.readers.data_files.compression import COMPRESSIONS, compression_of
 from provreg.readers.data_files.source_file import display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
 # The files' extension, the format it stands for.
 _FORMATS = {
@@ -27,7 +27,18 @@ _FORMATS = {
     ".parquet": "parquet",
 }
 TAR = re.compile(r"(.+)\.(?:tar|tar\.gz|tgz|tar\.zst)", re.IGNORECASE)
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
+# Formats that are text, and may be compressed as a whole; Parquet compresses its own pages.
+_TEXT = frozenset({"csv", "tsv", "json", "jsonl"})
+_ENDINGS = (
+    *_FORMATS,
+    *(
+        f"{ending}{packed}"
+        for ending, format_ in _FORMATS.items()
+        if format_ in _TEXT
+        for packed in COMPRESSIONS
+    ),
+)
+_PACKED = frozenset({*COMPRESSIONS, ".lz4", ".zip"})
 _LEFT_OUT = "Thumbs.db"
 # Files that people and programs put beside data, and that no program reads as such.
 NEIGHBOURS = frozenset(
@@ -42,14 +53,15 @@ def detect_format(paths: Sequence[Path]) -> str | None:
     """`csv`, `tsv`, `json`, `jsonl` or `parquet` where all files at `paths` are of this one kind.
 
     None where they are not, or there are none. Raises NotFoundError, StorageError, and InputError
-    for tables that are compressed as a whole.
+    for tables that are compressed in a way that is not read.
     """
     kinds: set[str | None] = set()
     for file in data_at(paths):
         kind = format_of(file)
-        if kind is None and file.suffix.lower() in _COMPRESSED and format_of(Path(file.stem)):
+        if kind is None and file.suffix.lower() in _PACKED and format_of(Path(file.stem)):
             raise InputError(
-                f"{display(file)} is compressed", hint="decompress it, or convert it to Parquet"
+                f"{display(file)} is compressed",
+                hint="decompress it; tables of text may be compressed with gzip, zstd, bzip2, xz",
             )
         kinds.add(kind)
         if kind is None or len(kinds) > 1:
@@ -63,8 +75,7 @@ def format_of_tables(paths: Sequence[Path], before: str | None) -> str:
 
     Raises InputError where there are no tables, UsageError for tables of several formats.
     """
-    endings = tuple(_FORMATS)
-    tables = files_at(paths, lambda name: name.lower().endswith(endings))
+    tables = files_at(paths, lambda name: name.lower().endswith(_ENDINGS))
     kinds = {kind for file in tables if (kind := format_of(file)) is not None}
     if not kinds:
         raise InputError("there is no table that could name files")
@@ -81,17 +92,31 @@ def format_of_tables(paths: Sequence[Path], before: str | None) -> str:
 def files_of_format(paths: Sequence[Path], format_: str) -> list[Path]:
     """The files to read: those named, and those of the format in the folders named, by path.
 
-    Raises InputError where there are none, UsageError where one is named twice, NotFoundError and
-    StorageError.
+    Raises InputError where there are none, or a file is there compressed and unpacked, UsageError
+    where one is named twice, NotFoundError and StorageError.
     """
     # By their names: beside them may lie any number of files that rows name.
-    endings = tuple(ending for ending, known in _FORMATS.items() if known == format_)
+    endings = tuple(ending for ending in _ENDINGS if format_of(Path(f"x{ending}")) == format_)
     found = [
         file
         for path in paths
         for file in files_at([path], lambda name: name.lower().endswith(endings))
     ]
+    if format_ in _TEXT:
+        _refuse_twins(found)
     return _in_order(found, format_)
+
+
+def _refuse_twins(files: Iterable[Path]) -> None:
+    unpacked: dict[Path, Path] = {}
+    for file in files:
+        name = file if compression_of(file) is None else file.with_suffix("")
+        if (twin := unpacked.setdefault(name, file)) != file:
+            raise InputError(
+                f"{display(twin)} and {display(file)} are one table, compressed and unpacked"
+                " or compressed in two ways",
+                hint="remove one of them",
+            )
 
 
 def chosen_files(paths: Sequence[Path], wanted: Callable[[Path], bool], what: str) -> list[Path]:
@@ -134,8 +159,11 @@ def data_at(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def format_of(path: Path) -> str | None:
-    """The format that a file's name stands for."""
-    return _FORMATS.get(path.suffix.lower())
+    """The format that a file's name stands for, that of a compressed table, too."""
+    if compression_of(path) is None:
+        return _FORMATS.get(path.suffix.lower())
+    inside = _FORMATS.get(Path(path.stem).suffix.lower())
+    return inside if inside in _TEXT else None
 
 
 def is_tar(path: Path) -> bool:

@@ -316,10 +316,10 @@ import sys
 from pathlib import Path
 from provreg.errors import InputError
 from provreg.readers.archives import webdataset
-from provreg.readers.data_files import shard_files
+from provreg.readers.data_files import compression
 from provreg.readers.api import ReadContext
-shard_files._FREE = 16 << 20
-shard_files._MOST_TIMES = 100
+compression._FREE = 16 << 20
+compression._MOST_TIMES = 100
 try:
     webdataset.read([Path(sys.argv[1])], "webdataset", webdataset.ShardOptions(), ReadContext())
 except InputError as error:

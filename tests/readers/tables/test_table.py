@@ -420,10 +420,10 @@ def test_a_folder_of_one_kind_is_a_table_and_hidden_files_do_not_count(tmp_path:
 
 
 def test_compressed_tables_are_refused_with_a_hint(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.gz").touch()
+    (tmp_path / "a.csv.lz4").touch()
     with pytest.raises(InputError, match="compressed"):
         detect_format([tmp_path])
-    (tmp_path / "a.csv.gz").rename(tmp_path / "a.tar.gz")
+    (tmp_path / "a.csv.lz4").rename(tmp_path / "a.tar.gz")
     assert detect_format([tmp_path]) is None
 
 

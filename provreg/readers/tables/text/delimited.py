@@ -20,12 +20,12 @@ from provreg.core.encoding.text import quoted
 from provreg.core.rows.arrow_types import check_column_count, check_column_names
 from provreg.core.rows.column import JSON, TEXT, Column, Decimal, Scalar
 from provreg.errors import InputError
+from provreg.readers.data_files.compression import END, compression_of, open_unpacked
 from provreg.readers.data_files.source_file import (
     ByteSlice,
     SourceFile,
     ValueMismatchError,
     display,
-    open_source,
 )
 from provreg.readers.tables.text.json_plain import parsed_texts
 from provreg.readers.tables.text.typed_text import UNWRITTEN, parsed
@@ -60,9 +60,12 @@ def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, 
 
 def slices(file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]:
     """`file` in slices of about 8 MiB, cut where rows end; from where it is no CSV the rest is one
-    slice."""
+    slice, and a compressed file is one as a whole."""
+    if compression_of(file.path) is not None:
+        yield ByteSlice(file, 0, END)
+        return
     start = 0
-    with open_source(file) as stream:
+    with open_unpacked(file) as stream:
         while file.size - start > _SLICE:
             try:
                 rows, found = _rows_at(stream, start, file.size, _SLICE, options)
@@ -84,12 +87,14 @@ def _rows_at(
     """
     while True:
         stream.seek(start)
-        data = stream.read(min(size, stop - start))
+        wanted = min(size, stop - start)
+        data = stream.read(wanted)
+        ended = start + len(data) == stop or len(data) < wanted
         if start == 0 and data.startswith(_BYTE_ORDER_MARK):
             # As long, and nothing to what comes next.
             data = data.replace(_BYTE_ORDER_MARK, b"\n\n\n", 1)
         found = quoted_in(data, _delimiter(options), quoting=options.quoting)
-        if start + len(data) == stop or not data:
+        if ended:
             return data, found
         if (end := end_of_rows(data, found)) > 0:
             return data[:end], found.until(end)
@@ -99,6 +104,11 @@ def _rows_at(
             complaint = f"the row is longer than {MAX_ROW} bytes, or a quote is never closed"
             raise ValueMismatchError(complaint, row=0, hint=QUOTES_HINT)
         size = min(2 * size, MAX_ROW)
+
+
+def _end(file: SourceFile) -> int:
+    """Where the text of a file ends, or behind it."""
+    return file.size if compression_of(file.path) is None else END
 
 
 def _delimiter(options: TableOptions) -> bytes:
@@ -150,9 +160,9 @@ def rows_before(piece: ByteSlice, options: TableOptions) -> int:
 def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
     """The names of the columns, and where the first line ends that has them. Raises InputError."""
     try:
-        with open_source(file) as stream:
+        with open_unpacked(file) as stream:
             start = len(_BYTE_ORDER_MARK) if stream.read(3) == _BYTE_ORDER_MARK else 0
-            data, found = _rows_at(stream, start, file.size, _HEADER, options)
+            data, found = _rows_at(stream, start, _end(file), _HEADER, options)
         ends = (int(places[0]) + 1 for places in found.outside(ord("\n"), data) if len(places))
         end = next(ends, len(data))
         line, found = data[:end], found.until(end)
@@ -194,12 +204,12 @@ def _texts(
     """The fields as texts. Raises ValueMismatchError for what is not CSV, or not UTF-8."""
     position = max(piece.start, begin)
     rows = 0
-    with open_source(piece.file) as stream:
+    with open_unpacked(piece.file) as stream:
         while position < piece.stop:
             try:
                 data, found = _rows_at(stream, position, piece.stop, _SLICE, options)
                 if not data:
-                    break  # it has become shorter
+                    break  # the end of a compressed file, or it has become shorter
                 texts = _divided(data, found, header, options)
             except ValueMismatchError as misfit:
                 raise misfit.after(rows) from None

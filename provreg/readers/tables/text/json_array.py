@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from provreg.core.encoding.text import quoted
 from provreg.errors import InputError
+from provreg.readers.data_files.compression import open_unpacked
 from provreg.readers.data_files.source_file import (
     ByteSlice,
     SourceFile,
     ValueMismatchError,
     display,
-    open_source,
 )
 from provreg.readers.tables.text.json_rows import batches_of_lines, check_types
 from provreg.readers.tables.text.jsonlines import CHUNK, MAX_ROW
@@ -59,7 +59,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
 
 def chunks(piece: ByteSlice) -> Iterator[bytes]:
     """The elements as lines: a line break cannot stand inside a JSON text, only between tokens."""
-    with open_source(piece.file) as stream:
+    with open_unpacked(piece.file) as stream:
         lines: list[str] = []
         size = 0
         for element in _Elements(stream, piece.file):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from provreg.core.encoding.text import quoted
 from provreg.core.rows.column import LogicalType
 from provreg.errors import InputError
+from provreg.readers.data_files.compression import END, compression_of, open_unpacked
 from provreg.readers.data_files.source_file import (
     ByteSlice,
     SourceFile,
     ValueMismatchError,
     display,
-    open_source,
 )
 from provreg.readers.tables.text.json_rows import (
     UntypedError,
@@ -113,10 +113,13 @@ def slices(
     file: SourceFile,
     options: TableOptions,  # noqa: ARG001 - as for the other formats
 ) -> Iterator[ByteSlice]:
-    """`file` in chunks of about 8 MiB, cut at line ends. Raises InputError for longer rows than
-    MAX_ROW."""
+    """`file` in chunks of about 8 MiB, cut at line ends; a compressed file is one slice. Raises
+    InputError for longer rows than MAX_ROW."""
+    if compression_of(file.path) is not None:
+        yield ByteSlice(file, 0, END)
+        return
     start = 0
-    with open_source(file) as stream:
+    with open_unpacked(file) as stream:
         while start < file.size:
             stop = _line_end(stream, start + CHUNK, file)
             yield ByteSlice(file, start, stop, first_row=0 if start == 0 else None)
@@ -130,22 +133,50 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
     """
     columns = options.columns or ()
     check_types(columns)
+    rows = 0
     for chunk in chunks(piece):
-        yield from batches_of_lines(chunk, columns)
+        before = rows
+        try:
+            for batch in batches_of_lines(chunk, columns):
+                yield batch
+                rows += batch.num_rows
+        except ValueMismatchError as misfit:
+            raise misfit.after(before) from None
 
 
 def chunks(piece: ByteSlice) -> Iterator[bytes]:
-    """The lines of `piece`, all at once."""
-    with open_source(piece.file) as stream:
+    """The lines of `piece`: all at once, of a compressed file about 8 MiB at a time."""
+    if compression_of(piece.file.path) is not None:
+        yield from _unpacked_lines(piece.file)
+        return
+    with open_unpacked(piece.file) as stream:
         stream.seek(piece.start)
         data = stream.read(piece.stop - piece.start)
     yield data.removeprefix(_BYTE_ORDER_MARK) if piece.start == 0 else data
 
 
+def _unpacked_lines(file: SourceFile) -> Iterator[bytes]:
+    """The lines of a compressed file, many at a time. Raises InputError for one longer than
+    MAX_ROW."""
+    begin, start = b"", True
+    with open_unpacked(file) as stream:
+        while data := stream.read(CHUNK):
+            lines = begin + (data.removeprefix(_BYTE_ORDER_MARK) if start else data)
+            start = False
+            end = lines.rfind(b"\n") + 1
+            begin = lines[end:]
+            if len(begin) > MAX_ROW:
+                raise _long_line(file)
+            if end:
+                yield lines[:end]
+    if begin:
+        yield begin
+
+
 def rows_before(piece: ByteSlice) -> int:
     """The number of rows in the file before `piece`, counted: only messages need it."""
     rows = 0
-    with open_source(piece.file) as stream:
+    with open_unpacked(piece.file) as stream:
         start = 0
         while start < piece.start:
             stop = min(_line_end(stream, start + CHUNK, piece.file), piece.start)
@@ -165,4 +196,8 @@ def _line_end(stream: BinaryIO, position: int, file: SourceFile) -> int:
             return position + step + found
         if len(data) < _STEP:
             return file.size
-    raise InputError(f"{display(file.path)}: a line is longer than {MAX_ROW} bytes")
+    raise _long_line(file)
+
+
+def _long_line(file: SourceFile) -> InputError:
+    return InputError(f"{display(file.path)}: a line is longer than {MAX_ROW} bytes")
