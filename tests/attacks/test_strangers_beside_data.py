@@ -77,7 +77,7 @@ def strangers(bench: Bench, folder: Path) -> list[str]:
 
 
 NAMES = (
-    "b.json", "c.jsonl.gz", "e.parquet", "sub/f.csv.bz2", "notes.txt", ".hidden.csv",
+    "b.json", "c.jsonl.lz4", "e.parquet", "sub/f.csv.lz4", "notes.txt", ".hidden.csv",
     ".h/g.parquet", "README.md", "_SUCCESS", "label=pos/README",
 )  # fmt: skip
 
