@@ -235,7 +235,7 @@ def test_the_tab_key_completes_in_a_terminal(
     pets: Path, provreg: Run, environment: dict[str, str], shell: str
 ) -> None:
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"the program {shell} is not there")
     ingest = ("ingest", "data", "--name", "other", "--source", "s", "--sign", "key:ann.key")
     assert provreg(*ingest).code == 0
     zsh = "autoload -Uz compinit && compinit -u -d .zcompdump"
@@ -254,7 +254,7 @@ def test_the_tab_key_completes_in_a_terminal(
     assert left == list(lines.values())
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.skipif(shutil.which("fish") is None, reason="the program fish is not there")
 def test_fish_completes(pets: Path, environment: dict[str, str]) -> None:
     script = "provreg completion fish | source; complete -C $LINE"
     shown = run_shell("fish", script, pets, environment, LINE="provreg verify pets@")
