@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from provreg.core.encoding.listing import Listing
 from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
+from provreg.errors import needs_extra
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pyarrow as pa
 
     from provreg.core.policy.policy import Signature
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
     from provreg.flows.index.check import Problem
     from provreg.flows.index.query import Answer
     from provreg.flows.index.sync import Damaged
+    from provreg.flows.screen.screen import Screening
     from provreg.flows.session.trust import Trust
     from provreg.flows.session.workspace import Workspace
     from provreg.flows.verify.lineage import Ancestor
     from provreg.flows.verify.signatures import Skipped
+    from provreg.screening.api import Grouping
     from provreg.trust.sigstore.root import TrustedRoot
 
 
@@ -135,6 +140,41 @@ class RegistryQueries:
             for status in list_revocations(self.workspace, self.trust)
             if dataset in (None, status.revocation.dataset)
         )
+
+    def screen(
+        self,
+        reference: str,
+        against: str | None = None,
+        *,
+        by: Sequence[Grouping] = (),
+        checks: Sequence[str] = (),
+        split_at: datetime | None = None,
+        progress: Progress | None = None,
+    ) -> Screening:
+        """What the checks find in a version and its changes after `against`, or in its history.
+
+        `by` are the groupings to count by, `checks` the names of those to run, all by default;
+        `split_at` divides time into training and test. Raises UsageError for unknown names, and
+        where `against` is not an earlier version of the same line, NotInstalledError without scipy.
+        """
+        from provreg.flows.screen.screen import screen
+
+        with needs_extra("screen"):
+            from provreg.screening.catalog import checks as checks_named
+        chosen = checks_named(checks)
+        version = self.resolve(reference)
+        base = None if against is None else self.resolve(against)
+        with self._synced(progress) as workspace:
+            return screen(
+                workspace,
+                version,
+                base,
+                self.trust,
+                chosen,
+                by=by,
+                split_at=split_at,
+                progress=progress,
+            )
 
     def sql(self, query: str, *, progress: Progress | None = None) -> Answer:
         """(column names, rows) of one SELECT over the index (docs/reference/sql.md).

@@ -53,6 +53,7 @@ SUMMARIES = {
     "latest": "Show or sign which version is the newest.",
     "diff": "Show what changed between two versions, and who changed it.",
     "blame": "Show who added and labeled each sample, and since when.",
+    "screen": "Look for labelers, sources and samples that stand out.",
     "sql": "Query the index with SQL, read-only.",
     "export oms": "Write an OpenSSF Model Signing bundle for a version.",
     "check": "Read all objects again and report damage.",

@@ -7,7 +7,7 @@ are scanned from the mapped parts (docs/adr/0003-entries-stay-in-arrow.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from provreg.core.manifest.entry import ENTRY
 from provreg.errors import DamagedError, StorageError, UsageError
 from provreg.store.files import hint_of_disk
 from provreg.store.index.rows import NewVersion, rows_of
-from provreg.store.index.views import ENTRY_COLUMNS, TABLES, VIEWS
+from provreg.store.index.views import ENTRY_COLUMNS, SCREENING_VIEWS, TABLES, VIEWS
 from provreg.store.private.folders import locked
 
 # Another number means another layout: the file is then deleted and made again.
@@ -248,6 +248,32 @@ class Index:
         and `part` (logical digest), the others have the policy's verdicts. Raises UsageError for a
         wrong query and for anything that would write, read files or reach the network.
         """
+        with self._attached(tables, VIEWS) as connection:
+            answer = _select(connection, sql, hint=f"tables: {', '.join(TABLES)}")
+        columns = [_values(answer, place) for place in range(answer.num_columns)]
+        return answer.column_names, list(zip(*columns, strict=True))
+
+    @contextmanager
+    def screening(self, tables: Mapping[str, pa.Table]) -> Iterator[Callable[[str], pa.Table]]:
+        """A function that answers the queries of checks, over the views of `SCREENING_VIEWS`.
+
+        `tables` are `part_entries`, as for `query`; `screened`, whose row has the digests `head`
+        and `base`; `line`, the versions between, of which `later` says that their changes count;
+        and what the checks need beside these.
+        """
+        with self._attached(tables, SCREENING_VIEWS) as connection:
+
+            def ask(sql: str) -> pa.Table:
+                return connection.sql(sql).to_arrow_table()
+
+            with self._failures():
+                yield ask
+
+    @contextmanager
+    def _attached(
+        self, tables: Mapping[str, pa.Table], views: str
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to `tables`, `views`, and the index; it reaches nothing else."""
         with self.reading():
             pass  # makes the file, and shows early that it cannot be opened
         self._let_go()
@@ -257,11 +283,9 @@ class Index:
                 for name, table in tables.items():
                     connection.register(name, table)
                 connection.execute(f"attach {_sql_text(str(self._path))} as index (read_only)")
-                connection.execute(VIEWS)
+                connection.execute(views)
                 _shut_in(connection)
-            answer = _select(connection, sql, hint=f"tables: {', '.join(TABLES)}")
-        columns = [_values(answer, place) for place in range(answer.num_columns)]
-        return answer.column_names, list(zip(*columns, strict=True))
+            yield connection
 
 
 def select_ids(sql: str, entries: pa.Table) -> pa.ChunkedArray:

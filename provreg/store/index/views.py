@@ -61,3 +61,41 @@ create view runs as
 create view models as from index.models;
 create view trained as from index.trained;
 """
+
+# What the checks of `screening` see (docs/reference/screening.md). `content` stays binary: checks
+# group by it, and 64 digits take twice as long.
+_SCREENED = {
+    "label": "coalesce({0}label, 'blake3:' || lower(hex({0}label_digest)))",
+    "delivery": "lower(hex({0}delivery))",
+}
+
+
+def _screened(prefix: str = "") -> str:
+    return ", ".join(
+        f"{_SCREENED.get(name, '{0}' + name).format(prefix)} as {prefix}{name}"
+        for name in ENTRY.names
+    )
+
+
+_ENTRY, _SIDES = _screened(), f"{_screened('old_')}, {_screened('new_')}"
+_KIND_COLUMNS = ", ".join(f"kinds & {bit} > 0 as {kind}" for kind, bit in BIT.items())
+SCREENING_VIEWS = f"""
+create view entries as
+    select {_ENTRY} from part_entries
+    where part in (select p.part from index.parts p join screened s on p.head = s.head);
+create view base as
+    select {_ENTRY} from part_entries
+    where part in (select p.part from index.parts p join screened s on p.head = s.base);
+create view changes as
+    select l.version, l.signer, {_KIND_COLUMNS}, {_SIDES}
+    from index.changes c join line l on l.head = c.head where l.later;
+create view versions as select * exclude (later) from line;
+create view dated as
+    with touched as (
+        select new_id as id, max(version) as version from changes where new_id is not null
+        group by new_id
+    )
+    select e.*, l.version, l.signer
+    from entries e left join touched t on t.id = e.id
+    join line l on l.version = coalesce(t.version, (select min(version) from line));
+"""

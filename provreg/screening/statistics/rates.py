@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -38,40 +38,48 @@ _WEIGHTS = np.exp(-0.5 * _NODES**2) / np.exp(-0.5 * _NODES**2).sum()
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """One value a group: events seen and expected, the lower 95 % bound of their ratio, the
-    probability of as many by chance, that by Benjamini-Hochberg, and whether a warning is due."""
+    """One value a group: events seen and expected, the bounds of their ratio (95 % on either side),
+    the probability of as many by chance, its q value, and whether a warning is due."""
 
     observed: Floats
     expected: Floats
     lower: Floats
+    upper: Floats
     p: Floats
     q: Floats
     flagged: Mask
 
 
-def excess_rates(events: Counts, labels: Counts) -> Rates:
+def excess_rates(events: Counts, labels: Counts, classes: Counts | None = None) -> Rates:
     """Compares groups (rows) over strata (columns): `events` of so many `labels` each.
 
+    `classes` has the class (a number from 0) that each stratum is a part of: the rate of a small
+    stratum is pulled to that of its class.
+
     A group is flagged where Holm's test holds at 0.05, the lower bound of the ratio is at least 2,
-    and at least 10 events are in excess. Flagged groups leave the reference, at most a third of
-    them, and the others are looked at again.
+    and at least 10 events are in excess; not where it has nobody to be compared with. Flagged
+    groups leave the reference, at most a third of them, and the others are looked at again.
     """
-    groups = len(events)
+    groups, strata = events.shape
+    classes = np.zeros(strata, np.int64) if classes is None else classes
     observed = events.sum(axis=1).astype(np.float64)
     flagged = np.zeros(groups, bool)
     while True:
-        expected = _expected(events, labels, flagged)
-        p = _tail(observed, expected, flagged)
-        lower = stats.chi2.ppf(LEVEL, 2 * observed) / 2
-        lower = np.where(observed > 0, lower, 0.0) / np.maximum(expected, 1e-12)
+        expected = _expected(events, labels, classes, flagged)
+        p = np.where(expected > 0, _tail(observed, expected, flagged), 1.0)
+        least = np.maximum(expected, 1e-12)
+        lower = (
+            np.where(observed > 0, special.gammaincinv(np.maximum(observed, 1), LEVEL), 0.0) / least
+        )
+        upper = special.gammainccinv(observed + 1, LEVEL) / least
         found = holm(p) & (lower >= LEAST_RATIO) & (observed - expected >= LEAST_EXCESS)
         found |= flagged
         if (found == flagged).all():
-            return Rates(observed, expected, lower, p, benjamini_hochberg(p), flagged)
+            return Rates(observed, expected, lower, upper, p, benjamini_hochberg(p), flagged)
         # The worst first: what is flagged beside it may have been so by its weight alone.
         most = int(groups * _MOST_FLAGGED)
         if flagged.sum() >= most:
-            return Rates(observed, expected, lower, p, benjamini_hochberg(p), found)
+            return Rates(observed, expected, lower, upper, p, benjamini_hochberg(p), found)
         order = np.argsort(np.where(flagged, np.inf, p), kind="stable")
         added = [group for group in order if found[group] and not flagged[group]]
         flagged = flagged.copy()
@@ -98,17 +106,34 @@ def benjamini_hochberg(p: Floats) -> Floats:
     return q
 
 
-def _expected(events: Counts, labels: Counts, flagged: Mask) -> Floats:
+def _expected(events: Counts, labels: Counts, classes: Counts, flagged: Mask) -> Floats:
     """Events to be expected of each group at the rates of the others in each stratum."""
     trusted = ~flagged[:, None]
-    seen, given = (events * trusted).sum(axis=0), (labels * trusted).sum(axis=0)
-    # A flagged group is compared with the others alone.
-    own = np.where(trusted, 1 - _OWN_WEIGHT, 0.0)
-    of_others, by_others = seen - own * events, given - own * labels
+    of_others = (events * trusted).sum(axis=0) - events * trusted
+    by_others = (labels * trusted).sum(axis=0) - labels * trusted
+    # Own counts steady the rate of a stratum, but not where there are few others: whoever has a
+    # stratum alone would be compared with themselves. A flagged group counts nothing for itself.
+    weight = np.minimum(_OWN_WEIGHT, by_others / np.maximum(labels, 1)) * trusted
+    of_others, by_others = of_others + weight * events, by_others + weight * labels
     overall = of_others.sum(axis=1) / np.maximum(by_others.sum(axis=1), 1)
-    rates = (of_others + _PSEUDO_LABELS * overall[:, None]) / (by_others + _PSEUDO_LABELS)
+    of_class = _by_class(of_others, classes)
+    rates = _pulled(of_class, _by_class(by_others, classes), overall[:, None])
+    rates = _pulled(of_others, by_others, rates[:, classes])
     expected: Floats = (labels * rates).sum(axis=1)
     return expected
+
+
+def _by_class(strata: Floats, classes: Counts) -> Floats:
+    """The sums of the columns of each class."""
+    sums = np.zeros((int(classes.max(initial=0)) + 1, len(strata)))
+    np.add.at(sums, classes, strata.T)
+    return sums.T
+
+
+def _pulled(events: Floats, labels: Floats, to: Floats) -> Floats:
+    """The rates of events; those of few labels are pulled to the rates `to`."""
+    rates: Floats = (events + _PSEUDO_LABELS * to) / (labels + _PSEUDO_LABELS)
+    return rates
 
 
 def _tail(observed: Floats, expected: Floats, flagged: Mask) -> Floats:
@@ -116,7 +141,8 @@ def _tail(observed: Floats, expected: Floats, flagged: Mask) -> Floats:
     groups = int((~flagged).sum())
     if groups < _FEW:
         shape = 1 / _ASSUMED_CV**2
-        return np.asarray(stats.nbinom.sf(observed - 1, shape, shape / (shape + expected)))
+        chance = special.betainc(np.maximum(observed, 1), shape, expected / (shape + expected))
+        return np.where(observed > 0, chance, 1.0)
     y = np.log((observed + 0.5) / (expected + 0.5))[~flagged]
     centre = np.median(y)
     spread = 1.4826 * np.median(np.abs(y - centre))
@@ -125,4 +151,5 @@ def _tail(observed: Floats, expected: Floats, flagged: Mask) -> Floats:
     mean = expected * np.exp(centre)
     # Not a gamma: the lognormal has the longer tail, and of many honest people one is far out.
     rates = mean[:, None] * np.exp(np.sqrt(variance) * _NODES)
-    return np.asarray(stats.poisson.sf(observed[:, None] - 1, rates) @ _WEIGHTS)
+    chance = special.gammainc(np.maximum(observed, 1)[:, None], rates) @ _WEIGHTS
+    return np.where(observed > 0, chance, 1.0)

@@ -38,12 +38,12 @@ class Agreement:
 
     def labels(self) -> Codes:
         """The most probable class of each sample; of equally probable ones the first."""
-        return self.posterior.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.posterior.argmax(axis=1), np.int64)
 
     def reliability(self) -> Floats:
         """For each labeler the probability of a right answer to a sample as they come."""
         right = np.einsum("wkk->wk", self.confusion)
-        return right @ self.prior
+        return np.asarray(right @ self.prior)
 
 
 def agreement(
@@ -57,9 +57,7 @@ def agreement(
     count, people, classes = shape
     cells = labelers * classes + answers
     # One row a sample, one column a labeler's answer: both steps are a product with this matrix.
-    given = csr_array(
-        (np.ones(len(samples)), (samples, cells)), shape=(count, people * classes)
-    )
+    given = csr_array((np.ones(len(samples)), (samples, cells)), shape=(count, people * classes))
     votes = np.zeros((count, classes))
     np.add.at(votes, (samples, answers), 1.0)
     posterior = votes / votes.sum(axis=1, keepdims=True)
@@ -87,4 +85,4 @@ def _confusion(given: csr_array, posterior: Floats, people: int, classes: int) -
     pooled = counts.sum(axis=0) + 1.0 / classes
     pooled /= pooled.sum(axis=1, keepdims=True)
     smoothed = counts + _POOLED * pooled
-    return smoothed / smoothed.sum(axis=2, keepdims=True)
+    return np.asarray(smoothed / smoothed.sum(axis=2, keepdims=True))

@@ -1,0 +1,161 @@
+"""A version screened: the checks' questions asked of the index, their findings put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from provreg.core.encoding.text import counted
+from provreg.core.manifest.entry import NO_ENTRIES, TIMESTAMP
+from provreg.core.manifest.head import PartRef
+from provreg.errors import NotFoundError, UsageError
+from provreg.executors.api import Progress
+from provreg.flows.session.trust import Trust
+from provreg.flows.session.workspace import Workspace
+from provreg.flows.verify.lineage import Ancestor, lineage, place_of
+from provreg.flows.verify.manifest import checked_part
+from provreg.screening.api import Check, Finding, Grouping, Question, Severity
+from provreg.store.index.index import with_part
+
+_TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
+_LINE = pa.schema(
+    [("head", _TEXT), ("version", pa.int32()), ("created", TIMESTAMP), ("signed_at", TIMESTAMP),
+     ("standing", _TEXT), ("signer", _TEXT), ("signers", _TEXTS), ("principals", _TEXTS),
+     ("later", pa.bool_())]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What the checks found in `version`, looking at its changes after the version `base`.
+
+    `findings` has errors first, then warnings and notes; of one severity the least probable first.
+    `checks` are the names of the checks that ran.
+    """
+
+    version: Ancestor
+    base: Ancestor
+    by: tuple[Grouping, ...]
+    checks: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        head = self.version.head
+        counts = [counted(self.count(severity), severity) for severity in reversed(Severity)]
+        return f"Screening({head.dataset}@{head.version}, {', '.join(counts)})"
+
+    def count(self, severity: Severity) -> int:
+        """How many findings have this severity."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+    def above(self, least: Severity) -> list[Finding]:
+        """The findings of at least this severity."""
+        return [finding for finding in self.findings if finding.severity.rank >= least.rank]
+
+
+def screen(
+    workspace: Workspace,
+    version: Ancestor,
+    against: Ancestor | None,
+    trust: Trust | None,
+    checks: Sequence[Check],
+    *,
+    by: Sequence[Grouping] = (),
+    split_at: datetime | None = None,
+    progress: Progress | None = None,
+) -> Screening:
+    """Runs `checks` on `version` and its changes after `against`, None for all of its history.
+
+    Whether a version is trusted is looked at, and not required. Raises UsageError where `against`
+    is no earlier version of the same line, NotFoundError where a version between is not in the
+    index.
+    """
+    line = lineage(workspace, version.digest, trust)
+    place = 0 if against is None else place_of(line, against.digest)
+    if place is None:
+        raise UsageError(
+            "the version after --against is not an earlier one of the same line",
+            hint=f"`provreg log {version.head.dataset}` lists the versions",
+        )
+    base = line[place]
+    indexed = {known.head for known in workspace.index.versions(version.head.dataset)}
+    for ancestor in line[place:]:
+        if ancestor.digest not in indexed:
+            raise NotFoundError(
+                f"{ancestor.head.dataset}@{ancestor.head.version} is not in the index",
+                hint="proposals are not; `provreg check` says what else is missing",
+            )
+    question = Question(
+        version.head.dataset, version.head.version, base.head.version, tuple(by), split_at
+    )
+    tables = {
+        "part_entries": _entries(workspace, [version, base]),
+        "screened": pa.table({"head": [version.digest], "base": [base.digest]}),
+        "line": pa.Table.from_pylist(
+            [_of_line(ancestor, later=ancestor is not base) for ancestor in line[place:]],
+            schema=_LINE,
+        ),
+    }
+    found: list[Finding] = []
+    with workspace.index.screening(tables) as ask:
+        for number, check in enumerate(checks):
+            if progress is not None:
+                progress(number, len(checks))
+            found += _findings(check, question, ask)
+    return Screening(
+        version, base, tuple(by), tuple(check.name for check in checks), tuple(_ordered(found))
+    )
+
+
+def _findings(
+    check: Check, question: Question, ask: Callable[[str], pa.Table]
+) -> Iterator[Finding]:
+    """The findings of one check, with the ids of those that are more than notes."""
+    answers = {name: ask(sql) for name, sql in check.queries(question).items()}
+    for finding in check.find(answers, question):
+        yield finding if finding.severity is Severity.NOTE else _with_ids(finding, ask)
+
+
+def _with_ids(finding: Finding, ask: Callable[[str], pa.Table]) -> Finding:
+    view, condition = finding.samples.view, finding.samples.where
+    name = "id" if view == "entries" else "coalesce(new_id, old_id)"
+    ids = ask(f"select distinct {name} as id from {view} where {condition} order by id")
+    return replace(finding, ids=tuple(ids.column("id").to_pylist()))
+
+
+def _ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """The most severe first, then the least probable; equal ones by check and group."""
+
+    def place(finding: Finding) -> tuple[Any, ...]:
+        p = 0.0 if finding.effect is None else finding.effect.p
+        return -finding.severity.rank, p, finding.check, sorted(finding.group.items())
+
+    return sorted(findings, key=place)
+
+
+def _entries(workspace: Workspace, versions: Iterable[Ancestor]) -> pa.Table:
+    """The entries of `versions`; a part that they share stands once."""
+    parts: Mapping[str, PartRef] = {
+        part.blocks: part for version in versions for part in version.head.parts
+    }
+    tables = [with_part(checked_part(workspace, part), name) for name, part in parts.items()]
+    return pa.concat_tables([with_part(NO_ENTRIES, ""), *tables])
+
+
+def _of_line(ancestor: Ancestor, *, later: bool) -> dict[str, Any]:
+    signed = ancestor.signatures
+    return {
+        "head": ancestor.digest,
+        "version": ancestor.head.version,
+        "created": ancestor.head.created,
+        "signed_at": ancestor.signed_at,
+        "standing": ancestor.standing,
+        "signer": ", ".join(ancestor.signed_by) or "nobody",
+        "signers": [str(made.signer or made) for made in signed],
+        "principals": [made.principal for made in signed if made.principal is not None],
+        "later": later,
+    }
