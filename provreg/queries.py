@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from provreg.core.encoding.listing import Listing
 from provreg.core.encoding.names import Reference
 from provreg.core.encoding.text import quoted
-from provreg.errors import needs_extra
+from provreg.errors import NotTrustedError, needs_extra
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from provreg.core.policy.policy import Signature
     from provreg.executors.api import Progress
     from provreg.flows.history.blame import Blamed
+    from provreg.flows.history.details import VersionDetails
     from provreg.flows.history.diff import Diff
-    from provreg.flows.history.label_counts import LabelCounts
     from provreg.flows.history.log import LogEntry
     from provreg.flows.history.revocation_list import RevocationStatus
     from provreg.flows.index.check import Problem
@@ -88,11 +88,24 @@ class RegistryQueries:
 
         return list_ids(self.workspace, self.resolve(reference).head, where)
 
-    def label_counts(self, version: Ancestor) -> LabelCounts | None:
-        """Samples of `version` without a label, and its annotators; None if it is damaged."""
+    def show(self, reference: str) -> VersionDetails:
+        """A version, trusted or not, with its parent, signatures and counts of labels."""
+        from provreg.flows.history.details import VersionDetails
         from provreg.flows.history.label_counts import count_labels
 
-        return count_labels(self.workspace, version.head)
+        version = self.resolve(reference)
+        signatures, skipped = self.signatures(version)
+        labels = count_labels(self.workspace, version.head)
+        return VersionDetails(version, self._parent(version), signatures, skipped, labels)
+
+    def _parent(self, version: Ancestor) -> int | None:
+        head = version.head
+        if head.parent is None:
+            return None
+        try:
+            return self.resolve(f"{head.dataset}@{head.parent}").head.version
+        except NotTrustedError:
+            return None
 
     def signatures(self, version: Ancestor) -> tuple[tuple[Signature, ...], tuple[Skipped, ...]]:
         """The signatures of `version`, counted or not, and the bundles that do not verify."""

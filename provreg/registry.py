@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from provreg.core.encoding.listing import Listing
 from provreg.core.encoding.names import Reference
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from provreg.trust.keys import PublicKey
     from provreg.trust.signers import Signer
 
+Place: TypeAlias = Path | str
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Registry(RegistryQueries):
@@ -56,29 +58,30 @@ class Registry(RegistryQueries):
     """
 
     @classmethod
-    def init(cls, folder: Path) -> Path:
+    def init(cls, folder: Place) -> Path:
         """Creates an empty registry in `folder`, unless it is a registry already.
 
         Returns the folder. Raises UsageError for a folder with other contents, StorageError.
         """
         from provreg.store.registry.folder import init
 
-        init(folder)
-        return folder
+        path = Path(folder)
+        init(path)
+        return path
 
     @classmethod
     def open(
         cls,
-        folder: Path | None = None,
+        folder: Place | None = None,
         *,
-        policy: Path | None = None,
-        key: Path | bytes | None = None,
+        policy: Place | None = None,
+        key: Place | bytes | None = None,
         identity: str | None = None,
         issuer: str | None = None,
-        trusted_root: Path | None = None,
+        trusted_root: Place | None = None,
         staging: bool = False,
-        lock: Path | None = None,
-        outside: Sequence[Path] = (),
+        lock: Place | None = None,
+        outside: Sequence[Place] = (),
         notice: Callable[[str], None] | None = None,
     ) -> Registry:
         """The registry in `folder`, by default PROVREG_REGISTRY or the nearest `.provreg` upward.
@@ -94,8 +97,8 @@ class Registry(RegistryQueries):
         from provreg.executors.api import no_report
         from provreg.flows.session.workspace import Where, Whom, open_as_asked
 
-        where = Where(folder, lock, tuple(outside))
-        whom = Whom(policy, key, identity, issuer, trusted_root, staging)
+        where = Where(_path(folder), _path(lock), tuple(map(Path, outside)))
+        whom = Whom(_path(policy), _key(key), identity, issuer, _path(trusted_root), staging)
         warnings: list[str] = []
         opened = open_as_asked(where, whom, report=warnings.append, notice=notice or no_report)
         return cls(opened.workspace, opened.trust, opened.root, warnings)
@@ -288,17 +291,27 @@ class Registry(RegistryQueries):
         """Which samples of a verified version are revoked, in the order of its entries."""
         return version.revoked_samples()
 
-    def pin(self, version: VerifiedVersion, lock: Path, *, exact: bool | None = None) -> Pin:
+    def pin(
+        self,
+        version: VerifiedVersion | str,
+        lock: Place = "provreg.lock",
+        *,
+        exact: bool | None = None,
+    ) -> Pin:
         """Writes a verified version into the lock file `lock`; raises as `store.private.pins`.
 
-        With `exact` the name of the dataset alone means this version until the pin moves; without,
-        this version and newer ones. By default it is as in the pin that is replaced.
+        A reference is verified first, and raises as `verify`; the name of a dataset alone is its
+        newest version. With `exact` the name alone means the pinned version until the pin moves;
+        without, this version and newer ones. By default it is as in the pin that is replaced.
         """
         from provreg.flows.verify.history import pin, seen_before_an_end
 
+        if isinstance(version, str):
+            # The name alone means the newest here, also where an exact pin has chosen another.
+            version = self.verify(version if "@" in version else f"{version}@latest")
         head, digest, trust = version.head, version.digest, self.require_trust()
         seen = seen_before_an_end(self.workspace, head, digest, version.verdict, trust)
-        return pin(lock, head, digest, version.chain.newest, exact=exact, seen=seen)
+        return pin(Path(lock), head, digest, version.chain.newest, exact=exact, seen=seen)
 
     def runs(
         self, choose: Choose | None = None, *, uid: str | None = None
@@ -467,3 +480,14 @@ class Registry(RegistryQueries):
         from provreg.flows.session.trust import trust_signer
 
         return trust_signer(signer, self.root)
+
+
+def _key(key: Place | bytes | None) -> Path | bytes | None:
+    """A public key: PEM, also as a text, or the path of its file."""
+    if isinstance(key, str) and key.lstrip().startswith("-----BEGIN "):
+        return key.encode()
+    return key if isinstance(key, bytes) else _path(key)
+
+
+def _path(place: Place | None) -> Path | None:
+    return None if place is None else Path(place)

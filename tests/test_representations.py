@@ -47,6 +47,18 @@ def results(registry: Registry, bench: Any) -> dict[str, object]:
         "log": registry.log("pets"),
         "ls": registry.ls(),
         "resolve": registry.resolve("pets@3"),
+        "show": registry.show("pets@2"),
+        "pin": registry.pin("pets@2", bench.folder / "provreg.lock"),
+        "training_run": provreg.training_run(
+            provreg.load(
+                "pets@2",
+                data=bench.folder / "pets",
+                registry=bench.registry,
+                key=bench.key_file(),
+            ),
+            model="model.bin",
+            sign=signer,
+        ),
         "diff": diff,
         "change": next(iter(diff)),
         "blame": blamed,

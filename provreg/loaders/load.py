@@ -11,11 +11,10 @@ from provreg.loaders.passes.location import check_location
 from provreg.loaders.passes.shared_state import MOST_BAD
 from provreg.loaders.samples import VerifiedSamples
 from provreg.loaders.selection import Selection
-from provreg.registry import Registry
+from provreg.registry import Place, Registry
 
 _LOG = logging.getLogger("provreg")
 
-Place: TypeAlias = Path | str
 OnBad: TypeAlias = Literal["raise", "skip"]
 
 
@@ -76,13 +75,13 @@ def load(
     """
     paths = [Path(data)] if isinstance(data, str | Path) else [Path(path) for path in data]
     opened = Registry.open(
-        _path(registry),
-        policy=_path(policy),
-        key=_key(key),
+        registry,
+        policy=policy,
+        key=key,
         identity=identity,
         issuer=issuer,
-        trusted_root=_path(trusted_root),
-        lock=_path(lock),
+        trusted_root=trusted_root,
+        lock=lock,
         outside=paths,
         notice=_LOG.warning,
     )
@@ -102,14 +101,3 @@ def load(
     )
     check_location(samples)
     return samples
-
-
-def _key(key: Place | bytes | None) -> Path | bytes | None:
-    """A public key: PEM, also as a text, or the path of its file."""
-    if isinstance(key, str) and key.lstrip().startswith("-----BEGIN "):
-        return key.encode()
-    return key if isinstance(key, bytes) else _path(key)
-
-
-def _path(place: Place | None) -> Path | None:
-    return None if place is None else Path(place)

@@ -14,10 +14,11 @@ from provreg.core.encoding.text import quoted
 from provreg.errors import InputError, NotTrustedError, ProvregError, UsageError, needs_extra
 from provreg.loaders.composition import check_class_indices
 from provreg.loaders.images import decode_rgb
-from provreg.loaders.load import LoadOptions, Place, load
+from provreg.loaders.load import LoadOptions, load
 from provreg.loaders.passes.manifest import Entry
 from provreg.loaders.passes.ranks import OwnRank, Ranks
 from provreg.loaders.samples import Payload, Sample
+from provreg.registry import Place
 
 with needs_extra("torch"):
     from torch.utils.data import Dataset, IterableDataset, get_worker_info

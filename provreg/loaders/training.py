@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +41,9 @@ from provreg.loaders.passes.ranks import Counts, Ranks
 from provreg.loaders.passes.shared_state import add_counts
 from provreg.loaders.samples import VerifiedSamples
 from provreg.readers.files.model import OMS_SIGNATURE, hash_model
+from provreg.registry import Place
 from provreg.store.files import replace_file
 from provreg.trust.signers import KeySigner, Signer, oms_bundle
-
-Place: TypeAlias = Path | str
 
 # The ids of skipped samples in one receipt, in bytes.
 _ID_BYTES = 16 << 10
@@ -119,6 +118,11 @@ class TrainingRun:
         self._sign = sign
         self._workspace = _workspace(self._datasets, registry)
         self._oms = oms
+
+    def __repr__(self) -> str:
+        datasets = ", ".join(dataset.version.reference for dataset in self._datasets)
+        receipt = "no receipt yet" if self.receipt is None else f"receipt {self.receipt}"
+        return f"TrainingRun({datasets}, model {quoted(str(self._model))}, {receipt})"
 
     def __enter__(self) -> Self:
         self._ranks = Ranks.find()

@@ -13,6 +13,7 @@ from provreg.cli.ui.options import (
     ReferenceArgument,
 )
 from provreg.cli.ui.session import open_registry
+from provreg.core.encoding.names import Reference
 
 EXAMPLES = (
     "provreg pin cifar10@3 --policy policy.toml",
@@ -49,14 +50,12 @@ def pin(
     """
     output = printing.output()
     opened = open_registry(opening, output)
-    # The name alone means the newest version here, also where an exact pin has chosen another.
-    version = opened.verify(reference if "@" in reference else f"{reference}@latest")
-    pin = opened.pin(version, lock, exact=exact)
-    name, number = version.head.dataset, version.head.version
-    pinned = {"dataset": name, "version": number, "head": version.digest, "exact": pin.exact}
+    pin = opened.pin(reference, lock, exact=exact)
+    name, number = Reference.parse(reference).dataset, pin.version
+    pinned = {"dataset": name, "version": number, "head": pin.head, "exact": pin.exact}
     output.document({"lock": str(lock), **pinned})
     kind = "exactly" if pin.exact else "as the oldest allowed version"
-    output.line(f"{lock}: {version.reference} is pinned {kind} ({version.digest})")
+    output.line(f"{lock}: {name}@{number} is pinned {kind} ({pin.head})")
     meaning = f"{name} means {name}@{number} here until the pin moves"
     if not pin.exact:
         meaning = f"{name} still means its newest version; older ones, other histories are refused"

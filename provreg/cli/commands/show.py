@@ -27,7 +27,7 @@ from provreg.cli.ui.runs import run_to_json, runs_table, warn_unresolved
 from provreg.cli.ui.session import open_registry, warn_damaged, warn_untrusted
 from provreg.core.encoding.text import counted
 from provreg.core.manifest.head import counts_in_words
-from provreg.errors import FormatError, NotTrustedError, UsageError
+from provreg.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from pyarrow import Array
@@ -143,16 +143,15 @@ def _texts(chunk: Array) -> Iterator[str]:
 
 
 def _show_version(opened: Registry, reference: str, output: Output) -> None:
-    version = opened.resolve(reference)
-    parent = _parent_number(opened, version.head)
+    details = opened.show(reference)
+    version, signatures, counts = details.version, details.signatures, details.labels
     head = version.head
     warn_untrusted([version], output)
-    signatures, skipped = opened.signatures(version)
     document = version_to_json(version) | {
         "signatures": [_signature_to_json(signature, version, opened) for signature in signatures],
         "skipped": [
             {"bundle": bundle.bundle, "step": bundle.step, "reason": bundle.reason}
-            for bundle in skipped
+            for bundle in details.skipped
         ],
         "label_type": head.label_type,
         "classes": list(head.classes),
@@ -161,9 +160,8 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "reading": head.reading,
         "reused_digests": head.reused_digests,
         "parts": len(head.parts),
-        "parent_version": parent,
+        "parent_version": details.parent,
     }
-    counts = opened.label_counts(version)
     if counts is not None:
         annotators = {"distinct": len(counts.annotators), "top": dict(counts.annotators[:_TOP])}
         document |= {"unlabeled": counts.unlabeled, "annotators": annotators}
@@ -174,7 +172,7 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "head": version.digest,
         "root": head.root,
         "dataset uid": head.uid,
-        "parent": _parent(head, parent, verbose=output.verbose),
+        "parent": _parent(head, details.parent, verbose=output.verbose),
         "created": f"{when(head.created)} (as claimed by the signer)",
         "samples": f"{head.samples:,} in {counted(len(head.parts), 'part')}",
         "changes": counts_in_words(head.changes),
@@ -206,17 +204,8 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
             ],
             whole=("signed at",),
         )
-    for bundle in skipped:
+    for bundle in details.skipped:
         output.warn(f"bundle {bundle.bundle} is not counted (step {bundle.step}): {bundle.reason}")
-
-
-def _parent_number(opened: Registry, head: Head) -> int | None:
-    if head.parent is None:
-        return None
-    try:
-        return opened.resolve(f"{head.dataset}@{head.parent}").head.version
-    except NotTrustedError:
-        return None
 
 
 def _parent(head: Head, number: int | None, *, verbose: bool) -> str | None:

@@ -96,9 +96,12 @@ def open_registry(folder: Path, *, writing: bool = False) -> Backend:
 def _check_no_url(folder: Path) -> None:
     """Raises UsageError for a URL: as a path it would be a folder below the working folder."""
     if _URL.match(str(folder)) and not folder.exists():
+        scheme, _, path = str(folder).partition(":")
+        hint = "copy or mount the registry, and name its folder as a path"
+        if scheme.lower() == "file":
+            hint = f"name its folder as a path: {printable(path)}"
         raise UsageError(
-            f"a registry is a folder, and {quoted(str(folder))} looks like a URL",
-            hint="copy or mount the registry, and name its folder as a path",
+            f"a registry is a folder, and {quoted(str(folder))} looks like a URL", hint=hint
         )
 
 

@@ -23,6 +23,7 @@ from provreg.errors import (
     StorageError,
     UsageError,
 )
+from provreg.registry import Registry
 from provreg.store.backends.local import LocalBackend
 from provreg.store.layout import split_key
 from provreg.store.registry.folder import find, init, open_registry
@@ -331,6 +332,20 @@ def test_opening_what_is_no_registry_is_not_found(tmp_path: Path) -> None:
         with pytest.raises(NotFoundError) as caught:
             open_registry(folder)
         assert "provreg init" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("file:///srv/registry", "name its folder as a path: /srv/registry"),
+        ("https://example.org/registry", "copy or mount the registry"),
+    ],
+)
+def test_a_url_is_no_folder(url: str, hint: str) -> None:
+    for folder in (Path(url), url):
+        with pytest.raises(UsageError, match="looks like a URL") as caught:
+            Registry.open(folder)
+        assert hint in caught.value.hint
 
 
 def test_newer_format_is_refused_for_writing_only(tmp_path: Path) -> None:
