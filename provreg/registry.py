@@ -82,6 +82,7 @@ class Registry(RegistryQueries):
         staging: bool = False,
         lock: Place | None = None,
         outside: Sequence[Place] = (),
+        also: Sequence[Place] = (),
         notice: Callable[[str], None] | None = None,
     ) -> Registry:
         """The registry in `folder`, by default PROVREG_REGISTRY or the nearest `.provreg` upward.
@@ -91,13 +92,14 @@ class Registry(RegistryQueries):
         `outside` are never searched for one. Keyless signatures are verified against
         `trusted_root`, by default PROVREG_TRUSTED_ROOT or the one in sigstore-python
         (docs/guides/keyless.md). `lock` is a file of pins, by default the nearest `provreg.lock`
-        upward. `notice` is called with a text before a long wait. Raises NotFoundError without a
+        upward. `also` are further registries, in which versions that receipts name are looked up.
+        `notice` is called with a text before a long wait. Raises NotFoundError without a
         registry, NotTrustedError (step 6) for a policy that somebody else may have planted.
         """
         from provreg.executors.api import no_report
         from provreg.flows.session.workspace import Where, Whom, open_as_asked
 
-        where = Where(_path(folder), _path(lock), tuple(map(Path, outside)))
+        where = Where(_path(folder), _path(lock), tuple(map(Path, outside)), tuple(map(Path, also)))
         whom = Whom(_path(policy), _key(key), identity, issuer, _path(trusted_root), staging)
         warnings: list[str] = []
         opened = open_as_asked(where, whom, report=warnings.append, notice=notice or no_report)

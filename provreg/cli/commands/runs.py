@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from provreg.cli.ui.options import (
+    AlsoOption,
     Opening,
     Printing,
     WhereOption,
@@ -35,6 +36,7 @@ def runs(
         ),
     ] = None,
     where: WhereOption = None,
+    also: AlsoOption = None,
     *,
     opening: Opening,
     printing: Printing,
@@ -43,11 +45,12 @@ def runs(
 
     A sample must meet all conditions in a version that the run names; of several values for one
     field, one is enough. The latest run is last. Runs whose receipts the policy does not trust are
-    listed too, and marked.
+    listed too, and marked. A run may have used versions of several registries: name them with
+    --also.
     """
     output = printing.output()
     values = _parse_conditions(conditions or [])
-    opened = open_registry(opening, output)
+    opened = open_registry(opening, output, also=also or ())
     with output.progress("indexing") as progress:
         opened.sync(progress=progress)
     warn_damaged(opened.damaged, output)

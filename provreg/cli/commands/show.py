@@ -9,6 +9,7 @@ import typer
 
 from provreg.cli.ui.models import model_path, show_model
 from provreg.cli.ui.options import (
+    AlsoOption,
     ModelArgument,
     Opening,
     Printing,
@@ -70,6 +71,7 @@ def show(
             "--print0", "-0", help="With --ids: unescaped, each followed by a NUL, as for xargs -0."
         ),
     ] = False,
+    also: AlsoOption = None,
     *,
     opening: Opening,
     printing: Printing,
@@ -88,7 +90,7 @@ def show(
     _check_options(ids=ids, where=where, print0=print0, sample=sample, json=output.json)
     path = model_path(reference)
     outside = () if path is None else (path,)
-    opened = open_registry(opening, output, outside=outside)
+    opened = open_registry(opening, output, outside=outside, also=also or ())
     if path is not None:
         if ids:
             raise UsageError(

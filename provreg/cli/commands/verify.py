@@ -12,6 +12,7 @@ from provreg.cli.ui.findings import list_findings
 from provreg.cli.ui.models import model_path, verify_model
 from provreg.cli.ui.options import (
     TRUST,
+    AlsoOption,
     DataOption,
     ModelArgument,
     Opening,
@@ -35,6 +36,7 @@ EXAMPLES = (
     "provreg verify scans --refetch --fetch-from-private",
     "provreg verify cifar10 --identity ann@example.org --issuer https://id.example.org",
     "provreg verify model:out/ --policy policy.toml",
+    "provreg verify model:out/ --also /srv/texts/.provreg",
     "provreg verify trial --policy policy.toml --staging",
     "provreg verify trial --policy policy.toml --trusted-root root.json",
 )
@@ -43,6 +45,7 @@ EXAMPLES = (
 def verify(
     reference: ModelArgument,
     data: DataOption = None,
+    also: AlsoOption = None,
     *,
     refetching: Refetching,
     identity: Annotated[
@@ -70,7 +73,8 @@ def verify(
     version, the exit code is 4, and the message names the step that refused.
 
     A model (a file or a folder) is verified by the receipt of its training run: its files must be
-    the recorded ones, and the versions it was trained on must still be trusted.
+    the recorded ones, and the versions it was trained on must still be trusted. With --also, these
+    may be in several registries.
 
     With --refetch, every sample is downloaded from its URL again and compared: exit code 4 if a URL
     delivers other content, 6 if a server did not answer, 3 if samples are only gone.
@@ -79,6 +83,8 @@ def verify(
     model = model_path(reference)
     if model is not None and (data or refetching.refetch):
         raise UsageError("--data and --refetch require a version, not a model")
+    if model is None and also:
+        raise UsageError("--also requires a model", hint="name it as model:PATH")
     paths = (*(data or ()), *(() if model is None else (model,)))
     opened = open_registry(
         opening,
@@ -86,6 +92,7 @@ def verify(
         identity=identity,
         issuer=issuer,
         outside=paths,
+        also=also or (),
         root=root,
     )
     if model is not None:

@@ -140,6 +140,14 @@ DataOption = Annotated[
         help="Also check every sample in this folder or table. Repeatable.",
     ),
 ]
+AlsoOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--also",
+        metavar="DIR",
+        help="Another registry, for versions that receipts name. Repeatable.",
+    ),
+]
 WhereOption = Annotated[
     str | None, typer.Option("--where", metavar="SQL", help="Condition on samples.")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ def open_registry(
     identity: str | None = None,
     issuer: str | None = None,
     outside: tuple[Path, ...] = (),
+    also: Sequence[Path] = (),
 ) -> Registry:
     """The registry of a command. No policy is taken from the data folders in `outside`."""
     from provreg.registry import Registry
@@ -50,6 +51,7 @@ def open_registry(
         trusted_root=None if root is None else root.file,
         staging=root is not None and root.staging,
         outside=outside,
+        also=also,
         notice=output.note,
     )
     if opened.trust is not None and output.verbose:

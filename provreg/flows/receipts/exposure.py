@@ -15,13 +15,14 @@ from provreg.errors import DamagedError, NotFoundError, NotTrustedError, Provreg
 from provreg.flows.receipts.runs import (
     RunJudge,
     TrainingRun,
-    has_version,
+    entries_of,
+    homes_of,
     members,
+    not_here,
     read_receipt,
 )
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
-from provreg.flows.verify.manifest import load_entries, read_head
 
 Mask = npt.NDArray[np.bool_]
 # Of a version's entries (schema `core.manifest.entry.ENTRY`): which are asked about, None for all.
@@ -119,7 +120,7 @@ def _count_chosen(
     `chosen` remembers what `choose` picks, by head. Raises NotTrustedError, NotFoundError and
     DamagedError where that cannot be told.
     """
-    entries = None if on.head in chosen else _entries(workspace, on)
+    entries = None if on.head in chosen else entries_of(workspace, on)
     seen = members(workspace, on)
     if entries is not None:
         mask = choose(entries)
@@ -130,12 +131,7 @@ def _count_chosen(
 
 def _reason(workspace: Workspace, on: TrainingInput, error: ProvregError) -> str:
     """Why it cannot be told what a run was handed of a version."""
-    if has_version(workspace, on):
-        return error.message
-    return (
-        f"{on.dataset}@{on.version} (uid {on.uid}) is not in this registry; ask the registry that"
-        " has it"
-    )
+    return error.message if homes_of(workspace, on) else not_here(on)
 
 
 def handed(
@@ -146,7 +142,7 @@ def handed(
     Raises NotTrustedError, NotFoundError and DamagedError where that cannot be told.
     """
     for on in receipt.datasets:
-        ids = _entries(workspace, on).column("id")
+        ids = entries_of(workspace, on).column("id")
         yield on, ids.filter(pa.array(members(workspace, on)))
 
 
@@ -159,7 +155,3 @@ def same_content(content: bytes) -> Choose:
         return mask
 
     return choose
-
-
-def _entries(workspace: Workspace, on: TrainingInput) -> pa.Table:
-    return load_entries(workspace, read_head(workspace, on.head))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from provreg.core.encoding.bitmap import max_bytes, unpack
 from provreg.core.encoding.digest import sha256_digest
@@ -99,8 +100,34 @@ def members(workspace: Workspace, on: TrainingInput) -> npt.NDArray[np.bool_]:
     return found
 
 
-def has_version(workspace: Workspace, on: TrainingInput) -> bool:
-    """Whether this registry has the head of a version, sound or not."""
+def homes_of(workspace: Workspace, on: TrainingInput) -> tuple[Workspace, ...]:
+    """The registries that have a version: the receipt's own, or those beside it (`also`).
+
+    Empty if none has. Copies of a version have one head; each registry has its own signatures and
+    revocations, which all must agree.
+    """
+    return tuple(home for home in (workspace, *workspace.also) if _has_version(home, on))
+
+
+def entries_of(workspace: Workspace, on: TrainingInput) -> pa.Table:
+    """The entries of a version, from the first registry that has it.
+
+    Raises NotTrustedError, NotFoundError and DamagedError where they cannot be read.
+    """
+    home = next(iter(homes_of(workspace, on)), workspace)
+    return load_entries(home, read_head(home, on.head))
+
+
+def not_here(on: TrainingInput) -> str:
+    """Why nothing can be said of a version that no registry at hand has."""
+    return (
+        f"{on.dataset}@{on.version} (uid {on.uid}) is not in this registry; name the one that has"
+        " it with --also"
+    )
+
+
+def _has_version(workspace: Workspace, on: TrainingInput) -> bool:
+    """Whether a registry has the head of a version, sound or not."""
     try:
         workspace.objects.get(on.head, limit=MAX_HEAD_BYTES)
     except NotFoundError:
@@ -116,9 +143,9 @@ class RunJudge:
     def __init__(self, workspace: Workspace, trust: Trust | None) -> None:
         self._workspace = workspace
         self._trust = trust
-        self._judge = None if trust is None else Judge.of(workspace, trust)
+        self._judges: dict[str, Judge] = {}
         self._refusals: dict[tuple[str, int, str], Refusal | None] = {}
-        self._revoked: dict[str, npt.NDArray[np.bool_]] = {}
+        self._revoked: dict[str, list[npt.NDArray[np.bool_]]] = {}
 
     def run(self, digest: str) -> TrainingRun:
         """A receipt with what the policy says of its signatures and versions; raises as
@@ -169,26 +196,48 @@ class RunJudge:
 
     def _refusal(self, on: TrainingInput) -> Refusal | None:
         """Why a version is not trusted now (steps 1 to 9, limits), None if it is."""
-        if self._judge is None:
+        if self._trust is None:
             return Refusal(6, NOBODY)
-        try:
-            self._judge.check(on.head, read_head(self._workspace, on.head))
-        except NotTrustedError as error:
-            return Refusal(error.step, error.message)
+        homes = homes_of(self._workspace, on)
+        if not homes:
+            return Refusal(6, not_here(on))
+        for home in homes:
+            try:
+                self._judge_of(home, self._trust).check(on.head, read_head(home, on.head))
+            except NotTrustedError as error:
+                return Refusal(error.step, error.message)
         return None
+
+    def _judge_of(self, home: Workspace, trust: Trust) -> Judge:
+        if home.location not in self._judges:
+            self._judges[home.location] = Judge.of(home, trust)
+        return self._judges[home.location]
 
     def _handed_revoked(self, on: TrainingInput) -> int:
         """How many of the samples a run was handed are revoked by their source or labeler."""
-        if self._judge is None or not self._judge.chain.in_force:
-            return 0
-        head = read_head(self._workspace, on.head)
-        samples = self._judge.chain.samples_of(head)
-        if not samples:
+        if self._trust is None:
             return 0
         if on.head not in self._revoked:
-            entries = load_entries(self._workspace, head)
-            self._revoked[on.head] = rows_revoked(self._workspace, on.head, head, entries, samples)
-        return int(np.count_nonzero(self._revoked[on.head] & members(self._workspace, on)))
+            homes = homes_of(self._workspace, on)
+            found = (self._revoked_rows(home, on, self._trust) for home in homes)
+            self._revoked[on.head] = [rows for rows in found if rows is not None]
+        masks = self._revoked[on.head]
+        if not masks:
+            return 0
+        return int(np.count_nonzero(np.logical_or.reduce(masks) & members(self._workspace, on)))
+
+    def _revoked_rows(
+        self, home: Workspace, on: TrainingInput, trust: Trust
+    ) -> npt.NDArray[np.bool_] | None:
+        """The samples of a version that are revoked in one registry, None where none can be."""
+        chain = self._judge_of(home, trust).chain
+        if not chain.in_force:
+            return None
+        head = read_head(home, on.head)
+        samples = chain.samples_of(head)
+        if not samples:
+            return None
+        return rows_revoked(home, on.head, head, load_entries(home, head), samples)
 
 
 def _statement(workspace: Workspace, digest: str) -> bytes:
@@ -210,8 +259,9 @@ def _statement(workspace: Workspace, digest: str) -> bytes:
 def _checked(workspace: Workspace, statement: bytes) -> Receipt:
     receipt = parse_receipt(statement)
     for on in receipt.datasets:
+        home = next(iter(homes_of(workspace, on)), workspace)
         try:
-            head = read_head(workspace, on.head)
+            head = read_head(home, on.head)
         except NotTrustedError:  # a version of another registry
             continue
         claimed = (on.dataset, on.version, on.uid, on.samples)

@@ -47,7 +47,8 @@ class Workspace:
 
     `cache` can be deleted at any time; what was seen is kept apart from it. `pins` are those of the
     lock file in force; `vouching` says that it is this user's own. `notice` hears whom a long wait
-    is for. `held_index` is set where several questions are asked.
+    is for. `held_index` is set where several questions are asked. `also` are further registries, in
+    which the versions of receipts are looked up.
     """
 
     store: Backend
@@ -63,6 +64,7 @@ class Workspace:
     vouching: bool
     notice: Callable[[str], None]
     held_index: Index | None = None
+    also: tuple[Workspace, ...] = ()
 
     def __repr__(self) -> str:
         return f"Workspace({quoted(self.location)})"
@@ -242,11 +244,12 @@ def open_workspace(
 @dataclass(frozen=True, slots=True)
 class Where:
     """The registry's folder, None for PROVREG_REGISTRY or the nearest upward; the file of pins,
-    None for the nearest upward; data folders."""
+    None for the nearest upward; data folders; further registries."""
 
     folder: Path | None
     lock: Path | None
     outside: tuple[Path, ...]
+    also: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,12 +289,14 @@ def open_as_asked(
         )
     lock_file = where.lock or find_lock(Path.cwd())
     pins = {} if lock_file is None else read_lock(lock_file)
-    outside = (found, *where.outside)
+    outside = (found, *where.also, *where.outside)
     # A planted file of pins may only refuse: it makes no version one that was relied on.
     own = where.lock is not None or lock_file is None or is_own(lock_file, outside)
-    workspace = open_workspace(
-        open_registry(found), pins, vouching=own, report=report, notice=notice
+    workspace, *others = (
+        open_workspace(open_registry(place), pins, vouching=own, report=report, notice=notice)
+        for place in (found, *where.also)
     )
+    workspace = replace(workspace, also=tuple(others))
     root = find_root(whom.trusted_root, os.environ, staging=whom.staging)
     trust = find_trust(
         whom.policy,
