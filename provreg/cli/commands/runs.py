@@ -21,6 +21,7 @@ EXAMPLES = (
     "provreg runs",
     "provreg runs labeler=mallory",
     "provreg runs source=vendor-b label=cat --json",
+    "provreg runs labeler=kim --also /srv/texts/.provreg",
     "provreg runs --where \"labeled_at > '2026-03-01' and labeler = 'mallory'\"",
 )
 

@@ -46,7 +46,7 @@ EXAMPLES = (
     "provreg show cifar10@3 --ids",
     "provreg show cifar10@3 --ids --print0 --where \"labeler = 'mallory'\"",
     "provreg show model:out/",
-    "provreg show model:out/model.safetensors --samples",
+    "provreg show model:out/model.safetensors --samples --also /srv/texts/.provreg",
 )
 
 _SHOWN = 10
