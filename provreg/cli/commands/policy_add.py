@@ -10,6 +10,7 @@ import typer
 
 from provreg.cli.ui.options import PolicyOption, Printing
 from provreg.cli.ui.policy_edit import DryRunOption, apply, moment_of, policy_in_force
+from provreg.core.encoding.text import quoted
 from provreg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,16 @@ EXAMPLES = (
     " --threshold 2",
     "provreg policy add rule publish --dataset 'crawl-*' --principal ci --countersigner alice"
     " --minimum-version 3 --maximum-age 90d --require time --before 1 --dry-run",
+    "provreg policy add rule publish --dataset photos --principal nightly --principal alice"
+    " --limit 'kinds=relabeled share=0.01 unless=2' --limit 'count=500 each=labeler' --dry-run",
+    "provreg policy add rule publish --dataset photos --principal nightly --allow-source 'camera-*'"
+    " --forbid-labeler mallory --allow-label cat --allow-label dog --unlabeled 0.02"
+    " --signers-for-new 2 --dry-run",
+    "provreg policy add rule publish --dataset texts --principal nightly --allow-labeler 'team-*'"
+    " --no-labeler --forbid-source scraped --forbid-label spam --dry-run",
     "provreg policy add rule freshness --dataset photos --principal ci --optional",
 )
+_LIMIT = {"kinds": str, "share": float, "count": int, "each": str, "unless": int}
 
 PrincipalArgument = Annotated[
     str, typer.Argument(metavar="PRINCIPAL", help="Name of the principal.")
@@ -218,6 +227,49 @@ def rule(
     optional: Annotated[
         bool, typer.Option("--optional", help="Freshness: use latest statements if there are any.")
     ] = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Publish: how much may change: 'kinds=relabeled,removed share=0.01 count=500"
+            " each=labeler unless=2'. Repeatable.",
+        ),
+    ] = None,
+    allow_source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Publish: a source or pattern. Repeatable."),
+    ] = None,
+    forbid_source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Publish: no samples of this source. Repeatable."),
+    ] = None,
+    allow_labeler: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Publish: a labeler or pattern. Repeatable."),
+    ] = None,
+    forbid_labeler: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Publish: no samples of this labeler. Repeatable."),
+    ] = None,
+    no_labeler: Annotated[
+        bool, typer.Option("--no-labeler", help="Publish: samples may have no labeler.")
+    ] = False,
+    allow_label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Publish: a label or pattern. Repeatable."),
+    ] = None,
+    forbid_label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Publish: no samples with this label. Repeatable."),
+    ] = None,
+    unlabeled: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Publish: share of samples that may have no label."),
+    ] = None,
+    signers_for_new: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Publish: how many must sign a version with a new label."),
+    ] = None,
     before: Annotated[
         int | None,
         typer.Option(metavar="N", help="Put it before rule N of its kind. Default: at the end."),
@@ -230,7 +282,8 @@ def rule(
     """Add a rule to a policy.
 
     The first rule of a kind that covers a dataset decides. A rule that could never decide is
-    refused. Limits, sources and labelers are added by hand (docs/reference/policy.md).
+    refused. A publish rule can bound sources, labelers, labels and changes
+    (docs/reference/policy.md).
     """
     from provreg.core.policy.edit import add_rule
     from provreg.flows.session.policy_edit import check_new_rule, edit_policy, rules_of
@@ -243,6 +296,15 @@ def rule(
         "maximum_age": maximum_age,
         "require": None if require is None else require.value,
         "required": False if optional else None,
+        "sources": _names(allow_source, forbid_source),
+        "labelers": _names(allow_labeler, forbid_labeler, absent=no_labeler or None),
+        "labels": _names(
+            allow_label,
+            forbid_label,
+            absent=None if unlabeled is None else {"share": unlabeled},
+            signers_for_new=signers_for_new,
+        ),
+        "limits": [_limit(text) for text in limit or ()] or None,
     }
     fields: dict[str, Any] = {"datasets": dataset, "principals": principal}
     fields |= {field: value for field, value in options.items() if value is not None}
@@ -261,3 +323,30 @@ def rule(
     edit = edit_policy(policy_in_force(policy), change)
     check_new_rule(edit.after.policy, kind.value, places[0])
     apply(edit, output, dry_run=dry_run)
+
+
+def _names(
+    allow: list[str] | None, forbid: list[str] | None, **more: object
+) -> dict[str, object] | None:
+    """A table of `allow`, `forbid` and what else is given; None if nothing is."""
+    fields = {"allow": allow, "forbid": forbid, **more}
+    return {name: value for name, value in fields.items() if value is not None} or None
+
+
+def _limit(text: str) -> dict[str, object]:
+    """A limit, written as `share=0.01 unless=2`."""
+    fields: dict[str, object] = {}
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        if not equals or name not in _LIMIT or name in fields:
+            raise UsageError(
+                f"invalid value of --limit: {quoted(word)}",
+                hint="write NAME=VALUE, separated by blanks; names are " + ", ".join(_LIMIT),
+            )
+        try:
+            fields[name] = value.split(",") if name == "kinds" else _LIMIT[name](value)
+        except ValueError:
+            raise UsageError(
+                f"invalid value of --limit: {quoted(word)}", hint=f"{name} is a number"
+            ) from None
+    return fields

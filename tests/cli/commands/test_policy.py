@@ -67,9 +67,60 @@ def test_additions_keep_comments_and_the_mode_of_the_file(keys: Path, provreg: P
     assert provreg("policy", "check").code == 0
 
 
+def test_a_rule_bounds_sources_labels_and_changes(keys: Path, provreg: Provreg) -> None:
+    ran = provreg(
+        "policy", "add", "rule", "publish", "--dataset", "photos", "--before", "1",
+        "--principal", "alice", "--principal", "bob",
+        "--limit", "kinds=relabeled,removed share=0.01 unless=2", "--limit", "count=5 each=labeler",
+        "--allow-source", "camera-*", "--forbid-source", "camera-9", "--forbid-labeler", "mallory",
+        "--no-labeler", "--allow-label", "cat", "--allow-label", "dog", "--forbid-label", "catt",
+        "--unlabeled", "0.02", "--signers-for-new", "2",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert policy(keys)["publish"][0] == {
+        "datasets": ["photos"],
+        "principals": ["alice", "bob"],
+        "sources": {"allow": ["camera-*"], "forbid": ["camera-9"]},
+        "labelers": {"forbid": ["mallory"], "absent": True},
+        "labels": {
+            "allow": ["cat", "dog"], "forbid": ["catt"], "absent": {"share": 0.02},
+            "signers_for_new": 2,
+        },
+        "limits": [
+            {"kinds": ["relabeled", "removed"], "share": 0.01, "unless": 2},
+            {"count": 5, "each": "labeler"},
+        ],
+    }  # fmt: skip
+    explained = provreg("policy", "check").out
+    assert "mallory" in explained
+    assert "catt" in explained
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("share", "'share'"),
+        ("shares=0.1", "'shares=0.1'"),
+        ("share=some", "share is a number"),
+        ("share=0.1 share=0.2", "'share=0.2'"),
+        ("share=2", "share"),
+        ("kinds=flipped count=3", "kinds is not a list"),
+        ("", "limit"),
+    ],
+)
+def test_a_wrong_limit_is_refused(keys: Path, provreg: Provreg, limit: str, message: str) -> None:
+    before = (keys / "provreg.policy.toml").read_bytes()
+    words = ["--dataset", "photos", "--principal", "alice", "--before", "1", "--limit", limit]
+    ran = provreg("policy", "add", "rule", "publish", *words)
+    assert ran.code == 2
+    assert message in ran.err
+    assert (keys / "provreg.policy.toml").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("add rule train --dataset x --principal bob --allow-label cat", "labels"),
         ("add principal ALICE --key ci.key.pub", "has the principal alice already"),
         ("add principal eve --key bob.key.pub", "as a key of bob"),
         ("add principal eve", "neither a key nor an identity"),

@@ -20,6 +20,7 @@ from provreg.core.statements.receipt import (
     ModelFile,
     Receipt,
     Script,
+    SkippedSamples,
     TrainingInput,
     parse_receipt,
 )
@@ -76,6 +77,39 @@ def test_any_parameters_are_read_as_they_were_written(parameters: dict, seen: in
         datasets=(replace(ON, seen=seen, handed_out=2 * seen),),
     )
     assert parse_receipt(receipt.statement()).parameters == json.loads(canonical(parameters))
+
+
+@pytest.mark.parametrize("ids", [(), ("a",), ("a.jpg", "b", "é")])
+def test_skipped_samples_are_read_as_they_were_written(ids: tuple[str, ...]) -> None:
+    skipped = SkippedSamples(3, ids)
+    receipt = replace(RECEIPT, datasets=(replace(ON, skipped=skipped),))
+    assert parse_receipt(receipt.statement()) == receipt
+    Draft202012Validator(SCHEMA).validate(json.loads(receipt.statement()))
+
+
+@pytest.mark.parametrize(
+    ("skipped", "complaint"),
+    [
+        ({"samples": 0, "ids": []}, "samples"),
+        ({"samples": -1, "ids": []}, "samples"),
+        ({"samples": 50_001, "ids": []}, "contradict"),
+        ({"samples": 1, "ids": ["a", "b"]}, "contradict"),
+        ({"samples": 2, "ids": ["b", "a"]}, "not in order"),
+        ({"samples": 2, "ids": ["a", "a"]}, "not in order"),
+        ({"samples": 2, "ids": ["", "a"]}, "not the id"),
+        ({"samples": 2, "ids": ["\x1b[2J"]}, "not the id"),
+        ({"samples": 200, "ids": [f"{n:03}" for n in range(101)]}, "ids"),
+        ({"samples": 1, "ids": ["x" * 4097]}, "ids"),
+        ({"samples": 1, "ids": [1]}, "ids"),
+        ({"samples": 1, "ids": "a"}, "ids"),
+        ({"samples": 1}, "ids"),
+        ({"samples": 1, "ids": [], "more": 1}, "unknown field 'more'"),
+        (None, "skipped"),
+    ],
+)
+def test_wrong_counts_of_skipped_samples_are_refused(skipped: Any, complaint: str) -> None:
+    with pytest.raises(FormatError, match=complaint):
+        parse_receipt(changed(("predicate", "datasets", 0, "skipped"), skipped))
 
 
 @pytest.mark.parametrize(
