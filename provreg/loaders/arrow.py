@@ -60,7 +60,8 @@ def typed_batches(
     if not isinstance(first.payloads, pa.RecordBatch):
         raise UsageError(
             f"the samples of {samples.reference} are not rows of a table",
-            hint="docs/guides/loaders.md shows the loaders for files and shards",
+            hint="provreg.loaders.torch has datasets of files, provreg.loaders.webdataset of"
+            " shards",
         )
     reading = samples.head.reading
     if "package" in reading:  # A plug-in delivers rows in their storage types.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from provreg.core.encoding.text import printable
-from provreg.errors import UsageError
+from provreg.loaders.samples import streamed_only
 
 if TYPE_CHECKING:
     from provreg.loaders.samples import VerifiedSamples
@@ -27,10 +27,7 @@ class SampleSource:
 
     def __init__(self, samples: VerifiedSamples) -> None:
         if not samples.random_access:
-            raise UsageError(
-                f"the samples of {samples.reference} cannot be read one by one, as Grain requires",
-                hint="docs/guides/loaders.md shows the loaders for tables and shards",
-            )
+            raise streamed_only(samples)
         self._samples = samples
         self._index_of = samples.class_to_idx if samples.head.label_type == "class" else None
 

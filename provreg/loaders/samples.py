@@ -100,13 +100,30 @@ def _difference(entry: Entry, sample: Mapping[str, Any], fields: DataFields) -> 
     return None
 
 
+def streamed_only(samples: VerifiedSamples) -> UsageError:
+    """The error for samples that cannot be read one by one; its hint names who shuffles them."""
+    from provreg.readers.archives.webdataset import READER
+
+    if samples.head.reading["reader"] == READER:
+        who = (
+            "provreg.loaders.webdataset.VerifiedWebDataset(provreg.load(…), shuffle_shards=1)"
+            ".shuffle(1000)"
+        )
+    else:
+        who = "provreg.loaders.huggingface.dataset(provreg.load(…)), also in a DataLoader or Grain"
+    return UsageError(
+        f"the samples of {samples.reference} cannot be read one by one",
+        hint=f"to shuffle them, use {who}; to stream them in the order of the data, iterate,"
+        " in PyTorch with VerifiedIterableDataset",
+    )
+
+
 class VerifiedSamples:
     """The samples of a verified version, or those selected of it, in the order of their ids.
 
     A sequence if single samples can be read (`random_access`: files, and rows that name files and
-    have ids), else an iterable
-    in the order of the data. Every read checks again; a sample that is not as signed raises
-    SampleError, or is skipped with `on_bad="skip"`.
+    have ids), else an iterable in the order of the data. Every read checks again; a sample that is
+    not as signed raises SampleError, or is skipped with `on_bad="skip"`.
 
     It pickles into a few hundred bytes and shares its memory with the processes it is sent to:
     threads, and forked or spawned processes of this machine, as long as the process that made it
@@ -394,10 +411,7 @@ class VerifiedSamples:
         """A sample's bytes, exactly those that were hashed; or why they are not as signed."""
         files = self._files()
         if files is None:
-            raise UsageError(
-                f"the samples of {self.reference} cannot be read one by one",
-                hint="iterate over them in the order of the data",
-            )
+            raise streamed_only(self)
         size = entry.size
         try:
             payload = files.read(entry.id, limit=size)

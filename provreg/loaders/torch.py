@@ -17,7 +17,7 @@ from provreg.loaders.images import decode_rgb
 from provreg.loaders.load import LoadOptions, load
 from provreg.loaders.passes.manifest import Entry
 from provreg.loaders.passes.ranks import OwnRank, Ranks
-from provreg.loaders.samples import Payload, Sample
+from provreg.loaders.samples import Payload, Sample, streamed_only
 from provreg.registry import Place
 
 with needs_extra("torch"):
@@ -47,11 +47,7 @@ class VerifiedDataset(Dataset[Any]):
         self.verified = load(reference, data=data, **options)
         self.transform = transform
         if not self.verified.random_access:
-            raise UsageError(
-                f"the samples of {self.verified.reference} cannot be read one by one",
-                hint="provreg.loaders.huggingface.dataset(provreg.load(…), folder=…) can be"
-                " shuffled, and a DataLoader takes it; VerifiedIterableDataset streams them",
-            )
+            raise streamed_only(self.verified)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.verified.description})"

@@ -68,7 +68,8 @@ class _Source(webdataset.pytorch.IterableDataset):  # type: ignore[misc]
         if options is None:
             raise UsageError(
                 f"the samples of {samples.reference} are not from tar shards",
-                hint="docs/guides/loaders.md shows the loaders for files and tables",
+                hint="provreg.loaders.torch has datasets of files, provreg.loaders.huggingface of"
+                " tables",
             )
         self._options = options
         label = None if options.label is None else LabelMember.parse(options.label)
