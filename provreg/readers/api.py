@@ -65,6 +65,8 @@ class ReadOptions:
     asks for that digest of every file as well. `prefix` is the folder of a larger one that the data
     stand for: ids begin with it. `file_columns` name files, relative to `files_root` from the
     folder of the table; `text_columns` may look as if they did, and are only text.
+    `columns_excluded` are not read; `columns_added` are new in this version, with their types where
+    the data do not tell.
     """
 
     format: str | None = None
@@ -87,6 +89,8 @@ class ReadOptions:
     file_columns: tuple[str, ...] = ()
     files_root: str | None = None
     text_columns: tuple[str, ...] = ()
+    columns_excluded: tuple[str, ...] = ()
+    columns_added: Mapping[str, LogicalType | None] = field(default_factory=dict)
 
     def explicitly_set(self) -> frozenset[str]:
         """The names of the fields that say something, but for `format`."""
@@ -216,8 +220,8 @@ class ReadResult:
     the order that the data give them, where they do, with those that no sample has.
 
     `warnings` are of data that are read all the same. `named_files` are the absolute paths of
-    files that rows name and that belong to them, `files_of` says in words which ones samples name,
-    by their ids.
+    files that rows name and that belong to them. `differences_of` says in words what may differ of
+    changed samples, by their ids: which row of which file, and the files that it names.
 
     Readers leave the last three alone. `long_labels` are texts over 1,024 bytes that no data hold,
     because a labels file gave them, `annotations` several people's labels of each sample, null for
@@ -232,7 +236,7 @@ class ReadResult:
     reused: int = 0
     findings: tuple[Finding, ...] = ()
     named_files: Set[str] = frozenset()
-    files_of: Callable[[Sequence[str]], Mapping[str, str]] | None = None
+    differences_of: Callable[[Sequence[str]], Mapping[str, str]] | None = None
     files: FileStats | None = None
     warnings: tuple[str, ...] = ()
     unseen: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -341,7 +345,8 @@ class Reader(Protocol):
 def option_name(name: str) -> str:
     """A field of ReadOptions as the command line calls it."""
     names = {"types": "--column", "null_words": "--null", "file_columns": "--file-column"}
-    names["text_columns"] = "--text-column"
+    names |= {"text_columns": "--text-column", "columns_excluded": "--exclude-column"}
+    names["columns_added"] = "--column-added"
     return names.get(name, "--" + name.replace("_", "-"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -57,7 +58,14 @@ def findings(bench: Bench, *data: Path) -> list[tuple[str, str, str | None]]:
     with pytest.raises(NotTrustedError) as refused:
         bench.open().verify("pets", data=list(data))
     assert refused.value.step == 12
-    return [(one.kind, one.id, one.detail) for one in refused.value.findings]
+    # The path of the table is that of this test.
+    details = [
+        one.detail and re.sub(r"of '[^']*/", "of '", one.detail) for one in refused.value.findings
+    ]
+    return [
+        (one.kind, one.id, detail)
+        for one, detail in zip(refused.value.findings, details, strict=True)
+    ]
 
 
 def loaded(bench: Bench, data: Path) -> list[dict[str, Any]]:
@@ -70,9 +78,10 @@ def test_swapped_pictures_are_changes_of_their_samples(bench: Bench, data: Path)
     first = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(first)
+    table = next(data.glob("table.*")).name
     assert findings(bench, data) == [
-        ("changed", "1", "the row differs, or image 'images/1.jpg' does"),
-        ("changed", "2", "the row differs, or image 'images/2.jpg' does"),
+        ("changed", "1", f"row 2 of '{table}' differs, or image 'images/1.jpg' does"),
+        ("changed", "2", f"row 3 of '{table}' differs, or image 'images/2.jpg' does"),
     ]
     with pytest.raises(SampleError, match=r"'1' .*differ from the signed"):
         loaded(bench, data)
@@ -332,7 +341,7 @@ def test_pictures_of_several_folders_have_ids_of_their_own(bench: Bench) -> None
     assert {row["id"] for row in loaded(bench, folder)} == {"train/1.jpg", "test/1.jpg"}
     (folder / "test/1.jpg").write_bytes(b"swapped")
     assert findings(bench, folder) == [
-        ("changed", "test/1.jpg", "the row differs, or file_name '1.jpg' does")
+        ("changed", "test/1.jpg", "row 1 of 'metadata.csv' differs, or file_name '1.jpg' does")
     ]
 
 

@@ -29,14 +29,19 @@ def payloads(data: bytes, table: dict[str, Any]) -> list[bytes]:
 
 def read_rows(data: bytes, table: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a file: what stands in each column, as it is written there."""
+    excluded, added = table.get("columns_excluded", []), table.get("columns_added", [])
     if table["format"] in ("json", "jsonl"):
-        return json_array(data) if table["format"] == "json" else json_lines(data)
+        rows = json_array(data) if table["format"] == "json" else json_lines(data)
+        return [{key: row[key] for key in row if key not in excluded} for row in rows]
     quoting = table.get("quoting") != "none"
     header, *lines = csv_rows(
         data, table["delimiter"], quoting=quoting, null_words=table["null_words"]
     )
-    refuse_unless(set(header) == {column["name"] for column in table["columns"]}, "other columns")
-    return [dict(zip(map(str, header), line, strict=True)) for line in lines]
+    names = {column["name"] for column in table["columns"]}
+    refuse_unless(set(header) - set(excluded) <= names, "other columns")
+    refuse_unless(names - set(header) <= set(added), "a column is missing")
+    rows = [dict(zip(map(str, header), line, strict=True)) for line in lines]
+    return [{key: row[key] for key in row if key not in excluded} for row in rows]
 
 
 # CSV

@@ -89,10 +89,21 @@ GOOD: list[tuple[str, str, dict[str, Any], bytes, dict[str, Any]]] = [
     ("jsonl-integers-in-floats", "integers that are floats exactly",
      {"d": "float64", "f": "float32"},
      b'{"d":9007199254740992,"f":16777216}\n{"d":-0,"f":1}\n', {}),
+    ("csv-excluded-column", "a column that is not read", AB, b"n,b,a\nx,2,1\ny,4,3\n",
+     {"columns_excluded": ["n"]}),
+    ("csv-added-column", "a column that a file may lack is null", AB, b"a\n1\n2\n",
+     {"columns_added": ["b"]}),
+    ("jsonl-excluded-column", "a key that is not read, of values of any kind", AB,
+     b'{"a":"1","n":{"x":[1,"y"]}}\n{"n":1,"b":"2"}\n{"n":null}\n',
+     {"columns_excluded": ["n"]}),
+    ("jsonl-added-column", "rows with a column and without it", AB,
+     b'{"a":"1"}\n{"a":"1","b":null}\n{"a":"1","b":"2"}\n', {"columns_added": ["b"]}),
 ]  # fmt: skip
 
 INT, FLOAT64, DECIMAL = {"a": "int"}, {"a": "float64"}, {"a": {"decimal": 2}}
 WRONG: list[tuple[str, str, dict[str, Any], bytes]] = [
+    ("csv-additional-column", "a column that is not in the schema", AB, b"a,b,n\n1,2,x\n"),
+    ("csv-missing-column", "a column of the schema that the file lacks", AB, b"a\n1\n"),
     ("csv-open-quote", "a quote that is never closed", AB, b'a,b\n1,"2\n'),
     ("csv-hidden-rows", "rows behind a quote that is never closed", AB,
      b'a,b\n1,2\nprovreg: end of file,"\n3,4\n'),
@@ -349,6 +360,8 @@ def read(data: bytes, said: dict[str, Any]) -> list[bytes] | None:
         quoting="quoting" not in said,
         null_words=tuple(said.get("null_words", ("",))),
         columns=columns_from_json(said["columns"], "vector"),
+        excluded=tuple(said.get("columns_excluded", ())),
+        added=tuple(said.get("columns_added", ())),
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "table")

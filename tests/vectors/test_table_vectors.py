@@ -52,6 +52,8 @@ def test_table_vector_has_its_digests_or_is_refused(path: Path, tmp_path: Path) 
         quoting="quoting" not in case,
         null_words=tuple(case.get("null_words", [""])),
         columns=columns_from_json(case["columns"], "vector"),
+        excluded=tuple(case.get("columns_excluded", ())),
+        added=tuple(case.get("columns_added", ())),
     )
     if case["expect"] == "refused":
         with pytest.raises(InputError):

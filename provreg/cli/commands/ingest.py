@@ -67,6 +67,8 @@ EXAMPLES = (
     "provreg ingest notes/chats.jsonl pictures/ --name chats --file-column images"
     " --files-root .. --source crowd --sign key:my.key",
     "provreg ingest urls.csv --name list --text-column file --source web --sign key:my.key",
+    "provreg ingest nightly/ --name reviews --append --exclude-column batch --column-added score"
+    " --sign key:my.key",
     "provreg ingest shards/ --name web --label json:class --split file --source crawl"
     " --sign key:my.key",
     "provreg ingest urls.csv --name laion --fetch laion/ --url-column URL --id key --label caption"

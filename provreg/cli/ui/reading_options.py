@@ -120,6 +120,14 @@ class Reading:
         list[str] | None,
         _reading("Column of file names that are only text. Repeatable.", "COLUMN[.FIELD]"),
     ] = None
+    exclude_column: Annotated[
+        list[str] | None,
+        _reading("Column that is not read and not signed. Repeatable.", "COLUMN"),
+    ] = None
+    column_added: Annotated[
+        list[str] | None,
+        _reading("Column that is signed from this version on. Repeatable.", "COLUMN[:TYPE]"),
+    ] = None
     include: Annotated[
         list[str] | None, _reading("Read only files whose id matches. Repeatable.", "GLOB")
     ] = None
@@ -158,30 +166,45 @@ class Reading:
             file_columns=tuple(self.file_column or ()),
             files_root=self.files_root,
             text_columns=tuple(self.text_column or ()),
+            columns_excluded=tuple(self.exclude_column or ()),
+            columns_added=_added(self.column_added or []),
         )
 
 
 def _types(declared: list[str]) -> dict[str, LogicalType]:
     """The types of `--column NAME:TYPE`: a type's name or JSON form (docs/format/row.md)."""
+    types = {}
+    for text in declared:
+        name, logical = _column(text, "--column")
+        if logical is None:
+            raise UsageError(
+                f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
+            )
+        types[name] = logical
+    return types
+
+
+def _added(named: list[str]) -> dict[str, LogicalType | None]:
+    """The columns of `--column-added NAME` or `NAME:TYPE`."""
+    return dict(_column(text, "--column-added") for text in named)
+
+
+def _column(text: str, option: str) -> tuple[str, LogicalType | None]:
+    """The name and type in `NAME:TYPE`, None for a name without a type."""
     from provreg.core.encoding.canonical import parse_json
     from provreg.core.rows.column import type_from_json
 
-    types = {}
-    for text in declared:
-        name, nested, rest = text.partition(":{")
-        if not nested:
-            name, colon, rest = text.rpartition(":")
-            if not colon:
-                raise UsageError(
-                    f"--column {quoted(text)} has no type", hint="write --column NAME:TYPE"
-                )
-        what = f"--column {quoted(name)}"
-        try:
-            written = rest
-            if nested:
-                data = f"{{{rest}".encode("utf-8", "surrogateescape")
-                written = parse_json(data, what=what, limit=_MAX_TYPE)
-            types[name] = type_from_json(written, what)
-        except FormatError as error:
-            raise UsageError(error.message, hint="docs/format/row.md lists the types") from None
-    return types
+    name, nested, rest = text.partition(":{")
+    if not nested:
+        name, colon, rest = text.rpartition(":")
+        if not colon:
+            return text, None
+    what = f"{option} {quoted(name)}"
+    try:
+        written = rest
+        if nested:
+            data = f"{{{rest}".encode("utf-8", "surrogateescape")
+            written = parse_json(data, what=what, limit=_MAX_TYPE)
+        return name, type_from_json(written, what)
+    except FormatError as error:
+        raise UsageError(error.message, hint="docs/format/row.md lists the types") from None

@@ -63,7 +63,7 @@ def verify_data(
     check_read(head, entries, read, on_step=on_step)
 
 
-# Of so many changed samples the files are looked up.
+# Of so many changed samples the rows are looked up.
 _MOST_NAMED = 10_000
 _COLUMNS = ("id", "content", "content_sha256", "label", "label_digest", *ORIGIN_FIELDS)
 
@@ -92,7 +92,7 @@ def check_read(
             and any(identity.startswith(finding.id) for identity in missing)
         )
     )
-    findings = _with_files(findings, read)
+    findings = _with_places(findings, read)
     findings.sort(key=lambda finding: finding.id.encode())
     if not findings:
         on_step(Step(12, True, f"{head.samples:,} samples as signed, no stranger"))
@@ -130,16 +130,15 @@ def _with_origins(findings: Sequence[Finding], entries: pa.Table) -> Iterator[Fi
         )
 
 
-def _with_files(findings: list[Finding], read: ReadResult) -> list[Finding]:
-    """`findings`, the changed samples with the files that they name: one of these may have changed,
-    or what their row says beside."""
+def _with_places(findings: list[Finding], read: ReadResult) -> list[Finding]:
+    """`findings`, the changed samples with their rows and the files that these name."""
     changed = [finding.id for finding in findings if finding.kind == "changed"][:_MOST_NAMED]
-    if read.files_of is None or not changed:
+    if read.differences_of is None or not changed:
         return findings
-    files = read.files_of(changed)
+    differences = read.differences_of(changed)
     return [
-        replace(finding, detail=f"the row differs, or {files[finding.id]} does")
-        if finding.kind == "changed" and finding.id in files
+        replace(finding, detail=differences[finding.id])
+        if finding.kind == "changed" and finding.id in differences
         else finding
         for finding in findings
     ]

@@ -110,6 +110,21 @@ def changed_error(file: SourceFile) -> InputError:
     )
 
 
+def additional_column(file: SourceFile, name: str) -> InputError:
+    """What to raise for a column that the dataset does not have."""
+    return InputError(
+        f"{display(file.path)} has an additional column {quoted(name)}", hint=columns_hint(name)
+    )
+
+
+def columns_hint(name: str) -> str:
+    """What can be done about a column that the dataset does not have."""
+    return (
+        f"leave it out with --exclude-column {quoted(name)}, or sign it from this version on with"
+        f" --column-added {quoted(name)}"
+    )
+
+
 def _check_unchanged(file: SourceFile, descriptor: int) -> None:
     with _storage_errors(file.path):
         now = _state(file.path, os.fstat(descriptor))

@@ -125,6 +125,7 @@ def first_columns(
         null_words=options.null_words,
         delimiter=options.delimiter,
         quoting=options.quoting,
+        excluded=options.excluded,
     )
     settled, found = first_samples(files, format_, shape, executor=executor, progress=None)
     for _ in found:
@@ -165,14 +166,14 @@ def _at_once(piece: ByteSlice, expected: Columns, format_: str, options: TableOp
     for chunk in VALUED[format_].chunks(piece):
         before = dict(columns)
         first = chunk[: chunk.find(b"\n", _FIRST) + 1] or chunk
-        take_in(columns, first, options.types)
+        take_in(columns, first, options.types, options.excluded)
         if samples and not _same_types(before, columns):
             raise ValueMismatchError("integers became floats", row=0)
         expecting = tuple(Column(name, logical) for name, logical in columns.items())
         settled_ = with_schema(options, _schema(columns))
         check_schema(settled_)
         rows = 0
-        for batch in batches_at_once(chunk, expecting):
+        for batch in batches_at_once(chunk, expecting, options.excluded):
             rows += batch.num_rows
             samples.append(drop_null_columns(samples_of(batch, settled_)))
             for name, array in zip(batch.schema.names, batch.columns, strict=True):
@@ -206,7 +207,7 @@ def _take_in(columns: Columns, piece: ByteSlice, format_: str, options: TableOpt
     rows = 0
     for chunk in VALUED[format_].chunks(piece):
         try:
-            take_in(columns, chunk, options.types)
+            take_in(columns, chunk, options.types, options.excluded)
         except ValueMismatchError as misfit:
             before = rows_before(piece, format_, options) + rows
             raise misfit.in_file(piece.file.path, before) from None

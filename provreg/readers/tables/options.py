@@ -75,6 +75,9 @@ class TableOptions:
     `text_columns` are columns whose texts may be names of files and are only text. `prefix` comes
     before ids that name files, in a batch of a larger folder; no head has it. `id_prefix` is that
     and the folder of the table's file, as far as it was not named.
+    `excluded` are columns that files may have, and that are not read. `added` are columns that
+    came after the first version: a file that lacks one is read as if it held null. `new_columns`
+    are those that this version adds, with their types where they are declared.
     """
 
     id: str | None = None
@@ -95,6 +98,9 @@ class TableOptions:
     text_columns: tuple[str, ...] = ()
     prefix: str = ""
     id_prefix: str = ""
+    excluded: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    new_columns: Mapping[str, LogicalType | None] = field(default_factory=dict)
 
     @property
     def has_files(self) -> bool:
@@ -141,6 +147,7 @@ class TableOptions:
 
 def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
     """What was said, over `old`. Raises UsageError."""
+    _check_new_columns(options, old)
     if old.columns is not None and options.types:
         raise UsageError(
             "the types of columns are fixed by the first version",
@@ -178,7 +185,66 @@ def override_options(options: ReadOptions, old: TableOptions) -> TableOptions:
         files_root=old.files_root if options.files_root is None else _root(options.files_root),
         text_columns=tuple(sorted({*old.text_columns, *options.text_columns})),
         prefix="" if options.prefix is None else folder_prefix(options.prefix),
+        excluded=tuple(
+            sorted({*old.excluded, *options.columns_excluded} - options.columns_added.keys())
+        ),
+        added=old.added,
+        new_columns=options.columns_added,
     )
+
+
+def _check_new_columns(options: ReadOptions, old: TableOptions) -> None:
+    """UsageError for columns that cannot be excluded or added."""
+    signed = {column.name for column in old.columns or ()}
+    for name in options.columns_excluded:
+        if name in options.columns_added:
+            raise UsageError(f"--exclude-column and --column-added both name {quoted(name)}")
+        if name in signed:
+            raise UsageError(
+                f"the column {quoted(name)} is signed since an earlier version",
+                hint="start a new dataset with another --name to leave it out",
+            )
+    if options.columns_added and old.columns is None:
+        raise UsageError(
+            "--column-added is for a later version", hint="a first version takes all columns"
+        )
+    for name, logical in options.columns_added.items():
+        if name in signed:
+            raise UsageError(f"the column {quoted(name)} is signed already", hint="omit it")
+        if logical is not None and has_files(logical):
+            raise UsageError("--column-added declares no files")
+    roles = {
+        "--id": override(options.id, old.id),
+        "--label": override(options.label, old.label),
+        "--split": override(options.split, old.split),
+        "--source-column": override(options.source_column, old.source),
+        "--labeler-column": override(options.labeler_column, old.labeler),
+        "--labeled-at-column": override(options.labeled_at_column, old.labeled_at),
+        "--time": override(options.time, old.time),
+    }
+    for option, role in roles.items():
+        if role is not None and role in options.columns_excluded:
+            raise UsageError(f"--exclude-column and {option} both name {quoted(role)}")
+
+
+def with_new_columns(
+    options: TableOptions, types: Mapping[str, LogicalType | None]
+) -> TableOptions:
+    """`options` with their `new_columns`: of the declared types, else of those that files have.
+
+    `types` are those of the files, None for a column that no file has. Raises InputError.
+    """
+    columns = list(options.columns or ())
+    for name, declared in options.new_columns.items():
+        found = types[name]
+        if found is None and declared is None:
+            raise InputError(
+                f"no file has the column {quoted(name)} that --column-added names",
+                hint="check its name, or declare its type: --column-added NAME:TYPE",
+            )
+        columns.append(Column(name, declared or found or TEXT))
+    added = tuple(sorted({*options.added, *options.new_columns}))
+    return replace(options, columns=tuple(columns), added=added, new_columns={})
 
 
 def check_root(options: TableOptions) -> None:
@@ -347,8 +413,13 @@ def reading_of(reader: str, options: TableOptions) -> dict[str, Any]:
         reading |= {"time": options.time, "split_at": list(options.split_at)}
     if options.files_root:
         reading["files_root"] = options.files_root
-    if options.text_columns:
-        reading["text_columns"] = list(options.text_columns)
+    for name, columns in (
+        ("text_columns", options.text_columns),
+        ("columns_excluded", options.excluded),
+        ("columns_added", options.added),
+    ):
+        if columns:
+            reading[name] = list(columns)
     return reading
 
 
@@ -372,12 +443,13 @@ def options_from_reading(reading: Any) -> TableOptions:
         time, at = fields.text("time"), fields.texts("split_at", limit=max(SPLITS))
     has_root = fields.has("files_root")
     root = fields.text("files_root", limit=MAX_NAME) if has_root else ""
-    texts: tuple[str, ...] = ()
-    if fields.has("text_columns"):
-        texts = fields.texts("text_columns", limit=MAX_FIELDS)
-        if not texts or list(texts) != sorted(set(texts)):
-            raise fields.wrong("text_columns", "is empty, or not ascending")
+    texts, excluded, added = (
+        _names(fields, name) for name in ("text_columns", "columns_excluded", "columns_added")
+    )
     fields.done()
+    known = {column.name for column in columns}
+    if known & set(excluded) or set(added) - known:
+        raise FormatError(f"{_WHAT}: excludes a column of the schema, or adds none of it")
     try:
         if has_root and _root(root) != (root or None):
             raise UsageError("files_root is not in its canonical form")
@@ -394,9 +466,21 @@ def options_from_reading(reading: Any) -> TableOptions:
             split_at=at,
             files_root=root,
             text_columns=texts,
+            excluded=excluded,
+            added=added,
         )
         settled = with_schema(options, columns)
         check_root(settled)
     except (InputError, UsageError) as error:
         raise FormatError(f"{_WHAT}: {error.message}") from None
     return settled
+
+
+def _names(fields: Fields, name: str) -> tuple[str, ...]:
+    """A list of column names, ascending; empty where there is none. Raises FormatError."""
+    if not fields.has(name):
+        return ()
+    names = fields.texts(name, limit=MAX_FIELDS)
+    if not names or list(names) != sorted(set(names)):
+        raise fields.wrong(name, "is empty, or not ascending")
+    return names

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import TypeAlias
 
-    from provreg.core.rows.column import Column
+    from provreg.core.rows.column import Column, LogicalType
     from provreg.executors.api import Executor
     from provreg.readers.tables.options import TableOptions
     from provreg.readers.tables.samples import HashRows
@@ -54,6 +54,14 @@ class _Headed(Protocol):
     def columns_of(self, files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]: ...
 
 
+class _Growing(Protocol):
+    """What modules of formats offer that tell the types of columns which a later version adds."""
+
+    def new_columns_of(
+        self, files: list[SourceFile], options: TableOptions
+    ) -> dict[str, LogicalType | None]: ...
+
+
 READERS: dict[str, _Reader] = {
     "csv": delimited,
     "tsv": delimited,
@@ -68,6 +76,7 @@ HEADED: dict[str, _Headed] = {
     "parquet": parquet,
     "huggingface": hugging_face,
 }
+GROWING: dict[str, _Growing] = {"csv": delimited, "tsv": delimited, "parquet": parquet}
 
 
 def slices_of(files: list[SourceFile], format_: str, options: TableOptions) -> Iterator[ByteSlice]:

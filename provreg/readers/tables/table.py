@@ -17,7 +17,7 @@ from provreg.readers.data_files.source_file import SourceFile, changed_error, di
 from provreg.readers.data_files.table_files import detect_format, files_of_format
 from provreg.readers.tables.first_rows import VALUED, first_columns, first_samples
 from provreg.readers.tables.named_files.delivered import file_rows_with_files
-from provreg.readers.tables.named_files.hashed import NamedFiles, files_of, named_samples
+from provreg.readers.tables.named_files.hashed import NamedFiles, differences_of, named_samples
 from provreg.readers.tables.named_files.places import FilePlaces
 from provreg.readers.tables.options import (
     DELIMITED,
@@ -28,11 +28,13 @@ from provreg.readers.tables.options import (
     options_from_reading,
     override_options,
     reading_of,
+    with_new_columns,
     with_schema,
 )
 from provreg.readers.tables.options import READERS as TABLES
 from provreg.readers.tables.parquet import remembered_rows
 from provreg.readers.tables.rows import (
+    GROWING,
     HEADED,
     all_columns,
     file_rows,
@@ -73,6 +75,7 @@ OPTIONS = (
     frozenset({"id", "label", "split", "source_column", "labeler_column", "labeled_at_column"})
     | {"types", "null_words", "delimiter", "quoting", "time", "split_at"}
     | {"file_columns", "files_root", "text_columns", "prefix"}
+    | {"columns_excluded", "columns_added"}
 )
 
 
@@ -112,8 +115,10 @@ def read(
         findings=tuple(named.findings),
         files=named.stats,
         named_files=named.files,
-        files_of=partial(files_of, found, format_, settled, FilePlaces(paths, settled.files_root))
-        if settled.has_files and settled.has_ids
+        differences_of=partial(
+            differences_of, found, format_, settled, FilePlaces(paths, settled.files_root)
+        )
+        if settled.has_ids
         else None,
     )
 
@@ -176,6 +181,8 @@ def read_files(
     """
     new = options.columns is None
     named = named or NamedFiles()
+    if options.new_columns:
+        options = _with_new_columns(files, format_, options)
     executor, progress, remember = context.executor, context.progress, context.known_rows
     if new and format_ in VALUED and not options.file_columns:
         options, found = first_samples(
@@ -206,6 +213,19 @@ def read_files(
         return with_numbered_ids(table), options
     check_unique(table["id"], [(display(path), count) for path, count in rows_of.items()])
     return table, options
+
+
+def _with_new_columns(files: list[SourceFile], format_: str, options: TableOptions) -> TableOptions:
+    """`options` with the columns that this version adds. Raises InputError."""
+    if format_ in GROWING:
+        return with_new_columns(options, GROWING[format_].new_columns_of(files, options))
+    untyped = [name for name, logical in options.new_columns.items() if logical is None]
+    if untyped:
+        raise InputError(
+            f"the type of the new column {quoted(untyped[0])} is not known",
+            hint=f"declare it, such as --column-added {untyped[0]}:float64",
+        )
+    return with_new_columns(options, dict(options.new_columns))
 
 
 def _columns_of(

@@ -23,7 +23,7 @@ from provreg.core.rows.row import hash_rows
 from provreg.errors import Finding, InputError, StorageError
 from provreg.executors.threads import prefetched
 from provreg.readers.api import MAX_SAMPLE, FileStats
-from provreg.readers.data_files.source_file import ValueMismatchError, place_of
+from provreg.readers.data_files.source_file import ValueMismatchError, display, place_of
 from provreg.readers.files.folder import hash_runs
 from provreg.readers.files.names import check_twins
 from provreg.readers.files.safe_open import resolve
@@ -383,25 +383,34 @@ class _RowHash:
 _TOLD = 3
 
 
-def files_of(
+def differences_of(
     files: Sequence[SourceFile],
     format_: str,
     options: TableOptions,
     places: FilePlaces,
     ids: Sequence[str],
 ) -> dict[str, str]:
-    """Which files the rows with these `ids` name, in words, by id. Raises as reading the rows."""
+    """What may differ of the samples with these `ids`, in words, by id: their row, and the files
+    that it names. The rows are read again, unhashed; raises as reading them."""
     wanted = pa.array(ids, pa.string())
     told: dict[str, str] = {}
     for file in files:
         options = replace(options, id_prefix=places.id_prefix(file.path))
+        before = 0
         for piece in READERS[format_].slices(file, options.as_stored()):
             batches = READERS[format_].batches(piece, options.as_stored())
             for rows, samples in slice_rows(piece, batches, options, unhashed, format_=format_):
                 found = pc.is_in(samples.column("id"), value_set=wanted)
                 if pc.any(found).as_py():
-                    named = rows.filter(found), samples.column("id").filter(found).to_pylist()
-                    told |= _told(*named, options)
+                    places_found = np.flatnonzero(found.to_numpy(zero_copy_only=False))
+                    numbers = (places_found + before + 1).tolist()
+                    named = samples.column("id").filter(found).to_pylist()
+                    of_files = _told(rows.filter(found), named, options)
+                    for row, sample in zip(numbers, named, strict=True):
+                        told[sample] = f"row {row:,} of {display(file.path)} differs"
+                        if sample in of_files:
+                            told[sample] += f", or {of_files[sample]} does"
+                before += rows.num_rows
     return told
 
 

@@ -9,16 +9,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from provreg.core.encoding.text import quoted
-from provreg.core.rows.arrow_types import columns_from_arrow, to_storage_types
-from provreg.core.rows.column import Column, LogicalType, accepts, common_type, final_type
+from provreg.core.manifest.columns import nulls
+from provreg.core.rows.arrow_types import (
+    check_column_names,
+    columns_from_arrow,
+    to_storage_types,
+)
+from provreg.core.rows.column import (
+    NULL,
+    Column,
+    LogicalType,
+    accepts,
+    common_type,
+    final_type,
+)
 from provreg.errors import InputError
-from provreg.readers.data_files.source_file import ByteSlice, SourceFile, display, open_source
+from provreg.readers.data_files.source_file import (
+    ByteSlice,
+    SourceFile,
+    additional_column,
+    display,
+    open_source,
+)
 from provreg.readers.tables.parquet.checked_file import CheckedFile, FileChunks
 from provreg.readers.tables.parquet.pages import rows_at_once
 from provreg.readers.tables.parquet.pandas_metadata import check_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import BinaryIO
 
     from provreg.readers.tables.options import TableOptions
@@ -34,19 +52,37 @@ _READ_WHOLE, _READ_WHOLE_CHECKED, _READ_AT_A_TIME = 1 << 26, 1 << 28, 1 << 22
 _BROKEN = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
 
 
-def columns_of(
-    files: list[SourceFile],
-    options: TableOptions,  # noqa: ARG001 - types are declared by the files
-) -> tuple[Column, ...]:
-    """The columns that all files have. Raises InputError where they differ."""
+def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]:
+    """The columns that all files have, but for those excluded. Raises InputError where they
+    differ."""
+    return common_columns((file, _columns(file, options)) for file in files)
 
-    def columns(file: SourceFile) -> tuple[Column, ...]:
-        with open_source(file) as stream, our_errors(file):
-            schema = _open(stream).schema_arrow
-            check_pandas(file, schema)
-            return columns_from_arrow(schema)
 
-    return common_columns((file, columns(file)) for file in files)
+def new_columns_of(files: list[SourceFile], options: TableOptions) -> dict[str, LogicalType | None]:
+    """The types of `options.new_columns` in the files that have them. Raises InputError."""
+    types: dict[str, LogicalType] = {}
+    for file in files:
+        for column in _columns(file, options):
+            both = common_type(types.get(column.name, NULL), column.type)
+            if both is None and column.name in options.new_columns:
+                raise other_type(file, column)
+            types[column.name] = both or NULL
+    return {
+        name: final_type(types[name]) if name in types else None for name in options.new_columns
+    }
+
+
+def _columns(file: SourceFile, options: TableOptions) -> tuple[Column, ...]:
+    with open_source(file) as stream, our_errors(file):
+        schema = _open(stream).schema_arrow
+        check_pandas(file, schema)
+        return columns_from_arrow(_read_of(schema, options))
+
+
+def _read_of(schema: pa.Schema, options: TableOptions) -> pa.Schema:
+    """The columns of `schema` that are read. Raises InputError for names that no table can have."""
+    check_column_names(schema.names)
+    return pa.schema([column for column in schema if column.name not in options.excluded])
 
 
 def slices(
@@ -83,12 +119,18 @@ def batches(
     types = {column.name: column.type for column in columns}
     file = piece.file
     for batch in raw_batches(piece, chunks):
-        found = columns_from_arrow(batch.schema)
-        check_names(file, found, types)
+        found = columns_from_arrow(_read_of(batch.schema, options))
+        check_names(file, found, types, options.added)
         for column in found:
             if not accepts(types[column.name], column.type):
                 raise other_type(file, column)
-        yield batch.select(names)
+        if len(found) < len(names):
+            held = dict(zip(batch.schema.names, batch.columns, strict=True))
+            absent = nulls(pa.null(), batch.num_rows)
+            arrays = [held.get(name, absent) for name in names]
+            yield pa.RecordBatch.from_arrays(arrays, names=names)
+        else:
+            yield batch.select(names)
 
 
 def raw_batches(piece: ByteSlice, chunks: FileChunks | None = None) -> Iterator[pa.RecordBatch]:
@@ -147,13 +189,19 @@ def _open(
 
 
 def check_names(
-    file: SourceFile, found: tuple[Column, ...], expected: dict[str, LogicalType]
+    file: SourceFile,
+    found: tuple[Column, ...],
+    expected: Collection[str],
+    added: Collection[str] = (),
 ) -> None:
-    """InputError for columns that `file` has or lacks beside those `expected`."""
+    """InputError for columns that `file` has or lacks beside those `expected`; it may lack those
+    that were `added` later."""
     names = {column.name for column in found}
     for name in sorted(names.symmetric_difference(expected)):
-        there = "has an additional" if name in names else "lacks the"
-        raise InputError(f"{display(file.path)} {there} column {quoted(name)}")
+        if name in names:
+            raise additional_column(file, name)
+        if name not in added:
+            raise InputError(f"{display(file.path)} lacks the column {quoted(name)}")
 
 
 def other_type(file: SourceFile, column: Column) -> InputError:

@@ -17,14 +17,16 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from provreg.core.encoding.text import quoted
+from provreg.core.manifest.columns import nulls
 from provreg.core.rows.arrow_types import check_column_count, check_column_names
-from provreg.core.rows.column import JSON, TEXT, Column, Decimal, Scalar
+from provreg.core.rows.column import JSON, TEXT, Column, Decimal, LogicalType, Scalar
 from provreg.errors import InputError
 from provreg.readers.data_files.compression import END, compression_of, open_unpacked
 from provreg.readers.data_files.source_file import (
     ByteSlice,
     SourceFile,
     ValueMismatchError,
+    additional_column,
     display,
 )
 from provreg.readers.tables.text.json_plain import parsed_texts
@@ -53,9 +55,16 @@ _BLANK_HINT = "delete blank lines: those in front of this row, or behind the las
 
 
 def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, ...]:
-    """The header's columns, text unless declared otherwise. Raises InputError."""
+    """The header's columns that are read, text unless declared otherwise. Raises InputError."""
     names, _ = _header(files[0], options)
-    return tuple(Column(name, options.types.get(name, TEXT)) for name in names)
+    read = (name for name in names if name not in options.excluded)
+    return tuple(Column(name, options.types.get(name, TEXT)) for name in read)
+
+
+def new_columns_of(files: list[SourceFile], options: TableOptions) -> dict[str, LogicalType | None]:
+    """Text for each of `options.new_columns` that a header has. Raises InputError."""
+    names = {name for file in files for name in _header(file, options)[0]}
+    return {name: TEXT if name in names else None for name in options.new_columns}
 
 
 def slices(file: SourceFile, options: TableOptions) -> Iterator[ByteSlice]:
@@ -125,7 +134,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
         if not isinstance(column.type, Scalar | Decimal) or column.type in UNWRITTEN:
             raise InputError(f"the type of column {quoted(column.name)} cannot be read from CSV")
     header, begin = _header(piece.file, options)
-    _check_header(piece.file, header, columns)
+    _check_header(piece.file, header, options)
     rows = 0
     for texts in _texts(piece, header, begin, options):
         try:
@@ -137,9 +146,10 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
 
 def _typed(texts: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch:
     arrays = []
+    columns_of_file = dict(zip(texts.schema.names, texts.columns, strict=True))
     for column in columns:
         try:
-            array = texts.column(column.name)
+            array = columns_of_file.get(column.name, nulls(pa.string(), texts.num_rows))
             if column.type == JSON:
                 arrays.append(parsed_texts(array))
             else:
@@ -191,11 +201,13 @@ def _header(file: SourceFile, options: TableOptions) -> tuple[list[str], int]:
     return names, start + end
 
 
-def _check_header(file: SourceFile, header: list[str], columns: tuple[Column, ...]) -> None:
-    expected = {column.name for column in columns}
-    for name in sorted(expected.symmetric_difference(header)):
-        there = "lacks the" if name in expected else "has an additional"
-        raise InputError(f"{display(file.path)} {there} column {quoted(name)}")
+def _check_header(file: SourceFile, header: list[str], options: TableOptions) -> None:
+    expected = {column.name for column in options.columns or ()}
+    for name in sorted(expected.symmetric_difference(header) - set(options.excluded)):
+        if name not in expected:
+            raise additional_column(file, name)
+        if name not in options.added:
+            raise InputError(f"{display(file.path)} lacks the column {quoted(name)}")
 
 
 def _texts(

@@ -50,7 +50,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
     for chunk in chunks(piece):
         before = rows
         try:
-            for batch in batches_of_lines(chunk, columns):
+            for batch in batches_of_lines(chunk, columns, options.excluded):
                 yield batch
                 rows += batch.num_rows
         except ValueMismatchError as misfit:

@@ -35,7 +35,7 @@ from provreg.core.rows.column import (
     final_type,
 )
 from provreg.errors import FormatError
-from provreg.readers.data_files.source_file import ValueMismatchError
+from provreg.readers.data_files.source_file import ValueMismatchError, columns_hint
 from provreg.readers.tables.text.typed_text import exact, parsed
 
 if TYPE_CHECKING:
@@ -199,8 +199,11 @@ def _check_keys(values: Sequence[Any], columns: tuple[Column, ...], path: Path) 
     known = {column.name for column in columns}
     for name in dict.fromkeys(chain.from_iterable(filter(None, values))):
         if name not in known:
-            where = f" in {shown(path)}" if path else ""
-            raise ValueError(f"the column {quoted(name)}{where} is not in the schema")
+            if path:
+                where = f" in {shown(path)}"
+                raise ValueError(f"the column {quoted(name)}{where} is not in the schema")
+            complaint = f"the column {quoted(name)} is not in the schema"
+            raise ValueMismatchError(complaint, row=0, hint=columns_hint(name))
 
 
 def _built(values: list[Any], logical: LogicalType, path: Path) -> pa.Array:

@@ -54,7 +54,7 @@ from provreg.readers.tables.text.json_plain import (
 from provreg.readers.tables.text.typed_text import FIRST_ROUNDED, UNWRITTEN, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 _BLANK = b" \t\r"
 # Integers as long as the shortest that no float32 is.
@@ -76,18 +76,20 @@ def json_lines_of(data: bytes) -> list[bytes]:
     return [row for line in data.split(b"\n") if (row := line.strip(_BLANK))]
 
 
-def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
+def batches_of_lines(
+    data: bytes, columns: tuple[Column, ...], excluded: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """The rows of `data`: one JSON object a line, blank lines between them allowed.
 
     One batch, or as many as it takes (`json_plain.batches_of`). Raises ValueMismatchError at the
-    first row that is not an object of `columns`.
+    first row that is not an object of `columns`; what it has under the keys `excluded` is not read.
     """
     before = 0
     for lines, count, names in _parts(data, columns):
         try:
             yield from (
-                _plainly(lines, columns)
-                if (batch := _trusted(lines, count, columns, names)) is None
+                _plainly(lines, columns, excluded)
+                if (batch := _trusted(lines, count, columns, names, excluded)) is None
                 else [batch]
             )
         except ValueMismatchError as misfit:
@@ -96,21 +98,32 @@ def batches_of_lines(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.Re
 
 
 def _trusted(
-    lines: bytes, count: int, columns: tuple[Column, ...], names: set[bytes] | None
+    lines: bytes,
+    count: int,
+    columns: tuple[Column, ...],
+    names: set[bytes] | None,
+    excluded: Collection[str],
 ) -> pa.RecordBatch | None:
     """The rows of `lines` by Arrow's parser; None where it cannot be trusted with them."""
     try:
-        return _by_arrow(lines, count, columns, names)
+        return _by_arrow(lines, count, columns, names, excluded)
     except (pa.ArrowInvalid, ValueMismatchError):
         return None
 
 
-def _plainly(lines: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
+def _plainly(
+    lines: bytes, columns: tuple[Column, ...], excluded: Collection[str]
+) -> Iterator[pa.RecordBatch]:
     rows = [parsed_row(line, number) for number, line in enumerate(json_lines_of(lines))]
+    for row in rows if excluded else ():
+        for name in excluded:
+            row.pop(name, None)
     return batches_of(rows, columns)
 
 
-def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.RecordBatch]:
+def batches_at_once(
+    data: bytes, columns: tuple[Column, ...], excluded: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """As `batches_of_lines`, parsing all rows together; columns may have the type NULL.
 
     Raises ValueMismatchError without a row, also for valid rows that only parsing line by line can
@@ -120,7 +133,7 @@ def batches_at_once(data: bytes, columns: tuple[Column, ...]) -> Iterator[pa.Rec
     found = False
     for lines, count, names in _parts(data, columns):
         try:
-            batch = _by_arrow(lines, count, columns, names)
+            batch = _by_arrow(lines, count, columns, names, excluded)
         except pa.ArrowInvalid as error:
             raise ValueMismatchError(str(error), row=0) from None
         yield batch
@@ -194,7 +207,11 @@ def _parts(
 
 
 def _by_arrow(
-    lines: bytes, count: int, columns: tuple[Column, ...], names: set[bytes] | None
+    lines: bytes,
+    count: int,
+    columns: tuple[Column, ...],
+    names: set[bytes] | None,
+    excluded: Collection[str],
 ) -> pa.RecordBatch:
     """The rows of `lines`, by Arrow's parser.
 
@@ -206,8 +223,13 @@ def _by_arrow(
     table = arrow_json.read_json(
         pa.BufferReader(lines),
         arrow_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
-        arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+        arrow_json.ParseOptions(
+            explicit_schema=schema,
+            unexpected_field_behavior="infer" if excluded else "error",
+        ),
     )
+    if excluded:
+        table = _without(table, schema, excluded)
     table.validate(full=True)
     if table.num_rows != count:
         raise pa.ArrowInvalid("more than one object on a line")
@@ -219,6 +241,18 @@ def _by_arrow(
         for column in columns
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+
+
+def _without(table: pa.Table, schema: pa.Schema, excluded: Collection[str]) -> pa.Table:
+    """`table` without `excluded` columns. Raises ArrowInvalid for any other column or field that is
+    not in `schema`."""
+    read = [name for name in table.column_names if name not in excluded]
+    found = table.select(read)
+    if set(read) - set(schema.names) or any(
+        found.schema.field(name).type != schema.field(name).type for name in read
+    ):
+        raise pa.ArrowInvalid("a column that is not in the schema")
+    return found
 
 
 def _schema(columns: tuple[Column, ...], names: set[bytes] | None) -> pa.Schema:

@@ -27,7 +27,7 @@ from provreg.readers.tables.text.json_rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -41,9 +41,13 @@ _SURROGATE = re.compile(rb"\\u[dD]")  # perhaps half a pair, which no UTF-8 can 
 
 
 def take_in(
-    columns: dict[str, LogicalType], data: bytes, declared: Mapping[str, LogicalType]
+    columns: dict[str, LogicalType],
+    data: bytes,
+    declared: Mapping[str, LogicalType],
+    excluded: Collection[str] = (),
 ) -> None:
-    """Adds what the rows of `data` say of columns; NULL where only nulls were seen.
+    """Adds what the rows of `data` say of columns that are not `excluded`; NULL where only nulls
+    were seen.
 
     Raises ValueMismatchError at a row that is not an object, and at the first row whose values have
     no type in common with those before it.
@@ -51,6 +55,9 @@ def take_in(
     rows = _parsed_together(data)
     if rows is None:
         rows = [_parsed_alone(line, number) for number, line in enumerate(json_lines_of(data))]
+    for row in rows if excluded else ():
+        for name in excluded:
+            row.pop(name, None)
     try:
         found = _with(columns, rows, declared)
     except UntypedError:
@@ -137,7 +144,7 @@ def batches(piece: ByteSlice, options: TableOptions) -> Iterator[pa.RecordBatch]
     for chunk in chunks(piece):
         before = rows
         try:
-            for batch in batches_of_lines(chunk, columns):
+            for batch in batches_of_lines(chunk, columns, options.excluded):
                 yield batch
                 rows += batch.num_rows
         except ValueMismatchError as misfit:
