@@ -155,6 +155,7 @@ def test_a_script_of_two_registries(ann: Any, person: Callable[[str], Any]) -> N
     also = f"{judged} --also {ben.registry}"
     verified = ann(f"verify model:joint.pt {also}").out
     assert "trained on captions@1, photos@1" in verified
+    assert "with --also" in ann("show model:joint.pt --samples", code=3).err
     assert "captions@1 c7" in ann(f"show model:joint.pt --samples {also}").out
 
     # Who labeled what, across both.

@@ -89,6 +89,10 @@ def show(
     output = printing.output()
     _check_options(ids=ids, where=where, print0=print0, sample=sample, json=output.json)
     path = model_path(reference)
+    if also and path is None and sample is None:
+        raise UsageError(
+            "--also requires a model or an ID", hint="it is for the runs of models and samples"
+        )
     outside = () if path is None else (path,)
     opened = open_registry(opening, output, outside=outside, also=also or ())
     if path is not None:

@@ -11,14 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.statements.receipt import Receipt, TrainingInput
-from provreg.errors import DamagedError, NotFoundError, NotTrustedError, ProvregError
+from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.flows.receipts.runs import (
     RunJudge,
     TrainingRun,
     entries_of,
-    homes_of,
     members,
-    not_here,
     read_receipt,
 )
 from provreg.flows.session.trust import Trust
@@ -101,7 +99,7 @@ def exposures(
             try:
                 counts += _count_chosen(workspace, on, choose, chosen)
             except (DamagedError, NotTrustedError, NotFoundError) as error:
-                unresolved.append(UnresolvedReceipt(digest, _reason(workspace, on, error)))
+                unresolved.append(UnresolvedReceipt(digest, error.message))
         try:
             run = judge.run(digest) if counts[1] else None
         except (DamagedError, NotTrustedError, NotFoundError) as error:
@@ -127,11 +125,6 @@ def _count_chosen(
         chosen[on.head] = np.ones(len(entries), np.bool_) if mask is None else mask
     mask = chosen[on.head]
     return int(np.count_nonzero(mask)), int(np.count_nonzero(mask & seen))
-
-
-def _reason(workspace: Workspace, on: TrainingInput, error: ProvregError) -> str:
-    """Why it cannot be told what a run was handed of a version."""
-    return error.message if homes_of(workspace, on) else not_here(on)
 
 
 def handed(

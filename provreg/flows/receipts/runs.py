@@ -112,10 +112,12 @@ def homes_of(workspace: Workspace, on: TrainingInput) -> tuple[Workspace, ...]:
 def entries_of(workspace: Workspace, on: TrainingInput) -> pa.Table:
     """The entries of a version, from the first registry that has it.
 
-    Raises NotTrustedError, NotFoundError and DamagedError where they cannot be read.
+    Raises NotFoundError if none has, NotTrustedError and DamagedError where they cannot be read.
     """
-    home = next(iter(homes_of(workspace, on)), workspace)
-    return load_entries(home, read_head(home, on.head))
+    homes = homes_of(workspace, on)
+    if not homes:
+        raise NotFoundError(not_here(on))
+    return load_entries(homes[0], read_head(homes[0], on.head))
 
 
 def not_here(on: TrainingInput) -> str:

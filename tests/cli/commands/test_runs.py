@@ -61,6 +61,12 @@ def model(pets: Path) -> Path:
         ("error", 2, ["verify", "model:out1", "--data", "data"]),
         ("error", 2, ["runs", "--where", "nonsense("]),
         ("error", 2, ["runs", "id=1"]),
+        ("error", 2, ["verify", "pets", "--also", "."]),
+        ("error", 2, ["show", "pets", "--also", "."]),
+        ("error", 2, ["show", "pets", "--ids", "--also", "."]),
+        ("error", 3, ["runs", "--also", "none"]),
+        ("error", 3, ["verify", "model:out1", "--also", "none"]),
+        ("verify", 0, ["verify", "model:out1", "--also", ".provreg"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
