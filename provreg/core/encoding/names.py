@@ -25,6 +25,11 @@ def check_dataset_name(name: str) -> str:
     """`name`; raises UsageError unless it has 1 to 128 of a-z 0-9 . _ -, begins with a letter or
     digit, does not end with a dot, and has no `..`."""
     if re.fullmatch(DATASET_NAME, name) is None or ".." in name:
+        dataset, at, _ = name.partition("@")
+        if at and re.fullmatch(DATASET_NAME, dataset) is not None:
+            raise UsageError(
+                f"{quoted(name)} is a version, not a dataset name", hint=f"write {dataset}"
+            )
         raise UsageError(
             f"{quoted(name)} is not a dataset name",
             hint="use 1 to 128 of a-z, 0-9, '.', '_', '-', beginning with a letter or a digit and"

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference, check_utf8
 from provreg.core.encoding.text import quoted
-from provreg.core.manifest.annotations import annotated_by
+from provreg.core.manifest.annotations import AGGREGATION, annotated_by
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.manifest import name_counts, parse_name_table
 from provreg.core.rows.row_hash import without_dictionary
@@ -139,29 +140,45 @@ def plan_revocation(
         annotated = annotated_by(entries.column("annotations"), pa.array([samples.name]))
         current = pc.if_else(pa.chunked_array([annotated]), samples.name, current)
     names = name_counts(current.filter(pa.array(mask)))
-    earlier = tuple(_earlier(workspace, head, samples))
+    annotations = entries.column("annotations")
+    has_annotators = samples.by == "labeler" and annotations.null_count < len(annotations)
+    earlier = tuple(_earlier(workspace, head, samples, has_annotators=has_annotators))
     return RevocationPlan(revocation, head.samples, int(mask.sum()), tuple(names), earlier)
 
 
 def _earlier(
-    workspace: Workspace, head: Head, samples: RevokedSamples
+    workspace: Workspace, head: Head, samples: RevokedSamples, *, has_annotators: bool
 ) -> Iterator[tuple[int, int]]:
     """(number, samples with the name) of each version before `head`, ascending, that has any.
 
-    By the name tables of the heads; a version that cannot be read is skipped.
+    Annotators are not in the name tables of heads: with `has_annotators` entries are looked at.
+    A version that cannot be read is skipped.
     """
     found = []
     with suppress(NotTrustedError):
         for _, before in islice(history(workspace, head.digest()), 1, None):
             if before.version < samples.since:
                 break
-            counts = before.sources if samples.by == "source" else before.labelers
             with suppress(DamagedError, NotFoundError):
-                table = workspace.objects.get(counts.table, limit=_MAX_NAME_TABLE)
-                count = dict(parse_name_table(table)).get(samples.name)
-                if count:
+                if count := _samples_named(
+                    workspace, before, samples, has_annotators=has_annotators
+                ):
                     found.append((before.version, count))
     return reversed(found)
+
+
+def _samples_named(
+    workspace: Workspace, head: Head, samples: RevokedSamples, *, has_annotators: bool
+) -> int:
+    """How many samples of a version name this source or labeler."""
+    if samples.by == "labeler" and (has_annotators or AGGREGATION in head.reading):
+        entries = load_entries(workspace, head)
+        named = annotated_by(entries.column("annotations"), pa.array([samples.name]))
+        labeled = pc.equal(without_dictionary(entries.column("labeler")), samples.name)
+        return int(np.count_nonzero(named | pc.fill_null(labeled, False).to_numpy()))
+    counts = head.sources if samples.by == "source" else head.labelers
+    table = workspace.objects.get(counts.table, limit=_MAX_NAME_TABLE)
+    return dict(parse_name_table(table)).get(samples.name, 0)
 
 
 def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Trust) -> Revoked:

@@ -64,3 +64,34 @@ def test_a_forged_name_table_is_refused(table: bytes) -> None:
 def test_name_table_is_read_as_written() -> None:
     counts = [("b", 3), ("a", 1)]
     assert parse_name_table(name_table(counts)) == counts
+
+
+def test_earlier_versions_count_annotators(
+    provreg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    provreg("init")
+    provreg("key", "generate", "--out", "a.key", "--no-passphrase")
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        (tmp_path / f"data/{number}.txt").write_text(str(number))
+    ingest = ("ingest", "data", "--name", "pets", "--source", "us", "--sign", "key:a.key",
+              "--label", "none")  # fmt: skip
+    labels = "id,label,labeler\n" + "".join(
+        f"{number}.txt,cat,{who}\n" for number in range(3) for who in ("ann", "ben")
+    )
+    for text in (labels, labels.replace("ben", "kim")):
+        (tmp_path / "labels.csv").write_text(text)
+        ran = provreg(*ingest, "--labels", "labels.csv", "--aggregate", "majority")
+        assert ran.code == 0, ran.err
+    provreg("policy", "init", "--key", "a.key.pub")
+    ran = provreg(
+        "revoke", "pets", "--labeler", "ben", "--reason", "flipped", "--sign", "key:a.key", "--yes"
+    )
+    assert "pets@2 has no samples labeled by ben, but @1 has 3" in ran.err
+
+
+def test_log_is_of_a_dataset(provreg: Run, pets: Path) -> None:
+    ran = provreg("log", "pets@1")
+    assert ran.code == 2
+    assert "write pets" in ran.err
