@@ -73,15 +73,17 @@ def test_earlier_versions_count_annotators(
     provreg("init")
     provreg("key", "generate", "--out", "a.key", "--no-passphrase")
     (tmp_path / "data").mkdir()
-    for number in range(3):
-        (tmp_path / f"data/{number}.txt").write_text(str(number))
     ingest = ("ingest", "data", "--name", "pets", "--source", "us", "--sign", "key:a.key",
               "--label", "none")  # fmt: skip
-    labels = "id,label,labeler\n" + "".join(
-        f"{number}.txt,cat,{who}\n" for number in range(3) for who in ("ann", "ben")
-    )
-    for text in (labels, labels.replace("ben", "kim")):
-        (tmp_path / "labels.csv").write_text(text)
+    for night, second in enumerate(("ben", "kim")):
+        for old in (tmp_path / "data").iterdir():
+            old.unlink()
+        lines = ["id,label,labeler"]
+        for number in range(3):
+            name = f"{night}-{number}.txt"
+            (tmp_path / "data" / name).write_text(name)
+            lines += [f"{name},cat,{who}" for who in ("ann", second)]
+        (tmp_path / "labels.csv").write_text("\n".join(lines))
         ran = provreg(*ingest, "--labels", "labels.csv", "--aggregate", "majority")
         assert ran.code == 0, ran.err
     provreg("policy", "init", "--key", "a.key.pub")
