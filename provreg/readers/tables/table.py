@@ -32,7 +32,7 @@ from provreg.readers.tables.options import (
     with_schema,
 )
 from provreg.readers.tables.options import READERS as TABLES
-from provreg.readers.tables.parquet import remembered_rows
+from provreg.readers.tables.parquet import parquet, remembered_rows
 from provreg.readers.tables.rows import (
     GROWING,
     HEADED,
@@ -104,6 +104,8 @@ def read(
     """As `read_table`."""
     options = _with_delimiter(format_, options)
     found = [stat_source(path) for path in files_of_format(paths, format_)]
+    if format_ == "parquet" and context.progress is not None:
+        context.total(parquet.count_rows(found))
     named = NamedFiles()
     table, settled = read_files(found, format_, options, context=context, paths=paths, named=named)
     return ReadResult(

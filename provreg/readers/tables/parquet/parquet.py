@@ -58,6 +58,15 @@ def columns_of(files: list[SourceFile], options: TableOptions) -> tuple[Column, 
     return common_columns((file, _columns(file, options)) for file in files)
 
 
+def count_rows(files: list[SourceFile]) -> int:
+    """The rows of all files, as they say. Raises InputError."""
+    rows = 0
+    for file in files:
+        with open_source(file) as stream, our_errors(file):
+            rows += _open(stream).metadata.num_rows
+    return rows
+
+
 def new_columns_of(files: list[SourceFile], options: TableOptions) -> dict[str, LogicalType | None]:
     """The types of `options.new_columns` in the files that have them. Raises InputError."""
     types: dict[str, LogicalType] = {}

@@ -19,9 +19,16 @@ from provreg.core.rows.column import INT
 from provreg.core.rows.row import hash_rows
 from provreg.errors import InputError, ProvregError
 from provreg.executors.processes import LocalProcesses
+from provreg.readers.api import ReadContext
 from provreg.readers.data_files.source_file import SourceFile, open_source, stat_source
 from provreg.readers.tables.parquet import parquet
-from provreg.readers.tables.table import TableOptions, iter_rows, options_from_reading, read_table
+from provreg.readers.tables.table import (
+    TableOptions,
+    iter_rows,
+    options_from_reading,
+    read,
+    read_table,
+)
 
 if TYPE_CHECKING:
     import threading
@@ -303,3 +310,14 @@ def test_beside_other_threads_workers_read_the_same(tmp_path: Path) -> None:
         release.set()
         thread.join()
     assert found.table == read_table([tmp_path], "parquet", TableOptions()).table
+
+
+def test_progress_knows_the_rows_of_all_files(tmp_path: Path) -> None:
+    for number in range(3):
+        pq.write_table(pa.table({"a": [number, 10 + number]}), tmp_path / f"{number}.parquet")
+    totals: list[int] = []
+    done: list[int] = []
+    context = ReadContext(progress=done.append, total=totals.append)
+    read([tmp_path], "parquet", TableOptions(), context)
+    assert totals == [6]
+    assert done[-1] == 6
