@@ -21,6 +21,7 @@ import revocations
 import signatures
 from case import Case
 from forge import HERE, Kept
+from receipts import receipts
 from signing import private_pem, public_pem
 from tables import tables
 
@@ -35,7 +36,7 @@ def all_cases(kept: Kept) -> Iterator[Case]:
 def write(folder: Path) -> None:
     kept = Kept(HERE / "parts")
     cases = {case.name: case.to_bytes(kept) for case in all_cases(kept)}
-    for name in ("cases", "tables", "parts", "keys"):
+    for name in ("cases", "tables", "receipts", "parts", "keys"):
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)
         (folder / name).mkdir(parents=True)
@@ -43,6 +44,8 @@ def write(folder: Path) -> None:
         (folder / "cases" / f"{name}.json").write_bytes(data)
     for name, data in tables():
         (folder / "tables" / f"{name}.json").write_bytes(data)
+    for name, data in receipts():
+        (folder / "receipts" / f"{name}.json").write_bytes(data)
     for name, data in kept.files.items():
         (folder / "parts" / f"{name}.parquet").write_bytes(data)
     for name in KEYS:
