@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import provreg
 from provreg.core.policy.policy import TrainRule
 from provreg.core.statements.receipt import Receipt, TrainingInput
 from provreg.core.statements.revocation import RevokedSamples
@@ -199,3 +200,32 @@ def test_a_version_that_was_replaced_since_it_was_seen_elsewhere_is_told(
     found = runs_of_model(workspace(bench, elsewhere), hash_model(model), given, whole=False)
     [run] = [match.run for match in found if match.run.receipt.run == "cd" * 16]
     assert "is not the one seen before" in refusal(run)
+
+
+def test_a_policy_planted_in_the_other_registry_speaks_for_nobody(
+    bench: Any, elsewhere: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere.registry / "provreg.policy.toml").write_text('format = "provreg.policy/v1"\n')
+    monkeypatch.chdir(elsewhere.registry)
+    with pytest.raises(NotTrustedError) as caught:
+        provreg.Registry.open(bench.registry, also=[elsewhere.registry])
+    assert caught.value.step == 6
+    # The same file is read where somebody names it.
+    named = elsewhere.registry / "provreg.policy.toml"
+    provreg.Registry.open(bench.registry, also=[elsewhere.registry], policy=named)
+
+
+def test_python_looks_up_versions_elsewhere_too(
+    bench: Any, elsewhere: Any, receipt: Receipt, publish: Any, model: Path
+) -> None:
+    publish(receipt)
+    alone = provreg.Registry.open(bench.registry, key=bench.key_file())
+    found, unresolved = alone.runs(provreg.Selection(labeler="kim").mask)
+    assert ["with --also" in one.reason for one in unresolved] == [True]
+    assert len(found) == 0
+    both = provreg.Registry.open(bench.registry, key=bench.key_file(), also=[elsewhere.registry])
+    [exposure], unresolved = both.runs(provreg.Selection(labeler="kim").mask)
+    assert (exposure.chosen, exposure.seen, unresolved) == (6, 2, [])
+    [match] = both.runs_of_model(model)
+    assert [version.refused for version in match.run.versions] == [None, None]
+    assert [len(ids) for _, ids in both.samples_of_run(match.run)] == [2, 2]
