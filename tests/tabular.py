@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from conftest import Bench
 
 from provreg.flows.ingest.publish import Outcome
 from provreg.readers.api import ReadOptions
+from provreg.screening.api import Finding
 
 COLUMNS = ("id", "text", "label", "source", "labeler", "labeled_at", "split")
 Row = dict[str, Any]
@@ -40,3 +42,12 @@ def write_rows(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def ids_shown_by(bench: Bench, finding: Finding) -> set[str]:
+    """The ids that the command of a finding shows, a `provreg sql`, as the shell reads it."""
+    program, command, query = shlex.split(finding.samples.look)
+    assert (program, command) == ("provreg", "sql")
+    names, rows = bench.open().sql(query)
+    place = names.index("id" if "id" in names else "new_id")
+    return {row[place] for row in rows}

@@ -52,7 +52,8 @@ class Question:
     """What is screened: `version` of `dataset`, and its changes after `base`.
 
     `by` are the groupings that were asked for, none for those that a check has by default.
-    `split_at` divides time into training and test.
+    `split_at` divides time into training and test. `since`: the base was asked for, and what was
+    there before is none of the question; else `base` is the first version, and all is.
     """
 
     dataset: str
@@ -60,6 +61,7 @@ class Question:
     base: int
     by: tuple[Grouping, ...]
     split_at: datetime | None = None
+    since: bool = False
 
     @property
     def reference(self) -> str:
@@ -153,6 +155,18 @@ def entries_with(question: Question, **columns: str | None) -> Samples:
     return Samples("entries", condition, look)
 
 
+def relabelings_where(question: Question, condition: str) -> Samples:
+    """The relabelings that meet an SQL condition over `old_…` and `new_…` columns."""
+    query = (
+        "select version, new_id, old_label, new_label, old_labeler, new_labeler, old_labeled_at,"
+        f" new_labeled_at from changes where dataset = {literal(question.dataset)}"
+        f" and version > {question.base} and version <= {question.version}"
+        f" and list_contains(kinds, 'relabeled') and {condition}"
+        " order by version, new_id"
+    )
+    return Samples("changes", f"relabeled and {condition}", f"provreg sql {_shell_word(query)}")
+
+
 def changes_with(question: Question, kind: str, **columns: str | int | None) -> Samples:
     """The changes of one `kind` whose `columns` of the view `changes` have these values."""
     condition = _equal(columns)
@@ -160,11 +174,30 @@ def changes_with(question: Question, kind: str, **columns: str | int | None) -> 
         return Samples("changes", f"{kind} and {condition}", f"provreg log {question.dataset}")
     query = (
         "select version, new_id, old_label, new_label, old_labeler, new_labeler, new_source"
-        f" from changes where dataset = {_literal(question.dataset)}"
+        f" from changes where dataset = {literal(question.dataset)}"
         f" and version > {question.base} and version <= {question.version}"
-        f" and list_contains(kinds, {_literal(kind)}) and {condition} order by version, new_id"
+        f" and list_contains(kinds, {literal(kind)}) and {condition} order by version, new_id"
     )
     return Samples("changes", f"{kind} and {condition}", f"provreg sql {_shell_word(query)}")
+
+
+def entries_where(question: Question, condition: str, look: str = "") -> Samples:
+    """The samples of the screened version that meet an SQL condition over the views of a check.
+
+    `look` is the condition for `provreg sql`, which reads `entries` and `changes` of one dataset
+    as `mine` and `since`; without it, the command counts samples by version.
+    """
+    if not look:
+        return Samples("entries", condition, f"provreg blame {question.reference} --by version")
+    own = f"from {{}} where dataset = {literal(question.dataset)}"
+    query = (
+        f"with mine as ({own.format('entries')} and version = {question.version}),"
+        f" since as ({own.format('changes')} and version > {question.base}"
+        f" and version <= {question.version})"
+        " select content, id, label, split, source, labeler, labeled_at from mine"
+        f" where {look} order by content, id"
+    )
+    return Samples("entries", condition, f"provreg sql {_shell_word(query)}")
 
 
 def _shell_word(text: str) -> str:
@@ -174,10 +207,11 @@ def _shell_word(text: str) -> str:
 
 def _equal(columns: Mapping[str, str | int | None]) -> str:
     return " and ".join(
-        f"{name} is null" if value is None else f"{name} = {_literal(value)}"
+        f"{name} is null" if value is None else f"{name} = {literal(value)}"
         for name, value in columns.items()
     )
 
 
-def _literal(value: str | int) -> str:
+def literal(value: str | int) -> str:
+    """A value as SQL has it."""
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"

@@ -11,11 +11,17 @@ from importlib.metadata import EntryPoint, entry_points
 from provreg.core.encoding.text import printable, quoted
 from provreg.errors import UsageError
 from provreg.screening.api import Check
-from provreg.screening.checks import relabels
+from provreg.screening.checks import duplicates, names, origins, relabels, times
 
 GROUP = "provreg.checks"
 # provreg's own checks, in the order of their pages.
-OWN: tuple[Check, ...] = (relabels.CHECK,)
+OWN: tuple[Check, ...] = (
+    duplicates.CHECK,
+    times.CHECK,
+    names.CHECK,
+    origins.CHECK,
+    relabels.CHECK,
+)
 
 
 def checks(names: Sequence[str] = ()) -> list[Check]:

@@ -6,7 +6,7 @@ Each notice names samples. A notice refuses nothing: that is the policy's (`cont
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.core.changes.changes import BIT, Changes
-from provreg.core.encoding.lookalikes import Spellings
+from provreg.core.encoding.lookalikes import lookalikes, pair_in_words
 from provreg.core.encoding.text import quoted, quoted_ascii
 from provreg.core.manifest.columns import Mask, RowNumbers, take_rows, whole
 from provreg.core.rows.row_hash import without_dictionary
@@ -25,8 +25,6 @@ _SHOWN = 3
 _MOST_NAMES = 10_000
 # A class is rare below this share of the median class, if that has enough samples to tell.
 _RARE, _MEDIAN = 0.02, 100
-# A new name is taken for a misspelled one if it has at most this share of the other's samples.
-_MISSPELLED = 0.2
 # Files are unlike the others if so large a share is of another kind.
 _USUAL, _ENOUGH_FILES, _SAMPLE = 0.9, 20, 1000
 _KINDS = {
@@ -157,8 +155,8 @@ def _classes(changes: Changes, touched: RowNumbers) -> Iterator[Notice]:
     if padded:
         names = _listed(quoted_ascii(name) for name in padded)
         yield notice("blank-padded-class", f"classes with blanks at an end: {names}", *padded)
-    for a, b in _lookalikes(now, totals, before):
-        text = f"classes that look alike: {_pair(a, b, totals)}"
+    for a, b, _ in lookalikes(now, totals, before)[:_SHOWN]:
+        text = f"classes that look alike: {pair_in_words(a, b, totals)}"
         yield notice("similar-classes", text, a, b)
 
 
@@ -169,37 +167,11 @@ def _lookalike_names(changes: Changes, touched: RowNumbers, column: str) -> Iter
         return
     here = take_rows(entries.select([column]), touched).column(column)
     before = _counts(changes.old.column(column))
-    for a, b in _lookalikes(_counts(here), totals, before):
+    for a, b, _ in lookalikes(_counts(here), totals, before)[:_SHOWN]:
         mask = np.asarray(pc.fill_null(pc.equal(without_dictionary(here), a), False), np.bool_)
         rows = touched[mask]
-        text = f"{column}s that look alike: {_pair(a, b, totals)}"
+        text = f"{column}s that look alike: {pair_in_words(a, b, totals)}"
         yield Notice(f"similar-{column}s", text, len(rows), _ids(entries, rows), (a, b))
-
-
-def _lookalikes(
-    now: Mapping[str, int], totals: Mapping[str, int], before: Mapping[str, int]
-) -> list[tuple[str, str]]:
-    """(name, other) for the names of `now` that look like another of `totals`, the rarer first."""
-    spellings = Spellings(totals)
-    pairs: dict[frozenset[str], tuple[str, str]] = {}
-    for name in now:
-        others = spellings.alike(name)
-        if name not in before:
-            others += [
-                other
-                for other in spellings.misspelled(name)
-                if totals[name] <= _MISSPELLED * totals[other]
-            ]
-        for other in others:
-            rarer_first = sorted((name, other), key=lambda one: (totals[one], one))
-            pairs.setdefault(frozenset(rarer_first), (rarer_first[0], rarer_first[1]))
-    return list(pairs.values())[:_SHOWN]
-
-
-def _pair(a: str, b: str, totals: Mapping[str, int]) -> str:
-    plain = all(name.isascii() and name == name.strip() for name in (a, b))
-    show = quoted if plain else quoted_ascii
-    return f"{show(a)} ({totals[a]:,}) and {show(b)} ({totals[b]:,})"
 
 
 def _equal_contents(entries: pa.Table, touched: RowNumbers) -> Iterator[Notice]:

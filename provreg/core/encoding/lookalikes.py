@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+from provreg.core.encoding.text import quoted, quoted_ascii
 
 # Letters that look like a Latin letter in common fonts, from Unicode's confusables.txt (UTS #39),
 # in lower case: Cyrillic, Greek, Armenian, and two digits.
@@ -16,15 +18,20 @@ _LATIN = str.maketrans(
     "\u0570\u0578\u057d\u0581\u0131\u0251\u026101",
     "abrekmhopctyxbsijhldqwvayeikvoptuxwhnugiagol",
 )
+# What joins words is left out, but between digits: version 1.1 is not version 11.
 _JOINTS = re.compile(r"[\s_.\-]+")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d) (?=\d)")
 # Shorter names often differ in one letter on purpose. Of longer ones every part would be compared.
 _SHORTEST, _LONGEST = 4, 64
+# A new name is taken for a misspelled one if it has at most this share of the other's samples.
+_MISSPELLED = 0.2
 
 
 def skeleton(name: str) -> str:
     """A text that is equal for names that look alike; for comparisons only."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return _JOINTS.sub("", folded.translate(_LATIN))
+    words = _BETWEEN_DIGITS.sub("_", _JOINTS.sub(" ", folded))
+    return words.replace(" ", "").translate(_LATIN)
 
 
 class Spellings:
@@ -78,3 +85,35 @@ def _is_typing_error(name: str, other: str) -> bool:
         for text in (a, b)
     ]
     return not any(alone)
+
+
+def lookalikes(
+    now: Iterable[str], totals: Mapping[str, int], before: Iterable[str]
+) -> list[tuple[str, str, bool]]:
+    """(name, other, whether they look the same) for the names of `now` that are like another of
+    `totals`, the rarer first.
+
+    `totals` has the samples of each name. Those of a typing error alone are pairs of a name that is
+    not in `before` and one that has far more samples.
+    """
+    spellings, known = Spellings(totals), set(before)
+    pairs: dict[frozenset[str], tuple[str, str, bool]] = {}
+    for name in now:
+        others = [(other, True) for other in spellings.alike(name)]
+        if name not in known:
+            others += [
+                (other, False)
+                for other in spellings.misspelled(name)
+                if totals[name] <= _MISSPELLED * totals[other]
+            ]
+        for other, same in others:
+            rarer, frequent = sorted((name, other), key=lambda one: (totals[one], one))
+            pairs.setdefault(frozenset((name, other)), (rarer, frequent, same))
+    return list(pairs.values())
+
+
+def pair_in_words(a: str, b: str, totals: Mapping[str, int]) -> str:
+    """Two names and their numbers of samples, in ASCII where they could not be told apart."""
+    plain = all(name.isascii() and name == name.strip() for name in (a, b))
+    show = quoted if plain else quoted_ascii
+    return f"{show(a)} ({totals[a]:,}) and {show(b)} ({totals[b]:,})"

@@ -90,7 +90,12 @@ def screen(
                 hint="proposals are not; `provreg check` says what else is missing",
             )
     question = Question(
-        version.head.dataset, version.head.version, base.head.version, tuple(by), split_at
+        version.head.dataset,
+        version.head.version,
+        base.head.version,
+        tuple(by),
+        split_at,
+        since=against is not None,
     )
     tables = {
         "part_entries": _entries(workspace, [version, base]),
