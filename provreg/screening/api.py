@@ -111,8 +111,8 @@ class Finding:
 
     `seen` and `expected` are sentences. `group` is what the samples have in common, such as
     `{"labeler": "dora"}`. `samples` says which they are, `count` how many; `ids` has them in order
-    once they were looked up (all of a warning or error, none of a note). `explanations` is what
-    else could explain what was seen.
+    once they were looked up (all of a warning or error, none of a note), or from a check that knows
+    them anyway. `explanations` is what else could explain what was seen.
     """
 
     check: str
@@ -190,12 +190,15 @@ def entries_where(question: Question, condition: str, look: str = "") -> Samples
     if not look:
         return Samples("entries", condition, f"provreg blame {question.reference} --by version")
     own = f"from {{}} where dataset = {literal(question.dataset)}"
+    tables = [f"mine as ({own.format('entries')} and version = {question.version})"]
+    if "from since" in look:
+        tables.append(
+            f"since as ({own.format('changes')} and version > {question.base}"
+            f" and version <= {question.version})"
+        )
     query = (
-        f"with mine as ({own.format('entries')} and version = {question.version}),"
-        f" since as ({own.format('changes')} and version > {question.base}"
-        f" and version <= {question.version})"
-        " select content, id, label, split, source, labeler, labeled_at from mine"
-        f" where {look} order by content, id"
+        f"with {', '.join(tables)} select content, id, label, split, source, labeler, labeled_at"
+        f" from mine where {look} order by content, id"
     )
     return Samples("entries", condition, f"provreg sql {_shell_word(query)}")
 

@@ -122,7 +122,8 @@ def _findings(
     """The findings of one check, with the ids of those that are more than notes."""
     answers = {name: ask(sql) for name, sql in check.queries(question).items()}
     for finding in check.find(answers, question):
-        yield finding if finding.severity is Severity.NOTE else _with_ids(finding, ask)
+        known = finding.ids or finding.severity is Severity.NOTE
+        yield finding if known else _with_ids(finding, ask)
 
 
 def _with_ids(finding: Finding, ask: Callable[[str], pa.Table]) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from provreg.core.encoding.text import counted, quoted
 from provreg.screening import standards
@@ -18,50 +19,57 @@ _SHOWN = 3
 
 
 def _queries(question: Question) -> Mapping[str, str]:
-    repeated = _REPEATED.format(entries="entries", columns=", label, split")
+    """SQL for (kind, a, b, contents, samples, ids): the most frequent pairs of labels or splits,
+    and before them, where `a` is null, all contents of a kind."""
+    repeated = _REPEATED.format(entries="entries", columns=", id, label, split")
     touched = "where content in (select new_content from changes)" if question.since else ""
-    groups = f"""
-        with repeated as ({repeated}), several as (
-            select content, count(*) as samples, count(distinct label) as labels,
-                   count(distinct split) as splits, min(label) as a, max(label) as b,
-                   min(split) as c, max(split) as d
-            from repeated {touched} group by content having count(*) > 1)"""
+    ids = "(select list(distinct id order by id) from repeated join several using (content)"
     return {
-        "counts": f"""{groups}
-            select 'label' as kind, count(*) as contents, sum(samples) as samples
-            from several where labels > 1
-            union all
-            select 'split', count(*), sum(samples) from several where splits > 1
-            union all
-            select 'repeated', count(*), sum(samples) from several
-            where labels <= 1 and splits <= 1
-            order by kind""",
-        "pairs": f"""{groups}, pairs as (
-                select 'label' as kind, a, b, count(*) as contents
+        "kinds": f"""
+            with repeated as materialized ({repeated}), several as materialized (
+                select content, count(*) as samples, count(distinct label) as labels,
+                       count(distinct split) as splits, min(label) as a, max(label) as b,
+                       min(split) as c, max(split) as d
+                from repeated {touched} group by content having count(*) > 1),
+            pairs as (
+                select 'label' as kind, a, b, count(*) as contents, sum(samples) as samples
                 from several where labels > 1 group by all
                 union all
-                select 'split', c, d, count(*) from several where splits > 1 group by all)
-            from pairs qualify row_number() over (
-                partition by kind order by contents desc, a, b) <= {_SHOWN}
-            order by kind, contents desc, a, b""",
+                select 'split', c, d, count(*), sum(samples)
+                from several where splits > 1 group by all
+                union all
+                select 'repeated', null, null, count(*), sum(samples)
+                from several where labels <= 1 and splits <= 1 having count(*) > 0),
+            kinds as (
+                select kind, null as a, null as b, sum(contents) as contents,
+                       sum(samples) as samples,
+                       case kind when 'label' then {ids} where labels > 1)
+                                 when 'split' then {ids} where splits > 1) end as ids
+                from pairs group by kind),
+            shown as (
+                select *, null as ids from pairs where a is not null
+                qualify row_number() over (
+                    partition by kind order by contents desc, a, b) <= {_SHOWN})
+            from kinds union all from shown order by kind, contents desc, a nulls first, b"""
     }
 
 
 def _find(tables: Tables, question: Question) -> Iterator[Finding]:
-    pairs: dict[str, list[str]] = {"label": [], "split": [], "repeated": []}
-    for pair in tables["pairs"].to_pylist():
-        words = f"{quoted(pair['a'])} and {quoted(pair['b'])} ({pair['contents']:,})"
-        pairs[pair["kind"]].append(words)
-    for row in tables["counts"].to_pylist():
-        if row["contents"]:
-            yield _finding(row["kind"], row["contents"], int(row["samples"]), pairs, question)
+    rows = tables["kinds"].to_pylist()
+    for row in rows:
+        if row["a"] is None:
+            pairs = [
+                f"{quoted(pair['a'])} and {quoted(pair['b'])} ({int(pair['contents']):,})"
+                for pair in rows
+                if pair["kind"] == row["kind"] and pair["a"] is not None
+            ]
+            yield _finding(row, ", ".join(pairs), question)
 
 
-def _finding(
-    kind: str, contents: int, samples: int, pairs: Mapping[str, list[str]], question: Question
-) -> Finding:
-    have = counted(contents, "content has", "contents have")
-    listed = f"({counted(samples, 'sample')}): {', '.join(pairs[kind])}"
+def _finding(row: Mapping[str, Any], pairs: str, question: Question) -> Finding:
+    kind, samples = row["kind"], int(row["samples"])
+    have = counted(int(row["contents"]), "content has", "contents have")
+    listed = f"({counted(samples, 'sample')}): {pairs}"
     seen, expected, explanations = {
         "label": (
             f"{have} several labels {listed}",
@@ -100,6 +108,7 @@ def _finding(
         ),
         explanations=explanations,
         standards=CHECK.standards,
+        ids=tuple(row["ids"] or ()),
     )
 
 

@@ -46,7 +46,7 @@ def _queries(question: Question) -> Mapping[str, str]:
             select source, samples, (select count(*) from entries) as total, first from now
             join (select new_source as source, min(version) as first from changes
                   where new_source is not null group by all) using (source)
-            where source not in (select source from base)
+            where source not in (select distinct source from base)
             and samples >= {_MANY}
             order by samples desc, source limit {_MOST}""",
     }
