@@ -53,3 +53,7 @@ def test_five_versions_of_toolformer(person: Person, toolformer: Path) -> None:
     )
     assert len(shown.splitlines()) < 40
     ann("verify toolformer@3 --data similarity-0.8.json")
+
+    # People who label and publish as they should give no more than notes.
+    findings = ann("screen toolformer --json").json["findings"]
+    assert {finding["severity"] for finding in findings} <= {"note"}

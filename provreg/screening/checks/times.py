@@ -28,6 +28,8 @@ _COLLECTED = f"try_cast(nullif(regexp_extract(id, '{_ID_TIME}', 1), '') as times
 _KEY = f"nullif(regexp_extract(id, '^(.+)@{_ID_TIME.removeprefix('(?:^|@)')}', 1), '')"
 # Time zones that were left out and clocks that are wrong explain no more.
 _TOLERATED, _DAY = "interval 1 day", timedelta(days=1)
+# Heads have the time in whole seconds.
+_SECOND = "interval 1 second"
 _SHOWN = 5
 _RELABELED = "relabeled and new_labeled_at is not null and old_labeled_at is not null"
 
@@ -37,7 +39,7 @@ def _queries(question: Question) -> Mapping[str, str]:
         f"select '{kind}' as kind, labeler, gap from ({sql})"
         for kind, sql in {
             "early": f"select labeler, {_COLLECTED} - labeled_at as gap from entries"
-            f" where {_early(question)}",
+            f" where {_early(question, margin=_SECOND)}",
             "future": f"select labeler, gap from ({_touched_last(question)})",
             "backwards": "select new_labeler as labeler, old_labeled_at - new_labeled_at as gap"
             f" from changes where {_RELABELED} and new_labeled_at < old_labeled_at",
@@ -47,7 +49,7 @@ def _queries(question: Question) -> Mapping[str, str]:
         with by_labeler as (
             select kind, labeler, count(*) as samples,
                    count(*) filter (gap > {_TOLERATED}) as far
-            from ({rows}) where gap > interval 0 second group by all)
+            from ({rows}) where gap > {_SECOND} group by all)
         select kind, labeler, samples as own, far as own_far,
                sum(samples) over (partition by kind) as samples,
                sum(far) over (partition by kind) as far
@@ -69,12 +71,11 @@ def _queries(question: Question) -> Mapping[str, str]:
     return queries
 
 
-def _early(question: Question, *, tolerated: str = "") -> str:
-    margin = f" - {tolerated}" if tolerated else ""
+def _early(question: Question, *, margin: str) -> str:
     since = " and id in (select new_id from changes)" if question.since else ""
     return (
         f"labeled_at is not null and {_TIMED} and id like '%Z'"
-        f" and labeled_at < {_COLLECTED}{margin}{since}"
+        f" and labeled_at < {_COLLECTED} - {margin}{since}"
     )
 
 
@@ -155,16 +156,15 @@ def _contradiction(row: Mapping[str, Any], question: Question) -> Finding:
         seen=f"{counted(count, 'sample was', 'samples were')} {seen}, {much}; most, {own:,}, {by}",
         expected=expected,
         count=count,
-        samples=_samples_of(kind, question, _TOLERATED if far else ""),
+        samples=_samples_of(kind, question, _TOLERATED if far else _SECOND),
         explanations=explanations,
         standards=CHECK.standards,
     )
 
 
-def _samples_of(kind: str, question: Question, tolerated: str) -> Samples:
-    margin = tolerated or "interval 0 second"
+def _samples_of(kind: str, question: Question, margin: str) -> Samples:
     if kind == "early":
-        condition = _early(question, tolerated=tolerated)
+        condition = _early(question, margin=margin)
         return entries_where(question, condition, condition.replace("from changes", "from since"))
     if kind == "future":
         condition = f"id in (select id from ({_touched_last(question)}) where gap > {margin})"

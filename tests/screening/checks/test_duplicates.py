@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 from conftest import Bench
 from tabular import ids_shown_by, ingest_rows
 
 from provreg.readers.api import ReadOptions
-from provreg.screening.api import Finding, Severity
+from provreg.screening import catalog
+from provreg.screening.api import Finding, Question, Severity, Tables
+from provreg.screening.checks import duplicates
 
 PETS = {f"train/cat/{n}.jpg": b"cat %d" % n for n in range(5)}
 
@@ -38,8 +43,14 @@ def test_equal_bytes_of_one_class_and_split_are_a_note(bench: Bench) -> None:
 
 
 def test_equal_bytes_with_two_labels_are_an_error_with_their_ids(bench: Bench) -> None:
-    _ingest(bench, PETS | {"train/dog/1.jpg": b"cat 1", "train/dog/2.jpg": b"dog 2"})
-    (found,) = _findings(bench).values()
+    again = {
+        "train/cat/again.jpg": b"cat 4",
+        "test/cat/5.jpg": b"cat 5",
+        "test/cat/6.jpg": b"cat 5",
+    }
+    _ingest(bench, PETS | again | {"train/dog/1.jpg": b"cat 1", "train/dog/2.jpg": b"dog 2"})
+    found = _findings(bench)["other label"]
+    assert ids_shown_by(bench, found) == set(found.ids)
     assert found.severity is Severity.ERROR
     assert found.ids == ("train/cat/1.jpg", "train/dog/1.jpg")
     assert "'cat' and 'dog' (1)" in found.seen
@@ -95,3 +106,24 @@ def test_labels_that_are_kept_as_digests_are_told_apart(bench: Bench) -> None:
     found = _findings(bench)["other label"]
     assert len(found.ids) == 3
     assert ids_shown_by(bench, found) == set(found.ids)
+
+
+@pytest.mark.parametrize("against", [None, "pets@1"])
+def test_the_conditions_of_findings_give_the_samples(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, against: str | None
+) -> None:
+    """Those that are looked up by their condition, as the findings of other checks are."""
+    old = PETS | {"train/dog/1.jpg": b"cat 1", "train/cat/again.jpg": b"cat 2"}
+    _ingest(bench, old)
+    _ingest(bench, old | {"train/dog/3.jpg": b"cat 3", "test/cat/4.jpg": b"cat 4"})
+    known = _findings(bench, against=against)
+
+    def forgotten(tables: Tables, question: Question) -> Iterator[Finding]:
+        for finding in duplicates.CHECK.find(tables, question):
+            yield replace(finding, ids=())
+
+    check = replace(duplicates.CHECK, find=forgotten)
+    monkeypatch.setattr(catalog, "OWN", (check,))
+    assert {kind: found.ids for kind, found in _findings(bench, against=against).items()} == {
+        kind: found.ids for kind, found in known.items()
+    }

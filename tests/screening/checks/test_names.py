@@ -58,6 +58,7 @@ def test_attack_classes_and_sources_that_look_alike(bench: Bench, column: str) -
 
 def test_a_new_name_one_letter_from_an_established_one_is_a_note(bench: Bench) -> None:
     rows = _rows("jonas")
+    rows[9]["labeler"] = "Jonas"
     ingest_rows(bench, rows)
     rows[0] |= {"labeler": "jomas", "label": "class 1"}
     ingest_rows(bench, rows)

@@ -82,6 +82,7 @@ def test_attack_labels_in_the_name_of_somebody_else(bench: Bench) -> None:
     _both(bench, rows, "bob")
     rows[1] |= {"label": "class 2", "labeler": "alice"}
     rows[5] |= {"label": "class 1", "labeler": "alice"}
+    rows[6] |= {"label": "class 2", "labeler": "bob"}
     _both(bench, rows, "bob")
     (found,) = _findings(bench, "alice", "bob")
     assert (found.group, found.severity) == ({"labeler": "alice"}, Severity.WARNING)
@@ -93,7 +94,9 @@ def test_labelers_who_are_no_principals_give_no_finding(bench: Bench) -> None:
     rows = _rows(labeler="ann7")
     _both(bench, rows, "alice")
     rows[0] |= {"label": "class 1", "labeler": "bob"}
-    _both(bench, rows, "alice")
+    _both(bench, rows, "bob")
+    rows[1] |= {"label": "class 2", "labeler": "alice"}
+    _both(bench, rows, "bob")
     assert not _findings(bench, "alice", "bob")
 
 
@@ -101,8 +104,25 @@ def test_a_large_new_source_is_a_note_and_a_small_one_nothing(bench: Bench) -> N
     rows = _rows(1000)
     ingest_rows(bench, rows)
     more = [row | {"id": f"t{row['id']}", "source": "x' or 'a'='a"} for row in rows[:300]]
-    few = [row | {"id": f"u{row['id']}", "source": "attic"} for row in rows[:9]]
+    few = [row | {"id": f"u{row['id']}", "source": "attic"} for row in rows[:30]]
     ingest_rows(bench, [*rows, *more, *few])
     (found,) = _findings(bench)
     assert found.group == {"source": "x' or 'a'='a"}
     assert (found.severity, found.count) == (Severity.NOTE, 300)
+
+
+def test_what_a_revoked_version_brought_is_an_error(bench: Bench) -> None:
+    rows = _rows()
+    ingest_rows(bench, rows)
+    for row in rows[:2]:
+        row["label"] = "class 9"
+    ingest_rows(bench, rows)
+    rows[0]["label"] = "class 0"
+    ingest_rows(bench, rows)
+    roles = {"revoke": ["alice"]}
+    bench.open(**roles).revoke("pets@2", "poison", bench.signer())
+    found = next(
+        one for one in _findings(bench, roles=roles) if one.group == {"standing": "revoked"}
+    )
+    assert found.severity is Severity.ERROR
+    assert found.ids == ("s0001",)
