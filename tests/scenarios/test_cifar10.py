@@ -80,6 +80,7 @@ def test_poisoned_images_are_refused_and_attributed(
     ann.trusts(ann)
     train = cifar10 / "train"
     ann(f"ingest {train} --name cifar10 --source cifar --labeler krizhevsky --sign key:my.key")
+    assert ann("screen cifar10 --json").json["findings"] == []
     bad = Path(shutil.copytree(train, ann.folder / "bad", copy_function=os.link))
     done = poison(bad, cifar10 / "test")
 

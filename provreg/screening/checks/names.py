@@ -110,8 +110,8 @@ CHECK = Check(
     " new and has at most a fifth of the other's samples, are notes. Names that differ in digits"
     " are not compared",
     assumptions="names that look alike are meant to be one, or to be mistaken",
-    cannot_see=f"more than {_MOST_NAMES:,} names of a column; look-alikes of rare letters, and of"
-    " several letters for one (rn for m)",
+    cannot_see=f"more than {_MOST_NAMES:,} names of a column; labelers of annotations;"
+    " look-alikes of rare letters, and of several letters for one (rn for m)",
     standards=(standards.POISON_TRAINING_DATA, standards.OWASP_SUPPLY_CHAIN),
     queries=_queries,
     find=_find,

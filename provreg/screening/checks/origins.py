@@ -178,7 +178,8 @@ CHECK = Check(
     f" {_MANY} samples and {_MANY_SHARE:.0%} of all; it is a note",
     assumptions="the policy in force is the right one; names of labelers are those of principals",
     cannot_see="what versions before the base brought apart from each other; samples that a later,"
-    " trusted version changed again; many small new sources",
+    " trusted version changed again; many small new sources;"
+    " samples that are revoked one by one",
     standards=(
         standards.SUPPLY_CHAIN_DATA,
         standards.PUBLISH_POISONED_DATASETS,
