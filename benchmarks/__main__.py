@@ -23,6 +23,7 @@ from benchmarks.lines import (
     manifests,
     memory,
     peers,
+    screening,
     small_versions,
     startup,
     tables,
@@ -32,7 +33,7 @@ from benchmarks.references import References
 
 # In this order, so that what a broken-off run leaves is what matters most.
 _GROUPS = (files, diffs, verifying, startup, tables, manifests, blames, small_versions, memory,
-           loading, peers)  # fmt: skip
+           loading, screening, peers)  # fmt: skip
 _CORES = 2
 _OUTPUT = CHECKOUT / "build" / "benchmarks"
 

@@ -18,7 +18,7 @@ _MODULES = {
     "contents": "registry",
     "diff": "registry", "neighbours": "registry", "blame": "registry", "impact": "registry",
     "verify": "registry", "sync": "registry", "sizes": "registry", "part_files": "registry",
-    "small_versions": "registry", "whole_history": "registry",
+    "screen": "registry", "small_versions": "registry", "whole_history": "registry",
     "duckdb_sha256": "duckdb_peer", "duckdb_read": "duckdb_peer", "duckdb_join": "duckdb_peer",
     "image_passes": "loading", "shard_passes": "loading",
     "first_plain_batch": "loading", "first_verified_batch": "loading",

@@ -114,6 +114,21 @@ def sync(registry: str, public: str, number: str) -> dict[str, Any]:
     return {"seconds": taken, "damaged": len(damaged)}
 
 
+def screen(registry: str, public: str) -> dict[str, Any]:
+    """The exact and counted checks of the newest version and its whole history, of which
+    the index knows."""
+    from provreg.screening.api import Severity
+
+    opened = Registry.open(Path(registry), key=Path(public))
+    opened.sync()
+    taken, found = timed(lambda: opened.screen("data"))
+    return {
+        "seconds": taken,
+        "checks": list(found.checks),
+        "above_note": len(found.above(Severity.WARNING)),
+    }
+
+
 def small_versions(registry: str, key: str, folder: str) -> dict[str, Any]:
     """Ingests every file of `folder` as a version, in this process; seconds of CPU of each."""
     import time

@@ -148,9 +148,10 @@ class Check:
     find: Callable[[Tables, Question], Iterable[Finding]]
 
 
-def entries_with(question: Question, **columns: str | None) -> Samples:
-    """The samples of the screened version whose `columns` have these values."""
-    condition = _equal(columns)
+def entries_with(question: Question, *conditions: str, **columns: str | None) -> Samples:
+    """The samples of the screened version whose `columns` have these values, and that meet the
+    SQL `conditions`."""
+    condition = " and ".join([*conditions, *([_equal(columns)] if columns else [])])
     look = f"provreg show {question.reference} --ids --where {_shell_word(condition)}"
     return Samples("entries", condition, look)
 

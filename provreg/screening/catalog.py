@@ -11,7 +11,19 @@ from importlib.metadata import EntryPoint, entry_points
 from provreg.core.encoding.text import printable, quoted
 from provreg.errors import UsageError
 from provreg.screening.api import Check
-from provreg.screening.checks import duplicates, names, origins, relabels, times
+from provreg.screening.checks import (
+    bursts,
+    duplicates,
+    flips,
+    floods,
+    mixes,
+    names,
+    nights,
+    origins,
+    relabels,
+    sizes,
+    times,
+)
 
 GROUP = "provreg.checks"
 # provreg's own checks, in the order of their pages.
@@ -21,6 +33,12 @@ OWN: tuple[Check, ...] = (
     names.CHECK,
     origins.CHECK,
     relabels.CHECK,
+    flips.CHECK,
+    nights.CHECK,
+    mixes.CHECK,
+    floods.CHECK,
+    sizes.CHECK,
+    bursts.CHECK,
 )
 
 

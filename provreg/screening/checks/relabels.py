@@ -14,12 +14,24 @@ from provreg.screening.statistics.comparison import compare, is_worth_a_note
 
 # A manifest does not say which labels somebody looked at and left alone. So relabelings are divided
 # by the labels that stood: those that each labeler had set, or that a version found.
-_RELABELED = "relabeled and old_label is not null and new_label is not null"
-_OLD_STRATUM = (
-    "old_label as label, coalesce(old_source, new_source) as source, new_delivery as delivery"
-)
-_NEW_STRATUM = "new_label as label, new_source as source, new_delivery as delivery"
+RELABELED = "relabeled and old_label is not null and new_label is not null"
 _STRATUM = "label, source, delivery"
+# Strata are as fine as this many cells of groups and strata allow: of very many, each has too few
+# labels to say anything, and all of them take long.
+_MOST_CELLS = 1_000_000
+_OLD_STRATUM = (
+    "old_label as label, case when (select by_source from fine) then"
+    " coalesce(old_source, new_source) end as source,"
+    " case when (select by_delivery from fine) then new_delivery end as delivery"
+)
+_NEW_STRATUM = (
+    "new_label as label, case when (select by_source from fine) then new_source end as source,"
+    " case when (select by_delivery from fine) then new_delivery end as delivery"
+)
+_BASE_STRATUM = (
+    "label, case when (select by_source from fine) then source end as source,"
+    " case when (select by_delivery from fine) then delivery end as delivery"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +68,22 @@ def _queries(question: Question) -> Mapping[str, str]:
 
 def _query(family: _Family) -> str:
     """SQL for (grp, label, source, delivery, events, labels): relabelings of so many labels."""
-    if family.column in ("version", "signer"):
+    by_version = family.column in ("version", "signer")
+    own = family.column.removeprefix("new_").removeprefix("old_")
+    groups = "count(*) from versions" if by_version else f"count(distinct {own}) from base"
+    fine = f"""
+        fine as (
+            select cells <= {_MOST_CELLS} as by_source,
+                   cells * deliveries <= {_MOST_CELLS} as by_delivery
+            from (
+                select (select {groups}) * count(distinct label) * count(distinct source) as cells,
+                       count(distinct delivery) as deliveries from base))"""
+    if by_version:
         # What a version found: the labels of the base, and what the versions before it changed.
         return f"""
-            with moves as (
-                select (select min(version) from versions) as version, {_STRATUM}, count(*) as n
+            with {fine}, moves as (
+                select (select min(version) from versions) as version, {_BASE_STRATUM},
+                       count(*) as n
                 from base group by all
                 union all
                 select version, {_OLD_STRATUM}, -count(*) from changes
@@ -75,21 +98,21 @@ def _query(family: _Family) -> str:
                 from versions v join moves m on m.version < v.version group by all
                 union all
                 select {family.column}, {_OLD_STRATUM}, count(*), 0 from changes
-                where {_RELABELED} group by all)
+                where {RELABELED} group by all)
             where label is not null group by all order by all"""
     if family.column == "new_labeler":
         relabeled = f"select new_labeler as grp, {_OLD_STRATUM}, count(*) as events, count(*) as n"
     else:
         relabeled = f"select {family.column} as grp, {_OLD_STRATUM}, count(*) as events, 0 as n"
-    own = family.column.removeprefix("new_").removeprefix("old_")
     return f"""
+        with {fine}
         select grp, {_STRATUM}, sum(events) as events, sum(n) as labels
         from (
-            select {own} as grp, {_STRATUM}, 0 as events, count(*) as n from base group by all
+            select {own} as grp, {_BASE_STRATUM}, 0 as events, count(*) as n from base group by all
             union all
             select new_{own}, {_NEW_STRATUM}, 0, count(*) from changes where injected group by all
             union all
-            {relabeled} from changes where {_RELABELED} group by all
+            {relabeled} from changes where {RELABELED} group by all
             {_later_labels(family)})
         where grp is not null and label is not null group by all order by all"""
 
@@ -100,7 +123,7 @@ def _later_labels(family: _Family) -> str:
         return ""
     return (
         f"union all select new_labeler, {_NEW_STRATUM}, 0, count(*) from changes"
-        f" where {_RELABELED} group by all"
+        f" where {RELABELED} group by all"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from provreg.screening.api import Effect, Severity
-from provreg.screening.statistics.rates import LEVEL, Counts, Rates, excess_rates
+from provreg.screening.statistics.rates import LEAST_EXCESS, LEVEL, Counts, Rates, excess_rates
 
 # Strata are as fine as this many cells of groups and strata allow.
 _MOST_CELLS = 20_000_000
 _STRATA = (("label", "source", "delivery"), ("label", "source"), ("label",), ())
+MOST_NOTES = 20
 # Far beyond what honest people do: an error.
 _FAR_RATIO, _FAR_P = 10.0, 1e-6
 
@@ -48,11 +49,11 @@ def compare(table: pa.Table, family: str) -> Iterator[Group]:
     rates = excess_rates(events, labels, classes)
     for place, name in enumerate(names.to_pylist()):
         effect = effect_of(rates, place, family)
-        yield Group(name, int(labels[place].sum()), _severity(rates, place), effect)
+        yield Group(name, int(labels[place].sum()), severity_of(rates, place), effect)
 
 
-def effect_of(rates: Rates, place: int, family: str) -> Effect:
-    """The effect of one group of `rates`."""
+def effect_of(rates: Rates, place: int, family: str, tests: int = 0) -> Effect:
+    """The effect of one group of `rates`, of as many `tests`, by default one a group."""
     observed, expected = float(rates.observed[place]), float(rates.expected[place])
     return Effect(
         observed,
@@ -63,7 +64,7 @@ def effect_of(rates: Rates, place: int, family: str) -> Effect:
         float(rates.p[place]),
         float(rates.q[place]),
         family,
-        len(rates.p),
+        tests or len(rates.p),
     )
 
 
@@ -72,7 +73,8 @@ def is_worth_a_note(group: Group) -> bool:
     return group.severity is not Severity.NOTE or group.effect.q <= LEVEL
 
 
-def _severity(rates: Rates, place: int) -> Severity:
+def severity_of(rates: Rates, place: int) -> Severity:
+    """How severe the excess of one group of `rates` is."""
     if not rates.flagged[place]:
         return Severity.NOTE
     far = rates.lower[place] >= _FAR_RATIO and rates.p[place] * len(rates.p) <= _FAR_P
@@ -101,3 +103,20 @@ def _codes(table: pa.Table, columns: tuple[str, ...]) -> Counts:
         own = encoded.to_numpy(zero_copy_only=False).astype(np.int64)
         codes = np.unique(codes * (own.max(initial=0) + 1) + own, return_inverse=True)[1]
     return codes.astype(np.int64)
+
+
+def cells_of(
+    names: Sequence[str], rates: Rates, family: str, tests: int
+) -> Iterator[tuple[int, Severity, Effect]]:
+    """(place, severity, effect) of the groups of `rates` that are worth a note: all that are more
+    than notes, and the least probable of those with LEAST_EXCESS, at most MOST_NOTES."""
+    notes = 0
+    for place in sorted(range(len(names)), key=lambda place: (rates.p[place], names[place])):
+        severity, effect = severity_of(rates, place), effect_of(rates, place, family, tests)
+        if severity is Severity.NOTE:
+            if effect.q > LEVEL or effect.observed - effect.expected < LEAST_EXCESS:
+                continue
+            notes += 1
+            if notes > MOST_NOTES:
+                continue
+        yield place, severity, effect

@@ -9,7 +9,7 @@ them and estimated from the bulk for many. Sources: Spiegelhalter 2005, Statisti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,23 +67,39 @@ def excess_rates(events: Counts, labels: Counts, classes: Counts | None = None) 
     while True:
         expected = _expected(events, labels, classes, flagged)
         p = np.where(expected > 0, _tail(observed, expected, flagged), 1.0)
-        least = np.maximum(expected, 1e-12)
-        lower = (
-            np.where(observed > 0, special.gammaincinv(np.maximum(observed, 1), LEVEL), 0.0) / least
-        )
-        upper = special.gammainccinv(observed + 1, LEVEL) / least
-        found = holm(p) & (lower >= LEAST_RATIO) & (observed - expected >= LEAST_EXCESS)
-        found |= flagged
-        if (found == flagged).all():
-            return Rates(observed, expected, lower, upper, p, benjamini_hochberg(p), flagged)
+        rates = rates_of(observed, expected, p)
+        found = rates.flagged | flagged
         # The worst first: what is flagged beside it may have been so by its weight alone.
         most = int(groups * _MOST_FLAGGED)
-        if flagged.sum() >= most:
-            return Rates(observed, expected, lower, upper, p, benjamini_hochberg(p), found)
+        if (found == flagged).all() or flagged.sum() >= most:
+            return replace(rates, flagged=found)
         order = np.argsort(np.where(flagged, np.inf, p), kind="stable")
         added = [group for group in order if found[group] and not flagged[group]]
         flagged = flagged.copy()
         flagged[added[: most - int(flagged.sum())]] = True
+
+
+def rates_of(observed: Floats, expected: Floats, p: Floats, tests: int = 0) -> Rates:
+    """The rates of events whose probabilities by chance are known: bounds, q and what is flagged.
+
+    `tests` is how many were made in all, where those with a p of 1 are left out.
+    """
+    left_out = np.ones(max(0, tests - len(p)))
+    all_p = np.concatenate([p, left_out])
+    least = np.maximum(expected, 1e-12)
+    lower = np.where(observed > 0, special.gammaincinv(np.maximum(observed, 1), LEVEL), 0.0) / least
+    upper = special.gammainccinv(observed + 1, LEVEL) / least
+    flagged = holm(all_p)[: len(p)] & (lower >= LEAST_RATIO) & (observed - expected >= LEAST_EXCESS)
+    q = benjamini_hochberg(all_p)[: len(p)]
+    return Rates(observed, expected, lower, upper, p, q, flagged)
+
+
+def overdispersed_tail(observed: Floats, expected: Floats, spread: float) -> Floats:
+    """The probability of at least `observed` events: negative binomial, with rates that differ by
+    a coefficient of variation of `spread`."""
+    shape = 1 / spread**2
+    chance = special.betainc(np.maximum(observed, 1), shape, expected / (shape + expected))
+    return np.where(observed > 0, chance, 1.0)
 
 
 def holm(p: Floats, level: float = LEVEL) -> Mask:
@@ -140,9 +156,7 @@ def _tail(observed: Floats, expected: Floats, flagged: Mask) -> Floats:
     """The probability of at least `observed` events in an honest group."""
     groups = int((~flagged).sum())
     if groups < _FEW:
-        shape = 1 / _ASSUMED_CV**2
-        chance = special.betainc(np.maximum(observed, 1), shape, expected / (shape + expected))
-        return np.where(observed > 0, chance, 1.0)
+        return overdispersed_tail(observed, expected, _ASSUMED_CV)
     y = np.log((observed + 0.5) / (expected + 0.5))[~flagged]
     centre = np.median(y)
     spread = 1.4826 * np.median(np.abs(y - centre))
