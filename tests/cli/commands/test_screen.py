@@ -53,7 +53,7 @@ def test_a_finding_fails_only_where_asked(flipped: Path, provreg: Run) -> None:
 
 
 def test_the_same_data_give_the_same_document(flipped: Path, provreg: Run) -> None:
-    first, second = (provreg("screen", "pets", "--json") for _ in range(2))
+    first, second = (provreg("screen", "pets", "--check", "relabels", "--json") for _ in range(2))
     assert first.out == second.out
     found = json.loads(first.out)["findings"][0]
     assert found["group"] == {"labeler": "ann3"}
