@@ -43,6 +43,11 @@ chance, `q` the share of false finds among all findings of the family up to here
 Exit codes: 0, or 1 if a finding is at least as severe as `--fail-on`. The same registry gives the same report, byte for
 byte. The document of `--json` is `schemas/output/screen.v1.json`.
 
+The plots show the power of the counted checks: how often, in simulations with fixed seeds, a warning names the one who does so
+many times as much as others (for `mixes` a note suffices, for `bursts` there are notes only). Honest people differ in them by a
+coefficient of variation of 0.5. `flips`, `floods`, `sizes` and `bursts` are simulated as counts whose expectation is known.
+`relabels`, ten labelers of 500 labels, honest rate 1 %: found in 3 % of simulations at 2 times, 38 % at 3, 94 % at 5 and 100 % at 10 times. `python docs/generate_power.py` draws the plots anew.
+
 ## Checks
 """
 _WRITING = """\
@@ -88,6 +93,9 @@ def _section(check: Check) -> str:
     for name, text in facts.items():
         item = f"- **{name}**: {text}."
         lines += textwrap.wrap(item, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    plot = PAGE.with_suffix("") / f"{check.name}.svg"
+    if plot.exists():
+        lines += ["", f"![How often `{check.name}` finds what](screening/{plot.name})"]
     return "\n".join([*lines, ""])
 
 

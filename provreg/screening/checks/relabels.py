@@ -28,10 +28,6 @@ _NEW_STRATUM = (
     "new_label as label, case when (select by_source from fine) then new_source end as source,"
     " case when (select by_delivery from fine) then new_delivery end as delivery"
 )
-_BASE_STRATUM = (
-    "label, case when (select by_source from fine) then source end as source,"
-    " case when (select by_delivery from fine) then delivery end as delivery"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +66,29 @@ def _query(family: _Family) -> str:
     """SQL for (grp, label, source, delivery, events, labels): relabelings of so many labels."""
     by_version = family.column in ("version", "signer")
     own = family.column.removeprefix("new_").removeprefix("old_")
-    groups = "count(*) from versions" if by_version else f"count(distinct {own}) from base"
-    fine = f"""
-        fine as (
+    groups = "count(*) from versions" if by_version else f"approx_count_distinct({own}) from base"
+    column = "null" if by_version else own
+    # Grouped by no more columns than are used, which takes half as long.
+    stood = f"""
+        fine as materialized (
             select cells <= {_MOST_CELLS} as by_source,
                    cells * deliveries <= {_MOST_CELLS} as by_delivery
             from (
-                select (select {groups}) * count(distinct label) * count(distinct source) as cells,
-                       count(distinct delivery) as deliveries from base))"""
+                select (select {groups}) * approx_count_distinct(label)
+                       * approx_count_distinct(source) as cells,
+                       approx_count_distinct(delivery) as deliveries from base)),
+        stood as materialized (
+            select {column} as grp, label, source, case when (select by_delivery from fine)
+                   then delivery end as delivery, count(*) as n
+            from base where (select by_source from fine) group by all
+            union all
+            select {column}, label, null, null, count(*)
+            from base where not (select by_source from fine) group by all)"""
     if by_version:
         # What a version found: the labels of the base, and what the versions before it changed.
         return f"""
-            with {fine}, moves as (
-                select (select min(version) from versions) as version, {_BASE_STRATUM},
-                       count(*) as n
-                from base group by all
+            with {stood}, moves as (
+                select (select min(version) from versions) as version, {_STRATUM}, n from stood
                 union all
                 select version, {_OLD_STRATUM}, -count(*) from changes
                 where removed or relabeled group by all
@@ -105,10 +109,10 @@ def _query(family: _Family) -> str:
     else:
         relabeled = f"select {family.column} as grp, {_OLD_STRATUM}, count(*) as events, 0 as n"
     return f"""
-        with {fine}
+        with {stood}
         select grp, {_STRATUM}, sum(events) as events, sum(n) as labels
         from (
-            select {own} as grp, {_BASE_STRATUM}, 0 as events, count(*) as n from base group by all
+            select grp, {_STRATUM}, 0 as events, n from stood
             union all
             select new_{own}, {_NEW_STRATUM}, 0, count(*) from changes where injected group by all
             union all
