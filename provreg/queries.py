@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provreg.core.encoding.listing import Listing
@@ -162,19 +163,22 @@ class RegistryQueries:
         by: Sequence[Grouping] = (),
         checks: Sequence[str] = (),
         split_at: datetime | None = None,
+        gold: Path | str | None = None,
         progress: Progress | None = None,
     ) -> Screening:
         """What the checks find in a version and its changes after `against`, or in its history.
 
         `by` are the groupings to count by, `checks` the names of those to run, all by default;
-        `split_at` divides time into training and test. Raises UsageError for unknown names, and
-        where `against` is not an earlier version of the same line, NotInstalledError without scipy.
+        `split_at` divides time into training and test; `gold` is a labels file of true labels.
+        Raises UsageError for unknown names, and where `against` is not an earlier version of the
+        same line, InputError as labels files do, NotInstalledError without scipy.
         """
-        from provreg.flows.screen.screen import screen
+        from provreg.flows.screen.screen import read_gold, screen
 
         with needs_extra("screen"):
             from provreg.screening.catalog import checks as checks_named
         chosen = checks_named(checks)
+        true_labels = None if gold is None else read_gold(Path(gold))
         version = self.resolve(reference)
         base = None if against is None else self.resolve(against)
         with self._synced(progress) as workspace:
@@ -186,6 +190,7 @@ class RegistryQueries:
                 chosen,
                 by=by,
                 split_at=split_at,
+                gold=true_labels,
                 progress=progress,
             )
 

@@ -12,6 +12,7 @@ from provreg.core.encoding.text import printable, quoted
 from provreg.errors import UsageError
 from provreg.screening.api import Check
 from provreg.screening.checks import (
+    annotators,
     bursts,
     duplicates,
     flips,
@@ -39,6 +40,7 @@ OWN: tuple[Check, ...] = (
     floods.CHECK,
     sizes.CHECK,
     bursts.CHECK,
+    annotators.CHECK,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,7 @@ EXAMPLES = (
     "provreg screen cifar10",
     "provreg screen cifar10@10 --against cifar10@9 --fail-on warning",
     "provreg screen cifar10 --by labeler --by version --check relabels",
+    "provreg screen photos --check annotators --gold gold.csv",
     "provreg screen events --split-at 2026-01-01T00:00:00Z --json",
 )
 _LISTED = 10
@@ -72,6 +74,12 @@ def screen(
             help="Divides time into training and test, such as 2026-01-01T00:00:00Z.",
         ),
     ] = None,
+    gold: Annotated[
+        Path | None,
+        typer.Option(
+            "--gold", metavar="FILE", help="Labels file of samples whose true label is known."
+        ),
+    ] = None,
     fail_on: Annotated[
         Least | None,
         typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe."),
@@ -100,6 +108,7 @@ def screen(
             by=[grouping.value for grouping in by or ()],
             checks=check or (),
             split_at=_moment(split_at),
+            gold=gold,
             progress=progress,
         )
     warn_damaged(opened.damaged, output)

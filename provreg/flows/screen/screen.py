@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from provreg.core.encoding.text import counted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.entry import NO_ENTRIES, TIMESTAMP
 from provreg.core.manifest.head import PartRef
-from provreg.errors import NotFoundError, UsageError
+from provreg.errors import InputError, NotFoundError, UsageError
 from provreg.executors.api import Progress
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.lineage import Ancestor, lineage, place_of
 from provreg.flows.verify.manifest import checked_part
+from provreg.readers.api import LabelsOptions
+from provreg.readers.labels import read_labels
 from provreg.screening.api import Check, Finding, Grouping, Question, Severity
 from provreg.store.index.index import with_part
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
+_GOLD = pa.schema([("id", _TEXT), ("label", _TEXT)])
 _LINE = pa.schema(
     [("head", _TEXT), ("version", pa.int32()), ("created", TIMESTAMP), ("signed_at", TIMESTAMP),
      ("standing", _TEXT), ("signer", _TEXT), ("signers", _TEXTS), ("principals", _TEXTS),
@@ -66,9 +70,12 @@ def screen(
     *,
     by: Sequence[Grouping] = (),
     split_at: datetime | None = None,
+    gold: pa.Table | None = None,
     progress: Progress | None = None,
 ) -> Screening:
     """Runs `checks` on `version` and its changes after `against`, None for all of its history.
+
+    `gold` has the `id` and the true `label` of some samples, as far as they are known.
 
     Whether a version is trusted is looked at, and not required. Raises UsageError where `against`
     is no earlier version of the same line, NotFoundError where a version between is not in the
@@ -104,6 +111,7 @@ def screen(
             [_of_line(ancestor, later=ancestor is not base) for ancestor in line[place:]],
             schema=_LINE,
         ),
+        "gold": _GOLD.empty_table() if gold is None else gold.select(_GOLD.names),
     }
     found: list[Finding] = []
     with workspace.index.screening(tables) as ask:
@@ -114,6 +122,18 @@ def screen(
     return Screening(
         version, base, tuple(by), tuple(check.name for check in checks), tuple(_ordered(found))
     )
+
+
+def read_gold(path: Path) -> pa.Table:
+    """The ids and true labels in a labels file. Raises as `readers.labels.read_labels`, and
+    InputError for one without labels."""
+    labels = read_labels(path, LabelsOptions())
+    if "label" not in labels.column_names or labels.column("label").null_count:
+        raise InputError(
+            f"{quoted(str(path))} has no label for some of its ids",
+            hint="gold labels are rows of id and label",
+        )
+    return labels.select(_GOLD.names).cast(_GOLD)
 
 
 def _findings(
