@@ -69,6 +69,8 @@ Views that the SQL can use:
 - `base`: the same of the version after which changes are looked at, by default the first.
 - `changes`: a row for each sample that a later version changed: `version`, `signer`, a boolean for each kind of change
   (`relabeled`, …), and `old_…` and `new_…` of every column of an entry.
+- `base_by_labeler`, `base_by_source`, `entries_by_labeler`, `entries_by_source`: counts `n` by that column and `label`. They are
+  made once for all checks.
 - `dated`: `entries` with the `version` and `signer` that last changed each sample.
 - `versions`: `version`, `created`, `signed_at`, `standing`, `signer`, `signers` and `principals` of each version from the base on.
 """

@@ -12,6 +12,8 @@ Views that a check's SQL can use (docs/reference/screening.md, "Writing a check"
   first version.
 - `changes`: a row for each sample that a later version changed: `version`, `signer`, a boolean for
   each kind of change (`relabeled`, …), and `old_…` and `new_…` of every column of an entry.
+- `base_by_labeler`, `base_by_source`, `entries_by_labeler`, `entries_by_source`: counts `n` by
+  that column and `label`. They are made once for all checks.
 - `dated`: `entries` with the `version` and `signer` that last changed each sample.
 - `versions`: the versions from `base` to the screened one: `version`, `created`, `signed_at`,
   `standing`, `signer`, `signers` and `principals` (lists).
@@ -53,7 +55,8 @@ class Question:
 
     `by` are the groupings that were asked for, none for those that a check has by default.
     `split_at` divides time into training and test. `since`: the base was asked for, and what was
-    there before is none of the question; else `base` is the first version, and all is.
+    there before is none of the question; else `base` is the first version, and all is. `distinct`
+    says how many labelers, sources and labels the version has, at most.
     """
 
     dataset: str
@@ -62,6 +65,7 @@ class Question:
     by: tuple[Grouping, ...]
     split_at: datetime | None = None
     since: bool = False
+    distinct: Mapping[Literal["labeler", "source", "label"], int] = field(default_factory=dict)
 
     @property
     def reference(self) -> str:

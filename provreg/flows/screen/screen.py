@@ -96,13 +96,19 @@ def screen(
                 f"{ancestor.head.dataset}@{ancestor.head.version} is not in the index",
                 hint="proposals are not; `provreg check` says what else is missing",
             )
+    head = version.head
     question = Question(
-        version.head.dataset,
-        version.head.version,
+        head.dataset,
+        head.version,
         base.head.version,
         tuple(by),
         split_at,
         since=against is not None,
+        distinct={
+            "labeler": head.labelers.distinct,
+            "source": head.sources.distinct,
+            "label": len(head.classes) or head.samples,
+        },
     )
     tables = {
         "part_entries": _entries(workspace, [version, base]),

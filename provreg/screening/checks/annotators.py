@@ -49,14 +49,17 @@ def _queries(_question: Question) -> Mapping[str, str]:
             where a.label is not null and a.labeler is not null order by all""",
         "labels": f"{answers} select sample, id, label from annotated order by sample",
         "gold": """
-            with answers as (
-                select id, a.labeler as labeler, a.label as answer
-                from entries, unnest(annotations) as t(a)
+            with known as (
+                select id, e.label, labeler, annotations, gold.label as truth
+                from entries e join gold using (id)),
+            answers as (
+                select a.labeler as labeler, a.label as answer, truth
+                from known, unnest(annotations) as t(a)
                 union all
-                select id, labeler, label from entries where annotations is null)
+                select labeler, label, truth from known where annotations is null)
             select labeler, count(*) as answers,
-                   count(*) filter (where answer is distinct from gold.label) as wrong
-            from answers join gold using (id) where labeler is not null
+                   count(*) filter (where answer is distinct from truth) as wrong
+            from answers where labeler is not null
             group by all order by all""",
     }
 

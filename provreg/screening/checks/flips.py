@@ -32,7 +32,7 @@ def _queries(question: Question) -> Mapping[str, str]:
             group by all order by all"""
         queries[f"labels by {grouping}"] = f"""
             with stood as materialized (
-                select {grouping} as grp, label, count(*) as n from base group by all
+                select {grouping} as grp, label, n from base_by_{grouping}
                 union all
                 select new_{grouping}, new_label, count(*) from changes
                 where injected group by all

@@ -27,8 +27,8 @@ def _queries(question: Question) -> Mapping[str, str]:
     queries = {
         f"mix by {grouping}": f"""
             with cells as (
-                select {grouping} as grp, label, count(*) as own from entries
-                where {grouping} is not null and label is not null group by all)
+                select {grouping} as grp, label, n as own from entries_by_{grouping}
+                where {grouping} is not null and label is not null)
             select *, cast(sum(own) over (partition by label) as bigint) - own as reference
             from cells order by grp, label"""
         for grouping in asked
@@ -41,8 +41,8 @@ def _queries(question: Question) -> Mapping[str, str]:
                 select new_source as grp, new_label as label, count(*) as own, 0 as reference
                 from changes where injected group by all
                 union all
-                select source, label, 0, count(*) from base
-                where source in (select new_source from changes where injected) group by all)
+                select source, label, 0, n from base_by_source
+                where source in (select new_source from changes where injected))
             where label is not null group by all order by all"""
     return queries
 

@@ -32,12 +32,15 @@ def _queries(_: Question) -> Mapping[str, str]:
 
 def _query(column: str) -> str:
     """SQL for (name, samples, before): the samples of a name now, and in the base."""
-    short = "where label_digest is null" if column == "label" else ""
+    tally = "labeler" if column == "labeler" else "source"
+    # Instead of a long label there is its digest.
+    short = "where label not like 'blake3:%'" if column == "label" else ""
     return f"""
-        select name, sum(now) as samples, sum(old) as before from (
-            select {column} as name, count(*) as now, 0 as old from entries {short} group by all
+        select name, cast(sum(now) as bigint) as samples,
+               cast(sum(old) as bigint) as before from (
+            select {column} as name, n as now, 0 as old from entries_by_{tally} {short}
             union all
-            select {column}, 0, count(*) from base {short} group by all)
+            select {column}, 0, n from base_by_{tally} {short})
         where name is not null group by name having sum(now) > 0
         order by samples desc, name limit {_MOST_NAMES + 1}"""
 

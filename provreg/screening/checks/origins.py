@@ -42,11 +42,12 @@ def _queries(question: Question) -> Mapping[str, str]:
             group by all order by all""",
         "versions": "select version, standing, principals from versions order by version",
         "sources": f"""
-            with now as (select source, count(*) as samples from entries group by all)
-            select source, samples, (select count(*) from entries) as total, first from now
+            with now as (select source, sum(n) as samples from entries_by_source group by all)
+            select source, cast(samples as bigint) as samples,
+                   (select cast(sum(samples) as bigint) from now) as total, first from now
             join (select new_source as source, min(version) as first from changes
                   where new_source is not null group by all) using (source)
-            where source not in (select distinct source from base)
+            where source not in (select source from base_by_source)
             and samples >= {_MANY}
             order by samples desc, source limit {_MOST}""",
     }

@@ -19,15 +19,6 @@ _STRATUM = "label, source, delivery"
 # Strata are as fine as this many cells of groups and strata allow: of very many, each has too few
 # labels to say anything, and all of them take long.
 _MOST_CELLS = 1_000_000
-_OLD_STRATUM = (
-    "old_label as label, case when (select by_source from fine) then"
-    " coalesce(old_source, new_source) end as source,"
-    " case when (select by_delivery from fine) then new_delivery end as delivery"
-)
-_NEW_STRATUM = (
-    "new_label as label, case when (select by_source from fine) then new_source end as source,"
-    " case when (select by_delivery from fine) then new_delivery end as delivery"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,78 +47,78 @@ _FAMILIES = {
 
 def _queries(question: Question) -> Mapping[str, str]:
     return {
-        family.name: _query(family)
+        family.name: _query(family, question)
         for grouping in question.groupings("labeler", "source")
         for family in _FAMILIES[grouping]
     }
 
 
-def _query(family: _Family) -> str:
+def _query(family: _Family, question: Question) -> str:
     """SQL for (grp, label, source, delivery, events, labels): relabelings of so many labels."""
-    by_version = family.column in ("version", "signer")
     own = family.column.removeprefix("new_").removeprefix("old_")
-    groups = "count(*) from versions" if by_version else f"approx_count_distinct({own}) from base"
-    column = "null" if by_version else own
-    # Grouped by no more columns than are used, which takes half as long.
-    stood = f"""
-        fine as materialized (
-            select cells <= {_MOST_CELLS} as by_source,
-                   cells * deliveries <= {_MOST_CELLS} as by_delivery
-            from (
-                select (select {groups}) * approx_count_distinct(label)
-                       * approx_count_distinct(source) as cells,
-                       approx_count_distinct(delivery) as deliveries from base)),
-        stood as materialized (
-            select {column} as grp, label, source, case when (select by_delivery from fine)
-                   then delivery end as delivery, count(*) as n
-            from base where (select by_source from fine) group by all
-            union all
-            select {column}, label, null, null, count(*)
-            from base where not (select by_source from fine) group by all)"""
-    if by_version:
+    groups = question.distinct.get("labeler", 1) if own == "labeler" else 1
+    cells = groups * question.distinct.get("source", 1) * question.distinct.get("label", 1)
+    is_fine = cells <= _MOST_CELLS
+    old, new = _stratum("old_", is_fine=is_fine), _stratum("new_", is_fine=is_fine)
+    if own in ("version", "signer"):
         # What a version found: the labels of the base, and what the versions before it changed.
         return f"""
-            with {stood}, moves as (
-                select (select min(version) from versions) as version, {_STRATUM}, n from stood
+            with moves as (
+                select (select min(version) from versions) as version, {_stood("null", is_fine)}
                 union all
-                select version, {_OLD_STRATUM}, -count(*) from changes
+                select version, null, {old}, -count(*) from changes
                 where removed or relabeled group by all
                 union all
-                select version, {_NEW_STRATUM}, count(*) from changes
+                select version, null, {new}, count(*) from changes
                 where injected or relabeled group by all)
             select cast(grp as text) as grp, {_STRATUM}, sum(events) as events,
                    sum(labels) as labels
             from (
-                select v.{family.column} as grp, {_STRATUM}, 0 as events, sum(m.n) as labels
+                select v.{own} as grp, {_STRATUM}, 0 as events, sum(m.n) as labels
                 from versions v join moves m on m.version < v.version group by all
                 union all
-                select {family.column}, {_OLD_STRATUM}, count(*), 0 from changes
-                where {RELABELED} group by all)
+                select {own}, {old}, count(*), 0 from changes where {RELABELED} group by all)
             where label is not null group by all order by all"""
-    if family.column == "new_labeler":
-        relabeled = f"select new_labeler as grp, {_OLD_STRATUM}, count(*) as events, count(*) as n"
-    else:
-        relabeled = f"select {family.column} as grp, {_OLD_STRATUM}, count(*) as events, 0 as n"
+    # A labeler who relabels has looked at that label, too.
+    looked_at = "count(*)" if family.column == "new_labeler" else "0"
+    # Labels set by relabeling can be replaced as well.
+    later = (
+        f"union all select new_labeler, {new}, 0, count(*) from changes"
+        f" where {RELABELED} group by all"
+    )
     return f"""
-        with {stood}
         select grp, {_STRATUM}, sum(events) as events, sum(n) as labels
         from (
-            select grp, {_STRATUM}, 0 as events, n from stood
+            select grp, {_STRATUM}, 0 as events, n from (select {_stood(own, is_fine)})
             union all
-            select new_{own}, {_NEW_STRATUM}, 0, count(*) from changes where injected group by all
+            select new_{own}, {new}, 0, count(*) from changes where injected group by all
             union all
-            {relabeled} from changes where {RELABELED} group by all
-            {_later_labels(family)})
+            select {family.column}, {old}, count(*), {looked_at} from changes
+            where {RELABELED} group by all
+            {later if family.column == "old_labeler" else ""})
         where grp is not null and label is not null group by all order by all"""
 
 
-def _later_labels(family: _Family) -> str:
-    """Labels set by relabeling, which can be replaced as well."""
-    if family.column != "old_labeler":
-        return ""
+def _stood(own: str, is_fine: bool) -> str:
+    """The rest of a SELECT of (grp, label, source, delivery, n): labels of the base."""
+    if is_fine or own == "delivery":
+        source, delivery = ("source", "delivery") if is_fine else ("null", "null")
+        return (
+            f"{own} as grp, label, {source} as source, {delivery} as delivery, count(*) as n"
+            " from base group by all"
+        )
+    tally = "base_by_labeler" if own == "labeler" else "base_by_source"
+    return f"{own} as grp, label, null as source, null as delivery, n from {tally}"
+
+
+def _stratum(side: str, *, is_fine: bool) -> str:
+    """The columns of a stratum, of one side of a change."""
+    if not is_fine:
+        return f"{side}label as label, null as source, null as delivery"
+    # A sample's source and delivery are those that it has now.
     return (
-        f"union all select new_labeler, {_NEW_STRATUM}, 0, count(*) from changes"
-        f" where {RELABELED} group by all"
+        f"{side}label as label, coalesce(new_source, old_source) as source,"
+        " coalesce(new_delivery, old_delivery) as delivery"
     )
 
 

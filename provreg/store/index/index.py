@@ -23,7 +23,13 @@ from provreg.core.manifest.entry import ENTRY
 from provreg.errors import DamagedError, StorageError, UsageError
 from provreg.store.files import hint_of_disk
 from provreg.store.index.rows import NewVersion, rows_of
-from provreg.store.index.views import ENTRY_COLUMNS, SCREENING_VIEWS, TABLES, VIEWS
+from provreg.store.index.views import (
+    ENTRY_COLUMNS,
+    SCREENING_TALLIES,
+    SCREENING_VIEWS,
+    TABLES,
+    VIEWS,
+)
 from provreg.store.private.folders import locked
 
 # Another number means another layout: the file is then deleted and made again.
@@ -255,15 +261,19 @@ class Index:
 
     @contextmanager
     def screening(self, tables: Mapping[str, pa.Table]) -> Iterator[Callable[[str], pa.Table]]:
-        """A function that answers the queries of checks, over the views of `SCREENING_VIEWS`.
+        """A function that answers the queries of checks, over the views of `SCREENING_VIEWS` and
+        the tables of `SCREENING_TALLIES`.
 
         `tables` are `part_entries`, as for `query`; `screened`, whose row has the digests `head`
         and `base`; `line`, the versions between, of which `later` says that their changes count;
         and what the checks need beside these.
         """
         with self._attached(tables, SCREENING_VIEWS) as connection:
+            tallies = dict(SCREENING_TALLIES)
 
             def ask(sql: str) -> pa.Table:
+                for name in [name for name in tallies if name in sql]:
+                    connection.execute(f"create temp table {name} as {tallies.pop(name)}")
                 return connection.sql(sql).to_arrow_table()
 
             with self._failures():

@@ -99,3 +99,9 @@ create view dated as
     from entries e left join touched t on t.id = e.id
     join line l on l.version = coalesce(t.version, (select min(version) from line));
 """
+# Counts of labels that several checks need, and that are made when the first of them asks.
+SCREENING_TALLIES = {
+    f"{view}_by_{column}": f"select {column}, label, count(*) as n from {view} group by all"
+    for view in ("base", "entries")
+    for column in ("labeler", "source")
+}
