@@ -48,6 +48,25 @@ many times as much as others (for `mixes` a note suffices, for `bursts` there ar
 coefficient of variation of 0.5. `flips`, `floods`, `sizes` and `bursts` are simulated as counts whose expectation is known.
 `relabels`, ten labelers of 500 labels, honest rate 1 %: found in 3 % of simulations at 2 times, 38 % at 3, 94 % at 5 and 100 % at 10 times. `python docs/generate_power.py` draws the plots anew.
 
+## Using findings
+
+Leave out the samples of warnings and errors, or let them weigh less. All loaders take a selection; `weights` are in the
+order of the loaded samples.
+
+```python
+registry = provreg.Registry.open(policy="policy.toml")
+found = registry.screen("cifar10")
+samples = provreg.load("cifar10", data="train", select=provreg.Selection(exclude=found.ids()))
+
+samples = provreg.load("cifar10", data="train")
+weights = samples.weights(found.weights(0.1))                 # float64, one a sample
+torch.utils.data.WeightedRandomSampler(weights, len(weights))
+LogisticRegression().fit(x, y, sample_weight=weights)         # scikit-learn; ART's classifiers pass it on
+```
+
+An id that the version does not have is an error: a list of an older version would silently let a renamed sample in. Look
+at the samples before: a finding is a reason to look, not a verdict.
+
 ## Checks
 """
 _WRITING = """\

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from blake3 import blake3
 
 from provreg.core.encoding.digest import blake3_digest
@@ -48,6 +49,7 @@ from provreg.readers.tables.named_files.row_access import RowAccess
 
 # The bytes of a file, or a row's columns by name.
 Payload: TypeAlias = bytes | Mapping[str, Any]
+Weights: TypeAlias = npt.NDArray[np.float64]
 
 _SHARED = "loading"
 _TOGETHER = 256
@@ -232,6 +234,24 @@ class VerifiedSamples:
         ]
         targets = np.concatenate([chunk.to_numpy() for chunk in chunks]).astype(np.int64)
         return targets if self._chosen is None else targets[self._chosen.rows]
+
+    def weights(self, weights: Mapping[str, float], default: float = 1.0) -> Weights:
+        """The weight of each sample, by its id, in the order of `self`: float64 of shape (len,).
+
+        Samples that `weights` does not name have the weight `default`. Raises NotFoundError for an
+        id that the version does not have, UsageError for weights that are negative or no numbers.
+        """
+        ids = pa.array(weights, pa.string())
+        values = np.fromiter(weights.values(), np.float64, len(ids))
+        if not np.isfinite([*values, default]).all() or min([*values, default]) < 0:
+            raise UsageError("weights are numbers from 0")
+        rows = pc.index_in(ids, value_set=self._manifest.table().column("id").combine_chunks())
+        if rows.null_count:
+            missing = ids.filter(rows.is_null())[0].as_py()
+            raise NotFoundError(f"no sample {quoted(missing)} to weigh", sample=missing)
+        found = np.full(len(self._manifest), default)
+        found[rows.to_numpy()] = values
+        return found if self._chosen is None else found[self._chosen.rows]
 
     @property
     def chosen_digest(self) -> str | None:

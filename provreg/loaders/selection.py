@@ -34,7 +34,8 @@ class Selection:
     """The samples that meet all conditions; None is no condition.
 
     `split`, `label`, `source` and `labeler` are a string or several, one of which must be the
-    sample's; the labelers of its annotations are labelers of it, too. `ids` are ids of samples.
+    sample's; the labelers of its annotations are labelers of it, too. `ids` are ids of samples,
+    `exclude` those of samples that are not loaded.
     `where` is an SQL condition on the columns of an entry (docs/reference/sql.md), or a SELECT from
     `entries` with a column `id`.
     """
@@ -45,6 +46,7 @@ class Selection:
     labeler: Names | None = None
     ids: Names | None = None
     where: str | None = None
+    exclude: Names | None = None
 
     @classmethod
     def of(cls, select: Selection | str | None) -> Selection:
@@ -96,6 +98,9 @@ class Selection:
             mask &= _with_ids(entries, ids)
         if self.where is not None:
             mask &= _where(entries, self.where)
+        excluded = _texts(self.exclude, "exclude")
+        if excluded is not None:
+            mask &= ~_with_ids(entries, excluded, doing="exclude")
         return mask
 
 
@@ -116,11 +121,11 @@ def _is_one_of(column: pa.ChunkedArray, wanted: pa.Array) -> npt.NDArray[np.bool
     return np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
 
 
-def _with_ids(entries: pa.Table, ids: pa.Array) -> npt.NDArray[np.bool_]:
+def _with_ids(entries: pa.Table, ids: pa.Array, *, doing: str = "select") -> npt.NDArray[np.bool_]:
     rows = pc.index_in(ids, value_set=entries.column("id").combine_chunks())
     if rows.null_count:
         missing = ids.filter(rows.is_null())[0].as_py()
-        raise NotFoundError(f"no sample {quoted(missing)} to select", sample=missing)
+        raise NotFoundError(f"no sample {quoted(missing)} to {doing}", sample=missing)
     mask = np.zeros(entries.num_rows, np.bool_)
     mask[rows.to_numpy()] = True
     return mask

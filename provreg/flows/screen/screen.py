@@ -56,6 +56,15 @@ class Screening:
         """How many findings have this severity."""
         return sum(finding.severity is severity for finding in self.findings)
 
+    def ids(self, least: Severity = Severity.WARNING) -> list[str]:
+        """The ids in findings of at least this severity, each once: for `Selection(exclude=…)`."""
+        found = (sample for finding in self.above(least) for sample in finding.ids)
+        return sorted(set(found), key=str.encode)
+
+    def weights(self, weight: float = 0.0, least: Severity = Severity.WARNING) -> dict[str, float]:
+        """`weight` for each of `ids`: for `VerifiedSamples.weights`."""
+        return dict.fromkeys(self.ids(least), weight)
+
     def above(self, least: Severity) -> list[Finding]:
         """The findings of at least this severity."""
         return [finding for finding in self.findings if finding.severity.rank >= least.rank]
