@@ -59,9 +59,9 @@ found = registry.screen("cifar10")
 samples = provreg.load("cifar10", data="train", select=provreg.Selection(exclude=found.ids()))
 
 samples = provreg.load("cifar10", data="train")
-weights = samples.weights(found.weights(0.1))                 # float64, one a sample
+weights = samples.weights(found.weights(0.1))  # float64, one a sample
 torch.utils.data.WeightedRandomSampler(weights, len(weights))
-LogisticRegression().fit(x, y, sample_weight=weights)         # scikit-learn; ART's classifiers pass it on
+LogisticRegression().fit(x, y, sample_weight=weights)  # scikit-learn; ART's classifiers pass it on
 ```
 
 An id that the version does not have is an error: a list of an older version would silently let a renamed sample in. Look
