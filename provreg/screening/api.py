@@ -14,6 +14,7 @@ Views that a check's SQL can use (docs/reference/screening.md, "Writing a check"
   each kind of change (`relabeled`, …), and `old_…` and `new_…` of every column of an entry.
 - `base_by_labeler`, `base_by_source`, `entries_by_labeler`, `entries_by_source`: counts `n` by
   that column and `label`. They are made once for all checks.
+- `gold`: `id` and true `label` (`--gold`). `pictures`: `content`, `phash`, `dhash` (`--phash`).
 - `dated`: `entries` with the `version` and `signer` that last changed each sample.
 - `versions`: the versions from `base` to the screened one: `version`, `created`, `signed_at`,
   `standing`, `signer`, `signers` and `principals` (lists).

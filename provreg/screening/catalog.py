@@ -19,6 +19,7 @@ from provreg.screening.checks import (
     floods,
     mixes,
     names,
+    near,
     nights,
     origins,
     relabels,
@@ -41,6 +42,7 @@ OWN: tuple[Check, ...] = (
     sizes.CHECK,
     bursts.CHECK,
     annotators.CHECK,
+    near.CHECK,
 )
 
 

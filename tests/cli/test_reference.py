@@ -118,4 +118,12 @@ def test_shared_options_mean_the_same_everywhere() -> None:
     # Labels are of what is taken in, or of the path compared; names of what is taken in or revoked;
     # lines of changes, or of rows; groups of blame, or of what is counted; time is divided for the
     # version to be, or for a question.
-    assert differ <= {"--labels", "--source", "--labeler", "--json-lines", "--by", "--split-at"}
+    assert differ <= {
+        "--labels",
+        "--source",
+        "--labeler",
+        "--json-lines",
+        "--by",
+        "--split-at",
+        "--data",
+    }

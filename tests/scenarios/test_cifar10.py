@@ -81,6 +81,8 @@ def test_poisoned_images_are_refused_and_attributed(
     train = cifar10 / "train"
     ann(f"ingest {train} --name cifar10 --source cifar --labeler krizhevsky --sign key:my.key")
     assert ann("screen cifar10 --json").json["findings"] == []
+    near = ann(f"screen cifar10 --check near --data {train} --phash --json").json["findings"]
+    assert {finding["severity"] for finding in near} <= {"note"}
     bad = Path(shutil.copytree(train, ann.folder / "bad", copy_function=os.link))
     done = poison(bad, cifar10 / "test")
 

@@ -25,6 +25,7 @@ EXAMPLES = (
     "provreg screen cifar10",
     "provreg screen cifar10@10 --against cifar10@9 --fail-on warning",
     "provreg screen cifar10 --by labeler --by version --check relabels",
+    "provreg screen cifar10 --data train/ --phash",
     "provreg screen photos --check annotators --gold gold.csv",
     "provreg screen events --split-at 2026-01-01T00:00:00Z --json",
 )
@@ -80,6 +81,17 @@ def screen(
             "--gold", metavar="FILE", help="Labels file of samples whose true label is known."
         ),
     ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="With --phash: the data. Repeatable; kept hashes suffice.",
+        ),
+    ] = None,
+    phash: Annotated[
+        bool, typer.Option("--phash", help="Compare pictures by perceptual hashes.")
+    ] = False,
     fail_on: Annotated[
         Least | None,
         typer.Option("--fail-on", help="Exit with 1 if a finding is at least this severe."),
@@ -100,7 +112,9 @@ def screen(
     from provreg.screening.api import Severity
 
     output = printing.output()
-    opened = open_registry(opening, output)
+    if data and not phash:
+        raise UsageError("--data is for --phash", hint="add --phash to compare the pictures")
+    opened = open_registry(opening, output, outside=tuple(data or ()))
     with output.progress("screening") as progress:
         found = opened.screen(
             ref,
@@ -109,6 +123,7 @@ def screen(
             checks=check or (),
             split_at=_moment(split_at),
             gold=gold,
+            pictures=(data or ()) if phash else None,
             progress=progress,
         )
     warn_damaged(opened.damaged, output)

@@ -15,14 +15,16 @@ from provreg.core.manifest.entry import NO_ENTRIES, TIMESTAMP
 from provreg.core.manifest.head import PartRef
 from provreg.errors import InputError, NotFoundError, UsageError
 from provreg.executors.api import Progress
+from provreg.flows.screen.pictures import picture_hashes
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.lineage import Ancestor, lineage, place_of
-from provreg.flows.verify.manifest import checked_part
+from provreg.flows.verify.manifest import checked_part, load_entries
 from provreg.readers.api import LabelsOptions
 from provreg.readers.labels import read_labels
 from provreg.screening.api import Check, Finding, Grouping, Question, Severity
 from provreg.store.index.index import with_part
+from provreg.store.private.picture_hashes import SCHEMA as HASHES
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 _GOLD = pa.schema([("id", _TEXT), ("label", _TEXT)])
@@ -80,11 +82,14 @@ def screen(
     by: Sequence[Grouping] = (),
     split_at: datetime | None = None,
     gold: pa.Table | None = None,
+    pictures: Sequence[Path] | None = None,
     progress: Progress | None = None,
 ) -> Screening:
     """Runs `checks` on `version` and its changes after `against`, None for all of its history.
 
-    `gold` has the `id` and the true `label` of some samples, as far as they are known.
+    `gold` has the `id` and the true `label` of some samples, as far as they are known. `pictures`
+    are the data whose pictures are compared, empty for those that were compared before, None for
+    none.
 
     Whether a version is trusted is looked at, and not required. Raises UsageError where `against`
     is no earlier version of the same line, NotFoundError where a version between is not in the
@@ -119,8 +124,18 @@ def screen(
             "label": len(head.classes) or head.samples,
         },
     )
+    hashes = HASHES.empty_table()
+    if pictures is not None:
+        hashes = picture_hashes(
+            workspace,
+            load_entries(workspace, head),
+            head.reading,
+            pictures,
+            progress=progress,
+        )
     tables = {
         "part_entries": _entries(workspace, [version, base]),
+        "pictures": hashes,
         "screened": pa.table({"head": [version.digest], "base": [base.digest]}),
         "line": pa.Table.from_pylist(
             [_of_line(ancestor, later=ancestor is not base) for ancestor in line[place:]],

@@ -1,4 +1,7 @@
-"""Pictures decoded as a whole, to find those that no program can show. Needs the extra `media`."""
+"""Pictures decoded: to find those that no program can show, and to compare what others show.
+
+Needs the extra `media`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from provreg.core.encoding.text import printable
 from provreg.errors import needs_extra
 
 with needs_extra("media"):
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
 # The endings of pictures that these decoders read.
 _PICTURE = re.compile(r".*\.(jpe?g|png|webp|gif|bmp|tiff?|ppm|pgm)", re.IGNORECASE | re.DOTALL)
@@ -45,3 +48,22 @@ def picture_complaint(data: bytes) -> str | None:
     except Exception as error:  # decoders of pictures raise anything
         return printable(str(error) or type(error).__name__)[:_MOST_SHOWN]
     return None
+
+
+def gray(data: bytes, *sides: tuple[int, int]) -> tuple[bytes, ...] | None:
+    """The picture `data` in gray, scaled to each of `sides` (width, height), a byte a pixel.
+
+    None for what cannot be decoded, as `picture_complaint`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    return None
+                upright = ImageOps.exif_transpose(picture).convert("L")
+                return tuple(
+                    upright.resize(side, Image.Resampling.LANCZOS).tobytes() for side in sides
+                )
+    except Exception:  # decoders of pictures raise anything
+        return None
