@@ -33,7 +33,7 @@ def dhash(pictures: Pixels) -> Hashes:
     """The dHash of gray pictures of shape (n, 8, 9): whether each pixel is lighter than the one to
     its left."""
     brighter = pictures[:, :, 1:] > pictures[:, :, :-1]
-    return _packed(brighter.reshape(len(pictures), -1))
+    return _packed(brighter.reshape(len(pictures), _SIDE * _SIDE))
 
 
 def _packed(bits: npt.NDArray[np.bool_]) -> Hashes:

@@ -145,6 +145,11 @@ def test_what_is_no_picture_is_passed_over(bench: Bench, data: Path) -> None:
     assert _groups(_screened(bench, data)) == []
 
 
+def test_no_picture_can_be_decoded(bench: Bench) -> None:
+    data = bench.write("data", {"cat/1.jpg": b"one", "dog/2.jpg": b"two"})
+    assert _groups(_screened(bench, data)) == []
+
+
 def test_hashes_are_kept_by_content(bench: Bench, data: Path) -> None:
     with Image.open(data / "cat/3.jpg") as picture:
         (data / "dog/copy.jpg").write_bytes(_jpeg(picture, 60))
