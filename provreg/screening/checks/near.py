@@ -89,9 +89,8 @@ _KINDS = {
 def _queries(_question: Question) -> Mapping[str, str]:
     return {
         "found": f"""{_TWINS}
-            select id, label, other_label, other_split, other_source from found
-            where other_label or other_split or other_source order by id""",
-        "all": f"{_TWINS} select count(*) as samples from found",
+            select id, label, source, other_label, other_split, other_source from found
+            order by id""",
         "twins by source": f"""{_TWINS}
             select source as grp, label, null as source, null as delivery,
                    count(*) filter (where id in (select id from found)) as events,
@@ -101,8 +100,8 @@ def _queries(_question: Question) -> Mapping[str, str]:
 
 
 def _find(tables: Tables, question: Question) -> Iterator[Finding]:
-    found, count = tables["found"], tables["all"].column("samples")[0].as_py()
-    if count:
+    found = tables["found"]
+    if count := found.num_rows:
         yield Finding(
             CHECK.name,
             Severity.NOTE,
@@ -121,6 +120,7 @@ def _find(tables: Tables, question: Question) -> Iterator[Finding]:
         if group.severity is Severity.NOTE:
             continue
         effect = group.effect
+        twins = found.filter(pc.equal(found.column("source"), group.name)).column("id").to_pylist()
         yield Finding(
             CHECK.name,
             group.severity,
@@ -129,7 +129,8 @@ def _find(tables: Tables, question: Question) -> Iterator[Finding]:
             f" {quoted(group.name)} look like another picture",
             expected=f"{effect.expected:.1f} at the rate of the other sources, in the same classes",
             count=int(effect.observed),
-            samples=entries_with(question, source=group.name),
+            samples=_with_ids(twins, question),
+            ids=tuple(twins),
             explanations="frames of a video, or pictures of one object from one place",
             standards=CHECK.standards,
             effect=effect,
@@ -158,8 +159,6 @@ def _near(kind: str, words: str, samples: pa.Table, question: Question) -> Findi
 
 
 def _with_ids(ids: list[str], question: Question) -> Samples:
-    if not ids:
-        return entries_with(question, "true")
     return entries_with(question, f"id in ({', '.join(map(literal, ids[:_SHOWN]))})")
 
 

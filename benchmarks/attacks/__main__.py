@@ -1,0 +1,137 @@
+"""Writes docs/attacks/README.md from what the attacks come to."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from benchmarks.attacks import attacks, others
+from benchmarks.attacks.digits import Attack, Outcome, at_rest, by_insider
+
+Result = TypeVar("Result")
+
+PAGE = Path(__file__).parents[2] / "docs/attacks/README.md"
+SEED = 1
+ATTACKS: dict[str, Attack] = {
+    "Label flipping, random": attacks.random_flips,
+    "Label flipping, targeted": attacks.targeted_flips,
+    "Flips under a name that looks like another's": attacks.look_alike,
+    "Backdoor trigger": attacks.triggers,
+    "Clean-label feature collision": attacks.collisions,
+    "Outlier injection": attacks.outliers,
+    "Flooding with near-duplicates": attacks.flood,
+}
+_HEAD = """\
+# Attacks, and what provreg says of each
+
+<!-- Made by `python -m benchmarks.attacks`; the long tests make it anew and compare. -->
+
+Two attackers. **At rest**: somebody changes the data after they were signed. **Insider**: somebody whose work is signed like
+everybody's poisons four versions in a row, while ten honest people change 1 % of the labels. The data are 1,297
+handwritten digits (scikit-learn's) from five cameras; accuracy is that of a logistic regression on 500 others. Seeds are fixed.
+
+*Flagged* are samples in warnings and errors of `provreg screen --phash`. *Precision* is the share of them that is
+poison, *recall* the share of the poison that is flagged. Whoever is flagged is named: every sample has its source, its
+labeler and its signer in `provreg diff` and `provreg blame`, flagged or not.
+
+"""
+_TAIL = """
+## What provreg cannot see
+
+- **Clean-label perturbations whose originals are not in the dataset.** Their labels are right, their bytes are new, and nothing in a manifest tells
+  them from others. If the original is there, the check `near` sees some of the copies. Features will see more; that is a later page.
+- **A label that was wrong when it was first signed**, by somebody who labels as many wrong as everybody.
+- **Whoever stays below what honest people differ by**: about ten samples, or twice the rate of the others.
+- **Triggers in new pictures or texts** from a source that brings as much as before.
+- **What most signers do together.** A policy can ask for several of them; screening compares people with each other.
+
+Not here yet: attacks seen by features, gradients of federated clients, and poisoning of a stream.
+
+## How much these attacks matter
+
+On CIFAR-10, from scratch and under one protocol, feature collision makes the chosen picture be misclassified in 1.3 % of the tries, bullseye polytope in
+2.3 %, and Witches' Brew in 26 % (Schwarzschild and others 2021, "Just How Toxic is Data Poisoning?", ICML). 250 documents are
+enough for a backdoor in language models of 600 million to 13 billion parameters (Souly and others 2025).
+"""
+
+
+def main() -> None:
+    if not others.TOOLFORMER.exists():
+        sys.exit(f"the texts are not there: {others.TOOLFORMER}")
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), "utf-8")
+
+
+def page() -> str:
+    """The page's text."""
+    clean = _in_folder(lambda folder: by_insider(folder, attacks.nothing, SEED))
+    rows = [
+        _row(
+            name,
+            _in_folder(lambda folder, attack=attack: at_rest(folder, attack, SEED)),  # type: ignore[misc]
+            _in_folder(lambda folder, attack=attack: by_insider(folder, attack, SEED)),  # type: ignore[misc]
+        )
+        for name, attack in ATTACKS.items()
+    ]
+    model = _in_folder(others.changed_model)
+    view = _in_folder(others.split_view)
+    refused, warned, noted = _in_folder(others.trigger_texts)
+    lines = [
+        "| attack | at rest | poisoned | flagged | precision | recall | by the checks"
+        " | accuracy: clean | poisoned | flagged left out |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Honest work alone: {clean.flagged} samples flagged, by no check"
+        f" (notes: {', '.join(clean.notes) or 'none'}); accuracy {clean.attacked:.3f}.",
+        "",
+        "| attack | what provreg says |",
+        "|---|---|",
+        f"| Direct change of model parameters | `verify model:` refuses, {_plain(model)} |",
+        f"| Split view: one reader gets other bytes | `verify --data` refuses, {view} |",
+        f"| {others.TRIGGERED} documents with a trigger among 7,400, at rest |"
+        f" `verify --data` refuses, {refused} |",
+        f"| the same by an insider, over five nights, from a known source |"
+        f" warnings: {', '.join(warned) or 'none'}; notes: {', '.join(noted) or 'none'} |",
+    ]
+    return _HEAD + "\n".join(lines) + "\n" + _TAIL
+
+
+def _row(name: str, found: dict[str, int], outcome: Outcome) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.items())
+    precision = f"{outcome.found / outcome.flagged:.2f}" if outcome.flagged else "-"
+    recall = f"{outcome.found / outcome.poisoned:.2f}" if outcome.poisoned else "-"
+    checks = ", ".join(outcome.checks) or "none"
+    cells = [
+        name,
+        f"refused: {kinds}",
+        str(outcome.poisoned),
+        str(outcome.flagged),
+        precision,
+        recall,
+        checks,
+        f"{outcome.clean:.3f}",
+        f"{outcome.attacked:.3f}",
+        f"{outcome.cleaned:.3f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(refusal: str) -> str:
+    """A refusal without paths and digests, which differ from run to run."""
+    step, _, _ = refusal.partition(":")
+    return f"{step}: no receipt names these files"
+
+
+def _in_folder(act: Callable[[Path], Result]) -> Result:
+    with TemporaryDirectory() as folder:
+        return act(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
