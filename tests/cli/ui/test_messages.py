@@ -53,7 +53,7 @@ def test_version_is_said(provreg: Run) -> None:
         (["show", "pets@sha256:ab12"], "is not a reference", "64 digits, this one has 4"),
         (["verify", "../x"], "'../x' is not a dataset name", "a-z"),
         (["verify", "pets."], "'pets.' is not a dataset name", "ending with '.'"),
-        (["log", "pets@1"], "'pets@1' is not a dataset name", "a-z"),
+        (["log", "pets@1"], "'pets@1' is a version, not a dataset name", "write pets"),
         (["ingest", "data", "--name", "n", "--sign", "gpg:x"], "--sign: 'gpg:x'", "key:FILE"),
         (["ingest", "data", "--name", "n"], "a version must be signed", "--sign key:FILE"),
         (["ingest", "data", "--name", "n", "--replace", "--dry-run"], "--replace", "--append"),
