@@ -29,7 +29,7 @@ from provreg.cli.ui.session import (
     print_warnings,
     warn_waiting,
 )
-from provreg.core.encoding.text import counted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.head import counts_in_words
 from provreg.errors import NotFetchedError, NotTrustedError, UsageError
 
@@ -161,6 +161,16 @@ def ingest(
         raise typer.Exit(NotTrustedError.exit_code)
 
 
+def _note_unsigned(outcome: Outcome, output: Output) -> None:
+    """Says which files and columns of the data are no part of the version."""
+    if outcome.left_out:
+        counts = (f"{count:,} {reason}" for reason, count in outcome.left_out.items())
+        output.note(f"excluded: {', '.join(counts)}")
+    head = outcome.head
+    if head is not None and (unsigned := head.reading.get("columns_excluded")):
+        output.note(f"not signed: the columns {', '.join(map(quoted, unsigned))}")
+
+
 def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     """Prints what was published, or would be, and what was excluded."""
     head = outcome.head
@@ -174,9 +184,7 @@ def _report(outcome: Outcome, *, dry_run: bool, output: Output) -> None:
     own = None if proposed is None else proposed.digest
     others = [waiting for waiting in outcome.waiting if waiting.digest != own]
     warn_waiting(outcome.dataset, others, output)
-    if outcome.left_out:
-        counts = (f"{count:,} {reason}" for reason, count in outcome.left_out.items())
-        output.note(f"excluded: {', '.join(counts)}")
+    _note_unsigned(outcome, output)
     document = {
         "dataset": outcome.dataset,
         "published": head is not None,

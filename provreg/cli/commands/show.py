@@ -190,6 +190,8 @@ def _show_version(opened: Registry, reference: str, output: Output) -> None:
         "reader": head.reading["reader"],
         "files in": _columns_of_files(head.reading),
         "only text": ", ".join(map(str, head.reading.get("text_columns", ()))) or None,
+        "not signed": ", ".join(map(str, head.reading.get("columns_excluded", ()))) or None,
+        "added columns": ", ".join(map(str, head.reading.get("columns_added", ()))) or None,
         "signed by": signed_by(version),
         "because": version.trusted_because or version.refused_because,
     }

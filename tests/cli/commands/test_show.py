@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,32 @@ def test_data_are_compared_with_the_signed_origin(pets: Path, provreg: Run) -> N
     named = provreg("diff", "pets@1", "./bad", "--source", "web2", "--labeler", "eve").out
     assert "web -> web2" in named
     assert "ann -> eve" in named
+
+
+def test_columns_that_are_not_signed_are_told(
+    provreg: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    provreg("init")
+    provreg("key", "generate", "--out", "a.key", "--no-passphrase")
+    ingest = (
+        "ingest",
+        "rows.csv",
+        "--name",
+        "d",
+        "--id",
+        "id",
+        "--source",
+        "s",
+        "--sign",
+        "key:a.key",
+    )
+    (tmp_path / "rows.csv").write_text("id,text,batch\na,x,1\n")
+    ran = provreg(*ingest, "--exclude-column", "batch")
+    assert "not signed: the columns 'batch'" in ran.err
+    (tmp_path / "rows.csv").write_text("id,text,batch,score\na,x,1,0.5\n")
+    ran = provreg(*ingest, "--column-added", "score")
+    assert "not signed: the columns 'batch'" in ran.err
+    shown = provreg("show", "d@2").out
+    assert re.search(r"^not signed +batch$", shown, re.MULTILINE)
+    assert re.search(r"^added columns +score$", shown, re.MULTILINE)
