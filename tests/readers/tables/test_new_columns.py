@@ -12,11 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Bench
+from hypothesis import given
+from hypothesis import strategies as st
 
 import provreg
-from provreg.core.rows.column import FLOAT64, TEXT
+from provreg.core.rows.arrow_types import cast_batch
+from provreg.core.rows.column import FLOAT64, INT, TEXT, Column, Struct
 from provreg.errors import InputError, UsageError
 from provreg.readers.api import ReadOptions
+from provreg.readers.data_files.source_file import ValueMismatchError
+from provreg.readers.tables.text import json_rows
 
 OLD = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]
 NEW = [{"id": "c", "text": "three", "score": "0.5", "note": "x"}]
@@ -198,3 +203,44 @@ def test_a_changed_row_is_named_with_its_file_and_number(bench: Bench, write: Wr
     assert finding.id == "n11"
     assert "row 12 of '" in str(finding.detail)
     assert "two." in str(finding.detail)
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3) | st.just(0.5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+_rows = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "a": st.integers(-9, 9),
+            "s": st.fixed_dictionaries(
+                {}, optional={"t": st.text(max_size=3), "unknown": st.integers(0, 1)}
+            ),
+            "x": _values,
+            "y": st.booleans(),
+        },
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(rows=_rows)
+def test_excluded_keys_are_read_as_the_plain_reader_does(rows: list[dict[str, Any]]) -> None:
+    """Arrow infers what is excluded; nothing else that it infers may get through."""
+    columns = (Column("a", INT), Column("s", Struct((Column("t", TEXT),))))
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+    def read(batches: Any) -> list[Any] | str:
+        try:
+            return [cast_batch(batch, columns).to_pylist() for batch in batches]
+        except ValueMismatchError as error:
+            return error.complaint
+
+    fast = read(json_rows.batches_of_lines(lines, columns, {"x"}))
+    plain = read(json_rows._plainly(lines, columns, {"x"}))
+    assert fast == plain
