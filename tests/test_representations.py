@@ -10,6 +10,7 @@ import provreg
 from provreg.core.encoding.listing import Listing, html_table
 from provreg.core.statements.revocation import RevokedSamples
 from provreg.registry import Registry
+from provreg.trust.sigstore.sign import Instance, KeylessSigner
 
 HOSTILE = "<script>alert(1)</script>&\x1b[2J\u202egnp\n" + "x" * 5000
 MOST = 400
@@ -67,6 +68,7 @@ def results(registry: Registry, bench: Any) -> dict[str, object]:
         "review": registry.review("pets@1"),
         "revoke": revoked,
         "signer": signer,
+        "keyless signer": KeylessSigner(Instance(), lambda _: ""),  # type: ignore[arg-type]
         "runs": registry.runs(),
         "proposals": registry.proposals(),
     }

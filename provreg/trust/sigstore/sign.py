@@ -73,6 +73,9 @@ class KeylessSigner:
         )
         self._session: SigningSession | None = None
 
+    def __repr__(self) -> str:
+        return f"KeylessSigner({self._instance})"
+
     @classmethod
     def load(
         cls,
