@@ -33,18 +33,22 @@ _HEAD = """\
 
 Two attackers. **At rest**: somebody changes the data after they were signed. **Insider**: somebody whose work is signed like
 everybody's poisons four versions in a row, while ten honest people change 1 % of the labels. The data are 1,297
-handwritten digits (scikit-learn's) from five cameras; accuracy is that of a logistic regression on 500 others. Seeds are fixed.
+handwritten digits (scikit-learn's, 8 x 8 pixels enlarged to 16 x 16). Their five cameras and ten labelers are made up. Accuracy is that of a
+logistic regression on 500 other digits; it is not how often a trigger or a collision succeeds. All numbers are of one seed.
+
+The insider makes nothing but poison, and triggers and outliers come from a new source of their own. Collisions come from the
+known cameras, and the flood from one of them. An insider who also works honestly is harder to see.
 
 *Flagged* are samples in warnings and errors of `provreg screen --phash`. *Precision* is the share of them that is
-poison, *recall* the share of the poison that is flagged. Whoever is flagged is named: every sample has its source, its
-labeler and its signer in `provreg diff` and `provreg blame`, flagged or not.
+poison, *recall* the share of the poison that is flagged: with a trigger, the honest originals of the copies are flagged too.
+Flagged or not, every sample has its source, its labeler and its signer in `provreg diff` and `provreg blame`.
 
 """
 _TAIL = """
 ## What provreg cannot see
 
-- **Clean-label perturbations whose originals are not in the dataset.** Their labels are right, their bytes are new, and nothing in a manifest tells
-  them from others. If the original is there, the check `near` sees some of the copies. Features will see more; that is a later page.
+- **Clean-label perturbations.** Their labels are right, their bytes are new, and nothing in a manifest tells them from others, even where their
+  originals are in the dataset: a blend with another picture is too far from both. Features will see more; that is a later page.
 - **A label that was wrong when it was first signed**, by somebody who labels as many wrong as everybody.
 - **Whoever stays below what honest people differ by**: about ten samples, or twice the rate of the others.
 - **Triggers in new pictures or texts** from a source that brings as much as before.
@@ -54,7 +58,7 @@ Not here yet: attacks seen by features, gradients of federated clients, and pois
 
 ## How much these attacks matter
 
-On CIFAR-10, from scratch and under one protocol, feature collision makes the chosen picture be misclassified in 1.3 % of the tries, bullseye polytope in
+On CIFAR-10, from scratch, under one protocol and averaged over three architectures, feature collision makes the chosen picture be misclassified in 1.3 % of the tries, bullseye polytope in
 2.3 %, and Witches' Brew in 26 % (Schwarzschild and others 2021, "Just How Toxic is Data Poisoning?", ICML). 250 documents are
 enough for a backdoor in language models of 600 million to 13 billion parameters (Souly and others 2025).
 """
@@ -93,7 +97,7 @@ def page() -> str:
         "| attack | what provreg says |",
         "|---|---|",
         f"| Direct change of model parameters | `verify model:` refuses, {_plain(model)} |",
-        f"| Split view: one reader gets other bytes | `verify --data` refuses, {view} |",
+        f"| Split view of a URL: one reader gets other bytes | `verify --data` refuses, {view} |",
         f"| {others.TRIGGERED} documents with a trigger among 7,400, at rest |"
         f" `verify --data` refuses, {refused} |",
         f"| the same by an insider, over five nights, from a known source |"
@@ -104,6 +108,8 @@ def page() -> str:
 
 def _row(name: str, found: dict[str, int], outcome: Outcome) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.items())
+    if not kinds:
+        raise AssertionError(f"{name}: at rest, nothing was refused")
     precision = f"{outcome.found / outcome.flagged:.2f}" if outcome.flagged else "-"
     recall = f"{outcome.found / outcome.poisoned:.2f}" if outcome.poisoned else "-"
     checks = ", ".join(outcome.checks) or "none"
@@ -124,7 +130,9 @@ def _row(name: str, found: dict[str, int], outcome: Outcome) -> str:
 
 def _plain(refusal: str) -> str:
     """A refusal without paths and digests, which differ from run to run."""
-    step, _, _ = refusal.partition(":")
+    step, _, reason = refusal.partition(":")
+    if "no receipt" not in reason:
+        raise AssertionError(f"the changed model was not refused for its files: {refusal}")
     return f"{step}: no receipt names these files"
 
 

@@ -95,4 +95,4 @@ def _refusal(act: object) -> str:
         act()  # type: ignore[operator]
     except NotTrustedError as error:
         return f"step {error.step}: {error.message}"
-    return "nothing"
+    raise AssertionError("nothing was refused")
