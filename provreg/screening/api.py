@@ -102,7 +102,8 @@ class Effect:
 class Samples:
     """Which samples a finding is about: rows of a view that meet the SQL condition `where`.
 
-    In `changes` the samples have their new ids. `look` is a command that shows them.
+    `look` is a command that shows them. Of changes, `Finding.ids` are the samples that the screened
+    version still has, by the ids that they have there.
     """
 
     view: Literal["entries", "changes"]

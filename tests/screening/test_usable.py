@@ -29,6 +29,11 @@ def _rows() -> list[Row]:
     ]
 
 
+def _rows_with_own_texts() -> list[Row]:
+    """Rows of equal bytes would be paired in the order of their ids."""
+    return [{**row, "text": f"own {row['id']}"} for row in _rows()]
+
+
 @pytest.fixture
 def screening(bench: Bench) -> Screening:
     """Of a dataset in which mallory flipped 60 labels."""
@@ -120,3 +125,37 @@ def test_scikit_learn_and_art_weigh_samples(bench: Bench, screening: Screening) 
     wrapped = art.SklearnClassifier(model=model)
     wrapped.fit(features, one_hot, sample_weight=weights)
     np.testing.assert_allclose(model.coef_, weighed.coef_, atol=1e-3)
+
+
+def test_attack_what_was_flipped_is_renamed_afterwards(
+    bench: Bench, screening: Screening, flipped: list[str]
+) -> None:
+    """The ids of a finding are those of the screened version, not of the night of the flip."""
+    rows = _rows_with_own_texts()
+    ingest_rows(bench, rows)
+    for row in rows[1:240:4]:
+        row["label"], row["labeler"] = "class 3", "mallory"
+    ingest_rows(bench, rows)
+    for row in rows:
+        row["id"] = f"renamed/{row['id']}"
+    ingest_rows(bench, rows[:1] + rows[5:])  # the first of the flipped is removed
+    found = bench.open().screen("pets", against="pets@3", checks=["relabels"])
+    assert found.ids() == [f"renamed/{sample}" for sample in flipped[1:]]
+    samples = _load(bench, select=provreg.Selection(exclude=found.ids()))
+    assert len(samples) == 1996 - 59
+
+
+def test_attack_two_samples_swap_their_names(
+    bench: Bench, screening: Screening, flipped: list[str]
+) -> None:
+    """The name of a flipped sample, given to an honest one, does not change who is named."""
+    rows = _rows_with_own_texts()
+    honest = [dict(row) for row in rows]
+    ingest_rows(bench, rows)
+    for row in rows[1:240:4]:
+        row["label"], row["labeler"] = "class 3", "mallory"
+    ingest_rows(bench, rows)
+    rows[1]["id"], rows[2]["id"] = rows[2]["id"], rows[1]["id"]
+    ingest_rows(bench, rows)
+    found = bench.open().screen("pets", against="pets@3", checks=["relabels"])
+    assert set(found.ids()) == {*flipped[1:], honest[2]["id"]}

@@ -22,7 +22,14 @@ from provreg.flows.verify.lineage import Ancestor, lineage, place_of
 from provreg.flows.verify.manifest import checked_part, load_entries
 from provreg.readers.api import LabelsOptions
 from provreg.readers.labels import read_labels
-from provreg.screening.api import Check, Finding, Grouping, Question, Severity
+from provreg.screening.api import (
+    Check,
+    Finding,
+    Grouping,
+    Question,
+    Samples,
+    Severity,
+)
 from provreg.store.index.index import with_part
 from provreg.store.private.picture_hashes import SCHEMA as HASHES
 
@@ -173,14 +180,41 @@ def _findings(
     answers = {name: ask(sql) for name, sql in check.queries(question).items()}
     for finding in check.find(answers, question):
         known = finding.ids or finding.severity is Severity.NOTE
-        yield finding if known else _with_ids(finding, ask)
+        yield finding if known else replace(finding, ids=_ids(finding.samples, ask))
 
 
-def _with_ids(finding: Finding, ask: Callable[[str], pa.Table]) -> Finding:
-    view, condition = finding.samples.view, finding.samples.where
-    name = "id" if view == "entries" else "coalesce(new_id, old_id)"
-    ids = ask(f"select distinct {name} as id from {view} where {condition} order by id")
-    return replace(finding, ids=tuple(ids.column("id").to_pylist()))
+def _ids(samples: Samples, ask: Callable[[str], pa.Table]) -> tuple[str, ...]:
+    """The ids that `samples` have in the screened version, in order."""
+    sql = (
+        _followed(samples.where)
+        if samples.view == "changes"
+        else f"select id from entries where {samples.where} order by id"
+    )
+    return tuple(ask(sql).column("id").to_pylist())
+
+
+def _followed(condition: str) -> str:
+    """SQL for the present ids of samples in `changes`, through what later versions moved.
+
+    A modified sample is followed to where its bytes went, and keeps its id where they went nowhere.
+    """
+    return f"""
+        with recursive moves as materialized (
+            select c.old_id, c.version, list(distinct coalesce(b.new_id, c.new_id)) as ids,
+                   lag(c.version, 1, 0) over (partition by c.old_id order by c.version) as before
+            from changes c left join changes b
+            on c.modified and b.version = c.version and b.new_content = c.old_content
+               and b.new_content is distinct from b.old_content
+            where c.renamed or c.removed or b.new_id is not null
+            group by c.version, c.old_id),
+        found(version, id) as (
+            select version, new_id from changes where new_id is not null and ({condition})
+            union
+            select m.version, unnest(m.ids) from found f
+            join moves m on m.old_id = f.id and f.version >= m.before and f.version < m.version)
+        select distinct id from found f
+        where not exists (from moves m where m.old_id = f.id and m.version > f.version)
+        and id in (select id from entries) order by id"""
 
 
 def _ordered(findings: Iterable[Finding]) -> list[Finding]:
