@@ -68,6 +68,26 @@ LogisticRegression().fit(x, y, sample_weight=weights)  # scikit-learn; ART's cla
 An id that the version does not have is an error: a list of an older version would silently let a renamed sample in. Look
 at the samples before: a finding is a reason to look, not a verdict.
 
+## Accepting a finding
+
+A finding can be in order: dora's task is to correct labels. Somebody who looked at the samples signs that, and the nightly run
+goes on:
+
+```sh
+provreg screen cifar10@10 --fail-on warning                            # exits with 1, and shows "finding: 3f2a91bc04d1"
+provreg show cifar10@10 --ids --where "labeler = 'dora'"               # look at the samples
+provreg accept cifar10@10 3f2a91bc04d1 --reason 'dora corrects what others left' --sign key:chief.key
+provreg screen cifar10@10 --fail-on warning                            # exits with 0, and lists it as accepted
+```
+
+Whoever accepts needs an `[[accept]]` rule in the policy of those who screen: `provreg policy add rule accept --dataset cifar10
+--principal chief`. `accept` screens again, so pass the options that the nightly run has: with others the finding is another.
+
+The [acceptance](../format/acceptance.md) holds in this version and in those that continue it, as long as the finding is the same: one
+more sample, or another label, labeler or id of one, is a new finding. Accepted findings stay in every report with signer and
+reason; they fail nothing, and their samples are not in `found.ids()`. In Python: `registry.accept(found, found.findings[0], "…", signer)`;
+`found.accepted` has those that count.
+
 ## Checks
 """
 _WRITING = """\

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from provreg.flows.receipts.exposure import Choose, Exposure, UnresolvedReceipt
     from provreg.flows.receipts.models import ModelMatch
     from provreg.flows.receipts.runs import TrainingRun
+    from provreg.flows.screen.screen import Screening
     from provreg.flows.session.trust import Trust
+    from provreg.flows.sign.accept import SignedAcceptance
     from provreg.flows.sign.countersign import Countersigned, Review
     from provreg.flows.sign.latest import SignedLatest
     from provreg.flows.sign.proposals import Proposal
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from provreg.flows.verify.steps import Step, VerifiedVersion
     from provreg.readers.api import LabelsOptions, ReadOptions
     from provreg.readers.web.bounds import Bounds
+    from provreg.screening.api import Finding
     from provreg.store.private.state import Pin, PlaceMemory
     from provreg.trust.keys import PublicKey
     from provreg.trust.signers import Signer
@@ -268,6 +271,21 @@ class Registry(RegistryQueries):
         if confirm is not None:
             confirm(plan)
         return revoke(self.workspace, plan, signer, trust)
+
+    def accept(
+        self, screening: Screening, finding: Finding | str, reason: str, signer: Signer
+    ) -> SignedAcceptance:
+        """Signs that a finding of `screening` was looked at, and is in order.
+
+        A finding is also named by the first eight or more digits of its `digest`; raises as
+        `Screening.finding` and `flows.sign.accept`. Without a policy or key the signer itself is
+        trusted.
+        """
+        from provreg.flows.sign.accept import accept
+
+        chosen = screening.finding(finding) if isinstance(finding, str) else finding
+        trust = self.trust or self._own_trust(signer)
+        return accept(self.workspace, screening, chosen, reason, signer, trust)
 
     def export_oms(self, version: VerifiedVersion, signer: Signer) -> bytes:
         """An OpenSSF Model Signing bundle for a version; raises as `flows.sign.oms.oms`."""

@@ -22,6 +22,7 @@ from lines_package import Install, installer
 from provreg.core.encoding.canonical import canonical
 from provreg.core.manifest.head import Head
 from provreg.core.policy.policy import (
+    AcceptRule,
     FreshnessRule,
     Policy,
     Principal,
@@ -95,14 +96,16 @@ class Bench:
         threshold: int = 1,
         revoke: Sequence[str] = (),
         attest: Sequence[str] = (),
+        accept: Sequence[str] = (),
         mandatory: bool = True,
         agree: int = 1,
     ) -> Trust:
-        """`names` may publish, `revoke` revoke and `attest` attest, `agree` of those together."""
+        """`names` may publish, `revoke` revoke, `attest` attest and `accept` accept findings,
+        `agree` of those together."""
         names = names or ("alice",)
         principals = tuple(
             Principal(name, (TrustedKey(key.fingerprint, key.pem),))
-            for name in dict.fromkeys((*names, *revoke, *attest))
+            for name in dict.fromkeys((*names, *revoke, *attest, *accept))
             for key in (self.signer(name).key.public,)
         )
         every = ("*",)
@@ -111,6 +114,7 @@ class Bench:
             (PublishRule(every, names, threshold),),
             (RevokeRule(every, tuple(revoke), agree),) if revoke else (),
             (FreshnessRule(every, tuple(attest), agree, mandatory=mandatory),) if attest else (),
+            accept=(AcceptRule(every, tuple(accept), agree),) if accept else (),
         )
         return Trust(policy, "a test")
 

@@ -54,6 +54,7 @@ SUMMARIES = {
     "diff": "Show what changed between two versions, and who changed it.",
     "blame": "Show who added and labeled each sample, and since when.",
     "screen": "Look for labelers, sources and samples that stand out.",
+    "accept": "Sign that a finding was looked at, and is in order.",
     "sql": "Query the index with SQL, read-only.",
     "export oms": "Write an OpenSSF Model Signing bundle for a version.",
     "check": "Read all objects again and report damage.",

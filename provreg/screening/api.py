@@ -31,6 +31,8 @@ from typing import Literal
 
 import pyarrow as pa
 
+from provreg.core.statements.acceptance import FoundSamples
+
 Grouping = Literal["labeler", "source", "delivery", "version", "signer"]
 GROUPINGS: tuple[Grouping, ...] = ("labeler", "source", "delivery", "version", "signer")
 Tables = Mapping[str, pa.Table]
@@ -55,8 +57,8 @@ class Question:
     """What is screened: `version` of `dataset`, and its changes after `base`.
 
     `by` are the groupings that were asked for, none for those that a check has by default.
-    `split_at` divides time into training and test. `since`: the base was asked for, and what was
-    there before is none of the question; else `base` is the first version, and all is. `distinct`
+    `split_at` divides time into training and test. `since`: the base was asked for, and changes
+    before it are left out; else `base` is the first version, and nothing is left out. `distinct`
     says how many labelers, sources and labels the version has, at most.
     """
 
@@ -118,7 +120,8 @@ class Finding:
     `seen` and `expected` are sentences. `group` is what the samples have in common, such as
     `{"labeler": "dora"}`. `samples` says which they are, `count` how many; `ids` has them in order
     once they were looked up (all of a warning or error, none of a note), or from a check that knows
-    them anyway. `explanations` is what else could explain what was seen.
+    them anyway. `explanations` is what else could explain what was seen. `found` is what an
+    acceptance names, None for a note and where the version has none of the samples any more.
     """
 
     check: str
@@ -132,6 +135,12 @@ class Finding:
     standards: tuple[str, ...] = ()
     effect: Effect | None = None
     ids: tuple[str, ...] = field(default=(), repr=False)
+    found: FoundSamples | None = field(default=None, repr=False)
+
+    @property
+    def digest(self) -> str | None:
+        """The written SHA-256 of `found`: what people accept."""
+        return None if self.found is None else self.found.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ DATASETS = "datasets"
 RUNS = "runs"
 REVOCATIONS = "revocations"
 LATEST = "latest"
+ACCEPTANCES = "acceptances"
 STAGING = "tmp"
 MAX_NUMBER = 99_999_999
 _SEGMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,132}")

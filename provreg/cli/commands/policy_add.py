@@ -38,6 +38,7 @@ EXAMPLES = (
     "provreg policy add rule publish --dataset texts --principal nightly --allow-labeler 'team-*'"
     " --no-labeler --forbid-source scraped --forbid-label spam --dry-run",
     "provreg policy add rule freshness --dataset photos --principal ci --optional",
+    "provreg policy add rule accept --dataset photos --principal chief --maximum-age 90d --dry-run",
 )
 _LIMIT = {"kinds": str, "share": float, "count": int, "each": str, "unless": int}
 
@@ -53,6 +54,7 @@ class Kind(StrEnum):
     REVOKE = "revoke"
     FRESHNESS = "freshness"
     TRAIN = "train"
+    ACCEPT = "accept"
 
 
 class Proof(StrEnum):
@@ -201,7 +203,7 @@ def key(
 
 def rule(
     kind: Annotated[
-        Kind, typer.Argument(help="What it allows: publish, revoke, freshness or train.")
+        Kind, typer.Argument(help="What it allows: publish, revoke, freshness, train or accept.")
     ],
     dataset: Annotated[
         list[str],

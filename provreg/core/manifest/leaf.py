@@ -44,7 +44,7 @@ _LEAF_FIELDS = (("source", 3), ("delivery", 4), ("split", 5), ("uri", 6), ("cont
                 ("attrs", 8))  # fmt: skip
 _ANNOTATION_FIELDS = (("label", 1), ("labeler", 2), ("labeled_at", 3))
 
-_DIGEST = 32
+LEAF_BYTES = 32
 _SLICE = 1 << 16
 
 
@@ -59,7 +59,7 @@ def claims(batch: pa.RecordBatch) -> bytes:
 
 
 def _leaves(batch: pa.RecordBatch) -> bytes:
-    claim = np.frombuffer(claims(batch), np.uint8).reshape(-1, _DIGEST)
+    claim = np.frombuffer(claims(batch), np.uint8).reshape(-1, LEAF_BYTES)
     pieces = [
         *_field(batch.column("id"), _ID),
         *_of_width(claim, _CLAIM),

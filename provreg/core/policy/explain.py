@@ -29,7 +29,8 @@ _REQUIRED: dict[Required, str] = {
 def explain(policy: Policy, now: datetime) -> list[str]:
     """The lines of the explanation, safe to print."""
     lines = [line for principal in policy.principals for line in _describe(principal, now)]
-    for rules in (policy.publish, policy.revoke, policy.freshness, policy.train):
+    kinds = (policy.publish, policy.revoke, policy.freshness, policy.train, policy.accept)
+    for rules in kinds:
         for place, rule in enumerate(rules):
             lines += _describe_rule(rule)
             lines += (f"  {note}" for note in _ineffective(policy, rule, rules[:place]))

@@ -17,6 +17,7 @@ from provreg.core.encoding.times import parse_duration
 from provreg.core.manifest.head import KINDS
 from provreg.core.policy.identities import check_disjoint, read_identity
 from provreg.core.policy.policy import (
+    AcceptRule,
     FreshnessRule,
     LabelRule,
     Limit,
@@ -79,6 +80,7 @@ def parse_policy(document: Any, fingerprint: Callable[[str], str]) -> Policy:
         revoke=_read_rules(fields, "revoke", _read_revoke),
         freshness=_read_rules(fields, "freshness", _read_freshness),
         train=_read_rules(fields, "train", _read_train),
+        accept=_read_rules(fields, "accept", _read_accept),
     )
     fields.done()
     _check_consistent(policy)
@@ -182,6 +184,12 @@ def _read_revoke(fields: Fields) -> RevokeRule:
 def _read_train(fields: Fields) -> TrainRule:
     datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
     return TrainRule(datasets, principals, _read_threshold(fields, len(principals)))
+
+
+def _read_accept(fields: Fields) -> AcceptRule:
+    datasets, principals = _read_datasets(fields), _read_names(fields, "principals")
+    threshold = _read_threshold(fields, len(principals))
+    return AcceptRule(datasets, principals, threshold, maximum_age=_read_age(fields))
 
 
 def _read_freshness(fields: Fields) -> FreshnessRule:

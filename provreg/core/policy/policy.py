@@ -349,6 +349,13 @@ class TrainRule(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptRule(Rule):
+    """Who may accept what screening finds in these datasets."""
+
+    kind: ClassVar[str] = "accept"
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Principals, and the rules of each kind in order of precedence."""
 
@@ -357,6 +364,7 @@ class Policy:
     revoke: tuple[RevokeRule, ...] = ()
     freshness: tuple[FreshnessRule, ...] = ()
     train: tuple[TrainRule, ...] = ()
+    accept: tuple[AcceptRule, ...] = ()
 
     def publish_rule(self, dataset: str) -> PublishRule | None:
         """The first rule that covers `dataset`; it alone decides."""
@@ -374,9 +382,13 @@ class Policy:
         """As `publish_rule`, for receipts of training runs."""
         return _first(self.train, dataset)
 
+    def accept_rule(self, dataset: str) -> AcceptRule | None:
+        """As `publish_rule`, for accepting findings."""
+        return _first(self.accept, dataset)
+
     def rules(self) -> tuple[Rule, ...]:
         """The rules of all kinds."""
-        return (*self.publish, *self.revoke, *self.freshness, *self.train)
+        return (*self.publish, *self.revoke, *self.freshness, *self.train, *self.accept)
 
     def signer_of(self, signature: Signature) -> Principal | None:
         """The principal that `signature` counts for: the first that matches it."""
@@ -415,6 +427,7 @@ def _single_principal_policy(principal: Principal) -> Policy:
         revoke=(RevokeRule(every, names),),
         freshness=(FreshnessRule(every, names, mandatory=False),),
         train=(TrainRule(every, names),),
+        accept=(AcceptRule(every, names),),
     )
 
 

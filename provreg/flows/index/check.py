@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import Head, PartRef
 from provreg.core.manifest.manifest import check_part
 from provreg.core.rows.row_hash import without_dictionary
-from provreg.core.statements.latest import parse_latest
+from provreg.core.statements.acceptance import Acceptance, parse_acceptance
+from provreg.core.statements.latest import Latest, parse_latest
 from provreg.core.statements.revocation import Revocation, parse_revocation
 from provreg.errors import FormatError, ProvregError
 from provreg.executors.api import Progress
@@ -29,6 +30,7 @@ from provreg.flows.verify.manifest import (
 from provreg.flows.verify.signatures import is_recorded
 from provreg.store.index.rows import change_rows
 from provreg.store.registry.parts import read_part
+from provreg.store.registry.statements import StatementStore
 from provreg.trust.bundle import parse_bundle
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def check_objects(workspace: Workspace, *, progress: Progress | None = None) -> 
     for found in check_revocations(workspace):
         yield Problem(*found)
     for dataset in workspace.versions.datasets():
-        for found in check_latest(workspace, dataset):
+        for found in check_statements(workspace, dataset):
             yield Problem(*found)
 
 
@@ -221,19 +223,25 @@ def check_revocations(workspace: Workspace) -> Iterator[Found]:
     yield from _missing(read)
 
 
-def check_latest(workspace: Workspace, dataset: str) -> Iterator[Found]:
-    """Every malformed *latest* statement of `dataset`."""
-    for statement in workspace.latest.digests(dataset):
-        for digest, data in workspace.latest.bundles(statement, dataset):
-            try:
-                payload = parse_bundle(data).payload
-                if sha256_digest(payload) != statement:
-                    raise FormatError("it signs another statement than that of its folder")
-                latest = parse_latest(payload)
-                if latest.dataset != dataset:
-                    raise FormatError(f"it is of {latest.dataset}")
-            except ProvregError as error:
-                yield f"latest statement of {dataset}, bundle {digest}", error.message
+def check_statements(workspace: Workspace, dataset: str) -> Iterator[Found]:
+    """Every malformed *latest* statement and acceptance of `dataset`."""
+    kinds: tuple[tuple[str, StatementStore, Callable[[bytes], Latest | Acceptance]], ...]
+    kinds = (
+        ("latest statement", workspace.latest, parse_latest),
+        ("acceptance", workspace.acceptances, parse_acceptance),
+    )
+    for name, store, parse in kinds:
+        for statement in store.digests(dataset):
+            for digest, data in store.bundles(statement, dataset):
+                try:
+                    payload = parse_bundle(data).payload
+                    if sha256_digest(payload) != statement:
+                        raise FormatError("it signs another statement than that of its folder")
+                    about = parse(payload)
+                    if about.dataset != dataset:
+                        raise FormatError(f"it is of {about.dataset}")
+                except ProvregError as error:
+                    yield f"{name} of {dataset}, bundle {digest}", error.message
 
 
 def _missing(read: Mapping[int, Revocation]) -> Iterator[Found]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from provreg.core.encoding.text import counted, quoted
+from provreg.core.encoding.text import counted, printable, quoted
 from provreg.core.manifest.entry import NO_ENTRIES, TIMESTAMP
-from provreg.core.manifest.head import PartRef
+from provreg.core.manifest.head import Head, PartRef
+from provreg.core.manifest.leaf import LEAF_BYTES, leaves
+from provreg.core.statements.acceptance import FoundSamples, samples_digest
 from provreg.errors import InputError, NotFoundError, UsageError
 from provreg.executors.api import Progress
+from provreg.flows.screen.acceptances import Accepted, read_acceptances
 from provreg.flows.screen.pictures import picture_hashes
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
@@ -47,6 +52,8 @@ class Screening:
     """What the checks found in `version`, looking at its changes after the version `base`.
 
     `findings` has errors first, then warnings and notes; of one severity the least probable first.
+    `accepted` are those that somebody accepted whom the policy lets do so; they are not in
+    `findings`. `uncounted` says of findings, by their digests, why an acceptance does not count.
     `checks` are the names of the checks that ran.
     """
 
@@ -55,11 +62,14 @@ class Screening:
     by: tuple[Grouping, ...]
     checks: tuple[str, ...]
     findings: tuple[Finding, ...]
+    accepted: tuple[tuple[Finding, Accepted], ...] = ()
+    uncounted: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         head = self.version.head
         counts = [counted(self.count(severity), severity) for severity in reversed(Severity)]
-        return f"Screening({head.dataset}@{head.version}, {', '.join(counts)})"
+        accepted = f", {len(self.accepted):,} accepted" if self.accepted else ""
+        return f"Screening({head.dataset}@{head.version}, {', '.join(counts)}{accepted})"
 
     def count(self, severity: Severity) -> int:
         """How many findings have this severity."""
@@ -73,6 +83,41 @@ class Screening:
     def weights(self, weight: float = 0.0, least: Severity = Severity.WARNING) -> dict[str, float]:
         """`weight` for each of `ids`: for `VerifiedSamples.weights`."""
         return dict.fromkeys(self.ids(least), weight)
+
+    def finding(self, digest: str) -> Finding:
+        """The finding whose digest begins so, with or without `sha256:`.
+
+        Raises UsageError for fewer than eight digits, an accepted finding and where several
+        digests begin so, NotFoundError.
+        """
+        digits = digest.removeprefix("sha256:")
+        if not re.fullmatch("[0-9a-f]{8,64}", digits):
+            raise UsageError(
+                f"{quoted(digest)} does not name a finding",
+                hint="write at least eight digits of what `provreg screen` shows after `finding:`",
+            )
+        of = f"{self.version.head.dataset}@{self.version.head.version}"
+        begins = f"sha256:{digits}"
+        for finding, accepted in self.accepted:
+            if finding.digest is not None and finding.digest.startswith(begins):
+                by = ", ".join(accepted.by)
+                raise UsageError(
+                    f"{finding.check} {digits} of {of} is accepted already, by {by}",
+                    hint=f"the reason: {printable(accepted.acceptance.reason)}",
+                )
+        found = [
+            finding
+            for finding in self.findings
+            if finding.digest is not None and finding.digest.startswith(begins)
+        ]
+        if not found:
+            raise NotFoundError(
+                f"{of} has no finding {digits}",
+                hint="screen it with the same options; what changed since is another finding",
+            )
+        if len(found) > 1:
+            raise UsageError(f"several findings begin with {digits}", hint="write more digits")
+        return found[0]
 
     def above(self, least: Severity) -> list[Finding]:
         """The findings of at least this severity."""
@@ -156,9 +201,20 @@ def screen(
             if progress is not None:
                 progress(number, len(checks))
             found += _findings(check, question, ask)
-    return Screening(
-        version, base, tuple(by), tuple(check.name for check in checks), tuple(_ordered(found))
-    )
+    acceptances = read_acceptances(workspace, line, trust)
+    left: list[Finding] = []
+    accepted: list[tuple[Finding, Accepted]] = []
+    uncounted: dict[str, str] = {}
+    for finding in _identified(workspace, head, _ordered(found)):
+        digest = finding.digest or ""
+        if digest in acceptances.counted:
+            accepted.append((finding, acceptances.counted[digest]))
+            continue
+        left.append(finding)
+        if digest in acceptances.passed_over:
+            uncounted[digest] = acceptances.passed_over[digest]
+    names = tuple(check.name for check in checks)
+    return Screening(version, base, tuple(by), names, tuple(left), tuple(accepted), uncounted)
 
 
 def read_gold(path: Path) -> pa.Table:
@@ -215,6 +271,31 @@ def _followed(condition: str) -> str:
         select distinct id from found f
         where not exists (from moves m where m.old_id = f.id and m.version > f.version)
         and id in (select id from entries) order by id"""
+
+
+def _identified(workspace: Workspace, head: Head, findings: list[Finding]) -> list[Finding]:
+    """`findings` with what an acceptance would name: the leaves of their samples."""
+    named = {sample for finding in findings for sample in finding.ids}
+    leaf_of: dict[str, bytes] = {}
+    if named:
+        wanted = pa.array(named, pa.string())
+        for part in head.parts:
+            entries = checked_part(workspace, part)
+            entries = entries.filter(pc.is_in(entries.column("id"), value_set=wanted))
+            hashed = leaves(entries)
+            starts = range(0, len(hashed), LEAF_BYTES)
+            of_part = (hashed[start : start + LEAF_BYTES] for start in starts)
+            leaf_of.update(zip(entries.column("id").to_pylist(), of_part, strict=True))
+    return [replace(finding, found=_found(finding, leaf_of)) for finding in findings]
+
+
+def _found(finding: Finding, leaf_of: Mapping[str, bytes]) -> FoundSamples | None:
+    present = sorted(leaf_of.keys() & set(finding.ids), key=str.encode)
+    if not present or finding.severity is Severity.NOTE:
+        return None
+    samples = samples_digest(leaf_of[sample] for sample in present)
+    severity = finding.severity.value
+    return FoundSamples(finding.check, severity, finding.group, finding.count, samples)
 
 
 def _ordered(findings: Iterable[Finding]) -> list[Finding]:

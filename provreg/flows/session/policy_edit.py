@@ -127,6 +127,7 @@ def rules_of(policy: Policy, kind: str) -> tuple[Rule, ...]:
         "revoke": policy.revoke,
         "freshness": policy.freshness,
         "train": policy.train,
+        "accept": policy.accept,
     }
     if kind not in rules:
         raise UsageError(

@@ -28,7 +28,13 @@ from provreg.store.private.seen import Seen
 from provreg.store.private.state import PlaceMemory, memory_of
 from provreg.store.registry.folder import find, find_registry, open_registry
 from provreg.store.registry.objects import Objects
-from provreg.store.registry.statements import LATEST, RECEIPTS, REVOCATIONS, StatementStore
+from provreg.store.registry.statements import (
+    ACCEPTANCES,
+    LATEST,
+    RECEIPTS,
+    REVOCATIONS,
+    StatementStore,
+)
 from provreg.store.registry.versions import Versions
 from provreg.trust.sigstore.root import TrustedRoot
 
@@ -57,6 +63,7 @@ class Workspace:
     runs: StatementStore
     revocations: StatementStore
     latest: StatementStore
+    acceptances: StatementStore
     checked: CheckedHeads
     parts_folder: Path
     cache: Path
@@ -232,6 +239,7 @@ def open_workspace(
         runs=StatementStore(RECEIPTS, store, report),
         revocations=StatementStore(REVOCATIONS, store, report),
         latest=StatementStore(LATEST, store, report),
+        acceptances=StatementStore(ACCEPTANCES, store, report),
         checked=CheckedHeads(parts),
         parts_folder=parts,
         cache=private_folder(cache / "registries" / name),

@@ -15,6 +15,7 @@ from provreg.store.backends.api import Backend
 from provreg.store.backends.local import LocalBackend
 from provreg.store.files import storage_error
 from provreg.store.layout import (
+    ACCEPTANCES,
     DATASETS,
     LATEST,
     OBJECTS,
@@ -30,7 +31,9 @@ REGISTRY_FORMAT = "provreg.registry/v1"
 _MAX_HINT_BYTES = 4096
 # A scheme has at least two letters. In a path, the two slashes of a URL are one.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-_OWN_NAMES = frozenset({REGISTRY_KEY, OBJECTS, DATASETS, REVOCATIONS, LATEST, RUNS, STAGING})
+_OWN_NAMES = frozenset(
+    {REGISTRY_KEY, OBJECTS, DATASETS, REVOCATIONS, LATEST, ACCEPTANCES, RUNS, STAGING}
+)
 
 
 def init(folder: Path) -> Backend:

@@ -1,4 +1,5 @@
-"""Signed statements of a registry: one store for versions, revocations, *latest* and receipts.
+"""Signed statements of a registry: one store for versions, revocations, *latest*, acceptances
+and receipts.
 
 Each statement has a folder with the bundles over it (docs/format/registry.md). Some kinds also have
 a file for each number. Anybody who can write to a registry may have written any of this: nothing is
@@ -52,6 +53,7 @@ class Kind:
 VERSIONS = Kind("version", "datasets/{}/signatures", "datasets/{}/versions")
 REVOCATIONS = Kind("revocation", "revocations/signatures", "revocations", limit=100_000)
 LATEST = Kind("latest statement", "latest/{}", limit=1000)
+ACCEPTANCES = Kind("acceptance", "acceptances/{}", limit=10_000)
 RECEIPTS = Kind("receipt", "runs", limit=100_000)
 
 

@@ -1,4 +1,4 @@
-"""Revocations and *latest* statements: a pure function of their facts, and strictly read."""
+"""Revocations, *latest* statements, acceptances: a pure function of their facts, strictly read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from provreg.core.encoding.canonical import canonical
+from provreg.core.statements.acceptance import (
+    Acceptance,
+    FoundSamples,
+    parse_acceptance,
+)
 from provreg.core.statements.latest import Latest, parse_latest
 from provreg.core.statements.revocation import (
     Revocation,
@@ -32,16 +37,23 @@ REVOCATION = Revocation(
     head=DIGEST, samples=RevokedSamples("labeler", "mallory", 2), reason="flipped", created=NOW,
 )  # fmt: skip
 LATEST = Latest("pets", "0" * 32, 3, DIGEST, RevocationLink(2, DIGEST), NOW, NOW + timedelta(7))
+ACCEPTANCE = Acceptance(
+    "pets", "0" * 32, 3, DIGEST,
+    FoundSamples("flips", "error", {"labeler": "ann"}, 60, "blake3:" + "cd" * 32),
+    "looked at", NOW,
+)  # fmt: skip
+STATEMENTS = {"revocation": REVOCATION, "latest": LATEST, "acceptance": ACCEPTANCE}
 KINDS: dict[str, tuple[bytes, Callable[[bytes], Any]]] = {
     "revocation": (REVOCATION.statement(), parse_revocation),
     "latest": (LATEST.statement(), parse_latest),
+    "acceptance": (ACCEPTANCE.statement(), parse_acceptance),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_statement_says_all_and_keeps_its_schema(kind: str) -> None:
     statement, parse = KINDS[kind]
-    assert parse(statement) == {"revocation": REVOCATION, "latest": LATEST}[kind]
+    assert parse(statement) == STATEMENTS[kind]
     schema = json.loads((SCHEMAS / f"statement-{kind}.v1.json").read_text("utf-8"))
     Draft202012Validator(schema).validate(json.loads(statement))
     # One kind is never read as the other.
@@ -64,7 +76,12 @@ def places(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_no_field_can_be_another_thing_or_missing(kind: str, value: Any) -> None:
     statement, parse = KINDS[kind]
     nullable = {("predicate", name) for name in ("previous", "samples", "revocation")}
-    free = {("predicate", "reason"), ("predicate", "samples", "name")}
+    free = {
+        ("predicate", *path)
+        for path in (
+            ("reason",), ("samples", "name"), ("found", "check"), ("found", "group", "labeler"),
+        )
+    }  # fmt: skip
     for place in places(json.loads(statement)):
         if (value is None and place in nullable) or (value == "x" and place in free):
             continue
