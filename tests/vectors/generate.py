@@ -19,6 +19,7 @@ import manifests
 import part_files
 import revocations
 import signatures
+from acceptances import acceptances
 from case import Case
 from forge import HERE, Kept
 from receipts import receipts
@@ -36,7 +37,7 @@ def all_cases(kept: Kept) -> Iterator[Case]:
 def write(folder: Path) -> None:
     kept = Kept(HERE / "parts")
     cases = {case.name: case.to_bytes(kept) for case in all_cases(kept)}
-    for name in ("cases", "tables", "receipts", "parts", "keys"):
+    for name in ("cases", "tables", "receipts", "acceptances", "parts", "keys"):
         if (folder / name).is_dir():
             shutil.rmtree(folder / name)
         (folder / name).mkdir(parents=True)
@@ -46,6 +47,8 @@ def write(folder: Path) -> None:
         (folder / "tables" / f"{name}.json").write_bytes(data)
     for name, data in receipts():
         (folder / "receipts" / f"{name}.json").write_bytes(data)
+    for name, data in acceptances():
+        (folder / "acceptances" / f"{name}.json").write_bytes(data)
     for name, data in kept.files.items():
         (folder / "parts" / f"{name}.parquet").write_bytes(data)
     for name in KEYS:

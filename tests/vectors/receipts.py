@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from blake3 import blake3
@@ -104,25 +104,35 @@ REFUSED: list[tuple[str, str, Path, Any]] = [
 
 def receipts() -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every vector."""
-    for name, claim, path, value in GOOD:
-        statement = _changed(path, value)
-        parse_receipt(canonical(statement))
+    yield from vectors(RECEIPT, GOOD, REFUSED, parse_receipt)
+
+
+def vectors(
+    base: Any,
+    good: list[tuple[str, str, Path, Any]],
+    refused: list[tuple[str, str, Path, Any]],
+    parse: Callable[[bytes], Any],
+) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of the vectors of a kind of statements, each `base` with one value changed."""
+    for name, claim, path, value in good:
+        statement = _changed(base, path, value)
+        parse(canonical(statement))
         yield f"good-{name}", _vector(claim, statement, sha256_digest(canonical(statement)))
-    for name, claim, path, value in REFUSED:
-        statement = _changed(path, value)
+    for name, claim, path, value in refused:
+        statement = _changed(base, path, value)
         try:
-            parse_receipt(canonical(statement))
+            parse(canonical(statement))
         except FormatError:
             yield name, _vector(claim, statement, "refused")
         else:
             raise AssertionError(f"{name} is not refused")
 
 
-def _changed(path: Path, value: Any) -> Any:
-    """`RECEIPT` with `value` at `path`; `value` itself where that is empty."""
+def _changed(base: Any, path: Path, value: Any) -> Any:
+    """`base` with `value` at `path`; `value` itself where that is empty."""
     if not path:
         return value
-    statement = copy.deepcopy(RECEIPT)
+    statement = copy.deepcopy(base)
     at: Any = statement
     for step in path[:-1]:
         at = at[step]
