@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from provreg.core.encoding.text import counted, quoted
 from provreg.screening import standards
-from provreg.screening.api import (
-    Check,
-    Finding,
-    Question,
-    Samples,
-    Severity,
-    Tables,
-    entries_with,
-    literal,
-)
-from provreg.screening.statistics.comparison import compare
+from provreg.screening.api import Check, Finding, Question, Severity, Tables
+from provreg.screening.twins import Words, compared_by_source, one_of_each
 
 # Hashes within two bits are of the same picture. Two that differ in two bits are equal in one of
 # three parts.
@@ -27,15 +14,11 @@ _MOST_BITS = 2
 _PARTS = ("hash >> 43", "(hash >> 22) & 2097151", "hash & 4194303")
 # A part that very many hashes share would be compared with each of them.
 _MOST_ALIKE = 2_000
-_SHOWN = 5
 
-# One entry for each content (what has equal bytes is in `duplicates`), with each of its hashes;
-# `groups` are those that agree in all that matters here.
-_TWINS = f"""
-    with one as materialized (
-        select content, min(id) as id, min(label) as label, min(source) as source,
-               min(split) as split
-        from entries where content in (select content from pictures) group by content),
+# One entry for each content, with each of its hashes; `groups` are those that agree in all that
+# matters here.
+_FOUND = f"""
+    with one as materialized ({one_of_each("pictures")}),
     hashed as materialized (
         select 'p' as kind, content, phash as hash from pictures where phash is not null
         union all
@@ -67,103 +50,54 @@ _TWINS = f"""
         where not (x.n = 1 and x.hash = y.hash and x.label is not distinct from y.label
                    and x.source is not distinct from y.source
                    and x.split is not distinct from y.split)
-        group by all),
-    found as materialized (
-        select one.id, one.label, one.source, one.split,
-               bool_or(coalesce(other_label, false)) as other_label,
-               bool_or(coalesce(other_split, false)) as other_split,
-               bool_or(coalesce(other_source, false)) as other_source
-        from one join hashed using (content)
-        join twins t on t.kind = hashed.kind and t.hash = hashed.hash
-             and t.label is not distinct from one.label
-             and t.source is not distinct from one.source
-             and t.split is not distinct from one.split
-        group by all)"""
-_KINDS = {
-    "other_label": "another label",
-    "other_split": "another split",
-    "other_source": "another source",
-}
+        group by all)
+    select one.id, one.label, one.source,
+           bool_or(coalesce(other_label, false)) as other_label,
+           bool_or(coalesce(other_split, false)) as other_split,
+           bool_or(coalesce(other_source, false)) as other_source
+    from one join hashed using (content)
+    join twins t on t.kind = hashed.kind and t.hash = hashed.hash
+         and t.label is not distinct from one.label
+         and t.source is not distinct from one.source
+         and t.split is not distinct from one.split
+    group by all order by id"""
+_STANDARDS = (
+    standards.NIST_BACKDOOR,
+    standards.POISON_TRAINING_DATA,
+    standards.OWASP_POISONING,
+)
+_WORDS = Words(
+    check="near",
+    noun="picture",
+    alike=f"within {_MOST_BITS} bits of",
+    expected="none with another label; few others, such as photographs of one series",
+    usual="few: about 4 of 1,000 in CIFAR-10",
+    series="photographs of one series",
+    conflict="two classes in one picture",
+    flood="frames of a video, or pictures of one object from one place",
+    standards=_STANDARDS,
+)
 
 
 def _queries(_question: Question) -> Mapping[str, str]:
-    return {
-        "found": f"""{_TWINS}
-            select id, label, source, other_label, other_split, other_source from found
-            order by id""",
-        "twins by source": f"""{_TWINS}
-            select source as grp, label, null as source, null as delivery,
-                   count(*) filter (where id in (select id from found)) as events,
-                   count(*) as labels
-            from one where source is not null group by all order by all""",
-    }
+    return {"found": _FOUND, "compared by source": compared_by_source("pictures")}
 
 
 def _find(tables: Tables, question: Question) -> Iterator[Finding]:
     found = tables["found"]
-    if count := found.num_rows:
-        yield Finding(
-            CHECK.name,
-            Severity.NOTE,
-            {"kind": "any"},
-            seen=f"{counted(count, 'picture')} within {_MOST_BITS} bits of another picture",
-            expected="few: about 4 of 1,000 in CIFAR-10",
-            count=count,
-            samples=_with_ids(found.column("id").slice(0, _SHOWN).to_pylist(), question),
-            explanations="photographs of one series",
-        )
-    for kind, words in _KINDS.items():
-        samples = found.filter(found.column(kind))
-        if samples.num_rows:
-            yield _near(kind, words, samples, question)
-    for group in compare(tables["twins by source"], "twins by source"):
-        if group.severity is Severity.NOTE:
-            continue
-        effect = group.effect
-        twins = found.filter(pc.equal(found.column("source"), group.name)).column("id").to_pylist()
-        yield Finding(
-            CHECK.name,
-            group.severity,
-            {"source": group.name},
-            seen=f"{int(effect.observed):,} of {counted(group.labels, 'picture')} of source"
-            f" {quoted(group.name)} look like another picture",
-            expected=f"{effect.expected:.1f} at the rate of the other sources, in the same classes",
-            count=int(effect.observed),
-            samples=_with_ids(twins, question),
-            ids=tuple(twins),
-            explanations="frames of a video, or pictures of one object from one place",
-            standards=CHECK.standards,
-            effect=effect,
-        )
-
-
-def _near(kind: str, words: str, samples: pa.Table, question: Question) -> Finding:
-    ids = samples.column("id").to_pylist()
-    labels = pc.value_counts(samples.column("label").combine_chunks()).to_pylist()
-    common = sorted(labels, key=lambda row: (-row["counts"], str(row["values"])))[:_SHOWN]
-    of = ", ".join(f"{quoted(str(row['values']))} {row['counts']:,}" for row in common)
-    is_label = kind == "other_label"
-    return Finding(
-        CHECK.name,
-        Severity.WARNING if is_label else Severity.NOTE,
-        {"kind": words},
-        seen=f"{counted(len(ids), 'picture')} within {_MOST_BITS} bits of a picture with {words}"
-        f" ({of})",
-        expected="none with another label; few others, such as photographs of one series",
-        count=len(ids),
-        samples=_with_ids(ids, question),
-        explanations="two classes in one picture" if is_label else "photographs of one series",
-        standards=CHECK.standards if is_label else (),
-        ids=tuple(ids),
+    yield from _WORDS.any_twin(found, question)
+    yield from _WORDS.elsewhere(found, question, Severity.WARNING)
+    yield from _WORDS.by_source(
+        tables["compared by source"],
+        found,
+        "twins by source",
+        "look like another picture",
+        question,
     )
 
 
-def _with_ids(ids: list[str], question: Question) -> Samples:
-    return entries_with(question, f"id in ({', '.join(map(literal, ids[:_SHOWN]))})")
-
-
 CHECK = Check(
-    name="near",
+    name=_WORDS.check,
     looks_at="pictures whose perceptual hash (pHash or dHash, `--phash`) is within 2 of 64 bits of"
     " another picture's: with another label, in another split, of another source; and the share of"
     " such pictures by source",
@@ -176,7 +110,7 @@ CHECK = Check(
     " not compared",
     cannot_see="shifted, mirrored or cropped copies; a small mark on a picture whose original is"
     " not in the dataset; texts and sounds",
-    standards=(standards.NIST_BACKDOOR, standards.POISON_TRAINING_DATA, standards.OWASP_POISONING),
+    standards=_STANDARDS,
     queries=_queries,
     find=_find,
 )
