@@ -23,6 +23,7 @@ what deserves a look. It proves nothing, and no finding changes whether a versio
 provreg screen cifar10                                                 # all of its history
 provreg screen cifar10@10 --against cifar10@9 --fail-on warning        # in CI: what the last night brought
 provreg screen cifar10 --data train --phash                            # pictures that look the same; hashes are kept
+provreg screen reviews --data reviews.jsonl --minhash                  # texts that are nearly the same
 provreg screen cifar10 --by labeler --by version --check relabels --json
 ```
 
@@ -112,6 +113,7 @@ Views that the SQL can use:
 - `base_by_labeler`, `base_by_source`, `entries_by_labeler`, `entries_by_source`: counts `n` by that column and `label`. They are
   made once for all checks.
 - `gold`: `id` and true `label` of the samples in `--gold`. `pictures`: `content`, `phash` and `dhash` (`--phash`).
+- `texts` (`--minhash`): `content`, and the 16 words of its signature, `band_0` to `band_15`, which are null where a text is too short.
 - `dated`: `entries` with the `version` and `signer` that last changed each sample.
 - `versions`: `version`, `created`, `signed_at`, `standing`, `signer`, `signers` and `principals` of each version from the base on.
 """

@@ -165,14 +165,15 @@ class RegistryQueries:
         split_at: datetime | None = None,
         gold: Path | str | None = None,
         pictures: Sequence[Path | str] | None = None,
+        texts: Sequence[Path | str] | None = None,
         progress: Progress | None = None,
     ) -> Screening:
         """What the checks find in a version and its changes after `against`, or in its history.
 
         `by` are the groupings to count by, `checks` the names of those to run, all by default;
         `split_at` divides time into training and test; `gold` is a labels file of true labels.
-        `pictures` are the data whose pictures are compared by perceptual hashes, which are kept;
-        empty for the hashes that are kept alone.
+        `pictures` are the data whose pictures are compared by perceptual hashes, `texts` those
+        whose texts are compared by MinHash. Hashes are kept: an empty list is for the kept alone.
         Raises UsageError for unknown names, and where `against` is not an earlier version of the
         same line, InputError as labels files do, NotInstalledError without scipy.
         """
@@ -195,6 +196,7 @@ class RegistryQueries:
                 split_at=split_at,
                 gold=true_labels,
                 pictures=None if pictures is None else [Path(path) for path in pictures],
+                texts=None if texts is None else [Path(path) for path in texts],
                 progress=progress,
             )
 

@@ -15,6 +15,8 @@ Views that a check's SQL can use (docs/reference/screening.md, "Writing a check"
 - `base_by_labeler`, `base_by_source`, `entries_by_labeler`, `entries_by_source`: counts `n` by
   that column and `label`. They are made once for all checks.
 - `gold`: `id` and true `label` (`--gold`). `pictures`: `content`, `phash`, `dhash` (`--phash`).
+- `texts` (`--minhash`): `content`, and the words of its signature, `band_0` to `band_15`, which are
+  null where a text is too short.
 - `dated`: `entries` with the `version` and `signer` that last changed each sample.
 - `versions`: the versions from `base` to the screened one: `version`, `created`, `signed_at`,
   `standing`, `signer`, `signers` and `principals` (lists).

@@ -24,6 +24,7 @@ from provreg.screening.checks import (
     origins,
     relabels,
     sizes,
+    texts,
     times,
 )
 
@@ -43,6 +44,7 @@ OWN: tuple[Check, ...] = (
     bursts.CHECK,
     annotators.CHECK,
     near.CHECK,
+    texts.CHECK,
 )
 
 

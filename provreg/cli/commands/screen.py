@@ -30,6 +30,7 @@ EXAMPLES = (
     "provreg screen cifar10@10 --against cifar10@9 --fail-on warning",
     "provreg screen cifar10 --by labeler --by version --check relabels",
     "provreg screen cifar10 --data train/ --phash",
+    "provreg screen reviews --data reviews.jsonl --minhash",
     "provreg screen photos --check annotators --gold gold.csv",
     "provreg screen events --split-at 2026-01-01T00:00:00Z --json",
 )

@@ -74,11 +74,14 @@ class ScreeningOptions:
         typer.Option(
             "--data",
             metavar="PATH",
-            help="With --phash: the data. Repeatable; kept hashes suffice.",
+            help="With --phash, --minhash: the data. Repeatable; kept hashes suffice.",
         ),
     ] = None
     phash: Annotated[
         bool, typer.Option("--phash", help="Compare pictures by perceptual hashes.")
+    ] = False
+    minhash: Annotated[
+        bool, typer.Option("--minhash", help="Compare texts, and the texts of rows, by MinHash.")
     ] = False
 
     @property
@@ -98,6 +101,7 @@ def screened(opened: Registry, ref: str, options: ScreeningOptions, output: Outp
             split_at=_moment(options.split_at),
             gold=options.gold,
             pictures=options.outside if options.phash else None,
+            texts=options.outside if options.minhash else None,
             progress=progress,
         )
     warn_damaged(opened.damaged, output)
@@ -112,8 +116,11 @@ def screened(opened: Registry, ref: str, options: ScreeningOptions, output: Outp
 
 def check_options(options: ScreeningOptions) -> None:
     """Raises UsageError for options that need others."""
-    if options.data and not options.phash:
-        raise UsageError("--data is for --phash", hint="add --phash to compare the pictures")
+    if options.data and not (options.phash or options.minhash):
+        raise UsageError(
+            "--data is for --phash and --minhash",
+            hint="add --phash to compare the pictures, --minhash to compare the texts",
+        )
 
 
 def _moment(text: str | None) -> datetime | None:

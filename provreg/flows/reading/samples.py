@@ -247,7 +247,9 @@ def listed_files_again(
     return reader.listed_files(paths, format_, settings.get("label"))
 
 
-def rows_again(paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows) -> SampleStream:
+def rows_again(
+    paths: Sequence[Path], reading: Mapping[str, Any], known: KnownRows | None = None
+) -> SampleStream:
     """(payloads, samples of schema SAMPLE) in batches, in their order, of data that are streamed.
 
     Files are hashed by their chunks alone where `known` remembers their rows. Raises UsageError

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from blake3 import blake3
 
-from provreg.core.encoding.text import quoted
 from provreg.core.manifest.columns import Mask
-from provreg.errors import InputError, NotFoundError, UsageError
+from provreg.errors import UsageError
 from provreg.executors.api import Progress
 from provreg.executors.processes import local_processes
 from provreg.flows.reading.samples import files_again
+from provreg.flows.screen.contents import new_contents, read_as_signed
 from provreg.flows.session.workspace import Workspace
 from provreg.screening.statistics.hashes import (
     DHASH_HEIGHT,
@@ -27,11 +25,12 @@ from provreg.screening.statistics.hashes import (
     dhash,
     phash,
 )
-from provreg.store.private.picture_hashes import SCHEMA, PictureHashes
+from provreg.store.private.content_hashes import PICTURES, ContentHashes
 
 # Pictures of one task: small ones are decoded in a fraction of a millisecond.
 _TASK = 256
-_MOST_BYTES = 1 << 28
+# Another number where the hashes of the same bytes would differ.
+_KEPT_AS = "pictures-1"
 # A picture with less contrast (of 255 shades) shows nothing to tell it by: its pHash is noise.
 _LEAST_CONTRAST = 8
 # One that grows darker all the way has hardly any ones, and looks like all of its kind.
@@ -47,7 +46,7 @@ def picture_hashes(
     *,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """The hashes (schema `store.private.picture_hashes.SCHEMA`) of the pictures in `entries`.
+    """The hashes (schema `PICTURES`) of the pictures in `entries`.
 
     Contents whose hashes are not kept yet are read from the data at `paths`, in all cores; without
     paths only those that are kept are returned. Raises UsageError where samples are not files,
@@ -55,7 +54,7 @@ def picture_hashes(
     """
     from provreg.readers.files.pictures import is_picture
 
-    kept = PictureHashes(workspace.parts_folder)
+    kept = ContentHashes(workspace.parts_folder, _KEPT_AS, PICTURES)
     known = kept.load()
     if not paths:
         return known
@@ -65,17 +64,9 @@ def picture_hashes(
             "--phash needs samples that are files", hint="omit it: these data are rows"
         )
     opened.close()
-    contents = entries.column("content").combine_chunks()
-    new = pc.invert(pc.is_in(contents, value_set=known.column("content").combine_chunks()))
-    rows = entries.select(["id", "content"]).filter(new)
-    samples = {
-        content: sample
-        for sample, content in zip(
-            rows.column("id").to_pylist(), rows.column("content").to_pylist(), strict=True
-        )
-        if is_picture(sample)
-    }
-    wanted = [(sample, content) for content, sample in samples.items()]
+    new = new_contents(entries, known, is_picture)
+    columns = (new.column(name).to_pylist() for name in ("id", "content"))
+    wanted = list(zip(*columns, strict=True))
     tasks = [wanted[at : at + _TASK] for at in range(0, len(wanted), _TASK)]
     task = partial(_hashed, tuple(paths), reading)
     found = []
@@ -83,7 +74,7 @@ def picture_hashes(
         found.append(hashes)
         if progress is not None:
             progress(min(number * _TASK, len(wanted)), len(wanted))
-    return kept.add(pa.concat_tables([SCHEMA.empty_table(), *found])) if found else known
+    return kept.add(pa.concat_tables([PICTURES.empty_table(), *found])) if found else known
 
 
 def _hashed(
@@ -98,13 +89,7 @@ def _hashed(
     decoded: list[tuple[bytes, ...] | None] = []
     with files:
         for sample, content in samples:
-            data = _read(files, sample)
-            if blake3(data).digest() != content:
-                raise InputError(
-                    f"{quoted(sample)} is not as signed",
-                    sample=sample,
-                    hint="`provreg verify --data` lists all differences",
-                )
+            data = read_as_signed(files, sample, content)
             decoded.append(gray(data, (PHASH_SIDE, PHASH_SIDE), (DHASH_WIDTH, DHASH_HEIGHT)))
     good = np.array([pixels is not None for pixels in decoded])
     squares, strips = (
@@ -119,19 +104,7 @@ def _hashed(
     }
     columns = [_column(name, values, good, flat) for name, values in hashes.items()]
     contents = pa.array([content for _, content in samples], pa.binary(32))
-    return pa.Table.from_arrays([contents, *columns], schema=SCHEMA)
-
-
-def _read(files: Any, sample: str) -> bytes:
-    try:
-        data: bytes = files.read(sample, limit=_MOST_BYTES)
-    except NotFoundError:
-        raise InputError(
-            f"{quoted(sample)} is not in the data",
-            sample=sample,
-            hint="name the folder that was ingested: --data",
-        ) from None
-    return data
+    return pa.Table.from_arrays([contents, *columns], schema=PICTURES)
 
 
 def _column(name: str, hashes: Hashes, good: Mask, flat: Mask) -> pa.Array:

@@ -21,6 +21,7 @@ from provreg.errors import InputError, NotFoundError, UsageError
 from provreg.executors.api import Progress
 from provreg.flows.screen.acceptances import Accepted, read_acceptances
 from provreg.flows.screen.pictures import picture_hashes
+from provreg.flows.screen.texts import text_signatures
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.lineage import Ancestor, lineage, place_of
@@ -36,7 +37,7 @@ from provreg.screening.api import (
     Severity,
 )
 from provreg.store.index.index import with_part
-from provreg.store.private.picture_hashes import SCHEMA as HASHES
+from provreg.store.private.content_hashes import PICTURES, TEXTS
 
 _TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
 _GOLD = pa.schema([("id", _TEXT), ("label", _TEXT)])
@@ -135,13 +136,14 @@ def screen(
     split_at: datetime | None = None,
     gold: pa.Table | None = None,
     pictures: Sequence[Path] | None = None,
+    texts: Sequence[Path] | None = None,
     progress: Progress | None = None,
 ) -> Screening:
     """Runs `checks` on `version` and its changes after `against`, None for all of its history.
 
     `gold` has the `id` and the true `label` of some samples, as far as they are known. `pictures`
-    are the data whose pictures are compared, empty for those that were compared before, None for
-    none.
+    and `texts` are the data whose pictures or texts are compared, empty for those that were
+    compared before, None for none.
 
     Whether a version is trusted is looked at, and not required. Raises UsageError where `against`
     is no earlier version of the same line, NotFoundError where a version between is not in the
@@ -176,7 +178,7 @@ def screen(
             "label": len(head.classes) or head.samples,
         },
     )
-    hashes = HASHES.empty_table()
+    hashes = PICTURES.empty_table()
     if pictures is not None:
         hashes = picture_hashes(
             workspace,
@@ -185,9 +187,19 @@ def screen(
             pictures,
             progress=progress,
         )
+    signatures = TEXTS.empty_table()
+    if texts is not None:
+        signatures = text_signatures(
+            workspace,
+            load_entries(workspace, head),
+            head.reading,
+            texts,
+            progress=progress,
+        )
     tables = {
         "part_entries": _entries(workspace, [version, base]),
         "pictures": hashes,
+        "texts": signatures,
         "screened": pa.table({"head": [version.digest], "base": [base.digest]}),
         "line": pa.Table.from_pylist(
             [_of_line(ancestor, later=ancestor is not base) for ancestor in line[place:]],

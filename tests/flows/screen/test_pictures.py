@@ -19,7 +19,7 @@ from provreg.readers.api import ReadOptions
 from provreg.readers.files.pictures import gray
 from provreg.screening.api import Severity
 from provreg.screening.statistics.hashes import dhash, phash
-from provreg.store.private.picture_hashes import SCHEMA, PictureHashes
+from provreg.store.private.content_hashes import PICTURES, ContentHashes
 
 CHANCE = np.random.default_rng(4)
 
@@ -178,14 +178,14 @@ def test_rows_have_no_pictures(bench: Bench) -> None:
 
 def test_attack_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    kept = PictureHashes(tmp_path)
+    kept = ContentHashes(tmp_path, "pictures-1", PICTURES)
     table = pa.table(
         {
             "content": pa.array([b"a" * 32, b"b" * 32], pa.binary(32)),
             "phash": [1, 2],
             "dhash": [3, 4],
         },
-        schema=SCHEMA,
+        schema=PICTURES,
     )
     assert kept.add(table).num_rows == 2
     assert kept.add(table.slice(1)).num_rows == 2
