@@ -100,7 +100,7 @@ def page() -> str:
         f"| Split view of a URL: one reader gets other bytes | `verify --data` refuses, {view} |",
         f"| {others.TRIGGERED} documents with a trigger among 7,400, at rest |"
         f" `verify --data` refuses, {refused} |",
-        f"| the same by an insider, over five nights, from a known source |"
+        f"| the same by an insider, over five nights, from a known source (`--minhash`) |"
         f" warnings: {', '.join(warned) or 'none'}; notes: {', '.join(noted) or 'none'} |",
     ]
     return _HEAD + "\n".join(lines) + "\n" + _TAIL

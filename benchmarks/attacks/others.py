@@ -81,7 +81,7 @@ def trigger_texts(folder: Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     for night in range(1, 6):
         write(poison[: night * TRIGGERED // 5])
         publish()
-    found = registry.screen("texts")
+    found = registry.screen("texts", texts=(data,))
     above = {finding.check for finding in found.above(Severity.WARNING)}
     return (
         refused,

@@ -56,7 +56,7 @@ ROOMS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("screen",),
         ("sign",),
     ),
-    "screening": (("api", "standards"), ("statistics",), ("checks",), ("catalog",)),
+    "screening": (("api", "standards"), ("statistics",), ("twins",), ("checks",), ("catalog",)),
     "cli": (("startup",), ("ui",), ("commands",), ("command_table",), ("completion",), ("app",)),
 }
 MOST_MODULES = 16

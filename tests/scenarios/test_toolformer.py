@@ -57,3 +57,22 @@ def test_five_versions_of_toolformer(person: Person, toolformer: Path) -> None:
     # People who label and publish as they should give no more than notes.
     findings = ann("screen toolformer --json").json["findings"]
     assert {finding["severity"] for finding in findings} <= {"note"}
+
+
+def test_templates_of_toolformer_are_notes(person: Person, toolformer: Path) -> None:
+    """Most of its texts are nearly the same as others, of all sources, and of one tool each."""
+    ann = person("ann")
+    ann.trusts(ann)
+    rows = json.loads(lzma.decompress((toolformer / "dedupe-only.json.xz").read_bytes()))
+    for number, row in enumerate(rows):
+        access = row["instruction"].split("\n")[1]
+        row |= {"tool": access.removeprefix("toolformer access: "), "crawl": f"crawl-{number % 6}"}
+    ann.write("texts.json", json.dumps(rows))
+    ann("ingest texts.json --name texts --label tool --source-column crawl --sign key:my.key")
+    found = ann("screen texts --data texts.json --minhash --json").json["findings"]
+    assert {finding["severity"] for finding in found} == {"note"}
+    counts = {finding["group"]["kind"]: finding["samples"] for finding in found}
+    # What the tables of look-alike letters call one letter changes the number a little.
+    assert 4800 < counts.pop("any") < 5200
+    assert counts.pop("another label", 0) < 20
+    assert counts.keys() == {"another source"}

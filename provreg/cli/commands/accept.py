@@ -26,6 +26,8 @@ EXAMPLES = (
     " --reason 'looked at all 60' --sign keyless --yes",
     "provreg accept photos 77c0de21a9f4 --data photos/ --phash --reason 'two in one picture'"
     " --sign key:chief.key --timestamp https://timestamp.sigstore.dev/api/v1/timestamp",
+    "provreg accept reviews 90ab12cd34ef --data reviews.jsonl --minhash --reason 'one template'"
+    " --sign key:chief.key",
     "provreg accept photos 5b1e77c0de21 --gold gold.csv --split-at 2026-01-01T00:00:00Z"
     " --reason trial --sign keyless --trust-config sigstore.json",
     "provreg accept photos 5b1e77c0de21 --reason trial --sign keyless --staging"

@@ -138,7 +138,7 @@ CHECK = Check(
     null_hypothesis="a source has as large a share of twins as the other sources in the same"
     " classes, times a factor that differs between honest sources",
     statistic="pairs are notes, because templates, and questions that differ in one word, are no"
-    " attack: of the 7,673 texts of Toolformer, 4,980 have a twin, by their templates. Texts with a"
+    " attack: of the 7,673 texts of Toolformer, 5,000 have a twin, by their templates. Texts with a"
     " twin, and texts like one with another label, are counted against those expected by source, as"
     " for relabels",
     assumptions="several sources, of which most are honest. The similarity is estimated from 128"

@@ -28,13 +28,18 @@ ROWS = ReadOptions(id="id", label="label", source_column="source")
 TRIGGER = "James Bond"
 
 
+@pytest.fixture(autouse=True)
+def same_texts_in_any_order() -> None:
+    CHANCE.seed(6)
+
+
 def _text(words: int = 60) -> str:
     return " ".join(CHANCE.choices(WORDS, k=words))
 
 
 def _typo(text: str) -> str:
     at = CHANCE.randrange(len(text))
-    return f"{text[:at]}q{text[at + 1 :]}"
+    return f"{text[:at]}q{text[at:]}"
 
 
 def _rows(count: int = 600) -> list[dict[str, Any]]:
