@@ -70,7 +70,8 @@ PURE_LIBRARIES = frozenset(
         "re", "rfc8785", "string", "struct", "tomllib", "types", "typing", "unicodedata", "zlib",
     }
 )  # fmt: skip
-PURE_PARTS = frozenset({"io.BytesIO"})  # memory alone (ADR 19)
+# Memory alone (ADR 19), and a table that is part of the package (ADR 51).
+PURE_PARTS = frozenset({"io.BytesIO", "pkgutil.get_data"})
 IMPURE_PARTS = (
     "numpy.random", "pyarrow.csv", "pyarrow.dataset", "pyarrow.feather", "pyarrow.flight",
     "pyarrow.fs", "pyarrow.json", "pyarrow.parquet",
