@@ -1,53 +1,50 @@
-"""Names that look like others: in case, composition, blanks, letters of other alphabets, or by a
+"""Names that look like others: in case, composition, blanks, in letters that look alike, or by a
 typing error. For notices only: nothing is refused or equated because of them."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 
+from provreg.core.encoding.confusables import skeletons
 from provreg.core.encoding.text import quoted, quoted_ascii
 
-# Letters that look like a Latin letter in common fonts, from Unicode's confusables.txt (UTS #39),
-# in lower case: Cyrillic, Greek, Armenian, and two digits.
-_LATIN = str.maketrans(
-    "\u0430\u0432\u0433\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u044c"
-    "\u0455\u0456\u0458\u04bb\u04cf\u0501\u051b\u051d\u0475"
-    "\u03b1\u03b3\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u03c9"
-    "\u0570\u0578\u057d\u0581\u0131\u0251\u026101",
-    "abrekmhopctyxbsijhldqwvayeikvoptuxwhnugiagol",
-)
-# What joins words is left out, but between digits: version 1.1 is not version 11.
-_JOINTS = re.compile(r"[\s_.\-]+")
-_BETWEEN_DIGITS = re.compile(r"(?<=\d) (?=\d)")
 # Shorter names often differ in one letter on purpose. Of longer ones every part would be compared.
 _SHORTEST, _LONGEST = 4, 64
 # A new name is taken for a misspelled one if it has at most this share of the other's samples.
 _MISSPELLED = 0.2
 
 
-def skeleton(name: str) -> str:
-    """A text that is equal for names that look alike; for comparisons only."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    words = _BETWEEN_DIGITS.sub("_", _JOINTS.sub(" ", folded))
-    return words.replace(" ", "").translate(_LATIN)
+class Likeness(Enum):
+    """How two names are alike, and in words."""
+
+    SAME = "look alike"
+    BOTH_MEANT = "look alike and may both be meant"
+    TYPING_ERROR = "differ by a typing error"
 
 
 class Spellings:
     """Names among which others are looked up that look alike or differ by one typing error."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._by_skeleton: dict[str, list[str]] = {}
+        self._skeletons: dict[str, tuple[str, str]] = {}
+        self._by_skeleton: dict[tuple[int, str], list[str]] = {}
         self._by_variant: dict[str, list[str]] = {}
         for name in names:
-            self._by_skeleton.setdefault(skeleton(name), []).append(name)
+            self._skeletons[name] = skeletons(name)
+            for key in enumerate(self._skeletons[name]):
+                self._by_skeleton.setdefault(key, []).append(name)
             for variant in _variants(name):
                 self._by_variant.setdefault(variant, []).append(name)
 
     def alike(self, name: str) -> list[str]:
-        """The other names with the same skeleton."""
-        return [other for other in self._by_skeleton.get(skeleton(name), ()) if other != name]
+        """The other names that have a skeleton in common with `name`."""
+        own = self._skeletons.get(name) or skeletons(name)
+        found = dict.fromkeys(
+            other for key in enumerate(own) for other in self._by_skeleton.get(key, ())
+        )
+        return [other for other in found if other != name]
 
     def misspelled(self, name: str) -> list[str]:
         """The other names from which one letter is missing, added, replaced, or swapped with the
@@ -87,28 +84,51 @@ def _is_typing_error(name: str, other: str) -> bool:
     return not any(alone)
 
 
+def _may_both_be_meant(name: str, other: str, totals: Mapping[str, int]) -> bool:
+    """Whether both are what a person may write: `modern` and `modem`; two characters of one
+    alphabet, such as `A` and `a`; or two cases of which neither is rare, such as `Cardigan` and
+    `cardigan` in ImageNet."""
+    if len(name) == len(other) == 1:
+        return _alphabet(name) == _alphabet(other)
+    a, b = name.casefold(), other.casefold()
+    if a == b:
+        few, many = sorted((totals[name], totals[other]))
+        # Not the sign for kelvin, which is a k in lower case.
+        usual = all(unicodedata.is_normalized("NFKC", text) for text in (name, other))
+        return usual and few > _MISSPELLED * many
+    return (a + b).isascii() and a.replace("rn", "m") == b.replace("rn", "m")
+
+
+def _alphabet(character: str) -> str:
+    """The first word of the character's name in Unicode, or ASCII."""
+    return "ASCII" if character.isascii() else unicodedata.name(character, "").partition(" ")[0]
+
+
 def lookalikes(
     now: Iterable[str], totals: Mapping[str, int], before: Iterable[str]
-) -> list[tuple[str, str, bool]]:
-    """(name, other, whether they look the same) for the names of `now` that are like another of
-    `totals`, the rarer first.
+) -> list[tuple[str, str, Likeness]]:
+    """(name, other, how they are alike) for the names of `now` that are like another of `totals`,
+    the rarer first.
 
     `totals` has the samples of each name. Those of a typing error alone are pairs of a name that is
     not in `before` and one that has far more samples.
     """
     spellings, known = Spellings(totals), set(before)
-    pairs: dict[frozenset[str], tuple[str, str, bool]] = {}
+    pairs: dict[frozenset[str], tuple[str, str, Likeness]] = {}
     for name in now:
-        others = [(other, True) for other in spellings.alike(name)]
+        others = []
+        for other in spellings.alike(name):
+            honest = _may_both_be_meant(name, other, totals)
+            others.append((other, Likeness.BOTH_MEANT if honest else Likeness.SAME))
         if name not in known:
             others += [
-                (other, False)
+                (other, Likeness.TYPING_ERROR)
                 for other in spellings.misspelled(name)
                 if totals[name] <= _MISSPELLED * totals[other]
             ]
-        for other, same in others:
+        for other, likeness in others:
             rarer, frequent = sorted((name, other), key=lambda one: (totals[one], one))
-            pairs.setdefault(frozenset((name, other)), (rarer, frequent, same))
+            pairs.setdefault(frozenset((name, other)), (rarer, frequent, likeness))
     return list(pairs.values())
 
 

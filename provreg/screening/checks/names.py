@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from provreg.core.encoding.lookalikes import lookalikes, pair_in_words
+from provreg.core.encoding.lookalikes import Likeness, lookalikes, pair_in_words
 from provreg.core.encoding.text import counted
 from provreg.screening import standards
 from provreg.screening.api import (
@@ -70,14 +70,15 @@ def _in_column(column: str, table: pa.Table, question: Question) -> Iterator[Fin
     before = {row["name"] for row in rows if row["before"] and not is_alone}
     now = [name for name in totals if name not in before] if question.since else list(totals)
     pairs = lookalikes(now, totals, before)
-    for same in (True, False):
-        chosen = [(a, b) for a, b, looks_same in pairs if looks_same is same]
+    for likeness in Likeness:
+        chosen = [(a, b) for a, b, found in pairs if found is likeness]
+        severity = _severity(column, likeness)
         for a, b in chosen[:_MOST_PAIRS]:
             yield Finding(
                 CHECK.name,
-                Severity.WARNING if same else Severity.NOTE,
+                severity,
                 {column: a, "like": b},
-                seen=f"{_COLUMNS[column]} {_WORDS[same]}: {pair_in_words(a, b, totals)}",
+                seen=f"{_COLUMNS[column]} {likeness.value}: {pair_in_words(a, b, totals)}",
                 expected="one name for each, and names that nobody mistakes",
                 count=totals[a],
                 samples=entries_with(question, **{column: a}),
@@ -89,10 +90,10 @@ def _in_column(column: str, table: pa.Table, question: Question) -> Iterator[Fin
             condition = f"{column} in ({', '.join(map(literal, others))})"
             yield Finding(
                 CHECK.name,
-                Severity.WARNING if same else Severity.NOTE,
-                {"kind": f"more {_COLUMNS[column]} {_WORDS[same]}"},
+                severity,
+                {"kind": f"more {_COLUMNS[column]} {likeness.value}"},
                 seen=f"{counted(len(chosen) - _MOST_PAIRS, 'more pair')} of {_COLUMNS[column]}"
-                f" {_WORDS[same]}",
+                f" {likeness.value}",
                 expected="one name for each, and names that nobody mistakes",
                 count=sum(totals[name] for name in others),
                 samples=entries_where(question, condition, condition),
@@ -101,20 +102,30 @@ def _in_column(column: str, table: pa.Table, question: Question) -> Iterator[Fin
             )
 
 
-_WORDS = {True: "look alike", False: "differ by a typing error"}
+def _severity(column: str, likeness: Likeness) -> Severity:
+    """Two classes may be words that look alike. Names of people and sources are chosen, and those
+    that look alike are rarely chosen without intent."""
+    sure = likeness is Likeness.SAME
+    sure |= likeness is Likeness.BOTH_MEANT and column != "label"
+    return Severity.WARNING if sure else Severity.NOTE
+
+
 _EXPLANATIONS = "one name in two spellings, or two people of similar names"
 CHECK = Check(
     name="names",
     looks_at="names of labelers, sources and classes that look alike: in case, blanks and"
-    " punctuation, or letters of other alphabets; and new names that differ from an established one"
+    " punctuation, or characters of any script (the confusables of Unicode's UTS 39: 1 for l, rn"
+    " for m, Cyrillic letters for Latin ones); and new names that differ from an established one"
     " by a typing error; with `--against` names that are new since",
     null_hypothesis="none: the findings are exact",
-    statistic="pairs of equal skeletons are warnings; pairs one typing error apart, of which one is"
-    " new and has at most a fifth of the other's samples, are notes. Names that differ in digits"
-    " are not compared",
+    statistic="pairs of equal skeletons are warnings. Classes are notes where both may be meant:"
+    " modern and modem, single characters of one alphabet (A and a), two cases of which neither has"
+    " at most a fifth of the other's samples. Pairs one typing error apart, of which one is new and"
+    " has at most a fifth of the other's samples, are notes. Names that differ in digits only are"
+    " not compared, but a digit may look like a letter",
     assumptions="names that look alike are meant to be one, or to be mistaken",
     cannot_see=f"more than {_MOST_NAMES:,} names of a column; labelers of annotations;"
-    " look-alikes of rare letters, and of several letters for one (rn for m)",
+    " likenesses of a font or of handwriting that Unicode does not list (cl for d, vv for w)",
     standards=(standards.POISON_TRAINING_DATA, standards.OWASP_SUPPLY_CHAIN),
     queries=_queries,
     find=_find,

@@ -46,6 +46,67 @@ def test_attack_a_labeler_who_looks_like_another(bench: Bench, name: str) -> Non
     assert name.isascii() or "\\u" in found.seen
 
 
+def _attacked(bench: Bench, honest: str, name: str) -> None:
+    """The labeler `honest` is joined by `name`, who is found."""
+    rows = _rows(honest)
+    rows[0]["labeler"] = name
+    ingest_rows(bench, rows)
+    (found,) = _findings(bench)
+    assert found.severity is Severity.WARNING
+    assert found.group == {"labeler": name, "like": honest}
+    assert found.ids == ("s0",)
+
+
+def test_attack_a_name_all_in_cyrillic(bench: Bench) -> None:
+    _attacked(bench, "coco", "\u0441\u043e\u0441\u043e")
+
+
+def test_attack_rn_for_m(bench: Bench) -> None:
+    _attacked(bench, "smith", "srnith")
+
+
+def test_attack_one_for_l(bench: Bench) -> None:
+    _attacked(bench, "annl", "ann1")
+
+
+def test_attack_a_capital_i_for_l(bench: Bench) -> None:
+    _attacked(bench, "annl", "annI")
+
+
+def test_attack_mathematical_letters(bench: Bench) -> None:
+    _attacked(bench, "mona", "\U0001d426\U0001d428\U0001d427\U0001d41a")
+
+
+def test_attack_fullwidth_letters(bench: Bench) -> None:
+    _attacked(bench, "mona", "\uff4d\uff4f\uff4e\uff41")
+
+
+def test_attack_zero_width_characters(bench: Bench) -> None:
+    """Names of people cannot have them. Classes can: a joiner is ordinary between some letters."""
+    rows = _rows()
+    for row in rows:
+        row["label"] = "\u0646\u0645\u06cc\u062f\u0627\u0646"
+    rows[7]["label"] = "\u0646\u0645\u06cc\u200c\u062f\u0627\u0646"
+    ingest_rows(bench, rows)
+    (found,) = _findings(bench)
+    assert (found.severity, found.ids) == (Severity.WARNING, ("s7",))
+    assert "\\u200c" in found.seen
+
+
+def test_two_classes_that_may_both_be_meant_are_a_note(bench: Bench) -> None:
+    rows = _rows()
+    for number, row in enumerate(rows):
+        row["label"] = ("modern", "modem", "A", "a")[number % 4]
+    ingest_rows(bench, rows)
+    found = _findings(bench)
+    assert {finding.severity for finding in found} == {Severity.NOTE}
+    assert {frozenset(finding.group.values()) for finding in found} == {
+        frozenset({"modern", "modem"}),
+        frozenset({"A", "a"}),
+    }
+    assert all("may both be meant" in finding.seen for finding in found)
+
+
 @pytest.mark.parametrize("column", ["label", "source"])
 def test_attack_classes_and_sources_that_look_alike(bench: Bench, column: str) -> None:
     rows = _rows()
