@@ -13,7 +13,7 @@ from provreg.screening.twins import ELSEWHERE, Words, compared_by_source, one_of
 _LEAST = 0.8
 _LEAST_AGREEING = next(n for n in range(PERMUTATIONS) if similarity(n) >= _LEAST)
 # Of the texts that share a band, each is compared with so many: with all, but in floods.
-_MOST_COMPARED = 16
+_MOST_COMPARED = 8
 _BANDS = [f"band_{number}" for number in range(BANDS)]
 # In how many bytes two words differ: `((d & 7f…) + 7f…) | d` of their difference `d` has the
 # highest bit of each byte that is not zero.
@@ -143,7 +143,7 @@ CHECK = Check(
     " for relabels",
     assumptions="several sources, of which most are honest. The similarity is estimated from 128"
     " permutations (standard deviation 0.035 at 0.8). In floods, each text is compared with the"
-    " first 16 of those that share a band of 8 permutations, in which every label, split and source"
+    " first 8 of those that share a band of 8 permutations, in which every label, split and source"
     " has its turn, and with one beside it",
     cannot_see="paraphrases and translations; texts without 5 letters or digits in a row (a note"
     " counts them); files over 256 MiB; a difference that matters, where a template is most of the"
