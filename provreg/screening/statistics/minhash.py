@@ -10,14 +10,16 @@ minwise hashing", of which the signatures keep eight bits a permutation.
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from provreg.core.encoding.lookalikes import skeleton
+from provreg.core.encoding.confusables import skeletons
 
 Signatures = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
@@ -47,11 +49,18 @@ _MOST_FOLDED = 0x3000
 _KEPT_KINDS = ("L", "N", "Mc")
 
 
+@cache
+def _plain() -> dict[str, str]:
+    """A letter for each skeleton of one: that of m has two, with which `translate` is slow."""
+    return {skeletons(letter)[0]: letter for letter in string.ascii_lowercase + string.digits}
+
+
 class _Folding(dict[int, str | None]):
     """What each character is folded to, for `str.translate`; made when first asked for."""
 
     def __missing__(self, code: int) -> str | None:
-        alike = unicodedata.normalize("NFKD", skeleton(chr(code)))
+        alike = skeletons(chr(code))[0]
+        alike = unicodedata.normalize("NFKD", _plain().get(alike, alike))
         folded = "".join(one for one in alike if unicodedata.category(one).startswith(_KEPT_KINDS))
         self[code] = folded or None  # which `translate` is faster with than with an empty text
         return self[code]
