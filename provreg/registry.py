@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from provreg.core.statements.receipt import Receipt, TrainingInput
-    from provreg.core.statements.revocation import RevokedSamples
     from provreg.executors.api import Progress
     from provreg.flows.history.diff import Diff
     from provreg.flows.history.refetch import Refetched
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from provreg.flows.sign.latest import SignedLatest
     from provreg.flows.sign.proposals import Proposal
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
+    from provreg.flows.sign.scope import Scope
     from provreg.flows.sign.succession import SigningPlan
     from provreg.flows.verify.freshness import Freshness
     from provreg.flows.verify.lineage import Ancestor
@@ -256,7 +256,7 @@ class Registry(RegistryQueries):
         reason: str,
         signer: Signer,
         *,
-        samples: RevokedSamples | None = None,
+        samples: Scope | None = None,
         confirm: Callable[[RevocationPlan], None] | None = None,
     ) -> Revoked:
         """Revokes a version, or `samples` of its dataset; raises as `flows.sign.revoke`.
@@ -264,13 +264,31 @@ class Registry(RegistryQueries):
         `confirm` is called with the plan before anything is signed, and raises to cancel. Without a
         policy or key the signer itself is trusted.
         """
-        from provreg.flows.sign.revoke import plan_revocation, revoke
+        from provreg.flows.sign.revoke import revoke
 
         trust = self.trust or self._own_trust(signer)
-        plan = plan_revocation(self.workspace, Reference.parse(reference), samples, reason, trust)
+        plan = self.plan_revocation(reference, reason, samples=samples, trust=trust)
         if confirm is not None:
             confirm(plan)
         return revoke(self.workspace, plan, signer, trust)
+
+    def plan_revocation(
+        self,
+        reference: str,
+        reason: str,
+        *,
+        samples: Scope | None = None,
+        trust: Trust | None = None,
+    ) -> RevocationPlan:
+        """What `revoke` would revoke: nothing is signed. `trust` is by default that in force."""
+        from provreg.flows.sign.revoke import plan_revocation
+
+        in_force = trust or self.require_trust()
+        parsed = Reference.parse(reference)
+        if samples is None or samples.is_named:
+            return plan_revocation(self.workspace, parsed, samples, reason, in_force)
+        with self._synced(None) as workspace:
+            return plan_revocation(workspace, parsed, samples, reason, in_force)
 
     def accept(
         self, screening: Screening, finding: Finding | str, reason: str, signer: Signer

@@ -8,7 +8,7 @@ import pytest
 
 import provreg
 from provreg.core.encoding.listing import Listing, html_table
-from provreg.core.statements.revocation import RevokedSamples
+from provreg.flows.sign.scope import Scope
 from provreg.registry import Registry
 from provreg.trust.sigstore.sign import Instance, KeylessSigner
 
@@ -35,9 +35,7 @@ def results(registry: Registry, bench: Any) -> dict[str, object]:
     diff, blamed = registry.diff("pets@1", "pets@2"), registry.blame("pets@2")
     signer = bench.signer()
     ingestion = provreg.Ingestion("new", (bench.folder / "pets",), source="s")
-    revoked = registry.revoke(
-        "pets@2", "poison " * 500, signer, samples=RevokedSamples("source", "web")
-    )
+    revoked = registry.revoke("pets@2", "poison " * 500, signer, samples=Scope(source="web"))
     return {
         "registry": registry,
         "verify": version,

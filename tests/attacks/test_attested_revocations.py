@@ -21,7 +21,7 @@ from provreg.core.policy.policy import (
     TrustedKey,
 )
 from provreg.core.statements.latest import Latest
-from provreg.core.statements.revocation import Revocation, RevocationLink, RevokedSamples
+from provreg.core.statements.revocation import NamedSamples, Revocation, RevocationLink
 from provreg.errors import NotTrustedError, RevokedError
 from provreg.flows.ingest.publish import Outcome
 from provreg.flows.session.trust import Trust, trust_key
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
-SHELTER = RevokedSamples("source", "shelter")
+SHELTER = NamedSamples(source="shelter")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def consumer(bench: Bench, policy: Policy, **more: object) -> Registry:
 
 def put(
     bench: Bench, number: int, of: Outcome, by: str | None, *,
-    samples: RevokedSamples | None = None, previous: RevocationLink | None = None,
+    samples: NamedSamples | None = None, previous: RevocationLink | None = None,
 ) -> RevocationLink:  # fmt: skip
     """A revocation of what was published, signed by whomever."""
     assert of.head is not None
@@ -114,7 +114,7 @@ def attest(
 @pytest.mark.parametrize("samples", [SHELTER, None], ids=["samples", "version"])
 @pytest.mark.parametrize("named", ["itself", "by the next"])
 def test_who_attests_revokes_nothing(
-    bench: Bench, signed_by: str | None, samples: RevokedSamples | None, named: str
+    bench: Bench, signed_by: str | None, samples: NamedSamples | None, named: str
 ) -> None:
     """An online key would choose which samples are left out, and be remembered for good."""
     pets = bench.ingest(bench.pets())

@@ -10,8 +10,8 @@ import pytest
 
 from provreg.core.encoding.names import is_class_name, name_complaint
 from provreg.core.encoding.text import UNSEEN, printable
-from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import FormatError, InputError
+from provreg.flows.sign.scope import Scope
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -61,7 +61,7 @@ def test_a_name_that_seems_another_does_not_come_in(bench: Bench, name: str) -> 
 
 def test_a_name_that_holds_what_is_not_seen_is_not_revoked(bench: Bench) -> None:
     bench.ingest(bench.pets())
-    samples = RevokedSamples("labeler", "fa\u200by")
+    samples = Scope(labeler="fa\u200by")
     with pytest.raises(FormatError, match="a hidden character"):
         bench.open(revoke=("chief",)).revoke("pets", "r", bench.signer("chief"), samples=samples)
 

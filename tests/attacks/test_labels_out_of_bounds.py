@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from provreg.core.policy.policy import LabelRule, Policy, Principal, PublishRule, TrustedKey
-from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import NotTrustedError
 from provreg.flows.session.trust import Trust
+from provreg.flows.sign.scope import Scope
 from provreg.readers.api import LabelsOptions, ReadOptions
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_an_annotator_who_is_revoked_takes_along_what_they_annotated(bench: Benc
     bench.ingest(data, labels=without, **labeled)
     registry = bench.open(revoke=("alice",))
     plans: list[RevocationPlan] = []
-    mallory = RevokedSamples("labeler", "mallory", 1)
+    mallory = Scope(labeler="mallory")
     registry.revoke("pets", "bribed", bench.signer(), samples=mallory, confirm=plans.append)
     assert plans[0].revoked == 2
     version = bench.open(revoke=("alice",)).verify("pets")

@@ -15,10 +15,11 @@ import pytest
 
 import provreg
 from provreg.core.policy.policy import Policy, TrustedKey
-from provreg.core.statements.revocation import RevocationLink, RevokedSamples
+from provreg.core.statements.revocation import RevocationLink
 from provreg.errors import RevokedError
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.session.trust import Trust, trust_key
+from provreg.flows.sign.scope import Scope
 from provreg.registry import Registry
 from provreg.store.private.state import Pin
 
@@ -120,7 +121,7 @@ def test_a_pinned_revocation_does_not_lapse_where_no_state_survives(
     version = poisoned.open(**CHIEF).verify("pets@1")
     # What the pinned one continues is known with it.
     poisoned.open(**CHIEF).revoke(
-        "pets", "and these", poisoned.signer("chief"), samples=RevokedSamples("source", "nobody")
+        "pets", "and these", poisoned.signer("chief"), samples=Scope(source="nobody")
     )
     newest = poisoned.open(**CHIEF).verify("pets@1").chain.newest
     assert newest is not None
@@ -137,7 +138,7 @@ def test_a_planted_lock_file_puts_no_revocation_in_force(bench: Bench) -> None:
     """It could choose which samples a loader leaves out."""
     bench.ingest(bench.pets())
     mallorys = bench.open(revoke=("mallory",)).revoke(
-        "pets", "mine", bench.signer("mallory"), samples=RevokedSamples("source", "shelter")
+        "pets", "mine", bench.signer("mallory"), samples=Scope(source="shelter")
     )
     revocation = mallorys.outcome.revocation
     assert revocation is not None
@@ -207,7 +208,7 @@ def test_loaders_say_it_as_the_command_does(poisoned: Bench, change: str) -> Non
 def test_samples_stay_revoked_when_the_revokers_key_is_stolen(bench: Bench) -> None:
     bench.ingest(bench.pets())
     bench.open(**CHIEF).revoke(
-        "pets", "bad", bench.signer("chief"), samples=RevokedSamples("source", "shelter")
+        "pets", "bad", bench.signer("chief"), samples=Scope(source="shelter")
     )
     bench.forget()
     bench.open(**CHIEF).verify("pets")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from provreg.core.statements.revocation import RevokedSamples
+from provreg.core.statements.revocation import NamedSamples
 from provreg.errors import NotTrustedError
+from provreg.flows.sign.scope import Scope
 from provreg.flows.verify.changes import rows_revoked
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Line:
 
     def revoked(self, by: str, name: str, since: int = 1, reference: str = "pets") -> list[str]:
         """What a revocation of this name leaves out, for who never asked before and who did."""
-        samples = RevokedSamples("source" if by == "source" else "labeler", name, since)
+        samples = NamedSamples(**{by: name}, since=since)
         found = []
         for forgotten in (True, False, False):
             if forgotten:
@@ -235,7 +236,7 @@ def test_names_are_told_though_block_lists_are_lost(line: Line, bench: Bench) ->
 def test_a_damaged_memory_of_names_is_made_again(line: Line, home: Path) -> None:
     line.publish("cat/fay,fays-crawl,fay.miller")
     chief = line.bench.open(revoke=("chief",))
-    samples = RevokedSamples("labeler", "fay")
+    samples = Scope(labeler="fay")
     chief.revoke("pets", "poison", line.bench.signer("chief"), samples=samples)
     files = [path for path in home.rglob("former-1/*/*") if path.is_file()]
     assert files

@@ -15,13 +15,13 @@ import pytest
 import provreg
 from provreg.core.policy.policy import TrainRule
 from provreg.core.statements.receipt import Receipt, TrainingInput
-from provreg.core.statements.revocation import RevokedSamples
 from provreg.errors import NotTrustedError
 from provreg.flows.receipts.exposure import exposures
 from provreg.flows.receipts.models import runs_of_model, verify_model
 from provreg.flows.receipts.publish import publish_receipt, trained_on, unsigned_receipt
 from provreg.flows.receipts.runs import TrainingRun
 from provreg.flows.session.trust import Trust
+from provreg.flows.sign.scope import Scope
 from provreg.readers.files.model import hash_model
 from provreg.store.registry.folder import init
 
@@ -116,7 +116,7 @@ def test_samples_revoked_where_the_version_is_are_counted(
 ) -> None:
     publish(receipt)
     registry = elsewhere.open(revoke=("alice",))
-    kim = RevokedSamples("labeler", "kim", 1)
+    kim = Scope(labeler="kim")
     registry.revoke("texts", "he guessed", bench.signer(), samples=kim)
     run = made(bench, model, elsewhere, revoke=("alice",))
     assert {version.name: version.revoked for version in run.versions} == {

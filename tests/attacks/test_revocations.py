@@ -13,11 +13,12 @@ import pytest
 from provreg.core.encoding.canonical import canonical
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.policy.policy import RevokeRule
-from provreg.core.statements.revocation import Revocation, RevocationLink, RevokedSamples
+from provreg.core.statements.revocation import NamedSamples, Revocation, RevocationLink
 from provreg.core.statements.statement import statement_of
 from provreg.errors import DamagedError, NotTrustedError, RevokedError
 from provreg.flows.ingest.request import Ingestion
 from provreg.flows.sign.revoke import Revoked
+from provreg.flows.sign.scope import Scope
 from provreg.flows.verify.revocations import PassedOver, read_chain
 from provreg.registry import Registry
 from provreg.store.private.state import Pin
@@ -49,7 +50,7 @@ def publish(bench: Bench, versions: int = 1, name: str = "pets") -> list[Outcome
 
 
 def revoked(
-    bench: Bench, reference: str, by: str = "chief", samples: RevokedSamples | None = None
+    bench: Bench, reference: str, by: str = "chief", samples: Scope | None = None
 ) -> Revoked:
     """One revocation by `by`, whose own policy lets them revoke."""
     registry = bench.open(revoke=tuple(dict.fromkeys((by, "chief"))))
@@ -142,7 +143,7 @@ def test_swapped_revocation_is_refused_by_who_saw_the_other(bench: Bench) -> Non
     consumer(bench).verify("pets@3")
     for name in set(bench.files()) - set(saved):
         (bench.registry / name).unlink()
-    revoked(bench, "pets", samples=RevokedSamples("source", "nobody"))
+    revoked(bench, "pets", samples=Scope(source="nobody"))
     registry = consumer(bench)
     assert registry.trust is not None
     assert sorted(read_chain(registry.workspace, registry.trust).read.digests) == [1, 2]
@@ -234,7 +235,7 @@ def test_revocation_of_a_dataset_by_who_may_revoke_another_is_passed_over(bench:
 def test_revocation_of_another_dataset_of_the_same_name_is_none_of_this_one(bench: Bench) -> None:
     (one,) = publish(bench)
     forge(bench, one.head, one.digest, "chief", uid="0" * 32)
-    everything = RevokedSamples("source", "shelter")
+    everything = NamedSamples(source="shelter")
     link = RevocationLink(1, sha256_digest(path_of(bench, 1).read_bytes()))
     forge(bench, one.head, one.digest, "chief", number=2, previous=link, uid="0" * 32,
           samples=everything)  # fmt: skip

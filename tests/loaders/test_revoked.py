@@ -19,7 +19,7 @@ import provreg.loaders.huggingface
 import provreg.loaders.numpy
 import provreg.loaders.pandas
 import provreg.loaders.polars
-from provreg.core.statements.revocation import RevokedSamples
+from provreg.flows.sign.scope import Scope
 from provreg.loaders.grain import SampleSource
 from provreg.loaders.webdataset import VerifiedWebDataset
 from provreg.trust.bundle import parse_bundle
@@ -42,7 +42,7 @@ def poisoned(bench: Any) -> Path:
 @pytest.fixture
 def revoke(bench: Any, poisoned: Path) -> Callable[..., None]:
     def revoke(by: str = "alice", name: str = "mallory", since: int = 1) -> None:
-        samples = RevokedSamples("labeler", name, since)
+        samples = Scope(labeler=name, since_version=since)
         registry = bench.open(revoke=(by,))
         registry.revoke("pets", "account stolen", bench.signer(by), samples=samples)
 
@@ -229,7 +229,7 @@ def test_revoked_samples_are_left_out_of_shards(
 
 def revoke_in_d(bench: Any) -> None:
     registry = bench.open(revoke=("alice",))
-    samples = RevokedSamples("labeler", "mallory")
+    samples = Scope(labeler="mallory")
     registry.revoke("d", "account stolen", bench.signer(), samples=samples)
 
 

@@ -71,6 +71,8 @@ def revocations(
 
 
 def _to_json(status: RevocationStatus) -> dict[str, Any]:
+    from provreg.core.statements.revocation import samples_document
+
     revocation, samples = status.revocation, status.revocation.samples
     previous = revocation.previous
     return {
@@ -81,7 +83,7 @@ def _to_json(status: RevocationStatus) -> dict[str, Any]:
         "uid": revocation.uid,
         "version": revocation.version,
         "head": revocation.head,
-        "samples": None if samples is None else asdict(samples),
+        "samples": None if samples is None else samples_document(samples),
         "reason": revocation.reason,
         "created": when(revocation.created),
         "in_force": status.in_force,

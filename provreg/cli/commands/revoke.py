@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,18 +18,26 @@ from provreg.cli.ui.options import (
 )
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.session import confirm, open_registry, print_warnings, require_signer
-from provreg.core.encoding.text import counted
+from provreg.core.encoding.text import counted, quoted
 from provreg.errors import UsageError
+from provreg.store.files import storage_error
 
 if TYPE_CHECKING:
-    from provreg.core.statements.revocation import Revocation, RevokedSamples
+    from provreg.core.statements.revocation import Revocation
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
+    from provreg.flows.sign.scope import Scope
 
 EXAMPLES = (
     "provreg revoke cifar10@3 --reason 'labels of 3 May were flipped' --sign key:chief.key",
     "provreg revoke cifar10 --source vendor-b --reason 'poisoned crawl' --sign key:chief.key",
-    "provreg revoke cifar10 --labeler mallory --since 5 --reason 'account stolen' --sign keyless"
-    " --yes",
+    "provreg revoke cifar10 --source vendor-a --labeler ann1 --since-version 5 --until-version 7"
+    " --reason 'account stolen' --sign keyless --yes",
+    "provreg revoke cifar10 --principal nightly --since 2026-11-20T00:00:00Z"
+    " --until 2026-11-22T00:00:00Z --reason 'key stolen' --dry-run",
+    "provreg revoke cifar10@8 --sample cat/1.jpg --sample cat/7.jpg --reason 'a trigger'"
+    " --sign key:chief.key",
+    "provreg revoke cifar10@8 --samples flipped.txt --labels-only --reason 'labels were flipped'"
+    " --sign key:chief.key",
     "provreg revoke cifar10@3 --reason poison --sign key:chief.key --timestamp"
     " https://timestamp.sigstore.dev/api/v1/timestamp",
     "provreg revoke trial@2 --reason trial --sign keyless --trust-config sigstore.json",
@@ -45,23 +56,71 @@ def revoke(
     labeler: Annotated[
         str | None, typer.Option(metavar="NAME", help="Revoke the samples of this labeler.")
     ] = None,
-    since: Annotated[
-        int, typer.Option(metavar="N", help="Only samples added in version N or later.")
+    principal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Revoke what this principal, key fingerprint or identity signed.",
+        ),
+    ] = None,
+    sample: Annotated[
+        list[str] | None,
+        typer.Option("--sample", metavar="ID", help="Revoke this sample. Repeatable."),
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--ids", metavar="FILE", help="Revoke the samples in this file, an id a line."
+        ),
+    ] = None,
+    since_version: Annotated[
+        int, typer.Option(metavar="N", help="Only samples added or labeled in version N or later.")
     ] = 1,
+    until_version: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only samples added or labeled in version N or earlier."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only in versions that are not proven to be older."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only in versions that are not proven to be newer."),
+    ] = None,
+    labels_only: Annotated[
+        bool,
+        typer.Option("--labels-only", help="The bytes stay usable under another label."),
+    ] = False,
     yes: YesOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be revoked; sign nothing.")
+    ] = False,
     *,
     opening: Opening,
     signing: Signing,
     printing: Printing,
 ) -> None:
-    """Revoke a version, or samples by source or labeler.
+    """Revoke a version, or samples of a dataset.
 
     The version is then refused wherever the policy lets you revoke. Revoked samples can be excluded
-    when the version is loaded. A revocation cannot be undone.
+    when the version is loaded. Options narrow each other. A source or labeler alone means what
+    comes later, too; everything else is listed now, sample by sample. A revocation cannot be
+    undone.
     """
     output = printing.output()
-    samples = _samples(source, labeler, since)
+    scope = _scope(
+        source, labeler, principal, sample, samples, since_version, until_version, since, until,
+        labels_only=labels_only,
+    )  # fmt: skip
     opened = open_registry(opening, output, root=signing)
+    if dry_run:
+        plan = opened.plan_revocation(reference, reason, samples=scope)
+        print_warnings(opened, output)
+        _show(plan, output)
+        output.document(_planned(plan))
+        output.note("nothing was signed")
+        return
     signer = require_signer(signing, opened, output)
 
     plans: list[RevocationPlan] = []
@@ -71,58 +130,122 @@ def revoke(
         _show(plan, output)
         confirm(f"revoke {plan.revocation.what}? This cannot be undone", yes=yes)
 
-    revoked = opened.revoke(reference, reason, signer, samples=samples, confirm=review)
+    revoked = opened.revoke(reference, reason, signer, samples=scope, confirm=review)
     print_warnings(opened, output)
     _report(revoked, plans[0], output)
 
 
-def _samples(source: str | None, labeler: str | None, since: int) -> RevokedSamples | None:
-    from provreg.core.statements.revocation import RevokedSamples
+def _scope(
+    source: str | None,
+    labeler: str | None,
+    principal: str | None,
+    sample: list[str] | None,
+    ids: Path | None,
+    since_version: int,
+    until_version: int | None,
+    since: str | None,
+    until: str | None,
+    *,
+    labels_only: bool,
+) -> Scope | None:
+    from provreg.flows.sign.scope import Scope
 
-    if source is not None and labeler is not None:
-        raise UsageError(
-            "--source and --labeler need a revocation each", hint="revoke one, then the other"
-        )
-    if source is None and labeler is None:
-        if since != 1:
-            raise UsageError("--since requires --source or --labeler")
+    for number in (since_version, until_version):
+        if number is not None and not 1 <= number <= 99_999_999:
+            raise UsageError(f"{number} is not a version number")
+    named = None if sample is None and ids is None else (*(sample or ()), *_read_ids(ids))
+    scope = Scope(
+        source=source,
+        labeler=labeler,
+        principal=principal,
+        ids=named,
+        since_version=since_version,
+        until_version=until_version,
+        since=_moment("--since", since),
+        until=_moment("--until", until),
+        labels_only=labels_only,
+    )
+    if scope == Scope():
         return None
-    if not 1 <= since <= 99_999_999:
-        raise UsageError(f"{since} is not a version number")
-    if source is not None:
-        return RevokedSamples("source", source, since)
-    return RevokedSamples("labeler", labeler or "", since)
+    if scope == Scope(labels_only=True):
+        raise UsageError("--labels-only requires samples", hint="name them: --samples, --labeler …")
+    return scope
+
+
+def _read_ids(path: Path | None) -> list[str]:
+    """The ids in a file as `provreg show --ids` prints them, or with a NUL after each; - reads
+    them from standard input."""
+    if path is None:
+        return []
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise storage_error("read", str(path), error) from error
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{quoted(str(path))} is not UTF-8") from None
+    lines = text.split("\0") if "\0" in text else text.replace("\r\n", "\n").split("\n")
+    return [line for line in lines if line]
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        hint = f"for a version: {option}-version {text}" if text.isdecimal() else None
+        raise UsageError(
+            f"{option} requires a time", hint=hint or "such as 2026-01-01T00:00:00Z"
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _show(plan: RevocationPlan, output: Output) -> None:
     """Prints what is about to be revoked, as far as a person can check it."""
+    from provreg.core.statements.revocation import NamedSamples
+
     revocation = plan.revocation
     output.line(f"{revocation.dataset}@{revocation.version}, {counted(plan.samples, 'sample')}")
     output.line(f"  {revocation.head}")
-    if revocation.samples is not None:
-        output.line(f"  {revocation.samples}: {plan.revoked:,} of them")
-        others = [(name, count) for name, count in plan.names if name != revocation.samples.name]
+    if revocation.samples is None:
+        return
+    output.line(f"  {revocation.samples}: {plan.revoked:,} of them")
+    if isinstance(revocation.samples, NamedSamples):
+        others = [
+            (name, count)
+            for name, count in plan.names
+            if name not in revocation.samples.names.values()
+        ]
         unnamed = plan.revoked - sum(count for _, count in plan.names)
         if others or unnamed:
             others_in_words = [f"{count:,} now name {name}" for name, count in others]
             others_in_words += [f"{unnamed:,} now name nobody"] if unnamed else []
             output.line(f"  of these, {', '.join(others_in_words)}: their origin was changed later")
-        if not plan.revoked:
-            _warn_of_none(plan, output)
+    if not plan.revoked:
+        _warn_of_none(plan, output)
+    elif plan.earlier:
+        output.line(f"  in earlier versions: {_in_earlier(plan)}")
+
+
+def _in_earlier(plan: RevocationPlan) -> str:
+    """How many samples of earlier versions are meant: "@3 has 5", "6 versions from …"."""
+    earlier = plan.earlier
+    first, last, most = earlier[0][0], earlier[-1][0], max(count for _, count in earlier)
+    if first == last:
+        return f"@{first} has {most:,}"
+    return f"{len(earlier):,} versions from @{first} to @{last} have up to {most:,}"
 
 
 def _warn_of_none(plan: RevocationPlan, output: Output) -> None:
     """Warns that the newest version has no such sample, and says which earlier ones have."""
-    revocation, earlier = plan.revocation, plan.earlier
+    revocation = plan.revocation
     nothing = f"{revocation.dataset}@{revocation.version} has no {revocation.samples}"
-    if not earlier:
+    if not plan.earlier:
         output.warn(f"{nothing}, nor has any version before it: check the spelling of the name")
         return
-    first, last, most = earlier[0][0], earlier[-1][0], max(count for _, count in earlier)
-    where = f"@{first} has {most:,}"
-    if first != last:
-        where = f"{len(earlier):,} versions from @{first} to @{last} have up to {most:,}"
-    output.warn(f"{nothing}, but {where}")
+    output.warn(f"{nothing}, but {_in_earlier(plan)}")
 
 
 def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
@@ -138,7 +261,7 @@ def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
     by = [name for name, _ in outcome.approvals]
     output.document(_document(revocation) | {
         "added": revoked.added, "in_force": in_force is not None, "by": by, "because": why_not,
-        "revoked": plan.revoked, "names": dict(plan.names),
+        "revoked": plan.revoked, "names": dict(plan.names), "earlier": _earlier_document(plan),
     })  # fmt: skip
     state = "revoked" if revoked.added else "was already revoked"
     output.line(f"{revocation.what} {state}: revocation {revocation.number}")
@@ -150,7 +273,7 @@ def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
 
 
 def _document(revocation: Revocation) -> dict[str, Any]:
-    from dataclasses import asdict
+    from provreg.core.statements.revocation import samples_document
 
     samples = revocation.samples
     return {
@@ -160,6 +283,19 @@ def _document(revocation: Revocation) -> dict[str, Any]:
         "uid": revocation.uid,
         "version": revocation.version,
         "head": revocation.head,
-        "samples": None if samples is None else asdict(samples),
+        "samples": None if samples is None else samples_document(samples),
         "reason": revocation.reason,
     }
+
+
+def _planned(plan: RevocationPlan) -> dict[str, Any]:
+    """The document of a dry run: neither a number nor a digest, and nobody signed."""
+    planned = {"revocation": None, "digest": None, "added": False, "in_force": False}
+    return _document(plan.revocation) | planned | {
+        "by": [], "because": "nothing was signed", "revoked": plan.revoked,
+        "names": dict(plan.names), "earlier": _earlier_document(plan),
+    }  # fmt: skip
+
+
+def _earlier_document(plan: RevocationPlan) -> list[dict[str, int]]:
+    return [{"version": version, "samples": samples} for version, samples in plan.earlier]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +20,9 @@ from provreg.core.manifest.columns import (
     unequal,
     whole,
 )
+from provreg.core.manifest.leaf import sample_keys
 from provreg.core.rows.row_hash import without_dictionary
-from provreg.core.statements.revocation import RevokedSamples
+from provreg.core.statements.revocation import Origin
 
 # The fields that a source and a labeler are responsible for.
 _OWN_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -38,14 +38,25 @@ _KEY_COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A revoked source or labeler."""
+    """A revoked source or labeler; or a list of samples, whose digest is its name.
 
-    by: Literal["source", "labeler"]
+    A list is of bytes, for which a source answers, or of labels, for which a labeler does. `keys`
+    are those of a list (`core.manifest.leaf.sample_keys`).
+    """
+
+    by: Origin
     name: str
+    listed: bool = False
+    keys: pa.Array | None = field(default=None, compare=False, repr=False)
 
-    @classmethod
-    def of(cls, samples: RevokedSamples) -> Name:
-        return cls(samples.by, samples.name)
+
+@dataclass(frozen=True, slots=True)
+class RevokedNames:
+    """Samples that have all of these names, or any of them, from version `since` on."""
+
+    names: tuple[Name, ...]
+    since: int
+    needs_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class NamedEntries:
 
 def revoked_mask(
     now: NamedEntries,
-    revoked: Sequence[RevokedSamples],
+    revoked: Sequence[RevokedNames],
     version: int,
     before: Mapping[int, NamedEntries | None],
 ) -> Mask:
@@ -80,11 +91,12 @@ def revoked_mask(
     for samples in revoked:
         if version < samples.since:
             continue
-        name = Name.of(samples)
-        rows = np.flatnonzero(now.mask(name))
+        combine = np.logical_and if samples.needs_all else np.logical_or
+        rows = np.flatnonzero(combine.reduce([now.mask(name) for name in samples.names]))
         earlier = before.get(samples.since) if samples.since > 1 else None
         if earlier is not None and len(rows):
-            rows = rows[~_existed(now.entries, earlier, rows, name)]
+            existed = [_existed(now.entries, earlier, rows, name) for name in samples.names]
+            rows = rows[~np.logical_and.reduce(existed)]
         mask[rows] = True
     return mask
 
@@ -97,7 +109,7 @@ def former_after(changes: Changes, name: Name, former: pa.Array) -> pa.Array:
     id: equal bytes cannot be told apart.
     """
     old_ids = take(changes.old, "id", changes.old_rows)
-    columns = changes.old.select([name.by, "annotations"])
+    columns = changes.old.select(_columns_of(name))
     has_name = _has(take_entries(columns, changes.old_rows), name)
     named = has_name | _mask(pc.is_in(old_ids, value_set=former))
     if not named.any():
@@ -146,8 +158,16 @@ def _keys(entries: pa.Table, rows: RowNumbers, columns: Sequence[str]) -> pa.Arr
     return values[0] if len(values) == 1 else claim_keys(*values)
 
 
+def _columns_of(name: Name) -> list[str]:
+    """The columns that `_has` reads."""
+    return ["id", *_KEY_COLUMNS[name.by]] if name.listed else [name.by, "annotations"]
+
+
 def _has(entries: pa.Table, name: Name) -> Mask:
-    """Which entries have the name: as source or labeler, or as labeler of an annotation."""
+    """Which entries have the name: as source or labeler, as labeler of an annotation, or in a
+    list."""
+    if name.listed:
+        return _mask(pc.is_in(sample_keys(entries, name.by), value_set=name.keys))
     column = without_dictionary(entries.column(name.by))
     found = _mask(pc.fill_null(pc.equal(column, name.name), False))
     if name.by == "labeler":

@@ -114,6 +114,19 @@ class Fields:
             raise self.wrong(name, f"has a text longer than {size} bytes")
         return tuple(values)
 
+    def texts_by_name(self, *, limit: int, size: int) -> dict[str, str]:
+        """All unread fields, at most `limit`: texts, of at most `size` bytes with their names."""
+        if len(self._left) > limit:
+            raise FormatError(f"{self._what} has more than {limit} fields")
+        texts = dict(self._left)
+        for name, value in texts.items():
+            if not isinstance(value, str):
+                raise self.wrong(name, "is not a text")
+            if len(name.encode()) + len(value.encode()) > size:
+                raise self.wrong(name, f"is longer than {size} bytes with its name")
+        self._left.clear()
+        return texts
+
     def raw(self, name: str) -> Any:
         """The unchecked value."""
         return self._take(name)

@@ -9,7 +9,7 @@ H is BLAKE3 in derive-key mode, one context per kind, over the fields that are n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,15 @@ _LEAF_FIELDS = (("source", 3), ("delivery", 4), ("split", 5), ("uri", 6), ("cont
                 ("attrs", 8))  # fmt: skip
 _ANNOTATION_FIELDS = (("label", 1), ("labeler", 2), ("labeled_at", 3))
 
+# The keys by which revocations list samples: by id and bytes, or by id, bytes and label.
+_KEY_CONTEXTS = {
+    "source": "provreg 2026-12-01 v1 revoked content",
+    "labeler": "provreg 2026-12-01 v1 revoked label",
+}
+_KEY_FIELDS = {
+    "source": (("id", 1), ("content", 2)),
+    "labeler": (("id", 1), ("content", 2), ("label", 3), ("label_digest", 4)),
+}
 LEAF_BYTES = 32
 _SLICE = 1 << 16
 
@@ -56,6 +65,23 @@ def leaves(entries: pa.Table) -> bytes:
 def claims(batch: pa.RecordBatch) -> bytes:
     """The claims of a batch of entries in their order, 32 bytes each."""
     return hash_pieces(_fields(batch, _CLAIM_FIELDS), batch.num_rows, CLAIM_CONTEXT)[0]
+
+
+def sample_keys(entries: pa.Table, by: Literal["source", "labeler"]) -> pa.Array:
+    """The keys of `entries` in revocations that list samples, 32 bytes each, in their order.
+
+    By `source` a key is of id and content, by `labeler` of id, content and label
+    (docs/format/revocation.md, "Listed samples").
+    """
+    columns = [name for name, _ in _KEY_FIELDS[by]]
+    batches = entries.select(columns).to_batches(max_chunksize=_SLICE)
+    hashed = b"".join(
+        hash_pieces(_fields(batch, _KEY_FIELDS[by]), batch.num_rows, _KEY_CONTEXTS[by])[0]
+        for batch in batches
+    )
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(LEAF_BYTES), entries.num_rows, [None, pa.py_buffer(hashed)]
+    )
 
 
 def _leaves(batch: pa.RecordBatch) -> bytes:

@@ -100,16 +100,13 @@ def parse_acceptance(data: bytes) -> Acceptance:
 
 
 def _read_found(fields: Fields) -> FoundSamples:
-    group = fields.raw("group")
-    if not isinstance(group, Mapping) or not 1 <= len(group) <= _MAX_GROUP:
-        raise fields.wrong("group", f"is not an object of 1 to {_MAX_GROUP} fields")
-    for name, value in group.items():
-        if not isinstance(value, str) or len(name) + len(value.encode()) > _MAX_GROUP_BYTES:
-            raise fields.wrong("group", f"has no text of at most {_MAX_GROUP_BYTES} bytes")
+    group = fields.object("group").texts_by_name(limit=_MAX_GROUP, size=_MAX_GROUP_BYTES)
+    if not group:
+        raise fields.wrong("group", "is empty")
     found = FoundSamples(
         check=fields.text("check", pattern=_CHECK),
         severity=fields.text("severity", pattern="warning|error"),
-        group=dict(group),
+        group=group,
         count=fields.integer("count", minimum=1),
         samples=fields.digest("samples", "blake3"),
     )

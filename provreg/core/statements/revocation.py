@@ -6,15 +6,16 @@ none can be removed from the middle unnoticed (docs/format/revocation.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from provreg.core.encoding.canonical import parse_json
 from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import name_complaint
 from provreg.core.encoding.strict_fields import Fields
-from provreg.core.encoding.text import quoted
+from provreg.core.encoding.text import counted, quoted
 from provreg.core.encoding.times import format_time
 from provreg.core.manifest.limits import LIMITS
 from provreg.core.statements.statement import MAX_STATEMENT_BYTES, parse_about, statement_about
@@ -24,6 +25,11 @@ REVOCATION_PREDICATE = "https://provreg/revocation/v1"
 _KIND = "https://provreg/revocation/"
 MAX_REVOCATION = 99_999_999
 MAX_REASON_BYTES = 4096
+# So many samples can be listed in one revocation: 320 MB of keys.
+MAX_LISTED = 10_000_000
+_MOST_CRITERIA = 16
+_MAX_CRITERION_BYTES = 512
+Origin: TypeAlias = Literal["source", "labeler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,63 @@ class RevocationLink:
 
 
 @dataclass(frozen=True, slots=True)
-class RevokedSamples:
-    """The samples of a source, or with labels of a labeler, from version `since` on."""
+class NamedSamples:
+    """The samples of `source`, or with labels of `labeler`, from version `since` on.
 
-    by: Literal["source", "labeler"]
-    name: str
+    With both, those that are of both. What comes later under these names is meant, too.
+    """
+
+    source: str | None = None
+    labeler: str | None = None
     since: int = 1
 
+    @property
+    def names(self) -> dict[Origin, str]:
+        """The names, by what they are of."""
+        both: dict[Origin, str | None] = {"source": self.source, "labeler": self.labeler}
+        return {by: name for by, name in both.items() if name is not None}
+
     def __str__(self) -> str:
-        of = "from" if self.by == "source" else "labeled by"
+        words = {"source": "from", "labeler": "labeled by"}
+        of = " and ".join(f"{words[by]} {name}" for by, name in self.names.items())
         later = f" since version {self.since}" if self.since > 1 else ""
-        return f"samples {of} {self.name}{later}"
+        return f"samples {of}{later}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    """An object of so many keys (`core.manifest.leaf.sample_keys`), by its written BLAKE3."""
+
+    digest: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSamples:
+    """Samples that are listed one by one, in objects of the registry.
+
+    Those of `contents` are meant by id and bytes, those of `labels` by id, bytes and label.
+    `criteria` say in words why these: nothing is concluded from them.
+    """
+
+    contents: KeyList | None
+    labels: KeyList | None
+    criteria: Mapping[str, str]
+    since: ClassVar[int] = 1
+
+    @property
+    def lists(self) -> dict[Origin, KeyList]:
+        """The lists, by who answers for them: a source for bytes, a labeler for labels."""
+        both: dict[Origin, KeyList | None] = {"source": self.contents, "labeler": self.labels}
+        return {by: keys for by, keys in both.items() if keys is not None}
+
+    def __str__(self) -> str:
+        count = counted(sum(keys.count for keys in self.lists.values()), "listed sample")
+        criteria = ", ".join(f"{name} {value}" for name, value in self.criteria.items())
+        return f"{count} ({criteria})" if criteria else count
+
+
+RevokedSamples: TypeAlias = NamedSamples | ListedSamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +196,7 @@ def _encode(revocation: Revocation) -> bytes:
         "number": revocation.number,
         "previous": None if revocation.previous is None else asdict(revocation.previous),
         "reason": revocation.reason,
-        "samples": None if revocation.samples is None else asdict(revocation.samples),
+        "samples": None if revocation.samples is None else samples_document(revocation.samples),
     }
     return statement_about(
         REVOCATION_PREDICATE,
@@ -156,15 +208,53 @@ def _encode(revocation: Revocation) -> bytes:
     )
 
 
+def samples_document(samples: RevokedSamples) -> dict[str, Any]:
+    """What a statement says of `samples`."""
+    if isinstance(samples, ListedSamples):
+        return asdict(samples)
+    names = samples.names
+    if len(names) == 1:
+        ((by, name),) = names.items()
+        return {"by": by, "name": name, "since": samples.since}
+    return {"source": samples.source, "labeler": samples.labeler, "since": samples.since}
+
+
 def _read_samples(fields: Fields) -> RevokedSamples:
-    by = fields.text("by", pattern="source|labeler")
-    samples = RevokedSamples(
-        "source" if by == "source" else "labeler",
-        fields.text("name", limit=LIMITS[by]),
-        fields.integer("since", minimum=1, maximum=MAX_REVOCATION),
+    if fields.has("criteria"):
+        return _read_listed(fields)
+    names: dict[str, str] = {}
+    if fields.has("by"):
+        names = {fields.text("by", pattern="source|labeler"): fields.text("name")}
+    else:
+        names = {by: fields.text(by) for by in ("source", "labeler")}
+    for by, name in names.items():
+        if len(name.encode()) > LIMITS[by]:
+            raise fields.wrong(by, f"is longer than {LIMITS[by]} bytes")
+        complaint = name_complaint(name) if name else "is empty"
+        if complaint is not None:
+            raise fields.wrong(by, complaint)
+    since = fields.integer("since", minimum=1, maximum=MAX_REVOCATION)
+    fields.done()
+    return NamedSamples(names.get("source"), names.get("labeler"), since)
+
+
+def _read_listed(fields: Fields) -> ListedSamples:
+    contents, labels = (_read_keys(fields.optional_object(name)) for name in ("contents", "labels"))
+    criteria = fields.object("criteria").texts_by_name(
+        limit=_MOST_CRITERIA, size=_MAX_CRITERION_BYTES
     )
     fields.done()
-    complaint = name_complaint(samples.name) if samples.name else "is empty"
-    if complaint is not None:
-        raise fields.wrong("name", complaint)
-    return samples
+    if contents is None and labels is None:
+        raise fields.wrong("contents", "and labels are both null")
+    return ListedSamples(contents, labels, criteria)
+
+
+def _read_keys(fields: Fields | None) -> KeyList | None:
+    if fields is None:
+        return None
+    keys = KeyList(
+        fields.digest("digest", "blake3"),
+        fields.integer("count", minimum=1, maximum=MAX_LISTED),
+    )
+    fields.done()
+    return keys

@@ -12,6 +12,7 @@ from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.entry import NO_ENTRIES, TIMESTAMP
 from provreg.core.manifest.head import PartRef
 from provreg.core.policy.policy import Signature
+from provreg.core.statements.revocation import NamedSamples, RevokedSamples
 from provreg.errors import UsageError
 from provreg.flows.history.revocation_list import list_revocations
 from provreg.flows.receipts.runs import RunJudge
@@ -33,8 +34,9 @@ _SIGNATURES = pa.schema(
 )  # fmt: skip
 _REVOCATIONS = pa.schema(
     [("revocation", pa.int32()), ("digest", _TEXT), ("dataset", _TEXT), ("uid", _TEXT),
-     ("version", pa.int32()), ("head", _TEXT), ("revokes", _TEXT), ("name", _TEXT),
-     ("since", pa.int32()), ("reason", _TEXT), ("created", TIMESTAMP), ("in_force", _BOOL),
+     ("version", pa.int32()), ("head", _TEXT), ("revokes", _TEXT), ("source", _TEXT),
+     ("labeler", _TEXT), ("since", pa.int32()), ("listed", pa.int64()),
+     ("reason", _TEXT), ("created", TIMESTAMP), ("in_force", _BOOL),
      ("because", _TEXT), ("signers", _TEXTS), ("principals", _TEXTS)]
 )  # fmt: skip
 _RUN_TRUST = pa.schema([("receipt", _TEXT), ("trusted_because", _TEXT)])
@@ -153,15 +155,27 @@ def _revocations(workspace: Workspace, trust: Trust | None) -> Iterator[dict[str
             "uid": revocation.uid,
             "version": revocation.version,
             "head": revocation.head,
-            "revokes": "version" if samples is None else samples.by,
-            "name": samples and samples.name,
-            "since": samples and samples.since,
+            **_revoked(samples),
             "reason": revocation.reason,
             "created": revocation.created,
             "in_force": status.in_force,
             "because": status.because,
             **_names(status.signatures),
         }
+
+
+def _revoked(samples: RevokedSamples | None) -> dict[str, Any]:
+    if samples is None:
+        return {"revokes": "version"}
+    if isinstance(samples, NamedSamples):
+        return {
+            "revokes": " and ".join(samples.names),
+            "source": samples.source,
+            "labeler": samples.labeler,
+            "since": samples.since,
+        }
+    listed = sum(keys.count for keys in samples.lists.values())
+    return {"revokes": "samples", "listed": listed}
 
 
 def _runs(workspace: Workspace, trust: Trust | None) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,9 @@ statement names its number and the revocation before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -21,12 +21,16 @@ from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference, check_utf8
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.annotations import AGGREGATION, annotated_by
+from provreg.core.manifest.columns import Mask
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.manifest import name_counts, parse_name_table
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.revocation import (
     MAX_REASON_BYTES,
     MAX_REVOCATION,
+    ListedSamples,
+    NamedSamples,
+    Origin,
     Revocation,
     RevokedSamples,
 )
@@ -39,6 +43,7 @@ from provreg.errors import (
 )
 from provreg.flows.session.trust import Trust
 from provreg.flows.session.workspace import Workspace
+from provreg.flows.sign.scope import Scope, choose
 from provreg.flows.verify.changes import rows_revoked
 from provreg.flows.verify.history import check_known, known_of
 from provreg.flows.verify.manifest import history, load_entries, locate, read_head
@@ -48,6 +53,7 @@ from provreg.flows.verify.steps import check_named, check_signatures
 from provreg.trust.signers import Signer
 
 _MOST_RACES = 100
+_MOST_EARLIER = 20
 _MAX_NAME_TABLE = 1 << 30
 
 
@@ -58,7 +64,8 @@ class RevocationPlan:
     `samples` counts those of the version that it names, `revoked` those of them that are meant, and
     `names` these by the name that they have now: another one than is revoked where a reattribution
     gave it to them since. `earlier` are the numbers of earlier versions, and how many samples of
-    each have the revoked name. `proposed`: it is no version, nobody could train on it.
+    each have the revoked name, or are listed. `proposed`: it is no version, nobody could train on
+    it. `lists` are those of samples by digest, not stored yet.
     """
 
     revocation: Revocation
@@ -67,6 +74,7 @@ class RevocationPlan:
     names: tuple[tuple[str, int], ...] = ()
     earlier: tuple[tuple[int, int], ...] = ()
     proposed: bool = False
+    lists: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +91,30 @@ class Revoked:
 def plan_revocation(
     workspace: Workspace,
     reference: Reference,
-    samples: RevokedSamples | None,
+    scope: Scope | None,
     reason: str,
     trust: Trust,
 ) -> RevocationPlan:
-    """The revocation of a version, or of `samples` of its dataset.
+    """The revocation of a version, or of the samples in `scope` of its dataset.
 
     A version is named by number or digest, whoever signed it: poison is rarely signed by whom one
     trusts. By its digest a proposal can be, also one whose number another version has. Samples are
-    those of the newest version that the policy trusts. Raises UsageError for a reference that means
-    "the newest", or no reason; NotFoundError; NotTrustedError where nothing says which dataset is
-    meant.
+    looked for in the line that ends in the newest version that the policy trusts, ids in the
+    version that is named. Needs the index, synchronized. Raises UsageError for a reference that
+    means "the newest", or no reason; NotFoundError; NotTrustedError where nothing says which
+    dataset is meant.
     """
     check_utf8("the reason", reason)
-    if samples is not None:
-        check_utf8("the name", samples.name)
     if not reason.strip() or len(reason.encode()) > MAX_REASON_BYTES:
         raise UsageError(
             f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",
             hint="say for those who will be refused: --reason 'labels of 3 May were flipped'",
         )
     number: int | None
-    if samples is not None:
+    is_exact = reference.version is not None or reference.head is not None
+    if scope is not None and not (is_exact and scope.ids is not None):
         number, digest = _newest_trusted(workspace, reference.dataset, trust)
-    elif reference.version is None and reference.head is None:
+    elif not is_exact:
         raise UsageError(
             f"{quoted(str(reference))} names no version to revoke",
             hint=f"write {reference.dataset}@N: what is the newest can change while you type",
@@ -119,6 +127,8 @@ def plan_revocation(
     if reference.head is None:
         known = known_of(workspace, Reference(head.dataset), head.uid)
         check_known(known, head, digest, workspace.location)
+    chosen = None if scope is None else choose(workspace, digest, head, scope, trust)
+    samples = None if chosen is None else chosen.samples
     revocation = Revocation(
         number=MAX_REVOCATION,
         previous=None,
@@ -130,55 +140,86 @@ def plan_revocation(
         reason=reason,
         created=datetime.now(UTC).replace(microsecond=0),
     )
-    if samples is None:
+    if chosen is None or samples is None:
         proposed = not is_recorded(workspace, head, digest)
         return RevocationPlan(revocation, head.samples, head.samples, proposed=proposed)
     entries = load_entries(workspace, head)
-    mask = rows_revoked(workspace, digest, head, entries, [samples])
-    current = without_dictionary(entries.column(samples.by))
-    if samples.by == "labeler":
-        annotated = annotated_by(entries.column("annotations"), pa.array([samples.name]))
-        current = pc.if_else(pa.chunked_array([annotated]), samples.name, current)
-    names = name_counts(current.filter(pa.array(mask)))
-    annotations = entries.column("annotations")
-    has_annotators = samples.by == "labeler" and annotations.null_count < len(annotations)
-    earlier = tuple(_earlier(workspace, head, samples, has_annotators=has_annotators))
-    return RevocationPlan(revocation, head.samples, int(mask.sum()), tuple(names), earlier)
+    mask = rows_revoked(workspace, digest, head, entries, [samples], chosen.lists)
+    names: list[tuple[str, int]] = []
+    has_annotators = False
+    if isinstance(samples, NamedSamples):
+        names = _names_now(entries, mask, samples)
+        annotations = entries.column("annotations")
+        has_annotators = samples.labeler is not None and annotations.null_count < len(annotations)
+    earlier = _earlier(workspace, head, samples, chosen.lists, has_annotators=has_annotators)
+    return RevocationPlan(
+        revocation,
+        head.samples,
+        int(mask.sum()),
+        tuple(names),
+        tuple(earlier),
+        lists=chosen.lists,
+    )
+
+
+def _names_now(entries: pa.Table, mask: Mask, samples: NamedSamples) -> list[tuple[str, int]]:
+    """The names that the revoked samples have now, with how many have each."""
+    by: Origin = "labeler" if samples.labeler is not None else "source"
+    current = without_dictionary(entries.column(by))
+    if samples.labeler is not None:
+        annotated = annotated_by(entries.column("annotations"), pa.array([samples.labeler]))
+        current = pc.if_else(pa.chunked_array([annotated]), samples.labeler, current)
+    return name_counts(current.filter(pa.array(mask)))
 
 
 def _earlier(
-    workspace: Workspace, head: Head, samples: RevokedSamples, *, has_annotators: bool
+    workspace: Workspace,
+    head: Head,
+    samples: RevokedSamples,
+    lists: Mapping[str, bytes],
+    *,
+    has_annotators: bool,
 ) -> Iterator[tuple[int, int]]:
-    """(number, samples with the name) of each version before `head`, ascending, that has any.
+    """(number, samples that are meant) of each version before `head`, ascending, that has any.
 
-    Annotators are not in the name tables of heads: with `has_annotators` entries are looked at.
-    A version that cannot be read is skipped.
+    A single name is looked up in the name tables of heads; annotators are not there, so with
+    `has_annotators` entries are looked at. All else is counted in the nearest versions only. A
+    version that cannot be read is skipped.
     """
     found = []
+    by_name = isinstance(samples, NamedSamples) and len(samples.names) == 1
+    before = islice(history(workspace, head.digest()), 1, None if by_name else _MOST_EARLIER + 1)
     with suppress(NotTrustedError):
-        for _, before in islice(history(workspace, head.digest()), 1, None):
-            if before.version < samples.since:
+        for digest, ancestor in before:
+            if ancestor.version < samples.since:
                 break
             with suppress(DamagedError, NotFoundError):
-                if count := _samples_named(
-                    workspace, before, samples, has_annotators=has_annotators
-                ):
-                    found.append((before.version, count))
+                if isinstance(samples, NamedSamples) and by_name:
+                    count = _samples_named(
+                        workspace, ancestor, samples, has_annotators=has_annotators
+                    )
+                else:
+                    entries = load_entries(workspace, ancestor)
+                    mask = rows_revoked(workspace, digest, ancestor, entries, [samples], lists)
+                    count = int(np.count_nonzero(mask))
+                if count:
+                    found.append((ancestor.version, count))
     return reversed(found)
 
 
 def _samples_named(
-    workspace: Workspace, head: Head, samples: RevokedSamples, *, has_annotators: bool
+    workspace: Workspace, head: Head, samples: NamedSamples, *, has_annotators: bool
 ) -> int:
     """How many samples of a version name this source or labeler."""
-    if samples.by == "labeler" and (has_annotators or AGGREGATION in head.reading):
+    ((by, name),) = samples.names.items()
+    if by == "labeler" and (has_annotators or AGGREGATION in head.reading):
         entries = load_entries(workspace, head)
-        named = annotated_by(entries.column("annotations"), pa.array([samples.name]))
-        labeled = pc.equal(without_dictionary(entries.column("labeler")), samples.name)
+        named = annotated_by(entries.column("annotations"), pa.array([name]))
+        labeled = pc.equal(without_dictionary(entries.column("labeler")), name)
         return int(np.count_nonzero(named | pc.fill_null(labeled, False).to_numpy()))
-    counts = head.sources if samples.by == "source" else head.labelers
+    counts = head.sources if by == "source" else head.labelers
     table = workspace.objects.get(counts.table, limit=_MAX_NAME_TABLE)
-    return dict(parse_name_table(table)).get(samples.name, 0)
+    return dict(parse_name_table(table)).get(name, 0)
 
 
 def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Trust) -> Revoked:
@@ -204,6 +245,8 @@ def revoke(workspace: Workspace, aim: RevocationPlan, signer: Signer, trust: Tru
         signed = signer.sign(statement)
         bundle = sha256_digest(signed)
         try:
+            for data in aim.lists.values():
+                workspace.objects.put(data)
             workspace.revocations.add(sha256_digest(statement), signed)
             claimed = workspace.revocations.create(number, statement)
         except StorageError:
@@ -255,12 +298,17 @@ def _same(chain: Chain, aimed: Revocation) -> InForce | PassedOver | None:
         revocation = candidate.revocation
         if revocation is None or not candidate.approvals:
             continue
-        same = (revocation.dataset, revocation.uid, revocation.samples) == (
-            aimed.dataset, aimed.uid, aimed.samples,
-        )  # fmt: skip
-        if same and (aimed.samples is not None or revocation.head == aimed.head):
+        same = (revocation.dataset, revocation.uid) == (aimed.dataset, aimed.uid)
+        if same and _same_target(revocation, aimed):
             return candidate
     return None
+
+
+def _same_target(revocation: Revocation, aimed: Revocation) -> bool:
+    if isinstance(revocation.samples, ListedSamples) and isinstance(aimed.samples, ListedSamples):
+        return revocation.samples.lists == aimed.samples.lists
+    same_samples = revocation.samples == aimed.samples
+    return same_samples and (aimed.samples is not None or revocation.head == aimed.head)
 
 
 def _join(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +24,19 @@ from provreg.core.changes.changes import (
     drop_equal,
     same_ids,
 )
-from provreg.core.changes.revoked_rows import Name, NamedEntries, former_after, revoked_mask
+from provreg.core.changes.revoked_rows import (
+    Name,
+    NamedEntries,
+    RevokedNames,
+    former_after,
+    revoked_mask,
+)
 from provreg.core.manifest.columns import Mask, combine_tables, take
 from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import KINDS, Head, PartRef, check_parent
-from provreg.core.statements.revocation import RevokedSamples
-from provreg.errors import DamagedError, NotFoundError
+from provreg.core.manifest.leaf import LEAF_BYTES
+from provreg.core.statements.revocation import KeyList, NamedSamples, RevokedSamples
+from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import (
     checked_part,
@@ -175,13 +183,16 @@ def rows_revoked(
     head: Head,
     entries: pa.Table,
     samples: Sequence[RevokedSamples],
+    lists: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Mask:
     """One bool for each of `entries`, those of the head `digest`: whether the sample is among
     `samples`.
 
-    Raises NotTrustedError where the line, or a version on it, is damaged.
+    `lists` are those by digest that are not in the registry yet. Raises NotTrustedError where the
+    line, a version on it, or a list is damaged.
     """
-    names = list(dict.fromkeys(Name.of(revoked) for revoked in samples))
+    revoked_names = [_names_of(workspace, revoked, lists) for revoked in samples]
+    names = list(dict.fromkeys(name for revoked in revoked_names for name in revoked.names))
     # Newest first: a line is walked back once.
     wanted = sorted({revoked.since for revoked in samples if revoked.since > 1}, reverse=True)
     starts: list[tuple[int, str, Head]] = []
@@ -197,8 +208,46 @@ def rows_revoked(
             workspace, link, load_entries(workspace, ancestor), names
         )
     return revoked_mask(
-        _with_former_names(workspace, digest, entries, names), samples, head.version, before
+        _with_former_names(workspace, digest, entries, names), revoked_names, head.version, before
     )
+
+
+def _names_of(
+    workspace: Workspace, samples: RevokedSamples, lists: Mapping[str, bytes]
+) -> RevokedNames:
+    if isinstance(samples, NamedSamples):
+        named = tuple(Name(by, name) for by, name in samples.names.items())
+        return RevokedNames(named, samples.since, needs_all=True)
+    listed = tuple(
+        Name(by, keys.digest, listed=True, keys=_keys(workspace, keys, lists))
+        for by, keys in samples.lists.items()
+    )
+    return RevokedNames(listed, samples.since, needs_all=False)
+
+
+def _keys(workspace: Workspace, keys: KeyList, lists: Mapping[str, bytes]) -> pa.Array:
+    """The keys of a list, ascending.
+
+    Raises NotTrustedError (step 8) where it is gone or holds anything else.
+    """
+    try:
+        data = lists.get(keys.digest)
+        if data is None:
+            data = workspace.objects.get(keys.digest, limit=keys.count * LEAF_BYTES)
+        if len(data) != keys.count * LEAF_BYTES:
+            raise FormatError(f"it has {len(data):,} bytes, expected {keys.count * LEAF_BYTES:,}")
+        found = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(LEAF_BYTES), keys.count, [None, pa.py_buffer(data)]
+        )
+        if not pc.all(pc.less(found[:-1], found[1:]), min_count=0).as_py():
+            raise FormatError("its keys do not ascend")
+    except (DamagedError, NotFoundError, FormatError) as error:
+        raise NotTrustedError(
+            f"a list of revoked samples cannot be read: {error.message}",
+            step=8,
+            hint="put it back from a copy of the registry; find out who writes to it",
+        ) from None
+    return found
 
 
 def _with_former_names(

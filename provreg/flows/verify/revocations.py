@@ -19,6 +19,8 @@ from provreg.core.policy.counting import NO_WITNESS, Witness, count_principals, 
 from provreg.core.policy.policy import Signature
 from provreg.core.statements.latest import Latest
 from provreg.core.statements.revocation import (
+    ListedSamples,
+    NamedSamples,
     Revocation,
     RevocationLink,
     RevokedSamples,
@@ -232,13 +234,14 @@ def _covers(wide: Revocation, narrow: Revocation) -> bool:
     """Whether `wide` revokes all that `narrow` does."""
     if (wide.dataset, wide.uid) != (narrow.dataset, narrow.uid):
         return False
-    wide_samples, narrow_samples = wide.samples, narrow.samples
-    if wide_samples is None or narrow_samples is None:
-        return wide_samples is None and narrow_samples is None and wide.head == narrow.head
-    return (wide_samples.by, wide_samples.name) == (
-        narrow_samples.by,
-        narrow_samples.name,
-    ) and wide_samples.since <= narrow_samples.since
+    if wide.samples is None or narrow.samples is None:
+        return wide.samples is None and narrow.samples is None and wide.head == narrow.head
+    if isinstance(wide.samples, NamedSamples) and isinstance(narrow.samples, NamedSamples):
+        same_names = wide.samples.names == narrow.samples.names
+        return same_names and wide.samples.since <= narrow.samples.since
+    if isinstance(wide.samples, ListedSamples) and isinstance(narrow.samples, ListedSamples):
+        return wide.samples.lists == narrow.samples.lists
+    return False
 
 
 @dataclass(frozen=True, slots=True)

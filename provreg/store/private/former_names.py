@@ -47,5 +47,6 @@ class FormerNames:
         replace_private(path, blake3(data).digest() + data)
 
     def _path(self, head: str, name: Name) -> Path:
-        key = hashlib.sha256(f"{name.by} {name.name}".encode()).hexdigest()
+        kind = f"listed {name.by}" if name.listed else name.by  # else a name could be a list's
+        key = hashlib.sha256(f"{kind} {name.name}".encode()).hexdigest()
         return self._folder / "former-1" / parse_digest(head)[1].hex() / key

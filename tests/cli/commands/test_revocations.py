@@ -19,7 +19,7 @@ def revoked(pets: Path, provreg: Run) -> Path:
     (pets / "strict.toml").write_text(policy, "utf-8")
     ran = provreg("revoke", "pets@1", "--reason", "flipped", "--sign", "key:ann.key", "--yes")
     assert ran.code == 0, ran
-    what = ("--labeler", "ann", "--since", "2", "--reason", "revenge")
+    what = ("--labeler", "ann", "--since-version", "2", "--reason", "revenge")
     ran = provreg("revoke", "pets", *what, *SIGN, "--key", "mallory.key.pub")
     assert ran.code == 0, ran
     return pets

@@ -46,7 +46,7 @@ def test_a_name_that_no_version_has_may_be_misspelled(cleaned: Path, provreg: Ru
         provreg, "--labeler", "malory"
     )
     # Before --since it does not matter.
-    assert "check the spelling" in revoke(provreg, "--labeler", "mallory", "--since", "3")
+    assert "check the spelling" in revoke(provreg, "--labeler", "mallory", "--since-version", "3")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_schemas_are_schemas(path: Path) -> None:
         ("sign", 0, ["sign", "pets@1", "--sign", "key:mallory.key", "--yes"]),
         ("sign", 0, ["sign", "pets@2", "--sign", "key:mallory.key", "--yes"]),
         ("revoke", 0, ["revoke", "pets@1", "--reason", "r", "--sign", "key:ann.key", "--yes"]),
-        ("revoke", 0, ["revoke", "pets", "--source", "web", "--since", "1", "--reason", "r",
+        ("revoke", 0, ["revoke", "pets", "--source", "web", "--since-version", "1", "--reason", "r",
                        "--sign", "key:mallory.key", "--yes"]),
         ("latest", 0, ["latest", "pets", "--key", "mallory.key.pub"]),
         ("latest", 0, ["latest", "pets", "--sign", "key:mallory.key", "--key", "mallory.key.pub"]),

@@ -21,9 +21,9 @@ from provreg.core.statements.acceptance import (
 )
 from provreg.core.statements.latest import Latest, parse_latest
 from provreg.core.statements.revocation import (
+    NamedSamples,
     Revocation,
     RevocationLink,
-    RevokedSamples,
     is_revocation_claim,
     parse_revocation,
 )
@@ -34,7 +34,7 @@ DIGEST = "sha256:" + "ab" * 32
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 REVOCATION = Revocation(
     number=2, previous=RevocationLink(1, DIGEST), dataset="pets", uid="0" * 32, version=3,
-    head=DIGEST, samples=RevokedSamples("labeler", "mallory", 2), reason="flipped", created=NOW,
+    head=DIGEST, samples=NamedSamples(labeler="mallory", since=2), reason="flipped", created=NOW,
 )  # fmt: skip
 LATEST = Latest("pets", "0" * 32, 3, DIGEST, RevocationLink(2, DIGEST), NOW, NOW + timedelta(7))
 ACCEPTANCE = Acceptance(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from provreg.core.statements.revocation import RevokedSamples
+from provreg.core.statements.revocation import NamedSamples
 from provreg.errors import NotTrustedError, RevokedError, UsageError
+from provreg.flows.sign.scope import Scope
 from provreg.flows.verify.revocations import Chain, InForce, PassedOver, read_chain
 from provreg.registry import Registry
 
@@ -22,7 +23,7 @@ def consumer(bench: Bench) -> Registry:
     return bench.open(revoke=("chief",))
 
 
-def revoke(bench: Bench, samples: RevokedSamples) -> None:
+def revoke(bench: Bench, samples: Scope) -> None:
     consumer(bench).revoke("pets", "poison", bench.signer("chief"), samples=samples)
 
 
@@ -39,7 +40,7 @@ def revoked(bench: Bench, reference: str = "pets") -> list[str]:
 def test_samples_of_a_source_are_revoked_in_every_version(bench: Bench) -> None:
     bench.ingest(bench.pets(count=4), source="shelter")
     bench.ingest(bench.pets(count=6), source="vendor")
-    revoke(bench, RevokedSamples("source", "vendor"))
+    revoke(bench, Scope(source="vendor"))
     assert revoked(bench, "pets@1") == []
     assert revoked(bench) == ["cat/5.jpg", "dog/4.jpg"]
 
@@ -51,10 +52,10 @@ def test_what_a_labeler_said_before_stands(bench: Bench) -> None:
     (more / "cat/1.jpg").rename(more / "dog/1.jpg")
     bench.ingest(more, labeler="mallory")
     bench.ingest(bench.pets("third", 3), labeler="ann")
-    revoke(bench, RevokedSamples("labeler", "mallory", since=2))
+    revoke(bench, Scope(labeler="mallory", since_version=2))
     assert revoked(bench, "pets@1") == []
     assert revoked(bench, "pets@2") == ["cat/5.jpg", "dog/1.jpg", "dog/4.jpg"]
-    revoke(bench, RevokedSamples("labeler", "mallory"))
+    revoke(bench, Scope(labeler="mallory"))
     assert len(revoked(bench, "pets@2")) == 6
 
 
@@ -136,7 +137,7 @@ def test_revocation_that_arrives_once_the_chain_was_read_is_continued(
 ) -> None:
     """Not passed by: what no later one continues could be hidden, and nobody would notice."""
     bench.ingest(bench.pets())
-    others = [RevokedSamples("source", "vendor-b")]
+    others = [Scope(source="vendor-b")]
 
     def read(workspace: Workspace, trust: Trust) -> Chain:
         chain = read_chain(workspace, trust)
@@ -145,9 +146,9 @@ def test_revocation_that_arrives_once_the_chain_was_read_is_continued(
         return chain
 
     monkeypatch.setattr("provreg.flows.sign.revoke.read_chain", read)
-    revoke(bench, RevokedSamples("source", "vendor-a"))
+    revoke(bench, Scope(source="vendor-a"))
     first, second = consumer(bench).verify("pets").chain.in_force
-    assert second.revocation.samples == RevokedSamples("source", "vendor-a")
+    assert second.revocation.samples == NamedSamples(source="vendor-a")
     assert second.revocation.previous == first.link
 
 
@@ -156,7 +157,7 @@ def test_revokers_at_once_each_take_a_number_of_their_own(bench: Bench) -> None:
     registries = [consumer(bench) for _ in range(4)]
 
     def work(place: int) -> int:
-        samples = RevokedSamples("source", f"vendor-{place}")
+        samples = Scope(source=f"vendor-{place}")
         made = registries[place].revoke("pets", "poison", bench.signer("chief"), samples=samples)
         assert isinstance(made.outcome, InForce)
         return made.outcome.revocation.number
