@@ -272,6 +272,26 @@ class Registry(RegistryQueries):
             confirm(plan)
         return revoke(self.workspace, plan, signer, trust)
 
+    def withdraw(
+        self,
+        number: int,
+        reason: str,
+        signer: Signer,
+        *,
+        confirm: Callable[[RevocationPlan], None] | None = None,
+    ) -> Revoked:
+        """Withdraws revocation `number`; raises as `flows.sign.revoke`, `confirm` as in `revoke`.
+
+        Only those who may revoke can withdraw. Nothing else ends a revocation.
+        """
+        from provreg.flows.sign.revoke import plan_withdrawal, revoke
+
+        trust = self.trust or self._own_trust(signer)
+        plan = plan_withdrawal(self.workspace, number, reason, trust)
+        if confirm is not None:
+            confirm(plan)
+        return revoke(self.workspace, plan, signer, trust)
+
     def plan_revocation(
         self,
         reference: str,

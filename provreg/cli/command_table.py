@@ -49,6 +49,7 @@ SUMMARIES = {
     "pin": "Verify a version and pin it in provreg.lock.",
     "forget": "Delete your local record of a dataset's history.",
     "revoke": "Revoke a version, or samples by source or labeler.",
+    "withdraw": "Withdraw a revocation.",
     "revocations": "List revocations, and whether each counts.",
     "latest": "Show or sign which version is the newest.",
     "diff": "Show what changed between two versions, and who changed it.",

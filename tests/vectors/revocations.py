@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from blake3 import blake3
 from case import Case
 from forge import OTHER_UID, UID, Forge, Kept, entry, pets, segment, table
 from histories import OTHER, end, pin, seen, two_versions
@@ -102,6 +103,8 @@ def latest(
 def cases(kept: Kept) -> Iterator[Case]:
     yield from _revoked(kept)
     yield from _samples(kept)
+    yield from _listed_samples(kept)
+    yield from _withdrawn(kept)
     yield from _annotated_samples(kept)
     yield from _lapsing(kept)
     yield from _hidden(kept)
@@ -125,12 +128,18 @@ SAMPLES: tuple[tuple[str, str, dict[str, Any], str, list[str]], ...] = (
      {"by": "labeler", "name": "ann", "since": 2}, "pets", ["cat/3.jpg", "cat/9.jpg"]),
     ("before-since", "In a version before nothing is revoked.",
      {"by": "source", "name": "shelter", "since": 2}, "pets@1", []),
+    ("both", "Of two names a sample has or had each.",
+     {"source": "shelter", "labeler": "ann", "since": 1}, "pets",
+     ["cat/1.jpg", "cat/9.jpg", "dog/2.jpg", "dog/3.jpg"]),
+    ("both-since", "What had both names before stands.",
+     {"source": "shelter", "labeler": "ann", "since": 2}, "pets", ["cat/9.jpg"]),
     ("nobodys", "A name that no sample had means none.",
      {"by": "source", "name": "Shelter", "since": 1}, "pets", []),
 )  # fmt: skip
 
 
-def _samples(kept: Kept) -> Iterator[Case]:
+def _pets_reattributed() -> tuple[Any, Any]:
+    """The entries of two versions, between which origins, ids, bytes and a label changed."""
     before = table(pets())
     second = {row["id"]: row for row in before.to_pylist()}
     second["cat/1.jpg"] |= {"source": "farm"}
@@ -139,6 +148,11 @@ def _samples(kept: Kept) -> Iterator[Case]:
     second["dog/1.jpg"] |= {"label": "cat", "labeler": "ben"}
     second["dog/2.jpg"] |= {"labeler": "ben"}
     after = table([second[identity] for identity in sorted(second)])
+    return before, after
+
+
+def _samples(kept: Kept) -> Iterator[Case]:
+    before, after = _pets_reattributed()
     for name, claim, samples, reference, ids in SAMPLES:
         forge = Forge(kept)
         first = forge.version(before, forge.parts("pets", before))
@@ -150,6 +164,135 @@ def _samples(kept: Kept) -> Iterator[Case]:
         asked = first if reference == "pets@1" else digest
         yield Case(f"good-samples-of-{name}", claim, forge.files, reference=reference,
                    facts={"head": asked, "revoked": ids}, policy=trust())  # fmt: skip
+
+
+# (name, claim, ids of `contents`, ids and labels of `labels`, version asked for, revoked).
+LISTED: tuple[tuple[str, str, list[str], list[str], str, list[str]], ...] = (
+    ("listed", "Listed bytes stay revoked under another source, label and id; new bytes do not.",
+     ["cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg"], [], "pets",
+     ["cat/1.jpg", "cat/9.jpg", "dog/1.jpg"]),
+    ("listed-labels", "Listed labels stay revoked on new bytes; a new label is another.", [],
+     ["cat/2.jpg", "cat/3.jpg", "dog/1.jpg"], "pets", ["cat/3.jpg", "cat/9.jpg"]),
+    ("listed-both", "Two lists mean what either means.", ["dog/1.jpg"], ["cat/2.jpg"], "pets",
+     ["cat/9.jpg", "dog/1.jpg"]),
+    ("listed-before", "A version of before has what is listed, too.", ["cat/1.jpg"], [],
+     "pets@1", ["cat/1.jpg"]),
+)  # fmt: skip
+
+
+def _key(row: Mapping[str, Any], *, with_label: bool) -> bytes:
+    """The key of an entry in a list (docs/format/revocation.md, "Listed samples")."""
+    what = "label" if with_label else "content"
+    values = [row["id"].encode(), row["content"], *([row["label"].encode()] if with_label else [])]
+    hasher = blake3(derive_key_context=f"provreg 2026-12-01 v1 revoked {what}")
+    for number, value in enumerate(values, 1):
+        hasher.update(bytes([number]) + len(value).to_bytes(4, "little") + value)
+    return hasher.digest()
+
+
+def _list(forge: Forge, rows: Sequence[Mapping[str, Any]], *, with_label: bool) -> Any:
+    """A list of these entries, stored; None for an empty one."""
+    if not rows:
+        return None
+    keys = sorted(_key(row, with_label=with_label) for row in rows)
+    return {"digest": forge.put(b"".join(keys)), "count": len(keys)}
+
+
+def _listed_samples(kept: Kept) -> Iterator[Case]:
+    before, after = _pets_reattributed()
+    first_rows = {row["id"]: row for row in before.to_pylist()}
+    for name, claim, contents, labels, reference, ids in LISTED:
+        forge = Forge(kept)
+        first = forge.version(before, forge.parts("pets", before))
+        digest = forge.version(
+            after, forge.parts("pets-reattributed", after), parent=first, version=2,
+            changes=compare(before, after).counts(),
+        )  # fmt: skip
+        samples = {
+            "contents": _list(forge, [first_rows[one] for one in contents], with_label=False),
+            "labels": _list(forge, [first_rows[one] for one in labels], with_label=True),
+            "criteria": {"ids": "of version 1"},
+        }
+        revocation(forge, first, 1, samples=samples)
+        asked = first if reference == "pets@1" else digest
+        yield Case(f"good-samples-{name}", claim, forge.files, reference=reference,
+                   facts={"head": asked, "revoked": ids}, policy=trust())  # fmt: skip
+    keys = sorted(_key(row, with_label=False) for row in list(first_rows.values())[:2])
+    for name, claim, data, count in (
+        ("gone", "A list that is not there hides what is revoked.", None, 2),
+        ("unsorted", "Keys ascend.", b"".join(reversed(keys)), 2),
+        ("twice", "A key stands once.", keys[0] * 2, 2),
+        ("shorter", "A list has as many keys as is said.", keys[0], 2),
+    ):
+        forge, head, _ = two_versions(kept)
+        digest = "blake3:" + "0" * 64 if data is None else forge.put(data)
+        listed = {"contents": {"digest": digest, "count": count}, "labels": None, "criteria": {}}
+        revocation(forge, head, 1, samples=listed)
+        yield _refused(f"revocation-list-{name}", claim, forge, 8,
+                       "a list of revoked samples cannot be read", reference="pets")  # fmt: skip
+    forge, head, _ = two_versions(kept)
+    nothing = {"contents": None, "labels": None, "criteria": {}}
+    revocation(forge, head, 1, samples=nothing)
+    yield _refused("revocation-lists-nothing", "A revocation without a list is not known.", forge,
+                   8, "cannot be read", reference="pets")  # fmt: skip
+
+
+def withdrawal(
+    forge: Forge, head: str, version: int, of: str, *, number: int = 2,
+    by: Sequence[str] = ("bob",), uid: str = UID, **facts: Any,
+) -> str:  # fmt: skip
+    """The withdrawal of the revocation 1 with the digest `of`; the digest of its statement."""
+    link = {"number": 1, "digest": of}
+    said = {
+        "created": "2026-11-23T12:00:00Z",
+        "number": number,
+        "previous": link,
+        "reason": "a mistake",
+        "withdraws": link,
+    } | facts
+    statement = about("revocation/withdrawal", head, version, said, uid)
+    forge.files[f"revocations/{number:08d}.json"] = statement
+    put(forge, "revocations/signatures", statement, by)
+    return digest_of(statement)
+
+
+def _withdrawn(kept: Kept) -> Iterator[Case]:
+    forge, _, second = two_versions(kept)
+    one = revocation(forge, second, 2)
+    two = withdrawal(forge, second, 2, one)
+    yield _good("withdrawn", "Who may revoke ends a revocation.", forge, second)
+    revocation(forge, second, 2, number=3, previous=(2, two))
+    yield _refused("withdrawn-and-revoked-again", "What was withdrawn can be revoked again.",
+                   forge, 8, "revocation 3): labels were flipped", reference="pets")  # fmt: skip
+    for name, claim, more in (
+        ("withdrawn-by-who-publishes", "Who publishes ends no revocation.", {"by": ("alice",)}),
+        ("withdrawn-by-another-digest", "A withdrawal names one by its digest.",
+         {"withdraws": {"number": 1, "digest": OTHER}}),
+        ("withdrawn-of-another-uid", "A withdrawal is of the dataset of what it ends.",
+         {"uid": OTHER_UID}),
+    ):  # fmt: skip
+        forge, _, second = two_versions(kept)
+        one = revocation(forge, second, 2)
+        withdrawal(forge, second, 2, one, **more)
+        yield _refused(name, claim, forge, 8, "labels were flipped", reference="pets")
+    forge, _, second = two_versions(kept)
+    one = revocation(forge, second, 2)
+    withdrawal(forge, second, 2, one)
+    over = trust()
+    end(over, "bob", valid_until="2021-01-01T00:00:00Z")
+    yield _refused("withdrawn-by-an-ended-key", "A key that ended withdraws nothing.", forge, 8,
+                   "labels were flipped", reference="pets", policy=over)  # fmt: skip
+    forge, _, second = two_versions(kept)
+    one = revocation(forge, second, 2)
+    withdrawal(forge, second, 2, one)
+    del forge.files["revocations/00000001.json"]
+    yield _refused("withdrawn-is-hidden", "What is withdrawn must be there.", forge, 8,
+                   "which the registry hides", reference="pets")  # fmt: skip
+    forge, _, second = two_versions(kept)
+    one = revocation(forge, second, 2)
+    withdrawal(forge, second, 2, one, withdraws={"number": 2, "digest": one})
+    yield _refused("withdrawal-of-itself", "A withdrawal ends what is before it.", forge, 8,
+                   "cannot be read", reference="pets")  # fmt: skip
 
 
 def _annotated_samples(kept: Kept) -> Iterator[Case]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from second_conventions import Refused, digest, fetch, parse, parse_json, refuse_unless
 from second_manifest import BLANKS, check_name, within
-from second_reader import SHA256, fields, number, read_head, text
+from second_reader import BLAKE3, SHA256, fields, number, read_head, text
 from second_signing import (
     RefusedAt,
     age,
@@ -96,24 +96,60 @@ def _any(_: Any) -> bool:
 
 
 def read_revocation(data: bytes) -> dict[str, Any]:
+    """A revocation or a withdrawal: `samples` of the former, `withdraws` of the latter."""
+    ends = parse(data, 16 << 10).get("predicateType") == f"{KIND}withdrawal/v1"
+    what: dict[str, Any] = {"samples": lambda v: v is None or _are_samples(v)}
     found = read_about(
-        data, "revocation",
+        data, "revocation/withdrawal" if ends else "revocation",
         number=number(1, 99_999_999),
         previous=lambda v: v is None or is_link(v),
-        samples=lambda v: v is None or _are_samples(v),
         reason=lambda v: text(4096)(v) and not all(within(one, BLANK) for one in v),
         created=is_time,
+        **({"withdraws": is_link} if ends else what),
     )  # fmt: skip
-    before = found["previous"]
-    refuse_unless(before is None or before["number"] < found["number"], "continues a later one")
-    return found
+    for before in (found["previous"], found.get("withdraws")):
+        refuse_unless(before is None or before["number"] < found["number"], "names a later one")
+    return {"samples": None, "withdraws": None} | found
 
 
 def _are_samples(value: Any) -> bool:
-    fields(value, by=text(10, "source|labeler"), name=text(256), since=number(1, 99_999_999))
-    refuse_unless(value["name"] != "", "no name")
-    check_name(value["name"])
+    if isinstance(value, dict) and "criteria" in value:
+        fields(value, contents=_is_list, labels=_is_list, criteria=_are_criteria)
+        refuse_unless(value["contents"] or value["labels"], "lists nothing")
+        return True
+    names = ("name",)
+    if isinstance(value, dict) and "by" in value:
+        fields(value, by=text(10, "source|labeler"), name=text(256), since=number(1, 99_999_999))
+    else:
+        fields(value, source=text(256), labeler=text(256), since=number(1, 99_999_999))
+        names = ("source", "labeler")
+    for name in names:
+        refuse_unless(value[name] != "", "no name")
+        check_name(value[name])
     return True
+
+
+def _is_list(value: Any) -> bool:
+    return value is None or fields(value, digest=BLAKE3, count=number(1, 10_000_000)) is None
+
+
+def _are_criteria(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) <= 16 and all(
+        isinstance(one, str) and len(name.encode()) + len(one.encode()) <= 512
+        for name, one in value.items()
+    )  # fmt: skip
+
+
+def read_list(registry: Registry, listed: Mapping[str, Any]) -> set[bytes]:
+    """The keys of a list. Raises RefusedAt (step 8)."""
+    try:
+        data = fetch(registry, listed["digest"], 32 * listed["count"])
+    except Refused:
+        raise RefusedAt(8, "a list is gone") from None
+    keys = [data[at : at + 32] for at in range(0, len(data), 32)]
+    if len(data) != 32 * listed["count"] or keys != sorted(set(keys)):
+        raise RefusedAt(8, "not a list")
+    return set(keys)
 
 
 def read_latest(data: bytes) -> dict[str, Any]:
@@ -166,6 +202,7 @@ class Chain:
     digests: dict[int, str] = field(default_factory=dict)
     signed: dict[int, list[str]] = field(default_factory=dict)
     in_force: set[int] = field(default_factory=set)
+    withdrawn: set[int] = field(default_factory=set)
 
     def line(self, link: Mapping[str, Any] | None) -> Iterator[int | None]:
         """What a link names, what that continues and so on; None at the end where one is gone."""
@@ -208,6 +245,17 @@ def read_chain(registry: Registry, policy: Policy, known: Knowledge) -> Chain:
             link = None if broken else chain.read[link["number"]]["previous"]
     if broken:
         raise RefusedAt(8, "the chain of revocations is broken")
+    for place in list(chain.in_force):
+        ends, said = chain.read[place]["withdraws"], chain.read[place]
+        if ends is None:
+            continue
+        chain.in_force.discard(place)
+        target = chain.read.get(ends["number"])
+        if target is None or chain.digests[ends["number"]] != ends["digest"]:
+            continue
+        if (target["dataset"], target["uid"]) == (said["dataset"], said["uid"]):
+            chain.withdrawn.add(ends["number"])
+    chain.in_force -= chain.withdrawn
     return chain
 
 
@@ -233,7 +281,7 @@ def _counts(
     said = chain.read[place]
     rule = rule_of(policy, "revoke", said["dataset"])
     return rule is not None and met(
-        policy, rule, chain.signed[place], now=known.now, ends=False,
+        policy, rule, chain.signed[place], now=known.now, ends=said["withdraws"] is not None,
         created=moment(said["created"]), seen=lambda _: at and moment(at),
     ) == "met"  # fmt: skip
 
@@ -252,7 +300,9 @@ def _known(registry: Registry, policy: Policy, known: Knowledge, chain: Chain) -
         place, said = link["number"], chain.read[link["number"]]
         of = (said["dataset"], said["uid"])
         named = named or of
-        if of == named or _counts(policy, known, chain, place, pin.get("at")):
+        if said["withdraws"] is None and (
+            of == named or _counts(policy, known, chain, place, pin.get("at"))
+        ):
             found.add(place)
         link = said["previous"]
     for place, said in chain.read.items():
@@ -260,7 +310,7 @@ def _known(registry: Registry, policy: Policy, known: Knowledge, chain: Chain) -
         if seen.get(str(place)) == chain.digests[place]:
             found.add(place)
         rule = rule_of(policy, "revoke", said["dataset"])
-        if rule is None or place in chain.in_force:
+        if rule is None or place in chain.in_force or said["withdraws"] is not None:
             continue
         good, _ = signed(policy, rule, chain.signed[place], now=known.now, ends=False,
                          created=moment(said["created"]))  # fmt: skip
@@ -281,6 +331,10 @@ def check_standing(
         said = chain.read[place]
         if said["samples"] is None and (said["dataset"], said["uid"], said["head"]) == this:
             raise RefusedAt(8, f"revocation {place}")
+        if said["samples"] and (said["dataset"], said["uid"]) == this[:2]:
+            for listed in (said["samples"].get("contents"), said["samples"].get("labels")):
+                if listed is not None:
+                    read_list(registry, listed)
     newest = attested(registry, head["dataset"], head["uid"], policy, known.now)
     rule = rule_of(policy, "freshness", head["dataset"])
     if rule is not None and rule.get("required", True) and not newest:
@@ -315,7 +369,11 @@ def check_history(
     for said in newest:
         for place in filter(None, chain.line(said["revocation"])):
             one = chain.read[place]
-            counts = any(_covers(chain.read[other], one) for other in chain.in_force)
+            counts = (
+                one["withdraws"] is not None
+                or place in chain.withdrawn
+                or any(_covers(chain.read[other], one) for other in chain.in_force)
+            )
             ours = (one["dataset"], one["uid"]) == (head["dataset"], head["uid"])
             ruled = rule_of(policy, "revoke", one["dataset"]) is not None
             hidden(counts or not (ours and ruled), f"the bundles of revocation {place}")
@@ -348,8 +406,10 @@ def _covers(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     mine, others = one["samples"], other["samples"]
     if mine is None or others is None:
         return mine is others and one["head"] == other["head"]
-    same = all(mine[name] == others[name] for name in ("by", "name"))
-    return same and mine["since"] <= others["since"]
+    if set(mine) != set(others):
+        return False
+    same = all(mine[name] == others[name] for name in mine if name not in ("since", "criteria"))
+    return same and mine.get("since", 1) <= others.get("since", 1)
 
 
 def hidden(holds: bool, why: str) -> None:

@@ -84,6 +84,7 @@ def _to_json(status: RevocationStatus) -> dict[str, Any]:
         "version": revocation.version,
         "head": revocation.head,
         "samples": None if samples is None else samples_document(samples),
+        "withdraws": revocation.withdraws and revocation.withdraws.number,
         "reason": revocation.reason,
         "created": when(revocation.created),
         "in_force": status.in_force,

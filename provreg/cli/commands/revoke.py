@@ -105,8 +105,8 @@ def revoke(
 
     The version is then refused wherever the policy lets you revoke. Revoked samples can be excluded
     when the version is loaded. Options narrow each other. A source or labeler alone means what
-    comes later, too; everything else is listed now, sample by sample. A revocation cannot be
-    undone.
+    comes later, too; everything else is listed now, sample by sample. Only `provreg withdraw` ends
+    a revocation.
     """
     output = printing.output()
     scope = _scope(
@@ -128,11 +128,11 @@ def revoke(
     def review(plan: RevocationPlan) -> None:
         plans.append(plan)
         _show(plan, output)
-        confirm(f"revoke {plan.revocation.what}? This cannot be undone", yes=yes)
+        confirm(f"revoke {plan.revocation.what}? Only `provreg withdraw` ends it", yes=yes)
 
     revoked = opened.revoke(reference, reason, signer, samples=scope, confirm=review)
     print_warnings(opened, output)
-    _report(revoked, plans[0], output)
+    report(revoked, plans[0], output)
 
 
 def _scope(
@@ -248,7 +248,8 @@ def _warn_of_none(plan: RevocationPlan, output: Output) -> None:
     output.warn(f"{nothing}, but {_in_earlier(plan)}")
 
 
-def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
+def report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
+    """Prints what was signed, and whether it counts."""
     from provreg.flows.verify.revocations import InForce
 
     outcome = revoked.outcome
@@ -263,9 +264,13 @@ def _report(revoked: Revoked, plan: RevocationPlan, output: Output) -> None:
         "added": revoked.added, "in_force": in_force is not None, "by": by, "because": why_not,
         "revoked": plan.revoked, "names": dict(plan.names), "earlier": _earlier_document(plan),
     })  # fmt: skip
-    state = "revoked" if revoked.added else "was already revoked"
+    state = "signed" if revocation.withdraws is not None else "revoked"
+    if not revoked.added:
+        state = f"was already {state}"
     output.line(f"{revocation.what} {state}: revocation {revocation.number}")
     output.line(f"  {revocation.digest()}")
+    if revocation.withdraws is not None:
+        return
     advice = "inform everyone who trained on it"
     if plan.proposed:
         advice = "nobody could train on it: it was only proposed"
@@ -284,6 +289,7 @@ def _document(revocation: Revocation) -> dict[str, Any]:
         "version": revocation.version,
         "head": revocation.head,
         "samples": None if samples is None else samples_document(samples),
+        "withdraws": revocation.withdraws and revocation.withdraws.number,
         "reason": revocation.reason,
     }
 

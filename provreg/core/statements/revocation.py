@@ -22,11 +22,13 @@ from provreg.core.statements.statement import MAX_STATEMENT_BYTES, parse_about, 
 from provreg.errors import FormatError
 
 REVOCATION_PREDICATE = "https://provreg/revocation/v1"
+WITHDRAWAL_PREDICATE = "https://provreg/revocation/withdrawal/v1"
 _KIND = "https://provreg/revocation/"
 MAX_REVOCATION = 99_999_999
 MAX_REASON_BYTES = 4096
 # So many samples can be listed in one revocation: 320 MB of keys.
 MAX_LISTED = 10_000_000
+LIST_KEY_BYTES = 32
 _MOST_CRITERIA = 16
 _MAX_CRITERION_BYTES = 512
 Origin: TypeAlias = Literal["source", "labeler"]
@@ -102,10 +104,11 @@ RevokedSamples: TypeAlias = NamedSamples | ListedSamples
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A revocation of `version` with `head`, or of `samples`.
+    """A revocation of `version` with `head`, or of `samples`; or the withdrawal of one.
 
     Samples are revoked in every version of the dataset from `samples.since` on; `version` is then
     the one in which the signer saw them. `previous` is None if the signer knew of no revocation.
+    `withdraws` is the revocation that ends by this, which is of the same dataset and version.
     """
 
     number: int
@@ -117,13 +120,16 @@ class Revocation:
     samples: RevokedSamples | None
     reason: str
     created: datetime
+    withdraws: RevocationLink | None = None
 
     def __repr__(self) -> str:
         return f"Revocation({self.number}, {quoted(self.what)}, {quoted(self.reason)})"
 
     @property
     def what(self) -> str:
-        """The revoked version or samples, in words."""
+        """The revoked version or samples, or the withdrawn revocation, in words."""
+        if self.withdraws is not None:
+            return f"{self.dataset}: withdrawal of revocation {self.withdraws.number}"
         if self.samples is None:
             return f"{self.dataset}@{self.version}"
         return f"{self.dataset}: {self.samples}"
@@ -140,10 +146,14 @@ class Revocation:
 
 
 def parse_revocation(data: bytes) -> Revocation:
-    """Reads a revocation. Raises FormatError for anything else."""
-    about = parse_about(data, REVOCATION_PREDICATE, "the revocation")
+    """Reads a revocation or a withdrawal. Raises FormatError for anything else."""
+    is_withdrawal = _kind_of(data) == WITHDRAWAL_PREDICATE
+    kind = WITHDRAWAL_PREDICATE if is_withdrawal else REVOCATION_PREDICATE
+    about = parse_about(data, kind, "the revocation")
     facts = about.facts
-    previous, samples = facts.optional_object("previous"), facts.optional_object("samples")
+    previous = facts.optional_object("previous")
+    samples = None if is_withdrawal else facts.optional_object("samples")
+    withdraws = read_link(facts.object("withdraws")) if is_withdrawal else None
     revocation = Revocation(
         number=facts.integer("number", minimum=1, maximum=MAX_REVOCATION),
         previous=None if previous is None else read_link(previous),
@@ -154,6 +164,7 @@ def parse_revocation(data: bytes) -> Revocation:
         samples=None if samples is None else _read_samples(samples),
         reason=facts.text("reason", limit=MAX_REASON_BYTES),
         created=facts.time("created"),
+        withdraws=withdraws,
     )
     facts.done()
     if _encode(revocation) != data:
@@ -164,6 +175,8 @@ def parse_revocation(data: bytes) -> Revocation:
         raise FormatError(
             "the revocation's number is not higher than that of its previous revocation"
         )
+    if withdraws is not None and withdraws.number >= revocation.number:
+        raise FormatError("the revocation withdraws one that is not before it")
     return revocation
 
 
@@ -172,12 +185,17 @@ def is_revocation_claim(statement: bytes) -> bool:
 
     Anyone with write access can copy other statements by these signers into a revocation's place.
     """
+    return _kind_of(statement).startswith(_KIND)
+
+
+def _kind_of(statement: bytes) -> str:
+    """The predicate type that `statement` claims, empty if it claims none."""
     try:
         document = parse_json(statement, what="the statement", limit=MAX_STATEMENT_BYTES)
     except FormatError:
-        return False
+        return ""
     kind = document.get("predicateType") if isinstance(document, dict) else None
-    return isinstance(kind, str) and kind.startswith(_KIND)
+    return kind if isinstance(kind, str) else ""
 
 
 def read_link(fields: Fields) -> RevocationLink:
@@ -191,15 +209,19 @@ def read_link(fields: Fields) -> RevocationLink:
 
 
 def _encode(revocation: Revocation) -> bytes:
-    facts = {
+    facts: dict[str, Any] = {
         "created": format_time(revocation.created),
         "number": revocation.number,
         "previous": None if revocation.previous is None else asdict(revocation.previous),
         "reason": revocation.reason,
-        "samples": None if revocation.samples is None else samples_document(revocation.samples),
     }
+    if revocation.withdraws is not None:
+        facts["withdraws"] = asdict(revocation.withdraws)
+    else:
+        samples = revocation.samples
+        facts["samples"] = None if samples is None else samples_document(samples)
     return statement_about(
-        REVOCATION_PREDICATE,
+        REVOCATION_PREDICATE if revocation.withdraws is None else WITHDRAWAL_PREDICATE,
         revocation.dataset,
         revocation.version,
         revocation.head,

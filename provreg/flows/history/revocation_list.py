@@ -94,9 +94,13 @@ def _verdicts(chain: Chain) -> dict[int, _Verdict]:
         passed_over.number: (False, passed_over.reason, _names(passed_over.approvals))
         for passed_over in chain.passed_over
     }
-    for counted in chain.in_force:
-        names = _names(counted.approvals)
-        verdicts[counted.revocation.number] = (True, counted.known, names)
+    for counted in chain.counted:
+        names, withdrawal = _names(counted.approvals), chain.withdrawal_of(counted.digest)
+        because, in_force = counted.known, counted not in chain.withdrawn
+        if not in_force and withdrawal is not None:
+            number, by = withdrawal.revocation.number, ", ".join(_names(withdrawal.approvals))
+            because = f"withdrawn by {by} (revocation {number}): {withdrawal.revocation.reason}"
+        verdicts[counted.revocation.number] = (in_force, because, names)
     return verdicts
 
 

@@ -12,7 +12,7 @@ from provreg.core.encoding.text import counted, quoted
 from provreg.core.manifest.entry import NO_ENTRIES, TIMESTAMP
 from provreg.core.manifest.head import PartRef
 from provreg.core.policy.policy import Signature
-from provreg.core.statements.revocation import NamedSamples, RevokedSamples
+from provreg.core.statements.revocation import NamedSamples, Revocation
 from provreg.errors import UsageError
 from provreg.flows.history.revocation_list import list_revocations
 from provreg.flows.receipts.runs import RunJudge
@@ -36,6 +36,7 @@ _REVOCATIONS = pa.schema(
     [("revocation", pa.int32()), ("digest", _TEXT), ("dataset", _TEXT), ("uid", _TEXT),
      ("version", pa.int32()), ("head", _TEXT), ("revokes", _TEXT), ("source", _TEXT),
      ("labeler", _TEXT), ("since", pa.int32()), ("listed", pa.int64()),
+     ("withdraws", pa.int32()),
      ("reason", _TEXT), ("created", TIMESTAMP), ("in_force", _BOOL),
      ("because", _TEXT), ("signers", _TEXTS), ("principals", _TEXTS)]
 )  # fmt: skip
@@ -147,7 +148,7 @@ def _signatures(versions: Iterable[Ancestor]) -> Iterator[dict[str, Any]]:
 
 def _revocations(workspace: Workspace, trust: Trust | None) -> Iterator[dict[str, Any]]:
     for status in list_revocations(workspace, trust):
-        revocation, samples = status.revocation, status.revocation.samples
+        revocation = status.revocation
         yield {
             "revocation": revocation.number,
             "digest": status.digest,
@@ -155,7 +156,7 @@ def _revocations(workspace: Workspace, trust: Trust | None) -> Iterator[dict[str
             "uid": revocation.uid,
             "version": revocation.version,
             "head": revocation.head,
-            **_revoked(samples),
+            **_revoked(revocation),
             "reason": revocation.reason,
             "created": revocation.created,
             "in_force": status.in_force,
@@ -164,7 +165,10 @@ def _revocations(workspace: Workspace, trust: Trust | None) -> Iterator[dict[str
         }
 
 
-def _revoked(samples: RevokedSamples | None) -> dict[str, Any]:
+def _revoked(revocation: Revocation) -> dict[str, Any]:
+    samples = revocation.samples
+    if revocation.withdraws is not None:
+        return {"revokes": "nothing", "withdraws": revocation.withdraws.number}
     if samples is None:
         return {"revokes": "version"}
     if isinstance(samples, NamedSamples):

@@ -104,12 +104,7 @@ def plan_revocation(
     means "the newest", or no reason; NotFoundError; NotTrustedError where nothing says which
     dataset is meant.
     """
-    check_utf8("the reason", reason)
-    if not reason.strip() or len(reason.encode()) > MAX_REASON_BYTES:
-        raise UsageError(
-            f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",
-            hint="say for those who will be refused: --reason 'labels of 3 May were flipped'",
-        )
+    check_reason(reason)
     number: int | None
     is_exact = reference.version is not None or reference.head is not None
     if scope is not None and not (is_exact and scope.ids is not None):
@@ -160,6 +155,43 @@ def plan_revocation(
         tuple(earlier),
         lists=chosen.lists,
     )
+
+
+def plan_withdrawal(workspace: Workspace, number: int, reason: str, trust: Trust) -> RevocationPlan:
+    """The withdrawal of revocation `number`, which must be in force.
+
+    Raises UsageError for no reason, NotFoundError where it is not in force, NotTrustedError for a
+    broken chain.
+    """
+    check_reason(reason)
+    chain = read_chain(workspace, trust)
+    if chain.broken is not None:
+        raise chain.broken
+    target = next((one for one in chain.in_force if one.revocation.number == number), None)
+    if target is None:
+        raise NotFoundError(
+            f"no revocation {number} is in force", hint="`provreg revocations` lists them"
+        )
+    withdrawal = replace(
+        target.revocation,
+        number=MAX_REVOCATION,
+        previous=None,
+        samples=None,
+        reason=reason,
+        created=datetime.now(UTC).replace(microsecond=0),
+        withdraws=target.link,
+    )
+    return RevocationPlan(withdrawal, samples=0, revoked=0)
+
+
+def check_reason(reason: str) -> None:
+    """Raises UsageError unless `reason` can be one."""
+    check_utf8("the reason", reason)
+    if not reason.strip() or len(reason.encode()) > MAX_REASON_BYTES:
+        raise UsageError(
+            f"a revocation has a reason of 1 to {MAX_REASON_BYTES:,} bytes",
+            hint="say for those who will be refused: --reason 'labels of 3 May were flipped'",
+        )
 
 
 def _names_now(entries: pa.Table, mask: Mask, samples: NamedSamples) -> list[tuple[str, int]]:
@@ -293,7 +325,9 @@ def _newest_trusted(workspace: Workspace, dataset: str, trust: Trust) -> tuple[i
 
 def _same(chain: Chain, aimed: Revocation) -> InForce | PassedOver | None:
     """The same revocation in force, or one that lacks signatures only; the first of them."""
-    candidates: tuple[InForce | PassedOver, ...] = (*chain.in_force, *chain.passed_over)
+    candidates: tuple[InForce | PassedOver, ...] = (
+        *chain.in_force, *chain.withdrawals, *chain.passed_over,
+    )  # fmt: skip
     for candidate in candidates:
         revocation = candidate.revocation
         if revocation is None or not candidate.approvals:
@@ -305,6 +339,8 @@ def _same(chain: Chain, aimed: Revocation) -> InForce | PassedOver | None:
 
 
 def _same_target(revocation: Revocation, aimed: Revocation) -> bool:
+    if revocation.withdraws is not None or aimed.withdraws is not None:
+        return revocation.withdraws == aimed.withdraws
     if isinstance(revocation.samples, ListedSamples) and isinstance(aimed.samples, ListedSamples):
         return revocation.samples.lists == aimed.samples.lists
     same_samples = revocation.samples == aimed.samples
@@ -325,5 +361,5 @@ def _outcome(workspace: Workspace, number: int, trust: Trust) -> InForce | Passe
     outcomes: dict[int, InForce | PassedOver] = {
         revocation.number: revocation for revocation in chain.passed_over
     }
-    outcomes |= {revocation.revocation.number: revocation for revocation in chain.in_force}
+    outcomes |= {revocation.revocation.number: revocation for revocation in chain.counted}
     return outcomes[number]

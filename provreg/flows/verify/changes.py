@@ -36,7 +36,7 @@ from provreg.core.manifest.entry import NO_ENTRIES
 from provreg.core.manifest.head import KINDS, Head, PartRef, check_parent
 from provreg.core.manifest.leaf import LEAF_BYTES
 from provreg.core.statements.revocation import KeyList, NamedSamples, RevokedSamples
-from provreg.errors import DamagedError, FormatError, NotFoundError, NotTrustedError
+from provreg.errors import DamagedError, NotFoundError
 from provreg.flows.session.workspace import Workspace
 from provreg.flows.verify.manifest import (
     checked_part,
@@ -45,6 +45,7 @@ from provreg.flows.verify.manifest import (
     read_blocks,
     read_head,
 )
+from provreg.flows.verify.revocations import read_list
 
 _DENSE = 8
 # Below this a look of its own at a part takes longer than to copy its rows.
@@ -226,28 +227,12 @@ def _names_of(
 
 
 def _keys(workspace: Workspace, keys: KeyList, lists: Mapping[str, bytes]) -> pa.Array:
-    """The keys of a list, ascending.
-
-    Raises NotTrustedError (step 8) where it is gone or holds anything else.
-    """
-    try:
-        data = lists.get(keys.digest)
-        if data is None:
-            data = workspace.objects.get(keys.digest, limit=keys.count * LEAF_BYTES)
-        if len(data) != keys.count * LEAF_BYTES:
-            raise FormatError(f"it has {len(data):,} bytes, expected {keys.count * LEAF_BYTES:,}")
-        found = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(LEAF_BYTES), keys.count, [None, pa.py_buffer(data)]
-        )
-        if not pc.all(pc.less(found[:-1], found[1:]), min_count=0).as_py():
-            raise FormatError("its keys do not ascend")
-    except (DamagedError, NotFoundError, FormatError) as error:
-        raise NotTrustedError(
-            f"a list of revoked samples cannot be read: {error.message}",
-            step=8,
-            hint="put it back from a copy of the registry; find out who writes to it",
-        ) from None
-    return found
+    data = lists.get(keys.digest)
+    if data is None:
+        data = read_list(workspace, keys)
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(LEAF_BYTES), keys.count, [None, pa.py_buffer(data)]
+    )
 
 
 def _with_former_names(

@@ -241,7 +241,7 @@ def remember(workspace: Workspace, signed: Signed, trust: Trust, chain: Chain) -
     counted = [made for _, made in signed.verdict.approvals]
     # Anybody may have a certificate, and add a bundle: of those only who counted.
     keys = [made for made in signed.signatures if made.key is not None]
-    ours = [revocation for revocation in chain.in_force if revocation.revocation.uid == head.uid]
+    ours = [revocation for revocation in chain.counted if revocation.revocation.uid == head.uid]
     workspace.remember(
         Sighting(
             dataset=head.dataset,

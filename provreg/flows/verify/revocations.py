@@ -19,6 +19,8 @@ from provreg.core.policy.counting import NO_WITNESS, Witness, count_principals, 
 from provreg.core.policy.policy import Signature
 from provreg.core.statements.latest import Latest
 from provreg.core.statements.revocation import (
+    LIST_KEY_BYTES,
+    KeyList,
     ListedSamples,
     NamedSamples,
     Revocation,
@@ -113,13 +115,16 @@ class Readable:
 class Chain:
     """The revocations of a registry under one policy, by number.
 
-    `broken` says why nothing can be relied upon, None where the chain is whole.
+    `withdrawn` were in force until one of the `withdrawals`, which count like revocations. `broken`
+    says why nothing can be relied upon, None where the chain is whole.
     """
 
     in_force: tuple[InForce, ...]
     passed_over: tuple[PassedOver, ...]
     read: Readable
     broken: NotTrustedError | None
+    withdrawn: tuple[InForce, ...] = ()
+    withdrawals: tuple[InForce, ...] = ()
 
     def __repr__(self) -> str:
         counts = f"{len(self.in_force):,} in force, {len(self.passed_over):,} not"
@@ -127,8 +132,23 @@ class Chain:
 
     @property
     def newest(self) -> RevocationLink | None:
-        """The newest revocation in force, None where there is none."""
-        return self.in_force[-1].link if self.in_force else None
+        """The newest revocation or withdrawal that counts, None where there is none."""
+        links = (counted.link for counted in self.counted)
+        return max(links, key=lambda link: link.number, default=None)
+
+    @property
+    def counted(self) -> tuple[InForce, ...]:
+        """All that count: those in force, those that were withdrawn, and the withdrawals."""
+        return (*self.in_force, *self.withdrawn, *self.withdrawals)
+
+    def withdrawal_of(self, digest: str) -> InForce | None:
+        """What withdraws the revocation whose statement has this digest."""
+        for counted in self.withdrawals:
+            withdraws = counted.revocation.withdraws
+            is_of_it = withdraws is not None and withdraws.digest == digest
+            if is_of_it and _is_sound(counted, self.read.revocations):
+                return counted
+        return None
 
     @property
     def next_number(self) -> int:
@@ -137,7 +157,7 @@ class Chain:
         Who squats higher ones gains nothing. One that was taken since is not passed by: it may be
         that of a revocation to continue.
         """
-        taken = {counted.revocation.number for counted in self.in_force}
+        taken = {counted.revocation.number for counted in self.counted}
         taken.update(skipped.number for skipped in self.passed_over)
         number = 1 if self.newest is None else self.newest.number + 1
         while number in taken:
@@ -219,6 +239,10 @@ class Chain:
                 latest.uid,
             ):
                 continue
+            if revocation.withdraws is not None:
+                continue  # without it what it withdraws is in force: the safe side
+            if self.withdrawal_of(self.read.digests[revocation.number]) is not None:
+                continue
             if any(_covers(counted.revocation, revocation) for counted in self.in_force):
                 continue
             raise NotTrustedError(
@@ -228,6 +252,30 @@ class Chain:
                 hint="put its signatures back from a copy of the registry; if who revoked is not in"
                 " your policy, or their key was stolen, have it revoked again",
             )
+
+
+def read_list(workspace: Workspace, keys: KeyList) -> bytes:
+    """The keys in a list of the registry: ascending, each once.
+
+    Raises NotTrustedError (step 8) where it is gone or holds anything else.
+    """
+    size = keys.count * LIST_KEY_BYTES
+    try:
+        data = workspace.objects.get(keys.digest, limit=size)
+        if len(data) != size:
+            raise FormatError(f"it has {len(data):,} bytes, expected {size:,}")
+        ends = range(LIST_KEY_BYTES, size, LIST_KEY_BYTES)
+        if any(
+            data[end - LIST_KEY_BYTES : end] >= data[end : end + LIST_KEY_BYTES] for end in ends
+        ):
+            raise FormatError("its keys do not ascend")
+    except (DamagedError, NotFoundError, FormatError) as error:
+        raise NotTrustedError(
+            f"a list of revoked samples cannot be read: {error.message}",
+            step=8,
+            hint="put it back from a copy of the registry; find out who writes to it",
+        ) from None
+    return data
 
 
 def _covers(wide: Revocation, narrow: Revocation) -> bool:
@@ -300,7 +348,25 @@ def read_chain(workspace: Workspace, trust: Trust) -> Chain:
     in_force += remembered.values()
     in_force.sort(key=lambda entry: entry.revocation.number)
     broken = broken or _missing_link(in_force, readable)
-    return Chain(tuple(in_force), tuple(passed_over), readable, broken)
+    withdrawals = [counted for counted in in_force if counted.revocation.withdraws is not None]
+    ended = {counted.revocation.withdraws for counted in withdrawals if _is_sound(counted, read)}
+    revocations = [counted for counted in in_force if counted.revocation.withdraws is None]
+    return Chain(
+        tuple(counted for counted in revocations if counted.link not in ended),
+        tuple(passed_over),
+        readable,
+        broken,
+        tuple(counted for counted in revocations if counted.link in ended),
+        tuple(withdrawals),
+    )
+
+
+def _is_sound(withdrawal: InForce, read: Mapping[int, Revocation]) -> bool:
+    """Whether a withdrawal is of the dataset that its target is of: a rule for one dataset ends
+    nothing of another."""
+    made = withdrawal.revocation
+    target = None if made.withdraws is None else read.get(made.withdraws.number)
+    return target is not None and (target.dataset, target.uid) == (made.dataset, made.uid)
 
 
 def _known(
@@ -332,6 +398,8 @@ def _known(
         if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
             evidence = f"seen in {quoted(shown_place(known.places, workspace.places))}"
             remembered[number] = InForce(revocation, digest, skipped.approvals, evidence)
+        elif revocation.withdraws is not None:
+            continue  # no word of others puts a withdrawal in force
         elif digest in pinned:
             remembered[number] = InForce(revocation, digest, skipped.approvals, "pinned")
         elif digest in testimonies_of:
@@ -427,10 +495,10 @@ def _count(
         why = f"no [[revoke]] rule of the policy covers {quoted(revocation.dataset)}"
         return PassedOver(revocation.number, why, revocation)
     # An expired key revokes all the same: only a possibly stolen key must be proven to have signed
-    # earlier. A timely revocation would otherwise lapse for later users.
+    # earlier. A timely revocation would otherwise lapse for later users. It withdraws nothing.
     count = count_principals(
         trust.policy, rule, signatures, now=now, created=revocation.created, witness=witness,
-        ends=False,
+        ends=revocation.withdraws is not None,
     )  # fmt: skip
     if count.is_met:
         return count.approvals

@@ -18,6 +18,7 @@ from provreg.core.encoding.text import counted, printable, quoted
 from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import Verdict, judge
 from provreg.core.policy.policy import PublishRule, Signature
+from provreg.core.statements.revocation import ListedSamples
 from provreg.core.statements.statement import version_statement
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.executors.api import no_report
@@ -40,7 +41,7 @@ from provreg.flows.verify.manifest import (
     read_head,
     step_error,
 )
-from provreg.flows.verify.revocations import Chain, InForce, read_chain
+from provreg.flows.verify.revocations import Chain, InForce, read_chain, read_list
 from provreg.flows.verify.signatures import (
     Signed,
     Skipped,
@@ -225,6 +226,7 @@ class Judge:
     lines: Lines = field(init=False, repr=False)
     _facts: dict[tuple[str, str], _Facts] = field(default_factory=dict, init=False, repr=False)
     _bases: dict[str, Base | None] = field(default_factory=dict, init=False, repr=False)
+    _lists: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", Lines(self.workspace))
@@ -265,11 +267,22 @@ class Judge:
         revoked = self.chain.revoking(head, signed.digest)
         if not (allow_revoked and revoked and self.chain.broken is None):
             self.chain.check(head, signed.digest)
+        self._check_lists(head)
         if not allow_stale:
             check_fresh(freshness, head, self.trust)
         standing = _standing(self.chain, revoked, freshness)
         done(8, f"{standing}; {signed_when(signed.signatures)}")
         return revoked
+
+    def _check_lists(self, head: Head) -> None:
+        """Raises NotTrustedError where a list of revoked samples is gone: who hides it would have
+        them used."""
+        for samples in self.chain.samples_of(head):
+            if isinstance(samples, ListedSamples):
+                for keys in samples.lists.values():
+                    if keys.digest not in self._lists:
+                        read_list(self.workspace, keys)
+                        self._lists.add(keys.digest)
 
     def check_history(self, signed: Signed, reference: Reference, done: Report = no_report) -> bool:
         """Step 9, for a version that `reference` asked for; False where nothing was known of it."""
