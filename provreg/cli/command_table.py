@@ -48,7 +48,7 @@ SUMMARIES = {
     "runs": "List training runs, or those that received certain samples.",
     "pin": "Verify a version and pin it in provreg.lock.",
     "forget": "Delete your local record of a dataset's history.",
-    "revoke": "Revoke a version, or samples by source or labeler.",
+    "revoke": "Revoke a version, or samples of a dataset.",
     "withdraw": "Withdraw a revocation.",
     "revocations": "List revocations, and whether each counts.",
     "latest": "Show or sign which version is the newest.",

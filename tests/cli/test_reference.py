@@ -117,7 +117,8 @@ def test_shared_options_mean_the_same_everywhere() -> None:
     differ = {name for name, said in helps.items() if len(said) > 1}
     # Labels are of what is taken in, or of the path compared; names of what is taken in or revoked;
     # lines of changes, or of rows; groups of blame, or of what is counted; time is divided for the
-    # version to be, or for a question; reasons are told those who are refused, or who screen.
+    # version to be, or for a question; reasons are told those who are refused, or who screen;
+    # what is shown and not done is what the command does.
     assert differ <= {
         "--labels",
         "--source",
@@ -127,4 +128,5 @@ def test_shared_options_mean_the_same_everywhere() -> None:
         "--split-at",
         "--data",
         "--reason",
+        "--dry-run",
     }

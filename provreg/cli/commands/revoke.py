@@ -36,7 +36,7 @@ EXAMPLES = (
     " --until 2026-11-22T00:00:00Z --reason 'key stolen' --dry-run",
     "provreg revoke cifar10@8 --sample cat/1.jpg --sample cat/7.jpg --reason 'a trigger'"
     " --sign key:chief.key",
-    "provreg revoke cifar10@8 --samples flipped.txt --labels-only --reason 'labels were flipped'"
+    "provreg revoke cifar10@8 --ids-from flipped.txt --labels-only --reason 'labels were flipped'"
     " --sign key:chief.key",
     "provreg revoke cifar10@3 --reason poison --sign key:chief.key --timestamp"
     " https://timestamp.sigstore.dev/api/v1/timestamp",
@@ -67,10 +67,12 @@ def revoke(
         list[str] | None,
         typer.Option("--sample", metavar="ID", help="Revoke this sample. Repeatable."),
     ] = None,
-    samples: Annotated[
+    ids_from: Annotated[
         Path | None,
         typer.Option(
-            "--ids", metavar="FILE", help="Revoke the samples in this file, an id a line."
+            "--ids-from",
+            metavar="FILE",
+            help="Revoke those whose ids are its lines; - reads standard input.",
         ),
     ] = None,
     since_version: Annotated[
@@ -110,7 +112,7 @@ def revoke(
     """
     output = printing.output()
     scope = _scope(
-        source, labeler, principal, sample, samples, since_version, until_version, since, until,
+        source, labeler, principal, sample, ids_from, since_version, until_version, since, until,
         labels_only=labels_only,
     )  # fmt: skip
     opened = open_registry(opening, output, root=signing)
@@ -168,7 +170,7 @@ def _scope(
     if scope == Scope():
         return None
     if scope == Scope(labels_only=True):
-        raise UsageError("--labels-only requires samples", hint="name them: --samples, --labeler …")
+        raise UsageError("--labels-only requires samples", hint="name them: --sample, --labeler …")
     return scope
 
 

@@ -278,6 +278,17 @@ def read_list(workspace: Workspace, keys: KeyList) -> bytes:
     return data
 
 
+def check_lists(workspace: Workspace, chain: Chain, head: Head, read: set[str]) -> None:
+    """Raises NotTrustedError where a list of revoked samples of the dataset of `head` is gone: who
+    hides it would have them used. `read` has the digests of those that were read before."""
+    for samples in chain.samples_of(head):
+        lists = samples.lists.values() if isinstance(samples, ListedSamples) else ()
+        for keys in lists:
+            if keys.digest not in read:
+                read_list(workspace, keys)
+                read.add(keys.digest)
+
+
 def _covers(wide: Revocation, narrow: Revocation) -> bool:
     """Whether `wide` revokes all that `narrow` does."""
     if (wide.dataset, wide.uid) != (narrow.dataset, narrow.uid):

@@ -18,7 +18,6 @@ from provreg.core.encoding.text import counted, printable, quoted
 from provreg.core.manifest.head import Head
 from provreg.core.policy.counting import Verdict, judge
 from provreg.core.policy.policy import PublishRule, Signature
-from provreg.core.statements.revocation import ListedSamples
 from provreg.core.statements.statement import version_statement
 from provreg.errors import DamagedError, NotFoundError, NotTrustedError
 from provreg.executors.api import no_report
@@ -41,7 +40,7 @@ from provreg.flows.verify.manifest import (
     read_head,
     step_error,
 )
-from provreg.flows.verify.revocations import Chain, InForce, read_chain, read_list
+from provreg.flows.verify.revocations import Chain, InForce, check_lists, read_chain
 from provreg.flows.verify.signatures import (
     Signed,
     Skipped,
@@ -267,22 +266,12 @@ class Judge:
         revoked = self.chain.revoking(head, signed.digest)
         if not (allow_revoked and revoked and self.chain.broken is None):
             self.chain.check(head, signed.digest)
-        self._check_lists(head)
+        check_lists(self.workspace, self.chain, head, self._lists)
         if not allow_stale:
             check_fresh(freshness, head, self.trust)
         standing = _standing(self.chain, revoked, freshness)
         done(8, f"{standing}; {signed_when(signed.signatures)}")
         return revoked
-
-    def _check_lists(self, head: Head) -> None:
-        """Raises NotTrustedError where a list of revoked samples is gone: who hides it would have
-        them used."""
-        for samples in self.chain.samples_of(head):
-            if isinstance(samples, ListedSamples):
-                for keys in samples.lists.values():
-                    if keys.digest not in self._lists:
-                        read_list(self.workspace, keys)
-                        self._lists.add(keys.digest)
 
     def check_history(self, signed: Signed, reference: Reference, done: Report = no_report) -> bool:
         """Step 9, for a version that `reference` asked for; False where nothing was known of it."""

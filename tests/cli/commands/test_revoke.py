@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,61 @@ def test_a_name_that_no_version_has_may_be_misspelled(cleaned: Path, provreg: Ru
     )
     # Before --since it does not matter.
     assert "check the spelling" in revoke(provreg, "--labeler", "mallory", "--since-version", "3")
+
+
+def test_a_dry_run_signs_nothing(cleaned: Path, provreg: Run) -> None:
+    ran = provreg("revoke", "pets", "--labeler", "mallory", "--until-version", "2", "--reason", "r",
+                  "--dry-run", "--policy", "both.toml")  # fmt: skip
+    assert ran.code == 0, ran
+    assert "pets@3, " in ran.out
+    assert "nothing was signed" in ran.err
+    assert not Path(".provreg/revocations").exists()
+
+
+def test_ids_are_taken_as_show_prints_them(
+    cleaned: Path, provreg: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for option in ((), ("--print0",)):
+        shown = provreg("show", "pets@2", "--ids", "--where", "labeler = 'mallory'", *option)
+        Path("ids").write_text(shown.out, "utf-8")
+        said = provreg("revoke", "pets@2", "--ids-from", "ids", "--reason", "r", "--dry-run",
+                       "--policy", "both.toml")  # fmt: skip
+        assert "2 listed samples (ids 2 of version 2): 2 of them" in said.out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("ids").read_bytes())))
+    said = provreg("revoke", "pets@2", "--ids-from", "-", "--reason", "r", "--dry-run",
+                   "--policy", "both.toml")  # fmt: skip
+    assert "2 listed samples" in said.out
+
+
+def test_a_version_is_no_time(cleaned: Path, provreg: Run) -> None:
+    ran = provreg("revoke", "pets", "--labeler", "mallory", "--since", "5", "--reason", "r",
+                  "--sign", "key:ann.key")  # fmt: skip
+    assert ran.code == 2
+    assert "--since requires a time" in ran.err
+    assert "for a version: --since-version 5" in ran.err
+
+
+@pytest.mark.parametrize("file", ["gone", "latin"])
+def test_ids_that_cannot_be_read(cleaned: Path, provreg: Run, file: str) -> None:
+    Path("latin").write_bytes("caf\xe9\n".encode("latin-1"))
+    ran = provreg("revoke", "pets@2", "--ids-from", file, "--reason", "r", "--dry-run")
+    assert ran.code in (2, 3, 6)
+    assert f"'{file}'" in ran.err
+
+
+def test_a_withdrawal_is_shown_and_asked_about(cleaned: Path, provreg: Run) -> None:
+    common = ("--reason", "a mistake", "--sign", "key:ann.key")
+    assert provreg("revoke", "pets", "--labeler", "mallory", *common, "--yes").code == 0
+    assert provreg("withdraw", "1", *common).code == 2
+    ran = provreg("withdraw", "1", *common, "--yes")
+    assert ran.code == 0, ran
+    assert "revocation 1: pets: samples labeled by mallory" in ran.out
+    assert "pets: withdrawal of revocation 1 signed: revocation 2" in ran.out
+    listed = provreg("revocations", "--key", "ann.key.pub")
+    assert "(revocation 2): a mistake" in listed.out.replace("\n", " ")
+    again = provreg("withdraw", "1", *common, "--yes")
+    assert again.code == 3
+    assert "no revocation 1 is in force" in again.err
 
 
 @pytest.mark.parametrize(

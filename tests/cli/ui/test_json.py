@@ -44,6 +44,11 @@ def test_schemas_are_schemas(path: Path) -> None:
         ("revoke", 0, ["revoke", "pets@1", "--reason", "r", "--sign", "key:ann.key", "--yes"]),
         ("revoke", 0, ["revoke", "pets", "--source", "web", "--since-version", "1", "--reason", "r",
                        "--sign", "key:mallory.key", "--yes"]),
+        ("revoke", 0, ["revoke", "pets@1", "--sample", "cat/1.txt", "--reason", "r",
+                       "--sign", "key:ann.key", "--yes"]),
+        ("revoke", 0, ["revoke", "pets", "--source", "web", "--labeler", "ann", "--reason", "r",
+                       "--dry-run", "--policy", "both.toml"]),
+        ("error", 3, ["withdraw", "1", "--reason", "r", "--sign", "key:ann.key", "--yes"]),
         ("latest", 0, ["latest", "pets", "--key", "mallory.key.pub"]),
         ("latest", 0, ["latest", "pets", "--sign", "key:mallory.key", "--key", "mallory.key.pub"]),
         ("error", 4, ["latest", "pets"]),
@@ -140,6 +145,15 @@ def test_proposal_is_in_the_documents_of_all_that_take_it(pets: Path, provreg: R
     check(done, "sign")
     assert (done["signed"], done["published"], done["trusted"]) == (True, True, True)
     assert done["proposal"] is None
+
+
+def test_a_withdrawal_is_told_as_a_revocation_is(pets: Path, provreg: Run) -> None:
+    common = ("--reason", "r", "--sign", "key:ann.key", "--yes", "--json")
+    assert provreg("revoke", "pets@1", *common).code == 0
+    made = provreg("withdraw", "1", *common).json
+    check(made, "withdraw")
+    assert (made["withdraws"], made["in_force"]) == (1, True)
+    check(provreg("revocations", "--json").json, "revocations")
 
 
 def test_exported_bundle_is_told_with_its_number_of_files(pets: Path, provreg: Run) -> None:

@@ -59,8 +59,8 @@ def test_the_columns_of_the_tables(registry: Registry) -> None:
         "signatures": ["dataset", "version", "head", "signer", "issuer", "principal", "verified",
                        "counts", "signed_at", "proof"],
         "revocations": ["revocation", "digest", "dataset", "uid", "version", "head", "revokes",
-                        "name", "since", "reason", "created", "in_force", "because", "signers",
-                        "principals"],
+                        "source", "labeler", "since", "listed", "withdraws", "reason", "created",
+                        "in_force", "because", "signers", "principals"],
     }  # fmt: skip
     for table, columns in tables.items():
         assert registry.sql(f"from {table}")[0] == columns
@@ -126,7 +126,7 @@ def test_signer_of_a_revoked_version_does_not_disappear(bench: Bench, registry: 
     ((version, principals, standing, because),) = chief.sql(ask)[1]
     assert (version, principals, standing) == (2, ["alice"], "revoked")
     assert "revoked by chief" in because
-    ask = "select revocation, dataset, version, revokes, name, reason, in_force, principals"
+    ask = "select revocation, dataset, version, revokes, labeler, reason, in_force, principals"
     assert chief.sql(f"{ask} from revocations")[1] == [
         (1, "pets", 2, "version", None, "poison", True, ["chief"])
     ]
