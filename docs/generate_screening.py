@@ -84,6 +84,9 @@ provreg screen cifar10@10 --fail-on warning                            # exits w
 Whoever accepts needs an `[[accept]]` rule in the policy of those who screen: `provreg policy add rule accept --dataset cifar10
 --principal chief`. `accept` screens again, so pass the options that the nightly run has: with others the finding is another.
 
+If it is not in order, `provreg revoke cifar10@10 --finding 3f2a91bc04d1 --reason …` revokes its samples
+([incidents](../guides/incident.md)).
+
 The [acceptance](../format/acceptance.md) holds in this version and in those that continue it, as long as the finding is the same: one
 more sample, or another label, labeler or id of one, is a new finding. Accepted findings stay in every report with signer and
 reason; they fail nothing, and their samples are not in `found.ids()`. In Python: `registry.accept(found, found.findings[0], "…", signer)`;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +15,15 @@ from provreg.cli.ui.options import (
     ReferenceArgument,
     Signing,
     YesOption,
+    time_of,
 )
 from provreg.cli.ui.output import Output
+from provreg.cli.ui.screening import (
+    ScreeningOptions,
+    check_options,
+    print_finding,
+    screened,
+)
 from provreg.cli.ui.session import confirm, open_registry, print_warnings, require_signer
 from provreg.core.encoding.text import counted, quoted
 from provreg.errors import UsageError
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from provreg.core.statements.revocation import Revocation
     from provreg.flows.sign.revoke import RevocationPlan, Revoked
     from provreg.flows.sign.scope import Scope
+    from provreg.registry import Registry
 
 EXAMPLES = (
     "provreg revoke cifar10@3 --reason 'labels of 3 May were flipped' --sign key:chief.key",
@@ -38,6 +46,10 @@ EXAMPLES = (
     " --sign key:chief.key",
     "provreg revoke cifar10@8 --ids-from flipped.txt --labels-only --reason 'labels were flipped'"
     " --sign key:chief.key",
+    "provreg revoke cifar10@10 --finding 3f2a91bc04d1 --against cifar10@9 --by labeler"
+    " --check relabels --labels-only --reason 'flipped at night' --sign key:chief.key",
+    "provreg revoke photos --finding 77c0de21a9f4 --data photos/ --phash --minhash --gold gold.csv"
+    " --split-at 2026-01-01T00:00:00Z --reason 'a trigger' --dry-run",
     "provreg revoke cifar10@3 --reason poison --sign key:chief.key --timestamp"
     " https://timestamp.sigstore.dev/api/v1/timestamp",
     "provreg revoke trial@2 --reason trial --sign keyless --trust-config sigstore.json",
@@ -90,6 +102,13 @@ def revoke(
         str | None,
         typer.Option(metavar="TIME", help="Only in versions that are not proven to be newer."),
     ] = None,
+    finding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FINDING",
+            help="Revoke the samples of what `provreg screen` shows so; with its options.",
+        ),
+    ] = None,
     labels_only: Annotated[
         bool,
         typer.Option("--labels-only", help="The bytes stay usable under another label."),
@@ -99,6 +118,7 @@ def revoke(
         bool, typer.Option("--dry-run", help="Show what would be revoked; sign nothing.")
     ] = False,
     *,
+    options: ScreeningOptions,
     opening: Opening,
     signing: Signing,
     printing: Printing,
@@ -115,7 +135,12 @@ def revoke(
         source, labeler, principal, sample, ids_from, since_version, until_version, since, until,
         labels_only=labels_only,
     )  # fmt: skip
-    opened = open_registry(opening, output, root=signing)
+    check_options(options)
+    opened = open_registry(opening, output, outside=options.outside, root=signing)
+    if finding is not None:
+        reference, scope = _of_finding(opened, reference, finding, options, scope, output)
+    elif options != ScreeningOptions():
+        raise UsageError("options of screening require --finding")
     if dry_run:
         plan = opened.plan_revocation(reference, reason, samples=scope)
         print_warnings(opened, output)
@@ -155,6 +180,11 @@ def _scope(
     for number in (since_version, until_version):
         if number is not None and not 1 <= number <= 99_999_999:
             raise UsageError(f"{number} is not a version number")
+    for option, text in (("--since", since), ("--until", until)):
+        if text is not None and text.isdecimal():
+            raise UsageError(
+                f"{option} requires a time", hint=f"for a version: {option}-version {text}"
+            )
     named = None if sample is None and ids is None else (*(sample or ()), *_read_ids(ids))
     scope = Scope(
         source=source,
@@ -163,8 +193,8 @@ def _scope(
         ids=named,
         since_version=since_version,
         until_version=until_version,
-        since=_moment("--since", since),
-        until=_moment("--until", until),
+        since=time_of("--since", since),
+        until=time_of("--until", until),
         labels_only=labels_only,
     )
     if scope == Scope():
@@ -172,6 +202,27 @@ def _scope(
     if scope == Scope(labels_only=True):
         raise UsageError("--labels-only requires samples", hint="name them: --sample, --labeler …")
     return scope
+
+
+def _of_finding(
+    opened: Registry,
+    reference: str,
+    finding: str,
+    options: ScreeningOptions,
+    scope: Scope | None,
+    output: Output,
+) -> tuple[str, Scope]:
+    """(the version that was screened, its samples that the finding is about, within `scope`)."""
+    from provreg.flows.sign.scope import Scope
+
+    if scope is not None and scope.ids is not None:
+        raise UsageError("--finding already says which samples", hint="omit --sample, --ids-from")
+    found = screened(opened, reference, options, output)
+    chosen = found.finding(finding)
+    print_finding(chosen, output)
+    version = f"{found.version.head.dataset}@{found.version.digest}"
+    why = {"check": chosen.check, "finding": chosen.digest or ""}
+    return version, replace(scope or Scope(), ids=chosen.ids, why=why)
 
 
 def _read_ids(path: Path | None) -> list[str]:
@@ -189,19 +240,6 @@ def _read_ids(path: Path | None) -> list[str]:
         raise UsageError(f"{quoted(str(path))} is not UTF-8") from None
     lines = text.split("\0") if "\0" in text else text.replace("\r\n", "\n").split("\n")
     return [line for line in lines if line]
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        hint = f"for a version: {option}-version {text}" if text.isdecimal() else None
-        raise UsageError(
-            f"{option} requires a time", hint=hint or "such as 2026-01-01T00:00:00Z"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _show(plan: RevocationPlan, output: Output) -> None:

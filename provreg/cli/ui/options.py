@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -226,6 +227,17 @@ class Printing:
 
     def output(self) -> Output:
         return Output(json=self.json, quiet=self.quiet, verbose=self.verbose)
+
+
+def time_of(option: str, text: str | None) -> datetime | None:
+    """The time that is the value of an option, in UTC; without an offset it is in UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} requires a time", hint="such as 2026-01-01T00:00:00Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def path_after(prefix: str, reference: str, *, hint: str) -> Path | None:

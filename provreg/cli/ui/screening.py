@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from provreg.cli.ui.options import time_of
 from provreg.cli.ui.output import Output
 from provreg.cli.ui.render import when
 from provreg.cli.ui.session import warn_damaged, warn_untrusted
@@ -98,7 +98,7 @@ def screened(opened: Registry, ref: str, options: ScreeningOptions, output: Outp
             options.against,
             by=[grouping.value for grouping in options.by or ()],
             checks=options.check or (),
-            split_at=_moment(options.split_at),
+            split_at=time_of("--split-at", options.split_at),
             gold=options.gold,
             pictures=options.outside if options.phash else None,
             texts=options.outside if options.minhash else None,
@@ -121,18 +121,6 @@ def check_options(options: ScreeningOptions) -> None:
             "--data is for --phash and --minhash",
             hint="add --phash to compare the pictures, --minhash to compare the texts",
         )
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            "--split-at requires a time", hint="such as 2026-01-01T00:00:00Z"
-        ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def print_finding(finding: Finding, output: Output) -> None:

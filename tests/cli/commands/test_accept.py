@@ -119,3 +119,22 @@ def test_what_is_not_found_is_said(conflicting: Path, provreg: Run) -> None:
     ran = provreg("accept", "pets", "the first", "--sign", "key:chief.key", *ACCEPT)
     assert ran.code == 2
     assert "'the first' does not name a finding" in ran.err
+
+
+def test_the_samples_of_a_finding_are_revoked(conflicting: Path, provreg: Run) -> None:
+    name = _shown(provreg)
+    words = ("revoke", "pets", "--finding", name, "--reason", "two labels", "--sign",
+             "key:alice.key", "--policy", "policy.toml")  # fmt: skip
+    ran = provreg(*words, "--dry-run")
+    assert ran.code == 0, ran
+    assert "ERROR [duplicates]" in ran.out
+    assert "4 of them" in ran.out
+    ran = provreg(*words, "--yes", "--json")
+    assert ran.code == 0, ran
+    _check(ran.json, "revoke")
+    assert ran.json["revoked"] == 4
+    criteria = ran.json["samples"]["criteria"]
+    assert criteria["check"] == "duplicates"
+    assert criteria["finding"].startswith(f"sha256:{name}")
+    ran = provreg("revoke", "pets", "--phash", "--reason", "r", "--dry-run")
+    assert "options of screening require --finding" in ran.err
