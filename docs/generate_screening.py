@@ -81,7 +81,7 @@ provreg accept cifar10@10 3f2a91bc04d1 --reason 'dora corrects what others left'
 provreg screen cifar10@10 --fail-on warning                            # exits with 0, and lists it as accepted
 ```
 
-Whoever accepts needs an `[[accept]]` rule in the policy of those who screen: `provreg policy add rule accept --dataset cifar10
+The signer needs an `[[accept]]` rule in the policy of those who screen: `provreg policy add rule accept --dataset cifar10
 --principal chief`. `accept` screens again, so pass the options that the nightly run has: with others the finding is another.
 
 If it is not in order, `provreg revoke cifar10@10 --finding 3f2a91bc04d1 --reason …` revokes its samples

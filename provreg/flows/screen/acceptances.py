@@ -1,7 +1,7 @@
 """The acceptances of findings that count under a policy (docs/format/acceptance.md).
 
 Anybody who can write to a registry can put one there: what is not signed by whom an [[accept]] rule
-names is passed over. Whoever removes one brings its finding back.
+names is passed over. Removing one brings its finding back.
 """
 
 from __future__ import annotations

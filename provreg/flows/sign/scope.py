@@ -180,7 +180,17 @@ def _changed(
     workspace: Workspace, line: Sequence[Ancestor]
 ) -> Iterator[tuple[npt.NDArray[np.int64], dict[Origin, Mask], pa.Table]]:
     """What these versions changed: the kinds of each change, whether its source or labeler is a
-    new one, and the new entries."""
+    new one, and the new entries.
+
+    Raises NotFoundError where one of them is not in the index: its samples would be missed.
+    """
+    indexed = {known.head for known in workspace.index.versions()}
+    for version in line:
+        if version.digest not in indexed:
+            raise NotFoundError(
+                f"{version.head.dataset}@{version.head.version} is not in the index",
+                hint="`provreg check` says what is missing",
+            )
     for first in (one for one in line if one.head.parent is None):
         entries = load_entries(workspace, first.head)
         count = entries.num_rows

@@ -3,7 +3,8 @@
 Anybody who can write to a registry can put anything under a number: what is not signed by whom a
 [[revoke]] rule names is passed over, and can neither revoke nor keep a version from verifying. What
 is so signed must continue what it names, back to the first: where that is missing, somebody hides
-revocations, and nothing verifies.
+revocations, and nothing verifies. A withdrawal is numbered and counted in the same way, and ends
+one.
 """
 
 from __future__ import annotations
