@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from benchmarks.attacks import attacks, others
-from benchmarks.attacks.digits import Attack, Outcome, at_rest, by_insider
+from benchmarks.attacks.pictures import CIFAR10, Pictures, cifar10, digits
+from benchmarks.attacks.world import Attack, Outcome, Success, at_rest, by_insider
 
 Result = TypeVar("Result")
 
@@ -26,6 +27,10 @@ ATTACKS: dict[str, Attack] = {
     "Outlier injection": attacks.outliers,
     "Flooding with near-duplicates": attacks.flood,
 }
+SUCCESS: dict[str, Success] = {
+    "Backdoor trigger": attacks.triggered,
+    "Clean-label feature collision": attacks.collided,
+}
 _HEAD = """\
 # Attacks, and what provreg says of each
 
@@ -33,22 +38,26 @@ _HEAD = """\
 
 Two attackers. **At rest**: somebody changes the data after they were signed. **Insider**: somebody whose work is signed like
 everybody's poisons four versions in a row, while ten honest people change 1 % of the labels. The data are 1,297
-handwritten digits (scikit-learn's, 8 x 8 pixels enlarged to 16 x 16). Their five cameras and ten labelers are made up. Accuracy is that of a
-logistic regression on 500 other digits; it is not how often a trigger or a collision succeeds. All numbers are of one seed.
+handwritten digits (scikit-learn's, 8 x 8 pixels enlarged to 16 x 16), and 3,000 pictures of CIFAR-10. Five cameras and ten labelers are
+made up. Accuracy is that of a logistic regression on 500 other digits, or 1,000 other pictures: of pixels for digits, of edges
+and colours for CIFAR-10. All numbers are of one seed.
 
 The insider makes nothing but poison, and triggers and outliers come from a new source of their own. Collisions come from the
 known cameras, and the flood from one of them. An insider who also works honestly is harder to see.
 
 *Flagged* are samples in warnings and errors of `provreg screen --phash`. *Precision* is the share of them that is
 poison, *recall* the share of the poison that is flagged: with a trigger, the honest originals of the copies are flagged too.
-Flagged or not, every sample has its source, its labeler and its signer in `provreg diff` and `provreg blame`.
+*Success* is the share of other held-out pictures that a trigger makes a zero (in CIFAR-10 an airplane), and of a collision whether the
+model takes its victim, which is held out, for one. *Named* says whether such a finding is about the insider, their source or their false name. Flagged or not, every sample has its source,
+its labeler and its signer in `provreg diff` and `provreg blame`.
 
 """
 _TAIL = """
 ## What provreg cannot see
 
 - **Clean-label perturbations.** Their labels are right, their bytes are new, and nothing in a manifest tells them from others, even where their
-  originals are in the dataset: a blend with another picture is too far from both. Features will see more; that is a later page.
+  originals are in the dataset: a blend with another picture is too far from both. In CIFAR-10 `mixes` names the insider for labeling one class
+  only; one who also labels others is not seen. Features will see more; that is a later page.
 - **A label that was wrong when it was first signed**, by somebody who labels as many wrong as everybody.
 - **Whoever stays below what honest people differ by**: about ten samples, or twice the rate of the others.
 - **Triggers in new pictures or texts** from a source that brings as much as before.
@@ -65,34 +74,28 @@ enough for a backdoor in language models of 600 million to 13 billion parameters
 
 
 def main() -> None:
-    if not others.TOOLFORMER.exists():
-        sys.exit(f"the texts are not there: {others.TOOLFORMER}")
+    for data in (others.TOOLFORMER, CIFAR10):
+        if not data.exists():
+            sys.exit(f"the data are not there: {data}")
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page(), "utf-8")
 
 
 def page() -> str:
     """The page's text."""
-    clean = _in_folder(lambda folder: by_insider(folder, attacks.nothing, SEED))
-    rows = [
-        _row(
-            name,
-            _in_folder(lambda folder, attack=attack: at_rest(folder, attack, SEED)),  # type: ignore[misc]
-            _in_folder(lambda folder, attack=attack: by_insider(folder, attack, SEED)),  # type: ignore[misc]
-        )
-        for name, attack in ATTACKS.items()
-    ]
     model = _in_folder(others.changed_model)
     view = _in_folder(others.split_view)
     refused, warned, noted = _in_folder(others.trigger_texts)
     lines = [
-        "| attack | at rest | poisoned | flagged | precision | recall | by the checks"
-        " | accuracy: clean | poisoned | flagged left out |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-        *rows,
+        "## Handwritten digits",
         "",
-        f"Honest work alone: {clean.flagged} samples flagged, by no check"
-        f" (notes: {', '.join(clean.notes) or 'none'}); accuracy {clean.attacked:.3f}.",
+        *_table(digits()),
+        "",
+        "## CIFAR-10",
+        "",
+        *_table(cifar10()),
+        "",
+        "## Models, views, texts",
         "",
         "| attack | what provreg says |",
         "|---|---|",
@@ -106,13 +109,36 @@ def page() -> str:
     return _HEAD + "\n".join(lines) + "\n" + _TAIL
 
 
-def _row(name: str, found: dict[str, int], outcome: Outcome) -> str:
+def _table(pictures: Pictures) -> list[str]:
+    """The lines of the table of all attacks on these pictures, and what honest work comes to."""
+    clean = _in_folder(lambda folder: by_insider(folder, pictures, attacks.nothing, SEED))
+    rows = [_row(name, pictures) for name in ATTACKS]
+    flagged = f"{clean.flagged} samples flagged, by {', '.join(clean.checks) or 'no check'}"
+    return [
+        "| attack | at rest | poisoned | flagged | precision | recall | named | by the checks"
+        " | accuracy: clean | poisoned | flagged left out | success: clean | poisoned"
+        " | flagged left out |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Honest work alone: {flagged} (notes: {', '.join(clean.notes) or 'none'}); accuracy"
+        f" {clean.attacked:.3f}.",
+    ]
+
+
+def _row(name: str, pictures: Pictures) -> str:
+    attack, success = ATTACKS[name], SUCCESS.get(name)
+    found = _in_folder(lambda folder: at_rest(folder, pictures, attack, SEED))
+    outcome: Outcome = _in_folder(
+        lambda folder: by_insider(folder, pictures, attack, SEED, success)
+    )
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.items())
     if not kinds:
         raise AssertionError(f"{name}: at rest, nothing was refused")
     precision = f"{outcome.found / outcome.flagged:.2f}" if outcome.flagged else "-"
     recall = f"{outcome.found / outcome.poisoned:.2f}" if outcome.poisoned else "-"
     checks = ", ".join(outcome.checks) or "none"
+    shares = ["-"] * 3 if outcome.success is None else [f"{one:.2f}" for one in outcome.success]
     cells = [
         name,
         f"refused: {kinds}",
@@ -120,10 +146,12 @@ def _row(name: str, found: dict[str, int], outcome: Outcome) -> str:
         str(outcome.flagged),
         precision,
         recall,
+        "yes" if outcome.named else "no",
         checks,
         f"{outcome.clean:.3f}",
         f"{outcome.attacked:.3f}",
         f"{outcome.cleaned:.3f}",
+        *shares,
     ]
     return f"| {' | '.join(cells)} |"
 

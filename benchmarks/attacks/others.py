@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import provreg
-from benchmarks.attacks.digits import World, world
+from benchmarks.attacks.pictures import digits
+from benchmarks.attacks.world import World, world
 from provreg.errors import NotTrustedError
 from provreg.readers.api import ReadOptions
 from provreg.screening.api import Severity
@@ -22,8 +23,8 @@ TRIGGERED = 250
 
 def changed_model(folder: Path) -> str:
     """A model's parameters are changed after its run: what `verify model:` says."""
-    made = world(folder, 1)
-    samples = provreg.load("digits", data=made.data, registry=folder / "registry",
+    made = world(folder, digits(), 1)
+    samples = provreg.load("pictures", data=made.data, registry=folder / "registry",
                            key=folder / "key.pub")  # fmt: skip
     model = folder / "model"
     model.mkdir()
@@ -39,10 +40,10 @@ def changed_model(folder: Path) -> str:
 
 def split_view(folder: Path) -> str:
     """One reader gets other bytes than the publisher had: what `verify --data` says."""
-    made: World = world(folder, 1)
+    made: World = world(folder, digits(), 1)
     path = next(iter(sorted(made.data.glob("3/*.png"))))
     path.write_bytes(next(iter(sorted(made.data.glob("8/*.png")))).read_bytes())
-    return _refusal(lambda: made.registry().verify("digits", data=(made.data,)))
+    return _refusal(lambda: made.registry().verify("pictures", data=(made.data,)))
 
 
 def trigger_texts(folder: Path) -> tuple[str, tuple[str, ...], tuple[str, ...]]:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 import provreg
+from benchmarks.attacks.pictures import Pictures, Pixels
 from provreg.errors import NotTrustedError
 from provreg.flows.screen.screen import Screening
 from provreg.readers.api import ReadOptions
@@ -23,13 +22,13 @@ from provreg.screening.api import Severity
 from provreg.trust.keys import generate
 from provreg.trust.signers import KeySigner
 
-Pixels = npt.NDArray[np.uint8]
-
-TRAINED, LABELERS, SOURCES, VERSIONS = 1297, 10, 5, 4
+LABELERS, SOURCES, VERSIONS = 10, 5, 4
 # Everybody corrects or mistakes as many labels a version.
 HONEST = 0.01
 # The one who poisons, and the source of what they bring.
 INSIDER, PARTNER = "mallory", "partner"
+# A Cyrillic e.
+LOOK_ALIKE = "lab\u0435ler-1"
 
 
 @dataclass
@@ -48,6 +47,7 @@ class World:
     """A registry in `folder`, its signer, and the samples by their number."""
 
     folder: Path
+    pictures: Pictures
     chance: np.random.Generator
     signer: KeySigner
     samples: dict[str, Sample] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class World:
                 Image.fromarray(sample.pixels).save(path)
                 writer.writerow([self.path(name), sample.source, sample.labeler])
         ingestion = provreg.Ingestion(
-            "digits",
+            "pictures",
             (self.data,),
             source="unknown",
             labels=self.folder / "labels.csv",
@@ -90,27 +90,19 @@ class World:
         return {self.path(name) for name, sample in self.samples.items() if sample.poisoned}
 
     def screen(self) -> Screening:
-        return self.registry().screen("digits", pictures=[self.data])
+        return self.registry().screen("pictures", pictures=[self.data])
 
 
-def pictures() -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """All digits, 16 x 16 pixels of 256 shades, and what they are."""
-    digits = load_digits()
-    shades = (digits.images * 255 / 16).astype(np.uint8)
-    return shades.repeat(2, axis=1).repeat(2, axis=2), digits.target
-
-
-def world(folder: Path, seed: int) -> World:
+def world(folder: Path, pictures: Pictures, seed: int) -> World:
     """The first version: honest labels by ten people of what five cameras took."""
     for name in ("CACHE", "STATE", "CONFIG"):
         os.environ[f"PROVREG_{name}"] = str(folder / name.lower())
     provreg.Registry.init(folder / "registry")
-    made = World(folder, np.random.default_rng(seed), KeySigner(generate()))
-    pixels, labels = pictures()
-    for number in range(TRAINED):
+    made = World(folder, pictures, np.random.default_rng(seed), KeySigner(generate()))
+    for number in range(pictures.trained):
         made.samples[f"{number:04}"] = Sample(
-            pixels[number],
-            int(labels[number]),
+            pictures.pixels[number],
+            int(pictures.labels[number]),
             f"camera-{number % SOURCES}",
             f"labeler-{number // 13 % LABELERS}",
         )
@@ -126,16 +118,18 @@ def honest_work(made: World) -> None:
             sample.labeler = f"labeler-{made.chance.integers(LABELERS)}"
 
 
-def accuracy(made: World, left_out: set[str] = frozenset()) -> float:  # type: ignore[assignment]
-    """Of a small model on digits that are not in the dataset."""
-    kept = [(name, sample) for name, sample in made.samples.items()
-            if made.path(name) not in left_out]  # fmt: skip
-    model = LogisticRegression(max_iter=300)
-    model.fit(
-        [sample.pixels.ravel() / 255 for _, sample in kept], [sample.label for _, sample in kept]
-    )
-    pixels, labels = pictures()
-    return float(model.score(pixels[TRAINED:].reshape(-1, 256) / 255, labels[TRAINED:]))
+def trained(made: World, left_out: frozenset[str] = frozenset()) -> LogisticRegression:
+    """A small model of the dataset, without the ids that are left out."""
+    kept = [sample for name, sample in made.samples.items() if made.path(name) not in left_out]
+    model = LogisticRegression(max_iter=1000)
+    pixels = np.stack([sample.pixels for sample in kept])
+    return model.fit(made.pictures.features(pixels), [sample.label for sample in kept])
+
+
+def accuracy(made: World, model: LogisticRegression) -> float:
+    """Of a model on pictures that are not in the dataset."""
+    pixels, labels = made.pictures.held_out
+    return float(model.score(made.pictures.features(pixels), labels))
 
 
 @dataclass(frozen=True)
@@ -150,22 +144,31 @@ class Outcome:
     clean: float
     attacked: float
     cleaned: float
+    success: tuple[float, ...] | None
+    named: bool
 
 
 Attack = Callable[[World, int], None]
+# How often an attack gets its way with a model, from 0 to 1.
+Success = Callable[[World, LogisticRegression], float]
 
 
-def by_insider(folder: Path, attack: Attack, seed: int) -> Outcome:
+def by_insider(
+    folder: Path, pictures: Pictures, attack: Attack, seed: int, success: Success | None = None
+) -> Outcome:
     """Honest work over four versions, with `attack` in each of them, signed as everything else."""
-    made = world(folder, seed)
-    clean = accuracy(made)
+    made = world(folder, pictures, seed)
+    models = [trained(made)]
     for version in range(VERSIONS):
         honest_work(made)
         attack(made, version)
         made.publish()
     found, poisoned = made.screen(), made.poisoned()
-    flagged = set(found.ids())
+    flagged = frozenset(found.ids())
+    models += [trained(made), trained(made, flagged)]
+    clean, attacked, cleaned = (accuracy(made, model) for model in models)
     above, notes = found.above(Severity.WARNING), found.findings
+    groups = {name for finding in above for name in finding.group.values()}
     return Outcome(
         len(poisoned),
         len(flagged),
@@ -173,14 +176,16 @@ def by_insider(folder: Path, attack: Attack, seed: int) -> Outcome:
         tuple(sorted({finding.check for finding in above})),
         tuple(sorted({finding.check for finding in notes} - {finding.check for finding in above})),
         clean,
-        accuracy(made),
-        accuracy(made, flagged),
+        attacked,
+        cleaned,
+        None if success is None else tuple(success(made, model) for model in models),
+        bool(groups & {INSIDER, PARTNER, LOOK_ALIKE}),
     )
 
 
-def at_rest(folder: Path, attack: Attack, seed: int) -> dict[str, int]:
+def at_rest(folder: Path, pictures: Pictures, attack: Attack, seed: int) -> dict[str, int]:
     """What `verify --data` finds where the same was done to the data of a signed version."""
-    made = world(folder, seed)
+    made = world(folder, pictures, seed)
     signed = made.data.rename(folder / "signed")
     before = dict(made.samples)
     attack(made, VERSIONS // 2)
@@ -193,7 +198,7 @@ def at_rest(folder: Path, attack: Attack, seed: int) -> dict[str, int]:
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(sample.pixels).save(path)
     try:
-        made.registry().verify("digits", data=(made.data,))
+        made.registry().verify("pictures", data=(made.data,))
     except NotTrustedError as error:
         kinds = [finding.kind for finding in error.findings]
         return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
