@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -31,6 +31,16 @@ SUCCESS: dict[str, Success] = {
     "Backdoor trigger": attacks.triggered,
     "Clean-label feature collision": attacks.collided,
 }
+SECTIONS: dict[str, Callable[[], Pictures]] = {
+    "Handwritten digits": digits,
+    "CIFAR-10": cifar10,
+}
+_COLUMNS = (
+    "| attack | at rest | poisoned | flagged | precision | recall | named | by the checks"
+    " | accuracy: clean | poisoned | flagged left out | success: clean | poisoned"
+    " | flagged left out |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+)
 _HEAD = """\
 # Attacks, and what provreg says of each
 
@@ -83,22 +93,28 @@ def main() -> None:
 
 def page() -> str:
     """The page's text."""
+    tables = [
+        ([row(name, pictures()) for name in ATTACKS], honest_work(pictures()))
+        for pictures in SECTIONS.values()
+    ]
+    return assembled(tables, other_rows())
+
+
+def assembled(tables: Sequence[tuple[list[str], str]], rest: list[str]) -> str:
+    """The page of these rows: for each section those of attacks, and what honest work comes to."""
+    lines: list[str] = []
+    for section, (rows, honest) in zip(SECTIONS, tables, strict=True):
+        lines += [f"## {section}", "", *_COLUMNS, *rows, "", honest, ""]
+    lines += ["## Models, views, texts", "", "| attack | what provreg says |", "|---|---|", *rest]
+    return _HEAD + "\n".join(lines) + "\n" + _TAIL
+
+
+def other_rows() -> list[str]:
+    """The rows of a changed model, a split view and trigger texts."""
     model = _in_folder(others.changed_model)
     view = _in_folder(others.split_view)
     refused, warned, noted = _in_folder(others.trigger_texts)
-    lines = [
-        "## Handwritten digits",
-        "",
-        *_table(digits()),
-        "",
-        "## CIFAR-10",
-        "",
-        *_table(cifar10()),
-        "",
-        "## Models, views, texts",
-        "",
-        "| attack | what provreg says |",
-        "|---|---|",
+    return [
         f"| Direct change of model parameters | `verify model:` refuses, {_plain(model)} |",
         f"| Split view of a URL: one reader gets other bytes | `verify --data` refuses, {view} |",
         f"| {others.TRIGGERED} documents with a trigger among 7,400, at rest |"
@@ -106,27 +122,18 @@ def page() -> str:
         f"| the same by an insider, over five nights, from a known source (`--minhash`) |"
         f" warnings: {', '.join(warned) or 'none'}; notes: {', '.join(noted) or 'none'} |",
     ]
-    return _HEAD + "\n".join(lines) + "\n" + _TAIL
 
 
-def _table(pictures: Pictures) -> list[str]:
-    """The lines of the table of all attacks on these pictures, and what honest work comes to."""
+def honest_work(pictures: Pictures) -> str:
+    """The line of what is flagged where nobody attacks."""
     clean = _in_folder(lambda folder: by_insider(folder, pictures, attacks.nothing, SEED))
-    rows = [_row(name, pictures) for name in ATTACKS]
     flagged = f"{clean.flagged} samples flagged, by {', '.join(clean.checks) or 'no check'}"
-    return [
-        "| attack | at rest | poisoned | flagged | precision | recall | named | by the checks"
-        " | accuracy: clean | poisoned | flagged left out | success: clean | poisoned"
-        " | flagged left out |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-        *rows,
-        "",
-        f"Honest work alone: {flagged} (notes: {', '.join(clean.notes) or 'none'}); accuracy"
-        f" {clean.attacked:.3f}.",
-    ]
+    notes = ", ".join(clean.notes) or "none"
+    return f"Honest work alone: {flagged} (notes: {notes}); accuracy {clean.attacked:.3f}."
 
 
-def _row(name: str, pictures: Pictures) -> str:
+def row(name: str, pictures: Pictures) -> str:
+    """The row of an attack on these pictures, at rest and by an insider."""
     attack, success = ATTACKS[name], SUCCESS.get(name)
     found = _in_folder(lambda folder: at_rest(folder, pictures, attack, SEED))
     outcome: Outcome = _in_folder(
