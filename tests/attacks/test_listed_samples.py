@@ -183,6 +183,8 @@ def test_attack_the_list_is_taken_away(bench: Bench) -> None:
     with pytest.raises(NotTrustedError, match="a list of revoked samples cannot be read") as caught:
         revoked(bench)
     assert caught.value.step == 8
+    problems = [(problem.where, problem.what) for problem in consumer(bench).check()]
+    assert [where for where, what in problems if "a list of revoked" in what] == ["revocation 1"]
     bench.object(digest).write_bytes(data)
     assert revoked(bench) == ["s1"]
 

@@ -123,6 +123,27 @@ def test_attack_withdrawn_with_an_ended_key(bench: Bench, revoked: Revocation) -
         _forgotten(bench, ended).verify("pets@1")
 
 
+@pytest.mark.parametrize("validity", ["revoked", "valid_until"])
+def test_attack_a_withdrawal_was_seen_before_its_key_was_known_to_be_stolen(
+    bench: Bench, revoked: Revocation, validity: str
+) -> None:
+    """What was seen keeps a revocation in force; it keeps none from being in force."""
+    withdraw(bench)
+    assert consumer(bench).verify("pets").chain.withdrawals  # and it is remembered
+    bad = _with_key(consumer(bench), "chief", **{validity: datetime(2026, 1, 1, tzinfo=UTC)})
+    with pytest.raises(RevokedError):
+        bad.verify("pets")
+
+
+def test_attack_a_withdrawal_was_seen_before_its_signer_left_the_policy(
+    bench: Bench, revoked: Revocation
+) -> None:
+    withdraw(bench)
+    consumer(bench).verify("pets")
+    with pytest.raises(RevokedError):
+        consumer(bench, revoke=("deputy",)).verify("pets")
+
+
 def _with_key(registry: Registry, name: str, **validity: datetime) -> Registry:
     assert registry.trust is not None
     policy = registry.trust.policy

@@ -307,7 +307,7 @@ def _known(registry: Registry, policy: Policy, known: Knowledge, chain: Chain) -
         link = said["previous"]
     for place, said in chain.read.items():
         seen = known.of(said["uid"]).get("in_force", {})
-        if seen.get(str(place)) == chain.digests[place]:
+        if said["withdraws"] is None and seen.get(str(place)) == chain.digests[place]:
             found.add(place)
         rule = rule_of(policy, "revoke", said["dataset"])
         if rule is None or place in chain.in_force or said["withdraws"] is not None:

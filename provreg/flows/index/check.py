@@ -15,7 +15,7 @@ from provreg.core.manifest.manifest import check_part
 from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.acceptance import Acceptance, parse_acceptance
 from provreg.core.statements.latest import Latest, parse_latest
-from provreg.core.statements.revocation import Revocation, parse_revocation
+from provreg.core.statements.revocation import ListedSamples, Revocation, parse_revocation
 from provreg.errors import FormatError, ProvregError
 from provreg.executors.api import Progress
 from provreg.flows.receipts.runs import members, read_receipt
@@ -27,6 +27,7 @@ from provreg.flows.verify.manifest import (
     read_part_file,
     read_version_record,
 )
+from provreg.flows.verify.revocations import read_list
 from provreg.flows.verify.signatures import is_recorded
 from provreg.store.index.rows import change_rows
 from provreg.store.registry.parts import read_part
@@ -211,6 +212,12 @@ def check_revocations(workspace: Workspace) -> Iterator[Found]:
             yield name, error.message
             continue
         read[number] = revocation
+        lists = revocation.samples.lists if isinstance(revocation.samples, ListedSamples) else {}
+        for keys in lists.values():
+            try:
+                read_list(workspace, keys)
+            except ProvregError as error:
+                yield name, error.message
         bundles = list(workspace.revocations.bundles(sha256_digest(statement)))
         if not bundles:
             yield name, "it has no signature"

@@ -258,7 +258,8 @@ def _criteria(scope: Scope, head: Head, line: Sequence[Ancestor]) -> dict[str, s
     signers = {signer for version in line for signer in _signers(version, scope)}
     criteria = _given(scope)
     if scope.principal is not None:
-        criteria["principal"] = ", ".join(sorted(signers))[:_MOST_BYTES]
+        named = ", ".join(sorted(signers)).encode()[:_MOST_BYTES]
+        criteria["principal"] = named.decode(errors="ignore")
     if scope.ids is not None:
         criteria["ids"] = f"{len(scope.ids):,} of version {head.version}"
     return criteria | dict(scope.why or {})

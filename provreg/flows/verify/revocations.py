@@ -405,13 +405,13 @@ def _known(
         testimonies_of.setdefault(digest, []).append(testimony)
     for number, skipped in uncounted.items():
         revocation, digest = read.revocations[number], read.digests[number]
+        if revocation.withdraws is not None:
+            continue  # a thief's would outlive the news of the theft
         seen = workspace.seen(revocation.uid)
         known = None if seen is None else seen.revocations.get(number)
         if known is not None and known.digest == digest and {trust.name, POLICY} & {*known.trusts}:
             evidence = f"seen in {quoted(shown_place(known.places, workspace.places))}"
             remembered[number] = InForce(revocation, digest, skipped.approvals, evidence)
-        elif revocation.withdraws is not None:
-            continue  # no word of others puts a withdrawal in force
         elif digest in pinned:
             remembered[number] = InForce(revocation, digest, skipped.approvals, "pinned")
         elif digest in testimonies_of:
