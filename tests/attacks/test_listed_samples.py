@@ -217,6 +217,20 @@ def test_attack_a_source_has_the_name_of_a_list(bench: Bench) -> None:
     assert revoked(bench) == ["s1", "s4"]
 
 
+def test_attack_what_is_remembered_of_a_name_is_not_taken_for_that_of_a_list(bench: Bench) -> None:
+    """Nobody had a source of that name: that says nothing of who is on the list."""
+    ingest_rows(bench, rows())
+    listed = Scope(ids=("s1",))
+    (digest,) = consumer(bench).plan_revocation("pets@1", "poison", samples=listed).lists
+    changed = rows()
+    changed[1]["id"] = "washed"
+    ingest_rows(bench, changed)
+    revoke(bench, source=digest)
+    assert revoked(bench) == []
+    revoke(bench, "pets@1", ids=("s1",))
+    assert revoked(bench) == ["washed"]
+
+
 def test_an_id_that_is_not_there_revokes_nothing(bench: Bench) -> None:
     ingest_rows(bench, rows())
     with pytest.raises(NotFoundError, match="has no sample 's9'"):

@@ -145,6 +145,22 @@ def test_attack_what_was_flipped_is_renamed_afterwards(
     assert len(samples) == 1996 - 59
 
 
+def test_an_id_that_is_taken_again_names_another_sample(
+    bench: Bench, screening: Screening, flipped: list[str]
+) -> None:
+    """What was flipped is removed; later an honest sample gets its id."""
+    rows = _rows_with_own_texts()
+    ingest_rows(bench, rows)
+    for row in rows[1:240:4]:
+        row["label"], row["labeler"] = "class 3", "mallory"
+    ingest_rows(bench, rows)
+    ingest_rows(bench, rows[:1] + rows[2:])
+    rows[1] = {**rows[1], "text": "another", "label": "class 1", "labeler": "ann2"}
+    ingest_rows(bench, rows)
+    found = bench.open().screen("pets", against="pets@3", checks=["relabels"])
+    assert found.ids() == flipped[1:]
+
+
 def test_attack_two_samples_swap_their_names(
     bench: Bench, screening: Screening, flipped: list[str]
 ) -> None:
