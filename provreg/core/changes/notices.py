@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from provreg.core.changes.changes import BIT, Changes
 from provreg.core.encoding.lookalikes import lookalikes, pair_in_words
 from provreg.core.encoding.text import quoted, quoted_ascii
-from provreg.core.manifest.columns import Mask, RowNumbers, take_rows, whole
+from provreg.core.manifest.columns import Mask, RowNumbers, equal_to, take_rows, whole
 from provreg.core.rows.row_hash import without_dictionary
 
 _SHOWN = 3
@@ -168,8 +168,7 @@ def _lookalike_names(changes: Changes, touched: RowNumbers, column: str) -> Iter
     here = take_rows(entries.select([column]), touched).column(column)
     before = _counts(changes.old.column(column))
     for a, b, _ in lookalikes(_counts(here), totals, before)[:_SHOWN]:
-        mask = np.asarray(pc.fill_null(pc.equal(without_dictionary(here), a), False), np.bool_)
-        rows = touched[mask]
+        rows = touched[equal_to(here, a)]
         text = f"{column}s that look alike: {pair_in_words(a, b, totals)}"
         yield Notice(f"similar-{column}s", text, len(rows), _ids(entries, rows), (a, b))
 

@@ -15,13 +15,13 @@ from provreg.core.manifest.columns import (
     Mask,
     RowNumbers,
     claim_keys,
+    equal_to,
     take,
     take_entries,
     unequal,
     whole,
 )
 from provreg.core.manifest.leaf import sample_keys
-from provreg.core.rows.row_hash import without_dictionary
 from provreg.core.statements.revocation import Origin
 
 # The fields that a source and a labeler are responsible for.
@@ -168,8 +168,7 @@ def _has(entries: pa.Table, name: Name) -> Mask:
     list."""
     if name.listed:
         return _mask(pc.is_in(sample_keys(entries, name.by), value_set=name.keys))
-    column = without_dictionary(entries.column(name.by))
-    found = _mask(pc.fill_null(pc.equal(column, name.name), False))
+    found = equal_to(entries.column(name.by), name.name)
     if name.by == "labeler":
         found = found | annotated_by(entries.column("annotations"), pa.array([name.name]))
     return found

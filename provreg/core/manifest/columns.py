@@ -113,6 +113,23 @@ def unequal(a: pa.ChunkedArray | pa.Array, b: pa.ChunkedArray | pa.Array) -> Mas
     return _differ(a, b)
 
 
+def equal_to(column: pa.ChunkedArray | pa.Array, value: str) -> Mask:
+    """Which texts of a column are `value`; null is none. Dictionaries are not decoded."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    masks = [np.empty(0, np.bool_), *(_equal_to(chunk, value) for chunk in chunks)]
+    return np.concatenate(masks)
+
+
+def _equal_to(chunk: pa.Array, value: str) -> Mask:
+    if not pa.types.is_dictionary(chunk.type):
+        equal = pc.equal(chunk, value)
+    else:
+        # Of a dictionary that has the value twice every place counts.
+        places = pc.indices_nonzero(pc.fill_null(pc.equal(chunk.dictionary, value), False))
+        equal = pc.is_in(chunk.indices, value_set=places.cast(chunk.indices.type))
+    return np.asarray(pc.fill_null(equal, False).to_numpy(zero_copy_only=False), np.bool_)
+
+
 def _differ(a: pa.Array, b: pa.Array) -> Mask:
     if pa.types.is_list(a.type):
         return _lists_differ(a, b)

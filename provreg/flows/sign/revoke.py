@@ -21,7 +21,7 @@ from provreg.core.encoding.digest import sha256_digest
 from provreg.core.encoding.names import Reference, check_utf8
 from provreg.core.encoding.text import quoted
 from provreg.core.manifest.annotations import AGGREGATION, annotated_by
-from provreg.core.manifest.columns import Mask
+from provreg.core.manifest.columns import Mask, equal_to
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.manifest import name_counts, parse_name_table
 from provreg.core.rows.row_hash import without_dictionary
@@ -247,8 +247,8 @@ def _samples_named(
     if by == "labeler" and (has_annotators or AGGREGATION in head.reading):
         entries = load_entries(workspace, head)
         named = annotated_by(entries.column("annotations"), pa.array([name]))
-        labeled = pc.equal(without_dictionary(entries.column("labeler")), name)
-        return int(np.count_nonzero(named | pc.fill_null(labeled, False).to_numpy()))
+        labeled = equal_to(entries.column("labeler"), name)
+        return int(np.count_nonzero(named | labeled))
     counts = head.sources if by == "source" else head.labelers
     table = workspace.objects.get(counts.table, limit=_MAX_NAME_TABLE)
     return dict(parse_name_table(table)).get(name, 0)

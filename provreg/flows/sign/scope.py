@@ -20,7 +20,7 @@ from provreg.core.encoding.digest import blake3_digest
 from provreg.core.encoding.names import check_utf8
 from provreg.core.encoding.times import format_time
 from provreg.core.manifest.annotations import annotated_by
-from provreg.core.manifest.columns import Mask
+from provreg.core.manifest.columns import Mask, equal_to
 from provreg.core.manifest.entry import ENTRY
 from provreg.core.manifest.head import Head
 from provreg.core.manifest.leaf import sample_keys
@@ -237,17 +237,11 @@ def _of_origin(entries: pa.Table, scope: Scope) -> Mask:
     """Which entries have the source and labeler of `scope`."""
     mask = np.ones(entries.num_rows, np.bool_)
     if scope.source is not None:
-        mask &= _equal(entries.column("source"), scope.source)
+        mask &= equal_to(entries.column("source"), scope.source)
     if scope.labeler is not None:
         annotated = annotated_by(entries.column("annotations"), pa.array([scope.labeler]))
-        mask &= _equal(entries.column("labeler"), scope.labeler) | annotated
+        mask &= equal_to(entries.column("labeler"), scope.labeler) | annotated
     return mask
-
-
-def _equal(column: pa.ChunkedArray, value: str) -> Mask:
-    plain = without_dictionary(column)
-    equal = pc.equal(plain, pa.scalar(value, plain.type))
-    return np.asarray(pc.fill_null(equal, False).to_numpy(), np.bool_)
 
 
 def _criteria(scope: Scope, head: Head, line: Sequence[Ancestor]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from provreg.core.manifest.columns import (
     ascending,
     chunked_nulls,
     constant_column,
+    equal_to,
     nulls,
     take_entries,
     take_rows,
@@ -118,3 +119,20 @@ def test_ids_of_any_kind_are_in_the_order_of_their_bytes(ids: list[str], prefix:
 )
 def test_what_begins_alike_is_told_apart_by_the_rest(ids: list[str]) -> None:
     assert in_order(ids) == sorted(ids)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", None])), min_size=0, max_size=4), st.booleans())
+def test_texts_are_compared_in_dictionaries_as_out_of_them(
+    chunks: list[list[str | None]], encoded: bool
+) -> None:
+    column = pa.chunked_array([pa.array(chunk, pa.string()) for chunk in chunks], pa.string())
+    if encoded:
+        column = column.dictionary_encode()
+    found = equal_to(column, "a")
+    assert found.dtype == np.bool_
+    assert found.tolist() == [one == "a" for chunk in chunks for one in chunk]
+
+
+def test_a_dictionary_may_have_a_text_twice() -> None:
+    column = pa.DictionaryArray.from_arrays([0, 1, 2, None], ["a", "b", "a"])
+    assert equal_to(column, "a").tolist() == [True, False, True, False]
